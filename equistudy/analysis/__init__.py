@@ -1,0 +1,1 @@
+"""Tidy frames, intervals, paired contrasts, trends and verdicts (Polars, SciPy)."""

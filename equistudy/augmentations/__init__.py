@@ -1,0 +1,1 @@
+"""Random transformations of training batches; every sample draws its own element."""

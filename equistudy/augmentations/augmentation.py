@@ -1,0 +1,54 @@
+"""What an augmentation is: it draws an element for each sample and lets it act."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+
+from equistudy.spec import Generator, Spec, Tensor
+
+__all__ = ["Augmentation", "NoAugmentation"]
+
+
+@dataclass(frozen=True)
+class Augmentation(Spec):
+    """Base of the augmentations: drawing and acting are apart, so that workers who share a batch draw the same elements.
+
+    Images are floats in [0, 1]; what comes in from beyond the border is black.
+    """
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers one element has."""
+        raise NotImplementedError
+
+    def draw(self, batch_size: int, rng: Generator) -> Float[Tensor, "B P"]:
+        """One random element for each sample, on the device of `rng`."""
+        raise NotImplementedError
+
+    def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"]) -> Float[Tensor, "B C H W"]:
+        """Each image transformed by its own element."""
+        raise NotImplementedError
+
+    def augment(self, images: Float[Tensor, "B C H W"], rng: Generator) -> Float[Tensor, "B C H W"]:
+        """A randomly transformed batch, every sample by its own element."""
+        return self.apply(images, self.draw(len(images), rng))
+
+
+@dataclass(frozen=True)
+class NoAugmentation(Augmentation):
+    """Leaves every image as it is."""
+
+    @property
+    def num_parameters(self) -> int:
+        """None."""
+        return 0
+
+    def draw(self, batch_size: int, rng: Generator) -> Float[Tensor, "B 0"]:
+        """Empty elements; draws nothing."""
+        import torch
+
+        return torch.empty(batch_size, 0, device=rng.device)
+
+    def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B 0"]) -> Float[Tensor, "B C H W"]:
+        """The images themselves."""
+        return images

@@ -1,0 +1,1 @@
+"""Labelled images: embedded digits, and readers of the original file formats."""

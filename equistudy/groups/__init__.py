@@ -1,0 +1,1 @@
+"""Symmetry groups: elements and how they act on images and feature maps."""

@@ -1,0 +1,1 @@
+"""How equivariant a network is: streaming, mergeable measures with intervals and floors."""

@@ -1,0 +1,84 @@
+"""What a measure is: a spec that turns a network and images into rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from jaxtyping import Float, Int64
+
+from equistudy.spec import Spec, Tensor, canonical, digest
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+else:
+    Module = Any
+
+__all__ = ["Measure", "Measurement", "Subject"]
+
+
+class Subject(NamedTuple):
+    """What is measured: a network in eval mode and the images to measure it with.
+
+    `images` are in [0, 1]; `mean` and `std` normalise them per channel just before the network. `background` continues
+    the images beyond their border, where it is known. `untrained` is the same network before its first step.
+    """
+
+    network: Module
+    stages: Mapping[str, str]
+    images: Float[Tensor, "N C H W"]
+    targets: Int64[Tensor, " N"] | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    background: float | None
+    untrained: Module | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One value: a row of the `measurements` table. What was not measured is None, never a default.
+
+    `depth` is the stage's relative depth in [0, 1]. `stride` is the stage's cell size in input pixels (None for
+    vectors). `magnitude` is the size of the element in its group's unit. `low` and `high` bound the 95 % interval over
+    images. `floor` is the same value for shuffled pairs of images, `no_motion` for features compared unmoved,
+    `untrained` for the network before training. `cells` counts the positions compared in each map.
+    """
+
+    measure: str
+    measure_id: str
+    revision: int
+    stage: str
+    depth: float
+    stride: int | None
+    group: str
+    element: str
+    magnitude: float
+    grid_aligned: bool | None
+    value: float
+    low: float | None
+    high: float | None
+    images: int
+    floor: float | None = None
+    no_motion: float | None = None
+    untrained: float | None = None
+    cells: int | None = None
+    channels: int | None = None
+    dead_channels: int | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Measure(Spec):
+    """Base of the measures. `name` says which way is better: `..._correlation` 1 is perfect, `..._error` 0 is."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+
+    @property
+    def id(self) -> str:
+        """Digest of the spec and its revision: rows with equal ids are comparable."""
+        return digest(canonical(self), "m")
+
+    def measure(self, subject: Subject) -> list[Measurement]:
+        """All rows of this measure for one network."""
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""Networks by spec; their stages are read by name."""

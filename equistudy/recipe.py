@@ -1,0 +1,153 @@
+"""How a network is optimised: optimiser, schedule, epochs, batch size, precision."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from equistudy.spec import Spec
+
+__all__ = ["SGD", "AdamW", "Constant", "Cosine", "OneCycle", "Optimiser", "Precision", "Recipe", "Schedule"]
+
+
+class Precision(Enum):
+    """The number format of the forward pass; parameters and optimiser state stay in float32."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+@dataclass(frozen=True)
+class Optimiser(Spec):
+    """Base of the optimisers. `weight_decay` acts on weights of two or more dimensions, not on biases and norms."""
+
+    learning_rate: float = 0.1
+    weight_decay: float = 5e-4
+
+    def __post_init__(self) -> None:
+        if not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
+            raise ValueError(f"learning_rate must be positive and finite, got learning_rate={self.learning_rate}.")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay must not be negative, got weight_decay={self.weight_decay}.")
+
+    def build(self, parameters: Iterable[Any]) -> Any:
+        """A `torch.optim.Optimizer` over the parameters."""
+        raise NotImplementedError
+
+    def groups(self, parameters: Iterable[Any]) -> list[dict[str, Any]]:
+        """Two parameter groups: decayed (two or more dimensions) and not decayed."""
+        every = [parameter for parameter in parameters if parameter.requires_grad]
+        return [
+            {"params": [p for p in every if p.ndim >= 2], "weight_decay": self.weight_decay},
+            {"params": [p for p in every if p.ndim < 2], "weight_decay": 0.0},
+        ]
+
+
+@dataclass(frozen=True)
+class SGD(Optimiser):
+    """Stochastic gradient descent with momentum (`torch.optim.SGD`)."""
+
+    momentum: float = 0.9
+    nesterov: bool = True
+
+    def build(self, parameters: Iterable[Any]) -> Any:
+        """A `torch.optim.SGD` over the parameters."""
+        from torch.optim import SGD as TorchSGD
+
+        nesterov = self.nesterov and self.momentum > 0
+        return TorchSGD(self.groups(parameters), lr=self.learning_rate, momentum=self.momentum, nesterov=nesterov)
+
+
+@dataclass(frozen=True)
+class AdamW(Optimiser):
+    """Adam with decoupled weight decay (`torch.optim.AdamW`)."""
+
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+
+    def build(self, parameters: Iterable[Any]) -> Any:
+        """A `torch.optim.AdamW` over the parameters."""
+        from torch.optim import AdamW as TorchAdamW
+
+        return TorchAdamW(self.groups(parameters), lr=self.learning_rate, betas=self.betas)
+
+
+@dataclass(frozen=True)
+class Schedule(Spec):
+    """Base of the schedules: the factor on the learning rate as a function of the progress."""
+
+    def factor(self, progress: float) -> float:
+        """The factor on the learning rate at `progress` in [0, 1): steps done over all steps."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """The learning rate never changes."""
+
+    def factor(self, progress: float) -> float:
+        """Always 1."""
+        return 1.0
+
+
+@dataclass(frozen=True)
+class Cosine(Schedule):
+    """Linear warm-up over a share of the training, then half a cosine down to zero (Loshchilov and Hutter 2017)."""
+
+    warmup: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"warmup is a share of the training in [0, 1), got warmup={self.warmup}.")
+
+    def factor(self, progress: float) -> float:
+        """Rises from 0 to 1 until `warmup`, then falls as (1 + cos) / 2."""
+        if progress < self.warmup:
+            return max(progress / self.warmup, 1e-3)
+        return 0.5 * (1 + math.cos(math.pi * (progress - self.warmup) / (1 - self.warmup)))
+
+
+@dataclass(frozen=True)
+class OneCycle(Schedule):
+    """Linear rise to the peak, then linear fall to zero (Smith and Topin 2018, one-cycle without momentum cycling)."""
+
+    peak: float = 0.25
+
+    def __post_init__(self) -> None:
+        if not 0 < self.peak < 1:
+            raise ValueError(f"peak is a share of the training in (0, 1), got peak={self.peak}.")
+
+    def factor(self, progress: float) -> float:
+        """A triangle: 0.04 at the start, 1 at `peak`, 0 at the end."""
+        if progress < self.peak:
+            return 0.04 + 0.96 * progress / self.peak
+        return (1 - progress) / (1 - self.peak)
+
+
+@dataclass(frozen=True)
+class Recipe(Spec):
+    """Everything about the optimisation of one network.
+
+    `batch_size` is the global batch: more workers share it, they do not enlarge it. `clip_norm` bounds the norm of the
+    whole gradient. `label_smoothing` is for classification.
+    """
+
+    epochs: int = 30
+    batch_size: int = 128
+    optimiser: Optimiser = SGD()
+    schedule: Schedule = OneCycle()
+    label_smoothing: float = 0.0
+    clip_norm: float | None = None
+    precision: Precision = Precision.FLOAT32
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise ValueError(f"epochs must be at least 1, got epochs={self.epochs}.")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got batch_size={self.batch_size}.")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing must lie in [0, 1), got label_smoothing={self.label_smoothing}.")
+        if self.clip_norm is not None and self.clip_norm <= 0:
+            raise ValueError(f"clip_norm must be positive or None, got clip_norm={self.clip_norm}.")

@@ -1,0 +1,1 @@
+"""The only room that imports Altair: figures, one self-contained page, exports."""

@@ -1,0 +1,1 @@
+"""The Parquet tables: schema, atomic writes, lazy scans, compaction."""

@@ -1,0 +1,138 @@
+"""What a spec is: frozen, flattened to columns, digested to an id."""
+
+import dataclasses
+import hashlib
+import json
+import types
+from collections.abc import Callable
+from enum import Enum
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar, Union, get_args, get_origin, get_type_hints
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+else:
+    # Specs are read, planned and digested without torch, whose import takes seconds. jaxtyping checks the shape and
+    # type of anything that has them, so `Float[Tensor, "B C H W"]` is executed by the tests all the same.
+    Tensor = Generator = Any
+
+__all__ = ["Generator", "Spec", "Tensor", "canonical", "described", "digest", "flattened", "label", "location"]
+
+Scalar = None | bool | int | float | str
+
+
+def location(default: str | None) -> Any:
+    """A field that says where something lies, not what it is: no part of the identity, of labels or of columns."""
+    return dataclasses.field(default=default, metadata={"location": True})
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """Base of everything that a study names: a frozen dataclass whose fields are its whole configuration.
+
+    `REVISION` is raised by every change of the code that changes numbers; it is part of each id that names the spec.
+    """
+
+    REVISION: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        return label(self)
+
+
+def digest(text: str, letter: str) -> str:
+    """An id for `text`: the letter, an underscore and 16 hexadecimal digits of SHA-256.
+
+    The letter keeps an id that happens to consist of digits from being read as a number.
+    """
+    return f"{letter}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+@cache
+def _fields(kind: type[Spec]) -> tuple[tuple[str, Callable[[Any], Any], Any], ...]:
+    """Name, converter and default of every field that belongs to the identity, sorted by name."""
+    hints = get_type_hints(kind)
+    fields = []
+    for field in sorted(dataclasses.fields(kind), key=lambda field: field.name):
+        if not field.metadata.get("location"):
+            fields.append((field.name, _converter(hints[field.name], f"{kind.__name__}.{field.name}"), field.default))
+    return tuple(fields)
+
+
+def _converter(hint: Any, where: str) -> Callable[[Any], Any]:
+    """How a field's value becomes plain JSON. An int in a float field counts as that float: 1 and 1.0 are one level."""
+    options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    if float in options:
+        return lambda value: float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if get_origin(hint) is tuple:
+        element = _converter(get_args(hint)[0], where)
+        return lambda values: [_plain(element(value), where) for value in values]
+    return lambda value: _plain(value, where)
+
+
+def _plain(value: Any, where: str) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Spec):
+        return described(value)
+    if isinstance(value, tuple):
+        return [_plain(item, where) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(
+        f"A spec holds numbers, strings, None, enums, specs and tuples of them, got {where}={value!r} of type "
+        f"{type(value).__name__}. Use a tuple for a list, a frozen dataclass for a dict."
+    )
+
+
+def _kind_name(kind: type[Spec]) -> str:
+    """The class name; with its module in front when a study file or another package defines the spec."""
+    return kind.__name__ if kind.__module__.startswith("equistudy.") else f"{kind.__module__}.{kind.__name__}"
+
+
+def described(spec: Spec) -> dict[str, Any]:
+    """The spec as nested plain data: its class, its revision and its fields. Locations are left out."""
+    kind = type(spec)
+    data: dict[str, Any] = {"spec": _kind_name(kind), "revision": kind.REVISION}
+    for name, convert, _ in _fields(kind):
+        data[name] = convert(getattr(spec, name))
+    return data
+
+
+@lru_cache(maxsize=65536)
+def canonical(spec: Spec) -> str:
+    """The one JSON text of a spec: sorted keys, no spaces. Equal specs have equal texts."""
+    return json.dumps(described(spec), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def label(value: Any) -> str:
+    """A short name for a level: a spec shows its class and the fields that differ from their defaults."""
+    if isinstance(value, Spec):
+        return _spec_label(value)
+    if isinstance(value, tuple):
+        return f"({', '.join(label(item) for item in value)})"
+    if isinstance(value, Enum):
+        return str(value.value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@lru_cache(maxsize=65536)
+def _spec_label(spec: Spec) -> str:
+    order = [field.name for field in dataclasses.fields(spec)]
+    shown = {name for name, _, default in _fields(type(spec)) if getattr(spec, name) != default}
+    inside = ", ".join(f"{name}={label(getattr(spec, name))}" for name in order if name in shown)
+    return f"{type(spec).__name__}({inside})" if inside else type(spec).__name__
+
+
+def flattened(spec: Spec, prefix: str = "") -> dict[str, Scalar]:
+    """The spec as columns: `model` is the label of a component, `model.depth` one of its fields."""
+    columns: dict[str, Scalar] = {}
+    for name, convert, _ in _fields(type(spec)):
+        value, column = getattr(spec, name), f"{prefix}{name}"
+        if isinstance(value, Spec):
+            columns[column] = label(value)
+            columns.update(flattened(value, f"{column}."))
+        elif isinstance(value, tuple):
+            columns[column] = label(value)
+        else:
+            columns[column] = convert(value)
+    return columns

@@ -1,0 +1,173 @@
+"""The table of trials of a study: factors, their levels, and the factorial design."""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, NamedTuple
+
+from equistudy.spec import Spec, label
+from equistudy.study.trial import PARTS, Trial
+
+__all__ = ["Cell", "Design", "Factor", "Factorial", "factorial", "nearest"]
+
+RESERVED = {"trial", "study", "seed", "status", "value", "stage", "element", "measure"}
+
+
+@dataclass(frozen=True)
+class Factor:
+    """What a study varies: the name of a parameter of the trial function, and the levels it takes.
+
+    `unit` labels axes; `log` says that the levels are compared by their logarithm.
+    """
+
+    name: str
+    levels: tuple[Any, ...]
+    unit: str | None = None
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "levels", tuple(self.levels))
+        if not self.name.isidentifier() or self.name in RESERVED:
+            raise ValueError(
+                f"A factor's name must be a parameter's name and none of {', '.join(sorted(RESERVED))}, "
+                f"got name={self.name!r}."
+            )
+        if not self.levels:
+            raise ValueError(f"Factor {self.name!r} needs at least one level, got none.")
+        labels = [label(level) for level in self.levels]
+        twice = sorted({name for name in labels if labels.count(name) > 1})
+        if twice:
+            raise ValueError(f"The levels of factor {self.name!r} must differ, got {', '.join(twice)} more than once.")
+        if self.log and not all(isinstance(level, (int, float)) and level > 0 for level in self.levels):
+            raise ValueError(f"A factor with log=True needs positive numbers, got {self.name}={self.levels}.")
+
+    @property
+    def numeric(self) -> bool:
+        """Whether all levels are numbers, so that a trend over them has a meaning."""
+        return all(isinstance(level, (int, float)) and not isinstance(level, bool) for level in self.levels)
+
+    @property
+    def title(self) -> str:
+        """Name and unit, as an axis shows them."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
+
+
+class Cell(NamedTuple):
+    """One row of a design: the level of each factor, the seed, and the trial they give."""
+
+    levels: dict[str, Any]
+    seed: int
+    trial: Trial
+
+
+class Design:
+    """Base of the designs: what trials a study has."""
+
+    factors: tuple[Factor, ...]
+
+    def cells(self) -> Iterator[Cell]:
+        """Every row of the design, seeds varying slowest, so that each replicate is complete before the next."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __add__(self, other: "Design") -> "Design":
+        return Conditions(parts=(self, other))
+
+
+@dataclass(frozen=True)
+class Factorial(Design):
+    """Every combination of the levels with every seed. Made by `factorial`."""
+
+    function: Callable[..., Trial]
+    factors: tuple[Factor, ...]
+    seeds: tuple[int, ...]
+
+    def cells(self) -> Iterator[Cell]:
+        """Every combination, replicate by replicate."""
+        names = [factor.name for factor in self.factors]
+        for seed in self.seeds:
+            for levels in product(*(factor.levels for factor in self.factors)):
+                row = dict(zip(names, levels, strict=True))
+                yield Cell(row, seed, self.function(**row, seed=seed))
+
+    def __len__(self) -> int:
+        count = len(self.seeds)
+        for factor in self.factors:
+            count *= len(factor.levels)
+        return count
+
+
+@dataclass(frozen=True)
+class Conditions(Design):
+    """Several designs one after the other: conditions add. A trial that two of them name is trained once."""
+
+    parts: tuple[Design, ...]
+
+    @property
+    def factors(self) -> tuple[Factor, ...]:  # type: ignore[override]
+        """The factors of all parts; levels of the same factor are joined."""
+        joined: dict[str, Factor] = {}
+        for factor in (factor for part in self.parts for factor in part.factors):
+            before = joined.get(factor.name)
+            extra = tuple(level for level in factor.levels if before is not None and level not in before.levels)
+            joined[factor.name] = (
+                factor if before is None else Factor(before.name, before.levels + extra, before.unit, before.log)
+            )
+        return tuple(joined.values())
+
+    def cells(self) -> Iterator[Cell]:
+        """The rows of each part in turn."""
+        for part in self.parts:
+            yield from part.cells()
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The way out of a misspelt name: the most similar ones, or all of them."""
+    every = sorted(names)
+    close = difflib.get_close_matches(name, every, n=3)
+    return f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(every) or 'none'}."
+
+
+def factorial(trial: Callable[..., Trial], *factors: Factor, seeds: Sequence[int]) -> Factorial:
+    """Every combination of the factors' levels, each with every seed.
+
+    Checks the factors against the signature of `trial`: each must be one of its parameters, and each parameter
+    without a default needs a factor. `trial` must take `seed`.
+    """
+    chosen = tuple(seeds)
+    if not chosen or len(set(chosen)) != len(chosen):
+        raise ValueError(f"seeds must be different integers, at least one, got seeds={chosen}.")
+    parameters = dict(inspect.signature(trial).parameters)
+    if "seed" not in parameters:
+        raise ValueError(
+            f"The trial function must take 'seed', got {trial.__name__}({', '.join(parameters)}). "
+            "Add seed: int and pass it to Trial."
+        )
+    names = [factor.name for factor in factors]
+    if len(set(names)) != len(names):
+        raise ValueError(f"Each factor may appear once, got {', '.join(names)}.")
+    takes = [name for name in parameters if name != "seed"]
+    for name in names:
+        if name not in takes:
+            raise ValueError(
+                f"Factor {name!r} is no parameter of {trial.__name__}({', '.join(parameters)}). {nearest(name, takes)}"
+            )
+    empty = inspect.Parameter.empty
+    missing = [name for name in takes if name not in names and parameters[name].default is empty]
+    if missing:
+        raise ValueError(
+            f"Each parameter of {trial.__name__} needs a factor or a default, got neither for {', '.join(missing)}."
+        )
+    return Factorial(trial, factors, chosen)
+
+
+def parts_of(trial: Trial) -> dict[str, Spec]:
+    """The components of a trial by name."""
+    return {name: getattr(trial, name) for name in PARTS}

@@ -1,0 +1,115 @@
+"""What a study is: one question with its design, its measures, its claims and its figures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol
+
+from equistudy.measures.measure import Measure
+from equistudy.study.design import Design, nearest
+
+__all__ = ["Claim", "ClaimTest", "Figure", "Study", "Verdict"]
+
+
+class Verdict(NamedTuple):
+    """What the data says about a claim.
+
+    `status` is supported, contradicted or undecided. `effect` with its 95 % interval is in the unit that `sentence`
+    names. `n` counts the replicates. `p` is two-sided and corrected over the study's claims.
+    """
+
+    status: str
+    sentence: str
+    effect: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    n: int = 0
+
+
+class ClaimTest(Protocol):
+    """A test of a claim on the study's table."""
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The factors that the test looks at."""
+        ...
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """The measures that the test looks at."""
+        ...
+
+    def test(self, table: Any) -> Verdict:
+        """The verdict on `table`, an `equistudy.analysis.table.StudyTable`."""
+        ...
+
+
+class Figure(Protocol):
+    """A figure of the report: a frame first, a chart second."""
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The factors that the figure shows."""
+        ...
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """The measures that the figure shows."""
+        ...
+
+    def frame(self, table: Any) -> Any:
+        """The numbers that the figure shows, as a `polars.DataFrame`."""
+        ...
+
+    def draw(self, frame: Any) -> Any:
+        """The chart of that frame, an `altair.Chart`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement, usually a paper's, as a test that is declared before the data is seen."""
+
+    statement: str
+    test: ClaimTest
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    """One question, and everything that is needed to answer it.
+
+    `scales` names other designs for the same question, such as the size of the paper; `--scale NAME` chooses one.
+    """
+
+    question: str
+    design: Design
+    measures: tuple[Measure, ...]
+    claims: tuple[Claim, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    scales: Mapping[str, Design] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        factors = {factor.name for factor in self.design.factors}
+        for what, items in (("Claim", [claim.test for claim in self.claims]), ("Figure", list(self.figures))):
+            for number, item in enumerate(items, 1):
+                for name in item.factors:
+                    if name not in factors:
+                        raise ValueError(
+                            f"{what} {number} uses factor {name!r}, which the design does not vary. "
+                            f"{nearest(name, factors)}"
+                        )
+                for measure in item.measures:
+                    if measure not in self.measures:
+                        raise ValueError(
+                            f"{what} {number} uses {measure}, which is none of the study's measures. "
+                            "Add it to measures."
+                        )
+
+    def at(self, scale: str | None) -> "Study":
+        """The same study at another scale."""
+        if scale is None:
+            return self
+        if scale not in self.scales:
+            raise ValueError(f"The study has no scale {scale!r}. {nearest(scale, self.scales)}")
+        return replace(self, design=self.scales[scale])

@@ -1,0 +1,32 @@
+"""Classification: cross-entropy, scored by accuracy."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int64
+
+from equistudy.datasets.dataset import Dataset
+from equistudy.spec import Tensor
+from equistudy.tasks.task import Task
+
+__all__ = ["Classification"]
+
+
+@dataclass(frozen=True)
+class Classification(Task):
+    """One class for each image: cross-entropy with optional label smoothing, scored by top-1 accuracy."""
+
+    def num_outputs(self, dataset: Dataset) -> int:
+        """One logit for each class."""
+        return dataset.num_classes
+
+    def loss(
+        self, outputs: Float[Tensor, "B K"], targets: Int64[Tensor, " B"], label_smoothing: float = 0.0
+    ) -> Float[Tensor, ""]:
+        """The summed cross-entropy in nats."""
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(outputs, targets, label_smoothing=label_smoothing, reduction="sum")
+
+    def score(self, outputs: Float[Tensor, "B K"], targets: Int64[Tensor, " B"]) -> dict[str, Float[Tensor, ""]]:
+        """`accuracy`: how many samples have their largest logit at the target."""
+        return {"accuracy": (outputs.argmax(dim=1) == targets).sum().to(outputs.dtype)}
