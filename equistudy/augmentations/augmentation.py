@@ -11,7 +11,7 @@ __all__ = ["Augmentation", "NoAugmentation"]
 
 @dataclass(frozen=True)
 class Augmentation(Spec):
-    """Base of the augmentations: drawing and acting are apart, so that workers who share a batch draw the same elements.
+    """Base of the augmentations: drawing and acting are apart, so that workers who share a batch draw the same.
 
     Images are floats in [0, 1]; what comes in from beyond the border is black.
     """

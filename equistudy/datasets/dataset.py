@@ -19,7 +19,7 @@ class Split(Enum):
 
 
 class Examples(NamedTuple):
-    """A split that fits into memory: 8-bit images and their class indices, on the CPU."""
+    """A split that fits into memory: 8-bit images and their class indices, on one device."""
 
     images: UInt8[Tensor, "N C H W"]
     targets: Int64[Tensor, " N"]
@@ -38,6 +38,10 @@ class Dataset(Spec):
     std: ClassVar[tuple[float, ...]]
     background: ClassVar[float | None] = None
 
+    def anchored(self) -> "Dataset":
+        """The same dataset with absolute locations, to be sent to a process that runs in another directory."""
+        return self
+
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of every image."""
@@ -48,5 +52,5 @@ class Dataset(Spec):
         raise NotImplementedError
 
     def load(self, split: Split) -> Examples:
-        """All examples of a split, in a fixed order."""
+        """All examples of a split on the CPU, in a fixed order."""
         raise NotImplementedError

@@ -1,0 +1,99 @@
+"""Datasets that fit into memory as arrays: balanced subsets, fingerprint and conversion to tensors."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+
+from equistudy.datasets.dataset import Dataset, Examples, Split
+
+__all__ = ["ArrayDataset", "Arrays", "stratified_order"]
+
+
+class Arrays(NamedTuple):
+    """A decoded split: 8-bit images and labels from 0."""
+
+    images: UInt8[np.ndarray, "N C H W"]
+    labels: Int64[np.ndarray, " N"]
+
+
+def stratified_order(labels: Iterable[int]) -> list[int]:
+    """A fixed permutation whose every prefix holds each class in proportion, up to one example.
+
+    Within a class the order is that of SHA-256 over the index, which no version of a random generator can change. The
+    r-th of the n examples of a class stands at (r + 1/2) / n; equal places are ordered by the same hash.
+    """
+    members: dict[int, list[tuple[bytes, int]]] = {}
+    for index, value in enumerate(labels):
+        members.setdefault(int(value), []).append((hashlib.sha256(str(index).encode()).digest(), index))
+    places = []
+    for group in members.values():
+        for rank, (mark, index) in enumerate(sorted(group)):
+            places.append(((rank + 0.5) / len(group), mark, index))
+    return [index for _, _, index in sorted(places)]
+
+
+_fingerprints: dict[tuple[object, ...], str] = {}
+
+
+@dataclass(frozen=True)
+class ArrayDataset(Dataset):
+    """Base of the datasets that are read as a whole.
+
+    `train_size` keeps the first so many training examples of a fixed stratified order: each smaller set is part of
+    every larger one and has the same share of each class. The test split is always whole.
+    """
+
+    train_size: int | None = dataclasses.field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        whole = self.num_train
+        if self.train_size is not None and not self.num_classes <= self.train_size <= whole:
+            raise ValueError(
+                f"{type(self).__name__}.train_size must lie between one example for each class and the whole split, "
+                f"got train_size={self.train_size}. Use {self.num_classes} to {whole}, or None for all."
+            )
+
+    @property
+    def num_train(self) -> int:
+        """How many training examples the whole set has."""
+        raise NotImplementedError
+
+    def files(self) -> tuple[Path, ...]:
+        """The files that hold the data, whichever of the accepted formats is there."""
+        raise NotImplementedError
+
+    def read(self, split: Split) -> Arrays:
+        """The whole split, decoded; ValueError names the file that is not as its format says."""
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the decoded images and labels: the same for every format and compression.
+
+        Kept in the process until a file's path, size or time of change differs.
+        """
+        key = (type(self), *((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in self.files()))
+        if key not in _fingerprints:
+            content = hashlib.sha256()
+            for split in Split:
+                images, labels = self.read(split)
+                content.update(f"{split.value}/{images.shape}/".encode())
+                content.update(images.tobytes())
+                content.update(labels.astype("<i8").tobytes())
+            _fingerprints[key] = content.hexdigest()
+        return _fingerprints[key]
+
+    def load(self, split: Split) -> Examples:
+        """All examples of a split on the CPU, in the order of the files, or of `stratified_order` for a subset."""
+        import torch
+
+        images, labels = self.read(split)
+        if split is Split.TRAIN and self.train_size is not None:
+            kept = stratified_order(labels)[: self.train_size]
+            images, labels = images[kept], labels[kept]
+        return Examples(torch.tensor(images), torch.tensor(labels))
