@@ -1,0 +1,44 @@
+"""Several augmentations, one after the other."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+
+from equistudy.augmentations.augmentation import Augmentation
+from equistudy.spec import Generator, Tensor
+
+__all__ = ["Chain"]
+
+
+@dataclass(frozen=True)
+class Chain(Augmentation):
+    """The parts in the order given: the first acts first. An element is the parts' elements side by side."""
+
+    parts: tuple[Augmentation, ...]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.parts, tuple) or not all(isinstance(part, Augmentation) for part in self.parts):
+            raise TypeError(
+                f"Chain takes a tuple of augmentations, got parts={self.parts!r}. "
+                f"Write Chain((HorizontalFlip(), RandomCrop()))."
+            )
+        if not self.parts:
+            raise ValueError("Chain needs at least one augmentation, got parts=(). Use NoAugmentation() for none.")
+
+    @property
+    def num_parameters(self) -> int:
+        """Those of all parts together."""
+        return sum(part.num_parameters for part in self.parts)
+
+    def draw(self, batch_size: int, rng: Generator) -> Float[Tensor, "B P"]:
+        """The elements of each part, drawn in order."""
+        import torch
+
+        return torch.cat([part.draw(batch_size, rng) for part in self.parts], dim=1)
+
+    def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"]) -> Float[Tensor, "B C H W"]:
+        """Each part in turn, with its own share of the elements."""
+        sizes = [part.num_parameters for part in self.parts]
+        for part, own in zip(self.parts, elements.split(sizes, dim=1), strict=True):
+            images = part.apply(images, own)
+        return images

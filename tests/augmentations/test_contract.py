@@ -1,0 +1,122 @@
+"""What every augmentation must keep: shapes, devices, seeds, and workers that share a batch."""
+
+import jaxtyping
+import pytest
+import torch
+
+from equistudy.augmentations.augmentation import NoAugmentation
+from equistudy.augmentations.chain import Chain
+from equistudy.augmentations.crop import RandomCrop
+from equistudy.augmentations.flip import HorizontalFlip
+from equistudy.augmentations.rotation import RandomRotation
+from equistudy.augmentations.translation import RandomTranslation
+from equistudy.spec import canonical, label
+
+AUGMENTATIONS = [
+    NoAugmentation(),
+    HorizontalFlip(),
+    RandomCrop(2),
+    RandomTranslation(1.5),
+    RandomRotation(30.0),
+    Chain((HorizontalFlip(), NoAugmentation(), RandomCrop(2), RandomRotation(45.0))),
+]
+everyone = pytest.mark.parametrize("augmentation", AUGMENTATIONS, ids=label)
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@everyone
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_shape_and_dtype_stay(augmentation, dtype):
+    images = torch.rand(5, 2, 9, 12).to(dtype)
+    augmented = augmentation.augment(images, rng())
+    assert augmented.shape == images.shape
+    assert augmented.dtype == dtype
+
+
+@everyone
+def test_elements(augmentation):
+    elements = augmentation.draw(7, rng())
+    assert elements.shape == (7, augmentation.num_parameters)
+    assert elements.dtype == torch.float32
+    assert torch.equal(elements, augmentation.draw(7, rng()))
+    if augmentation.num_parameters:
+        assert not torch.equal(elements, augmentation.draw(7, rng(1)))
+        assert len(elements.unique(dim=0)) > 1
+
+
+@everyone
+def test_the_images_given_are_not_changed(augmentation):
+    images = torch.rand(6, 1, 8, 8)
+    before = images.clone()
+    augmentation.augment(images, rng())
+    assert torch.equal(images, before)
+
+
+@everyone
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_share_of_a_batch_is_bit_identical(augmentation, channels):
+    images = torch.rand(23, channels, 13, 11, generator=rng(1))
+    elements = augmentation.draw(23, rng())
+    whole = augmentation.apply(images, elements)
+    for share in (slice(0, 1), slice(1, 8), slice(5, 22), slice(0, 23, 2), slice(1, 23, 3), [22, 3, 3]):
+        assert torch.equal(augmentation.apply(images[share], elements[share]), whole[share])
+
+
+@everyone
+def test_global_random_state_is_left_alone(augmentation):
+    state = torch.get_rng_state()
+    augmentation.augment(torch.rand(4, 1, 8, 8, generator=rng()), rng())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@everyone
+def test_an_empty_batch_stays_empty(augmentation):
+    assert augmentation.augment(torch.rand(0, 1, 8, 8), rng()).shape == (0, 1, 8, 8)
+
+
+@everyone
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_the_device_of_the_images(augmentation):
+    on_device = torch.Generator("cuda").manual_seed(0)
+    assert augmentation.augment(torch.rand(4, 1, 8, 8, device="cuda"), on_device).device.type == "cuda"
+
+
+@pytest.mark.xfail(reason="the canonical form of a tuple of specs converts them twice", raises=TypeError)
+def test_identities_differ():
+    assert len({canonical(augmentation) for augmentation in AUGMENTATIONS}) == len(AUGMENTATIONS)
+
+
+def test_chain_acts_in_order():
+    images, elements = torch.rand(4, 1, 8, 8), torch.tensor([[1.0, 3.0, 0.0]]).repeat(4, 1)
+    chained = Chain((HorizontalFlip(), RandomCrop(3))).apply(images, elements)
+    assert torch.equal(chained[..., 3:], images.flip(3)[..., :-3])
+    assert not chained[..., :3].any()
+
+
+def test_an_empty_chain():
+    with pytest.raises(ValueError, match=r"at least one augmentation, got parts=\(\)\. Use NoAugmentation"):
+        Chain(())
+
+
+@pytest.fixture
+def without_type_checks():
+    """The message that a user sees, who runs without the tests' type checks."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.usefixtures("without_type_checks")
+def test_bad_parts_of_a_chain():
+    with pytest.raises(TypeError, match=r"tuple of augmentations, got parts=\[HorizontalFlip.*Write Chain\(\("):
+        Chain([HorizontalFlip()])
+    with pytest.raises(TypeError, match=r"tuple of augmentations, got parts=\(3,\)"):
+        Chain((3,))
+
+
+@pytest.mark.usefixtures("without_type_checks")
+def test_whole_numbers_count_as_floats():
+    assert canonical(RandomRotation(30)) == canonical(RandomRotation(30.0))
