@@ -1,0 +1,181 @@
+"""Translations by whole pixels: windows cut from a larger image, circular shifts, or zeros from beyond the border."""
+
+from dataclasses import dataclass
+from enum import Enum
+from math import ceil
+from typing import ClassVar
+
+from jaxtyping import Float
+
+from equistudy.groups.group import Element, Grid, Group, Region
+from equistudy.spec import Generator, Tensor
+
+__all__ = ["Border", "Translation"]
+
+
+class Border(Enum):
+    """What enters at the border when the content moves.
+
+    WINDOW: what is there, by moving a window over a larger image: the image continued by its background, or a window
+    smaller than the image. CIRCULAR: what left on the other side. ZERO: black, on an image of the same size.
+    """
+
+    WINDOW = "window"
+    CIRCULAR = "circular"
+    ZERO = "zero"
+
+
+@dataclass(frozen=True)
+class Translation(Group):
+    """Shifts of the content by whole pixels, parameters (dx, dy): dx to the right, dy down.
+
+    A measure is evaluated at the shifts along x and along y by each of `pixels`, by default 1 ... max_pixels. Random
+    elements have dx and dy uniform over the integers of [-max_pixels, max_pixels].
+
+    On a feature map of stride s, a shift by d pixels is a shift by d / s cells: a copy of cells where s divides d
+    (`grid_aligned`), linear interpolation between two cells elsewhere, which then mixes aliasing with the loss of the
+    interpolation. With WINDOW and ZERO the cells that both maps show are compared, less the erosion at each border;
+    with CIRCULAR every cell is, for nothing enters or leaves.
+    """
+
+    unit: ClassVar[str] = "px"
+
+    max_pixels: int = 4
+    border: Border = Border.WINDOW
+    pixels: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_pixels < 1:
+            raise ValueError(f"max_pixels must be at least 1, got max_pixels={self.max_pixels}.")
+        shifts = self.pixels if self.pixels is not None else (1,)
+        if not shifts or 0 in shifts or len(set(shifts)) != len(shifts):
+            raise ValueError(
+                f"pixels must be different shifts other than 0, at least one, got pixels={self.pixels}. "
+                "Leave it None for 1 ... max_pixels."
+            )
+        if max(abs(shift) for shift in shifts) > self.max_pixels:
+            raise ValueError(
+                f"pixels must lie within max_pixels={self.max_pixels}, got pixels={self.pixels}. "
+                f"Raise max_pixels to {max(abs(shift) for shift in shifts)}."
+            )
+
+    def elements(self) -> tuple[Element, ...]:
+        """The shifts along x and along y by each number of pixels."""
+        shifts = self.pixels if self.pixels is not None else range(1, self.max_pixels + 1)
+        pairs = (
+            (Element(f"dx={shift}", abs(shift), (shift, 0)), Element(f"dy={shift}", abs(shift), (0, shift)))
+            for shift in shifts
+        )
+        return tuple(element for pair in pairs for element in pair)
+
+    def sample(self, count: int, rng: Generator) -> Float[Tensor, "N 2"]:
+        """Shifts with dx and dy uniform over the integers of [-max_pixels, max_pixels]."""
+        import torch
+
+        size = (count, 2)
+        shifts = torch.randint(-self.max_pixels, self.max_pixels + 1, size, generator=rng, device=rng.device)
+        return shifts.to(torch.get_default_dtype())
+
+    def inverse(self, elements: Float[Tensor, "N 2"]) -> Float[Tensor, "N 2"]:
+        """The opposite shifts."""
+        return -elements
+
+    def act(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B 2"]) -> Float[Tensor, "B C H W"]:
+        """Each image moved by its own whole pixels, exactly; with WINDOW as with ZERO, black enters."""
+        import torch
+
+        shifts = elements.to(images.device).round().long()
+        if not torch.equal(shifts.to(elements), elements):
+            raise ValueError(
+                "A Translation moves images by whole pixels, got fractions of a pixel. "
+                "Use equistudy.groups.affine.warp to interpolate."
+            )
+        (height, width), (dx, dy) = images.shape[-2:], shifts.unbind(dim=1)
+        rows = torch.arange(height, device=images.device) - dy[:, None]
+        columns = torch.arange(width, device=images.device) - dx[:, None]
+        samples = torch.arange(len(images), device=images.device)[:, None, None]
+        moved = images.permute(0, 2, 3, 1)[samples, rows[:, :, None] % height, columns[:, None, :] % width]
+        if self.border is not Border.CIRCULAR:
+            seen = (rows == rows % height)[:, :, None] & (columns == columns % width)[:, None, :]
+            moved = torch.where(seen[..., None], moved, torch.zeros((), dtype=moved.dtype, device=moved.device))
+        return moved.permute(0, 3, 1, 2).contiguous()
+
+    def views(self, images: Float[Tensor, "B C H W"], background: float | None) -> list[Float[Tensor, "B C h w"]]:
+        """The image and the moved images; WINDOW without a background cuts windows smaller by the largest shifts."""
+        import torch
+
+        shifts = [(0, 0), *((int(dx), int(dy)) for _, _, (dx, dy) in self.elements())]
+        if self.border is Border.CIRCULAR:
+            return [torch.roll(images, (dy, dx), dims=(2, 3)) for dx, dy in shifts]
+        left, top = (max(shift[axis] for shift in shifts) for axis in (0, 1))
+        right, bottom = (-min(shift[axis] for shift in shifts) for axis in (0, 1))
+        outside = 0.0 if self.border is Border.ZERO else background
+        source = images
+        if outside is not None:
+            source = torch.nn.functional.pad(images, (left, right, top, bottom), value=outside)
+        height, width = source.shape[-2] - top - bottom, source.shape[-1] - left - right
+        if height < 1 or width < 1:
+            raise ValueError(
+                "Windows need images larger than the shifts, "
+                f"got images of {images.shape[-2]} x {images.shape[-1]} pixels for {self}. Use smaller shifts."
+            )
+        # Content that moves by +d is a window that moves by -d.
+        return [source[..., top - dy : top - dy + height, left - dx : left - dx + width] for dx, dy in shifts]
+
+    def obstacle(self, grid: Grid) -> str | None:
+        """Circular shifts need a map whose cells tile the image."""
+        tiles = (grid.height * grid.stride, grid.width * grid.stride) == (grid.image_height, grid.image_width)
+        if self.border is Border.CIRCULAR and not tiles:
+            return (
+                f"{grid.height} x {grid.width} cells of {grid.stride} pixels do not tile the image of "
+                f"{grid.image_height} x {grid.image_width}, so the map does not shift in a circle"
+            )
+        return None
+
+    def region(self, element: Element, grid: Grid, erosion: int) -> Region:
+        """The overlap of both maps less the erosion; every cell with CIRCULAR."""
+        if self.border is Border.CIRCULAR:
+            return Region(slice(0, grid.height), slice(0, grid.width))
+        dx, dy = (int(shift) for shift in element.parameters)
+        return Region(_overlap(dy, grid.stride, grid.height, erosion), _overlap(dx, grid.stride, grid.width, erosion))
+
+    def grid_aligned(self, element: Element, grid: Grid) -> bool:
+        """Whether the stride divides the shift."""
+        return all(shift % grid.stride == 0 for shift in element.parameters)
+
+    def act_on_features(
+        self, features: Float[Tensor, "B C H W"], element: Element, grid: Grid, region: Region
+    ) -> Float[Tensor, "B C h w"]:
+        """The map moved by d / stride cells, linearly interpolated between two cells where that is no whole number."""
+        dx, dy = (int(shift) for shift in element.parameters)
+        moved = _along(features, -2, dy, grid.stride, region.rows)
+        return _along(moved, -1, dx, grid.stride, region.columns)
+
+
+def _overlap(shift: int, stride: int, size: int, erosion: int) -> slice:
+    """Cells i of a map of `size` for which i and i - shift / stride both lie inside, `erosion` cells off the border."""
+    ahead, behind = ceil(shift / stride), ceil(-shift / stride)
+    return slice(max(ahead, 0) + erosion, size - max(behind, 0) - erosion)
+
+
+def _along(
+    features: Float[Tensor, "B C H W"], axis: int, shift: int, stride: int, cells: slice
+) -> Float[Tensor, "B C h w"]:
+    """The cells of the map moved by shift / stride along one axis; cells beyond the border come from the other side."""
+    whole, rest = divmod(shift, stride)
+    near = _cells(features, axis, cells, whole)
+    if rest == 0:
+        return near
+    weight = rest / stride
+    return near * (1 - weight) + _cells(features, axis, cells, whole + 1) * weight
+
+
+def _cells(features: Float[Tensor, "B C H W"], axis: int, cells: slice, shift: int) -> Float[Tensor, "B C h w"]:
+    """The values at cells - shift: a view where they lie inside the map, a copy where they wrap around."""
+    import torch
+
+    size = features.shape[axis]
+    start, length = cells.start - shift, cells.stop - cells.start
+    if start >= 0 and start + length <= size:
+        return features.narrow(axis, start, length)
+    return torch.roll(features, shift, dims=axis).narrow(axis, cells.start, length)
