@@ -39,8 +39,8 @@ class Measurement:
     """One value: a row of the `measurements` table. What was not measured is None, never a default.
 
     `depth` is the stage's relative depth in [0, 1]. `stride` is the stage's cell size in input pixels (None for
-    vectors). `magnitude` is the size of the element in its group's unit. `low` and `high` bound the 95 % interval over
-    images. `floor` is the same value for shuffled pairs of images, `no_motion` for features compared unmoved,
+    vectors). `group`, `element` and `magnitude`, the size of the element in its group's unit, are None for a measure
+    without a group. `low` and `high` bound the 95 % interval over images. `floor` is the same value for shuffled pairs of images, `no_motion` for features compared unmoved,
     `untrained` for the network before training. `cells` counts the positions compared in each map.
     """
 
@@ -50,9 +50,9 @@ class Measurement:
     stage: str
     depth: float
     stride: int | None
-    group: str
-    element: str
-    magnitude: float
+    group: str | None
+    element: str | None
+    magnitude: float | None
     grid_aligned: bool | None
     value: float
     low: float | None
