@@ -1,1 +1,79 @@
-"""The words a study is written in."""
+"""The words a study is written in.
+
+They are imported when they are first used, so that `equistudy --help` does not pay for all of them.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from equistudy.analysis.claims import Contrast, Direction, Trend
+    from equistudy.analysis.outcome import Outcome, Reference
+    from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
+    from equistudy.augmentations.chain import Chain
+    from equistudy.augmentations.crop import RandomCrop
+    from equistudy.augmentations.flip import HorizontalFlip
+    from equistudy.augmentations.rotation import RandomRotation
+    from equistudy.augmentations.translation import RandomTranslation
+    from equistudy.datasets.cifar import CIFAR10, CIFAR100
+    from equistudy.datasets.dataset import Dataset
+    from equistudy.datasets.digits import Digits
+    from equistudy.datasets.mnist import MNIST, FashionMNIST
+    from equistudy.groups.translation import Translation
+    from equistudy.measures.accuracy import Accuracy
+    from equistudy.measures.correlation import BetweenCorrelation, TotalCorrelation, WithinCorrelation
+    from equistudy.measures.measure import Measure
+    from equistudy.models.model import Model
+    from equistudy.models.resnet import ResNet
+    from equistudy.models.timm_model import TimmModel
+    from equistudy.recipe import SGD, AdamW, Constant, Cosine, OneCycle, Precision, Recipe
+    from equistudy.report.figures import Curve, LayerProfile, LearningCurve, Scatter, Score
+    from equistudy.results.results import results
+    from equistudy.study.design import Factor, factorial
+    from equistudy.study.study import Claim, Study
+    from equistudy.study.trial import Trial
+    from equistudy.tasks.classification import Classification
+
+_HOME = {
+    "analysis.claims": ("Contrast", "Direction", "Trend"),
+    "analysis.outcome": ("Outcome", "Reference"),
+    "augmentations.augmentation": ("Augmentation", "NoAugmentation"),
+    "augmentations.chain": ("Chain",),
+    "augmentations.crop": ("RandomCrop",),
+    "augmentations.flip": ("HorizontalFlip",),
+    "augmentations.rotation": ("RandomRotation",),
+    "augmentations.translation": ("RandomTranslation",),
+    "datasets.cifar": ("CIFAR10", "CIFAR100"),
+    "datasets.dataset": ("Dataset",),
+    "datasets.digits": ("Digits",),
+    "datasets.mnist": ("MNIST", "FashionMNIST"),
+    "groups.translation": ("Translation",),
+    "measures.accuracy": ("Accuracy",),
+    "measures.correlation": ("BetweenCorrelation", "TotalCorrelation", "WithinCorrelation"),
+    "measures.measure": ("Measure",),
+    "models.model": ("Model",),
+    "models.resnet": ("ResNet",),
+    "models.timm_model": ("TimmModel",),
+    "recipe": ("SGD", "AdamW", "Constant", "Cosine", "OneCycle", "Precision", "Recipe"),
+    "report.figures": ("Curve", "LayerProfile", "LearningCurve", "Scatter", "Score"),
+    "results.results": ("results",),
+    "study.design": ("Factor", "factorial"),
+    "study.study": ("Claim", "Study"),
+    "study.trial": ("Trial",),
+    "tasks.classification": ("Classification",),
+}
+_MODULE = {name: f"equistudy.{module}" for module, names in _HOME.items() for name in names}
+
+__all__ = sorted(_MODULE)  # noqa: PLE0605 -- the same names as above, which a test compares
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE:
+        raise AttributeError(f"equistudy has no {name!r}. It has: {', '.join(__all__)}.")
+    value = getattr(importlib.import_module(_MODULE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -124,12 +124,13 @@ def _spec_label(spec: Spec) -> str:
 
 
 def flattened(spec: Spec, prefix: str = "") -> dict[str, Scalar]:
-    """The spec as columns: `model` is the label of a component, `model.depth` one of its fields."""
+    """The spec as columns: `model` is the label of a component, `model.depth` a field, `model.revision` its revision."""
     columns: dict[str, Scalar] = {}
     for name, convert, _ in _fields(type(spec)):
         value, column = getattr(spec, name), f"{prefix}{name}"
         if isinstance(value, Spec):
             columns[column] = label(value)
+            columns[f"{column}.revision"] = type(value).REVISION
             columns.update(flattened(value, f"{column}."))
         elif isinstance(value, tuple):
             columns[column] = label(value)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from equistudy.measures.measure import Measure
 from equistudy.study.design import Design, nearest
@@ -26,6 +26,7 @@ class Verdict(NamedTuple):
     n: int = 0
 
 
+@runtime_checkable
 class ClaimTest(Protocol):
     """A test of a claim on the study's table."""
 
@@ -44,6 +45,7 @@ class ClaimTest(Protocol):
         ...
 
 
+@runtime_checkable
 class Figure(Protocol):
     """A figure of the report: a frame first, a chart second."""
 

@@ -10,7 +10,7 @@ from equistudy.augmentations.augmentation import Augmentation
 from equistudy.datasets.dataset import Dataset
 from equistudy.models.model import Model
 from equistudy.recipe import Recipe
-from equistudy.spec import Spec, canonical, described, digest, label
+from equistudy.spec import Spec, canonical, digest, flattened, label
 from equistudy.tasks.task import Task
 
 __all__ = ["Stream", "Trial", "derived_seed"]
@@ -25,13 +25,14 @@ class Stream(Enum):
     MEASURING = "measuring"
 
 
-def derived_seed(replicate: int, stream: Stream) -> int:
-    """The seed of one stream: 63 bits of SHA-256 over the stream's name and the replicate.
+def derived_seed(replicate: int, stream: Stream, epoch: int | None = None) -> int:
+    """The seed of one stream, or of one epoch of it: 63 bits of SHA-256 over the stream's name and the replicate.
 
     No factor enters, so replicate k sees the same initial random numbers, the same order of the data and the same
     random augmentation in every cell of a design. Differences between cells are then paired differences.
     """
-    return int.from_bytes(hashlib.sha256(f"{stream.value}/{replicate}".encode()).digest()[:8]) >> 1
+    text = f"{stream.value}/{replicate}" if epoch is None else f"{stream.value}/{replicate}/{epoch}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,9 @@ class Trial(Spec):
         parts = [canonical(getattr(self, name)) for name in PARTS]
         return digest("|".join([*parts, str(self.seed), fingerprint(self.dataset), str(self.REVISION)]), "t")
 
-    def explained(self) -> dict[str, Any]:
-        """Everything that went into the id, as nested plain data."""
-        return {**described(self), "fingerprint": fingerprint(self.dataset), "id": self.id}
+    def columns(self) -> dict[str, Any]:
+        """Everything that went into the id, as columns: fields and revisions of all components, and the fingerprint."""
+        return {**flattened(self), "fingerprint": fingerprint(self.dataset), "trial": self.id}
 
     def __str__(self) -> str:
         return ", ".join([*(label(getattr(self, name)) for name in PARTS), f"seed={self.seed}"])

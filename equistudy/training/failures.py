@@ -1,0 +1,38 @@
+"""The ways in which training fails, each with a name."""
+
+from enum import Enum
+
+__all__ = ["DivergedError", "NotANumberError", "Reason", "reason_of"]
+
+
+class Reason(Enum):
+    """Why a trial has no network."""
+
+    NOT_A_NUMBER = "not a number"
+    DIVERGED = "diverged"
+    OUT_OF_MEMORY = "out of memory"
+    DATA = "data"
+    BUG = "bug"
+    WORKER_DIED = "worker died"
+
+
+class NotANumberError(ArithmeticError):
+    """The loss is infinite or not a number."""
+
+
+class DivergedError(ArithmeticError):
+    """The loss is finite, and far above where it began."""
+
+
+def reason_of(error: BaseException) -> Reason:
+    """The reason that an exception stands for; what nothing else explains is a bug."""
+    if isinstance(error, NotANumberError):
+        return Reason.NOT_A_NUMBER
+    if isinstance(error, DivergedError):
+        return Reason.DIVERGED
+    # torch.OutOfMemoryError (CUDA) and the CPU allocator's RuntimeError are told apart by name and text, without torch
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate" in str(error):
+        return Reason.OUT_OF_MEMORY
+    if isinstance(error, OSError) or type(error).__name__ == "DataError":
+        return Reason.DATA
+    return Reason.BUG
