@@ -38,7 +38,7 @@ def stratified_order(labels: Iterable[int]) -> list[int]:
     return [index for _, _, index in sorted(places)]
 
 
-_fingerprints: dict[tuple[object, ...], str] = {}
+_fingerprints: dict[tuple[object, ...], tuple[str, int]] = {}
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,11 @@ class ArrayDataset(Dataset):
     train_size: int | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        whole = self.num_train
-        if self.train_size is not None and not self.num_classes <= self.train_size <= whole:
-            raise ValueError(
-                f"{type(self).__name__}.train_size must lie between one example for each class and the whole split, "
-                f"got train_size={self.train_size}. Use {self.num_classes} to {whole}, or None for all."
-            )
+        self._check_train_size(self.num_train)
 
     @property
     def num_train(self) -> int:
-        """How many training examples the whole set has."""
+        """How many training examples the official set has."""
         raise NotImplementedError
 
     def files(self) -> tuple[Path, ...]:
@@ -77,16 +72,19 @@ class ArrayDataset(Dataset):
 
         Kept in the process until a file's path, size or time of change differs.
         """
-        key = (type(self), *((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in self.files()))
+        stats = [(str(path.absolute()), path.stat()) for path in self.files()]
+        key = (type(self), *((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats))
         if key not in _fingerprints:
-            content = hashlib.sha256()
-            for split in Split:
+            hashed = hashlib.sha256()
+            for split in (Split.TEST, Split.TRAIN):
                 images, labels = self.read(split)
-                content.update(f"{split.value}/{images.shape}/".encode())
-                content.update(images.tobytes())
-                content.update(labels.astype("<i8").tobytes())
-            _fingerprints[key] = content.hexdigest()
-        return _fingerprints[key]
+                hashed.update(f"{split.value}/{images.shape}/".encode())
+                hashed.update(np.ascontiguousarray(images).data)
+                hashed.update(labels.astype("<i8").data)
+            _fingerprints[key] = hashed.hexdigest(), len(labels)
+        text, num_train = _fingerprints[key]
+        self._check_train_size(num_train)
+        return text
 
     def load(self, split: Split) -> Examples:
         """All examples of a split on the CPU, in the order of the files, or of `stratified_order` for a subset."""
@@ -94,6 +92,14 @@ class ArrayDataset(Dataset):
 
         images, labels = self.read(split)
         if split is Split.TRAIN and self.train_size is not None:
-            kept = stratified_order(labels)[: self.train_size]
+            self._check_train_size(len(labels))
+            kept = stratified_order(labels.tolist())[: self.train_size]
             images, labels = images[kept], labels[kept]
         return Examples(torch.tensor(images), torch.tensor(labels))
+
+    def _check_train_size(self, num_train: int) -> None:
+        if self.train_size is not None and not self.num_classes <= self.train_size <= num_train:
+            raise ValueError(
+                f"{type(self).__name__}.train_size must lie between one example for each class and the whole split, "
+                f"got train_size={self.train_size}. Use {self.num_classes} to {num_train}, or None for all."
+            )

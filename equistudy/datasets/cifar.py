@@ -1,0 +1,125 @@
+"""CIFAR-10 and CIFAR-100 in their original files: the Python pickles or the binary version."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from equistudy.datasets.arrays import Arrays
+from equistudy.datasets.dataset import Split
+from equistudy.datasets.folder import FolderDataset, Layout, check_labels, content
+from equistudy.datasets.restricted_pickle import read_pickle
+
+__all__ = ["CIFAR10", "CIFAR100"]
+
+PIXELS = 3 * 32 * 32
+
+
+@dataclass(frozen=True)
+class CIFAR10(FolderDataset):
+    """50,000 training and 10,000 test photographs of 32 x 32 pixels in colour, in 10 classes.
+
+    Reads cifar-10-batches-py, without executing what its pickles name, or cifar-10-batches-bin. Both give the same
+    examples in the same order, and so the same identity. `mean` and `std` are the usual ones of the training split.
+
+    Source: Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images.
+    """
+
+    num_classes: ClassVar[int] = 10
+    mean: ClassVar[tuple[float, ...]] = (0.4914, 0.4822, 0.4465)
+    std: ClassVar[tuple[float, ...]] = (0.2470, 0.2435, 0.2616)
+    usual_folder: ClassVar[str] = "cifar10"
+    layouts: ClassVar[tuple[Layout, ...]] = (
+        Layout(
+            archive="cifar-10-python.tar.gz",
+            folder="cifar-10-batches-py",
+            train=tuple(f"data_batch_{k}" for k in range(1, 6)),
+            test=("test_batch",),
+        ),
+        Layout(
+            archive="cifar-10-binary.tar.gz",
+            folder="cifar-10-batches-bin",
+            train=tuple(f"data_batch_{k}.bin" for k in range(1, 6)),
+            test=("test_batch.bin",),
+        ),
+    )
+    label_key: ClassVar[str] = "labels"
+    label_bytes: ClassVar[int] = 1
+
+    @property
+    def num_train(self) -> int:
+        """How many training examples the official set has."""
+        return 50_000
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Three colours of 32 by 32 pixels."""
+        return 3, 32, 32
+
+    def read(self, split: Split) -> Arrays:
+        """The whole split, decoded."""
+        found = self.found()
+        decode = self._pickled if found.layout is self.layouts[0] else self._binary
+        parts = [decode(path) for path in found.of(split)]
+        return Arrays(np.concatenate([part.images for part in parts]), np.concatenate([part.labels for part in parts]))
+
+    def _pickled(self, path: Path) -> Arrays:
+        """One pickle: a dict with `data`, a row of red, then green, then blue for each image, and the labels."""
+        batch = read_pickle(path)
+        entries = {_text(key): value for key, value in batch.items()} if isinstance(batch, dict) else {}
+        data, labels = entries.get("data"), entries.get(self.label_key)
+        if not isinstance(data, np.ndarray) or not isinstance(labels, list):
+            raise ValueError(
+                f"A pickle of {type(self).__name__} is a dict with the array data and the list {self.label_key}, got "
+                f"{type(batch).__name__} with {', '.join(sorted(entries)) or 'no entries'} in {path}. "
+                f"Check that the file belongs to this dataset."
+            )
+        if data.shape != (len(labels), PIXELS) or not all(
+            type(value) is int and abs(value) < 2**31 for value in labels
+        ):
+            raise ValueError(
+                f"Each of the labels is an integer and has a row of {PIXELS} values, got {len(labels)} labels and data "
+                f"of shape {data.shape} in {path}. Copy it again."
+            )
+        return self._checked(data, np.array(labels, dtype=np.int64), path)
+
+    def _binary(self, path: Path) -> Arrays:
+        """One binary file: for each image its labels, of which the last counts, then red, green and blue."""
+        data, record = np.frombuffer(content(path), dtype=np.uint8), self.label_bytes + PIXELS
+        if len(data) % record:
+            raise ValueError(
+                f"A binary file of {type(self).__name__} has {record} bytes for each image, got {len(data)} bytes in "
+                f"{path}, which is no multiple. Copy it again."
+            )
+        rows = data.reshape(-1, record)
+        return self._checked(rows[:, self.label_bytes :], rows[:, self.label_bytes - 1].astype(np.int64), path)
+
+    def _checked(self, rows: np.ndarray, labels: np.ndarray, path: Path) -> Arrays:
+        check_labels(labels, self.num_classes, path)
+        return Arrays(rows.reshape(-1, *self.image_shape), labels)
+
+
+@dataclass(frozen=True)
+class CIFAR100(CIFAR10):
+    """50,000 training and 10,000 test photographs of 32 x 32 pixels in colour, in 100 fine classes.
+
+    Reads cifar-100-python or cifar-100-binary.
+
+    Source: Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images.
+    """
+
+    num_classes: ClassVar[int] = 100
+    mean: ClassVar[tuple[float, ...]] = (0.5071, 0.4865, 0.4409)
+    std: ClassVar[tuple[float, ...]] = (0.2673, 0.2564, 0.2762)
+    usual_folder: ClassVar[str] = "cifar100"
+    layouts: ClassVar[tuple[Layout, ...]] = (
+        Layout("cifar-100-python.tar.gz", "cifar-100-python", train=("train",), test=("test",)),
+        Layout("cifar-100-binary.tar.gz", "cifar-100-binary", train=("train.bin",), test=("test.bin",)),
+    )
+    label_key: ClassVar[str] = "fine_labels"
+    label_bytes: ClassVar[int] = 2
+
+
+def _text(key: object) -> str:
+    return key.decode("ascii", "replace") if isinstance(key, bytes) else str(key)

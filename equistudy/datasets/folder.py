@@ -1,0 +1,128 @@
+"""Datasets in a local folder: which files of which layout are there, and what to do when they are not."""
+
+import dataclasses
+import gzip
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, NamedTuple, TypeVar
+
+import numpy as np
+from jaxtyping import Int64
+
+from equistudy.datasets.arrays import ArrayDataset
+from equistudy.datasets.dataset import Split
+from equistudy.spec import location
+
+__all__ = ["FolderDataset", "Layout", "check_labels", "content"]
+
+Self = TypeVar("Self", bound="FolderDataset")
+
+
+class Layout(NamedTuple):
+    """One way in which a set is published: the folder inside its archive, and the files of each split in order."""
+
+    archive: str
+    folder: str
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All files."""
+        return self.train + self.test
+
+
+class Found(NamedTuple):
+    """A layout whose files are all there."""
+
+    layout: Layout
+    paths: dict[str, Path]
+
+    def of(self, split: Split) -> list[Path]:
+        """The files of a split in order."""
+        return [self.paths[name] for name in (self.layout.train if split is Split.TRAIN else self.layout.test)]
+
+
+@dataclass(frozen=True)
+class FolderDataset(ArrayDataset):
+    """Base of the datasets that are read from `folder` in their original format; nothing is ever downloaded.
+
+    The folder holds the files themselves or the folder of the original archive; each file may be gzipped or not.
+    None is ./data/ and the set's usual name. Where the files lie is no part of the identity.
+    """
+
+    folder: str | None = location(None)
+
+    usual_folder: ClassVar[str]
+    layouts: ClassVar[tuple[Layout, ...]]
+
+    @property
+    def root(self) -> Path:
+        """The folder that is searched."""
+        return Path(self.folder) if self.folder is not None else Path("data") / self.usual_folder
+
+    def anchored(self: Self) -> Self:
+        """The same dataset with an absolute folder, to be sent to a process that runs in another directory."""
+        return dataclasses.replace(self, folder=str(self.root.absolute()))
+
+    def found(self) -> Found:
+        """The first layout whose files are all there."""
+        nearest: tuple[list[str], Path] | None = None
+        for layout in self.layouts:
+            for folder in (self.root / layout.folder, self.root):
+                paths = {name: path for name in layout.names if (path := _present(folder / name)) is not None}
+                absent = [name for name in layout.names if name not in paths]
+                if not absent:
+                    return Found(layout, paths)
+                if paths and (nearest is None or len(absent) < len(nearest[0])):
+                    nearest = absent, folder
+        if nearest is None:
+            raise ValueError(
+                f"{type(self).__name__} needs its files, got none in {self._searched()}. {self._way_out()}"
+            )
+        raise ValueError(
+            f"{type(self).__name__} needs all files of its archive, got {nearest[1]} without "
+            f"{', '.join(nearest[0])}. {self._way_out()}"
+        )
+
+    def files(self) -> tuple[Path, ...]:
+        """The files of the layout that is there."""
+        return tuple(self.found().paths.values())
+
+    def _searched(self) -> str:
+        return f"{self.root}" if self.root.is_dir() else f"{self.root}, which is no folder"
+
+    def _way_out(self) -> str:
+        wanted = " or ".join(f"{', '.join(layout.names)} (official: {layout.archive})" for layout in self.layouts)
+        return f"Put there {wanted}, or name another place: {type(self).__name__}(folder=...)."
+
+
+def _present(path: Path) -> Path | None:
+    """The file, or its gzipped form, or None."""
+    gzipped = path.with_name(f"{path.name}.gz")
+    return path if path.is_file() else gzipped if gzipped.is_file() else None
+
+
+def content(path: Path) -> bytes:
+    """The bytes of a file, decompressed if they are gzipped, whatever its name says."""
+    data = path.read_bytes()
+    if not data.startswith(b"\x1f\x8b"):
+        return data
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"A gzipped file must be whole, got {path} with: {error}. Copy it again.") from error
+
+
+def check_labels(labels: Int64[np.ndarray, " N"], num_classes: int, path: Path) -> None:
+    """ValueError if a label is no class."""
+    if len(labels) == 0:
+        raise ValueError(f"A split holds at least one example, got none in {path}. Copy it again.")
+    wrong = (labels < 0) | (labels >= num_classes)
+    if wrong.any():
+        place = int(wrong.argmax())
+        raise ValueError(
+            f"Labels lie in 0 to {num_classes - 1}, got {labels[place]} at position {place} of {path}. "
+            f"Check that the file belongs to this dataset."
+        )

@@ -1,0 +1,76 @@
+"""MNIST and Fashion-MNIST in their original IDX files."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from equistudy.datasets.arrays import Arrays
+from equistudy.datasets.dataset import Split
+from equistudy.datasets.folder import FolderDataset, Layout, check_labels
+from equistudy.datasets.idx import read_idx
+
+__all__ = ["MNIST", "FashionMNIST"]
+
+
+def _layout(archive: str, folder: str) -> Layout:
+    train = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
+    return Layout(archive, folder, train, test=("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"))
+
+
+@dataclass(frozen=True)
+class MNIST(FolderDataset):
+    """60,000 training and 10,000 test digits of 28 x 28 grey pixels, centred on black, in 10 classes.
+
+    Source: LeCun, Cortes and Burges, The MNIST database of handwritten digits; four IDX files, gzipped or not. The
+    folder `MNIST/raw`, as torchvision writes it, is found too.
+    """
+
+    num_classes: ClassVar[int] = 10
+    mean: ClassVar[tuple[float, ...]] = (0.1307,)
+    std: ClassVar[tuple[float, ...]] = (0.3081,)
+    background: ClassVar[float | None] = 0.0
+    usual_folder: ClassVar[str] = "mnist"
+    layouts: ClassVar[tuple[Layout, ...]] = (_layout("the four .gz files of MNIST", "MNIST/raw"),)
+
+    @property
+    def num_train(self) -> int:
+        """How many training examples the official set has."""
+        return 60_000
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """One grey channel of 28 by 28 pixels."""
+        return 1, 28, 28
+
+    def read(self, split: Split) -> Arrays:
+        """The whole split, decoded."""
+        images_path, labels_path = self.found().of(split)
+        images, labels = read_idx(images_path, 3)[:, None], read_idx(labels_path, 1).astype(np.int64)
+        if images.shape[1:] != self.image_shape:
+            raise ValueError(
+                f"{type(self).__name__} has images of 28 x 28 pixels, got {images.shape[2]} x {images.shape[3]} in "
+                f"{images_path}. Check that the file belongs to this dataset."
+            )
+        if len(images) != len(labels):
+            raise ValueError(
+                f"Each image has one label, got {len(images)} images in {images_path} and {len(labels)} labels in "
+                f"{labels_path}. Copy both again."
+            )
+        check_labels(labels, self.num_classes, labels_path)
+        return Arrays(images, labels)
+
+
+@dataclass(frozen=True)
+class FashionMNIST(MNIST):
+    """60,000 training and 10,000 test articles of 28 x 28 grey pixels on black, in 10 classes.
+
+    Many articles touch the border; beyond it is black, because the originals were cut out on a plain background.
+
+    Source: Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747; the four IDX files have the names of MNIST's.
+    """
+
+    mean: ClassVar[tuple[float, ...]] = (0.2860,)
+    std: ClassVar[tuple[float, ...]] = (0.3530,)
+    usual_folder: ClassVar[str] = "fashion-mnist"
+    layouts: ClassVar[tuple[Layout, ...]] = (_layout("the four .gz files of Fashion-MNIST", "FashionMNIST/raw"),)

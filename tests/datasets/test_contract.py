@@ -1,0 +1,141 @@
+"""What every dataset must keep: shapes, types, order, balanced subsets, and reading once."""
+
+import dataclasses
+import pickle
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from equistudy.datasets.arrays import stratified_order
+from equistudy.datasets.cifar import CIFAR10, CIFAR100
+from equistudy.datasets.dataset import Split
+from equistudy.datasets.digits import Digits
+from equistudy.datasets.mnist import MNIST, FashionMNIST
+from equistudy.datasets.resident import resident
+from equistudy.spec import canonical, label
+
+COUNTS = {Split.TRAIN: 400, Split.TEST: 100}
+
+
+def write_mnist(folder: Path) -> None:
+    for name, count in (("train", 400), ("t10k", 100)):
+        images = np.arange(count * 784, dtype=np.uint32).astype(np.uint8)
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(
+            struct.pack(">IIII", 0x803, count, 28, 28) + images.tobytes()
+        )
+        labels = (np.arange(count) ** 2 % 10).astype(np.uint8)
+        labels[:10] = np.arange(10)
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) + labels.tobytes())
+
+
+def write_cifar(folder: Path, kind: type[CIFAR10]) -> None:
+    layout = kind.layouts[1]
+    (folder / layout.folder).mkdir()
+    for names, count in ((layout.train, 400), (layout.test, 100)):
+        each = count // len(names)
+        for name in names:
+            rows = [bytes([k % kind.num_classes] * kind.label_bytes) + bytes([k % 256]) * 3072 for k in range(each)]
+            (folder / layout.folder / name).write_bytes(b"".join(rows))
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    made = {kind: tmp_path_factory.mktemp(kind.__name__) for kind in (MNIST, FashionMNIST, CIFAR10, CIFAR100)}
+    for kind, folder in made.items():
+        write_mnist(folder) if issubclass(kind, MNIST) else write_cifar(folder, kind)
+    return made
+
+
+@pytest.fixture(params=[Digits, MNIST, FashionMNIST, CIFAR10, CIFAR100], ids=lambda kind: kind.__name__)
+def dataset(request, folders):
+    kind = request.param
+    return kind(str(folders[kind])) if kind in folders else kind()
+
+
+@pytest.mark.parametrize("split", Split)
+def test_examples(dataset, split):
+    images, targets = dataset.load(split)
+    assert images.dtype == torch.uint8
+    assert images.shape[1:] == dataset.image_shape
+    assert images.is_contiguous()
+    assert targets.dtype == torch.int64
+    assert 0 <= targets.min() <= targets.max() < dataset.num_classes
+    again = dataset.load(split)
+    assert torch.equal(again.images, images)
+    assert torch.equal(again.targets, targets)
+
+
+def test_description(dataset):
+    channels = dataset.image_shape[0]
+    assert len(dataset.mean) == len(dataset.std) == channels
+    assert all(0 < mean < 1 for mean in dataset.mean)
+    assert all(std > 0 for std in dataset.std)
+    assert dataset.background in (None, 0.0)
+
+
+def test_place_is_no_identity(dataset):
+    moved = dataset.anchored()
+    assert canonical(moved) == canonical(dataset)
+    assert label(moved) == label(dataset) == type(dataset).__name__
+    assert moved.fingerprint() == dataset.fingerprint()
+    assert pickle.loads(pickle.dumps(moved)) == moved
+
+
+def test_subsets_are_nested_and_balanced(dataset):
+    whole = dataset.load(Split.TRAIN)
+    sizes = [dataset.num_classes, 150, 300, len(whole.targets)]
+    previous = set()
+    for size in sizes:
+        images, targets = dataclasses.replace(dataset, train_size=size).load(Split.TRAIN)
+        assert len(images) == len(targets) == size
+        share = whole.targets.bincount(minlength=dataset.num_classes) * size / len(whole.targets)
+        assert ((targets.bincount(minlength=dataset.num_classes) - share).abs() <= 1).all()
+        rows = {
+            (target, *image)
+            for target, image in zip(targets.tolist(), images[:, 0, ::4, ::4].flatten(1).tolist(), strict=True)
+        }
+        assert previous <= rows
+        previous = rows
+    assert torch.equal(
+        dataclasses.replace(dataset, train_size=150).load(Split.TEST).images, dataset.load(Split.TEST).images
+    )
+
+
+def test_subsets_have_their_own_identity(dataset):
+    part = dataclasses.replace(dataset, train_size=200)
+    assert canonical(part) != canonical(dataset)
+    assert part.fingerprint() == dataset.fingerprint()
+    assert label(part) == f"{type(dataset).__name__}(train_size=200)"
+
+
+def test_resident_splits_are_read_once(dataset, monkeypatch):
+    reads = []
+    original = type(dataset).load
+    monkeypatch.setattr(type(dataset), "load", lambda self, split: reads.append(split) or original(self, split))
+    dataset = dataclasses.replace(dataset, train_size=170)
+    first = resident(dataset, Split.TRAIN, "cpu")
+    second = resident(dataclasses.replace(dataset), Split.TRAIN, torch.device("cpu"))
+    assert first.images.data_ptr() == second.images.data_ptr()
+    assert len(first.images) == 170
+    assert reads == [Split.TRAIN]
+
+
+def test_residents_are_bounded():
+    first = resident(Digits(train_size=10), Split.TRAIN, "cpu")
+    for size in range(11, 19):
+        resident(Digits(train_size=size), Split.TRAIN, "cpu")
+    assert resident(Digits(train_size=10), Split.TRAIN, "cpu").images.data_ptr() != first.images.data_ptr()
+
+
+def test_every_prefix_of_the_stratified_order_is_in_proportion():
+    labels = torch.tensor([0] * 50 + [1] * 30 + [2] * 20)
+    order = stratified_order(labels.tolist())
+    assert sorted(order) == list(range(100))
+    ordered = labels[order]
+    for size in range(1, 101):
+        share = torch.tensor([0.5, 0.3, 0.2]) * size
+        assert ((ordered[:size].bincount(minlength=3) - share).abs() <= 1).all()
+    assert order != sorted(order)
