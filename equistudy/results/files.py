@@ -1,0 +1,311 @@
+"""The files of a results folder: on a local disk or in an object store, written whole or not at all."""
+
+import contextlib
+import errno
+import itertools
+import os
+import re
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pyarrow as pa
+from pyarrow import fs
+
+__all__ = ["Files", "LocalFiles", "RemoteFiles", "StorageError", "open_files"]
+
+# An object of these becomes visible when its writer closes it, and not before.
+OBJECT_STORES = {"s3", "gcs", "abfs"}
+
+WAYS_OUT = {
+    errno.ENOSPC: "Free some space and run the same command again: what is finished is kept.",
+    errno.EDQUOT: "Free some of your quota and run the same command again: what is finished is kept.",
+    errno.EACCES: "Choose a folder that you can write to with --results.",
+    errno.EPERM: "Choose a folder that you can write to with --results.",
+    errno.EROFS: "Choose a folder that you can write to with --results.",
+    errno.ENOTDIR: "A file is in the way: choose another folder with --results.",
+    errno.EEXIST: "A file is in the way: choose another folder with --results.",
+}
+
+
+class StorageError(OSError):
+    """Results cannot be written or read: says what, where, why, and the way out."""
+
+
+@contextlib.contextmanager
+def _explained(doing: str, where: object) -> Iterator[None]:
+    """Turns an OSError into a StorageError that a user can act on."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, StorageError):
+            raise
+        why = error.strerror or str(error) or type(error).__name__
+        way_out = WAYS_OUT.get(error.errno or 0, "Check the storage, then run the same command again.")
+        raise StorageError(f"Cannot {doing} {where}: {why}. {way_out}") from error
+
+
+class Files(Protocol):
+    """What a results folder needs of a file system. Names are relative to the root and use forward slashes."""
+
+    @property
+    def url(self) -> str:
+        """The root, as a user gives it."""
+        ...
+
+    def read(self, name: str) -> bytes | None:
+        """All bytes of a file, or None where there is none."""
+        ...
+
+    def write(self, name: str, data: bytes, replace: bool = True) -> bool:
+        """Writes a file at once: no reader sees a part of it. With `replace=False` an existing file stays as it is.
+
+        Returns whether it was written. Raises StorageError, and then leaves nothing behind.
+        """
+        ...
+
+    def delete(self, name: str) -> None:
+        """Deletes a file, if it is there."""
+        ...
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+        ...
+
+    def opened(self, name: str) -> Any:
+        """The file as a `pyarrow.NativeFile`. Raises FileNotFoundError."""
+        ...
+
+    def names(self, folder: str) -> list[str]:
+        """The names in a folder, sorted, without hidden ones; none where there is no such folder."""
+        ...
+
+    def address(self, name: str) -> str:
+        """Where Polars finds the file."""
+        ...
+
+    @property
+    def options(self) -> dict[str, str] | None:
+        """What Polars needs besides the address (`storage_options`)."""
+        ...
+
+
+_counter = itertools.count()
+
+
+@dataclass(frozen=True)
+class LocalFiles:
+    """A folder of this machine or of a shared file system.
+
+    A file is written under a hidden temporary name in its own folder, flushed to the disk and renamed.
+    """
+
+    root: Path
+
+    @property
+    def url(self) -> str:
+        """The folder's path."""
+        return str(self.root)
+
+    def read(self, name: str) -> bytes | None:
+        """All bytes of a file, or None where there is none."""
+        with _explained("read", self.root / name):
+            try:
+                return (self.root / name).read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def write(self, name: str, data: bytes, replace: bool = True) -> bool:
+        """Writes a file through a temporary name."""
+        path = self.root / name
+        temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{next(_counter)}.tmp")
+        with _explained("write", path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                _flushed(temporary, data)
+                written = _renamed(temporary, path, replace)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            _flush_folder(path.parent)
+        return written
+
+    def delete(self, name: str) -> None:
+        """Deletes a file, if it is there."""
+        with _explained("delete", self.root / name):
+            (self.root / name).unlink(missing_ok=True)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+        return (self.root / name).is_file()
+
+    def opened(self, name: str) -> Any:
+        """The file, open for reading at any position."""
+        return pa.OSFile(f"{self.root}/{name}")
+
+    def names(self, folder: str) -> list[str]:
+        """The names in a folder, sorted, without hidden ones."""
+        with _explained("list", self.root / folder):
+            try:
+                # os.listdir makes no Path of each of many thousands of names
+                names = os.listdir(self.root / folder)  # noqa: PTH208
+            except FileNotFoundError:
+                return []
+        return sorted(name for name in names if not name.startswith("."))
+
+    def address(self, name: str) -> str:
+        """The file's path."""
+        return str(self.root / name)
+
+    @property
+    def options(self) -> None:
+        """Nothing: Polars reads local files as they are."""
+        return
+
+
+def _flushed(path: Path, data: bytes) -> None:
+    """Writes the bytes so that they survive a crash of the machine."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _renamed(temporary: Path, path: Path, replace: bool) -> bool:
+    """Gives the file its name in one step; without `replace` only if the name is free."""
+    if not replace:
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            temporary.unlink()
+            return False
+        except OSError:
+            # Some file systems know no hard links. Between the question and the rename another process may write.
+            if path.exists():
+                temporary.unlink()
+                return False
+        else:
+            temporary.unlink()
+            return True
+    temporary.replace(path)
+    return True
+
+
+def _flush_folder(folder: Path) -> None:
+    """Makes the new name survive a crash of the machine."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class RemoteFiles:
+    """A folder of an object store, as a URL such as `s3://bucket/results`. A file is written by one PUT."""
+
+    url: str
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"url": self.url}  # a connection does not travel to workers
+
+    @cached_property
+    def _opened(self) -> tuple[Any, str]:
+        with _explained("open", self.url):
+            try:
+                system, path = fs.FileSystem.from_uri(self.url)
+            except ValueError as error:  # pyarrow's ArrowInvalid
+                raise ValueError(
+                    f"Results lie in a local folder or at a URL such as s3://bucket/results, got {self.url}: {error}. "
+                    "Check --results."
+                ) from error
+        if system.type_name not in OBJECT_STORES:
+            raise ValueError(
+                f"Results need a local folder or an object store ({', '.join(sorted(OBJECT_STORES))}), where a file "
+                f"appears at once, got {self.url}. Choose another place with --results."
+            )
+        return system, path.rstrip("/")
+
+    def _path(self, name: str) -> str:
+        return f"{self._opened[1]}/{name}" if name else self._opened[1]
+
+    def read(self, name: str) -> bytes | None:
+        """All bytes of an object, or None where there is none."""
+        system, path = self._opened[0], self._path(name)
+        with _explained("read", f"{name} of {self.url}"):
+            try:
+                with system.open_input_file(path) as file:
+                    return bytes(file.readall())
+            except FileNotFoundError:
+                return None
+
+    def write(self, name: str, data: bytes, replace: bool = True) -> bool:
+        """Writes an object by one PUT. `replace=False` asks first: two writers at the same instant may both write."""
+        if not replace and self.exists(name):
+            return False
+        with _explained("write", f"{name} of {self.url}"):
+            system, path = self._opened[0], self._path(name)
+            with system.open_output_stream(path) as file:
+                file.write(data)
+        return True
+
+    def delete(self, name: str) -> None:
+        """Deletes an object, if it is there."""
+        with _explained("delete", f"{name} of {self.url}"):
+            try:
+                self._opened[0].delete_file(self._path(name))
+            except FileNotFoundError:
+                return
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such an object."""
+        with _explained("find", f"{name} of {self.url}"):
+            return self._opened[0].get_file_info(self._path(name)).type == fs.FileType.File
+
+    def opened(self, name: str) -> Any:
+        """The object, open for reading at any position."""
+        return self._opened[0].open_input_file(self._path(name))
+
+    def names(self, folder: str) -> list[str]:
+        """The names under a prefix, sorted, without hidden ones."""
+        with _explained("list", f"{folder} of {self.url}"):
+            found = self._opened[0].get_file_info(fs.FileSelector(self._path(folder), allow_not_found=True))
+            return sorted(info.base_name for info in found if not info.base_name.startswith("."))
+
+    def address(self, name: str) -> str:
+        """The object's URL, without the query that is for pyarrow alone."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}/{name}"
+
+    @property
+    def options(self) -> dict[str, str] | None:
+        """The query of an S3 URL (endpoint, scheme, region) in the words of Polars; credentials come from elsewhere."""
+        query = {key: values[0] for key, values in parse_qs(urlsplit(self.url).query).items()}
+        options = {}
+        if "endpoint_override" in query:
+            scheme = query.get("scheme", "https")
+            options["aws_endpoint_url"] = f"{scheme}://{query['endpoint_override']}"
+            options["aws_allow_http"] = str(scheme == "http").lower()
+        if "region" in query:
+            options["aws_region"] = query["region"]
+        return options or None
+
+
+def open_files(place: str | Path) -> Files:
+    """The files at a path or a URL. Nothing is read or written yet."""
+    text = str(place)
+    if not text:
+        raise ValueError("Results need a folder or a URL, got an empty string. Check --results.")
+    if text.startswith("file://"):
+        return LocalFiles(Path(unquote(urlsplit(text).path)))
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+        return RemoteFiles(text.rstrip("/") if "?" not in text else text)
+    return LocalFiles(Path(text).expanduser().absolute())

@@ -1,0 +1,191 @@
+"""Writes results: rows, weights and checkpoints, each file whole or not at all, on one process or on a thousand."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from equistudy.results.files import Files, LocalFiles, StorageError, open_files
+from equistudy.results.inventory import Inventory
+from equistudy.results.schema import CURVES, MEASUREMENTS, SCHEMA_VERSION, TRIALS, CurveRow, Status, Table, TrialRow
+
+__all__ = ["NoResultsError", "StorageError", "Store"]
+
+MARKER = "equistudy.json"
+NAME = re.compile(r"[\w-]+", re.ASCII)
+
+
+class NoResultsError(ValueError):
+    """There is no results folder yet where one is to be read."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """A results folder. Any number of processes may write to it at once; it travels to workers by pickle.
+
+    A row is written once, into a file of its own, and is never changed. The row of a trial is the marker that the
+    trial is over: curves, measurements and weights are written before it. Writing raises StorageError.
+    """
+
+    files: Files
+
+    @classmethod
+    def open(cls, place: str | Path, create: bool = True) -> "Store":
+        """The results at a local path or a URL (s3://, gs://, file://); with `create` a new folder becomes one.
+
+        Raises NoResultsError without `create` where there is nothing, and ValueError for a folder that holds something
+        else or was written by a newer version.
+        """
+        store = cls(open_files(place))
+        version = _version(store.files) or _nothing_or_foreign(store.files)
+        if version is None and not create:
+            raise NoResultsError(
+                f"Results are read from a folder that a study has filled, got {store.url}: there is nothing. "
+                "Check --results, or run the study first."
+            )
+        if version is not None and version > SCHEMA_VERSION:
+            raise ValueError(
+                f"Results of version {version} need a newer equistudy: this one reads up to version {SCHEMA_VERSION}, "
+                f"got {store.url}. Update equistudy, or choose another folder with --results."
+            )
+        if create and version != SCHEMA_VERSION:
+            store.files.write(MARKER, json.dumps({"schema": SCHEMA_VERSION}).encode())
+        return store
+
+    @property
+    def url(self) -> str:
+        """The path or URL of the results."""
+        return self.files.url
+
+    @property
+    def local(self) -> bool:
+        """Whether the results lie on a file system of this machine, which other nodes may not reach."""
+        return isinstance(self.files, LocalFiles)
+
+    def write_trial(self, row: TrialRow) -> None:
+        """Writes the row that ends an attempt at a trial. A failure never replaces a row that is already there.
+
+        Attempts count from 0 without a gap: a retry follows a row that it saw.
+        """
+        unit = f"{_stem(row.trial, row.attempt)}.{row.status}"
+        data = TRIALS.encoded([asdict(row)], [unit])
+        name = _file(TRIALS, _stem(row.trial, row.attempt))
+        self.files.write(name, data, replace=row.status == Status.DONE)
+
+    def write_curves(self, trial: str, attempt: int, rows: Sequence[CurveRow]) -> None:
+        """Writes the curves of one attempt."""
+        stem = _stem(trial, attempt)
+        key = {"trial": trial, "attempt": attempt}
+        self.files.write(_file(CURVES, stem), CURVES.encoded([{**key, **asdict(row)} for row in rows], [stem]))
+
+    def write_measurements(
+        self,
+        trial: str,
+        attempt: int,
+        measure_id: str,
+        rows: Iterable[Mapping[str, Any]],
+        seconds: float | None = None,
+    ) -> None:
+        """Writes all rows of one measure for one network; `seconds` is what they took. No rows is a result too."""
+        stem = _stem(trial, attempt, measure_id)
+        listed = [{"trial": trial, "attempt": attempt, "seconds": seconds, **row} for row in rows]
+        for row in listed:
+            if row.get("measure_id") != measure_id:
+                raise ValueError(
+                    f"Measurements of {measure_id} carry its id, got measure_id={row.get('measure_id')!r}. "
+                    "Write each measure by itself."
+                )
+        self.files.write(_file(MEASUREMENTS, stem), MEASUREMENTS.encoded(listed, [stem]))
+
+    def has_trial(self, trial: str) -> bool:
+        """Whether any attempt at the trial is over, done or failed."""
+        return self._has(TRIALS, _stem(trial, 0))
+
+    def has_measurements(self, trial: str, attempt: int, measure_id: str) -> bool:
+        """Whether this measure was written for this network."""
+        return self._has(MEASUREMENTS, _stem(trial, attempt, measure_id))
+
+    def _has(self, table: Table, stem: str) -> bool:
+        """Looks for the small file, then into the footers of the compacted ones: no listing of many files."""
+        if self.files.exists(_file(table, stem)):
+            return True
+        units = {stem, *(f"{stem}.{status}" for status in Status)} if table is TRIALS else {stem}
+        return any(not units.isdisjoint(file.units) for file in self.inventories[table.name].compacted())
+
+    def finished(self) -> dict[str, str]:
+        """The status of every trial that is over: done if any attempt is."""
+        statuses: dict[str, str] = {}
+        for unit in self.inventories[TRIALS.name].all_units():
+            trial, _, status = unit.split(".")
+            if statuses.get(trial) != Status.DONE:
+                statuses[trial] = status
+        return statuses
+
+    @cached_property
+    def inventories(self) -> dict[str, Inventory]:
+        """What is known about the files of each table."""
+        return {table.name: Inventory(self.files, table) for table in (TRIALS, CURVES, MEASUREMENTS)}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"files": self.files}
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """Writes a file, such as weights or a checkpoint, in place of the one that may be there."""
+        self.files.write(name, data)
+
+    def read_bytes(self, name: str) -> bytes | None:
+        """All bytes of a file, or None where there is none."""
+        return self.files.read(name)
+
+    def delete(self, name: str) -> None:
+        """Deletes a file, if it is there."""
+        self.files.delete(name)
+
+    def list(self, folder: str) -> list[str]:
+        """The names in a folder, sorted."""
+        return self.files.names(folder)
+
+
+def _stem(trial: str, attempt: int, *measure_id: str) -> str:
+    """The name of what one write brings in."""
+    for name in (trial, *measure_id):
+        if not NAME.fullmatch(name):
+            raise ValueError(f"An id consists of letters, digits, _ and -, got {name!r}. Use Trial.id and Measure.id.")
+    if attempt < 0:
+        raise ValueError(f"Attempts count from 0, got attempt={attempt}.")
+    return ".".join([trial, str(attempt), *measure_id])
+
+
+def _file(table: Table, stem: str) -> str:
+    return f"{table.name}/{stem}.parquet"
+
+
+def _version(files: Files) -> int | None:
+    """The schema version of the results, None where there is no marker. Raises ValueError for a broken one."""
+    data = files.read(MARKER)
+    if data is None:
+        return None
+    try:
+        return int(json.loads(data)["schema"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{MARKER} in {files.url} says which version wrote the results, got {data[:80]!r}. "
+            f'Restore the file, or write {{"schema": {SCHEMA_VERSION}}} into it if the tables are yours.'
+        ) from error
+
+
+def _nothing_or_foreign(files: Files) -> int | None:
+    """None for an empty or absent folder. Where there are files, another run may just have made the marker."""
+    names = files.names("")
+    if not names:
+        return None
+    version = _version(files)
+    if version is None:
+        raise ValueError(
+            f"{files.url} is not a results folder of equistudy: it has no {MARKER} but holds {', '.join(names[:3])}"
+            f"{', ...' if len(names) > 3 else ''}. Choose an empty or new folder with --results."
+        )
+    return version
