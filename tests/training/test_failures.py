@@ -1,0 +1,20 @@
+import pytest
+
+from equistudy.training.failures import DivergedError, NotANumberError, Reason, reason_of
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (NotANumberError("nan"), Reason.NOT_A_NUMBER),
+        (DivergedError("1e9"), Reason.DIVERGED),
+        (MemoryError(), Reason.OUT_OF_MEMORY),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA"), Reason.OUT_OF_MEMORY),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"), Reason.OUT_OF_MEMORY),
+        (FileNotFoundError("gone"), Reason.DATA),
+        (KeyError("x"), Reason.BUG),
+        (RuntimeError("shape mismatch"), Reason.BUG),
+    ],
+)
+def test_each_failure_has_its_reason(error: Exception, reason: Reason) -> None:
+    assert reason_of(error) is reason
