@@ -1,0 +1,238 @@
+"""Claims as specs: a trend over a factor, or a contrast between two of its levels."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from equistudy.analysis.outcome import Outcome, Score, outcome_of
+from equistudy.measures.measure import Measure
+from equistudy.spec import label
+from equistudy.study.design import Factor
+from equistudy.study.study import Verdict
+
+if TYPE_CHECKING:
+    from polars import DataFrame
+
+    from equistudy.analysis.table import StudyTable
+else:
+    # A study file names claims; Polars is imported where there is a table to test them on.
+    DataFrame = StudyTable = Any
+
+__all__ = ["Contrast", "Direction", "EffectTest", "Trend"]
+
+
+class Direction(Enum):
+    """Which way a claim expects the outcome to go: with rising level, or at the level against the baseline."""
+
+    INCREASING = "increasing"
+    DECREASING = "decreasing"
+
+    @property
+    def sign(self) -> int:
+        """+1 or -1."""
+        return 1 if self is Direction.INCREASING else -1
+
+
+Within = tuple[tuple[Factor, Any], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EffectTest:
+    """Base of the tests: one effect per seed, Student's t interval over the seeds.
+
+    `within` restricts the test to one level of other factors, as pairs of a factor and its level.
+    """
+
+    expected: Direction | str
+    within: Within = ()
+
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "expected", Direction(self.expected))
+        except ValueError:
+            options = " or ".join(direction.value for direction in Direction)
+            raise ValueError(f"expected must be {options}, got expected={self.expected!r}.") from None
+        for factor, level in self.within:
+            _check_level(factor, level, "within")
+
+    @property
+    def direction(self) -> Direction:
+        """`expected` as a direction."""
+        return Direction(self.expected)
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The factors that the test looks at."""
+        return (self._factor.name, *(factor.name for factor, _ in self.within))
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """The outcome that the test looks at."""
+        return (self._outcome,)
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """The measures that the test looks at."""
+        return self._outcome.measures
+
+    @property
+    def comparison(self) -> str:
+        """What is compared, as a heading: `per doubling of width`."""
+        raise NotImplementedError
+
+    def effects(self, table: StudyTable) -> DataFrame:
+        """One effect a seed, for the seeds that have every trial compared: columns seed and value."""
+        raise NotImplementedError
+
+    def details(self, table: StudyTable) -> str:
+        """The effect size, and what else describes the effect without deciding about it."""
+        from equistudy.analysis.contrasts import hedges_g
+
+        g = hedges_g(self.effects(table)["value"].to_numpy())
+        return "" if g is None else f"Hedges g = {g:.2f}"
+
+    def test(self, table: StudyTable) -> Verdict:
+        """Supported when the 95 % interval excludes 0 on the expected side, contradicted on the other.
+
+        `p` is that of this claim alone; `judge` corrects it over the study's claims.
+        """
+        from equistudy.analysis.verdicts import verdict_of
+
+        return verdict_of(self, table)
+
+    def compared(self, frame: DataFrame, table: StudyTable) -> DataFrame:
+        """The rows of a frame beside the design that take part: those at the levels that `within` names."""
+        from polars import col
+
+        from equistudy.analysis.table import level_value
+
+        own = {factor.name: factor for factor in table.study.design.factors}
+        for factor, level in self.within:
+            frame = frame.filter(col(factor.name) == level_value(own[factor.name], level))
+        return frame
+
+    def verb(self, effect: float) -> str:
+        """The effect in words, for a decided claim: `falls with width`."""
+        raise NotImplementedError
+
+    @property
+    def _factor(self) -> Factor:
+        raise NotImplementedError
+
+    @property
+    def _outcome(self) -> Outcome:
+        raise NotImplementedError
+
+    def _values(self, table: StudyTable) -> tuple[DataFrame, list[str]]:
+        """The values per trial that are compared, and the factors other than the one compared."""
+        others = [name for name in table.factors if name != self._factor.name]
+        return self.compared(self._outcome.per_trial(table), table), others
+
+
+@dataclass(frozen=True)
+class Trend(EffectTest):
+    """The outcome rises or falls with a numeric factor: the slope, per doubling where the factor is logarithmic."""
+
+    outcome: Outcome | Measure | Score
+    over: Factor
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "outcome", outcome_of(self.outcome))
+        if not self.over.numeric or len(self.over.levels) < 2:
+            levels = ", ".join(map(label, self.over.levels))
+            raise ValueError(
+                f"Trend needs a factor with at least two numbers, got {self.over.name}: {levels}. "
+                "Use Contrast to compare two levels."
+            )
+
+    @property
+    def comparison(self) -> str:
+        """Per doubling of the factor, or per unit of it."""
+        return f"per doubling of {self.over.name}" if self.over.log else f"per unit of {self.over.title}"
+
+    def verb(self, effect: float) -> str:
+        """Rises or falls with the factor."""
+        return f"{'rises' if effect > 0 else 'falls'} with {self.over.name}"
+
+    def effects(self, table: StudyTable) -> DataFrame:
+        """One slope a seed."""
+        from equistudy.analysis.trends import slopes
+
+        frame, others = self._values(table)
+        return slopes(frame, self.over.name, others, log=self.over.log)
+
+    def details(self, table: StudyTable) -> str:
+        """Hedges g of the slopes and Spearman's rho over the trials."""
+        from equistudy.analysis.trends import rank_correlation
+
+        frame, others = self._values(table)
+        rho = rank_correlation(frame, self.over.name, others)
+        if rho is None:
+            return super().details(table)
+        bounds = "" if rho.low is None else f" [{rho.low:.2f}, {rho.high:.2f}]"
+        ranks = f"Spearman rho = {rho.estimate:.2f}{bounds} over {rho.n} trials"
+        return "; ".join(filter(None, [super().details(table), ranks]))
+
+    @property
+    def _factor(self) -> Factor:
+        return self.over
+
+    @property
+    def _outcome(self) -> Outcome:
+        return outcome_of(self.outcome)
+
+
+@dataclass(frozen=True)
+class Contrast(EffectTest):
+    """The outcome at one level of a factor minus that at its baseline, paired within seed and other factors.
+
+    `expected="increasing"` claims that the level gives more than the baseline.
+    """
+
+    outcome: Outcome | Measure | Score
+    factor: Factor
+    level: Any
+    baseline: Any
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "outcome", outcome_of(self.outcome))
+        _check_level(self.factor, self.level, "level")
+        _check_level(self.factor, self.baseline, "baseline")
+        if self.level == self.baseline:
+            raise ValueError(f"Contrast needs two different levels, got {label(self.level)} twice.")
+
+    @property
+    def comparison(self) -> str:
+        """Level minus baseline."""
+        return f"for {label(self.level)} minus {label(self.baseline)}"
+
+    def verb(self, effect: float) -> str:
+        """Higher or lower at the level than at the baseline."""
+        word = "higher" if effect > 0 else "lower"
+        return f"is {word} for {self.factor.name} {label(self.level)} than for {label(self.baseline)}"
+
+    def effects(self, table: StudyTable) -> DataFrame:
+        """One difference a seed."""
+        from equistudy.analysis.contrasts import differences
+        from equistudy.analysis.table import level_value
+
+        frame, others = self._values(table)
+        own = next(factor for factor in table.study.design.factors if factor.name == self.factor.name)
+        pair = level_value(own, self.level), level_value(own, self.baseline)
+        return differences(frame, self.factor.name, pair, others)
+
+    @property
+    def _factor(self) -> Factor:
+        return self.factor
+
+    @property
+    def _outcome(self) -> Outcome:
+        return outcome_of(self.outcome)
+
+
+def _check_level(factor: Factor, level: Any, where: str) -> None:
+    if level not in factor.levels:
+        levels = ", ".join(map(label, factor.levels))
+        raise ValueError(f"{where} must be a level of {factor.name}, got {label(level)}. Levels: {levels}.")

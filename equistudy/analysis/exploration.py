@@ -1,0 +1,54 @@
+"""What the study shows beyond its claims: the effect of each factor on each outcome, and claims at single levels."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from equistudy.analysis.claims import Contrast, Direction, EffectTest, Trend
+from equistudy.analysis.outcome import Outcome, outcome_of
+from equistudy.study.design import Factor
+from equistudy.study.study import Study
+
+__all__ = ["exploratory", "outcomes"]
+
+
+def outcomes(study: Study) -> tuple[Outcome, ...]:
+    """Every number that the study speaks of: its measures, then what its claims and figures name beside them."""
+    named = [outcome_of(measure) for measure in study.measures]
+    for item in (*(claim.test for claim in study.claims), *study.figures):
+        named += getattr(item, "outcomes", ())
+    return tuple(dict.fromkeys(named))
+
+
+def exploratory(study: Study) -> list[EffectTest]:
+    """The tests that nobody declared: each claim at every single level of the other factors, and all main effects.
+
+    A main effect is a trend for numeric factors, and for others the contrast of each level with the first. They are
+    one family for Holm's correction, and suggest claims for the next study; they decide none.
+    """
+    declared = [claim.test for claim in study.claims if isinstance(claim.test, EffectTest)]
+    tests = [test for claim in declared for test in _at_each_level(claim, study)]
+    for outcome in outcomes(study):
+        for factor in study.design.factors:
+            tests += [test for test in _main_effects(outcome, factor) if not _among(test, declared)]
+    return tests
+
+
+def _at_each_level(claim: EffectTest, study: Study) -> Iterator[EffectTest]:
+    for factor in study.design.factors:
+        if factor.name not in claim.factors and len(factor.levels) > 1:
+            for level in factor.levels:
+                yield replace(claim, within=(*claim.within, (factor, level)))
+
+
+def _main_effects(outcome: Outcome, factor: Factor) -> Iterator[EffectTest]:
+    if len(factor.levels) < 2:
+        return
+    if factor.numeric:
+        yield Trend(outcome, over=factor, expected=Direction.INCREASING)
+    else:
+        for level in factor.levels[1:]:
+            yield Contrast(outcome, factor, level, factor.levels[0], expected=Direction.INCREASING)
+
+
+def _among(test: EffectTest, declared: list[EffectTest]) -> bool:
+    return any(replace(other, expected=test.expected) == test for other in declared)

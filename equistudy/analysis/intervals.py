@@ -1,0 +1,164 @@
+"""Intervals and tests for few replicates: Student t over seeds, Welch, Fisher z, Wilson; nothing for one value.
+
+The bootstrap is not among them: over 3 seeds its nominal 95 % interval covers the truth 76 % of the time, Student's t
+covers it 95 % of the time (`tests/analysis/test_intervals.py` repeats the simulation).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = [
+    "CONFIDENCE",
+    "Interval",
+    "fisher_interval",
+    "seeds_to_detect",
+    "seeds_to_halve",
+    "t_interval",
+    "welch_interval",
+    "wilson_interval",
+]
+
+CONFIDENCE = 0.95
+MOST_SEEDS = 1000
+
+
+class Interval(NamedTuple):
+    """An estimate with its 95 % interval over `n` replicates, and the two-sided p of the hypothesis that it is 0.
+
+    `low`, `high` and `p` are None where the data cannot give them: one replicate has no spread.
+    """
+
+    estimate: float
+    low: float | None
+    high: float | None
+    n: int
+    p: float | None = None
+
+    @property
+    def half_width(self) -> float | None:
+        """Half the length of the interval, None without one."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether there is an interval and 0 lies outside it."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+
+def _student(estimate: float, error: float, freedom: int | float, n: int) -> Interval:
+    """The t interval of an estimate with a standard error. Without spread there is no test: p is None."""
+    from scipy.special import stdtr, stdtrit
+
+    half = float(stdtrit(freedom, 0.5 + CONFIDENCE / 2)) * error
+    p = 2 * float(stdtr(freedom, -abs(estimate) / error)) if error > 0 else None
+    return Interval(estimate, estimate - half, estimate + half, n, p)
+
+
+def _spread(values: np.ndarray) -> float:
+    """The sample standard deviation; exactly 0 for values that differ by rounding alone."""
+    if np.ptp(values) <= 8 * np.finfo(float).eps * np.abs(values).max():
+        return 0.0
+    return float(values.std(ddof=1))
+
+
+def _checked(values: Sequence[float] | np.ndarray) -> np.ndarray:
+    array = np.asarray(values, dtype=float)
+    if array.size == 0 or not np.isfinite(array).all():
+        raise ValueError(f"An interval needs at least one value and finite ones, got {array.tolist()}.")
+    return array
+
+
+def t_interval(values: Sequence[float] | np.ndarray) -> Interval:
+    """Mean +- t * s / sqrt(n): Student's interval for the mean of independent replicates.
+
+    For paired samples pass the differences. One value gives no interval; equal values give one of length 0 without p.
+    """
+    array = _checked(values)
+    n = array.size
+    if n == 1:
+        return Interval(float(array[0]), None, None, 1)
+    return _student(float(array.mean()), _spread(array) / math.sqrt(n), n - 1, n)
+
+
+def welch_interval(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> Interval:
+    """The difference of two means of unpaired samples, first minus second, whose spreads may differ (Welch 1947).
+
+    `n` is the size of the smaller sample.
+    """
+    a, b = _checked(first), _checked(second)
+    difference, n = float(a.mean() - b.mean()), min(a.size, b.size)
+    if n == 1:
+        return Interval(difference, None, None, 1)
+    shares = _spread(a) ** 2 / a.size, _spread(b) ** 2 / b.size
+    total = sum(shares)
+    if total == 0:
+        return Interval(difference, difference, difference, n)
+    freedom = total**2 / (shares[0] ** 2 / (a.size - 1) + shares[1] ** 2 / (b.size - 1))
+    return _student(difference, math.sqrt(total), freedom, n)
+
+
+def fisher_interval(correlation: float, n: int, variance_factor: float = 1.0) -> Interval:
+    """The interval of a correlation over n pairs: atanh(r) +- z * sqrt(variance_factor / (n - 3)) (Fisher 1921).
+
+    `variance_factor` is 1 for Pearson's r and 1 + r^2 / 2 for Spearman's rho (Bonett and Wright 2000). `p` is that of
+    the t statistic r * sqrt((n - 2) / (1 - r^2)). Fewer than 4 pairs give no interval.
+    """
+    from scipy.special import ndtri, stdtr
+
+    if not -1 <= correlation <= 1:
+        raise ValueError(f"A correlation lies in [-1, 1], got correlation={correlation}.")
+    if n < 4 or abs(correlation) == 1:
+        return Interval(correlation, None, None, n)
+    half = float(ndtri(0.5 + CONFIDENCE / 2)) * math.sqrt(variance_factor / (n - 3))
+    statistic = abs(correlation) * math.sqrt((n - 2) / (1 - correlation**2))
+    centre = math.atanh(correlation)
+    return Interval(
+        correlation, math.tanh(centre - half), math.tanh(centre + half), n, 2 * float(stdtr(n - 2, -statistic))
+    )
+
+
+def wilson_interval(successes: int, n: int) -> Interval:
+    """The interval of a proportion (Wilson 1927), which stays inside [0, 1] and has a length at 0 and 1 too."""
+    from scipy.special import ndtri
+
+    if not (n >= 1 and 0 <= successes <= n):
+        raise ValueError(f"A proportion needs 0 <= successes <= n and n >= 1, got successes={successes}, n={n}.")
+    z, share = float(ndtri(0.5 + CONFIDENCE / 2)), successes / n
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return Interval(share, max(0.0, centre - half), min(1.0, centre + half), n)
+
+
+def seeds_to_halve(n: int) -> int:
+    """How many seeds make the t interval half as long, where the spread stays what it is."""
+    from scipy.special import stdtrit
+
+    if n < 2:
+        raise ValueError(f"An interval to halve needs at least 2 seeds, got n={n}.")
+
+    def length(count: int) -> float:
+        return float(stdtrit(count - 1, 0.5 + CONFIDENCE / 2)) / math.sqrt(count)
+
+    wanted = length(n) / 2
+    return next(count for count in range(n, 100 * n) if length(count) <= wanted)
+
+
+def seeds_to_detect(effect: float, power: float = 0.8) -> int | None:
+    """How many seeds a paired t test needs to see a true effect of that many standard deviations with that power.
+
+    By the noncentral t distribution, two-sided at 5 %. None for no effect, or where 1000 seeds do not suffice.
+    """
+    from scipy.special import nctdtr, stdtrit
+
+    size = abs(effect)
+    if size < 1 / MOST_SEEDS:
+        return None
+    for n in range(2, MOST_SEEDS + 1):
+        bound, shift = float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2)), size * math.sqrt(n)
+        # Far beyond the bound the power is 1, and the noncentral distribution would underflow.
+        if shift > bound + 10 or 1 - float(nctdtr(n - 1, shift, bound)) >= power:
+            return n
+    return None

@@ -1,0 +1,38 @@
+"""The replicate is the unit: every estimate is made once per seed, and its interval is over the seeds."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from equistudy.analysis.intervals import t_interval
+
+__all__ = ["per_seed", "summarised"]
+
+
+def per_seed(frame: pl.DataFrame, by: Sequence[str], over: Sequence[str], value: str = "value") -> pl.DataFrame:
+    """The mean over the `over` cells: one row for each `by` cell and seed, with the columns by, seed and `value`.
+
+    A seed counts where it has every `over` cell that any seed of that `by` cell has. Means of different sets of cells
+    would differ for that reason alone; trials of one seed are related (they share their random streams), so they are
+    averaged and not counted as replicates.
+    """
+    # A trial may stand in one cell several times, for factors that this design does not name: they count as one.
+    means = frame.group_by(*by, *over, "seed", maintain_order=True).agg(pl.col(value).mean())
+    cells = pl.struct(over) if over else pl.lit(value=True)
+    whole = pl.lit(0).alias("whole")
+    needed = means.group_by(*by, whole, maintain_order=True).agg(needed=cells.n_unique())
+    seeds = means.group_by(*by, "seed", whole, maintain_order=True).agg(pl.col(value).mean(), cells=cells.n_unique())
+    complete = seeds.join(needed, on=[*by, "whole"], nulls_equal=True, maintain_order="left")
+    return complete.filter(pl.col("cells") == pl.col("needed")).select(*by, "seed", value)
+
+
+def summarised(seeds: pl.DataFrame, by: Sequence[str], value: str = "value") -> pl.DataFrame:
+    """Mean, low and high of the t interval, and n, for each `by` cell of a frame with one row a seed."""
+    rows = []
+    for key, group in seeds.group_by(*by, pl.lit(0).alias("whole"), maintain_order=True):
+        interval = t_interval(group[value].to_numpy())
+        rows.append([*key[:-1], interval.estimate, interval.low, interval.high, interval.n])
+    columns: dict[str, Any] = {name: seeds.schema[name] for name in by}
+    columns |= {value: pl.Float64, "low": pl.Float64, "high": pl.Float64, "n": pl.Int64}
+    return pl.DataFrame(rows, schema=columns, orient="row")

@@ -1,0 +1,125 @@
+"""The study's table: its design joined with what the results hold about it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import polars as pl
+
+from equistudy.spec import label
+from equistudy.study.design import Design, Factor
+from equistudy.study.study import Study
+
+__all__ = ["DONE", "MISSING", "StudyTable", "Tables", "absence", "level_value"]
+
+DONE, MISSING = "done", "missing"
+
+
+@runtime_checkable
+class Tables(Protocol):
+    """The results of any number of studies, as `equistudy.results` gives them."""
+
+    @property
+    def trials(self) -> pl.LazyFrame:
+        """One row a trial."""
+        ...
+
+    @property
+    def curves(self) -> pl.LazyFrame:
+        """One row a trial, epoch, split and name."""
+        ...
+
+    @property
+    def measurements(self) -> pl.LazyFrame:
+        """One row a trial, measure, stage and element."""
+        ...
+
+
+def level_value(factor: Factor, level: Any) -> Any:
+    """A level as it stands in the table: the number itself where all levels are numbers, its label otherwise."""
+    return level if factor.numeric else label(level)
+
+
+@dataclass(frozen=True, eq=False)
+class StudyTable:
+    """What a study asked for beside what was found: every row belongs to a trial of the design.
+
+    The results may hold more, from other studies or from levels that the design no longer has; those rows stay where
+    they are and do not appear here. `design` has one row a cell and seed (trial, seed, a column for each factor),
+    `trials` the same rows with status done, failed or missing and the columns of the results. A results column that
+    has a factor's name is kept as `results.NAME`. `measurement_rows` and `curve_rows` are of done trials only.
+    """
+
+    study: Study
+    design: pl.DataFrame
+    trials: pl.DataFrame
+    measurement_rows: pl.DataFrame
+    curve_rows: pl.DataFrame
+
+    @classmethod
+    def of(cls, study: Study, results: Tables) -> "StudyTable":
+        """The study's design joined with the results."""
+        design = _design_frame(study.design)
+        factors = [factor.name for factor in study.design.factors]
+        found = results.trials.join(design.lazy().select("trial").unique(), on="trial", how="semi").collect()
+        trials = design.join(_beside(found, [*factors, "seed"]), on="trial", how="left", validate="m:1")
+        trials = trials.with_columns(pl.col("status").fill_null(MISSING))
+        done = trials.filter(pl.col("status") == DONE).select("trial").unique().lazy()
+        rows = [frame.join(done, on="trial", how="semi").collect() for frame in (results.measurements, results.curves)]
+        return cls(study, design, trials, *rows)
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The names of the factors."""
+        return tuple(factor.name for factor in self.study.design.factors)
+
+    @property
+    def measurements(self) -> pl.DataFrame:
+        """The measurements of the done trials beside seed and factors."""
+        return self.design.join(_beside(self.measurement_rows, [*self.factors, "seed"]), on="trial")
+
+    @property
+    def curves(self) -> pl.DataFrame:
+        """The curves of the done trials beside seed and factors."""
+        return self.design.join(_beside(self.curve_rows, [*self.factors, "seed"]), on="trial")
+
+    @property
+    def absent(self) -> pl.DataFrame:
+        """The trials of the design without a result: failed or missing."""
+        return self.trials.filter(pl.col("status") != DONE)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of the design, sorted."""
+        return tuple(self.design["seed"].unique().sort())
+
+
+def _design_frame(design: Design) -> pl.DataFrame:
+    cells = list(design.cells())
+    columns = {
+        "trial": pl.Series([cell.trial.id for cell in cells], dtype=pl.String),
+        "seed": pl.Series([cell.seed for cell in cells], dtype=pl.Int64),
+    }
+    for factor in design.factors:
+        levels = [cell.levels.get(factor.name) for cell in cells]
+        values = [None if level is None else level_value(factor, level) for level in levels]
+        whole = all(isinstance(level, int) for level in factor.levels)
+        number = pl.Int64 if whole else pl.Float64
+        columns[factor.name] = pl.Series(values, dtype=number if factor.numeric else pl.String)
+    return pl.DataFrame(columns).unique(maintain_order=True)
+
+
+def _beside(frame: pl.DataFrame, taken: Sequence[str]) -> pl.DataFrame:
+    """The frame with columns that a factor or the seed already has under another name."""
+    return frame.rename({name: f"results.{name}" for name in taken if name in frame.columns})
+
+
+def absence(absent: pl.DataFrame, factors: Sequence[str], total: int) -> str:
+    """A sentence that names trials without a result: how many, and the first with its reason. Empty for none."""
+    if absent.is_empty():
+        return ""
+    first = absent.row(0, named=True)
+    place = [f"{name}={label(first[name])}" for name in (*factors, "seed") if first[name] is not None]
+    why = f"{first['status']}: {first['reason']}" if first.get("reason") else first["status"]
+    have = "has" if len(absent) == 1 else "have"
+    return f"{len(absent)} of {total} trials {have} no result (e.g. {', '.join(place)}, {why})."

@@ -1,0 +1,71 @@
+"""Trends over a numeric factor: one slope per seed, and rank correlations with their intervals."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from equistudy.analysis.intervals import Interval, fisher_interval
+from equistudy.analysis.replicates import per_seed
+
+__all__ = ["centred", "pearson", "rank_correlation", "slopes", "spearman"]
+
+
+def slopes(frame: pl.DataFrame, factor: str, others: Sequence[str], *, log: bool) -> pl.DataFrame:
+    """The least-squares slope of `value` over the factor's levels: one row a seed, columns seed and value.
+
+    One slope within each (seed, other factors), then averaged over the other factors' cells. With `log` it is per
+    doubling of the level, otherwise per unit. A seed counts where it has all levels that any seed has: a line through
+    fewer levels estimates something else when the trend bends.
+    """
+    level = pl.col(factor).cast(pl.Float64)
+    points = frame.with_columns(level=level.log(2) if log else level).filter(pl.col("level").is_finite())
+    points = points.group_by(*others, "seed", "level", maintain_order=True).agg(pl.col("value").mean())
+    levels = points.group_by(*others, pl.lit(0).alias("whole")).agg(needed=pl.col("level").n_unique())
+    lines = (
+        points.group_by(*others, "seed", pl.lit(0).alias("whole"), maintain_order=True)
+        .agg(value=pl.cov("level", "value") / pl.col("level").var(), levels=pl.len())
+        .join(levels, on=[*others, "whole"], nulls_equal=True, maintain_order="left")
+    )
+    complete = lines.filter((pl.col("levels") == pl.col("needed")) & (pl.col("needed") >= 2))
+    return per_seed(complete, by=(), over=others)
+
+
+def centred(frame: pl.DataFrame, column: str, cells: Sequence[str]) -> np.ndarray:
+    """The column minus its mean within each of the cells: what differs between cells is taken out."""
+    mean = pl.col(column).mean().over(cells) if cells else pl.col(column).mean()
+    return frame.select(pl.col(column) - mean).to_series().to_numpy()
+
+
+def pearson(x: np.ndarray, y: np.ndarray) -> Interval:
+    """Pearson's correlation with Fisher's interval. Without spread in x or y it does not exist: ValueError."""
+    return fisher_interval(_correlation(x, y), len(x))
+
+
+def spearman(x: np.ndarray, y: np.ndarray) -> Interval:
+    """Spearman's rank correlation; interval after Bonett and Wright (2000). Without spread: ValueError."""
+    rho = _correlation(_ranks(x), _ranks(y))
+    return fisher_interval(rho, len(x), variance_factor=1 + rho**2 / 2)
+
+
+def rank_correlation(frame: pl.DataFrame, factor: str, others: Sequence[str]) -> Interval | None:
+    """Spearman's rho between the factor's levels and `value` over all trials, both centred in the other factors' cells.
+
+    Descriptive: it counts trials, and trials of one seed are related. The test is that of `slopes`. None where one of
+    the two does not vary.
+    """
+    levels, values = np.round(centred(frame, factor, others), 12), np.round(centred(frame, "value", others), 12)
+    return spearman(levels, values) if levels.any() and values.any() else None
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    return pl.Series(values).rank().to_numpy()
+
+
+def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+    if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        raise ValueError(
+            f"A correlation needs at least two different values of both, got {len(x)} pairs, "
+            f"x in [{np.min(x, initial=np.inf)}, {np.max(x, initial=-np.inf)}]. Vary the factor, or run more trials."
+        )
+    return float(np.clip(np.corrcoef(x, y)[0, 1], -1, 1))

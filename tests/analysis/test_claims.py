@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from equistudy.analysis.claims import Contrast, Trend
+from equistudy.analysis.outcome import Outcome, Score
+from tests.analysis.synthetic import CORRELATION, CROP, GAIN, SLOPE, WIDTH, study, table
+
+FALLS = Trend(CORRELATION, over=WIDTH, expected="decreasing")
+CROP_HELPS = Contrast(CORRELATION, CROP, CROP.levels[1], CROP.levels[0], expected="increasing")
+
+
+def test_trend_equals_a_t_test_over_the_slopes_of_the_seeds():
+    data = table(study(num_seeds=5))
+    values = Outcome(CORRELATION).per_trial(data)
+    slopes = []
+    for seed in range(5):
+        cells = [values.filter(seed=seed, augmentation=name) for name in ("Crop", "NoAugmentation")]
+        slopes.append(np.mean([stats.linregress(np.log2(c["width"]), c["value"]).slope for c in cells]))
+    reference, verdict = stats.ttest_1samp(slopes, 0), FALLS.test(data)
+    low, high = reference.confidence_interval(0.95)
+    assert (verdict.effect, verdict.low, verdict.high) == pytest.approx((np.mean(slopes), low, high))
+    assert (verdict.p, verdict.n) == (pytest.approx(reference.pvalue), 5)
+    assert verdict.low < SLOPE < verdict.high
+
+
+def test_contrast_equals_a_paired_t_test_over_the_seeds():
+    data = table(study(num_seeds=4))
+    values = Outcome(CORRELATION).per_trial(data).sort("width", "seed")
+    arms = [
+        values.filter(augmentation=name)["value"].to_numpy().reshape(4, 4).mean(axis=0)
+        for name in ("Crop", "NoAugmentation")
+    ]
+    verdict = CROP_HELPS.test(data)
+    assert verdict.p == pytest.approx(stats.ttest_rel(*arms).pvalue)
+    assert verdict.low < GAIN < verdict.high
+
+
+def test_within_restricts_to_one_level():
+    plain = Trend(CORRELATION, over=WIDTH, expected="decreasing", within=((CROP, CROP.levels[0]),))
+    data = table(absent={1: "failed"})
+    assert plain.factors == ("width", "augmentation")
+    assert plain.test(data).n == 3
+    assert "no result" not in plain.test(data).sentence
+    assert plain.measures == (CORRELATION,)
+
+
+def test_details_give_the_effect_size_and_the_rank_correlation():
+    assert "Hedges g = -" in FALLS.details(table())
+    assert "Spearman rho = -0." in FALLS.details(table())
+    assert "over 24 trials" in FALLS.details(table())
+    assert CROP_HELPS.details(table()).startswith("Hedges g = ")
+
+
+def test_bad_claims_are_refused_when_they_are_written():
+    with pytest.raises(ValueError, match="expected must be increasing or decreasing, got expected='down'"):
+        Trend(CORRELATION, over=WIDTH, expected="down")
+    with pytest.raises(ValueError, match=r"at least two numbers, got augmentation: NoAugmentation, Crop. Use Contrast"):
+        Trend(CORRELATION, over=CROP, expected="decreasing")
+    with pytest.raises(ValueError, match=r"baseline must be a level of width, got 5\. Levels: 4, 8, 16, 32"):
+        Contrast(CORRELATION, WIDTH, 4, 5, expected="increasing")
+    with pytest.raises(ValueError, match="two different levels, got 4 twice"):
+        Contrast(CORRELATION, WIDTH, 4, 4, expected="increasing")
+    with pytest.raises(ValueError, match="within must be a level of width, got 5"):
+        Contrast(CORRELATION, CROP, *CROP.levels, expected="increasing", within=((WIDTH, 5),))
+
+
+def test_details_of_an_outcome_that_does_not_vary_within_the_cells():
+    assert Trend(Score("seconds"), over=WIDTH, expected="increasing").details(table()) == ""

@@ -1,0 +1,23 @@
+import pytest
+
+from equistudy.analysis.outcome import Outcome, Reference, Score, outcome_of
+from tests.analysis.synthetic import CORRELATION
+
+
+def test_bad_outcomes_are_refused():
+    with pytest.raises(ValueError, match="stages is a tuple of names, or None for the default, got stages='stem'"):
+        Outcome(CORRELATION, stages="stem")
+    with pytest.raises(ValueError, match="A score is one number per trial"):
+        Outcome(Score("seconds"), reference=Reference.FLOOR)
+    with pytest.raises(TypeError, match="an Outcome, a Measure or a Score, got 'accuracy'"):
+        outcome_of("accuracy")
+
+
+def test_titles_and_directions():
+    assert Outcome(CORRELATION, ("pooled", "logits"), reference=Reference.UNTRAINED).title == (
+        "translation correlation at pooled, logits, gain over the untrained network"
+    )
+    assert Outcome(CORRELATION).higher_is_better
+    assert not Outcome(Score("test_loss")).higher_is_better
+    assert Outcome(CORRELATION).measures == (CORRELATION,)
+    assert outcome_of(Score("seconds")).measures == ()

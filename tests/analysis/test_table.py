@@ -1,0 +1,79 @@
+import polars as pl
+import pytest
+
+from equistudy.analysis.table import StudyTable, absence, level_value
+from equistudy.study.design import Factor, factorial
+from tests.analysis.synthetic import CROP, WIDTH, Net, results, study, table, trial
+
+
+def test_numeric_factors_keep_their_numbers_and_others_their_label():
+    design = table().design
+    assert design.columns == ["trial", "seed", "width", "augmentation"]
+    assert design["width"].dtype == pl.Int64
+    assert design["augmentation"].unique().sort().to_list() == ["Crop", "NoAugmentation"]
+    assert level_value(WIDTH, 8) == 8
+    assert level_value(CROP, CROP.levels[1]) == "Crop"
+
+
+def test_every_trial_of_the_design_has_a_status():
+    found = table(absent={1: "failed", 5: "missing"})
+    assert len(found.trials) == 24
+    assert dict(found.trials["status"].value_counts().rows()) == {"done": 22, "failed": 1, "missing": 1}
+    assert found.absent["status"].to_list() == ["failed", "missing"]
+    assert found.seeds == (0, 1, 2)
+
+
+def test_measurements_and_curves_stand_beside_their_factors():
+    found = table(absent={0: "failed"})
+    assert {"width", "augmentation", "seed", "stage", "value"} <= set(found.measurements.columns)
+    assert found.measurements["trial"].n_unique() == found.curves["trial"].n_unique() == 23
+
+
+def test_removing_a_level_or_a_seed_hides_rows_and_deletes_none():
+    wide = study()
+    held = results(wide)
+    narrow = study(design=factorial(trial, Factor("width", (4, 8), log=True), CROP, seeds=(0, 1)))
+    hidden = StudyTable.of(narrow, held)
+    assert hidden.trials["status"].to_list() == ["done"] * 8
+    assert hidden.measurements["width"].unique().sort().to_list() == [4, 8]
+    assert (StudyTable.of(wide, held).trials["status"] == "done").all()
+
+
+def test_a_results_column_with_a_factors_name_is_kept_aside():
+    def deep(depth: int, seed: int):
+        return trial(depth, CROP.levels[0], seed)
+
+    deep_study = study(design=factorial(deep, Factor("depth", (4, 8)), seeds=(0,)), claims=())
+    found = StudyTable.of(deep_study, results(study()))
+    assert found.measurements["depth"].unique().sort().to_list() == [4, 8]
+    assert found.measurements["results.depth"].max() == 1.0
+    assert found.trials["results.seed"].to_list() == [0, 0]
+
+
+def test_conditions_join_and_a_shared_trial_stands_once():
+    one = factorial(trial, WIDTH, CROP, seeds=(0,))
+
+    def plain(width: int, seed: int):
+        return trial(width, CROP.levels[0], seed)
+
+    joined = study(design=one + one + factorial(plain, WIDTH, seeds=(0,)))
+    found = StudyTable.of(joined, results(study()))
+    assert len(found.design) == 8 + 4
+    assert found.design["augmentation"].null_count() == 4
+    assert found.design["trial"].n_unique() == 8
+
+
+def test_results_with_two_rows_for_one_trial_are_refused():
+    held = results(study())
+    held.trials = pl.concat([held.trials, held.trials])
+    with pytest.raises(pl.exceptions.ComputeError, match="m:1"):
+        StudyTable.of(study(), held)
+
+
+def test_absent_trials_are_named_with_their_reason():
+    found = table(absent={3: "failed"})
+    assert absence(found.absent, found.factors, 24) == (
+        "1 of 24 trials has no result (e.g. width=8, augmentation=Crop, seed=0, failed: out of memory)."
+    )
+    assert absence(found.absent.clear(), found.factors, 24) == ""
+    assert Net(4).width == 4

@@ -1,0 +1,79 @@
+import polars as pl
+import pytest
+
+from equistudy.analysis.outcome import Outcome, Reference, Score
+from tests.analysis.synthetic import CORRELATION, CROP, Correlation, expected_value, table
+
+
+def test_the_default_is_the_mean_over_the_feature_maps_and_elements():
+    found = Outcome(CORRELATION).per_trial(table(noise=0.0))
+    cell = found.filter(seed=1).select("width", "augmentation", "value")
+    first = cell["value"][0] - expected_value(4, CROP.levels[0])
+    for width, augmentation, value in cell.rows():
+        level = CROP.levels[augmentation == "Crop"]
+        assert value == pytest.approx(expected_value(width, level) + first)
+
+
+def test_a_named_vector_is_measured_where_it_is_asked_for():
+    data = table(noise=0.0)
+    maps, pooled = Outcome(CORRELATION).per_trial(data), Outcome(CORRELATION, stages=("pooled",)).per_trial(data)
+    assert (maps["value"] - pooled["value"]).to_list() == pytest.approx([0.5] * 24)
+
+
+def test_a_measure_without_maps_takes_every_stage():
+    data = table()
+    vectors = data.measurement_rows.with_columns(stride=pl.lit(None))
+    object.__setattr__(data, "measurement_rows", vectors)
+    assert Outcome(CORRELATION).per_trial(data)["value"].max() < 0.9
+
+
+def test_elements_stages_and_references():
+    data = table(noise=0.0)
+    plain = Outcome(CORRELATION, stages=("stage1",), elements=("dx=1",)).per_trial(data)["value"]
+    for reference, value in ((Reference.UNTRAINED, 0.7), (Reference.FLOOR, 0.1), (Reference.NO_MOTION, 0.3)):
+        less = Outcome(CORRELATION, ("stage1",), ("dx=1",), reference).per_trial(data)["value"]
+        assert (plain - less).to_list() == pytest.approx([value] * 24)
+
+
+def test_stages_weigh_the_same_whatever_number_of_elements_they_have():
+    data = table(noise=0.0)
+    rows = data.measurement_rows.filter((pl.col("stage") != "stem") | (pl.col("element") == "dx=1"))
+    object.__setattr__(data, "measurement_rows", rows)
+    shift = Outcome(CORRELATION).per_trial(data)["value"] - Outcome(CORRELATION).per_trial(table(noise=0.0))["value"]
+    assert shift.to_list() == pytest.approx([0.01 / 3] * 24)
+
+
+def test_scores_are_columns_of_the_trials():
+    found = Outcome(Score("test_accuracy")).per_trial(table(absent={0: "failed", 1: "missing"}))
+    assert len(found) == 22
+    with pytest.raises(ValueError, match=r"no numeric column 'test_acuracy'\. Did you mean test_accuracy"):
+        Outcome(Score("test_acuracy")).per_trial(table())
+    with pytest.raises(TypeError, match="A score has no stages, got Score"):
+        Outcome(Score("test_accuracy")).rows(table())
+
+
+def test_missing_lists_failed_and_unmeasured_trials_and_fills_nothing():
+    data = table(absent={2: "failed"})
+    first = data.measurement_rows["trial"][0]
+    object.__setattr__(data, "measurement_rows", data.measurement_rows.filter(pl.col("trial") != first))
+    missing = Outcome(CORRELATION).missing(data)
+    assert missing["reason"].to_list() == ["translation correlation not measured", "out of memory"]
+    assert len(Outcome(CORRELATION).per_trial(data)) == 22
+
+
+def test_a_value_that_is_not_a_number_is_missing():
+    data = table()
+    broken = pl.when(pl.col("width") == 4).then(float("nan")).otherwise(pl.col("test_accuracy"))
+    object.__setattr__(data, "trials", data.trials.with_columns(test_accuracy=broken))
+    assert len(Outcome(Score("test_accuracy")).per_trial(data)) == 18
+
+
+def test_other_measures_are_not_mixed_in():
+    assert Outcome(Correlation(max_pixels=2)).per_trial(table()).is_empty()
+
+
+def test_unknown_stages_and_elements_are_named():
+    with pytest.raises(ValueError, match=r"No trial has measured stage 'stage9'\. Did you mean"):
+        Outcome(CORRELATION, stages=("stage9",)).per_trial(table())
+    with pytest.raises(ValueError, match=r"No trial has measured element 'turn'\. There are: dx=1, dy=3"):
+        Outcome(CORRELATION, elements=("turn",)).per_trial(table())

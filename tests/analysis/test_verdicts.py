@@ -1,0 +1,83 @@
+import pytest
+
+from equistudy.analysis.claims import Contrast, Direction, Trend
+from equistudy.analysis.outcome import Score
+from equistudy.analysis.verdicts import Status, corrected, judge, p_text
+from equistudy.study.study import Claim, Verdict
+from tests.analysis.synthetic import CORRELATION, CROP, WIDTH, study, table
+
+FALLS = Trend(CORRELATION, over=WIDTH, expected="decreasing")
+CROP_HELPS = Contrast(CORRELATION, CROP, CROP.levels[1], CROP.levels[0], expected="increasing")
+
+
+def test_the_verdict_follows_the_expected_direction():
+    data = table()
+    assert FALLS.test(data).status == Status.SUPPORTED
+    assert Trend(CORRELATION, over=WIDTH, expected=Direction.INCREASING).test(data).status == "contradicted"
+    assert CROP_HELPS.test(data).status == "supported"
+    assert Contrast(CORRELATION, CROP, CROP.levels[0], CROP.levels[1], expected="increasing").test(data).status == (
+        "contradicted"
+    )
+    noisy = FALLS.test(table(noise=0.3))
+    assert noisy.status == "undecided"
+    assert "contains 0. An effect of this size takes about" in noisy.sentence
+
+
+def test_sentences_say_effect_interval_and_seeds():
+    trend, contrast = FALLS.test(table()).sentence, CROP_HELPS.test(table()).sentence
+    assert trend.startswith("translation correlation falls with width: -0.0")
+    assert trend.endswith("over 3 seeds.")
+    assert "per doubling of width, 95 % t interval [-0.0" in trend
+    assert contrast.startswith("translation correlation is higher for augmentation Crop than for NoAugmentation: 0.0")
+
+
+def test_one_seed_decides_nothing_and_says_so():
+    verdict = FALLS.test(table(study(num_seeds=1)))
+    assert (verdict.status, verdict.low, verdict.p, verdict.n) == ("undecided", None, None, 1)
+    assert "in one seed, which gives no interval. Run at least 3 seeds." in verdict.sentence
+
+
+def test_no_complete_seed_decides_nothing_and_names_the_absent_trials():
+    everything = dict.fromkeys(range(24), "missing")
+    del everything[0]
+    verdict = FALLS.test(table(absent=everything))
+    assert (verdict.status, verdict.effect, verdict.n) == ("undecided", None, 0)
+    assert "No seed has all the trials that compare translation correlation per doubling of width" in verdict.sentence
+    assert "23 of 24 trials have no result" in verdict.sentence
+
+
+def test_a_failed_trial_takes_its_seed_out_and_is_named():
+    verdict = FALLS.test(table(study(num_seeds=4), absent={9: "failed"}))
+    assert verdict.n == 3
+    assert "1 of 32 trials has no result (e.g. width=4, augmentation=Crop, seed=1, failed: out of memory)." in (
+        verdict.sentence
+    )
+
+
+def test_a_cell_that_fails_in_every_seed_leaves_the_others_comparable():
+    verdict = FALLS.test(table(absent={1: "failed", 9: "failed", 17: "failed"}))
+    assert (verdict.n, verdict.status) == (3, "supported")
+    assert "3 of 24 trials have no result" in verdict.sentence
+
+
+def test_effects_without_any_spread_are_no_evidence():
+    verdict = Trend(Score("parameters"), over=WIDTH, expected="increasing").test(table())
+    assert (verdict.status, verdict.p) == ("undecided", None)
+    assert "without spread over the seeds there is no test. Check that the seed reaches the trial." in verdict.sentence
+
+
+def test_judge_corrects_over_the_claims_and_both_must_agree():
+    claims = tuple(Claim(f"claim {i}", FALLS) for i in range(3))
+    judged = judge(study(claims=claims), table(study(claims=claims)))
+    alone = FALLS.test(table()).p
+    assert [verdict.p for _, verdict in judged] == pytest.approx([3 * alone] * 3)
+    borderline = Verdict(Status.SUPPORTED, "It falls.", -1.0, -2.0, -0.1, 0.03, 3)
+    first, second = corrected([borderline, Verdict(Status.UNDECIDED, "Nothing.", p=0.5)])
+    assert (first.status, first.p) == ("undecided", pytest.approx(0.06))
+    assert first.sentence == "It falls. Over 2 claims Holm's correction gives p = 0.06: undecided."
+    assert second.sentence == "Nothing."
+    assert corrected([borderline])[0].status == "supported"
+
+
+def test_p_in_words():
+    assert (p_text(0.0123), p_text(0.0004)) == ("p = 0.012", "p < 0.001")
