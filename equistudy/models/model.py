@@ -18,6 +18,12 @@ __all__ = ["Model"]
 class Model(Spec):
     """Base of the models."""
 
+    def validate(self) -> None:
+        """ValueError if no network can be built from this spec, for what its fields alone do not show.
+
+        Called once before a study trains, not when it is planned: it may import what builds the network.
+        """
+
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
         """A fresh network for images of (channels, height, width), initialised from torch's current random state."""
         raise NotImplementedError

@@ -1,0 +1,144 @@
+"""Builds networks from timm and finds their stages."""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from equistudy.models.torchvision_operators import import_timm
+
+__all__ = ["build_network", "cached_weights", "check_name"]
+
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+def check_name(name: str, *, needs_tag: bool) -> None:
+    """ValueError with the nearest names if timm does not know `name`, or if it has no tag and needs one."""
+    timm = import_timm()
+    architecture, _, tag = name.partition(".")
+    tagged = timm.list_pretrained(architecture) if timm.is_model(architecture) else []
+    if needs_tag and not tag:
+        nearest = tagged or _similar(name, timm.list_pretrained())
+        raise ValueError(
+            f"Pretrained weights need a full timm name with its tag, got name={name!r}. {_nearest(nearest)}"
+        )
+    if architecture not in timm.list_models(architecture):
+        nearest = _similar(name, timm.list_pretrained() if tag else timm.list_models())
+        raise ValueError(f"A timm model needs a name that timm knows, got name={name!r}. {_nearest(nearest)}")
+    if "." in name and name not in tagged:
+        nearest = _similar(name, tagged) or tagged
+        raise ValueError(f"timm's {architecture} needs one of its own tags, got name={name!r}. {_nearest(nearest)}")
+
+
+def _similar(name: str, names: Iterable[str]) -> list[str]:
+    return difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+
+
+def _nearest(names: list[str]) -> str:
+    return f"Nearest: {', '.join(names[:5])}." if names else "All are in timm.list_models()."
+
+
+def cached_weights(name: str) -> Path:
+    """The pretrained weights in the local cache of the Hugging Face hub; ValueError if they are not there."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    timm = import_timm()
+    config = timm.get_pretrained_cfg(name)
+    if not config.hf_hub_id:
+        raise ValueError(
+            f"Pretrained weights come from the Hugging Face hub, got name={name!r}, whose weights are not there. "
+            f"Use pretrained=False."
+        )
+    for file in (config.hf_hub_filename,) if config.hf_hub_filename else WEIGHT_FILES:
+        cached = try_to_load_from_cache(config.hf_hub_id, file, cache_dir=constants.HF_HUB_CACHE)
+        if isinstance(cached, str):
+            return Path(cached)
+    raise ValueError(
+        f"Pretrained weights must be in the local cache, got none of {config.hf_hub_id} in {constants.HF_HUB_CACHE}. "
+        f"Fetch them once with `hf download {config.hf_hub_id}`, or use pretrained=False."
+    )
+
+
+def build_network(
+    name: str, image_shape: tuple[int, int, int], num_outputs: int, weights: Path | None = None
+) -> nn.Module:
+    """A network for images of (channels, height, width), with `stage_paths`: the submodule of each stage by name."""
+    options: dict[str, Any] = {"num_classes": num_outputs, "in_chans": image_shape[0]}
+    if weights is not None:
+        # Given as a file: timm would ask the hub for a newer revision even of what is in the cache.
+        overlay = {"file": str(weights), "custom_load": False}
+        options |= {"pretrained": True, "pretrained_cfg_overlay": overlay}
+    network = _created(name, image_shape[1:], options)
+    paths = _stage_paths(name, network, image_shape)
+    network.stage_paths = paths  # type: ignore[assignment]
+    return network
+
+
+def _created(name: str, image_size: tuple[int, ...], options: dict[str, Any]) -> nn.Module:
+    """The network made for an image size if its architecture takes one: timm does not say which do."""
+    timm, state = import_timm(), torch.get_rng_state()
+    try:
+        return timm.create_model(name, img_size=image_size, **options)
+    except TypeError as error:
+        if "img_size" not in str(error):
+            raise
+    torch.set_rng_state(state)
+    return timm.create_model(name, **options)
+
+
+def _stage_paths(name: str, network: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, str]:
+    """The stages in order, found by a forward pass of one black image in eval mode."""
+    outputs, classified = _watched(name, network, image_shape)
+    listed = getattr(network, "feature_info", None) or []
+    entries = listed.get_dicts(["module"]) if hasattr(listed, "get_dicts") else listed
+    modules = dict.fromkeys(entry["module"] for entry in entries)
+    by_path = dict(outputs)
+    paths = {path: path for path in modules if isinstance(by_path.get(path), Tensor)}
+    pooled = [path for path, output in outputs if output is classified]
+    if not pooled or classified is None or classified.ndim != 2:
+        raise ValueError(
+            f"A timm model needs a layer whose output is the vector that enters the classifier, got name={name!r} "
+            f"without one. Choose another architecture."
+        )
+    return {**paths, "pooled": pooled[-1], "logits": ""}
+
+
+def _watched(
+    name: str, network: nn.Module, image_shape: tuple[int, int, int]
+) -> tuple[list[tuple[str, object]], Tensor | None]:
+    """What each submodule gave before the classifier was called, in order, and what the classifier was given."""
+    outputs: list[tuple[str, object]] = []
+    classified: list[Tensor] = []
+    head = network.get_classifier()  # type: ignore[operator]
+    head = head[0] if isinstance(head, (tuple, list, nn.ModuleList)) else head
+
+    def watch(path: str) -> Any:
+        def keep(module: nn.Module, arguments: Any, output: object) -> None:
+            if not classified:
+                outputs.append((path, output))
+
+        return keep
+
+    hooks = [module.register_forward_hook(watch(path)) for path, module in network.named_modules()]
+    hooks.append(head.register_forward_pre_hook(lambda module, arguments: classified.append(arguments[0])))
+    was_training = network.training
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, *image_shape))
+    except Exception as error:  # each architecture has its own way of refusing a size
+        raise ValueError(
+            f"A timm model must take the dataset's images, got name={name!r} and images of shape {image_shape}, "
+            f"with: {error}. Choose another architecture or larger images."
+        ) from error
+    finally:
+        network.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    if not classified:
+        raise ValueError(
+            f"A timm model needs a classifier, got name={name!r} without one. Choose another architecture."
+        )
+    return outputs, classified[0]

@@ -1,0 +1,80 @@
+"""What every model must keep: one row of outputs for each image, and stages that can be read."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+
+from equistudy.models.resnet import ResNet, Shortcut
+from equistudy.models.timm_model import TimmModel
+from equistudy.spec import canonical, label
+
+MODELS = [
+    ResNet(8, 4),
+    ResNet(14, 2, Shortcut.PADDING),
+    TimmModel("test_resnet.r160_in1k"),
+    TimmModel("test_vit"),
+    TimmModel("test_convnext"),
+    TimmModel("test_efficientnet.r160_in1k"),
+]
+everyone = pytest.mark.parametrize("model", MODELS, ids=label)
+
+
+@everyone
+@pytest.mark.parametrize("image_shape", [(1, 32, 32), (3, 48, 48)])
+def test_outputs(model, image_shape):
+    model.validate()
+    network = model.build(image_shape, 7)
+    assert network.training
+    assert network.eval()(torch.rand(2, *image_shape)).shape == (2, 7)
+
+
+@everyone
+def test_stages_can_be_read(model):
+    network = model.build((1, 32, 32), 5)
+    stages = model.stages(network)
+    assert list(stages)[-2:] == ["pooled", "logits"]
+    assert len(stages) >= 5
+    outputs = {}
+    for name, path in stages.items():
+        network.get_submodule(path).register_forward_hook(
+            lambda module, given, output, name=name: outputs.setdefault(name, output)
+        )
+    logits = network.eval()(torch.rand(3, 1, 32, 32))
+    assert set(outputs) == set(stages)
+    assert outputs["pooled"].ndim == 2
+    assert torch.equal(outputs["logits"], logits)
+    for name in list(stages)[:-2]:
+        assert outputs[name].ndim >= 3
+        assert outputs[name].shape[0] == 3
+
+
+@everyone
+def test_the_random_state_decides(model):
+    def built(seed):
+        torch.manual_seed(seed)
+        return model.build((1, 32, 32), 5).state_dict(), torch.get_rng_state()
+
+    (first, state), (second, same_state), (third, _) = built(1), built(1), built(2)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert any(not torch.equal(first[name], third[name]) for name in first)
+    assert torch.equal(state, same_state)
+
+
+@everyone
+def test_copies_have_the_same_stages(model):
+    network = model.build((1, 32, 32), 5)
+    assert model.stages(copy.deepcopy(network)) == model.stages(network)
+
+
+@everyone
+def test_gradients_reach_every_parameter(model):
+    network = model.build((1, 32, 32), 5)
+    network(torch.rand(4, 1, 32, 32)).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+@everyone
+def test_the_spec_travels(model):
+    assert canonical(pickle.loads(pickle.dumps(model))) == canonical(model)
