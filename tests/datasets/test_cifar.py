@@ -1,6 +1,5 @@
-"""CIFAR's two formats give the same examples; damaged and hostile files are refused by name."""
+"""CIFAR's two formats give the same examples; damaged files are refused by name."""
 
-import os
 import pickle
 import struct
 
@@ -84,49 +83,6 @@ def test_all_formats_are_one_dataset(kind, tmp_path):
 def test_the_folder_of_the_archive_itself(tmp_path):
     dataset = write(tmp_path, CIFAR10, "python 2")
     assert CIFAR10(str(tmp_path / "cifar-10-batches-py")).fingerprint() == dataset.fingerprint()
-
-
-class Runs:
-    def __init__(self, command):
-        self.command = command
-
-    def __reduce__(self):
-        return os.system, (self.command,)
-
-
-@pytest.mark.parametrize("protocol", [0, 2, 5])
-def test_a_hostile_pickle_is_refused_and_not_run(tmp_path, protocol):
-    dataset = write(tmp_path, CIFAR10, "python 2")
-    path, witness = tmp_path / "cifar-10-batches-py" / "test_batch", tmp_path / "ran"
-    path.write_bytes(pickle.dumps({b"data": Runs(f"touch {witness}")}, protocol=protocol))
-    with pytest.raises(
-        ValueError, match=r"plain data and byte arrays, got .*test_batch with: the name posix\.system, which"
-    ):
-        dataset.load(Split.TEST)
-    assert not witness.exists()
-
-
-OPCODES = {
-    "a name by attribute": b"\x80\x04\x8c\x05numpy\x8c\x0bsave.__call__\x93.",
-    "eval": b"cbuiltins\neval\n(V1+1\ntR.",
-    "objects as elements": b"\x80\x02cnumpy\ndtype\n(X\x02\x00\x00\x00O8K\x00K\x01tR.",
-    "changed function": b"\x80\x02cnumpy\ndtype\n}X\x01\x00\x00\x00aK\x01sb.",
-    "array made directly": b"\x80\x02cnumpy\nndarray\n(K\x02tR.",
-    "array without values": b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n(tR.",
-    "a type alone": b"\x80\x02cnumpy\ndtype\n(X\x02\x00\x00\x00u1tR.",
-    "another codec": b"\x80\x02c_codecs\nencode\n(X\x01\x00\x00\x00aX\x05\x00\x00\x00rot13tR.",
-    "an element type that is none": b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n(tR(K\x01K\x02NI00\nC\x01atb.",
-    "nothing": b"",
-    "no pickle": b"<html>",
-}
-
-
-@pytest.mark.parametrize("program", OPCODES.values(), ids=OPCODES.keys())
-def test_other_programs_are_refused(tmp_path, program):
-    dataset = write(tmp_path, CIFAR10, "python 2")
-    (tmp_path / "cifar-10-batches-py" / "test_batch").write_bytes(program)
-    with pytest.raises(ValueError, match=r"A data file must be a whole pickle.*test_batch with: .*Copy the original"):
-        dataset.load(Split.TEST)
 
 
 def test_damaged_pickles_are_named(tmp_path):

@@ -84,18 +84,6 @@ def test_fingerprint_is_read_once(written, monkeypatch):
     assert len(reads) == 2
 
 
-def test_missing_folder_and_file(written):
-    with pytest.raises(
-        ValueError, match=r"MNIST needs its files, got none in .*nowhere, which is no folder\. Put there"
-    ):
-        MNIST(str(written / "nowhere")).fingerprint()
-    with pytest.raises(ValueError, match=r"got none in data.fashion-mnist.*official: the four \.gz files of Fashion"):
-        FashionMNIST().load(Split.TEST)
-    (written / TRAIN_LABELS).unlink()
-    with pytest.raises(ValueError, match=rf"needs all files.*without {TRAIN_LABELS}\..*MNIST\(folder=\.\.\.\)"):
-        MNIST(str(written)).load(Split.TEST)
-
-
 def damaged(path: Path, data: bytes) -> MNIST:
     path.write_bytes(data)
     return MNIST(str(path.parent))
@@ -112,12 +100,7 @@ def test_damaged_files_are_named(written):
     good, labels = (written / TEST).read_bytes(), (written / TEST_LABELS).read_bytes()
     expect(good[:-5], r"holds 15680 values, got 15675 in .*Copy it again")
     expect(good + b"x", r"got 15681")
-    expect(good[:10], r"header has 16 bytes, got 10")
-    expect(b"", r"starts with 00 00 08 03, got nothing")
     expect(labels, r"starts with 00 00 08 03, got 00 00 08 01.*original file")
-    expect(b"<html>", r"got 3c 68 74 6d")
-    expect(gzip.compress(good)[:-100], r"gzipped file must be whole.*Copy it again")
-    expect(gzip.compress(good)[:20] + b"\xff" * 40, r"gzipped file must be whole")
     expect(idx(np.zeros((20, 27, 28), dtype=np.uint8)), r"images of 28 x 28 pixels, got 27 x 28")
     expect(idx(np.zeros((19, 28, 28), dtype=np.uint8)), r"one label, got 19 images in .* and 20 labels")
     expect(idx(np.full(20, 10, dtype=np.uint8)), r"Labels lie in 0 to 9, got 10 at position 0", TEST_LABELS)
@@ -137,9 +120,3 @@ def test_train_size_beyond_the_files(written):
         MNIST(str(written), train_size=41).fingerprint()
     with pytest.raises(ValueError, match=r"got train_size=9\. Use 10 to 60000"):
         MNIST(train_size=9)
-
-
-def test_anchored(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    assert MNIST().anchored() == MNIST(str(tmp_path / "data" / "mnist"))
-    assert MNIST("there", train_size=50).anchored() == MNIST(str(tmp_path / "there"), train_size=50)

@@ -1,6 +1,5 @@
 """What every augmentation must keep: shapes, devices, seeds, and workers that share a batch."""
 
-import jaxtyping
 import pytest
 import torch
 
@@ -87,36 +86,3 @@ def test_on_the_device_of_the_images(augmentation):
 @pytest.mark.xfail(reason="the canonical form of a tuple of specs converts them twice", raises=TypeError)
 def test_identities_differ():
     assert len({canonical(augmentation) for augmentation in AUGMENTATIONS}) == len(AUGMENTATIONS)
-
-
-def test_chain_acts_in_order():
-    images, elements = torch.rand(4, 1, 8, 8), torch.tensor([[1.0, 3.0, 0.0]]).repeat(4, 1)
-    chained = Chain((HorizontalFlip(), RandomCrop(3))).apply(images, elements)
-    assert torch.equal(chained[..., 3:], images.flip(3)[..., :-3])
-    assert not chained[..., :3].any()
-
-
-def test_an_empty_chain():
-    with pytest.raises(ValueError, match=r"at least one augmentation, got parts=\(\)\. Use NoAugmentation"):
-        Chain(())
-
-
-@pytest.fixture
-def without_type_checks():
-    """The message that a user sees, who runs without the tests' type checks."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
-
-
-@pytest.mark.usefixtures("without_type_checks")
-def test_bad_parts_of_a_chain():
-    with pytest.raises(TypeError, match=r"tuple of augmentations, got parts=\[HorizontalFlip.*Write Chain\(\("):
-        Chain([HorizontalFlip()])
-    with pytest.raises(TypeError, match=r"tuple of augmentations, got parts=\(3,\)"):
-        Chain((3,))
-
-
-@pytest.mark.usefixtures("without_type_checks")
-def test_whole_numbers_count_as_floats():
-    assert canonical(RandomRotation(30)) == canonical(RandomRotation(30.0))

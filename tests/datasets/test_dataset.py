@@ -1,4 +1,4 @@
-"""What every dataset must keep: shapes, types, order, balanced subsets, and reading once."""
+"""What every dataset must keep: shapes, types, order, balanced subsets."""
 
 import dataclasses
 import pickle
@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from equistudy.datasets.arrays import stratified_order
 from equistudy.datasets.cifar import CIFAR10, CIFAR100
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.digits import Digits
 from equistudy.datasets.mnist import MNIST, FashionMNIST
-from equistudy.datasets.resident import resident
 from equistudy.spec import canonical, label
 
 COUNTS = {Split.TRAIN: 400, Split.TEST: 100}
@@ -109,33 +107,3 @@ def test_subsets_have_their_own_identity(dataset):
     assert canonical(part) != canonical(dataset)
     assert part.fingerprint() == dataset.fingerprint()
     assert label(part) == f"{type(dataset).__name__}(train_size=200)"
-
-
-def test_resident_splits_are_read_once(dataset, monkeypatch):
-    reads = []
-    original = type(dataset).load
-    monkeypatch.setattr(type(dataset), "load", lambda self, split: reads.append(split) or original(self, split))
-    dataset = dataclasses.replace(dataset, train_size=170)
-    first = resident(dataset, Split.TRAIN, "cpu")
-    second = resident(dataclasses.replace(dataset), Split.TRAIN, torch.device("cpu"))
-    assert first.images.data_ptr() == second.images.data_ptr()
-    assert len(first.images) == 170
-    assert reads == [Split.TRAIN]
-
-
-def test_residents_are_bounded():
-    first = resident(Digits(train_size=10), Split.TRAIN, "cpu")
-    for size in range(11, 19):
-        resident(Digits(train_size=size), Split.TRAIN, "cpu")
-    assert resident(Digits(train_size=10), Split.TRAIN, "cpu").images.data_ptr() != first.images.data_ptr()
-
-
-def test_every_prefix_of_the_stratified_order_is_in_proportion():
-    labels = torch.tensor([0] * 50 + [1] * 30 + [2] * 20)
-    order = stratified_order(labels.tolist())
-    assert sorted(order) == list(range(100))
-    ordered = labels[order]
-    for size in range(1, 101):
-        share = torch.tensor([0.5, 0.3, 0.2]) * size
-        assert ((ordered[:size].bincount(minlength=3) - share).abs() <= 1).all()
-    assert order != sorted(order)

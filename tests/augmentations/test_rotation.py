@@ -1,0 +1,47 @@
+"""Rotations against scipy, one image at a time, and the distribution of their elements."""
+
+import math
+
+import pytest
+import torch
+from scipy import ndimage, stats
+
+from equistudy.augmentations.rotation import RandomRotation
+
+
+def turned(image, degrees):
+    """Bilinear with black outside by scipy, in (y, x) with y down: a counter-clockwise turn reads clockwise."""
+    padded = torch.nn.functional.pad(image, (2, 2, 2, 2))[0].double().numpy()
+    sin, cos = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
+    output_to_input, centre = torch.tensor([[cos, sin], [-sin, cos]]).double(), (torch.tensor(padded.shape) - 1) / 2
+    offset = centre.double() - output_to_input @ centre.double()
+    return torch.from_numpy(ndimage.affine_transform(padded, output_to_input, offset, order=1))[2:-2, 2:-2]
+
+
+def test_equals_scipy():
+    rng = torch.Generator().manual_seed(0)
+    images = torch.rand(10, 1, 11, 8, generator=rng)
+    augmentation = RandomRotation(180.0)
+    elements = augmentation.draw(10, rng)
+    results = augmentation.apply(images, elements)
+    for image, result, (degrees,) in zip(images, results, elements.tolist(), strict=True):
+        torch.testing.assert_close(result[0].double(), turned(image, degrees), atol=2e-5, rtol=0)
+
+
+def test_quarter_turn_is_counter_clockwise():
+    images = torch.rand(2, 3, 6, 6)
+    results = RandomRotation(90.0).apply(images, torch.full((2, 1), 90.0))
+    torch.testing.assert_close(results, torch.rot90(images, 1, dims=(2, 3)), atol=1e-5, rtol=0)
+
+
+def test_elements_are_uniform_and_independent():
+    elements = RandomRotation(30.0).draw(4000, torch.Generator().manual_seed(0)).double()
+    for column in elements.T:
+        assert stats.kstest(column, stats.uniform(-30.0, 60.0).cdf).pvalue > 1e-3
+        assert stats.pearsonr(column[1:], column[:-1]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("bad", [-1.0, 180.5, math.nan])
+def test_impossible_rotation(bad):
+    with pytest.raises(ValueError, match=r"lie in \[0, 180\], got max_degrees=.*Use 180 for every angle"):
+        RandomRotation(bad)
