@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 else:
     Module = Any
 
-__all__ = ["Measure", "Measurement", "Subject"]
+__all__ = ["Measure", "Measurement", "MeasuringResult", "Skipped", "Subject"]
 
 
 class Subject(NamedTuple):
@@ -40,8 +40,9 @@ class Measurement:
 
     `depth` is the stage's relative depth in [0, 1]. `stride` is the stage's cell size in input pixels (None for
     vectors). `group`, `element` and `magnitude`, the size of the element in its group's unit, are None for a measure
-    without a group. `low` and `high` bound the 95 % interval over images. `floor` is the same value for shuffled pairs of images, `no_motion` for features compared unmoved,
-    `untrained` for the network before training. `cells` counts the positions compared in each map.
+    without a group. `low` and `high` bound the 95 % interval over images. `floor` is the same value for shuffled pairs
+    of images, `no_motion` for features compared unmoved, `untrained` for the network before training. `cells` counts
+    the positions compared in each map.
     """
 
     measure: str
@@ -67,6 +68,26 @@ class Measurement:
     note: str | None = None
 
 
+class Skipped(NamedTuple):
+    """A row that is absent, and why. `element` is None where the reason holds for every element of the stage."""
+
+    measure: str
+    stage: str
+    element: str | None
+    reason: str
+
+    def __str__(self) -> str:
+        where = self.stage if self.element is None else f"{self.stage} at {self.element}"
+        return f"{self.measure} of {where}: {self.reason}"
+
+
+class MeasuringResult(NamedTuple):
+    """What came out of measuring one network: the rows, and what could not be measured."""
+
+    rows: list[Measurement]
+    skipped: list[Skipped]
+
+
 @dataclass(frozen=True)
 class Measure(Spec):
     """Base of the measures. `name` says which way is better: `..._correlation` 1 is perfect, `..._error` 0 is."""
@@ -79,6 +100,6 @@ class Measure(Spec):
         """Digest of the spec and its revision: rows with equal ids are comparable."""
         return digest(canonical(self), "m")
 
-    def measure(self, subject: Subject) -> list[Measurement]:
-        """All rows of this measure for one network."""
+    def measure(self, subject: Subject) -> MeasuringResult:
+        """All rows of this measure for one network. `measure_all` lets measures that can share a pass do so."""
         raise NotImplementedError

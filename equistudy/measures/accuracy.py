@@ -1,0 +1,55 @@
+"""How many images a network classifies correctly."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from equistudy.measures.measure import Measure, Measurement, MeasuringResult, Skipped, Subject
+
+__all__ = ["Accuracy"]
+
+FORWARD_SIZE = 128
+
+
+@dataclass(frozen=True)
+class Accuracy(Measure):
+    """The share of images whose largest output is that of their class: 1 is perfect.
+
+    `low` and `high` are Wilson's interval over the images. The stage is the network's output.
+    """
+
+    name: ClassVar[str] = "accuracy"
+    title: ClassVar[str] = "Accuracy"
+
+    def measure(self, subject: Subject) -> MeasuringResult:
+        """One row, or none for images without labels."""
+        from equistudy.measures.intervals import wilson
+        from equistudy.measures.stages import evaluating, prepared
+
+        stage = list(subject.stages)[-1] if subject.stages else "output"
+        if subject.targets is None:
+            return MeasuringResult([], [Skipped(self.name, stage, None, "the images have no labels")])
+        images, correct = len(subject.images), 0
+        with evaluating(subject.network):
+            for start in range(0, images, FORWARD_SIZE):
+                batch = subject.images[start : start + FORWARD_SIZE]
+                predicted = subject.network(prepared(batch, subject, subject.network)).argmax(dim=1)
+                targets = subject.targets[start : start + FORWARD_SIZE].to(predicted.device)
+                correct += int((predicted == targets).sum())
+        low, high = wilson(correct, images)
+        row = Measurement(
+            measure=self.name,
+            measure_id=self.id,
+            revision=self.REVISION,
+            stage=stage,
+            depth=1.0,
+            stride=None,
+            group=None,
+            element=None,
+            magnitude=None,
+            grid_aligned=None,
+            value=correct / images,
+            low=low,
+            high=high,
+            images=images,
+        )
+        return MeasuringResult([row], [])

@@ -1,0 +1,135 @@
+"""How well f(g x) correlates with g f(x), stage by stage: the measures that one pass of moments serves."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from jaxtyping import Float
+
+from equistudy.groups.group import Group
+from equistudy.measures.measure import Measure, MeasuringResult, Subject
+from equistudy.spec import Tensor
+
+if TYPE_CHECKING:
+    from equistudy.measures.geometry import Geometry
+    from equistudy.measures.moments import Moments
+else:
+    from typing import Any
+
+    Geometry = Moments = Any
+
+__all__ = ["BetweenCorrelation", "MomentMeasure", "TotalCorrelation", "WithinCorrelation"]
+
+
+@dataclass(frozen=True)
+class MomentMeasure(Measure):
+    """Base of the measures that follow from the moments of a = f(g x) and b = g f(x) in each channel.
+
+    For every stage and every element of `group`, the value is the mean over the channels that vary. A stage is compared
+    on the cells that both maps show, less `erosion` cells at each border, which the zeros of padded convolutions reach;
+    each convolution of the network reaches further, so deep stages keep some of the border. Beside each value stand
+    the same for shuffled images, for unmoved features and for the untrained network, whose correlation may be near 1
+    too: what training did is the difference.
+    """
+
+    group: Group
+    erosion: int = 1
+
+    def __post_init__(self) -> None:
+        if self.erosion < 0:
+            raise ValueError(f"erosion is a number of cells of at least 0, got erosion={self.erosion}.")
+
+    def measure(self, subject: Subject) -> MeasuringResult:
+        """All rows of this measure for one network."""
+        from equistudy.measures.engine import measure_all
+
+        return measure_all((self,), subject)
+
+    def takes(self, geometry: Geometry) -> bool:
+        """Whether the measure has a meaning at such a stage: it looks at positions, or vectors will do."""
+        return geometry.grid is not None
+
+    def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
+        """The value of each channel; 1 is perfect."""
+        raise NotImplementedError
+
+    def spreads(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+        """The sums of squares of a and of b that the coefficient divides by: a channel without them has no value."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class WithinCorrelation(MomentMeasure):
+    """Equivariance of feature maps: correlation over positions, centred in each image and channel.
+
+    rho_c = sum_n S_ab / sqrt(sum_n S_aa sum_n S_bb), S the centred products over the positions of image n. 1: the map
+    moves with the image; 0: it does not. Blind to gain and offset of a channel, and to what is constant over an image.
+
+    Source: the correlation measure proposed by Bruintjes, Motyka and van Gemert 2023, arXiv:2304.02628. Their text was
+    not at hand, so the axes are ours: centring in each image keeps invariance out of the measure of equivariance.
+    """
+
+    name: ClassVar[str] = "within_correlation"
+    title: ClassVar[str] = "Equivariance (correlation within images)"
+
+    def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
+        """W_ab / sqrt(W_aa W_bb)."""
+        from equistudy.measures.moments import within
+
+        return within(moments)
+
+    def spreads(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+        """W_aa and W_bb."""
+        return moments.within_aa, moments.within_bb
+
+
+@dataclass(frozen=True)
+class BetweenCorrelation(MomentMeasure):
+    """Invariance: correlation over images, of vectors feature by feature, of maps by the means over their cells.
+
+    rho_c = B_ab / sqrt(B_aa B_bb), B the products over images of the centred means. 1: the features of the moved images
+    follow those of the images; 0: they tell nothing about them. Never over the features of one image, where networks
+    give 0.95 for unrelated images. Needs different images, 32 or more.
+
+    Source: as `WithinCorrelation`; the other half of the same analysis of variance, S = W + B.
+    """
+
+    name: ClassVar[str] = "between_correlation"
+    title: ClassVar[str] = "Invariance (correlation between images)"
+
+    def takes(self, geometry: Geometry) -> bool:
+        """Maps and vectors."""
+        return True
+
+    def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
+        """B_ab / sqrt(B_aa B_bb)."""
+        from equistudy.measures.moments import between
+
+        return between(moments)
+
+    def spreads(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+        """B_aa and B_bb."""
+        return moments.between_aa, moments.between_bb
+
+
+@dataclass(frozen=True)
+class TotalCorrelation(MomentMeasure):
+    """Equivariance and invariance mixed: correlation over images and positions together, for feature maps.
+
+    rho_c = S_ab / sqrt(S_aa S_bb) with S = W + B. It cannot tell one from the other: a map that is constant over each
+    image scores as equivariant. Report it beside `WithinCorrelation` and `BetweenCorrelation`.
+
+    Source: as `WithinCorrelation`.
+    """
+
+    name: ClassVar[str] = "total_correlation"
+    title: ClassVar[str] = "Correlation over images and positions"
+
+    def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
+        """S_ab / sqrt(S_aa S_bb)."""
+        from equistudy.measures.moments import pearson
+
+        return pearson(moments)
+
+    def spreads(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+        """S_aa and S_bb."""
+        return moments.within_aa + moments.between_aa, moments.within_bb + moments.between_bb

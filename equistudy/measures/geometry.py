@@ -1,0 +1,226 @@
+"""How each stage's output lies over the image: probed with images of other sizes, never assumed.
+
+A chain of convolutions gives exactly one more cell for each `stride` more pixels. So images that are longer, and images
+that are wider, tell which axes of an output are rows and columns, and how many pixels a cell is. A network that takes
+one size only is read by the ratio of the sizes, and then must answer a disturbed pixel in the cell that holds it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from equistudy.groups.group import Grid
+from equistudy.measures.stages import watching
+
+__all__ = ["Geometry", "Layout", "probe"]
+
+MAX_PREFIX = 8  # class, distillation and register tokens in front of the grid
+POINTS = 3  # disturbed pixels along each axis
+MIN_HITS = 5  # of the nine, where chance alone gives one in as many as there are cells
+
+
+class Layout(Enum):
+    """The axes of an output: maps with channels first or last, tokens of a grid, or a vector."""
+
+    NCHW = "NCHW"
+    NHWC = "NHWC"
+    TOKENS = "tokens"
+    VECTOR = "vector"
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The layout of a stage, its number of channels and, for maps, its grid; `prefix` tokens precede the grid."""
+
+    layout: Layout
+    channels: int
+    grid: Grid | None = None
+    prefix: int = 0
+
+    def maps(self, output: Float[Tensor, "..."]) -> Float[Tensor, "B C H W"]:
+        """The output with the axes (B, C, H, W)."""
+        assert self.grid is not None
+        if self.layout is Layout.NCHW:
+            return output
+        if self.layout is Layout.NHWC:
+            return output.permute(0, 3, 1, 2)
+        return output[:, self.prefix :].transpose(1, 2).unflatten(2, (self.grid.height, self.grid.width))
+
+
+Shape = tuple[int, ...]
+
+
+def probe(
+    network: nn.Module, modules: Mapping[str, nn.Module], images: Float[Tensor, "B C H W"]
+) -> dict[str, Geometry | str]:
+    """The geometry of each stage for images of this size, or the reason why it has none that is understood."""
+    height, width = images.shape[-2:]
+    prober = _Prober(network, modules, images)
+    base = prober.shapes(0, 0)
+    if prober.refusal is not None:
+        raise ValueError(
+            f"The network must take the images to compare, got {height} x {width} pixels: {prober.refusal}. "
+            "Windows are smaller than the images where the background is unknown; Border.CIRCULAR keeps the size."
+        ) from prober.refusal
+    longer, wider = prober.shapes(height, 0), prober.shapes(0, width)
+    found: dict[str, Geometry | str] = {}
+    for name in modules:
+        shape = base.get(name, "its module does not run in the forward pass")
+        if isinstance(shape, str):
+            found[name] = shape
+        elif len(shape) == 2 or (len(shape) == 4 and shape[2:] == (1, 1)):
+            found[name] = Geometry(Layout.VECTOR, shape[1])
+        elif name in longer and name in wider:
+            found[name] = _grown(prober, name, shape, longer[name], wider[name])
+        else:
+            found[name] = _fitted(prober, name, shape)
+    return found
+
+
+class _Prober:
+    """Runs the network on images of several sizes and remembers the shapes of its stages."""
+
+    def __init__(self, network: nn.Module, modules: Mapping[str, nn.Module], images: Float[Tensor, "B C H W"]) -> None:
+        self.network, self.modules, self.images = network, modules, images
+        self.refusal: Exception | None = None
+        self._seen: dict[tuple[int, int], dict[str, Shape | str]] = {}
+        self.responses: dict[str, Tensor] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        height, width = self.images.shape[-2:]
+        return height, width
+
+    def shapes(self, rows: int, columns: int) -> dict[str, Shape | str]:
+        """The shape of each stage's output for images with more rows and columns, or what else the output is.
+
+        Stages that ran before the network refused such images are there; the others are not.
+        """
+        if (rows, columns) not in self._seen:
+            shapes: dict[str, Shape | str] = {}
+            self.refusal = None
+
+            def look(name: str, output: Any) -> None:
+                if name in shapes:
+                    shapes[name] = "its module runs more than once in a forward pass"
+                elif isinstance(output, Tensor):
+                    shapes[name] = tuple(output.shape)
+                else:
+                    shapes[name] = f"its output is a {type(output).__name__}, not a tensor"
+
+            larger = nn.functional.pad(self.images[:2], (0, columns, 0, rows))
+            with watching(self.modules, look):
+                try:
+                    self.network(larger)
+                except (RuntimeError, ValueError, AssertionError, IndexError) as refusal:
+                    self.refusal = refusal  # a network of one size, which is what is asked here
+            self._seen[rows, columns] = shapes
+        return self._seen[rows, columns]
+
+    def disturbed(self) -> dict[str, Tensor]:
+        """The outputs for an image and for copies with one disturbed pixel each, of every stage."""
+        if self.responses is None:
+            responses: dict[str, Tensor] = {}
+            image = self.images[:1]
+            copies = [image]
+            for row, column in _points(self.size):
+                copy = image.clone()
+                copy[..., row, column] += image.std() + 1
+                copies.append(copy)
+            with watching(self.modules, lambda name, output: responses.update({name: output})):
+                self.network(torch.cat(copies))
+            self.responses = responses
+        return self.responses
+
+
+def _grown(prober: _Prober, name: str, shape: Shape, longer: Shape | str, wider: Shape | str) -> Geometry | str:
+    """The geometry that growing images show."""
+    if isinstance(longer, str) or isinstance(wider, str):
+        return "its output changes its type with the size of the image"
+    axes = [
+        [axis for axis, size in enumerate(larger) if size != shape[axis]]
+        for larger in (longer, wider)
+        if len(larger) == len(shape)
+    ]
+    if len(shape) == 4 and axes == [[2], [3]]:
+        return _map(prober, name, Layout.NCHW, shape, (longer[2], wider[3]))
+    if len(shape) == 4 and axes == [[1], [2]]:
+        return _map(prober, name, Layout.NHWC, shape, (longer[1], wider[2]))
+    if len(shape) == 3 and axes == [[1], [1]]:
+        cells = longer[1] - shape[1]
+        grids = [grid for grid in _grids(prober.size) if grid.height * grid.width == cells == wider[1] - shape[1]]
+        if len(grids) == 1:
+            return Geometry(Layout.TOKENS, shape[2], grids[0], shape[1] - cells)
+    return f"its output of shape {list(shape)} does not grow with the image as a map or as tokens do"
+
+
+def _map(prober: _Prober, name: str, layout: Layout, shape: Shape, doubled: tuple[int, int]) -> Geometry | str:
+    """The grid of a map from its rows on an image twice as long and its columns on one twice as wide."""
+    rows, columns, channels = (2, 3, 1) if layout is Layout.NCHW else (1, 2, 3)
+    strides = (
+        round(prober.size[0] / (doubled[0] - shape[rows])),
+        round(prober.size[1] / (doubled[1] - shape[columns])),
+    )
+    stride = max(strides)
+    # Doubling a small image may leave two strides possible; stride (stride + 1) more pixels never do.
+    more = stride * (stride + 1)
+    longer, wider = prober.shapes(more, 0).get(name), prober.shapes(0, more).get(name)
+    gained = (
+        (longer[rows] - shape[rows], wider[columns] - shape[columns])
+        if isinstance(longer, tuple) and isinstance(wider, tuple)
+        else None
+    )
+    if strides[0] != strides[1] or gained != (stride + 1, stride + 1):
+        return f"its cells are not squares of a whole number of pixels: about {strides[0]} x {strides[1]}"
+    return Geometry(layout, shape[channels], Grid(shape[rows], shape[columns], stride, *prober.size))
+
+
+def _fitted(prober: _Prober, name: str, shape: Shape) -> Geometry | str:
+    """The one geometry that fits the sizes, confirmed by disturbed pixels, for networks that take one size only."""
+    fitting = []
+    for grid in _grids(prober.size):
+        cells = (grid.height, grid.width)
+        if len(shape) == 4 and shape[2:] == cells:
+            fitting.append(Geometry(Layout.NCHW, shape[1], grid))
+        if len(shape) == 4 and shape[1:3] == cells:
+            fitting.append(Geometry(Layout.NHWC, shape[3], grid))
+        prefix = shape[1] - grid.height * grid.width
+        if len(shape) == 3 and 0 <= prefix <= MAX_PREFIX and grid.height * grid.width > MAX_PREFIX:
+            fitting.append(Geometry(Layout.TOKENS, shape[2], grid, prefix))
+    confirmed = [geometry for geometry in fitting if _answers(geometry, prober.disturbed()[name], prober.size)]
+    if len(confirmed) == 1:
+        return confirmed[0]
+    return (
+        f"its output of shape {list(shape)} is no map of the image of {prober.size[0]} x {prober.size[1]}: "
+        f"{len(fitting)} layouts fit its sizes and {len(confirmed)} of them answer a disturbed pixel where it lies"
+    )
+
+
+def _grids(size: tuple[int, int]) -> list[Grid]:
+    """Every grid of square cells that tile the image."""
+    height, width = size
+    strides = [stride for stride in range(1, min(size) + 1) if height % stride == 0 == width % stride]
+    return [Grid(height // stride, width // stride, stride, height, width) for stride in strides]
+
+
+def _points(size: tuple[int, int]) -> list[tuple[int, int]]:
+    """Row and column of nine pixels spread over the image."""
+    rows, columns = ([(2 * k + 1) * length // (2 * POINTS) for k in range(POINTS)] for length in size)
+    return [(row, column) for row in rows for column in columns]
+
+
+def _answers(geometry: Geometry, output: Float[Tensor, "..."], size: tuple[int, int]) -> bool:
+    """Whether the cell that changes most is the one that holds the disturbed pixel, for most of the pixels."""
+    assert geometry.grid is not None
+    maps, stride = geometry.maps(output).double(), geometry.grid.stride
+    change = (maps[1:] - maps[:1]).square().sum(dim=1)
+    largest = [divmod(int(response.argmax()), geometry.grid.width) for response in change]
+    hits = sum(
+        cell == (row // stride, column // stride) for cell, (row, column) in zip(largest, _points(size), strict=True)
+    )
+    return hits >= MIN_HITS
