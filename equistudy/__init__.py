@@ -56,13 +56,13 @@ _HOME = {
     "models.timm_model": ("TimmModel",),
     "recipe": ("SGD", "AdamW", "Constant", "Cosine", "OneCycle", "Precision", "Recipe"),
     "report.figures": ("Curve", "LayerProfile", "LearningCurve", "Scatter", "Score"),
-    "results.results": ("results",),
     "study.design": ("Factor", "factorial"),
     "study.study": ("Claim", "Study"),
     "study.trial": ("Trial",),
     "tasks.classification": ("Classification",),
 }
 _MODULE = {name: f"equistudy.{module}" for module, names in _HOME.items() for name in names}
+_MODULE["results"] = "equistudy.results"
 
 __all__ = sorted(_MODULE)  # noqa: PLE0605 -- the same names as above, which a test compares
 
@@ -70,7 +70,8 @@ __all__ = sorted(_MODULE)  # noqa: PLE0605 -- the same names as above, which a t
 def __getattr__(name: str) -> Any:
     if name not in _MODULE:
         raise AttributeError(f"equistudy has no {name!r}. It has: {', '.join(__all__)}.")
-    value = getattr(importlib.import_module(_MODULE[name]), name)
+    home = importlib.import_module(_MODULE[name])
+    value = home if name == "results" else getattr(home, name)  # that package is itself what a study calls
     globals()[name] = value
     return value
 

@@ -53,10 +53,11 @@ class SGD(Optimiser):
 
     def build(self, parameters: Iterable[Any]) -> Any:
         """A `torch.optim.SGD` over the parameters."""
-        from torch.optim import SGD as TorchSGD
+        import torch
 
         nesterov = self.nesterov and self.momentum > 0
-        return TorchSGD(self.groups(parameters), lr=self.learning_rate, momentum=self.momentum, nesterov=nesterov)
+        groups = self.groups(parameters)
+        return torch.optim.SGD(groups, lr=self.learning_rate, momentum=self.momentum, nesterov=nesterov)
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,9 @@ class AdamW(Optimiser):
 
     def build(self, parameters: Iterable[Any]) -> Any:
         """A `torch.optim.AdamW` over the parameters."""
-        from torch.optim import AdamW as TorchAdamW
+        import torch
 
-        return TorchAdamW(self.groups(parameters), lr=self.learning_rate, betas=self.betas)
+        return torch.optim.AdamW(self.groups(parameters), lr=self.learning_rate, betas=self.betas)
 
 
 @dataclass(frozen=True)

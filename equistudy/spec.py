@@ -6,7 +6,7 @@ import json
 import types
 from collections.abc import Callable
 from enum import Enum
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
@@ -47,15 +47,19 @@ def digest(text: str, letter: str) -> str:
     return f"{letter}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
-@cache
+_FIELDS: dict[type[Spec], tuple[tuple[str, Callable[[Any], Any], Any], ...]] = {}
+
+
 def _fields(kind: type[Spec]) -> tuple[tuple[str, Callable[[Any], Any], Any], ...]:
-    """Name, converter and default of every field that belongs to the identity, sorted by name."""
-    hints = get_type_hints(kind)
-    fields = []
-    for field in sorted(dataclasses.fields(kind), key=lambda field: field.name):
-        if not field.metadata.get("location"):
-            fields.append((field.name, _converter(hints[field.name], f"{kind.__name__}.{field.name}"), field.default))
-    return tuple(fields)
+    """Name, converter and default of every field that belongs to the identity, sorted by name; found once a class."""
+    if kind not in _FIELDS:
+        hints = get_type_hints(kind)
+        _FIELDS[kind] = tuple(
+            (field.name, _converter(hints[field.name], f"{kind.__name__}.{field.name}"), field.default)
+            for field in sorted(dataclasses.fields(kind), key=lambda field: field.name)
+            if not field.metadata.get("location")
+        )
+    return _FIELDS[kind]
 
 
 def _converter(hint: Any, where: str) -> Callable[[Any], Any]:
@@ -65,7 +69,7 @@ def _converter(hint: Any, where: str) -> Callable[[Any], Any]:
         return lambda value: float(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if get_origin(hint) is tuple:
         element = _converter(get_args(hint)[0], where)
-        return lambda values: [_plain(element(value), where) for value in values]
+        return lambda values: [element(value) for value in values]
     return lambda value: _plain(value, where)
 
 
@@ -99,7 +103,7 @@ def described(spec: Spec) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=65536)
-def canonical(spec: Spec) -> str:
+def canonical(spec: Any) -> str:
     """The one JSON text of a spec: sorted keys, no spaces. Equal specs have equal texts."""
     return json.dumps(described(spec), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
@@ -116,7 +120,7 @@ def label(value: Any) -> str:
 
 
 @lru_cache(maxsize=65536)
-def _spec_label(spec: Spec) -> str:
+def _spec_label(spec: Any) -> str:
     order = [field.name for field in dataclasses.fields(spec)]
     shown = {name for name, _, default in _fields(type(spec)) if getattr(spec, name) != default}
     inside = ", ".join(f"{name}={label(getattr(spec, name))}" for name in order if name in shown)
@@ -124,7 +128,7 @@ def _spec_label(spec: Spec) -> str:
 
 
 def flattened(spec: Spec, prefix: str = "") -> dict[str, Scalar]:
-    """The spec as columns: `model` is the label of a component, `model.depth` a field, `model.revision` its revision."""
+    """The spec as columns: `model` is a component's label, `model.depth` a field, `model.revision` its revision."""
     columns: dict[str, Scalar] = {}
     for name, convert, _ in _fields(type(spec)):
         value, column = getattr(spec, name), f"{prefix}{name}"

@@ -44,7 +44,9 @@ def load_study(path: Path) -> LoadedStudy:
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
-        raise StudyFileError(f"{error.filename}:{error.lineno}: {error.msg}\n    {(error.text or '').strip()}") from error
+        raise StudyFileError(
+            f"{error.filename}:{error.lineno}: {error.msg}\n    {(error.text or '').strip()}"
+        ) from error
     except Exception as error:
         raise StudyFileError(f"{_place(error, path)}: {error}") from error
     study = getattr(module, "study", None)

@@ -1,6 +1,6 @@
 """What a study is: one question with its design, its measures, its claims and its figures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -93,7 +93,11 @@ class Study:
 
     def __post_init__(self) -> None:
         factors = {factor.name for factor in self.design.factors}
-        for what, items in (("Claim", [claim.test for claim in self.claims]), ("Figure", list(self.figures))):
+        parts: dict[str, Sequence[ClaimTest | Figure]] = {
+            "Claim": [claim.test for claim in self.claims],
+            "Figure": self.figures,
+        }
+        for what, items in parts.items():
             for number, item in enumerate(items, 1):
                 for name in item.factors:
                     if name not in factors:

@@ -12,13 +12,13 @@ class _SumOverWorkers(torch.autograd.Function):
     """The sum of a tensor over all workers. Every worker's loss depends on it, so gradients are summed as well."""
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, local: Tensor) -> Tensor:  # noqa: ARG004
+    def forward(ctx: torch.autograd.function.FunctionCtx, local: Tensor) -> Tensor:
         total = local.clone()
         dist.all_reduce(total)
         return total
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:
         total = gradient.clone()
         dist.all_reduce(total)
         return total
@@ -66,7 +66,7 @@ def with_global_batch_norm(network: nn.Module, device: torch.device) -> nn.Modul
             module.__class__ = GlobalBatchNorm2d
         elif isinstance(module, nn.modules.batchnorm._BatchNorm) and not isinstance(module, GlobalBatchNorm2d):
             raise ValueError(
-                f"Several CPU workers need plain, affine nn.BatchNorm2d layers, got {type(module).__name__} at {name!r}. "
+                f"Several CPU workers need plain, affine nn.BatchNorm2d, got {type(module).__name__} at {name!r}. "
                 "Train this model with one worker per trial, or on GPUs."
             )
     return network

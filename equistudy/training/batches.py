@@ -11,7 +11,7 @@ from equistudy.augmentations.augmentation import Augmentation
 from equistudy.datasets.dataset import Dataset, Examples
 from equistudy.study.trial import Stream, derived_seed
 
-__all__ = ["Batch", "Share", "evaluation_batches", "normalised", "num_batches", "training_batches"]
+__all__ = ["ALONE", "Batch", "Share", "evaluation_batches", "normalised", "num_batches", "training_batches"]
 
 
 class Share(NamedTuple):
@@ -19,6 +19,9 @@ class Share(NamedTuple):
 
     rank: int = 0
     workers: int = 1
+
+
+ALONE = Share()
 
 
 class Batch(NamedTuple):
@@ -52,7 +55,7 @@ def training_batches(
     batch_size: int,
     seed: int,
     epoch: int,
-    share: Share = Share(),
+    share: Share = ALONE,
 ) -> Iterator[Batch]:
     """The batches of one epoch.
 
@@ -72,7 +75,7 @@ def training_batches(
 
 
 def evaluation_batches(
-    examples: Examples, dataset: Dataset, batch_size: int, share: Share = Share()
+    examples: Examples, dataset: Dataset, batch_size: int, share: Share = ALONE
 ) -> Iterator[Batch]:
     """The split in its own order, nothing random; each sample falls to exactly one worker."""
     for start in range(0, len(examples.images), batch_size):

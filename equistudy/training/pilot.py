@@ -16,7 +16,7 @@ __all__ = ["expected_seconds"]
 
 
 def expected_seconds(trial: Trial, steps: int = 5) -> float:
-    """Seconds of training on this machine, one thread: the median of `steps` steps after one warm-up, times all steps."""
+    """Seconds of training here on one thread: the median of `steps` steps after one warm-up, times all steps."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,6 +1,6 @@
 import pytest
 
-from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
+from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.datasets.digits import Digits
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import Recipe
@@ -9,8 +9,8 @@ from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
 
 
-def trial(width: int, seed: int, depth: int = 8, augmentation: Augmentation = NoAugmentation()) -> Trial:
-    return Trial(ResNet(depth, width), Digits(), Classification(), augmentation, Recipe(epochs=1), seed)
+def trial(width: int, seed: int, depth: int = 8) -> Trial:
+    return Trial(ResNet(depth, width), Digits(), Classification(), NoAugmentation(), Recipe(epochs=1), seed)
 
 
 WIDTH = Factor("width", (2, 4), unit="channels", log=True)

@@ -104,12 +104,14 @@ def test_the_loss_of_the_first_step_is_the_cross_entropy() -> None:
 
 def test_not_a_number_and_divergence_have_names() -> None:
     sgd = SGD(learning_rate=1e30, momentum=0.0, weight_decay=0.0)
-    with pytest.raises(NotANumberError, match=r"The training loss is (nan|inf) after epoch \d.*Lower the learning rate"):
+    with pytest.raises(
+        NotANumberError, match=r"The training loss is (nan|inf) after epoch \d.*Lower the learning rate"
+    ):
         trained(replace(TRIAL, recipe=Recipe(2, optimiser=sgd, schedule=Constant())))
     trainer = Trainer(TRIAL, CPU)
     trainer.train_epoch()
     assert trainer._first_loss is not None
-    with pytest.raises(DivergedError, match="grew from .* to .* by epoch 1, more than 100 times"):
+    with pytest.raises(DivergedError, match=r"grew from .* to .* by epoch 1, more than 100 times"):
         trainer._check(101 * trainer._first_loss)
 
 

@@ -1,0 +1,129 @@
+"""A running Ray: started on this machine or joined by address, quiet, with requests checked before they wait."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Capacity", "Resources", "connected", "fitted"]
+
+# Set before Ray is imported; a user's own value wins. Each line was seen to matter with ray 2.60.
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0: no output of Tune's own
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths keep their meaning in workers
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # a report waits for the next poll: 2 s by default
+    "RAY_TRAIN_ENABLE_STATE_TRACKING": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the results are our own Parquet tables
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the first Ctrl-C is ours
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # Tune's own state is thrown away
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "3600",  # requests are checked before the start
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+OBJECT_STORE_BYTES = 256 * 1024**2  # specs and handles; data sets are read by each process
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial gets, and how many run at once. `gpus` may be a fraction; None takes one where there is one."""
+
+    cpus: float = 1.0
+    gpus: float | None = None
+    workers: int = 1
+    max_concurrent: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.cpus <= 0 or (self.gpus is not None and self.gpus < 0):
+            raise ValueError(f"A trial needs cpus > 0 and gpus >= 0, got cpus={self.cpus:g}, gpus={self.gpus}.")
+        if self.workers < 1:
+            raise ValueError(f"A trial needs at least one worker, got workers={self.workers}.")
+        if self.max_concurrent is not None and self.max_concurrent < 1:
+            raise ValueError(f"At least one trial must run at once, got max_concurrent={self.max_concurrent}.")
+
+    @property
+    def threads(self) -> int:
+        """Threads of each process: its whole CPUs, so that trials side by side do not oversubscribe the cores."""
+        return max(1, int(self.cpus))
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What the cluster has: in all, and on its largest node."""
+
+    cpus: float
+    gpus: float
+    node_cpus: float
+    node_gpus: float
+    nodes: int
+
+
+@contextmanager
+def connected(address: str | None, num_cpus: int | None = None) -> Iterator[Capacity]:
+    """Joins the cluster at `address`, or starts Ray on this machine for as long as the block runs."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    if address is None and "RAY_AUTH_TOKEN" not in os.environ:
+        # otherwise Ray leaves a token file in the user's home
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+    import ray
+
+    own = not ray.is_initialized()
+    if own:
+        options: dict[str, Any] = {"address": address}
+        if address is None:
+            options = {"address": "local", "num_cpus": num_cpus, "object_store_memory": OBJECT_STORE_BYTES}
+        try:
+            ray.init(log_to_driver=False, logging_level="error", configure_logging=False, **options)
+        except ConnectionError as error:
+            raise ValueError(
+                f"No Ray cluster answers at {address!r}. Start one (ray start --head), use --address auto on its head "
+                "node, or leave --address out to run on this machine."
+            ) from error
+    try:
+        yield _capacity()
+    finally:
+        if own:
+            ray.shutdown()
+
+
+def _capacity() -> Capacity:
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return Capacity(
+        cpus=sum(node.get("CPU", 0) for node in nodes),
+        gpus=sum(node.get("GPU", 0) for node in nodes),
+        node_cpus=max((node.get("CPU", 0) for node in nodes), default=0),
+        node_gpus=max((node.get("GPU", 0) for node in nodes), default=0),
+        nodes=len(nodes),
+    )
+
+
+def fitted(resources: Resources, capacity: Capacity) -> Resources:
+    """The request with every open value chosen, or ValueError where no node can ever satisfy it.
+
+    `max_concurrent` is what fits: more would only wait, and several workers of one trial must start together.
+    """
+    gpus = resources.gpus if resources.gpus is not None else min(1.0, capacity.node_gpus)
+    for name, wanted, node, option in (
+        ("CPUs", resources.cpus, capacity.node_cpus, "--cpus-per-trial"),
+        ("GPUs", gpus, capacity.node_gpus, "--gpus-per-trial"),
+    ):
+        if wanted > node:
+            raise ValueError(
+                f"Each worker of a trial must fit on one node, got a request for {wanted:g} {name} and a largest node "
+                f"with {node:g}. Lower {option} or join a larger cluster with --address."
+            )
+    fit = capacity.cpus // resources.cpus
+    if gpus:
+        fit = min(fit, int(capacity.node_gpus / gpus + 1e-9) * capacity.gpus // max(capacity.node_gpus, 1))
+    if resources.workers > fit:
+        raise ValueError(
+            f"All workers of a trial run at once, got {resources.workers} workers of {resources.cpus:g} CPUs and "
+            f"{gpus:g} GPUs each, and room for {fit:g}. Lower --workers-per-trial or join a larger cluster."
+        )
+    most = int(fit // resources.workers)
+    chosen = most if resources.max_concurrent is None else min(most, resources.max_concurrent)
+    return Resources(resources.cpus, gpus, resources.workers, chosen)

@@ -1,0 +1,95 @@
+"""What travels to a worker: the trial as specs, where its rows go, and under which conditions it trains."""
+
+import importlib.metadata
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from equistudy.measures.measure import Measure
+from equistudy.results.store import Store
+from equistudy.study.trial import Trial
+
+__all__ = ["Conditions", "Job", "Phase", "Progress", "Provenance", "provenance"]
+
+PACKAGES = ("equistudy", "torch", "torchvision", "ray", "timm", "pyarrow", "numpy")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One trial to be trained and measured, or only measured where `weights` names a trained network."""
+
+    trial: Trial
+    levels: Mapping[str, object]
+    measures: tuple[Measure, ...]
+    attempt: int = 0
+    weights: str | None = None
+
+
+class Provenance(NamedTuple):
+    """Which code and which packages run: for the rows, not for the ids."""
+
+    commit: str | None
+    dirty: bool | None
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What all trials of one run share: the study's name, the store, and the resources of a trial."""
+
+    study: str
+    store: Store
+    provenance: Provenance
+    workers: int = 1
+    threads: int = 1
+    use_gpu: bool = False
+
+
+class Phase:
+    """What a trial is doing."""
+
+    TRAINING = "training"
+    MEASURING = "measuring"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class Progress(NamedTuple):
+    """A sign of life of a trial, after each epoch and each change of phase."""
+
+    trial: str
+    phase: str
+    epoch: int
+    epochs: int
+    message: str | None = None
+
+    @property
+    def final(self) -> bool:
+        """Whether the trial's row is written."""
+        return self.phase in (Phase.DONE, Phase.FAILED)
+
+
+def provenance(study_file: Path) -> Provenance:
+    """The commit of the study file's repository, whether it has uncommitted changes, and the packages' versions."""
+    folder = study_file.resolve().parent
+    commit = _git(folder, "rev-parse", "HEAD")
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # run from a checkout that is not installed: the commit says what it is
+    return Provenance(commit, None if changes is None else bool(changes), versions)
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git prints, or None where there is no git or no repository."""
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,111 @@
+"""Runs what a study lacks: from the plan to Ray, with signs of life on the way."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple, Protocol
+
+from equistudy.execution.cluster import Resources, connected, fitted
+from equistudy.execution.job import Conditions, Job, Phase, Progress, provenance
+from equistudy.results.store import Store
+from equistudy.study.file import LoadedStudy
+
+__all__ = ["Outcome", "Reporter", "run_study"]
+
+
+class Outcome(NamedTuple):
+    """How a run ended."""
+
+    done: int
+    failed: int
+    interrupted: bool
+    seconds: float
+
+
+class Reporter(Protocol):
+    """Who is told how a run goes."""
+
+    def started(self, jobs: list[Job], concurrent: int) -> None:
+        """Ray is up; `concurrent` trials run at once."""
+        ...
+
+    def progressed(self, progress: Progress) -> None:
+        """A trial gave a sign of life."""
+        ...
+
+    def stopping(self) -> None:
+        """The user asked to stop; running trials write their checkpoints."""
+        ...
+
+
+@contextmanager
+def _interruptible(reporter: Reporter) -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C or SIGTERM asks to stop; the second does what it always does."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, frame: object) -> None:
+        asked.set()
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        reporter.stopping()
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run_study(
+    loaded: LoadedStudy,
+    jobs: list[Job],
+    store: Store,
+    resources: Resources,
+    reporter: Reporter,
+    address: str | None = None,
+    num_cpus: int | None = None,
+) -> Outcome:
+    """Runs the jobs, each to its row. Raises ValueError for a request that the cluster can never satisfy."""
+    began = time.perf_counter()
+    ends: dict[str, str] = {}
+
+    def tell(progress: Progress) -> None:
+        if progress.final:
+            ends[progress.trial] = progress.phase
+        reporter.progressed(progress)
+
+    with _interruptible(reporter) as asked, connected(address, num_cpus) as capacity:
+        from ray import cloudpickle
+
+        from equistudy.execution.tuner import run_jobs
+
+        chosen = fitted(resources, capacity)
+        if capacity.nodes > 1 and store.local:
+            raise ValueError(
+                f"A cluster of several nodes needs results that all of them reach, got the local folder {store.url} "
+                f"and {capacity.nodes} nodes. Give --results a URL such as s3://bucket/results."
+            )
+        # specs that the study file itself defines exist in no package of the workers
+        cloudpickle.register_pickle_by_value(loaded.module)
+        conditions = Conditions(
+            study=loaded.name,
+            store=store,
+            provenance=provenance(loaded.path),
+            workers=chosen.workers,
+            threads=chosen.threads,
+            use_gpu=bool(chosen.gpus),
+        )
+        reporter.started(jobs, chosen.max_concurrent or 1)
+        run_jobs(jobs, conditions, chosen, tell, asked)
+        interrupted = asked()
+    done = sum(phase == Phase.DONE for phase in ends.values())
+    failed = sum(phase == Phase.FAILED for phase in ends.values())
+    return Outcome(done, failed, interrupted and done + failed < len(jobs), time.perf_counter() - began)

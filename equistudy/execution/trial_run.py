@@ -1,0 +1,226 @@
+"""One trial from its specs to its rows, in this process: trains, measures, writes. No Ray here.
+
+Order of the writes: weights, curves and measurements first, the trial's row last. The row is the marker; a process that
+dies before leaves a checkpoint, from which the next one continues.
+"""
+
+import json
+import socket
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+from equistudy.execution.job import Conditions, Job, Phase, Progress
+from equistudy.measures.engine import measure_all
+from equistudy.results.schema import CurveRow, TrialRow
+from equistudy.results.store import StorageError
+from equistudy.spec import flattened
+from equistudy.study.trial import Stream, derived_seed, fingerprint
+from equistudy.training.batches import ALONE, Share
+from equistudy.training.failures import reason_of
+from equistudy.training.subject import network_from, subject_of, weights_of
+from equistudy.training.trainer import Trainer
+
+__all__ = ["TrialRun", "failed_row"]
+
+SAVING_SHARE = 0.05  # how much of the time checkpoints may cost
+SIGN_SECONDS = 2.0  # how often a running trial tells other shells where it is
+
+
+class TrialRun:
+    """A trial under way in this process, as an iterator of `Progress`, which ends once the row is written.
+
+    With several workers every process runs one of these on its share, and rank 0 writes.
+    """
+
+    def __init__(self, job: Job, conditions: Conditions, share: Share = ALONE) -> None:
+        self.job, self.conditions, self.share = job, conditions, share
+        self._store = conditions.store
+        self._started = datetime.now(UTC)
+        self._device = torch.device("cuda" if conditions.use_gpu else "cpu")
+        self._trainer: Trainer | None = None
+        self._saved_at, self._saving_cost = time.perf_counter(), 0.0
+        self._signed_at = 0.0
+        self._resumed = 0
+
+    @property
+    def _sign(self) -> str:
+        return f"running/{self.job.trial.id}.json"
+
+    @property
+    def _checkpoint(self) -> str:
+        return f"checkpoints/{self.job.trial.id}.{self.job.attempt}.pt"
+
+    @property
+    def _writes(self) -> bool:
+        return self.share.rank == 0
+
+    def __iter__(self) -> Iterator[Progress]:
+        try:
+            yield from self._measured() if self.job.weights else self._trained()
+        except StorageError:
+            raise  # nothing can be written: no failure of the trial
+        except Exception as error:
+            if self.share.workers > 1 and not isinstance(error, ArithmeticError):
+                raise  # the other workers wait for this one: their controller ends them all and writes the row
+            if self._writes:  # a bad loss is the sum over all workers: each of them has seen it
+                self._store.write_trial(failed_row(self.job, self.conditions, error, self._started))
+            yield self._progress(Phase.FAILED, message=str(error))
+
+    def _progress(self, phase: str, message: str | None = None) -> Progress:
+        epoch = self._trainer.epoch if self._trainer else 0
+        progress = Progress(self.job.trial.id, phase, epoch, self.job.trial.recipe.epochs, message)
+        if progress.final:
+            self.sign_off()
+        elif self._writes and time.perf_counter() > self._signed_at + SIGN_SECONDS:
+            self._signed_at = time.perf_counter()
+            self._store.write_bytes(self._sign, json.dumps({**progress._asdict(), "time": time.time()}).encode())
+        return progress
+
+    def sign_off(self) -> None:
+        """Takes back the sign of life that `status` reads in other shells."""
+        if self._writes and self._signed_at:
+            self._store.delete(self._sign)
+
+    def _trained(self) -> Iterator[Progress]:
+        if self._store.has_trial(self.job.trial.id) and self.job.attempt == 0:
+            yield self._progress(Phase.DONE, "another run of the study finished it")
+            return
+        torch.set_num_threads(self.conditions.threads)
+        trainer = self._trainer = Trainer(self.job.trial, self._device, self.share)
+        self._resume(trainer)
+        yield self._progress(Phase.TRAINING)
+        while not trainer.finished:
+            trainer.train_epoch()
+            self.save(self._cheap_enough())
+            yield self._progress(Phase.TRAINING)
+        self.save()
+        yield self._progress(Phase.MEASURING)  # by every worker: their reports wait for each other
+        if self._writes:
+            self._write(trainer)
+        yield self._progress(Phase.DONE)
+
+    def _resume(self, trainer: Trainer) -> None:
+        """Continues from the checkpoint of a process that died, if there is one."""
+        state = self._store.read_bytes(self._checkpoint)
+        if state is not None:
+            trainer.load(state)
+            self._resumed = 1
+
+    def _cheap_enough(self) -> bool:
+        since = time.perf_counter() - self._saved_at
+        return self._saving_cost <= SAVING_SHARE * since
+
+    def save(self, when: bool = True) -> None:
+        """Writes the checkpoint between two epochs, so that a later process can continue here."""
+        if not (when and self._writes and self._trainer and self._trainer.epoch):
+            return
+        began = time.perf_counter()
+        self._store.write_bytes(self._checkpoint, self._trainer.state())
+        self._saved_at = time.perf_counter()
+        self._saving_cost = self._saved_at - began
+
+    def _write(self, trainer: Trainer) -> None:
+        job, trial = self.job, self.job.trial
+        weights = f"weights/{trial.id}.{job.attempt}.safetensors"
+        self._store.write_bytes(weights, weights_of(trainer.network, trial))
+        curves = [CurveRow(value.epoch, value.split, value.name, value.value) for value in trainer.curves]
+        self._store.write_curves(trial.id, job.attempt, curves)
+        began = time.perf_counter()
+        self._measure(trainer.network)
+        measuring_seconds = time.perf_counter() - began
+        row = trial_row(
+            job,
+            self.conditions,
+            self._started,
+            status="done",
+            scores=json.dumps(_scores(trainer)),
+            parameters=sum(parameter.numel() for parameter in trainer.network.parameters()),
+            epochs=trainer.epoch,
+            images_seen=trainer.images_seen,
+            seconds=trainer.seconds,
+            measuring_seconds=measuring_seconds,
+            weights=weights,
+            resumed=self._resumed,
+        )
+        self._store.write_trial(row)
+        self._store.delete(self._checkpoint)
+
+    def _measure(self, network: torch.nn.Module) -> None:
+        result = measure_all(self.job.measures, subject_of(self.job.trial, network.eval(), self._device))
+        for measure in self.job.measures:
+            rows = [asdict(row) for row in result.rows if row.measure_id == measure.id]
+            self._store.write_measurements(self.job.trial.id, self.job.attempt, measure.id, rows)
+
+    def _measured(self) -> Iterator[Progress]:
+        """Measures a network that an earlier run trained."""
+        torch.set_num_threads(self.conditions.threads)
+        assert self.job.weights is not None
+        yield self._progress(Phase.MEASURING)
+        weights = self._store.read_bytes(self.job.weights)
+        if weights is None:
+            raise FileNotFoundError(
+                f"Measuring needs the trained network, and {self.job.weights} is not in {self._store.url}. "
+                "Put it back, or train again with: equistudy retry"
+            )
+        self._measure(network_from(weights, self.job.trial, self._device))
+        yield self._progress(Phase.DONE)
+
+
+def _scores(trainer: Trainer) -> dict[str, float]:
+    """The last value of each curve, by split and name."""
+    return {f"{value.split}_{value.name}": value.value for value in trainer.curves}
+
+
+def _hardware(device: str) -> str:
+    """The name of the processor that trained."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return torch.backends.cpu.get_cpu_capability()
+
+
+def trial_row(job: Job, conditions: Conditions, started: datetime, **values: Any) -> TrialRow:
+    """The row of a trial with everything that its job and its conditions say; `values` adds what came out."""
+    trial, device = job.trial, "cuda" if conditions.use_gpu else "cpu"
+    return TrialRow(
+        trial=trial.id,
+        attempt=job.attempt,
+        study=conditions.study,
+        seed=trial.seed,
+        factors=json.dumps(dict(job.levels)),
+        spec=json.dumps(flattened(trial)),
+        device=device,
+        hardware=_hardware(device),
+        workers=conditions.workers,
+        threads=conditions.threads,
+        deterministic=device == "cpu",
+        precision=trial.recipe.precision.value,
+        host=socket.gethostname(),
+        started=started,
+        finished=datetime.now(UTC),
+        commit=conditions.provenance.commit,
+        dirty=conditions.provenance.dirty,
+        versions=json.dumps(dict(conditions.provenance.versions)),
+        seeds=json.dumps({stream.value: derived_seed(trial.seed, stream) for stream in Stream}),
+        fingerprint=fingerprint(trial.dataset),
+        **values,
+    )
+
+
+def failed_row(job: Job, conditions: Conditions, error: BaseException, started: datetime) -> TrialRow:
+    """The row of a trial that has no network, with the reason and the traceback."""
+    return trial_row(
+        job,
+        conditions,
+        started,
+        status="failed",
+        reason=reason_of(error).value,
+        message=str(error) or type(error).__name__,
+        traceback="".join(traceback.format_exception(error)),
+        seconds=(datetime.now(UTC) - started).total_seconds(),
+    )

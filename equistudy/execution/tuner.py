@@ -1,0 +1,189 @@
+"""Ray Tune as the scheduler of trials: reused actors for one worker, a Train run for several."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import ray
+from ray import train, tune
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.tune.execution.placement_groups import PlacementGroupFactory
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from equistudy.execution.cluster import Resources
+from equistudy.execution.job import Conditions, Job, Phase, Progress
+from equistudy.execution.trial_run import TrialRun, failed_row
+from equistudy.training.batches import Share
+
+__all__ = ["run_jobs"]
+
+REPORT_SECONDS = 1.0  # an actor reports about this often, not after every short epoch
+DEATHS = 3  # how often a trial starts again after its process or its node has died
+# A controller only waits. Any share of a CPU would be missing where the workers of one trial need all CPUs, and the
+# trial would wait forever; every cluster's head node has one unit of this resource.
+CONTROLLER = {"node:__internal_head__": 0.001}
+
+
+class TrialActor(tune.Trainable):
+    """Trains one trial after the other in one process: no process start and no import of torch between two trials."""
+
+    def setup(self, config: dict[str, Any], jobs: list[Job], conditions: Conditions) -> None:
+        """Takes the first trial."""
+        self._jobs, self._conditions = jobs, conditions
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Takes the next trial."""
+        self._begin(new_config)
+        return True
+
+    def _begin(self, config: Mapping[str, Any]) -> None:
+        self._run = TrialRun(self._jobs[config["index"]], self._conditions)
+        self._progress = iter(self._run)
+
+    def step(self) -> dict[str, Any]:
+        """Works for about a second or to the end of the trial."""
+        deadline = time.perf_counter() + REPORT_SECONDS
+        for progress in self._progress:
+            if progress.final or time.perf_counter() > deadline:
+                break
+        return {**progress._asdict(), "done": progress.final}
+
+    def cleanup(self) -> None:
+        """Keeps what a trial that is stopped early has learned so far."""
+        self._run.save()
+        self._run.sign_off()
+
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
+        """Nothing: a trial's checkpoint lies in the results. Tune reuses an actor only if it has this method."""
+        return {}
+
+    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
+        """Nothing: see `save_checkpoint`."""
+
+
+def _train_worker(config: dict[str, Any]) -> None:
+    """One of the workers of a Train run: the same TrialRun on its share of every batch."""
+    context = train.get_context()
+    share = Share(context.get_world_rank(), context.get_world_size())
+    for progress in TrialRun(config["job"], config["conditions"], share):
+        train.report(progress._asdict())
+
+
+def _train_trial(config: dict[str, Any], jobs: list[Job], conditions: Conditions, resources: Resources) -> None:
+    """Spreads one trial over several workers, from a Tune function that itself only waits."""
+    job = jobs[config["index"]]
+    started = datetime.now(UTC)
+    per_worker = {"CPU": resources.cpus, **({"GPU": resources.gpus} if resources.gpus else {})}
+    with TemporaryDirectory() as folder:
+        trainer = TorchTrainer(
+            _train_worker,
+            train_loop_config={"job": job, "conditions": conditions},
+            torch_config=TorchConfig(backend="nccl" if resources.gpus else "gloo"),
+            scaling_config=train.ScalingConfig(
+                num_workers=resources.workers, use_gpu=bool(resources.gpus), resources_per_worker=per_worker
+            ),
+            run_config=train.RunConfig(
+                name=job.trial.id,
+                storage_path=folder,
+                callbacks=[TuneReportCallback()],
+                failure_config=train.FailureConfig(max_failures=DEATHS),
+            ),
+        )
+        last: dict[str, Any] = {}  # rank 0 has told all when nothing is raised
+        try:
+            trainer.fit()
+        except train.TrainingFailedError as error:
+            cause = _cause(error)
+            conditions.store.write_trial(failed_row(job, conditions, cause, started))
+            last = Progress(job.trial.id, Phase.FAILED, 0, job.trial.recipe.epochs, str(cause))._asdict()
+        tune.report({**last, "done": True})
+
+
+def _cause(error: train.TrainingFailedError) -> BaseException:
+    """What a worker raised, where Train tells it; otherwise Train's own error."""
+    failures = getattr(error, "worker_failures", None) or {}
+    return next(iter(failures.values()), error)
+
+
+class _Unsaved:
+    """Tune pickles its callbacks into the experiment's state, which is thrown away: nothing of ours belongs there."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class _Events(_Unsaved, tune.Callback):
+    """Turns Tune's callbacks into progress, and stops the rest when a trial's process cannot be kept alive."""
+
+    def __init__(self, jobs: list[Job], conditions: Conditions, tell: Callable[[Progress], None]) -> None:
+        self._jobs, self._conditions, self._tell = jobs, conditions, tell
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """A trial has reported."""
+        if "phase" in result:
+            self._tell(Progress(**{name: result[name] for name in Progress._fields}))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial's process died more often than it is started again, or could not write."""
+        job = self._jobs[trial.config["index"]]
+        error = trial.get_error()
+        message = str(error.as_instanceof_cause() if isinstance(error, ray.exceptions.RayTaskError) else error)
+        if isinstance(error, (ray.exceptions.RayActorError, ray.exceptions.NodeDiedError)):
+            row = failed_row(job, self._conditions, error, datetime.now(UTC))
+            self._conditions.store.write_trial(row)
+        self._tell(Progress(job.trial.id, Phase.FAILED, 0, job.trial.recipe.epochs, message))
+
+
+class _Stop(_Unsaved, tune.Stopper):
+    """Ends the run between two reports once `asked` says so; running trials keep their checkpoints."""
+
+    def __init__(self, asked: Callable[[], bool]) -> None:
+        self._asked = asked
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether the user asked."""
+        return self._asked()
+
+
+def run_jobs(
+    jobs: list[Job],
+    conditions: Conditions,
+    resources: Resources,
+    tell: Callable[[Progress], None],
+    asked_to_stop: Callable[[], bool],
+) -> None:
+    """Runs the jobs on the connected cluster until each has its row, or until the user asks to stop."""
+    # Tune looks for the files of its own loggers, which are off: a trial's numbers are in its rows
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    with TemporaryDirectory(prefix="equistudy-") as folder:
+        tune.Tuner(
+            _trainable(jobs, conditions, resources),
+            param_space={"index": tune.grid_search(list(range(len(jobs))))},
+            tune_config=tune.TuneConfig(max_concurrent_trials=resources.max_concurrent, reuse_actors=True),
+            run_config=tune.RunConfig(
+                name="run",
+                storage_path=folder,
+                verbose=0,
+                callbacks=[_Events(jobs, conditions, tell)],
+                failure_config=tune.FailureConfig(max_failures=DEATHS),
+                stop=_Stop(asked_to_stop),
+            ),
+        ).fit()
+
+
+def _trainable(jobs: list[Job], conditions: Conditions, resources: Resources) -> Any:
+    """The actor for trials of one worker, or the function that controls a Train run."""
+    if resources.workers == 1:
+        actor = tune.with_parameters(TrialActor, jobs=jobs, conditions=conditions)
+        return tune.with_resources(actor, {"cpu": resources.cpus, "gpu": resources.gpus or 0})
+    function = tune.with_parameters(_train_trial, jobs=jobs, conditions=conditions, resources=resources)
+    return tune.with_resources(function, PlacementGroupFactory([CONTROLLER]))

@@ -1,0 +1,52 @@
+"""Do smaller networks learn more translation-equivariant features?
+
+Bruintjes, Motyka and van Gemert (2023, arXiv:2304.02628) find that lower capacity and data augmentation raise the
+learned translation equivariance of image classifiers.
+
+    python -m equistudy run studies/capacity.py                  # embedded digits, minutes on a laptop
+    python -m equistudy run studies/capacity.py --scale paper    # CIFAR-10 from data/cifar10
+"""
+
+import equistudy as eq
+
+SHIFTS = eq.Translation(max_pixels=4)
+ACCURACY, WITHIN, BETWEEN = eq.Accuracy(), eq.WithinCorrelation(SHIFTS), eq.BetweenCorrelation(SHIFTS)
+NONE, CROP = eq.NoAugmentation(), eq.RandomCrop(padding=4)
+WIDTH = eq.Factor("width", levels=(2, 4, 8, 16), unit="channels", log=True)
+AUGMENTATION = eq.Factor("augmentation", levels=(NONE, CROP))
+
+
+def trial(width: int, augmentation: eq.Augmentation, seed: int) -> eq.Trial:
+    """A small residual network on the embedded digits."""
+    recipe = eq.Recipe(epochs=10, batch_size=64)
+    return eq.Trial(eq.ResNet(8, width), eq.Digits(), eq.Classification(), augmentation, recipe, seed)
+
+
+def paper_trial(width: int, augmentation: eq.Augmentation, seed: int) -> eq.Trial:
+    """ResNet-20 on CIFAR-10."""
+    recipe = eq.Recipe(epochs=200, schedule=eq.Cosine())
+    return eq.Trial(eq.ResNet(20, width), eq.CIFAR10(), eq.Classification(), augmentation, recipe, seed)
+
+
+study = eq.Study(
+    question="Do smaller networks learn more translation-equivariant features?",
+    design=eq.factorial(trial, WIDTH, AUGMENTATION, seeds=range(3)),
+    measures=(ACCURACY, WITHIN, BETWEEN),
+    claims=(
+        eq.Claim(
+            "Lower capacity raises learned translation equivariance",
+            eq.Trend(WITHIN, over=WIDTH, expected="decreasing"),
+        ),
+        eq.Claim(
+            "Crop augmentation raises learned translation equivariance",
+            eq.Contrast(WITHIN, factor=AUGMENTATION, level=CROP, baseline=NONE, expected="increasing"),
+        ),
+    ),
+    figures=(
+        eq.Curve(y=WITHIN, x=WIDTH, color=AUGMENTATION),
+        eq.LayerProfile(y=WITHIN, color=WIDTH),
+        eq.LayerProfile(y=BETWEEN, color=AUGMENTATION),
+        eq.Curve(y=ACCURACY, x=WIDTH, color=AUGMENTATION),
+    ),
+    scales={"paper": eq.factorial(paper_trial, WIDTH, AUGMENTATION, seeds=range(5))},
+)
