@@ -6,11 +6,12 @@ import itertools
 import os
 import re
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pyarrow as pa
@@ -49,59 +50,15 @@ def _explained(doing: str, where: object) -> Iterator[None]:
         raise StorageError(f"Cannot {doing} {where}: {why}. {way_out}") from error
 
 
-class Files(Protocol):
-    """What a results folder needs of a file system. Names are relative to the root and use forward slashes."""
-
-    @property
-    def url(self) -> str:
-        """The root, as a user gives it."""
-        ...
-
-    def read(self, name: str) -> bytes | None:
-        """All bytes of a file, or None where there is none."""
-        ...
-
-    def write(self, name: str, data: bytes, replace: bool = True) -> bool:
-        """Writes a file at once: no reader sees a part of it. With `replace=False` an existing file stays as it is.
-
-        Returns whether it was written. Raises StorageError, and then leaves nothing behind.
-        """
-        ...
-
-    def delete(self, name: str) -> None:
-        """Deletes a file, if it is there."""
-        ...
-
-    def exists(self, name: str) -> bool:
-        """Whether there is such a file."""
-        ...
-
-    def opened(self, name: str) -> Any:
-        """The file as a `pyarrow.NativeFile`. Raises FileNotFoundError."""
-        ...
-
-    def names(self, folder: str) -> list[str]:
-        """The names in a folder, sorted, without hidden ones; none where there is no such folder."""
-        ...
-
-    def address(self, name: str) -> str:
-        """Where Polars finds the file."""
-        ...
-
-    @property
-    def options(self) -> dict[str, str] | None:
-        """What Polars needs besides the address (`storage_options`)."""
-        ...
-
-
 _counter = itertools.count()
 
 
 @dataclass(frozen=True)
 class LocalFiles:
-    """A folder of this machine or of a shared file system.
+    """A folder of this machine or of a shared file system. Names are relative to it, with forward slashes.
 
-    A file is written under a hidden temporary name in its own folder, flushed to the disk and renamed.
+    A file is written under a hidden temporary name in its own folder, flushed to the disk and renamed. Every verb
+    raises StorageError for what the system refuses, with the way out.
     """
 
     root: Path
@@ -120,7 +77,10 @@ class LocalFiles:
                 return None
 
     def write(self, name: str, data: bytes, replace: bool = True) -> bool:
-        """Writes a file through a temporary name."""
+        """Writes a file at once: no reader sees a part of it, and an error leaves nothing behind.
+
+        With `replace=False` an existing file stays as it is. Returns whether the file was written.
+        """
         path = self.root / name
         temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{next(_counter)}.tmp")
         with _explained("write", path):
@@ -144,11 +104,11 @@ class LocalFiles:
         return (self.root / name).is_file()
 
     def opened(self, name: str) -> Any:
-        """The file, open for reading at any position."""
+        """The file as a `pyarrow.NativeFile`. Raises FileNotFoundError."""
         return pa.OSFile(f"{self.root}/{name}")
 
     def names(self, folder: str) -> list[str]:
-        """The names in a folder, sorted, without hidden ones."""
+        """The names in a folder, sorted, without hidden ones; none where there is no such folder."""
         with _explained("list", self.root / folder):
             try:
                 # os.listdir makes no Path of each of many thousands of names
@@ -157,8 +117,19 @@ class LocalFiles:
                 return []
         return sorted(name for name in names if not name.startswith("."))
 
+    def sweep(self, folder: str, age: float) -> int:
+        """Deletes what killed writers left in a folder more than `age` seconds ago, and says how many files."""
+        swept = 0
+        with _explained("sweep", self.root / folder):
+            for path in (self.root / folder).glob(".*.tmp"):
+                with contextlib.suppress(FileNotFoundError):  # its writer is alive and has just renamed it
+                    if path.stat().st_mtime < time.time() - age:
+                        path.unlink()
+                        swept += 1
+        return swept
+
     def address(self, name: str) -> str:
-        """The file's path."""
+        """Where Polars finds the file."""
         return str(self.root / name)
 
     @property
@@ -210,7 +181,10 @@ def _flush_folder(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class RemoteFiles:
-    """A folder of an object store, as a URL such as `s3://bucket/results`. A file is written by one PUT."""
+    """A folder of an object store, as a URL such as `s3://bucket/results`, with the verbs of `LocalFiles`.
+
+    A file is written by one PUT.
+    """
 
     url: str
 
@@ -280,6 +254,10 @@ class RemoteFiles:
             found = self._opened[0].get_file_info(fs.FileSelector(self._path(folder), allow_not_found=True))
             return sorted(info.base_name for info in found if not info.base_name.startswith("."))
 
+    def sweep(self, folder: str, age: float) -> int:
+        """Nothing: a PUT that does not end leaves no object."""
+        return 0
+
     def address(self, name: str) -> str:
         """The object's URL, without the query that is for pyarrow alone."""
         parts = urlsplit(self.url)
@@ -297,6 +275,9 @@ class RemoteFiles:
         if "region" in query:
             options["aws_region"] = query["region"]
         return options or None
+
+
+Files = LocalFiles | RemoteFiles
 
 
 def open_files(place: str | Path) -> Files:

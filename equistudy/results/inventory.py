@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from equistudy.results.files import Files, StorageError
 from equistudy.results.schema import TRIALS, UNITS_KEY, Table
 
-__all__ = ["Compacted", "Inventory", "Small", "damaged", "settled"]
+__all__ = ["Compacted", "Footer", "Inventory", "Listing", "Small", "damaged", "settled"]
 
 SMALL_NAME = re.compile(r"[\w-]+\.\d+(\.[\w-]+)?\.parquet")
 COMPACTED_NAME = re.compile(r"(\d{6})-[0-9a-f]{16}\.parquet")
@@ -29,22 +29,24 @@ class Small(NamedTuple):
     stem: str
 
 
-class Compacted(NamedTuple):
-    """A compacted file: all units in it, and whether each of them counts here.
+class Footer(NamedTuple):
+    """What a file says about itself."""
 
-    Two compactions at once, or one that was killed, leave a unit in two files. It then counts in the newer one:
-    `counting` are the units that count in this file.
+    units: tuple[str, ...]
+    rows: int
+
+
+class Compacted(NamedTuple):
+    """A compacted file: all units in it, and those that count here.
+
+    Two compactions at once, or one that was killed, leave a unit in two files. It then counts in the newer one.
     """
 
     name: str
     generation: int
+    rows: int
     units: tuple[str, ...]
     counting: tuple[str, ...]
-
-    @property
-    def whole(self) -> bool:
-        """Whether every row of the file counts."""
-        return len(self.counting) == len(self.units)
 
 
 class Listing(NamedTuple):
@@ -58,6 +60,11 @@ class Listing(NamedTuple):
     compacted: tuple[Compacted, ...]
     copies: tuple[Small, ...]
 
+    @property
+    def names(self) -> list[str]:
+        """The names of the files that count."""
+        return [*(file.name for file in self.compacted), *(file.name for file in self.small)]
+
 
 @dataclass(frozen=True)
 class Inventory:
@@ -65,7 +72,7 @@ class Inventory:
 
     files: Files
     table: Table
-    _footers: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
+    _footers: dict[str, Footer] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def folder(self) -> str:
@@ -107,23 +114,30 @@ class Inventory:
         for name in sorted(names, key=lambda name: (-int(name[:6]), name)):
             path = f"{self.folder}/{name}"
             if path not in self._footers:
-                self._footers[path] = self.units(path)
-            units = self._footers[path]
-            fresh = tuple(unit for unit in units if unit not in counted)
+                self._footers[path] = self.footer(path)
+            footer = self._footers[path]
+            fresh = tuple(unit for unit in footer.units if unit not in counted)
             counted.update(fresh)
-            yield Compacted(path, int(name[:6]), units, fresh)
+            yield Compacted(path, int(name[:6]), footer.rows, footer.units, fresh)
 
-    def units(self, name: str) -> tuple[str, ...]:
-        """The units of a file, from its footer alone. Raises FileNotFoundError, and ValueError for a foreign file."""
+    def footer(self, name: str) -> Footer:
+        """What a file says about itself. Raises FileNotFoundError, and ValueError for a damaged or foreign file."""
         try:
             with self.files.opened(name) as file:
-                metadata = pq.read_metadata(file).metadata or {}
-        except pa.ArrowInvalid as error:
-            raise damaged(self.files, name, str(error)) from error
-        if UNITS_KEY not in metadata:
-            raise damaged(self.files, name, "it was not written by equistudy")
-        text = metadata[UNITS_KEY].decode()
-        return tuple(text.split("\n")) if text else ()
+                return _footer(pq.read_metadata(file))
+        except (pa.ArrowInvalid, KeyError) as error:
+            raise damaged(self.files, name, error) from error
+
+    def read(self, name: str) -> tuple[Footer, pa.Table]:
+        """A file with all its columns. Raises FileNotFoundError, and ValueError for a damaged or foreign file."""
+        try:
+            with self.files.opened(name) as file:
+                parquet = pq.ParquetFile(file)
+                return _footer(parquet.metadata), parquet.read(use_threads=False)
+        except FileNotFoundError:
+            raise
+        except (pa.ArrowException, OSError, KeyError) as error:
+            raise damaged(self.files, name, error) from error
 
     def all_units(self) -> set[str]:
         """Every unit that the table holds."""
@@ -141,7 +155,13 @@ class Inventory:
         return settled(read)
 
     def _units_of(self, small: tuple[Small, ...]) -> set[str]:
-        return {unit for file in small for unit in self.units(file.name)}
+        return {unit for file in small for unit in self.footer(file.name).units}
+
+
+def _footer(metadata: Any) -> Footer:
+    """Raises KeyError for a file that equistudy did not write."""
+    text = (metadata.metadata or {})[UNITS_KEY].decode()
+    return Footer(tuple(text.split("\n")) if text else (), metadata.num_rows)
 
 
 def _shares(small: tuple[Small, ...]) -> list[tuple[Small, ...]]:
@@ -158,9 +178,10 @@ def settled(read: Callable[[], Result]) -> Result:
     return read()
 
 
-def damaged(files: Files, name: str, why: Any) -> ValueError:
+def damaged(files: Files, name: str, why: Exception) -> ValueError:
     """The error for a file that cannot be read."""
+    reason = "it was not written by equistudy" if isinstance(why, KeyError) else str(why).splitlines()[0]
     return ValueError(
-        f"Tables are Parquet files that equistudy wrote, got {name} in {files.url}: {why}. "
+        f"Tables are Parquet files that equistudy wrote, got {name} in {files.url}: {reason.rstrip('.')}. "
         "Move that file away; what it held is then trained or measured again by the next run."
     )

@@ -12,14 +12,10 @@ from equistudy.results.files import Files, LocalFiles, StorageError, open_files
 from equistudy.results.inventory import Inventory
 from equistudy.results.schema import CURVES, MEASUREMENTS, SCHEMA_VERSION, TRIALS, CurveRow, Status, Table, TrialRow
 
-__all__ = ["NoResultsError", "StorageError", "Store"]
+__all__ = ["StorageError", "Store"]
 
 MARKER = "equistudy.json"
 NAME = re.compile(r"[\w-]+", re.ASCII)
-
-
-class NoResultsError(ValueError):
-    """There is no results folder yet where one is to be read."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +32,13 @@ class Store:
     def open(cls, place: str | Path, create: bool = True) -> "Store":
         """The results at a local path or a URL (s3://, gs://, file://); with `create` a new folder becomes one.
 
-        Raises NoResultsError without `create` where there is nothing, and ValueError for a folder that holds something
-        else or was written by a newer version.
+        Raises FileNotFoundError without `create` where there is nothing, and ValueError for a folder that holds
+        something else or was written by a newer version.
         """
         store = cls(open_files(place))
         version = _version(store.files) or _nothing_or_foreign(store.files)
         if version is None and not create:
-            raise NoResultsError(
+            raise FileNotFoundError(
                 f"Results are read from a folder that a study has filled, got {store.url}: there is nothing. "
                 "Check --results, or run the study first."
             )

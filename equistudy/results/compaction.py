@@ -1,0 +1,144 @@
+"""Rewrites many small files into few, while others read and write them, and safely if it is killed."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from equistudy.results.files import Files
+from equistudy.results.inventory import Compacted, Footer, Inventory, Listing
+from equistudy.results.schema import TABLES, TRIALS, Status, Table
+from equistudy.results.store import Store
+
+__all__ = ["Summary", "compact"]
+
+ABANDONED_SECONDS = 24 * 3600.0  # a writer may be suspended with its machine, but not for days
+DELETERS = 8  # an object store deletes many objects at once, but each takes its time
+
+
+class Summary(NamedTuple):
+    """What a compaction did."""
+
+    files_before: int
+    files_after: int
+    rows: int
+    swept: int
+
+    def __str__(self) -> str:
+        abandoned = f"; {self.swept} unfinished files of killed writers deleted" if self.swept else ""
+        return f"{self.files_before} files -> {self.files_after}, {self.rows} rows rewritten{abandoned}"
+
+
+class Batch(NamedTuple):
+    """What becomes one compacted file: units with their rows, and the files that are then superfluous."""
+
+    units: list[str]
+    tables: list[pa.Table]
+    sources: list[str]
+
+
+def compact(store: Store) -> Summary:
+    """Rewrites the small files of every table into few large ones; weights and checkpoints stay.
+
+    A compacted file is written under a name of its own, and only then are the files deleted whose units it holds. In
+    between a unit is in two files and counts in one of them, so nothing is lost or doubled when this process is killed.
+    A second call does nothing. Rows of failures stay in their small files, because another run that is at the same
+    trial replaces them if it succeeds. Raises ValueError for a damaged file and StorageError.
+    """
+    before, after, rows = 0, 0, 0
+    for table in TABLES:
+        inventory = store.inventories[table.name]
+        listing = inventory.listing()
+        before += len(listing.names) + len(listing.copies)
+        _delete(store.files, [file.name for file in listing.copies])
+        _delete(store.files, [file.name for file in listing.compacted if not file.counting])
+        for batch in _batches(inventory, listing):
+            rows += _write(store.files, inventory, listing, batch)
+        after += len(inventory.listing().names)
+    swept = sum(store.files.sweep(folder, ABANDONED_SECONDS) for folder in _folders(store))
+    return Summary(before, after, rows, swept)
+
+
+def _folders(store: Store) -> list[str]:
+    compacted = [inventory.folder for inventory in store.inventories.values()]
+    return ["", *store.list(""), *compacted]
+
+
+def _batches(inventory: Inventory, listing: Listing) -> Iterator[Batch]:
+    """Groups of files that fit into one, each read when it is asked for."""
+    table = inventory.table
+    batch, rows = Batch([], [], []), 0
+    for name, units, content in _contents(inventory, listing):
+        batch.sources.append(name)
+        batch.units.extend(units)
+        batch.tables.append(content)
+        rows += content.num_rows
+        if rows >= table.max_rows:
+            yield batch
+            batch, rows = Batch([], [], []), 0
+    as_they_are = [[file.name] for file in listing.compacted if len(file.counting) == len(file.units)]
+    if batch.sources and batch.sources not in as_they_are:
+        yield batch
+
+
+def _contents(inventory: Inventory, listing: Listing) -> Iterator[tuple[str, list[str], pa.Table]]:
+    """Every file worth rewriting: its name, the units that count in it, and their rows."""
+    table = inventory.table
+    held = {unit for file in listing.compacted for unit in file.counting}
+    for file in listing.compacted:
+        if file.counting and (file.rows < table.max_rows // 2 or len(file.counting) < len(file.units)):
+            found = _read(inventory, file.name)
+            if found is not None:
+                yield file.name, list(file.counting), _only(table, found[1], file)
+    for small in listing.small:
+        found = _read(inventory, small.name)
+        if found is None or (table is TRIALS and found[0].units[0].endswith(Status.FAILED)):
+            continue
+        fresh = [unit for unit in found[0].units if unit not in held]
+        yield small.name, fresh, found[1] if fresh else found[1].slice(0, 0)
+
+
+def _read(inventory: Inventory, name: str) -> tuple[Footer, pa.Table] | None:
+    """A file's footer and rows, or None where another compaction has taken it."""
+    try:
+        return inventory.read(name)
+    except FileNotFoundError:
+        return None
+
+
+def _only(table: Table, content: pa.Table, file: Compacted) -> pa.Table:
+    """The rows of a compacted file that count."""
+    if len(file.counting) == len(file.units):
+        return content
+    columns = [pc.cast(content[name], pa.string()) for name in table.unit]
+    units = pc.binary_join_element_wise(*columns, ".")
+    return content.filter(pc.is_in(units, value_set=pa.array(file.counting, pa.string())))
+
+
+def _write(files: Files, inventory: Inventory, listing: Listing, batch: Batch) -> int:
+    """Writes one compacted file, then deletes its sources. Gives the number of its rows."""
+    if not batch.units:  # a killed compaction left rows that a compacted file holds
+        _delete(files, batch.sources)
+        return 0
+    generation = 1 + max((file.generation for file in listing.compacted), default=0)
+    identity = hashlib.sha256("\n".join(batch.units).encode()).hexdigest()[:16]
+    merged = _merged(inventory.table, batch.tables)
+    name = f"{inventory.folder}/{generation:06d}-{identity}.parquet"
+    files.write(name, inventory.table.written(merged, batch.units))
+    _delete(files, batch.sources)
+    return merged.num_rows
+
+
+def _merged(table: Table, tables: list[pa.Table]) -> pa.Table:
+    """All rows, with the columns of our schema first; a column that only some files have is null in the others."""
+    plain = [content.replace_schema_metadata(None) for content in tables]
+    return pa.concat_tables([table.schema.empty_table(), *plain], promote_options="permissive").combine_chunks()
+
+
+def _delete(files: Files, names: Iterable[str]) -> None:
+    with ThreadPoolExecutor(DELETERS) as threads:
+        for _ in threads.map(files.delete, names):
+            pass

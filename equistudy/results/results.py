@@ -1,0 +1,183 @@
+"""Reads results as Polars LazyFrames, also while a study runs and while its files are compacted."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from equistudy.results.columns import expanded
+from equistudy.results.files import Files
+from equistudy.results.inventory import Listing, damaged, settled
+from equistudy.results.schema import CURVES, MEASUREMENTS, TRIALS, Status, Table
+from equistudy.results.store import Store
+
+__all__ = ["Results", "results"]
+
+BRIEF = ("trial", "attempt", "status", "reason", "seconds", "measuring_seconds", "weights")
+
+# Older files may lack columns, newer ones may have more, and a whole number may stand where a float belongs.
+CAST = pl.ScanCastOptions(integer_cast=["upcast", "allow-float"], float_cast="upcast")
+
+
+def results(place: str | Path) -> "Results":
+    """The results at a path or a URL, as they are now. Call it again to see what has been added since.
+
+    Raises FileNotFoundError where there is nothing, ValueError for a folder that is not one of results.
+    """
+    return Results(Store.open(place, create=False))
+
+
+@dataclass(frozen=True)
+class Results:
+    """The tables of a results folder, with exactly one row a trial.
+
+    Of several attempts at a trial the first that is done counts, or else the last that failed. Curves and measurements
+    are those of the attempts that count. Which trials there are is read once, curves and measurements when a frame is
+    collected. A damaged file raises ValueError with its name.
+    """
+
+    store: Store
+
+    @cached_property
+    def trials(self) -> pl.LazyFrame:
+        """One row a trial: what happened, and a column for each factor, score and field of the spec.
+
+        Levels, scores and fields are numbers where all their values are, otherwise text. A field of a component has
+        its path as a name, such as `model.depth` or `recipe.optimiser.learning_rate`; `model` is the whole component.
+        """
+        return expanded(self._rows).lazy()
+
+    @property
+    def curves(self) -> pl.LazyFrame:
+        """One row a trial, epoch, split and name."""
+        return self._lazy(CURVES)
+
+    @property
+    def measurements(self) -> pl.LazyFrame:
+        """One row a value: trial, measure, stage, group, element, value, interval, floor."""
+        return self._lazy(MEASUREMENTS)
+
+    def finished(self) -> list[dict[str, Any]]:
+        """What a plan needs of every trial that is over: status, reason, attempt, seconds, weights. Reads no more."""
+        return self._brief.to_dicts()
+
+    def measured(self) -> set[tuple[str, str]]:
+        """The pairs of trial and measure id that were measured, also where a measure gave no rows. Reads no rows."""
+        kept = _stems(self._brief)
+        units = (unit.rpartition(".") for unit in self.store.inventories[MEASUREMENTS.name].all_units())
+        return {(stem.partition(".")[0], measure_id) for stem, _, measure_id in units if stem in kept}
+
+    @cached_property
+    def _rows(self) -> pl.DataFrame:
+        return self._kept(None)
+
+    @cached_property
+    def _brief(self) -> pl.DataFrame:
+        return self._rows.select(BRIEF) if "_rows" in self.__dict__ else self._kept(BRIEF)
+
+    def _kept(self, columns: Sequence[str] | None) -> pl.DataFrame:
+        """The one row of each trial."""
+        rows = self._read(TRIALS, lambda frame: frame if columns is None else frame.select(columns))
+        done = pl.col("status") == Status.DONE
+        order = [pl.col("trial"), ~done, pl.when(done).then("attempt").otherwise(-pl.col("attempt"))]
+        return rows.sort(order).unique("trial", keep="first", maintain_order=True)
+
+    def _lazy(self, table: Table) -> pl.LazyFrame:
+        """A frame that lists the files when it is collected: a list made now may be out of date by then."""
+        kept = _stems(self._rows)
+
+        def read(
+            columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
+        ) -> Iterator[pl.DataFrame]:
+            def narrowed(frame: pl.LazyFrame) -> pl.LazyFrame:
+                frame = frame if predicate is None else frame.filter(predicate)
+                frame = frame if columns is None else frame.select(columns)
+                return frame if n_rows is None else frame.head(n_rows)
+
+            yield self._read(table, narrowed, kept)
+
+        return register_io_source(read, schema=_empty(table).schema, is_pure=True, explain_name=table.name)
+
+    def _read(
+        self, table: Table, narrowed: Callable[[pl.LazyFrame], pl.LazyFrame], kept: set[str] | None = None
+    ) -> pl.DataFrame:
+        """The rows of a table; `kept` names the attempts that count, None means all."""
+        inventory = self.store.inventories[table.name]
+
+        def read() -> pl.DataFrame:
+            listing = inventory.listing()
+            try:
+                return narrowed(_scanned(self.store.files, table, listing, kept)).collect()
+            except (pl.exceptions.PolarsError, OSError) as error:
+                _look_for_damage(self.store.files, table, listing)
+                raise error from None
+
+        return settled(read)
+
+
+def _stems(rows: pl.DataFrame) -> set[str]:
+    """`trial.attempt` of each row."""
+    return set(rows.select(pl.concat_str("trial", "attempt", separator=".")).to_series())
+
+
+def _empty(table: Table) -> pl.DataFrame:
+    """The table without rows, for its schema."""
+    frame = pl.from_arrow(table.schema.empty_table())
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def _scanned(files: Files, table: Table, listing: Listing, kept: set[str] | None) -> pl.LazyFrame:
+    """The rows of a listing that count, each once."""
+    whole, parts = [], []
+    for file in listing.compacted:
+        counting = [unit for unit in file.counting if kept is None or _attempt(unit) in kept]
+        if len(counting) == len(file.units):
+            whole.append(file.name)
+        elif counting:
+            unit = pl.concat_str(table.unit, separator=".")
+            parts.append(_scan(files, table, [file.name]).filter(unit.is_in(counting)))
+    whole += [file.name for file in listing.small if kept is None or _attempt(file.stem) in kept]
+    frames = [_scan(files, table, whole), *parts]
+    return pl.concat(frames) if parts else frames[0]
+
+
+def _attempt(unit: str) -> str:
+    """`trial.attempt` of a unit's name."""
+    return ".".join(unit.split(".", 2)[:2])
+
+
+def _scan(files: Files, table: Table, names: Sequence[str]) -> pl.LazyFrame:
+    """The one place where Parquet is read for users: our schema, whatever the files have."""
+    empty = _empty(table)
+    if not names:
+        return empty.lazy()
+    return pl.scan_parquet(
+        [files.address(name) for name in names],
+        schema=empty.schema,
+        missing_columns="insert",
+        extra_columns="ignore",
+        cast_options=CAST,
+        hive_partitioning=False,
+        glob=False,
+        storage_options=files.options,
+    )
+
+
+def _look_for_damage(files: Files, table: Table, listing: Listing) -> None:
+    """Names the file that cannot be read. Raises FileNotFoundError for one that a compaction has taken away."""
+    for name in listing.names:
+        try:
+            _scan(files, table, [name]).collect()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            if not files.exists(name):
+                raise FileNotFoundError(name) from error
+            raise damaged(files, name, error) from error
+    # what was missing a moment ago may have been taken away in between
+    for name in listing.names:
+        if not files.exists(name):
+            raise FileNotFoundError(name)
