@@ -164,14 +164,11 @@ class Trend(EffectTest):
 
     def details(self, table: StudyTable) -> str:
         """Hedges g of the slopes and Spearman's rho over the trials."""
-        from equistudy.analysis.trends import rank_correlation
+        from equistudy.analysis.trends import rank_correlation, rank_text
 
         frame, others = self._values(table)
-        rho = rank_correlation(frame, self.over.name, others)
-        if rho is None:
-            return super().details(table)
-        bounds = "" if rho.low is None else f" [{rho.low:.2f}, {rho.high:.2f}]"
-        ranks = f"Spearman rho = {rho.estimate:.2f}{bounds} over {rho.n} trials"
+        rho = rank_correlation(frame, self.over.name, "value", others)
+        ranks = "" if rho is None else f"Spearman rho = {rank_text(rho)}"
         return "; ".join(filter(None, [super().details(table), ranks]))
 
     @property

@@ -64,8 +64,9 @@ class StudyTable:
         found = results.trials.join(design.lazy().select("trial").unique(), on="trial", how="semi").collect()
         trials = design.join(_beside(found, [*factors, "seed"]), on="trial", how="left", validate="m:1")
         trials = trials.with_columns(pl.col("status").fill_null(MISSING))
-        done = trials.filter(pl.col("status") == DONE).select("trial").unique().lazy()
-        rows = [frame.join(done, on="trial", how="semi").collect() for frame in (results.measurements, results.curves)]
+        # An attempt that failed late may have left rows; they are not those of the attempt that counts.
+        done, key = trials.filter(pl.col("status") == DONE).lazy(), ["trial", "attempt"]
+        rows = [frame.join(done, on=key, how="semi").collect() for frame in (results.measurements, results.curves)]
         return cls(study, design, trials, *rows)
 
     @property

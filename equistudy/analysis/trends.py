@@ -8,7 +8,7 @@ import polars as pl
 from equistudy.analysis.intervals import Interval, fisher_interval
 from equistudy.analysis.replicates import per_seed
 
-__all__ = ["centred", "pearson", "rank_correlation", "slopes", "spearman"]
+__all__ = ["centred", "pearson", "rank_correlation", "rank_text", "slopes", "spearman"]
 
 
 def slopes(frame: pl.DataFrame, factor: str, others: Sequence[str], *, log: bool) -> pl.DataFrame:
@@ -48,14 +48,20 @@ def spearman(x: np.ndarray, y: np.ndarray) -> Interval:
     return fisher_interval(rho, len(x), variance_factor=1 + rho**2 / 2)
 
 
-def rank_correlation(frame: pl.DataFrame, factor: str, others: Sequence[str]) -> Interval | None:
-    """Spearman's rho between the factor's levels and `value` over all trials, both centred in the other factors' cells.
+def rank_correlation(frame: pl.DataFrame, first: str, second: str, cells: Sequence[str]) -> Interval | None:
+    """Spearman's rho between two columns over all trials, both centred within the cells of other factors.
 
-    Descriptive: it counts trials, and trials of one seed are related. The test is that of `slopes`. None where one of
-    the two does not vary.
+    Descriptive: it counts trials, and trials of one seed are related; the test of a trend is that of `slopes`. None
+    where one of the two does not vary.
     """
-    levels, values = np.round(centred(frame, factor, others), 12), np.round(centred(frame, "value", others), 12)
-    return spearman(levels, values) if levels.any() and values.any() else None
+    x, y = np.round(centred(frame, first, cells), 12), np.round(centred(frame, second, cells), 12)
+    return spearman(x, y) if x.any() and y.any() else None
+
+
+def rank_text(rho: Interval) -> str:
+    """`-0.91 [-0.96, -0.80] over 24 trials`, without brackets where there is no interval."""
+    bounds = "" if rho.low is None else f" [{rho.low:.2f}, {rho.high:.2f}]"
+    return f"{rho.estimate:.2f}{bounds} over {rho.n} trials"
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

@@ -46,11 +46,13 @@ def verdict_of(test: EffectTest, table: StudyTable) -> Verdict:
 
 def _sentence(test: EffectTest, status: Status, values: np.ndarray) -> str:
     """What the effect is, over how many seeds, and what is lacking where it decides nothing."""
-    interval, title = t_interval(values), test.outcomes[0].title
+    interval, title = t_interval(values), _start(test.outcomes[0].title)
     half = interval.half_width
     effect = f"{rounded(interval.estimate, half)} {test.comparison}"
     if interval.low is None or interval.high is None:
-        return f"{title} differs by {effect} in one seed, which gives no interval. Run at least 3 seeds."
+        return (
+            f"{title} differs by {effect} in one complete seed, which gives no interval. It takes at least 3 of them."
+        )
     if interval.p is None:
         return (
             f"{title} differs by {effect} in each of {interval.n} seeds, to the last digit: without spread over the "
@@ -65,6 +67,11 @@ def _sentence(test: EffectTest, status: Status, values: np.ndarray) -> str:
         "" if needed is None else f" An effect of this size takes about {max(needed, interval.n + 1)} seeds to show."
     )
     return f"{title} shows no clear effect: {facts}, contains 0.{seeds}"
+
+
+def _start(words: str) -> str:
+    """The words at the start of a sentence."""
+    return words[:1].upper() + words[1:]
 
 
 def p_text(p: float) -> str:

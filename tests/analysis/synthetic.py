@@ -42,15 +42,15 @@ class Correlation(Measure):
     max_pixels: int = 4
 
 
-CORRELATION = Correlation()
+CORRELATION, NONE = Correlation(), NoAugmentation()
 WIDTH = Factor("width", levels=(4, 8, 16, 32), unit="channels", log=True)
-CROP = Factor("augmentation", levels=(NoAugmentation(), Crop()))
+CROP = Factor("augmentation", levels=(NONE, Crop()))
 STAGES = {"stem": 1, "stage1": 1, "stage2": 2, "pooled": None, "logits": None}
 ELEMENTS = ("dx=1", "dy=3")
 SLOPE, GAIN = -0.03, 0.05
 
 
-def trial(width: int, augmentation: Augmentation, seed: int) -> Trial:
+def trial(seed: int, width: int = 8, augmentation: Augmentation = NONE) -> Trial:
     return Trial(Net(width), Toy(), Classification(), augmentation, Recipe(epochs=4), seed)
 
 
@@ -74,7 +74,7 @@ class Results:
     measurements: pl.LazyFrame
 
 
-def expected_value(width: int, augmentation: Augmentation) -> float:
+def expected_value(width: int = 8, augmentation: Augmentation = NONE) -> float:
     """The mean over the feature maps that the results scatter around."""
     return 0.9 + SLOPE * np.log2(width / 4) + GAIN * isinstance(augmentation, Crop)
 
@@ -84,16 +84,22 @@ def results(of: Study, noise: float = 0.002, absent: dict[int, str] | None = Non
     rng = np.random.default_rng(7)
     trials, curves, measurements = [], [], []
     shared = {cell.seed: rng.normal(0, 0.02) for cell in of.design.cells()}
+    fates = {}
     for number, cell in enumerate(of.design.cells()):
-        fate = (absent or {}).get(number, "done")
         value = expected_value(**cell.levels) + shared[cell.seed] + rng.normal(0, noise)
-        if fate == "missing":
+        if cell.trial.id in fates:
             continue
+        fates[cell.trial.id] = fate = (absent or {}).get(number, "done")
         trials.append(_trial_row(cell, fate, value))
-        if fate == "done":
-            measurements += [row for stage in STAGES for row in _measured(cell.trial.id, stage, value)]
-            curves += _curve(cell.trial.id, value)
-    return Results(*(pl.LazyFrame(rows, infer_schema_length=None) for rows in (trials, curves, measurements)))
+        measurements += [row for stage in STAGES for row in _measured(cell.trial.id, stage, value)]
+        curves += _curve(cell.trial.id, value)
+    there = [name for name, fate in fates.items() if fate != "missing"]
+    done = [name for name, fate in fates.items() if fate == "done"]
+    return Results(
+        pl.LazyFrame(trials, infer_schema_length=None).filter(pl.col("trial").is_in(there)),
+        pl.LazyFrame(curves).filter(pl.col("trial").is_in(done)),
+        pl.LazyFrame(measurements, infer_schema_length=None).filter(pl.col("trial").is_in(done)),
+    )
 
 
 def _trial_row(cell, fate: str, value: float) -> dict:
@@ -106,11 +112,9 @@ def _trial_row(cell, fate: str, value: float) -> dict:
         "reason": "out of memory" if failed else None,
         "message": "CUDA <out> of memory" if failed else None,
         "seed": cell.seed,
-        "width": cell.levels["width"],
-        "augmentation": str(cell.levels["augmentation"]),
-        "model.width": cell.levels["width"],
+        "model.width": cell.trial.model.width,
         "test_accuracy": None if failed else 1.7 - value,
-        "parameters": 100 * cell.levels["width"],
+        "parameters": 100 * cell.trial.model.width,
         "seconds": 10.0,
         "measuring_seconds": 2.0,
         "lost_seconds": 1.0,

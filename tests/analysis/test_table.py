@@ -41,7 +41,7 @@ def test_removing_a_level_or_a_seed_hides_rows_and_deletes_none():
 
 def test_a_results_column_with_a_factors_name_is_kept_aside():
     def deep(depth: int, seed: int):
-        return trial(depth, CROP.levels[0], seed)
+        return trial(seed, depth)
 
     deep_study = study(design=factorial(deep, Factor("depth", (4, 8)), seeds=(0,)), claims=())
     found = StudyTable.of(deep_study, results(study()))
@@ -54,13 +54,20 @@ def test_conditions_join_and_a_shared_trial_stands_once():
     one = factorial(trial, WIDTH, CROP, seeds=(0,))
 
     def plain(width: int, seed: int):
-        return trial(width, CROP.levels[0], seed)
+        return trial(seed, width)
 
     joined = study(design=one + one + factorial(plain, WIDTH, seeds=(0,)))
     found = StudyTable.of(joined, results(study()))
     assert len(found.design) == 8 + 4
     assert found.design["augmentation"].null_count() == 4
     assert found.design["trial"].n_unique() == 8
+
+
+def test_rows_of_an_earlier_attempt_do_not_count():
+    held, whole = results(study()), table()
+    earlier = held.measurements.with_columns(attempt=pl.lit(0, pl.Int64))
+    held.measurements = pl.concat([held.measurements, earlier])
+    assert len(StudyTable.of(study(), held).measurements) == len(whole.measurements)
 
 
 def test_results_with_two_rows_for_one_trial_are_refused():

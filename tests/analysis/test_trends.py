@@ -64,5 +64,5 @@ def test_centring_takes_the_other_cells_out():
     """Within each family the trend is perfect, pooled it has the other sign (Simpson)."""
     rows = [(x, family, 0, x - 10.0 * step) for step, family in enumerate("abc") for x in range(4 * step, 4 * step + 4)]
     assert np.corrcoef(frame(rows)["width"], frame(rows)["value"])[0, 1] < 0
-    assert rank_correlation(frame(rows), "width", ["arm"]).estimate == pytest.approx(1.0)
+    assert rank_correlation(frame(rows), "width", "value", ["arm"]).estimate == pytest.approx(1.0)
     assert centred(frame(rows), "value", []).mean() == pytest.approx(0)

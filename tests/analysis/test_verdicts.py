@@ -25,16 +25,16 @@ def test_the_verdict_follows_the_expected_direction():
 
 def test_sentences_say_effect_interval_and_seeds():
     trend, contrast = FALLS.test(table()).sentence, CROP_HELPS.test(table()).sentence
-    assert trend.startswith("translation correlation falls with width: -0.0")
+    assert trend.startswith("Translation correlation falls with width: -0.0")
     assert trend.endswith("over 3 seeds.")
     assert "per doubling of width, 95 % t interval [-0.0" in trend
-    assert contrast.startswith("translation correlation is higher for augmentation Crop than for NoAugmentation: 0.0")
+    assert contrast.startswith("Translation correlation is higher for augmentation Crop than for NoAugmentation: 0.0")
 
 
 def test_one_seed_decides_nothing_and_says_so():
     verdict = FALLS.test(table(study(num_seeds=1)))
     assert (verdict.status, verdict.low, verdict.p, verdict.n) == ("undecided", None, None, 1)
-    assert "in one seed, which gives no interval. Run at least 3 seeds." in verdict.sentence
+    assert "in one complete seed, which gives no interval. It takes at least 3 of them." in verdict.sentence
 
 
 def test_no_complete_seed_decides_nothing_and_names_the_absent_trials():

@@ -1,0 +1,132 @@
+"""The charts: columns of a frame become marks, and nothing is computed."""
+
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from equistudy.report.theme import MUTED, palette
+from equistudy.spec import label
+from equistudy.study.design import Factor
+
+__all__ = ["curve", "learning_curve", "points", "profile", "scatter"]
+
+MOST_NAMES = 12  # levels or stages that fit under an axis by name
+LINE, BAND, DOT, SEED = 2.0, 0.15, 52, 15
+DASHES = ([1, 0], [5, 3], [1.5, 2.5])
+
+
+def curve(frame: pl.DataFrame, over: Factor, color: Factor | None, title: str) -> alt.TopLevelMixin:
+    """Means over a numeric factor: band, line, dots; small dots for the seeds."""
+    levels = sorted(set(frame[over.name].drop_nulls()))
+    scale = alt.Scale(type="log" if over.log else "linear", zero=False, nice=False, padding=14)
+    axis = alt.Axis(values=levels, format="~g") if len(levels) <= MOST_NAMES else alt.Axis(format="~g")
+    base = alt.Chart().encode(
+        x=alt.X(f"{over.name}:Q", title=over.title, scale=scale, axis=axis), **_color(color, frame)
+    )
+    means, seeds = frame.filter(pl.col("seed").is_null()), frame.filter(pl.col("seed").is_not_null())
+    return alt.layer(
+        base.mark_area(opacity=BAND).encode(**_bounds(title)).properties(data=means),
+        base.mark_circle(size=SEED, opacity=0.6).encode(**_value(title, "seed")).properties(data=seeds),
+        base.mark_line(strokeWidth=LINE).encode(**_value(title)).properties(data=means),
+        base.mark_circle(size=DOT, opacity=1).encode(**_value(title, *_named(over, color))).properties(data=means),
+    )
+
+
+def points(frame: pl.DataFrame, over: Factor, color: Factor | None, title: str) -> alt.TopLevelMixin:
+    """Means over categories: bars and dots, side by side in their colours; small dots for the seeds."""
+    x: dict[str, Any] = {"x": alt.X(f"{over.name}:O", title=over.title, sort=_levels(over, frame))}
+    if color is not None:
+        x["xOffset"] = alt.XOffset(f"{color.name}:O", sort=_levels(color, frame))
+    base = alt.Chart().encode(**x, **_color(color, frame))
+    means, seeds = frame.filter(pl.col("seed").is_null()), frame.filter(pl.col("seed").is_not_null())
+    return alt.layer(
+        base.mark_rule(strokeWidth=LINE).encode(**_bounds(title)).properties(data=means),
+        base.mark_circle(size=SEED, opacity=0.6).encode(**_value(title, "seed")).properties(data=seeds),
+        base.mark_circle(size=DOT, opacity=1).encode(**_value(title, *_named(over, color))).properties(data=means),
+    ).properties(height=260)
+
+
+def profile(frame: pl.DataFrame, color: Factor | None, title: str, series: list[str]) -> alt.TopLevelMixin:
+    """Stages from left to right: a line for the first series, thin dashes for the references, dots for vectors."""
+    stages = frame["stage"].unique(maintain_order=True).to_list()
+    x = alt.X("stage:O", sort=stages, title="stage")
+    if len(stages) > MOST_NAMES:
+        x = alt.X("stage_depth:Q", title="relative depth", scale=alt.Scale(nice=False))
+    widths = alt.Scale(domain=series, range=[LINE, 1.2, 1.2][: len(series)])
+    base = alt.Chart().encode(x=x, **_color(color, frame))
+    trained, facts = frame.filter(series=series[0]), _value(title, "stage", *_named(color))
+    maps, vectors = trained.filter(~pl.col("vector")), trained.filter(pl.col("vector"))
+    lines = base.mark_line().encode(
+        **_value(title), **_dashes("series", series), strokeWidth=alt.StrokeWidth("series:N", scale=widths, legend=None)
+    )
+    return alt.layer(
+        base.mark_area(opacity=BAND).encode(**_bounds(title)).properties(data=maps),
+        lines.properties(data=frame.filter(~pl.col("vector"))),
+        base.mark_rule(strokeWidth=LINE).encode(**_bounds(title)).properties(data=vectors),
+        base.mark_circle(size=DOT, opacity=1).encode(**facts).properties(data=trained),
+    )
+
+
+def learning_curve(frame: pl.DataFrame, color: Factor | None, title: str) -> alt.TopLevelMixin:
+    """A line with its band over the epochs for each split; the splits differ by dashes."""
+    epochs = alt.X("epoch:Q", title="epoch", scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(tickMinStep=1))
+    base = alt.Chart(frame).encode(x=epochs, **_color(color, frame))
+    return alt.layer(
+        base.mark_area(opacity=BAND).encode(**_bounds(title), detail="split:N"),
+        base.mark_line(strokeWidth=LINE).encode(**_value(title), **_dashes("split", sorted(set(frame["split"])))),
+    )
+
+
+def scatter(frame: pl.DataFrame, color: Factor | None, x: str, y: str) -> alt.TopLevelMixin:
+    """A dot for each trial."""
+    facts = [name for name in frame.columns if name != "trial"]
+    scale = alt.Scale(zero=False)
+    return (
+        alt.Chart(frame)
+        .mark_circle(size=DOT, opacity=0.8)
+        .encode(
+            x=alt.X("x_value:Q", title=x, scale=scale),
+            y=alt.Y("y_value:Q", title=y, scale=scale),
+            tooltip=facts,
+            **_color(color, frame),
+        )
+    )
+
+
+def _value(title: str, *facts: str) -> dict[str, Any]:
+    """The mean on the y axis, with a tooltip where facts are named."""
+    y = {"y": alt.Y("value:Q", title=title, scale=alt.Scale(zero=False))}
+    if facts == ("seed",):
+        return {**y, "tooltip": ["seed", "value"]}
+    return {**y, "tooltip": [*facts, "value", "low", "high", "n"]} if facts else y
+
+
+def _bounds(title: str) -> dict[str, Any]:
+    return {"y": alt.Y("low:Q", title=title, scale=alt.Scale(zero=False)), "y2": "high"}
+
+
+def _named(*factors: Factor | None) -> list[str]:
+    return [factor.name for factor in factors if factor is not None]
+
+
+def _levels(factor: Factor, frame: pl.DataFrame) -> list[Any]:
+    """The levels in the order of the factor, and then those that only the frame has."""
+    there = set(frame[factor.name].drop_nulls())
+    known = [level if factor.numeric else label(level) for level in factor.levels]
+    return [level for level in known if level in there] + sorted(there.difference(known))
+
+
+def _color(factor: Factor | None, frame: pl.DataFrame) -> dict[str, Any]:
+    """Ordered colours for numbers, far-apart ones for categories, one colour without a factor."""
+    if factor is None:
+        return {"color": alt.value(palette(1, ordered=False)[0])}
+    levels = _levels(factor, frame)
+    scale = alt.Scale(domain=levels, range=palette(len(levels), ordered=factor.numeric and len(levels) > 2))
+    return {"color": alt.Color(f"{factor.name}:O", title=factor.title, scale=scale, legend=alt.Legend(symbolOpacity=1))}
+
+
+def _dashes(column: str, names: list[str]) -> dict[str, Any]:
+    scale = alt.Scale(domain=names, range=list(DASHES[: len(names)]))
+    legend = alt.Legend(symbolType="stroke", symbolStrokeColor=MUTED, symbolSize=400, symbolStrokeWidth=1.5)
+    return {"strokeDash": alt.StrokeDash(f"{column}:N", title=None, scale=scale, legend=legend)}

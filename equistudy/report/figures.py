@@ -1,0 +1,237 @@
+"""The figures of a study as specs: the frame of numbers first, the chart of that frame second."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from equistudy.analysis.outcome import Outcome, Score, outcome_of
+from equistudy.measures.measure import Measure
+from equistudy.study.design import Factor, nearest
+
+if TYPE_CHECKING:
+    from altair import TopLevelMixin
+    from polars import DataFrame
+
+    from equistudy.analysis.table import StudyTable
+else:
+    # A study file names figures; Polars and Altair are imported where there is something to draw.
+    TopLevelMixin = DataFrame = StudyTable = Any
+
+__all__ = ["Curve", "LayerProfile", "LearningCurve", "ReportFigure", "Scatter", "Score"]
+
+TRAINED, UNTRAINED, FLOOR = "trained", "untrained", "shuffled pairs"
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """Base of the figures. `frame` computes all numbers, `draw` maps its columns to marks and computes nothing.
+
+    Factors that a figure does not show are averaged over within each seed.
+    """
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """What the figure shows."""
+        return tuple(outcome_of(value) for value in self._values() if isinstance(value, (Outcome, Measure, Score)))
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """The measures that the figure shows."""
+        return tuple(measure for outcome in self.outcomes for measure in outcome.measures)
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The names of the factors that the figure shows."""
+        return tuple(value.name for value in self._values() if isinstance(value, Factor))
+
+    @property
+    def title(self) -> str:
+        """A heading."""
+        raise NotImplementedError
+
+    def frame(self, table: StudyTable) -> DataFrame:
+        """The numbers that the figure shows."""
+        raise NotImplementedError
+
+    def draw(self, frame: DataFrame) -> TopLevelMixin:
+        """The chart of those numbers."""
+        raise NotImplementedError
+
+    def caption(self, frame: DataFrame) -> str:
+        """What the marks mean: the method of the interval, and over how many seeds it is."""
+        raise NotImplementedError
+
+    def _values(self) -> Iterator[Any]:
+        return (getattr(self, field.name) for field in fields(self))
+
+    def _by_factors(self, what: str) -> str:
+        return f"{what} by {' and '.join(self.factors)}" if self.factors else what
+
+    def _summary(self, values: DataFrame, by: list[str], table: StudyTable) -> tuple[DataFrame, DataFrame]:
+        """Mean and interval for each cell of `by`, and the values of the seeds behind them."""
+        from equistudy.analysis.replicates import per_seed, summarised
+
+        seeds = per_seed(values, by=by, over=[name for name in table.factors if name not in self.factors])
+        return summarised(seeds, by), seeds
+
+
+def _method(frame: DataFrame) -> str:
+    """The method of the interval with the number of seeds, as captions begin."""
+    counts = frame["n"].drop_nulls().unique().sort().to_list()
+    if counts == [1]:
+        return "One seed, so there is no interval"
+    seeds = counts[0] if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f"Mean with 95 % t interval over {seeds} seeds"
+
+
+@dataclass(frozen=True)
+class Curve(ReportFigure):
+    """An outcome over a factor: the mean over seeds with its interval, and every seed as a small dot."""
+
+    y: Outcome | Measure | Score
+    x: Factor
+    color: Factor | None = None
+
+    @property
+    def title(self) -> str:
+        """The outcome and the factors."""
+        return self._by_factors(self.outcomes[0].title)
+
+    def frame(self, table: StudyTable) -> DataFrame:
+        """Columns: the shown factors, value, low, high, n, seed. A row without seed is the mean over the seeds."""
+        from polars import concat
+
+        means, seeds = self._summary(self.outcomes[0].per_trial(table), [*self.factors], table)
+        return concat([means, seeds], how="diagonal").sort(*self.factors, "seed")
+
+    def draw(self, frame: DataFrame) -> TopLevelMixin:
+        """A line with a band over numbers; points with bars over categories, side by side in their colours."""
+        from equistudy.report.charts import curve, points
+
+        return (curve if self.x.numeric else points)(frame, self.x, self.color, self.outcomes[0].title)
+
+    def caption(self, frame: DataFrame) -> str:
+        """The method and the number of seeds."""
+        return f"{_method(frame)}; small dots are single seeds."
+
+
+@dataclass(frozen=True)
+class LayerProfile(ReportFigure):
+    """A measure at every stage of the network, from the input to the output, beside what it is without learning.
+
+    Dashed: the network before training. Dotted: pairs of different images. Vectors at the end of the network are
+    invariant at best, so they are not joined to the feature maps.
+    """
+
+    y: Outcome | Measure
+    color: Factor | None = None
+
+    @property
+    def title(self) -> str:
+        """The outcome, and that it is by layer."""
+        return self._by_factors(f"{self.outcomes[0].title} along the network")
+
+    def frame(self, table: StudyTable) -> DataFrame:
+        """Columns: stage, vector, series, the colour's factor, value, low, high, n, stage_depth.
+
+        `series` is trained, untrained or shuffled pairs; `stage_depth` runs from 0 at the input to 1 at the output.
+        """
+        import polars as pl
+
+        rows = self.outcomes[0].rows(table).with_columns(vector=pl.col("stride").is_null())
+        names = {"value": TRAINED, "untrained": UNTRAINED, "floor": FLOOR}
+        lines = rows.rename(names).unpivot(
+            [*names.values()], index=["trial", "stage", "vector"], variable_name="series"
+        )
+        values = table.design.join(lines.filter(pl.col("value").is_finite()), on="trial", maintain_order="left")
+        means, _ = self._summary(values, ["stage", "vector", "series", *self.factors], table)
+        depths = rows.group_by("stage").agg(stage_depth=pl.col("depth").mean())
+        return means.join(depths, on="stage").sort("stage_depth", "stage", *self.factors, "series")
+
+    def draw(self, frame: DataFrame) -> TopLevelMixin:
+        """Lines over the stages by name, or over the relative depth where there are too many to name."""
+        from equistudy.report.charts import profile
+
+        names = [name for name in (TRAINED, UNTRAINED, FLOOR) if name in set(frame["series"])]
+        return profile(frame, self.color, self.outcomes[0].title, names)
+
+    def caption(self, frame: DataFrame) -> str:
+        """The method, the references and the number of seeds."""
+        there = set(frame["series"])
+        references = {UNTRAINED: "dashed: before training", FLOOR: "dotted: shuffled pairs of images"}
+        lines = [text for name, text in references.items() if name in there]
+        return "; ".join([_method(frame.filter(frame["series"] == TRAINED)), *lines]) + "."
+
+
+@dataclass(frozen=True)
+class LearningCurve(ReportFigure):
+    """A value of the curves table over the epochs, such as `accuracy` or `loss`, for each split."""
+
+    name: str
+    color: Factor | None = None
+
+    @property
+    def title(self) -> str:
+        """The value, over the epochs."""
+        return self._by_factors(f"{self.name.replace('_', ' ')} during training")
+
+    def frame(self, table: StudyTable) -> DataFrame:
+        """Columns: epoch, split, the colour's factor, value, low, high, n."""
+        import polars as pl
+
+        names = set(table.curve_rows["name"])
+        if names and self.name not in names:
+            raise ValueError(f"No trial has a curve {self.name!r}. {nearest(self.name, names)}")
+        rows = table.curve_rows.filter((pl.col("name") == self.name) & pl.col("value").is_finite())
+        values = table.design.join(rows.select("trial", "epoch", "split", "value"), on="trial", maintain_order="left")
+        by = ["epoch", "split", *self.factors]
+        return self._summary(values, by, table)[0].sort(by)
+
+    def draw(self, frame: DataFrame) -> TopLevelMixin:
+        """A line and a band for each split, told apart by dashes."""
+        from equistudy.report.charts import learning_curve
+
+        return learning_curve(frame, self.color, self.name.replace("_", " "))
+
+    def caption(self, frame: DataFrame) -> str:
+        """The method and the number of seeds."""
+        return f"{_method(frame)}."
+
+
+@dataclass(frozen=True)
+class Scatter(ReportFigure):
+    """One outcome against another, a dot for each trial."""
+
+    x: Outcome | Measure | Score
+    y: Outcome | Measure | Score
+    color: Factor | None = None
+
+    @property
+    def title(self) -> str:
+        """Both outcomes."""
+        return f"{self.outcomes[1].title} against {self.outcomes[0].title}"
+
+    def frame(self, table: StudyTable) -> DataFrame:
+        """Columns: trial, seed, every factor, x_value, y_value; the trials that have both."""
+        x, y = (outcome.per_trial(table) for outcome in self.outcomes)
+        y = y.rename({"value": "y_value"})
+        key = ["trial", "seed", *table.factors]
+        return x.rename({"value": "x_value"}).join(y, on=key, nulls_equal=True, maintain_order="left")
+
+    def draw(self, frame: DataFrame) -> TopLevelMixin:
+        """A dot for each trial."""
+        from equistudy.report.charts import scatter
+
+        return scatter(frame, self.color, self.outcomes[0].title, self.outcomes[1].title)
+
+    def caption(self, frame: DataFrame) -> str:
+        """Spearman's rho over the trials, pooled and within the colours: the two may differ in sign."""
+        from equistudy.analysis.trends import rank_correlation, rank_text
+
+        ways: list[tuple[str, list[str]]] = [("pooled", [])]
+        if self.color is not None:
+            ways.append((f"within each {self.color.name}", [self.color.name]))
+        found = [(name, rank_correlation(frame, "x_value", "y_value", cells)) for name, cells in ways]
+        texts = [f"{name} {rank_text(rho)}" for name, rho in found if rho is not None]
+        ranks = f" Spearman's rho with 95 % interval: {'; '.join(texts)}." if texts else ""
+        return f"A dot is a trial.{ranks}"

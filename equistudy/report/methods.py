@@ -1,0 +1,104 @@
+"""What the study did, in sentences made from its specs and its rows: design, statistics, provenance, compute."""
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import polars as pl
+
+from equistudy.analysis.contrasts import rank_test_note
+from equistudy.analysis.summary import compute
+from equistudy.analysis.table import StudyTable
+from equistudy.spec import flattened, label
+from equistudy.study.study import Study
+
+__all__ = ["costs", "method", "provenance", "settings", "unfinished"]
+
+STATISTICS = (
+    "A seed is one replicate: trials of one seed share initialisation, order of the data and random augmentation, so "
+    "effects are differences or slopes within a seed, averaged over the other factors, and intervals are Student's t "
+    "over the seeds. A seed that lacks one of the compared trials is left out. A claim is supported or contradicted "
+    "when its 95 % interval excludes 0 and p, corrected by Holm's method over the claims, is below 0.05; otherwise it "
+    "is undecided."
+)
+
+
+def method(study: Study, table: StudyTable) -> list[str]:
+    """The paragraphs of a method section."""
+    factors, seeds = study.design.factors, table.seeds
+    combinations = table.design.select(table.factors).n_unique() if factors else 1
+    crossed = combinations == math.prod(len(factor.levels) for factor in factors)
+    levels = [f"{f.name} ({', '.join(map(label, f.levels))}{f' {f.unit}' if f.unit else ''})" for f in factors]
+    design = (
+        f"{len(table.design)} trials: {'every combination' if crossed else f'{combinations} combinations'} of "
+        f"{' and '.join(levels) or 'no factors'}, with {len(seeds)} seed{'s' * (len(seeds) != 1)}."
+    )
+    measures = []
+    for measure in study.measures:
+        rows = table.measurement_rows.filter(pl.col("measure_id") == measure.id)
+        on = f", on {_listed(rows['images'].unique().sort())} test images per network" if len(rows) else ""
+        measures.append(f"{measure.title} ({label(measure)}, revision {measure.REVISION}{on})")
+    statistics = f"{STATISTICS} {rank_test_note(len(seeds))}".strip()
+    return [design, *([f"Measured: {'; '.join(measures)}."] if measures else []), statistics]
+
+
+def settings(study: Study) -> dict[str, str]:
+    """Every setting that all trials share, by its column name."""
+    shared: dict[str, Any] | None = None
+    for cell in study.design.cells():
+        columns = flattened(cell.trial)
+        kept = columns if shared is None else shared
+        shared = {name: value for name, value in kept.items() if name in columns and columns[name] == value}
+    return {name: label(value) for name, value in (shared or {}).items()}
+
+
+def provenance(table: StudyTable) -> dict[str, str]:
+    """Where the numbers come from: code, versions, hardware and hosts, each with all values that occur."""
+    ran = table.trials.filter(pl.col("attempt").is_not_null())
+    facts = {"seeds": _listed(table.seeds)}
+    for name in ("commit", "dirty", "device", "hardware", "host", "workers", "threads", "precision"):
+        if name in ran.columns and ran[name].count():
+            facts[name] = _listed(ran[name].drop_nulls().unique().sort())
+    versions: dict[str, set[str]] = {}
+    for text in ran["versions"].drop_nulls().unique():
+        for package, version in json.loads(text).items():
+            versions.setdefault(package, set()).add(str(version))
+    return facts | {package: _listed(sorted(found)) for package, found in sorted(versions.items())}
+
+
+def costs(table: StudyTable) -> list[str]:
+    """A line for each status, and the total: computing that failed cost as well."""
+    ledger = compute(table)
+    lines = [
+        f"{row['status']}: {_spent(row)} in {row['trials']} trial{'s' * (row['trials'] != 1)}"
+        for row in ledger.rows(named=True)
+    ]
+    return [*lines, f"total: {_spent(ledger.sum().row(0, named=True))}"] if lines else ["Nothing has run yet."]
+
+
+def _spent(row: dict[str, Any]) -> str:
+    parts = (row["seconds"], "training"), (row["measuring_seconds"], "measuring"), (row["lost_seconds"], "lost")
+    return ", ".join(f"{_duration(seconds)} {what}" for seconds, what in parts if seconds or what == "training")
+
+
+def _duration(seconds: float) -> str:
+    """`38 s`, `4.2 min`, `1.5 h`."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def unfinished(table: StudyTable, limit: int = 20) -> list[dict[str, str]]:
+    """The first trials without a result: where they stand in the design, their status, and why they failed."""
+    rows = []
+    for row in table.absent.sort("status").head(limit).rows(named=True):
+        where = ", ".join(f"{name}={label(row[name])}" for name in (*table.factors, "seed") if row[name] is not None)
+        why = [str(row[name]).strip().splitlines()[0] for name in ("reason", "message") if row.get(name)]
+        rows.append({"trial": row["trial"], "where": where, "status": row["status"], "why": ": ".join(why)})
+    return rows
+
+
+def _listed(values: Iterable[Any]) -> str:
+    return ", ".join(map(label, values))

@@ -1,0 +1,74 @@
+import polars as pl
+import pytest
+
+from equistudy.analysis.verdicts import judge
+from equistudy.report.tables import Table, cell_table, claim_table, explored_table
+from equistudy.study.design import factorial
+from tests.analysis.synthetic import study, table, trial
+
+AWKWARD = Table(
+    "awkward", "50 % & more_", ["a|b", "x^2"], [["1 ± 2", "<w> #3 {~}\\"]], pl.DataFrame(), frozenset({(0, 0)})
+)
+
+
+def test_latex_is_escaped():
+    text = AWKWARD.latex()
+    assert r"\caption{50 \% \& more\_}" in text
+    assert r"\textbf{1 $\pm$ 2} & $<$w$>$ \#3 \{\textasciitilde{}\}\textbackslash{} \\" in text
+    assert [mark for mark in (r"\toprule", r"\midrule", r"\bottomrule") if mark in text] == [
+        r"\toprule",
+        r"\midrule",
+        r"\bottomrule",
+    ]
+    assert r"\begin{tabular}{ll}" in text
+
+
+def test_markdown_is_escaped():
+    assert AWKWARD.markdown() == ("50 % & more_\n\n| a\\|b | x^2 |\n| --- | --- |\n| **1 ± 2** | <w> #3 {~}\\ |\n")
+
+
+def test_cells_stand_in_the_order_of_the_design_with_the_best_in_bold():
+    found = cell_table(study(), table())
+    assert found.header == ["width (channels)", "augmentation", "translation correlation"]
+    assert [row[:2] for row in found.rows][:3] == [["4", "NoAugmentation"], ["4", "Crop"], ["8", "NoAugmentation"]]
+    assert found.bold == {(1, 2)}
+    assert found.rows[1][2].endswith("(n = 3)")
+    assert " ± " in found.rows[1][2]
+    assert found.numbers.columns == ["width", "augmentation", "value", "low", "high", "n", "best", "outcome"]
+
+
+def test_a_cell_without_values_is_missing_and_not_filled():
+    found = cell_table(study(), table(absent={0: "failed", 8: "missing", 16: "failed"}))
+    assert found.rows[0] == ["4", "NoAugmentation", "missing"]
+    assert len(found.numbers) == 7
+
+
+def test_a_study_without_factors_has_one_row():
+    plain = study(design=factorial(trial, seeds=range(3)), claims=())
+    assert len(cell_table(plain, table(plain)).rows) == 1
+
+
+def test_claims_have_effect_interval_p_and_n():
+    judged = judge(study(), table())
+    found = claim_table(judged, table())
+    (row,) = found.rows
+    verdict = judged[0][1]
+    assert row[:2] == ["capacity down, equivariance up", "supported"]
+    assert row[2].startswith("-0.0")
+    assert float(row[2].split()[0]) == pytest.approx(verdict.effect, abs=verdict.high - verdict.low)
+    assert row[4] == "3"
+    assert "Hedges g" in row[5]
+    assert found.numbers.row(0) == (row[0], "supported", *verdict[2:6], 3)
+
+
+def test_explored_effects_are_not_called_verdicts():
+    found = explored_table(study(), table())
+    assert found.rows[0][0] == "translation correlation per doubling of width, at augmentation NoAugmentation"
+    assert "status" not in found.numbers.columns
+    assert "Exploratory" in found.caption
+
+
+def test_no_data_is_said():
+    nothing = table(absent=dict.fromkeys(range(24), "missing"))
+    assert [row[1:] for row in explored_table(study(), nothing).rows] == [["no data", "", "0"]] * 3
+    assert claim_table(judge(study(), nothing), nothing).rows[0][2:5] == ["no data", "", "0"]
