@@ -63,8 +63,8 @@ class Translation(Group):
         """The shifts along x and along y by each number of pixels."""
         shifts = self.pixels if self.pixels is not None else range(1, self.max_pixels + 1)
         pairs = (
-            (Element(f"dx={shift}", abs(shift), (shift, 0)), Element(f"dy={shift}", abs(shift), (0, shift)))
-            for shift in shifts
+            (Element(f"dx={shift}", size, (float(shift), 0.0)), Element(f"dy={shift}", size, (0.0, float(shift))))
+            for shift, size in ((shift, float(abs(shift))) for shift in shifts)
         )
         return tuple(element for pair in pairs for element in pair)
 

@@ -12,16 +12,20 @@ from equistudy.groups.group import Element, Group, Region
 from equistudy.measures.geometry import Geometry
 from equistudy.measures.moments import Moments, Side, block, centred, empty, leave_one_out, merge, pooled, singles
 
-__all__ = ["Comparison", "Plan", "ShardMoments", "compared"]
+__all__ = ["Comparison", "Plan", "ShardComparison", "ShardMoments"]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is compared at a stage: its geometry, and the elements with their regions (None for vectors)."""
+    """What is compared at a stage: its geometry, and the elements with their regions (None for vectors).
+
+    `views` are the positions of the elements among the group's views, of which the first is x itself.
+    """
 
     geometry: Geometry
     group: Group
     elements: tuple[Element, ...]
+    views: tuple[int, ...]
     regions: tuple[Region, ...] | None
 
     @property
@@ -44,45 +48,70 @@ class ShardMoments(NamedTuple):
     unmoved: Moments | None
 
 
-def compared(output: Float[Tensor, "N ..."], views: int, indices: tuple[int, ...], plan: Plan) -> ShardMoments:
-    """The moments of a stage's output for all views of a shard: x of every image, then each g x of every image.
+class ShardComparison:
+    """Compares the outputs of one stage for the views of one shard: first that of x, then that of each g x."""
 
-    `indices` are the plan's elements among the group's.
-    """
-    if plan.regions is None:
-        vectors = output.flatten(1).unflatten(0, (views, -1))
-        return _vectors(vectors[0], vectors[[1 + index for index in indices]])
-    features = plan.geometry.maps(output).unflatten(0, (views, -1))
-    return _maps(features[0], [features[1 + index] for index in indices], plan)
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._reference: Tensor | None = None
+        self._seen: list[tuple[Tensor, ...]] = []
+
+    def take(self, view: int, output: Float[Tensor, "B ..."]) -> None:
+        """The output for one view, in order. Only that of x is kept, and sums over the cells of the others."""
+        geometry = self.plan.geometry
+        features = output.flatten(1) if self.plan.regions is None else geometry.maps(output)
+        shape = (geometry.channels,) if geometry.grid is None else (geometry.channels, *geometry.grid[:2])
+        if features.shape[1:] != shape:
+            raise ValueError(
+                f"A stage must give the same shape for all images of one size, got {tuple(features.shape[1:])} after "
+                f"{shape}. Name a stage that does."
+            )
+        if self._reference is None:
+            self._reference = features.clone()  # the network may go on to change its output in place
+        elif view in self.plan.views:
+            index = self.plan.views.index(view)
+            found = (
+                (features.clone(),) if self.plan.regions is None else _sums(self._reference, features, self.plan, index)
+            )
+            self._seen.append(found)
+
+    def finished(self) -> ShardMoments:
+        """The moments of the shard over all elements of the plan."""
+        assert self._reference is not None
+        columns = [torch.stack(column, dim=1).cpu() for column in zip(*self._seen, strict=True)]
+        if self.plan.regions is not None:
+            return _map_moments(columns, self.plan)
+        a = columns[0]
+        b = self._reference[:, None].cpu().expand_as(a)
+        shuffled = pooled(singles(a, b.roll(-1, dims=0))) if len(a) > 1 else None
+        return ShardMoments(singles(a, b), shuffled, None)
 
 
-def _vectors(reference: Float[Tensor, "B C"], moved: Float[Tensor, "K B C"]) -> ShardMoments:
-    a, b = moved.transpose(0, 1).cpu(), reference[:, None].expand(-1, len(moved), -1).cpu()
-    shuffled = pooled(singles(a, b.roll(-1, dims=0))) if len(a) > 1 else None
-    return ShardMoments(singles(a, b), shuffled, None)
-
-
-def _maps(reference: Float[Tensor, "B C H W"], moved: list[Float[Tensor, "B C H W"]], plan: Plan) -> ShardMoments:
+def _sums(
+    reference: Float[Tensor, "B C H W"], moved: Float[Tensor, "B C H W"], plan: Plan, index: int
+) -> tuple[Float[Tensor, "B C"], ...]:
+    """The sums over the cells of a region of a = f(g x), b = g f(x), u = f(x), and of their products."""
     assert plan.regions is not None
     assert plan.geometry.grid is not None
-    sums = []
-    for element, region, features in zip(plan.elements, plan.regions, moved, strict=True):
-        here = (..., region.rows, region.columns)
-        expected = plan.group.act_on_features(reference, element, plan.geometry.grid, region)
-        a, side_a = centred(features[here].flatten(2))
-        b, side_b = centred(expected.flatten(2))
-        u, side_u = centred(reference[here].flatten(2))
-        crossed = (a * b, (a - b).square(), a * b.roll(-1, dims=0), a * u)
-        sums.append((*side_a, *side_b, *side_u, *(values.sum(dim=-1) for values in crossed)))
-    stacked = [torch.stack(column, dim=1).cpu() for column in zip(*sums, strict=True)]
-    left, right, still = (Side(*stacked[first : first + 3]) for first in (0, 3, 6))
+    region, element = plan.regions[index], plan.elements[index]
+    here = (..., region.rows, region.columns)
+    expected = plan.group.act_on_features(reference, element, plan.geometry.grid, region)
+    values, sides = centred(torch.stack([moved[here], expected, reference[here]]).flatten(3))
+    a, b = values[0], values[1]
+    with_b, with_u = (a * values[1:]).sum(dim=-1)
+    difference = (a - b).square_().sum(dim=-1)
+    with_next = (a * b.roll(-1, dims=0)).sum(dim=-1)
+    by_side = (part for side in zip(*sides, strict=True) for part in side)
+    return (*by_side, with_b, difference, with_next, with_u)
+
+
+def _map_moments(columns: list[Float[Tensor, "B K C"]], plan: Plan) -> ShardMoments:
+    a, b, u = (Side(*columns[first : first + 3]) for first in (0, 3, 6))
+    with_b, difference, with_next, with_u = columns[9:]
     size = torch.tensor(plan.cells, dtype=torch.float64)[:, None]
-    product, difference, shuffled_product, unmoved_product = stacked[9:]
-    following = Side(*(part.roll(-1, dims=0) for part in right))
-    shuffled = pooled(block(left, following, size, shuffled_product)) if len(product) > 1 else None
-    return ShardMoments(
-        block(left, right, size, product, difference), shuffled, pooled(block(left, still, size, unmoved_product))
-    )
+    following = Side(*(part.roll(-1, dims=0) for part in b))
+    shuffled = pooled(block(a, following, size, with_next)) if len(with_b) > 1 else None
+    return ShardMoments(block(a, b, size, with_b, difference), shuffled, pooled(block(a, u, size, with_u)))
 
 
 class Comparison:

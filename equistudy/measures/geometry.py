@@ -20,6 +20,7 @@ from equistudy.measures.stages import watching
 __all__ = ["Geometry", "Layout", "probe"]
 
 MAX_PREFIX = 8  # class, distillation and register tokens in front of the grid
+REFINEMENTS = 4
 POINTS = 3  # disturbed pixels along each axis
 MIN_HITS = 5  # of the nine, where chance alone gives one in as many as there are cells
 
@@ -148,36 +149,34 @@ def _grown(prober: _Prober, name: str, shape: Shape, longer: Shape | str, wider:
         if len(larger) == len(shape)
     ]
     if len(shape) == 4 and axes == [[2], [3]]:
-        return _map(prober, name, Layout.NCHW, shape, (longer[2], wider[3]))
+        return _map(prober, name, Layout.NCHW, shape, longer[2] - shape[2])
     if len(shape) == 4 and axes == [[1], [2]]:
-        return _map(prober, name, Layout.NHWC, shape, (longer[1], wider[2]))
+        return _map(prober, name, Layout.NHWC, shape, longer[1] - shape[1])
     if len(shape) == 3 and axes == [[1], [1]]:
         cells = longer[1] - shape[1]
         grids = [grid for grid in _grids(prober.size) if grid.height * grid.width == cells == wider[1] - shape[1]]
-        if len(grids) == 1:
+        if len(grids) == 1 and 0 <= shape[1] - cells <= MAX_PREFIX:
             return Geometry(Layout.TOKENS, shape[2], grids[0], shape[1] - cells)
     return f"its output of shape {list(shape)} does not grow with the image as a map or as tokens do"
 
 
-def _map(prober: _Prober, name: str, layout: Layout, shape: Shape, doubled: tuple[int, int]) -> Geometry | str:
-    """The grid of a map from its rows on an image twice as long and its columns on one twice as wide."""
+def _map(prober: _Prober, name: str, layout: Layout, shape: Shape, rows_gained: int) -> Geometry | str:
+    """The grid of a map that has more rows by this number on an image twice as long."""
     rows, columns, channels = (2, 3, 1) if layout is Layout.NCHW else (1, 2, 3)
-    strides = (
-        round(prober.size[0] / (doubled[0] - shape[rows])),
-        round(prober.size[1] / (doubled[1] - shape[columns])),
-    )
-    stride = max(strides)
-    # Doubling a small image may leave two strides possible; stride (stride + 1) more pixels never do.
-    more = stride * (stride + 1)
-    longer, wider = prober.shapes(more, 0).get(name), prober.shapes(0, more).get(name)
-    gained = (
-        (longer[rows] - shape[rows], wider[columns] - shape[columns])
-        if isinstance(longer, tuple) and isinstance(wider, tuple)
-        else None
-    )
-    if strides[0] != strides[1] or gained != (stride + 1, stride + 1):
-        return f"its cells are not squares of a whole number of pixels: about {strides[0]} x {strides[1]}"
-    return Geometry(layout, shape[channels], Grid(shape[rows], shape[columns], stride, *prober.size))
+    stride, gained = round(prober.size[0] / rows_gained), (0, 0)
+    for _ in range(REFINEMENTS):
+        # Doubling a small image tells the stride roughly; no other stride gains as many cells from s (s + 1) pixels.
+        more = stride * (stride + 1)
+        longer, wider = prober.shapes(more, 0).get(name), prober.shapes(0, more).get(name)
+        if not isinstance(longer, tuple) or not isinstance(wider, tuple):
+            return "its output changes its type with the size of the image"
+        gained = longer[rows] - shape[rows], wider[columns] - shape[columns]
+        if gained == (stride + 1, stride + 1):
+            return Geometry(layout, shape[channels], Grid(shape[rows], shape[columns], stride, *prober.size))
+        if round(more / gained[0]) == stride:
+            break
+        stride = max(1, round(more / gained[0]))
+    return f"its cells are not squares of a whole number of pixels: {more / gained[0]:.3g} x {more / gained[1]:.3g}"
 
 
 def _fitted(prober: _Prober, name: str, shape: Shape) -> Geometry | str:

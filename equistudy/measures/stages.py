@@ -20,14 +20,15 @@ CALIBRATION_IMAGES = 128  # what one pass in training mode sees
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
     """The network in evaluation mode and without gradients; afterwards every module is in its own mode again."""
-    before = [(module, module.training) for module in network.modules()]
-    network.eval()
+    training = [module for module in network.modules() if module.training]
+    for module in training:
+        module.training = False
     try:
         with torch.inference_mode():
             yield
     finally:
-        for module, training in before:
-            module.training = training
+        for module in training:
+            module.training = True
 
 
 def modules_of(network: nn.Module, stages: Mapping[str, str]) -> dict[str, nn.Module]:

@@ -1,0 +1,247 @@
+"""The engine against networks whose equivariance is known, and its promises: same bits, same network afterwards."""
+
+import pickle
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from equistudy.groups.translation import Border, Translation
+from equistudy.measures.accuracy import Accuracy
+from equistudy.measures.comparison import Comparison
+from equistudy.measures.correlation import BetweenCorrelation, TotalCorrelation, WithinCorrelation
+from equistudy.measures.engine import PairedPass, measure_all, plans_of, shards
+from equistudy.measures.moments import cosine, normalised_error, pearson
+
+CIRCLE = Border.CIRCULAR
+FAMILY = (WithinCorrelation, TotalCorrelation, BetweenCorrelation)
+
+
+def test_a_circular_network_is_exactly_equivariant(convolutions: Any, subject: Any, smooth_images: Any) -> None:
+    group = Translation(max_pixels=5, pixels=(5, 3), border=CIRCLE)
+    measured = subject(convolutions((1, 1, 1), "circular"), smooth_images[:6])
+    result = measure_all([measure(group) for measure in FAMILY], measured)
+    assert result.skipped == []
+    assert len(result.rows) == 12
+    for row in result.rows:
+        assert row.value == pytest.approx(1, abs=1e-12)
+        assert (row.stride, row.cells, row.grid_aligned, row.channels) == (1, 48 * 48, True, 6)
+        assert row.no_motion is not None
+        assert row.measure == BetweenCorrelation.name or row.no_motion < 0.9
+
+
+def test_errors_and_cosine_follow_from_the_same_moments(convolutions: Any, subject: Any, smooth_images: Any) -> None:
+    group = Translation(max_pixels=5, pixels=(5, 3), border=CIRCLE)
+    measured = subject(convolutions((1, 1, 1), "circular"), smooth_images[:6])
+    plans, _ = plans_of([WithinCorrelation(group)], measured)
+    (comparison,) = PairedPass(measured.network, measured, plans).comparisons().values()
+    total, _ = comparison.totals
+    live = total.within_aa > 0
+    assert (1 - pearson(total)[live]).abs().max() < 1e-12
+    assert (1 - cosine(total)[live]).abs().max() < 1e-12
+    assert normalised_error(total)[live].max() < 1e-20
+
+
+def test_strides_are_equivariant_to_their_multiples_alone(convolutions: Any, subject: Any, smooth_images: Any) -> None:
+    measured = subject(convolutions((2, 2, 1), "circular"), smooth_images[:6])
+    rows = measure_all([WithinCorrelation(Translation(max_pixels=8, border=CIRCLE))], measured).rows
+    assert len(rows) == 16
+    for row in rows:
+        assert row.stride == 4
+        assert row.grid_aligned == (row.magnitude in (4, 8))
+        assert row.value == pytest.approx(1, abs=1e-12) if row.grid_aligned else row.value < 0.95
+
+
+@pytest.mark.parametrize(
+    ("strides", "pixels", "broken", "radius"), [((1, 1, 1), 6, 0, 3), ((2, 2, 1), 8, 1, 2)], ids=["dense", "strided"]
+)
+def test_windows_less_the_reach_of_zeros_are_exact(
+    strides: tuple[int, ...], pixels: int, broken: int, radius: int, convolutions: Any, subject: Any, smooth_images: Any
+) -> None:
+    group = Translation(max_pixels=pixels, pixels=(pixels,))
+    measures = [WithinCorrelation(group, erosion=erosion) for erosion in (broken, radius)]
+    rows = measure_all(measures, subject(convolutions(strides, "zeros"), smooth_images[::8])).rows
+    assert len(rows) == 4
+    for row in rows:
+        assert row.value < 0.9 if row.measure_id == measures[0].id else row.value == pytest.approx(1, abs=1e-12)
+
+
+def test_a_global_mean_of_a_circular_network_is_invariant(convolutions: Any, subject: Any, smooth_images: Any) -> None:
+    network = nn.Sequential(*convolutions((1, 1), "circular"), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    measured = subject(network, smooth_images, pooled="4", output="")
+    rows = measure_all([BetweenCorrelation(Translation(max_pixels=2, border=CIRCLE))], measured).rows
+    assert {row.stage for row in rows} == {"pooled", "output"}
+    for row in rows:
+        assert row.value == pytest.approx(1, abs=1e-12)
+        assert (row.stride, row.cells, row.no_motion, row.grid_aligned) == (None, None, None, None)
+        assert row.floor is not None
+        assert abs(row.floor) < 0.99
+        assert row.low == pytest.approx(1, abs=1e-9)
+
+
+class Mask(nn.Module):
+    """Weighs every position of a 12 x 12 map by its own random number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mask = nn.Parameter(torch.randn(12, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images * self.mask
+
+
+@pytest.mark.parametrize("measure", FAMILY)
+def test_no_measure_is_perfect_on_a_network_that_treats_positions_apart(
+    measure: Any, subject: Any, smooth_images: Any
+) -> None:
+    torch.manual_seed(0)
+    images = smooth_images[:32, :, :16, :16]
+    network = nn.Sequential(Mask(), nn.Conv2d(1, 4, 1).double(), nn.Flatten(), nn.Linear(576, 5).double())
+    measured = subject(network, images - images.mean((2, 3), True), map="1", output="")
+    rows = measure_all([measure(Translation(max_pixels=4))], measured).rows
+    assert {row.stage for row in rows} == ({"map", "output"} if measure is BetweenCorrelation else {"map"})
+    assert len(rows) == (16 if measure is BetweenCorrelation else 8)
+    for row in rows:
+        assert row.value < 0.9
+
+
+def test_float32_agrees_with_float64(convolutions: Any, subject: Any, smooth_images: Any) -> None:
+    group = Translation(max_pixels=3)
+    measures = [measure(group) for measure in FAMILY]
+    exact = measure_all(measures, subject(convolutions((1, 2), "zeros"), smooth_images)).rows
+    single = measure_all(measures, subject(convolutions((1, 2), "zeros").float(), smooth_images.float())).rows
+    assert len(exact) == len(single) == 18
+    for double_row, single_row in zip(exact, single, strict=True):
+        for name in ("value", "low", "high", "floor", "no_motion"):
+            assert getattr(single_row, name) == pytest.approx(getattr(double_row, name), abs=1e-5)
+
+
+def test_the_shard_size_changes_neither_values_nor_intervals(
+    convolutions: Any, subject: Any, smooth_images: Any
+) -> None:
+    measures = [measure(Translation(max_pixels=3)) for measure in FAMILY]
+    measured = subject(convolutions((1, 2), "zeros").float(), smooth_images.float())
+    usual, small = measure_all(measures, measured).rows, measure_all(measures, measured, shard_size=7).rows
+    for one, other in zip(usual, small, strict=True):
+        assert (one.value, one.low) == pytest.approx((other.value, other.low), abs=1e-5)
+
+
+def _summed(plans: Any, num_images: int, parts: list[dict]) -> dict[Any, Comparison]:
+    sums = {key: Comparison(plan, 32) for key, plan in plans.items()}
+    every = {start: moments for part in parts for start, moments in part.items()}
+    assert sorted(every) == [images.start for images in shards(num_images)]
+    for start in sorted(every):
+        for key, moments in every[start].items():
+            sums[key].add(start, moments)
+    return sums
+
+
+@pytest.mark.parametrize("processes", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_one_worker_and_four_give_the_same_bits(
+    processes: bool, convolutions: Any, subject: Any, smooth_images: Any
+) -> None:
+    images = torch.cat([smooth_images, smooth_images.flip(2)])[:101].float()
+    measured = subject(convolutions((1, 2), "zeros").float(), images)
+    plans, _ = plans_of([WithinCorrelation(Translation(max_pixels=2))], measured)
+    alone = PairedPass(measured.network, measured, plans)
+    if processes:
+        with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
+            starts = [images.start for images in shards(101)]
+            parts = [dict(zip(starts, pool.map(alone.shard, shards(101)), strict=True))]
+    else:
+        workers: list[Callable] = [pickle.loads(pickle.dumps(alone)).shard for _ in range(4)]
+        parts = [{images.start: work(images)} for work, images in zip(workers, reversed(shards(101)), strict=True)]
+    expected = alone.comparisons()
+    for key, comparison in _summed(plans, 101, parts).items():
+        for mine, other in zip(comparison.totals[0], expected[key].totals[0], strict=True):
+            assert torch.equal(mine, other)
+
+
+def test_shards_cover_the_images_and_none_is_alone() -> None:
+    assert shards(70) == [range(32), range(32, 64), range(64, 70)]
+    assert shards(65) == [range(32), range(32, 65)]
+    assert shards(1) == [range(1)]
+
+
+def test_a_constant_channel_is_counted_and_left_out(convolutions: Any, subject: Any, smooth_images: Any) -> None:
+    network = convolutions((1,), "circular")
+    torch.nn.init.zeros_(network[0].weight[:2])
+    measured = subject(network, smooth_images[:4])
+    group = Translation(max_pixels=1, border=CIRCLE)
+    for row in measure_all([WithinCorrelation(group)], measured).rows:
+        assert (row.channels, row.dead_channels, row.value) == (6, 2, pytest.approx(1))
+        assert "2 of 6 channels are constant" in str(row.note)
+    torch.nn.init.zeros_(network[0].weight)
+    result = measure_all([WithinCorrelation(group)], measured)
+    assert result.rows == []
+    assert {str(skipped) for skipped in result.skipped} == {
+        f"within_correlation of last at {shift}: all 6 channels are constant" for shift in ("dx=1", "dy=1")
+    }
+
+
+def test_features_that_are_not_finite_have_no_rows(convolutions: Any, subject: Any, smooth_images: Any) -> None:
+    network = convolutions((1,), "circular")
+    torch.nn.init.constant_(network[0].bias, torch.inf)
+    result = measure_all([WithinCorrelation(Translation(max_pixels=1))], subject(network, smooth_images[:4]))
+    assert result.rows == []
+    assert {skipped.reason for skipped in result.skipped} == {"its features are not finite"}
+
+
+def test_too_few_cells_are_named_and_not_measured(convolutions: Any, subject: Any, smooth_images: Any) -> None:
+    measured = subject(convolutions((2, 2, 1), "zeros"), smooth_images[:4, :, :32, :32])
+    result = measure_all([WithinCorrelation(Translation(max_pixels=8, pixels=(1, 8)))], measured)
+    assert result.rows == []
+    assert [(skipped.element, skipped.reason) for skipped in result.skipped] == [
+        ("dx=1", "4 x 3 of 6 x 6 cells can be compared, fewer than 4 x 4"),
+        ("dy=1", "3 x 4 of 6 x 6 cells can be compared, fewer than 4 x 4"),
+        ("dx=8", "4 x 2 of 6 x 6 cells can be compared, fewer than 4 x 4"),
+        ("dy=8", "2 x 4 of 6 x 6 cells can be compared, fewer than 4 x 4"),
+    ]
+
+
+def test_few_images_have_no_interval(convolutions: Any, subject: Any, smooth_images: Any) -> None:
+    measure = WithinCorrelation(Translation(max_pixels=1))
+    few = measure_all([measure], subject(convolutions((1,), "zeros"), smooth_images[:31])).rows[0]
+    assert (few.low, few.high) == (None, None)
+    assert "no interval: 31 images" in str(few.note)
+    enough = measure_all([measure], subject(convolutions((1,), "zeros"), smooth_images[:32])).rows[0]
+    assert enough.low is not None
+
+
+def test_the_network_is_as_it_was(convolutions: Any, subject: Any, smooth_images: Any) -> None:
+    network = nn.Sequential(*convolutions((1,), "zeros"), nn.BatchNorm2d(6).double(), nn.Dropout()).train()
+    network[3].eval()
+    untrained = nn.Sequential(*convolutions((1,), "zeros"), nn.BatchNorm2d(6).double(), nn.Dropout()).train()
+    before = [value.clone() for net in (network, untrained) for value in net.state_dict().values()]
+    measured = subject(network, smooth_images[:4])._replace(untrained=untrained)
+    first = measure_all([WithinCorrelation(Translation(max_pixels=1)), Accuracy()], measured._replace(targets=None))
+    again = measure_all([WithinCorrelation(Translation(max_pixels=1)), Accuracy()], measured._replace(targets=None))
+    assert first == again
+    assert [module.training for module in network] == [True, True, True, False]
+    assert all(module.training for module in untrained)
+    assert not any(module._forward_hooks for module in [*network.modules(), *untrained.modules()])
+    after = [value for net in (network, untrained) for value in net.state_dict().values()]
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+def test_the_untrained_network_stands_beside_the_trained(convolutions: Any, subject: Any, smooth_images: Any) -> None:
+    trained = nn.Sequential(*convolutions((1, 1), "circular"), nn.BatchNorm2d(6).double())
+    untrained = nn.Sequential(*convolutions((1, 1), "zeros"), nn.BatchNorm2d(6).double())
+    measured = subject(trained, smooth_images[:8])._replace(untrained=untrained)
+    measure = WithinCorrelation(Translation(max_pixels=2, border=CIRCLE))
+    for row in measure_all([measure], measured).rows:
+        assert row.value == pytest.approx(1)
+        assert row.untrained is not None
+        assert row.untrained < 0.99
+
+
+def test_what_is_no_image_is_refused(convolutions: Any, subject: Any, smooth_images: Any) -> None:
+    measured = subject(convolutions((1,), "zeros"), smooth_images[:1])
+    with pytest.raises(ValueError, match="at least 2 images"):
+        measure_all([Accuracy()], measured)
+    with pytest.raises(ValueError, match="Divide 8-bit images by 255"):
+        measure_all([Accuracy()], measured._replace(images=torch.zeros(4, 1, 8, 8, dtype=torch.uint8)))
