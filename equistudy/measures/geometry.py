@@ -163,7 +163,7 @@ def _grown(prober: _Prober, name: str, shape: Shape, longer: Shape | str, wider:
 def _map(prober: _Prober, name: str, layout: Layout, shape: Shape, rows_gained: int) -> Geometry | str:
     """The grid of a map that has more rows by this number on an image twice as long."""
     rows, columns, channels = (2, 3, 1) if layout is Layout.NCHW else (1, 2, 3)
-    stride, gained = round(prober.size[0] / rows_gained), (0, 0)
+    stride = max(1, round(prober.size[0] / rows_gained))
     for _ in range(REFINEMENTS):
         # Doubling a small image tells the stride roughly; no other stride gains as many cells from s (s + 1) pixels.
         more = stride * (stride + 1)
@@ -173,10 +173,14 @@ def _map(prober: _Prober, name: str, layout: Layout, shape: Shape, rows_gained: 
         gained = longer[rows] - shape[rows], wider[columns] - shape[columns]
         if gained == (stride + 1, stride + 1):
             return Geometry(layout, shape[channels], Grid(shape[rows], shape[columns], stride, *prober.size))
-        if round(more / gained[0]) == stride:
+        refined = max(1, round(more / max(1, gained[0])))
+        if refined == stride:
             break
-        stride = max(1, round(more / gained[0]))
-    return f"its cells are not squares of a whole number of pixels: {more / gained[0]:.3g} x {more / gained[1]:.3g}"
+        stride = refined
+    return (
+        "its cells are not squares of a whole number of pixels: "
+        f"{more} more pixels give {gained[0]} more rows and {gained[1]} more columns"
+    )
 
 
 def _fitted(prober: _Prober, name: str, shape: Shape) -> Geometry | str:

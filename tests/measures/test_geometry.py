@@ -115,8 +115,11 @@ class Odd(nn.Module):
     [
         (lambda x: {"logits": x}, "is a dict, not a tensor"),
         (lambda x: nn.functional.adaptive_avg_pool2d(x, 5), "does not grow with the image"),
-        (lambda x: nn.functional.max_pool2d(x, (2, 4)), "squares of a whole number of pixels: 2 x 4"),
-        (lambda x: nn.functional.interpolate(x, scale_factor=2.0), "squares of a whole number of pixels: 0.5 x 0.5"),
+        (
+            lambda x: nn.functional.max_pool2d(x, (2, 4)),
+            "squares of a whole number of pixels: 6 more pixels give 3 more rows and 1 more columns",
+        ),
+        (lambda x: nn.functional.interpolate(x, scale_factor=2.0), "2 more pixels give 4 more rows and 4 more columns"),
         (lambda x: x.flatten(2).transpose(1, 2)[:, :-30], "does not grow with the image as a map or as tokens do"),
         (lambda x: x[..., None], "does not grow with the image"),
         (lambda x: x.view(len(x), 1, 784).expand(-1, 8, -1)[:, :, :49], "0 layouts fit its sizes"),
