@@ -6,6 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from equistudy.measures.measure import Measure
+from equistudy.spec import label
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -79,8 +80,9 @@ class Outcome:
 
     @property
     def title(self) -> str:
-        """The measure's title, the stages where they were chosen, and the reference."""
-        title = self.measure.title
+        """The measure's title and group, the stages where they were chosen, and the reference."""
+        group = getattr(self.measure, "group", None)
+        title = self.measure.title if group is None else f"{self.measure.title} under {label(group)}"
         if self.stages is not None:
             title += f" at {', '.join(self.stages)}"
         return title if self.reference is Reference.NONE else f"{title}, {TITLES[self.reference]}"

@@ -56,8 +56,10 @@ def _named(rows: pl.DataFrame, column: str, names: Sequence[str] | None) -> pl.D
 
 
 def _scores(score: Score, table: StudyTable) -> pl.DataFrame:
-    numeric = [name for name, kind in table.trials.schema.items() if kind.is_numeric() and name not in table.factors]
+    done = table.trials.filter(pl.col("status") == DONE)
+    if done.is_empty():
+        return pl.DataFrame(schema={"trial": pl.String, "value": pl.Float64})
+    numeric = [name for name, kind in done.schema.items() if kind.is_numeric() and name not in table.factors]
     if score.name not in numeric:
         raise ValueError(f"The trials have no numeric column {score.name!r}. {nearest(score.name, numeric)}")
-    done = table.trials.filter(pl.col("status") == DONE)
     return done.select("trial", value=pl.col(score.name).cast(pl.Float64)).unique()

@@ -18,9 +18,9 @@ __all__ = ["costs", "method", "provenance", "settings", "unfinished"]
 STATISTICS = (
     "A seed is one replicate: trials of one seed share initialisation, order of the data and random augmentation, so "
     "effects are differences or slopes within a seed, averaged over the other factors, and intervals are Student's t "
-    "over the seeds. A seed that lacks one of the compared trials is left out. A claim is supported or contradicted "
-    "when its 95 % interval excludes 0 and p, corrected by Holm's method over the claims, is below 0.05; otherwise it "
-    "is undecided."
+    "over the seeds. A paired effect can be clear where the intervals of single cells overlap. A seed that lacks one "
+    "of the compared trials is left out. A claim is supported or contradicted when its 95 % interval excludes 0 and p, "
+    "corrected by Holm's method over the claims, is below 0.05; otherwise it is undecided."
 )
 
 

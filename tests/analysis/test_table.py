@@ -1,9 +1,13 @@
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
+from equistudy.analysis.outcome import Outcome, Score
 from equistudy.analysis.table import StudyTable, absence, level_value
+from equistudy.analysis.verdicts import judge
+from equistudy.results.results import results as stored_results
 from equistudy.study.design import Factor, factorial
-from tests.analysis.synthetic import CROP, WIDTH, Net, results, study, table, trial
+from tests.analysis.synthetic import CORRELATION, CROP, WIDTH, Net, results, store_results, study, table, trial
 
 
 def test_numeric_factors_keep_their_numbers_and_others_their_label():
@@ -75,6 +79,18 @@ def test_results_with_two_rows_for_one_trial_are_refused():
     held.trials = pl.concat([held.trials, held.trials])
     with pytest.raises(pl.exceptions.ComputeError, match="m:1"):
         StudyTable.of(study(), held)
+
+
+def test_stored_results_give_the_same_table_as_those_in_memory(tmp_path):
+    """Through the files: the columns that the analysis reads are those that the results write."""
+    of, held = study(), results(study(), absent={3: "failed", 9: "missing"})
+    store_results(of, held, tmp_path)
+    stored, plain = StudyTable.of(of, stored_results(tmp_path)), StudyTable.of(of, held)
+    for outcome in (Outcome(CORRELATION), Outcome(Score("test_accuracy"))):
+        assert_frame_equal(outcome.per_trial(stored), outcome.per_trial(plain))
+    columns = ["trial", "seed", "width", "augmentation", "status", "reason"]
+    assert_frame_equal(stored.trials.select(columns), plain.trials.select(columns))
+    assert judge(of, stored) == judge(of, plain)
 
 
 def test_absent_trials_are_named_with_their_reason():

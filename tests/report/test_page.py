@@ -8,12 +8,13 @@ import polars as pl
 import pytest
 
 from equistudy.analysis.claims import Contrast
-from equistudy.report.figures import Curve, LayerProfile, LearningCurve
+from equistudy.report.figures import Curve, LayerProfile, LearningCurve, Scatter, Score
 from equistudy.report.page import verdict_lines, write_report
 from equistudy.study.study import Claim
 from tests.analysis.synthetic import CORRELATION, CROP, WIDTH, study, table
 
 FIGURES = (Curve(CORRELATION, x=WIDTH, color=CROP), LayerProfile(CORRELATION, color=WIDTH), LearningCurve("accuracy"))
+SCATTER = Scatter(Score("test_accuracy"), CORRELATION)
 COMMAND = "python -m equistudy report studies/capacity.py"
 
 
@@ -91,8 +92,8 @@ def test_an_incomplete_study_says_so(tmp_path):
 
 
 def test_nothing_has_run_yet(tmp_path):
-    page, reader = written(tmp_path, study(figures=FIGURES), absent=dict.fromkeys(range(24), "missing"))
-    assert page.count("No done trial shows this yet.") == 3
+    page, reader = written(tmp_path, study(figures=(*FIGURES, SCATTER)), absent=dict.fromkeys(range(24), "missing"))
+    assert page.count("No done trial shows this yet.") == 4
     assert "24 of 24 trials have no result" in reader.text
     assert "Nothing has run yet." in reader.text
 
