@@ -4,13 +4,13 @@ import importlib.metadata
 import platform
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from equistudy.measures.measure import Measure
 from equistudy.results.store import Store
-from equistudy.study.trial import Trial
+from equistudy.study.trial import Trial, fingerprint
 
 __all__ = ["Conditions", "Job", "Phase", "Progress", "Provenance", "provenance"]
 
@@ -19,13 +19,22 @@ PACKAGES = ("equistudy", "torch", "torchvision", "ray", "timm", "pyarrow", "nump
 
 @dataclass(frozen=True)
 class Job:
-    """One trial to be trained and measured, or only measured where `weights` names a trained network."""
+    """One trial to be trained and measured, or only measured where `weights` names a trained network.
+
+    `fingerprint` is that of the data where the plan was made: a worker that finds other data must not train on them.
+    """
 
     trial: Trial
     levels: Mapping[str, object]
     measures: tuple[Measure, ...]
     attempt: int = 0
     weights: str | None = None
+    fingerprint: str | None = None
+
+    def anchored(self) -> "Job":
+        """The job as it is sent: with absolute places of its data, and with their fingerprint."""
+        trial = replace(self.trial, dataset=self.trial.dataset.anchored())
+        return replace(self, trial=trial, fingerprint=fingerprint(self.trial.dataset))
 
 
 class Provenance(NamedTuple):

@@ -104,7 +104,7 @@ def run_study(
             use_gpu=bool(chosen.gpus),
         )
         reporter.started(jobs, chosen.max_concurrent or 1)
-        run_jobs(jobs, conditions, chosen, tell, asked)
+        run_jobs([job.anchored() for job in jobs], conditions, chosen, tell, asked)
         interrupted = asked()
     done = sum(phase == Phase.DONE for phase in ends.values())
     failed = sum(phase == Phase.FAILED for phase in ends.values())

@@ -29,6 +29,7 @@ from equistudy.training.trainer import Trainer
 __all__ = ["TrialRun", "failed_row"]
 
 SAVING_SHARE = 0.05  # how much of the time checkpoints may cost
+WORTH_SECONDS = 1.0  # of training; less is trained again sooner than it is read back
 SIGN_SECONDS = 2.0  # how often a running trial tells other shells where it is
 
 
@@ -92,18 +93,27 @@ class TrialRun:
             yield self._progress(Phase.DONE, "another run of the study finished it")
             return
         torch.set_num_threads(self.conditions.threads)
+        self._check_data()
         trainer = self._trainer = Trainer(self.job.trial, self._device, self.share)
         self._resume(trainer)
         yield self._progress(Phase.TRAINING)
         while not trainer.finished:
             trainer.train_epoch()
-            self.save(self._cheap_enough())
+            self.save(self._worth_saving())
             yield self._progress(Phase.TRAINING)
-        self.save()
+        self.save(time.perf_counter() - self._saved_at >= WORTH_SECONDS)
         yield self._progress(Phase.MEASURING)  # by every worker: their reports wait for each other
         if self._writes:
             self._write(trainer)
         yield self._progress(Phase.DONE)
+
+    def _check_data(self) -> None:
+        found = fingerprint(self.job.trial.dataset)
+        if self.job.fingerprint not in (None, found):
+            raise OSError(
+                f"A worker must have the data that the plan was made with, got fingerprint {found} on "
+                f"{socket.gethostname()} and {self.job.fingerprint} in the plan. Copy the same files to every node."
+            )
 
     def _resume(self, trainer: Trainer) -> None:
         """Continues from the checkpoint of a process that died, if there is one."""
@@ -112,9 +122,9 @@ class TrialRun:
             trainer.load(state)
             self._resumed = 1
 
-    def _cheap_enough(self) -> bool:
+    def _worth_saving(self) -> bool:
         since = time.perf_counter() - self._saved_at
-        return self._saving_cost <= SAVING_SHARE * since
+        return since >= WORTH_SECONDS and self._saving_cost <= SAVING_SHARE * since
 
     def save(self, when: bool = True) -> None:
         """Writes the checkpoint between two epochs, so that a later process can continue here."""

@@ -1,0 +1,24 @@
+"""What all tests share: one local Ray for those that need it, real data where it lies beside the checkout."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from equistudy.execution.cluster import Capacity, connected
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def ray_capacity() -> Iterator[Capacity]:
+    """Ray on two CPUs of this machine, started once."""
+    with connected(None, num_cpus=2) as capacity:
+        yield capacity
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return Path(__file__).parents[1]

@@ -1,0 +1,67 @@
+import pytest
+
+from equistudy.execution.cluster import Capacity, Resources, connected, fitted
+
+LAPTOP = Capacity(cpus=2, gpus=0, node_cpus=2, node_gpus=0, nodes=1)
+POD = Capacity(cpus=64, gpus=8, node_cpus=32, node_gpus=4, nodes=2)
+
+
+@pytest.mark.parametrize(
+    ("resources", "capacity", "gpus", "concurrent"),
+    [
+        (Resources(), LAPTOP, 0, 2),
+        (Resources(cpus=2), LAPTOP, 0, 1),
+        (Resources(cpus=0.5), LAPTOP, 0, 4),
+        (Resources(workers=2), LAPTOP, 0, 1),
+        (Resources(max_concurrent=1), LAPTOP, 0, 1),
+        (Resources(), POD, 1, 8),
+        (Resources(gpus=0.25), POD, 0.25, 32),
+        (Resources(gpus=0.3), POD, 0.3, 26),
+        (Resources(workers=4), POD, 1, 2),
+        (Resources(cpus=16), POD, 1, 4),
+        (Resources(gpus=0.0), POD, 0, 64),
+    ],
+)
+def test_open_values_are_chosen_so_that_nothing_waits(
+    resources: Resources, capacity: Capacity, gpus: float, concurrent: int
+) -> None:
+    chosen = fitted(resources, capacity)
+    assert chosen.gpus == gpus
+    assert chosen.max_concurrent == concurrent
+
+
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [
+        (Resources(cpus=3), r"must fit on one node, got a request for 3 CPUs.*with 2. Lower --cpus-per-trial"),
+        (Resources(gpus=1.0), r"got a request for 1 GPUs and a largest node with 0. Lower --gpus-per-trial"),
+        (Resources(workers=3), r"got 3 workers of 1 CPUs and 0 GPUs each, and room for 2. Lower --workers-per-trial"),
+    ],
+)
+def test_a_request_that_can_never_be_met_is_refused_with_the_numbers(resources: Resources, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fitted(resources, LAPTOP)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"cpus": 0.0}, "A trial needs cpus > 0 and gpus >= 0, got cpus=0, gpus=None"),
+        ({"gpus": -1.0}, r"got cpus=1, gpus=-1"),
+        ({"workers": 0}, "at least one worker, got workers=0"),
+        ({"max_concurrent": 0}, "At least one trial must run at once, got max_concurrent=0"),
+    ],
+)
+def test_impossible_resources_are_refused(values: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Resources(**values)  # type: ignore[arg-type]
+
+
+def test_threads_are_whole_cpus() -> None:
+    assert [Resources(cpus=cpus).threads for cpus in (0.5, 1.0, 2.0, 2.5)] == [1, 1, 2, 2]
+
+
+def test_ray_starts_here_with_what_was_asked_for(ray_capacity: Capacity) -> None:
+    assert ray_capacity == Capacity(cpus=2, gpus=0, node_cpus=2, node_gpus=0, nodes=1)
+    with connected(None) as again:  # joins the one that runs, and leaves it running
+        assert again == ray_capacity
