@@ -16,7 +16,7 @@ from equistudy.results.store import Store
 __all__ = ["Summary", "compact"]
 
 ABANDONED_SECONDS = 24 * 3600.0  # a writer may be suspended with its machine, but not for days
-DELETERS = 8  # an object store deletes many objects at once, but each takes its time
+AHEAD = 500  # how many small files are read before the first of them is used
 
 
 class Summary(NamedTuple):
@@ -93,12 +93,20 @@ def _contents(inventory: Inventory, listing: Listing) -> Iterator[tuple[str, lis
             found = _read(inventory, file.name)
             if found is not None:
                 yield file.name, list(file.counting), _only(table, found[1], file)
-    for small in listing.small:
-        found = _read(inventory, small.name)
+    for name, found in _small_contents(inventory, listing):
         if found is None or (table is TRIALS and found[0].units[0].endswith(Status.FAILED)):
             continue
         fresh = [unit for unit in found[0].units if unit not in held]
-        yield small.name, fresh, found[1] if fresh else found[1].slice(0, 0)
+        yield name, fresh, found[1] if fresh else found[1].slice(0, 0)
+
+
+def _small_contents(inventory: Inventory, listing: Listing) -> Iterator[tuple[str, tuple[Footer, pa.Table] | None]]:
+    """The small files, several read at once."""
+    names = [small.name for small in listing.small]
+    with ThreadPoolExecutor(inventory.files.threads) as threads:
+        for start in range(0, len(names), AHEAD):
+            some = names[start : start + AHEAD]
+            yield from zip(some, threads.map(lambda name: _read(inventory, name), some), strict=True)
 
 
 def _read(inventory: Inventory, name: str) -> tuple[Footer, pa.Table] | None:
@@ -139,6 +147,6 @@ def _merged(table: Table, tables: list[pa.Table]) -> pa.Table:
 
 
 def _delete(files: Files, names: Iterable[str]) -> None:
-    with ThreadPoolExecutor(DELETERS) as threads:
+    with ThreadPoolExecutor(files.threads) as threads:
         for _ in threads.map(files.delete, names):
             pass

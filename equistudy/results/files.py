@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pyarrow as pa
@@ -61,6 +61,8 @@ class LocalFiles:
     raises StorageError for what the system refuses, with the way out.
     """
 
+    threads: ClassVar[int] = 2  # how many files to read at once: more of them wait for Python's lock
+
     root: Path
 
     @property
@@ -84,7 +86,9 @@ class LocalFiles:
         path = self.root / name
         temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{next(_counter)}.tmp")
         with _explained("write", path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.parent.is_dir():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _flush_folder(path.parent.parent)
             try:
                 _flushed(temporary, data)
                 written = _renamed(temporary, path, replace)
@@ -171,10 +175,13 @@ def _renamed(temporary: Path, path: Path, replace: bool) -> bool:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Makes the new name survive a crash of the machine."""
+    """Makes the new name survive a crash of the machine, on file systems that can flush a folder."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
 
@@ -185,6 +192,8 @@ class RemoteFiles:
 
     A file is written by one PUT.
     """
+
+    threads: ClassVar[int] = 32  # how many objects to ask for at once: each answer takes tens of milliseconds
 
     url: str
 
@@ -288,5 +297,11 @@ def open_files(place: str | Path) -> Files:
     if text.startswith("file://"):
         return LocalFiles(Path(unquote(urlsplit(text).path)))
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+        parts = urlsplit(text)
+        if parts.password:
+            raise ValueError(
+                f"A URL of results holds no password, because it is shown and stored, got one for {parts.hostname}. "
+                "Use the store's environment variables, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            )
         return RemoteFiles(text.rstrip("/") if "?" not in text else text)
     return LocalFiles(Path(text).expanduser().absolute())

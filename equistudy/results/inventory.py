@@ -17,7 +17,6 @@ __all__ = ["Compacted", "Footer", "Inventory", "Listing", "Small", "damaged", "s
 SMALL_NAME = re.compile(r"[\w-]+\.\d+(\.[\w-]+)?\.parquet")
 COMPACTED_NAME = re.compile(r"(\d{6})-[0-9a-f]{16}\.parquet")
 ROUNDS = 20  # how often files may vanish under a reader before it gives up
-THREADS = 2  # more of them wait for Python's lock
 
 Result = TypeVar("Result")
 
@@ -147,10 +146,10 @@ class Inventory:
             units = {unit for file in listing.compacted for unit in file.counting}
             if self.table is not TRIALS:
                 return units.union(file.stem for file in listing.small)
-            with ThreadPoolExecutor(THREADS) as threads:
-                for found in threads.map(self._units_of, _shares(listing.small)):
-                    units |= found
-            return units
+            count = self.files.threads
+            shares = [listing.small[start::count] for start in range(count)]
+            with ThreadPoolExecutor(count) as threads:
+                return units.union(*threads.map(self._units_of, shares))
 
         return settled(read)
 
@@ -162,10 +161,6 @@ def _footer(metadata: Any) -> Footer:
     """Raises KeyError for a file that equistudy did not write."""
     text = (metadata.metadata or {})[UNITS_KEY].decode()
     return Footer(tuple(text.split("\n")) if text else (), metadata.num_rows)
-
-
-def _shares(small: tuple[Small, ...]) -> list[tuple[Small, ...]]:
-    return [small[start::THREADS] for start in range(THREADS)]
 
 
 def settled(read: Callable[[], Result]) -> Result:

@@ -107,7 +107,7 @@ def killed_after(monkeypatch, calls):
 
     monkeypatch.setattr(LocalFiles, "write", dying(LocalFiles.write))
     monkeypatch.setattr(LocalFiles, "delete", dying(LocalFiles.delete))
-    monkeypatch.setattr(module, "DELETERS", 1)
+    monkeypatch.setattr(LocalFiles, "threads", 1)
 
 
 @pytest.mark.parametrize("calls", [1, 2, 3, 7, 8, 9, 12, 15, 18, 21])

@@ -167,6 +167,26 @@ def test_without_hard_links_an_existing_file_still_stays(tmp_path, monkeypatch):
     assert (place.read("a"), everything(tmp_path)) == (b"1", ["a"])
 
 
+def test_file_systems_that_cannot_flush_a_folder(tmp_path, monkeypatch):
+    real, calls = os.fsync, []
+
+    def files_only(descriptor):
+        calls.append(descriptor)
+        if len(calls) == 2:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", files_only)
+    assert LocalFiles(tmp_path).write("a", b"1")
+    assert len(calls) == 2
+
+
+def test_passwords_stay_out_of_urls():
+    with pytest.raises(ValueError, match=r"holds no password.*got one for bucket. .*AWS_SECRET_ACCESS_KEY") as caught:
+        open_files("s3://key:hush@bucket/results")
+    assert "hush" not in str(caught.value)
+
+
 def test_sweeping_takes_old_temporary_files_only(tmp_path):
     old, young, other = tmp_path / ".a.host.1.0.tmp", tmp_path / ".b.host.2.0.tmp", tmp_path / ".gitignore"
     for path in (old, young, other):
