@@ -21,6 +21,7 @@ from equistudy.measures.stages import CALIBRATION_IMAGES, calibrated, evaluating
 
 __all__ = ["MIN_CELLS", "SHARD_SIZE", "Key", "PairedPass", "measure_all", "plans_of", "shards"]
 
+# Both decide digits of every value: with another number here, each moment measure needs a higher REVISION.
 SHARD_SIZE = 32
 MIN_CELLS = 4  # along each axis; fewer say nothing about a correlation over positions
 
@@ -74,6 +75,8 @@ class PairedPass:
         self.network, self.subject, self.plans = network, subject, plans
         self._keys = {key.stage: [other for other in plans if other.stage == key.stage] for key in plans}
         self._modules = modules_of(network, {stage: subject.stages[stage] for stage in self._keys})
+        on_cpu = all(parameter.device.type == "cpu" for parameter in network.parameters())
+        self.views_together = 1 if on_cpu else VIEWS_TOGETHER
 
     def shard(self, images: range) -> dict[Key, ShardMoments]:
         """The moments of a shard of the images. Of the feature maps, only those of x outlive their stage."""
@@ -82,8 +85,7 @@ class PairedPass:
         group = next(iter(self.plans.values())).group
         views = group.views(self.subject.images[images.start : images.stop], self.subject.background)
         found = {key: ShardComparison(plan) for key, plan in self.plans.items()}
-        on_cpu = all(parameter.device.type == "cpu" for parameter in self.network.parameters())
-        together, done = 1 if on_cpu else VIEWS_TOGETHER, 0
+        done = 0
 
         def look(stage: str, output: Any) -> None:
             for view, features in enumerate(output.unflatten(0, (-1, len(images))), start=done):
@@ -91,8 +93,8 @@ class PairedPass:
                     found[key].take(view, features)
 
         with evaluating(self.network), watching(self._modules, look):
-            for done in range(0, len(views), together):
-                batch = torch.cat(views[done : done + together])
+            for done in range(0, len(views), self.views_together):
+                batch = torch.cat(views[done : done + self.views_together])
                 self.network(prepared(batch, self.subject, self.network))
         return {key: comparison.finished() for key, comparison in found.items()}
 
