@@ -111,8 +111,8 @@ class EffectTest:
             frame = frame.filter(col(factor.name) == level_value(own[factor.name], level))
         return frame
 
-    def verb(self, effect: float) -> str:
-        """The effect in words, for a decided claim: `falls with width`."""
+    def finding(self, effect: float, shown: str) -> str:
+        """The effect in words, for a decided claim: `falls with width: -0.03 per doubling of width`."""
         raise NotImplementedError
 
     @property
@@ -151,9 +151,9 @@ class Trend(EffectTest):
         """Per doubling of the factor, or per unit of it."""
         return f"per doubling of {self.over.name}" if self.over.log else f"per unit of {self.over.title}"
 
-    def verb(self, effect: float) -> str:
+    def finding(self, effect: float, shown: str) -> str:
         """Rises or falls with the factor."""
-        return f"{'rises' if effect > 0 else 'falls'} with {self.over.name}"
+        return f"{'rises' if effect > 0 else 'falls'} with {self.over.name}: {shown} {self.comparison}"
 
     def effects(self, table: StudyTable) -> DataFrame:
         """One slope a seed."""
@@ -205,10 +205,10 @@ class Contrast(EffectTest):
         """Level minus baseline."""
         return f"for {label(self.level)} minus {label(self.baseline)}"
 
-    def verb(self, effect: float) -> str:
+    def finding(self, effect: float, shown: str) -> str:
         """Higher or lower at the level than at the baseline."""
         word = "higher" if effect > 0 else "lower"
-        return f"is {word} for {self.factor.name} {label(self.level)} than for {label(self.baseline)}"
+        return f"is {word} with {self.factor.name} {label(self.level)} than with {label(self.baseline)}, by {shown}"
 
     def effects(self, table: StudyTable) -> DataFrame:
         """One difference a seed."""

@@ -48,25 +48,28 @@ def _sentence(test: EffectTest, status: Status, values: np.ndarray) -> str:
     """What the effect is, over how many seeds, and what is lacking where it decides nothing."""
     interval, title = t_interval(values), _start(test.outcomes[0].title)
     half = interval.half_width
-    effect = f"{rounded(interval.estimate, half)} {test.comparison}"
+    shown = rounded(interval.estimate, half)
     if interval.low is None or interval.high is None:
         return (
-            f"{title} differs by {effect} in one complete seed, which gives no interval. It takes at least 3 of them."
+            f"{title} differs by {shown} {test.comparison} in one complete seed, which gives no interval. "
+            "It takes at least 3 of them."
         )
     if interval.p is None:
         return (
-            f"{title} differs by {effect} in each of {interval.n} seeds, to the last digit: without spread over the "
-            "seeds there is no test. Check that the seed reaches the trial."
+            f"{title} differs by {shown} {test.comparison} in each of {interval.n} seeds, to the last digit: without "
+            "spread over the seeds there is no test. Check that the seed reaches the trial."
         )
-    bounds = f"[{rounded(interval.low, half)}, {rounded(interval.high, half)}]"
-    facts = f"{effect}, 95 % t interval {bounds} over {interval.n} seeds"
+    bounds = f"95 % t interval [{rounded(interval.low, half)}, {rounded(interval.high, half)}]"
     if status is not Status.UNDECIDED:
-        return f"{title} {test.verb(interval.estimate)}: {facts}."
+        return f"{title} {test.finding(interval.estimate, shown)}, {bounds} over {interval.n} seeds."
     needed = seeds_to_detect(interval.estimate / float(values.std(ddof=1)))
     seeds = (
         "" if needed is None else f" An effect of this size takes about {max(needed, interval.n + 1)} seeds to show."
     )
-    return f"{title} shows no clear effect: {facts}, contains 0.{seeds}"
+    return (
+        f"{title} shows no clear effect: {shown} {test.comparison}, and the {bounds} over {interval.n} seeds "
+        f"contains 0.{seeds}"
+    )
 
 
 def _start(words: str) -> str:

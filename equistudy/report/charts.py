@@ -1,5 +1,6 @@
 """The charts: columns of a frame become marks, and nothing is computed."""
 
+import math
 from typing import Any
 
 import altair as alt
@@ -24,12 +25,13 @@ def curve(frame: pl.DataFrame, over: Factor, color: Factor | None, title: str) -
     base = alt.Chart().encode(
         x=alt.X(f"{over.name}:Q", title=over.title, scale=scale, axis=axis), **_color(color, frame)
     )
+    value, bounds = _vertical(frame, title)
     means, seeds = frame.filter(pl.col("seed").is_null()), frame.filter(pl.col("seed").is_not_null())
     return alt.layer(
-        base.mark_area(opacity=BAND).encode(**_bounds(title)).properties(data=means),
-        base.mark_circle(size=SEED, opacity=0.6).encode(**_value(title, "seed")).properties(data=seeds),
-        base.mark_line(strokeWidth=LINE).encode(**_value(title)).properties(data=means),
-        base.mark_circle(size=DOT, opacity=1).encode(**_value(title, *_named(over, color))).properties(data=means),
+        base.mark_area(opacity=BAND, clip=True).encode(**bounds).properties(data=means),
+        base.mark_circle(size=SEED, opacity=0.6).encode(**value, tooltip=["seed", "value"]).properties(data=seeds),
+        base.mark_line(strokeWidth=LINE).encode(**value).properties(data=means),
+        base.mark_circle(size=DOT, opacity=1).encode(**value, tooltip=_facts(over, color)).properties(data=means),
     )
 
 
@@ -39,11 +41,12 @@ def points(frame: pl.DataFrame, over: Factor, color: Factor | None, title: str) 
     if color is not None:
         x["xOffset"] = alt.XOffset(f"{color.name}:O", sort=_levels(color, frame))
     base = alt.Chart().encode(**x, **_color(color, frame))
+    value, bounds = _vertical(frame, title)
     means, seeds = frame.filter(pl.col("seed").is_null()), frame.filter(pl.col("seed").is_not_null())
     return alt.layer(
-        base.mark_rule(strokeWidth=LINE).encode(**_bounds(title)).properties(data=means),
-        base.mark_circle(size=SEED, opacity=0.6).encode(**_value(title, "seed")).properties(data=seeds),
-        base.mark_circle(size=DOT, opacity=1).encode(**_value(title, *_named(over, color))).properties(data=means),
+        base.mark_rule(strokeWidth=LINE, clip=True).encode(**bounds).properties(data=means),
+        base.mark_circle(size=SEED, opacity=0.6).encode(**value, tooltip=["seed", "value"]).properties(data=seeds),
+        base.mark_circle(size=DOT, opacity=1).encode(**value, tooltip=_facts(over, color)).properties(data=means),
     ).properties(height=260)
 
 
@@ -55,26 +58,32 @@ def profile(frame: pl.DataFrame, color: Factor | None, title: str, series: list[
         x = alt.X("stage_depth:Q", title="relative depth", scale=alt.Scale(nice=False))
     widths = alt.Scale(domain=series, range=[LINE, 1.2, 1.2][: len(series)])
     base = alt.Chart().encode(x=x, **_color(color, frame))
-    trained, facts = frame.filter(series=series[0]), _value(title, "stage", *_named(color))
+    value, bounds = _vertical(frame, title)
+    trained = frame.filter(series=series[0])
     maps, vectors = trained.filter(~pl.col("vector")), trained.filter(pl.col("vector"))
     lines = base.mark_line().encode(
-        **_value(title), **_dashes("series", series), strokeWidth=alt.StrokeWidth("series:N", scale=widths, legend=None)
+        **value,
+        **_dashes("series", series),
+        strokeWidth=alt.StrokeWidth("series:N", scale=widths, legend=None),
     )
     return alt.layer(
-        base.mark_area(opacity=BAND).encode(**_bounds(title)).properties(data=maps),
+        base.mark_area(opacity=BAND, clip=True).encode(**bounds).properties(data=maps),
         lines.properties(data=frame.filter(~pl.col("vector"))),
-        base.mark_rule(strokeWidth=LINE).encode(**_bounds(title)).properties(data=vectors),
-        base.mark_circle(size=DOT, opacity=1).encode(**facts).properties(data=trained),
+        base.mark_rule(strokeWidth=LINE, clip=True).encode(**bounds).properties(data=vectors),
+        base.mark_circle(size=DOT, opacity=1)
+        .encode(**value, tooltip=["stage", *_facts(color)])
+        .properties(data=trained),
     )
 
 
 def learning_curve(frame: pl.DataFrame, color: Factor | None, title: str) -> alt.TopLevelMixin:
     """A line with its band over the epochs for each split; the splits differ by dashes."""
     epochs = alt.X("epoch:Q", title="epoch", scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(tickMinStep=1))
+    value, bounds = _vertical(frame, title)
     base = alt.Chart(frame).encode(x=epochs, **_color(color, frame))
     return alt.layer(
-        base.mark_area(opacity=BAND).encode(**_bounds(title), detail="split:N"),
-        base.mark_line(strokeWidth=LINE).encode(**_value(title), **_dashes("split", sorted(set(frame["split"])))),
+        base.mark_area(opacity=BAND, clip=True).encode(**bounds, detail="split:N"),
+        base.mark_line(strokeWidth=LINE).encode(**value, **_dashes("split", sorted(set(frame["split"])))),
     )
 
 
@@ -94,20 +103,25 @@ def scatter(frame: pl.DataFrame, color: Factor | None, x: str, y: str) -> alt.To
     )
 
 
-def _value(title: str, *facts: str) -> dict[str, Any]:
-    """The mean on the y axis, with a tooltip where facts are named."""
-    y = {"y": alt.Y("value:Q", title=title, scale=alt.Scale(zero=False))}
-    if facts == ("seed",):
-        return {**y, "tooltip": ["seed", "value"]}
-    return {**y, "tooltip": [*facts, "value", "low", "high", "n"]} if facts else y
+def _vertical(frame: pl.DataFrame, title: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The y axis for values, and the two ends of their intervals on it."""
+    y = {name: alt.Y(f"{name}:Q", title=title, scale=_window(frame)) for name in ("value", "low")}
+    return {"y": y["value"]}, {"y": y["low"], "y2": "high"}
 
 
-def _bounds(title: str) -> dict[str, Any]:
-    return {"y": alt.Y("low:Q", title=title, scale=alt.Scale(zero=False)), "y2": "high"}
+def _window(frame: pl.DataFrame) -> alt.Scale:
+    """All values and, as far as they leave the values legible, all intervals: those of two seeds may be 13 s long."""
+    lowest, highest = (float(value) for value in frame.select(pl.col("value").min(), high=pl.col("value").max()).row(0))
+    room = 2 * (highest - lowest) or math.inf
+    low, high = frame.select(pl.col("low").min(), pl.col("high").max()).row(0)
+    bottom = max(lowest - room, lowest if low is None else low)
+    top = min(highest + room, highest if high is None else high)
+    return alt.Scale(zero=False, nice=True, domain=[bottom, top]) if bottom < top else alt.Scale(zero=False)
 
 
-def _named(*factors: Factor | None) -> list[str]:
-    return [factor.name for factor in factors if factor is not None]
+def _facts(*factors: Factor | None) -> list[str]:
+    """What a tooltip says of a mean."""
+    return [*(factor.name for factor in factors if factor is not None), "value", "low", "high", "n"]
 
 
 def _levels(factor: Factor, frame: pl.DataFrame) -> list[Any]:

@@ -20,7 +20,7 @@ def test_the_verdict_follows_the_expected_direction():
     )
     noisy = FALLS.test(table(noise=0.3))
     assert noisy.status == "undecided"
-    assert "contains 0. An effect of this size takes about" in noisy.sentence
+    assert "over 3 seeds contains 0. An effect of this size takes about" in noisy.sentence
 
 
 def test_sentences_say_effect_interval_and_seeds():
@@ -28,7 +28,9 @@ def test_sentences_say_effect_interval_and_seeds():
     assert trend.startswith("Translation correlation falls with width: -0.0")
     assert trend.endswith("over 3 seeds.")
     assert "per doubling of width, 95 % t interval [-0.0" in trend
-    assert contrast.startswith("Translation correlation is higher for augmentation Crop than for NoAugmentation: 0.0")
+    assert contrast.startswith(
+        "Translation correlation is higher with augmentation Crop than with NoAugmentation, by 0.0"
+    )
 
 
 def test_one_seed_decides_nothing_and_says_so():

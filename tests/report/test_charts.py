@@ -78,6 +78,17 @@ def test_levels_keep_the_order_of_the_factor_and_strangers_come_last():
     assert chart["encoding"]["color"]["scale"]["domain"] == ["Crop", "NoAugmentation"]
 
 
+def test_an_interval_far_longer_than_the_values_differ_is_cut():
+    figure = FIGURES[0]
+    frame = figure.frame(table())
+    wide = frame.with_columns(low=pl.col("low") - 50, high=pl.col("high") + 50)
+    low, high = figure.draw(wide).to_dict()["layer"][0]["encoding"]["y"]["scale"]["domain"]
+    span = frame["value"].max() - frame["value"].min()
+    assert high - low == pytest.approx(5 * span)
+    whole = figure.draw(frame).to_dict()["layer"][0]["encoding"]["y"]["scale"]["domain"]
+    assert whole == pytest.approx([frame["low"].min(), frame["high"].max()])
+
+
 def test_one_seed_is_drawn_without_interval():
     figure = FIGURES[0]
     assert figure.draw(figure.frame(table(study(num_seeds=1)))).to_dict()["layer"]

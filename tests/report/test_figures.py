@@ -36,7 +36,9 @@ def test_an_incomplete_seed_is_left_out_of_the_mean_and_the_caption_says_so():
     figure = Curve(CORRELATION, x=WIDTH)
     frame = figure.frame(table(absent={0: "failed"}))
     assert frame.filter(width=4)["n"][0] == 2
-    assert figure.caption(frame) == "Mean with 95 % t interval over 2 to 3 seeds; small dots are single seeds."
+    assert figure.caption(frame) == (
+        "Mean with 95 % t interval over 2 to 3 seeds, cut where it leaves the plot; small dots are single seeds."
+    )
     assert figure.caption(figure.frame(table())).startswith("Mean with 95 % t interval over 3 seeds;")
     assert figure.caption(figure.frame(table(study(num_seeds=1)))).startswith("One seed, so there is no interval")
 
