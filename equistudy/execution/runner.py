@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from equistudy.execution.cluster import Resources, connected, fitted
 from equistudy.execution.job import Conditions, Job, Phase, Progress, provenance
@@ -24,6 +24,7 @@ class Outcome(NamedTuple):
     seconds: float
 
 
+@runtime_checkable
 class Reporter(Protocol):
     """Who is told how a run goes."""
 

@@ -5,18 +5,23 @@ dies before leaves a checkpoint, from which the next one continues.
 """
 
 import json
+import os
+import platform
+import re
 import socket
 import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from equistudy.execution.job import Conditions, Job, Phase, Progress
 from equistudy.measures.engine import measure_all
+from equistudy.measures.measure import Skipped
 from equistudy.results.schema import CurveRow, TrialRow
 from equistudy.results.store import StorageError
 from equistudy.spec import flattened
@@ -48,6 +53,7 @@ class TrialRun:
         self._saved_at, self._saving_cost = time.perf_counter(), 0.0
         self._signed_at = 0.0
         self._resumed = 0
+        self._over = False
 
     @property
     def _sign(self) -> str:
@@ -69,6 +75,7 @@ class TrialRun:
         except Exception as error:
             if self.share.workers > 1 and not isinstance(error, ArithmeticError):
                 raise  # the other workers wait for this one: their controller ends them all and writes the row
+            self._over = True
             if self._writes:  # a bad loss is the sum over all workers: each of them has seen it
                 self._store.write_trial(failed_row(self.job, self.conditions, error, self._started))
             yield self._progress(Phase.FAILED, message=str(error))
@@ -80,7 +87,8 @@ class TrialRun:
             self.sign_off()
         elif self._writes and time.perf_counter() > self._signed_at + SIGN_SECONDS:
             self._signed_at = time.perf_counter()
-            self._store.write_bytes(self._sign, json.dumps({**progress._asdict(), "time": time.time()}).encode())
+            where = {"host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
+            self._store.write_bytes(self._sign, json.dumps({**progress._asdict(), **where}).encode())
         return progress
 
     def sign_off(self) -> None:
@@ -128,7 +136,7 @@ class TrialRun:
 
     def save(self, when: bool = True) -> None:
         """Writes the checkpoint between two epochs, so that a later process can continue here."""
-        if not (when and self._writes and self._trainer and self._trainer.epoch):
+        if not (when and self._writes and self._trainer and self._trainer.epoch) or self._over:
             return
         began = time.perf_counter()
         self._store.write_bytes(self._checkpoint, self._trainer.state())
@@ -142,7 +150,7 @@ class TrialRun:
         curves = [CurveRow(value.epoch, value.split, value.name, value.value) for value in trainer.curves]
         self._store.write_curves(trial.id, job.attempt, curves)
         began = time.perf_counter()
-        self._measure(trainer.network)
+        skipped = self._measure(trainer.network)
         measuring_seconds = time.perf_counter() - began
         row = trial_row(
             job,
@@ -156,16 +164,20 @@ class TrialRun:
             seconds=trainer.seconds,
             measuring_seconds=measuring_seconds,
             weights=weights,
+            skipped=json.dumps([absent._asdict() for absent in skipped]),
             resumed=self._resumed,
         )
         self._store.write_trial(row)
         self._store.delete(self._checkpoint)
+        self._over = True
 
-    def _measure(self, network: torch.nn.Module) -> None:
+    def _measure(self, network: torch.nn.Module) -> list[Skipped]:
+        """Writes the rows of all measures of the job; gives what could not be measured."""
         result = measure_all(self.job.measures, subject_of(self.job.trial, network.eval(), self._device))
         for measure in self.job.measures:
             rows = [asdict(row) for row in result.rows if row.measure_id == measure.id]
             self._store.write_measurements(self.job.trial.id, self.job.attempt, measure.id, rows)
+        return result.skipped
 
     def _measured(self) -> Iterator[Progress]:
         """Measures a network that an earlier run trained."""
@@ -188,10 +200,13 @@ def _scores(trainer: Trainer) -> dict[str, float]:
 
 
 def _hardware(device: str) -> str:
-    """The name of the processor that trained."""
+    """The name of the processor that trained, and the instructions that torch uses on it."""
     if device == "cuda":
         return torch.cuda.get_device_name()
-    return torch.backends.cpu.get_cpu_capability()
+    table = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.+)", table.read_text()) if table.exists() else []
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name} ({torch.backends.cpu.get_cpu_capability()})"
 
 
 def trial_row(job: Job, conditions: Conditions, started: datetime, **values: Any) -> TrialRow:
@@ -222,8 +237,10 @@ def trial_row(job: Job, conditions: Conditions, started: datetime, **values: Any
     )
 
 
-def failed_row(job: Job, conditions: Conditions, error: BaseException, started: datetime) -> TrialRow:
-    """The row of a trial that has no network, with the reason and the traceback."""
+def failed_row(
+    job: Job, conditions: Conditions, error: BaseException, started: datetime, trace: str | None = None
+) -> TrialRow:
+    """The row of a trial that has no network, with the reason and the traceback, if it is not the error's own."""
     return trial_row(
         job,
         conditions,
@@ -231,6 +248,6 @@ def failed_row(job: Job, conditions: Conditions, error: BaseException, started: 
         status="failed",
         reason=reason_of(error).value,
         message=str(error) or type(error).__name__,
-        traceback="".join(traceback.format_exception(error)),
+        traceback=trace or "".join(traceback.format_exception(error)),
         seconds=(datetime.now(UTC) - started).total_seconds(),
     )

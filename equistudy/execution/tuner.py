@@ -74,39 +74,53 @@ def _train_worker(config: dict[str, Any]) -> None:
 
 
 def _train_trial(config: dict[str, Any], jobs: list[Job], conditions: Conditions, resources: Resources) -> None:
-    """Spreads one trial over several workers, from a Tune function that itself only waits."""
-    job = jobs[config["index"]]
-    started = datetime.now(UTC)
-    per_worker = {"CPU": resources.cpus, **({"GPU": resources.gpus} if resources.gpus else {})}
-    with TemporaryDirectory() as folder:
-        trainer = TorchTrainer(
-            _train_worker,
-            train_loop_config={"job": job, "conditions": conditions},
-            torch_config=TorchConfig(backend="nccl" if resources.gpus else "gloo"),
-            scaling_config=train.ScalingConfig(
-                num_workers=resources.workers, use_gpu=bool(resources.gpus), resources_per_worker=per_worker
-            ),
-            run_config=train.RunConfig(
-                name=job.trial.id,
-                storage_path=folder,
-                callbacks=[TuneReportCallback()],
-                failure_config=train.FailureConfig(max_failures=DEATHS),
-            ),
-        )
-        last: dict[str, Any] = {}  # rank 0 has told all when nothing is raised
+    """Spreads one trial over several workers, from a Tune function that itself only waits.
+
+    Starts again after a death. An error of the trial's own is met a second time before it counts: when one worker dies,
+    the others fail too, in ways that look like bugs.
+    """
+    job, started = jobs[config["index"]], datetime.now(UTC)
+    seen: list[str] = []
+    while True:
         try:
-            trainer.fit()
+            with TemporaryDirectory() as folder:
+                _trainer(job, conditions, resources, folder).fit()
         except train.TrainingFailedError as error:
             cause = _cause(error)
-            conditions.store.write_trial(failed_row(job, conditions, cause, started))
-            last = Progress(job.trial.id, Phase.FAILED, 0, job.trial.recipe.epochs, str(cause))._asdict()
-        tune.report({**last, "done": True})
+            if len(seen) < DEATHS and (_is_death(cause) or repr(cause) not in seen):
+                seen.append(repr(cause))
+                continue
+            conditions.store.write_trial(failed_row(job, conditions, cause, started, str(error)))
+            last = Progress(job.trial.id, Phase.FAILED, 0, job.trial.recipe.epochs, str(cause))
+            tune.report({**last._asdict(), "done": True})
+        else:
+            tune.report({"done": True})  # rank 0 has told the rest
+        return
+
+
+def _trainer(job: Job, conditions: Conditions, resources: Resources, folder: str) -> TorchTrainer:
+    """A Train run of this trial; what Train itself stores goes to a folder that is thrown away."""
+    per_worker = {"CPU": resources.cpus, **({"GPU": resources.gpus} if resources.gpus else {})}
+    return TorchTrainer(
+        _train_worker,
+        train_loop_config={"job": job, "conditions": conditions},
+        torch_config=TorchConfig(backend="nccl" if resources.gpus else "gloo"),
+        scaling_config=train.ScalingConfig(
+            num_workers=resources.workers, use_gpu=bool(resources.gpus), resources_per_worker=per_worker
+        ),
+        run_config=train.RunConfig(name=job.trial.id, storage_path=folder, callbacks=[TuneReportCallback()]),
+    )
 
 
 def _cause(error: train.TrainingFailedError) -> BaseException:
-    """What a worker raised, where Train tells it; otherwise Train's own error."""
-    failures = getattr(error, "worker_failures", None) or {}
-    return next(iter(failures.values()), error)
+    """The death of a worker, if one died; else what the first of them raised; else Train's own error."""
+    raised = list(getattr(error, "worker_failures", {}).values())
+    return next((failure for failure in raised if _is_death(failure)), raised[0] if raised else error)
+
+
+def _is_death(error: BaseException) -> bool:
+    """Whether Ray says that a process or a node is gone, and not the trial's own code that something is wrong."""
+    return type(error).__module__.partition(".")[0] == "ray"
 
 
 class _Unsaved:

@@ -12,7 +12,7 @@ from equistudy.study.trial import PARTS, Trial
 
 __all__ = ["Cell", "Design", "Factor", "Factorial", "factorial", "nearest"]
 
-RESERVED = {"trial", "study", "seed", "status", "value", "stage", "element", "measure"}
+RESERVED = {"trial", "study", "attempt", "seed", "status", "value", "stage", "element", "measure"}
 
 
 @dataclass(frozen=True)

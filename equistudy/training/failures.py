@@ -33,6 +33,8 @@ def reason_of(error: BaseException) -> Reason:
     # torch.OutOfMemoryError (CUDA) and the CPU allocator's RuntimeError are told apart by name and text, without torch
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate" in str(error):
         return Reason.OUT_OF_MEMORY
+    if type(error).__module__.partition(".")[0] == "ray":
+        return Reason.WORKER_DIED
     if isinstance(error, OSError) or type(error).__name__ == "DataError":
         return Reason.DATA
     return Reason.BUG

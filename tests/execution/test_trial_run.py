@@ -85,6 +85,19 @@ def test_a_finished_trial_is_not_trained_again(tmp_path: Path) -> None:
     assert [progress.phase for progress in run(job, tmp_path)] == [Phase.DONE]
 
 
+def test_stopping_keeps_what_was_learned_but_only_until_the_row_is_written(tmp_path: Path) -> None:
+    stopped = TrialRun(Job(TRIAL, {}, ()), conditions(tmp_path))
+    progress = iter(stopped)
+    while next(progress).epoch < 1:
+        pass
+    stopped.save()
+    checkpoints = Store.open(tmp_path / "results").list("checkpoints")
+    assert checkpoints == [f"{TRIAL.id}.0.pt"]
+    assert [step.phase for step in progress][-1] == Phase.DONE
+    stopped.save()
+    assert Store.open(tmp_path / "results").list("checkpoints") == []
+
+
 def test_a_new_measure_trains_nothing(tmp_path: Path) -> None:
     run(Job(TRIAL, {}, (ACCURACY,)), tmp_path)
     weights = results(tmp_path / "results").trials.collect()["weights"].item()

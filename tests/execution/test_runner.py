@@ -1,0 +1,144 @@
+import threading
+from pathlib import Path
+
+import pytest
+
+from equistudy.execution.cluster import Capacity, Resources
+from equistudy.execution.job import Job, Phase, Progress
+from equistudy.execution.plan import State, make_plan
+from equistudy.execution.runner import Outcome, run_study
+from equistudy.results.results import results
+from equistudy.results.store import Store
+from equistudy.study.file import LoadedStudy, load_study
+
+# `Poisoned` is defined by the study file itself: no package on a worker has it
+STUDY = '''
+from dataclasses import dataclass
+import equistudy as eq
+
+@dataclass(frozen=True)
+class Poisoned(eq.Model):
+    """Raises when it is built."""
+
+    def build(self, image_shape, num_outputs):
+        raise RuntimeError("poisoned")
+
+def trial(width: int, seed: int) -> eq.Trial:
+    digits = eq.Digits(canvas=16, digit=8, train_size=128)
+    model = Poisoned() if width == 0 else eq.ResNet(8, width)
+    recipe = eq.Recipe(epochs={epochs}, batch_size=64, optimiser=eq.SGD(learning_rate=0.01))
+    return eq.Trial(model, digits, eq.Classification(), eq.NoAugmentation(), recipe, seed)
+
+study = eq.Study(
+    question="Why?",
+    design=eq.factorial(trial, eq.Factor("width", {widths}), seeds=range({seeds})),
+    measures=(eq.Accuracy(),),
+)
+'''
+
+
+class Log:
+    """Keeps what a run tells."""
+
+    def __init__(self) -> None:
+        self.progress: list[Progress] = []
+        self.concurrent = 0
+
+    def started(self, jobs: list[Job], concurrent: int) -> None:
+        self.concurrent = concurrent
+
+    def progressed(self, progress: Progress) -> None:
+        self.progress.append(progress)
+
+    def stopping(self) -> None:
+        raise AssertionError("nobody asked to stop")
+
+
+def written(tmp_path: Path, widths: tuple[int, ...] = (2,), seeds: int = 1, epochs: int = 2) -> LoadedStudy:
+    path = tmp_path / f"why_{tmp_path.name}.py"
+    text = STUDY
+    for name, value in {"epochs": epochs, "widths": widths, "seeds": seeds}.items():
+        text = text.replace(f"{{{name}}}", str(value))
+    path.write_text(text)
+    return load_study(path)
+
+
+def run(loaded: LoadedStudy, store: Store, **resources: int) -> tuple[Outcome, Log]:
+    found = results(store.url)
+    log = Log()
+    outcome = run_study(loaded, make_plan(loaded.study, found).jobs(), store, Resources(**resources), log)
+    return outcome, log
+
+
+@pytest.mark.usefixtures("ray_capacity")
+def test_a_study_with_a_poisoned_cell_finishes_the_others(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "results")
+    loaded = written(tmp_path, widths=(2, 0, 3), seeds=2)
+    outcome, log = run(loaded, store)
+    assert (outcome.done, outcome.failed, outcome.interrupted) == (4, 2, False)
+    assert log.concurrent == 2
+    ends = [progress for progress in log.progress if progress.final]
+    assert {progress.message for progress in ends if progress.phase == Phase.FAILED} == {"poisoned"}
+    rows = results(store.url).trials.collect()
+    assert sorted(rows["status"]) == ["done"] * 4 + ["failed"] * 2
+    failed = rows.filter(status="failed")
+    assert set(failed["reason"]) == {"bug"}
+    assert all('raise RuntimeError("poisoned")' in text for text in failed["traceback"])
+    plan = make_plan(loaded.study, results(store.url))
+    assert plan.jobs() == []
+    assert len(plan.jobs(retry=("bug",))) == plan.counts[State.FAILED] == 2
+
+
+@pytest.mark.usefixtures("ray_capacity")
+def test_one_process_runs_many_trials(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "results")
+    outcome, log = run(written(tmp_path, widths=(1, 2, 3), seeds=2), store, max_concurrent=1)
+    assert outcome.done == 6
+    assert log.concurrent == 1
+    rows = results(store.url).trials.collect()
+    assert set(rows["threads"]) == {1}
+    assert set(rows["study"]) == {f"why_{tmp_path.name}"}
+    assert rows["commit"].null_count() == 6  # the study file lies in no repository
+
+
+def test_a_request_that_can_never_be_met_is_refused(tmp_path: Path, ray_capacity: Capacity) -> None:
+    with pytest.raises(ValueError, match=r"got a request for 64 CPUs and a largest node with 2"):
+        run(written(tmp_path), Store.open(tmp_path / "results"), cpus=64)
+
+
+@pytest.mark.usefixtures("ray_capacity")
+def test_runs_also_outside_the_main_thread(tmp_path: Path) -> None:
+    # where no signal handler can be set
+    store, loaded, ended = Store.open(tmp_path / "results"), written(tmp_path), []
+    thread = threading.Thread(target=lambda: ended.append(run(loaded, store)[0].done))
+    thread.start()
+    thread.join()
+    assert ended == [1]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_capacity")
+def test_two_workers_give_the_losses_of_one(tmp_path: Path) -> None:
+    loaded = written(tmp_path, epochs=3)
+    curves = {}
+    for workers in (1, 2):
+        store = Store.open(tmp_path / f"results{workers}")
+        outcome, _ = run(loaded, store, workers=workers)
+        assert outcome.done == 1
+        found = results(store.url)
+        assert found.trials.collect()["workers"].item() == workers
+        curves[workers] = found.curves.collect().filter(name="loss").sort("split", "epoch")
+    assert curves[1].drop("value").equals(curves[2].drop("value"))
+    for one, two in zip(curves[1]["value"], curves[2]["value"], strict=True):
+        assert one == pytest.approx(two, rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_capacity")
+def test_a_poisoned_trial_of_two_workers_has_its_row(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "results")
+    outcome, _ = run(written(tmp_path, widths=(0,)), store, workers=2)
+    assert (outcome.done, outcome.failed) == (0, 1)
+    (row,) = results(store.url).trials.collect().to_dicts()
+    assert (row["reason"], row["workers"]) == ("bug", 2)
+    assert "poisoned" in row["message"]

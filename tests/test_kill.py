@@ -1,0 +1,148 @@
+"""Whatever is killed, whenever: run again, and nothing is lost, nothing is repeated, and every number is the same."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from equistudy.results.results import results
+
+pytestmark = pytest.mark.slow
+
+# long enough to be killed in the middle: about 5 s a trial on one core
+STUDY = """
+import equistudy as eq
+
+def trial(width: int, seed: int) -> eq.Trial:
+    recipe = eq.Recipe(epochs=8, batch_size=64, optimiser=eq.SGD(learning_rate=0.02))
+    return eq.Trial(eq.ResNet(8, width), eq.Digits(), eq.Classification(), eq.RandomCrop(padding=4), recipe, seed)
+
+study = eq.Study(
+    question="Is anything lost?",
+    design=eq.factorial(trial, eq.Factor("width", (4, 8)), seeds=range(2)),
+    measures=(eq.Accuracy(), eq.WithinCorrelation(eq.Translation(max_pixels=1))),
+)
+"""
+PATIENCE = 240.0
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("study") / "lost.py"
+    path.write_text(STUDY)
+    return path
+
+
+def started(study: Path, folder: Path, *options: str) -> subprocess.Popen[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "equistudy",
+        "run",
+        str(study),
+        "--results",
+        str(folder),
+        "--num-cpus",
+        "2",
+        *options,
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+
+
+def ended(process: subprocess.Popen[str], code: int = 0) -> str:
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == code, output
+    return output
+
+
+def waited(seconds: float = PATIENCE) -> Iterator[None]:
+    deadline = time.time() + seconds
+    while time.time() < deadline:
+        yield
+        time.sleep(0.05)
+    raise AssertionError(f"nothing happened for {seconds:g} s")
+
+
+def process_in_training(folder: Path) -> int:
+    """Waits until a trial under way has a checkpoint, and gives the process that trains it."""
+    for _ in waited():
+        for checkpoint in (folder / "checkpoints").glob("t_*.pt"):
+            sign = folder / "running" / f"{checkpoint.name.partition('.')[0]}.json"
+            if sign.exists() and (told := json.loads(sign.read_text()))["phase"] == "training":
+                return int(told["pid"])
+    raise AssertionError
+
+
+def numbers(folder: Path) -> list[pl.DataFrame]:
+    """All that was learned and measured, in a fixed order."""
+    found = results(folder)
+    trials = found.trials.select("trial", "status", "epochs", "test_accuracy", "test_loss", "train_loss").collect()
+    return [
+        trials.sort("trial"),
+        found.curves.collect().sort("trial", "epoch", "split", "name"),
+        found.measurements.drop("seconds").collect().sort("trial", "measure", "stage", "element"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(study: Path, tmp_path_factory: pytest.TempPathFactory) -> list[pl.DataFrame]:
+    """Two runs of the same study at once, which must not harm each other."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "results"
+    both = [started(study, folder), started(study, folder)]
+    for process in both:
+        ended(process)
+    files = list((folder / "trials").glob("*.parquet"))
+    assert len(files) == 4
+    assert not list((folder / "checkpoints").glob("t_*"))
+    return numbers(folder)
+
+
+def test_a_killed_driver_and_a_killed_trial_change_nothing(
+    study: Path, undisturbed: list[pl.DataFrame], tmp_path: Path
+) -> None:
+    folder = tmp_path / "results"
+    driver = started(study, folder)
+    process_in_training(folder)
+    driver.kill()
+    driver.communicate()
+    finished = {path.name: path.stat().st_mtime_ns for path in (folder / "trials").glob("*.parquet")}
+    assert len(finished) < 4
+
+    again = started(study, folder)
+    os.kill(process_in_training(folder), signal.SIGKILL)
+    ended(again)
+
+    rows = {path.name: path.stat().st_mtime_ns for path in (folder / "trials").glob("*.parquet")}
+    assert len(rows) == 4
+    assert finished.items() <= rows.items()
+    for after, before in zip(numbers(folder), undisturbed, strict=True):
+        assert after.equals(before)
+    assert results(folder).trials.collect()["resumed"].max() == 1
+
+    began = time.time()
+    assert "4 trials: 4 done" in ended(started(study, folder))
+    assert time.time() - began < PATIENCE
+    assert {path.name: path.stat().st_mtime_ns for path in (folder / "trials").glob("*.parquet")} == rows
+
+
+def test_a_killed_worker_of_a_shared_trial_changes_nothing(study: Path, tmp_path: Path) -> None:
+    shorter = tmp_path / "shared.py"
+    shorter.write_text(study.read_text().replace("(4, 8)", "(4,)").replace("range(2)", "range(1)"))
+    folders = [tmp_path / "undisturbed", tmp_path / "killed"]
+    ended(started(shorter, folders[0], "--workers-per-trial", "2"))
+    process = started(shorter, folders[1], "--workers-per-trial", "2")
+    os.kill(process_in_training(folders[1]), signal.SIGKILL)
+    ended(process)
+    straight, killed = numbers(folders[0]), numbers(folders[1])
+    assert straight[0].height == killed[0].height == 1
+    for after, before in zip(killed, straight, strict=True):
+        assert after.equals(before)
+    assert results(folders[1]).trials.collect()["resumed"].item() == 1
