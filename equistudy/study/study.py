@@ -27,7 +27,6 @@ class Verdict(NamedTuple):
 
 
 @runtime_checkable
-@runtime_checkable
 class ClaimTest(Protocol):
     """A test of a claim on the study's table."""
 
@@ -46,7 +45,6 @@ class ClaimTest(Protocol):
         ...
 
 
-@runtime_checkable
 @runtime_checkable
 class Figure(Protocol):
     """A figure of the report: a frame first, a chart second."""
