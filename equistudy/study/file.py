@@ -1,9 +1,11 @@
-"""Reads a study from its Python file."""
+"""Reads a study from its Python file, and tells what its code raises with file and line."""
 
+import contextlib
 import importlib.util
 import linecache
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -14,7 +16,7 @@ __all__ = ["LoadedStudy", "StudyFileError", "load_study"]
 
 
 class StudyFileError(ValueError):
-    """A study file that cannot be read as a study."""
+    """A study file that cannot be read as a study, or whose code raises."""
 
 
 class LoadedStudy(NamedTuple):
@@ -25,41 +27,93 @@ class LoadedStudy(NamedTuple):
     path: Path
     module: ModuleType
 
+    @contextlib.contextmanager
+    def blamed(self) -> Iterator[None]:
+        """While code of the study runs, such as its trial function: what it raises is told with file and line."""
+        with _blamed(self.path, str(self.module.__file__)):
+            yield
+
+
+_studies: dict[str, ModuleType] = {}  # what this process has read so far
+
 
 def load_study(path: Path) -> LoadedStudy:
     """Executes the file and takes its `study`. An error inside it is told with file and line."""
     if not path.is_file():
-        beside = sorted(str(file) for file in path.parent.glob("*.py")) if path.parent.is_dir() else []
-        raise StudyFileError(
-            f"A study is a Python file, got {path}, which does not exist. "
-            f"Beside it: {', '.join(beside) or 'no Python file'}."
-        )
+        raise StudyFileError(f"A study is a Python file, got {path}, {_instead(path)}.")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise StudyFileError(f"A study is a Python file, got {path}. Give it a name that ends in .py.")
+    _check_name(path)
     module = importlib.util.module_from_spec(spec)
     # specs that the file defines are looked up by their module's name, by dataclasses among others
-    sys.modules[path.stem] = module
-    linecache.checkcache(str(path))
+    sys.modules[path.stem] = _studies[path.stem] = module
+    linecache.checkcache(str(module.__file__))
     try:
-        spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise StudyFileError(
-            f"{error.filename}:{error.lineno}: {error.msg}\n    {(error.text or '').strip()}"
-        ) from error
-    except Exception as error:
-        raise StudyFileError(f"{_place(error, path)}: {error}") from error
+        with _blamed(path, str(module.__file__)):
+            spec.loader.exec_module(module)
+        return LoadedStudy(_study(module, path), path.stem, path, module)
+    except BaseException:
+        del sys.modules[path.stem]
+        raise
+
+
+def _instead(path: Path) -> str:
+    """What is there in place of a file, and which studies are near."""
+    folder = path if path.is_dir() else path.parent
+    near = sorted(str(file) for file in folder.glob("*.py")) if folder.is_dir() else []
+    what = "which is a folder. In it" if path.is_dir() else "which does not exist. Beside it"
+    return f"{what}: {', '.join(near) or 'no Python file'}"
+
+
+def _check_name(path: Path) -> None:
+    """The file becomes a module of its name, which must not stand in front of one that something else imports."""
+    if not path.stem.isidentifier() or (path.stem in _studies and sys.modules.get(path.stem) is _studies[path.stem]):
+        return
+    try:
+        other = importlib.util.find_spec(path.stem)
+    except ValueError:  # a module that has no spec, such as __main__
+        taken = "a module of Python"
+    else:
+        if other is None or (other.origin and Path(other.origin).resolve() == path.resolve()):
+            return
+        taken = f"the module {other.origin or other.name}"
+    raise StudyFileError(
+        f"A study's name must be its own, got {path}, whose name is that of {taken}. Rename the file, "
+        f"for example to {path.stem}_study.py."
+    )
+
+
+def _study(module: ModuleType, path: Path) -> Study:
+    """What the file calls `study`."""
     study = getattr(module, "study", None)
-    if not isinstance(study, Study):
+    if isinstance(study, Study):
+        return study
+    others = [name for name, value in vars(module).items() if isinstance(value, Study)]
+    if others:
+        found, way_out = f"it under the name {others[0]!r}", f"Rename {others[0]} to study."
+    else:
         found = "no such name" if study is None else f"a {type(study).__name__}"
-        raise StudyFileError(
-            f"A study file assigns a Study to the name 'study', got {found} in {path}. Add: study = Study(question=...)"
-        )
-    return LoadedStudy(study, path.stem, path, module)
+        way_out = "Add: study = Study(question=...)"
+    raise StudyFileError(f"A study file assigns a Study to the name 'study', got {found} in {path}. {way_out}")
 
 
-def _place(error: Exception, path: Path) -> str:
-    """File and line of the innermost frame inside the study file, and the kind of error where the text needs it."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    where = f"{path}:{lines[-1]}" if lines else str(path)
-    return where if isinstance(error, (ValueError, TypeError)) else f"{where}: {type(error).__name__}"
+@contextlib.contextmanager
+def _blamed(path: Path, file: str) -> Iterator[None]:
+    """Turns what the code in `file` raises into a StudyFileError; other errors pass. What it prints goes to stderr."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is for the data of the command
+            yield
+    except StudyFileError:
+        raise
+    except SyntaxError as error:
+        line = f":{error.lineno}" if error.lineno else ""
+        text = f"\n    {error.text.strip()}" if error.text else ""
+        raise StudyFileError(f"{error.filename or path}{line}: {error.msg}{text}") from error
+    except (Exception, SystemExit) as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+        if not lines:
+            raise
+        # the messages of these two were written to be read alone
+        kind = "" if isinstance(error, (ValueError, TypeError)) else f"{type(error).__name__}: "
+        raise StudyFileError(f"{path}:{lines[-1]}: {kind}{error}") from error
