@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from equistudy.report.figures import Curve, LayerProfile, LearningCurve, Scatter, Score
     from equistudy.results.results import results
     from equistudy.study.design import Factor, factorial
+    from equistudy.study.search import search
     from equistudy.study.study import Claim, Study
     from equistudy.study.trial import Trial
     from equistudy.tasks.classification import Classification
@@ -57,6 +58,7 @@ _HOME = {
     "recipe": ("SGD", "AdamW", "Constant", "Cosine", "OneCycle", "Precision", "Recipe"),
     "report.figures": ("Curve", "LayerProfile", "LearningCurve", "Scatter", "Score"),
     "study.design": ("Factor", "factorial"),
+    "study.search": ("search",),
     "study.study": ("Claim", "Study"),
     "study.trial": ("Trial",),
     "tasks.classification": ("Classification",),

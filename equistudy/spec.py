@@ -16,7 +16,7 @@ else:
     # type of anything that has them, so `Float[Tensor, "B C H W"]` is executed by the tests all the same.
     Tensor = Generator = Any
 
-__all__ = ["Generator", "Spec", "Tensor", "canonical", "described", "digest", "flattened", "label", "location"]
+__all__ = ["Generator", "Spec", "Tensor", "canonical", "described", "digest", "flattened", "label", "location", "shown"]
 
 Scalar = None | bool | int | float | str
 
@@ -117,6 +117,11 @@ def label(value: Any) -> str:
     if isinstance(value, Enum):
         return str(value.value)
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def shown(level: Any) -> Any:
+    """A level as tables show it: numbers as they are, everything else by its label."""
+    return level if isinstance(level, (int, float)) and not isinstance(level, bool) else label(level)
 
 
 @lru_cache(maxsize=65536)

@@ -1,7 +1,7 @@
 """How a run looks while it goes: a live view on a terminal, one line per event elsewhere; all on stderr."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -9,7 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from equistudy.execution.job import Job, Phase, Progress
+from equistudy.execution.job import Phase, Progress
 
 __all__ = ["Display", "duration"]
 
@@ -27,16 +27,15 @@ def duration(seconds: float | None) -> str:
 
 
 class Display:
-    """Shows a run. `expected` gives the seconds that a job will take, where earlier rows tell."""
+    """Shows a run. `expected` has the seconds that each planned trial will take, or None where nothing tells."""
 
-    def __init__(self, console: Console, resume: str, expected: Callable[[str], float | None]) -> None:
+    def __init__(self, console: Console, resume: str, expected: Mapping[str, float | None]) -> None:
         self._console, self._resume, self._expected = console, resume, expected
         self._live: Live | None = None
-        self._jobs: dict[str, Job] = {}
         self._shares: dict[str, float] = {}
         self._running: dict[str, Progress] = {}
         self._began = time.perf_counter()
-        self._failed = self._done = self._concurrent = 0
+        self._failed = self._done = self._total = 0
 
     def __enter__(self) -> "Display":
         return self
@@ -45,20 +44,16 @@ class Display:
         if self._live:
             self._live.stop()
 
-    def started(self, jobs: list[Job], concurrent: int) -> None:
-        """Ray is up; `concurrent` trials run at once."""
-        self._jobs = {job.trial.id: job for job in jobs}
-        self._concurrent, self._began = concurrent, time.perf_counter()
-        self._console.print(f"{len(jobs)} trials to run, {min(concurrent, len(jobs))} at once", highlight=False)
+    def started(self, total: int, concurrent: int) -> None:
+        """Ray is up; of `total` trials `concurrent` run at once."""
+        self._total, self._began = total, time.perf_counter()
+        self._console.print(f"{total} trials to run, {concurrent} at once", highlight=False)
         if self._console.is_terminal:
             self._live = Live(get_renderable=self._view, console=self._console, refresh_per_second=4, transient=True)
             self._live.start()
 
     def progressed(self, progress: Progress) -> None:
         """A trial gave a sign of life."""
-        job = self._jobs.get(progress.trial)
-        if job is None:
-            return
         if not progress.final:
             self._running[progress.trial] = progress
             self._shares[progress.trial] = min(0.95, progress.epoch / max(1, progress.epochs))
@@ -67,12 +62,12 @@ class Display:
         self._shares[progress.trial] = 1.0
         failed = progress.phase == Phase.FAILED
         self._failed, self._done = self._failed + failed, self._done + (not failed)
-        self._event(job, progress, failed)
+        self._event(progress, failed)
 
-    def _event(self, job: Job, progress: Progress, failed: bool) -> None:
-        line = Text(f"[{self._done + self._failed}/{len(self._jobs)}] ")
-        line.append("failed " if failed else "done   ", style="red" if failed else "green")
-        line.append(f"{progress.trial}  {_levels(job)}")
+    def _event(self, progress: Progress, failed: bool) -> None:
+        line = Text(f"[{self._done + self._failed}/{self._total}] ")
+        line.append(f"{progress.phase:7} ", style="red" if failed else "green")
+        line.append(f"{progress.trial}  {progress.levels}")
         if failed and progress.message:
             line.append(f"\n    {progress.message.splitlines()[0]}", style="red")
         if not self._console.is_terminal:
@@ -90,11 +85,11 @@ class Display:
 
     def _share(self) -> float:
         """How much of the work is done, weighted by what each trial is expected to cost."""
-        expected = {name: self._expected(name) for name in self._jobs}
-        known = all(value is not None for value in expected.values())
-        weights = {name: (expected[name] or 0.0) if known else 1.0 for name in self._jobs}
-        total = sum(weights.values())
-        return sum(weights[name] * self._shares.get(name, 0.0) for name in self._jobs) / total if total else 0.0
+        expected = [seconds for seconds in self._expected.values() if seconds is not None]
+        if len(expected) < self._total:
+            return sum(self._shares.values()) / self._total if self._total else 0.0
+        done = sum(share * (self._expected.get(name) or 0.0) for name, share in self._shares.items())
+        return done / sum(expected) if any(expected) else 0.0
 
     def _left(self) -> str:
         share, elapsed = self._share(), time.perf_counter() - self._began
@@ -103,21 +98,17 @@ class Display:
         return f"about {duration(elapsed * (1 - share) / share)} left"
 
     def _view(self) -> Group:
-        ended, total = self._done + self._failed, len(self._jobs)
+        ended, total = self._done + self._failed, self._total
         head = Table.grid(padding=(0, 1))
         failures = f"[red]{self._failed} failed[/red]  " if self._failed else ""
         elapsed = duration(time.perf_counter() - self._began)
         bar = ProgressBar(total=1.0, completed=self._share(), width=32)
         head.add_row(bar, f"{ended}/{total} trials  {failures}{elapsed} so far, {self._left()}")
         rows = Table.grid(padding=(0, 2))
-        for name, progress in list(self._running.items())[: self._concurrent or None]:
+        for name, progress in list(self._running.items()):
             rows.add_row(
                 Text(name, style="dim"),
-                _levels(self._jobs[name]),
+                progress.levels,
                 progress.phase if progress.phase == Phase.MEASURING else f"epoch {progress.epoch}/{progress.epochs}",
             )
         return Group(head, rows)
-
-
-def _levels(job: Job) -> str:
-    return ", ".join([*(f"{name}={level}" for name, level in job.levels.items()), f"seed={job.trial.seed}"])

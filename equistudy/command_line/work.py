@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,9 +10,11 @@ from rich.console import Console
 
 from equistudy.command_line.display import Display, duration
 from equistudy.execution.plan import Plan, State, make_plan
-from equistudy.results.results import results
+from equistudy.execution.source import Listed, Sampled, Source
+from equistudy.results.results import Results, results
 from equistudy.results.store import Store
 from equistudy.study.file import LoadedStudy, StudyFileError, load_study
+from equistudy.study.search import Search
 
 __all__ = ["Ended", "compacted", "identity", "planned", "reported", "run_and_report", "running", "with_pilot"]
 
@@ -32,12 +35,35 @@ def _loaded(path: Path, scale: str | None) -> LoadedStudy:
     return loaded._replace(study=loaded.study.at(scale))
 
 
+def _found(folder: str) -> Results | None:
+    """The results, or None where no study has run yet."""
+    try:
+        return results(folder)
+    except FileNotFoundError:
+        return None
+
+
+def _known(loaded: LoadedStudy, found: Results | None) -> LoadedStudy:
+    """The study with what a search has drawn so far."""
+    if found is None:
+        return loaded
+    design = loaded.study.design.known(found.levels(loaded.name))
+    return loaded._replace(study=replace(loaded.study, design=design))
+
+
+def _source(loaded: LoadedStudy, made: Plan, retry: tuple[str, ...] | None, folder: str) -> Source:
+    """What is to run: the jobs of the plan, or those that a search still draws."""
+    jobs, design = made.jobs(retry), loaded.study.design
+    if jobs or not isinstance(design, Search) or len(made.trials) >= design.num_samples:
+        return Listed(tuple(jobs))
+    found = _found(folder)
+    return Sampled(design, loaded.study.measures, found.scores() if found else {})
+
+
 def _plan(loaded: LoadedStudy, folder: str) -> Plan:
     """The plan; what the study's trial function raises is told with the study's name."""
-    try:
-        found = results(folder)
-    except FileNotFoundError:
-        found = None
+    found = _found(folder)
+    loaded = _known(loaded, found)
     try:
         return make_plan(loaded.study, found)
     except (TypeError, ValueError, AttributeError) as error:
@@ -84,8 +110,9 @@ def run_and_report(
     path: Path, scale: str | None, folder: str, retry: tuple[str, ...] | None, where: dict[str, Any], resume: str
 ) -> Ended:
     """Runs what is missing, then tests the claims and writes the report."""
-    from equistudy.execution.cluster import Resources
+    from equistudy.execution.cluster import Resources, prepare
 
+    prepare(where["address"])
     began = time.perf_counter()
     resources = Resources(
         where["cpus_per_trial"], where["gpus_per_trial"], where["workers_per_trial"], where["max_concurrent"]
@@ -93,18 +120,21 @@ def run_and_report(
     loaded = _loaded(path, scale)
     made = _plan(loaded, folder)
     store = Store.open(folder, create=True)
-    jobs = made.jobs(retry)
+    source = _source(loaded, made, retry, folder)
     console = Console(stderr=True)
     console.print(f"{loaded.study.question}\n{_standing(made)}", highlight=False, soft_wrap=True)
     interrupted = False
-    if jobs:
+    if source.total:
         from equistudy.execution.runner import run_study
 
-        for model in {job.trial.model for job in jobs}:
-            model.validate()
-        expected = {trial.id: trial.seconds for trial in made.trials}
-        with Display(console, resume, expected.get) as display:
-            outcome = run_study(loaded, jobs, store, resources, display, where["address"], where["num_cpus"])
+        expected = {}
+        if isinstance(source, Listed):
+            for model in {job.trial.model for job in source.jobs}:
+                model.validate()
+            seconds = {trial.id: trial.seconds for trial in made.trials}
+            expected = {job.trial.id: seconds[job.trial.id] for job in source.jobs}
+        with Display(console, resume, expected) as display:
+            outcome = run_study(loaded, source, store, resources, display, where["address"], where["num_cpus"])
         interrupted = outcome.interrupted
     if interrupted:
         return Ended([], {"interrupted": True, "resume": resume}, 0, True)
@@ -134,6 +164,7 @@ def _report(loaded: LoadedStudy, place: str) -> tuple[str, list[str]]:
     from equistudy.report.page import verdict_lines, write_report
 
     store = Store.open(place, create=False)
+    loaded = _known(loaded, results(place))
     table = StudyTable.of(loaded.study, results(place))
     command = f"python -m equistudy run {loaded.path}"
     # a page is opened by a browser: remote results have theirs on this machine

@@ -2,12 +2,13 @@
 
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Capacity", "Resources", "connected", "fitted"]
+__all__ = ["Capacity", "Resources", "connected", "fitted", "prepare"]
 
 # Set before Ray is imported; a user's own value wins. Each line was seen to matter with ray 2.60.
 ENVIRONMENT = {
@@ -59,14 +60,19 @@ class Capacity:
     nodes: int
 
 
+def prepare(address: str | None) -> None:
+    """Sets the environment that Ray reads when it is imported: before a study file may import `ray.tune`."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    if address is None and "RAY_AUTH_TOKEN" not in os.environ and "ray" not in sys.modules:
+        # a token of this run alone; otherwise Ray leaves a file with one in the user's home
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+
+
 @contextmanager
 def connected(address: str | None, num_cpus: int | None = None) -> Iterator[Capacity]:
     """Joins the cluster at `address`, or starts Ray on this machine for as long as the block runs."""
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    if address is None and "RAY_AUTH_TOKEN" not in os.environ:
-        # otherwise Ray leaves a token file in the user's home
-        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+    prepare(address)
     import ray
 
     own = not ray.is_initialized()

@@ -31,6 +31,9 @@ class Job:
     weights: str | None = None
     fingerprint: str | None = None
 
+    def __str__(self) -> str:
+        return ", ".join([*(f"{name}={level}" for name, level in self.levels.items()), f"seed={self.trial.seed}"])
+
     def anchored(self) -> "Job":
         """The job as it is sent: with absolute places of its data, and with their fingerprint."""
         trial = replace(self.trial, dataset=self.trial.dataset.anchored())
@@ -64,21 +67,23 @@ class Phase:
     MEASURING = "measuring"
     DONE = "done"
     FAILED = "failed"
+    STOPPED = "stopped"
 
 
 class Progress(NamedTuple):
-    """A sign of life of a trial, after each epoch and each change of phase."""
+    """A sign of life of a trial, after each epoch and each change of phase. `levels` names the trial for people."""
 
     trial: str
     phase: str
     epoch: int
     epochs: int
+    levels: str
     message: str | None = None
 
     @property
     def final(self) -> bool:
         """Whether the trial's row is written."""
-        return self.phase in (Phase.DONE, Phase.FAILED)
+        return self.phase in (Phase.DONE, Phase.FAILED, Phase.STOPPED)
 
 
 def provenance(study_file: Path) -> Provenance:

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 from equistudy.execution.job import Job
 from equistudy.results.results import Results
-from equistudy.spec import Spec, label
+from equistudy.spec import Spec, shown
+from equistudy.study.search import Search
 from equistudy.study.study import Study
 from equistudy.study.trial import Trial
+from equistudy.training.failures import Reason
 
 __all__ = ["Plan", "PlannedTrial", "State", "make_plan", "shown"]
 
@@ -23,6 +25,7 @@ class State(Enum):
     FAILED = "failed"
     MISSING = "missing"
     UNMEASURED = "unmeasured"
+    STOPPED = "stopped"
 
 
 class PlannedTrial(NamedTuple):
@@ -55,17 +58,17 @@ class Plan:
     def jobs(self, retry: Iterable[str] | None = None) -> list[Job]:
         """What is to run: missing trials and missing measures; with `retry`, failed trials of those reasons as well."""
         again = None if retry is None else set(retry)
-        jobs = []
+        jobs: list[Job] = []
         for planned in self.trials:
             levels = {name: shown(level) for name, level in planned.levels.items()}
             if planned.state is State.MISSING:
-                jobs.append(Job(planned.trial, levels, self.measures))
+                jobs.append(Job(planned.trial, levels, self.measures, planned.attempt))
             elif planned.state is State.UNMEASURED:
                 weights = self.weights.get(planned.id)
                 jobs.append(Job(planned.trial, levels, self.unmeasured[planned.id], planned.attempt, weights))
             elif planned.state is State.FAILED and again is not None and (not again or planned.reason in again):
                 jobs.append(Job(planned.trial, levels, self.measures, planned.attempt + 1))
-        return jobs
+        return [job.anchored() for job in jobs]
 
     def seconds(self, trials: Iterable[PlannedTrial]) -> float | None:
         """Expected trial-seconds: known ones as known, others as the mean; None where nothing is known."""
@@ -74,11 +77,6 @@ class Plan:
         if not known and rows:
             return None
         return sum(planned.seconds if planned.seconds is not None else fmean(known) for planned in rows)
-
-
-def shown(level: Any) -> Any:
-    """A level as tables show it: numbers as they are, everything else by its label."""
-    return level if isinstance(level, (int, float)) and not isinstance(level, bool) else label(level)
 
 
 def make_plan(study: Study, results: Results | None) -> Plan:
@@ -97,6 +95,10 @@ def make_plan(study: Study, results: Results | None) -> Plan:
         if row is not None:
             reason, attempt = row["reason"], row["attempt"]
             state = State.DONE if row["status"] == "done" else State.FAILED
+            if reason == Reason.STOPPED.value:
+                # a search may leave it there; any other design needs the whole training
+                adaptive = isinstance(study.design, Search)
+                state, attempt = (State.STOPPED, attempt) if adaptive else (State.MISSING, attempt + 1)
             seconds = (row["seconds"] or 0.0) + (row["measuring_seconds"] or 0.0)
             if state is State.DONE:
                 cell_seconds[_cell(cell.trial)].append(seconds)

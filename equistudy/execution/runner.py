@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from equistudy.execution.cluster import Resources, connected, fitted
-from equistudy.execution.job import Conditions, Job, Phase, Progress, provenance
+from equistudy.execution.job import Conditions, Phase, Progress, provenance
+from equistudy.execution.source import Source
 from equistudy.results.store import Store
 from equistudy.study.file import LoadedStudy
 
@@ -28,8 +29,8 @@ class Outcome(NamedTuple):
 class Reporter(Protocol):
     """Who is told how a run goes."""
 
-    def started(self, jobs: list[Job], concurrent: int) -> None:
-        """Ray is up; `concurrent` trials run at once."""
+    def started(self, total: int, concurrent: int) -> None:
+        """Ray is up; of `total` trials `concurrent` run at once."""
         ...
 
     def progressed(self, progress: Progress) -> None:
@@ -67,14 +68,17 @@ def _interruptible(reporter: Reporter) -> Iterator[Callable[[], bool]]:
 
 def run_study(
     loaded: LoadedStudy,
-    jobs: list[Job],
+    source: Source,
     store: Store,
     resources: Resources,
     reporter: Reporter,
     address: str | None = None,
     num_cpus: int | None = None,
 ) -> Outcome:
-    """Runs the jobs, each to its row. Raises ValueError for a request that the cluster can never satisfy."""
+    """Runs the jobs of the source, each to its row.
+
+    Raises ValueError for a request that the cluster can never satisfy.
+    """
     began = time.perf_counter()
     ends: dict[str, str] = {}
 
@@ -104,9 +108,9 @@ def run_study(
             threads=chosen.threads,
             use_gpu=bool(chosen.gpus),
         )
-        reporter.started(jobs, chosen.max_concurrent or 1)
-        run_jobs([job.anchored() for job in jobs], conditions, chosen, tell, asked)
+        reporter.started(source.total, min(source.total, chosen.max_concurrent or 1))
+        run_jobs(source, conditions, chosen, tell, asked)
         interrupted = asked()
     done = sum(phase == Phase.DONE for phase in ends.values())
     failed = sum(phase == Phase.FAILED for phase in ends.values())
-    return Outcome(done, failed, interrupted and done + failed < len(jobs), time.perf_counter() - began)
+    return Outcome(done, failed, interrupted and len(ends) < source.total, time.perf_counter() - began)

@@ -27,11 +27,11 @@ from equistudy.results.store import StorageError
 from equistudy.spec import flattened
 from equistudy.study.trial import Stream, derived_seed, fingerprint
 from equistudy.training.batches import ALONE, Share
-from equistudy.training.failures import reason_of
+from equistudy.training.failures import Reason, reason_of
 from equistudy.training.subject import network_from, subject_of, weights_of
 from equistudy.training.trainer import Trainer
 
-__all__ = ["TrialRun", "failed_row"]
+__all__ = ["TrialRun", "failed_row", "stopped_row"]
 
 SAVING_SHARE = 0.05  # how much of the time checkpoints may cost
 WORTH_SECONDS = 1.0  # of training; less is trained again sooner than it is read back
@@ -82,7 +82,7 @@ class TrialRun:
 
     def _progress(self, phase: str, message: str | None = None) -> Progress:
         epoch = self._trainer.epoch if self._trainer else 0
-        progress = Progress(self.job.trial.id, phase, epoch, self.job.trial.recipe.epochs, message)
+        progress = Progress(self.job.trial.id, phase, epoch, self.job.trial.recipe.epochs, str(self.job), message)
         if progress.final:
             self.sign_off()
         elif self._writes and time.perf_counter() > self._signed_at + SIGN_SECONDS:
@@ -90,6 +90,11 @@ class TrialRun:
             where = {"host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
             self._store.write_bytes(self._sign, json.dumps({**progress._asdict(), **where}).encode())
         return progress
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The latest value of each curve, by split and name."""
+        return {f"{value.split}_{value.name}": value.value for value in self._trainer.curves} if self._trainer else {}
 
     def sign_off(self) -> None:
         """Takes back the sign of life that `status` reads in other shells."""
@@ -157,7 +162,7 @@ class TrialRun:
             self.conditions,
             self._started,
             status="done",
-            scores=json.dumps(_scores(trainer)),
+            scores=json.dumps(self.scores),
             parameters=sum(parameter.numel() for parameter in trainer.network.parameters()),
             epochs=trainer.epoch,
             images_seen=trainer.images_seen,
@@ -192,11 +197,6 @@ class TrialRun:
             )
         self._measure(network_from(weights, self.job.trial, self._device))
         yield self._progress(Phase.DONE)
-
-
-def _scores(trainer: Trainer) -> dict[str, float]:
-    """The last value of each curve, by split and name."""
-    return {f"{value.split}_{value.name}": value.value for value in trainer.curves}
 
 
 def _hardware(device: str) -> str:
@@ -250,4 +250,18 @@ def failed_row(
         message=str(error) or type(error).__name__,
         traceback=trace or "".join(traceback.format_exception(error)),
         seconds=(datetime.now(UTC) - started).total_seconds(),
+    )
+
+
+def stopped_row(job: Job, conditions: Conditions, epochs: int, scores: dict[str, float]) -> TrialRow:
+    """The row of a trial that a search's scheduler gave up after some epochs."""
+    return trial_row(
+        job,
+        conditions,
+        datetime.now(UTC),
+        status="failed",
+        reason=Reason.STOPPED.value,
+        message=f"the scheduler of the search stopped it after {epochs} of {job.trial.recipe.epochs} epochs",
+        epochs=epochs,
+        scores=json.dumps(scores),
     )

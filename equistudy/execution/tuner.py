@@ -15,12 +15,12 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from equistudy.execution.cluster import Resources
 from equistudy.execution.job import Conditions, Job, Phase, Progress
-from equistudy.execution.trial_run import TrialRun, failed_row
+from equistudy.execution.source import Source
+from equistudy.execution.trial_run import TrialRun, failed_row, stopped_row
 from equistudy.training.batches import Share
 
 __all__ = ["run_jobs"]
 
-REPORT_SECONDS = 1.0  # an actor reports about this often, not after every short epoch
 DEATHS = 3  # how often a trial starts again after its process or its node has died
 # A controller only waits. Any share of a CPU would be missing where the workers of one trial need all CPUs, and the
 # trial would wait forever; every cluster's head node has one unit of this resource.
@@ -30,9 +30,9 @@ CONTROLLER = {"node:__internal_head__": 0.001}
 class TrialActor(tune.Trainable):
     """Trains one trial after the other in one process: no process start and no import of torch between two trials."""
 
-    def setup(self, config: dict[str, Any], jobs: list[Job], conditions: Conditions) -> None:
+    def setup(self, config: dict[str, Any], source: Source, conditions: Conditions) -> None:
         """Takes the first trial."""
-        self._jobs, self._conditions = jobs, conditions
+        self._source, self._conditions = source, conditions
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -41,16 +41,19 @@ class TrialActor(tune.Trainable):
         return True
 
     def _begin(self, config: Mapping[str, Any]) -> None:
-        self._run = TrialRun(self._jobs[config["index"]], self._conditions)
+        self._run = TrialRun(self._source.job(config), self._conditions)
         self._progress = iter(self._run)
 
     def step(self) -> dict[str, Any]:
-        """Works for about a second or to the end of the trial."""
-        deadline = time.perf_counter() + REPORT_SECONDS
+        """Works until the next report is due, or to the end of the trial."""
+        deadline = time.perf_counter() + self._source.report_seconds
         for progress in self._progress:
-            if progress.final or time.perf_counter() > deadline:
+            # from the last epoch it goes on to the row: a scheduler that ends trials there would leave it without one
+            due = time.perf_counter() > deadline and progress.epoch < progress.epochs
+            if progress.final or due:
                 break
-        return {**progress._asdict(), "done": progress.final}
+        told = self._source.told(self._run.job, self._run.scores)
+        return {**progress._asdict(), **told, "done": progress.final}
 
     def cleanup(self) -> None:
         """Keeps what a trial that is stopped early has learned so far."""
@@ -73,13 +76,13 @@ def _train_worker(config: dict[str, Any]) -> None:
         train.report(progress._asdict())
 
 
-def _train_trial(config: dict[str, Any], jobs: list[Job], conditions: Conditions, resources: Resources) -> None:
+def _train_trial(config: dict[str, Any], source: Source, conditions: Conditions, resources: Resources) -> None:
     """Spreads one trial over several workers, from a Tune function that itself only waits.
 
     Starts again after a death. An error of the trial's own is met a second time before it counts: when one worker dies,
     the others fail too, in ways that look like bugs.
     """
-    job, started = jobs[config["index"]], datetime.now(UTC)
+    job, started = source.job(config), datetime.now(UTC)
     seen: list[str] = []
     while True:
         try:
@@ -91,10 +94,10 @@ def _train_trial(config: dict[str, Any], jobs: list[Job], conditions: Conditions
                 seen.append(repr(cause))
                 continue
             conditions.store.write_trial(failed_row(job, conditions, cause, started, str(error)))
-            last = Progress(job.trial.id, Phase.FAILED, 0, job.trial.recipe.epochs, str(cause))
-            tune.report({**last._asdict(), "done": True})
+            last = Progress(job.trial.id, Phase.FAILED, 0, job.trial.recipe.epochs, str(job), str(cause))
+            tune.report({**last._asdict(), **source.told(job, {}), "done": True})
         else:
-            tune.report({"done": True})  # rank 0 has told the rest
+            tune.report({**source.told(job, {}), "done": True})  # rank 0 has told the rest
         return
 
 
@@ -133,8 +136,10 @@ class _Unsaved:
 class _Events(_Unsaved, tune.Callback):
     """Turns Tune's callbacks into progress, and stops the rest when a trial's process cannot be kept alive."""
 
-    def __init__(self, jobs: list[Job], conditions: Conditions, tell: Callable[[Progress], None]) -> None:
-        self._jobs, self._conditions, self._tell = jobs, conditions, tell
+    def __init__(
+        self, source: Source, conditions: Conditions, tell: Callable[[Progress], None], asked: Callable[[], bool]
+    ) -> None:
+        self._source, self._conditions, self._tell, self._asked = source, conditions, tell, asked
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -145,13 +150,23 @@ class _Events(_Unsaved, tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's process died more often than it is started again, or could not write."""
-        job = self._jobs[trial.config["index"]]
+        job = self._source.job(trial.config)
         error = trial.get_error()
         message = str(error.as_instanceof_cause() if isinstance(error, ray.exceptions.RayTaskError) else error)
         if isinstance(error, (ray.exceptions.RayActorError, ray.exceptions.NodeDiedError)):
             row = failed_row(job, self._conditions, error, datetime.now(UTC))
             self._conditions.store.write_trial(row)
-        self._tell(Progress(job.trial.id, Phase.FAILED, 0, job.trial.recipe.epochs, message))
+        self._tell(Progress(job.trial.id, Phase.FAILED, 0, job.trial.recipe.epochs, str(job), message))
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial is over; before its end, where the scheduler of a search gave it up."""
+        result = trial.last_result
+        if self._asked() or result.get("phase") != Phase.TRAINING:
+            return
+        job = self._source.job(trial.config)
+        told = self._source.told(job, {name: value for name, value in result.items() if name.startswith("test_")})
+        self._conditions.store.write_trial(stopped_row(job, self._conditions, result["epoch"], told))
+        self._tell(Progress(job.trial.id, Phase.STOPPED, result["epoch"], result["epochs"], str(job)))
 
 
 class _Stop(_Unsaved, tune.Stopper):
@@ -169,7 +184,7 @@ class _Stop(_Unsaved, tune.Stopper):
 
 
 def run_jobs(
-    jobs: list[Job],
+    source: Source,
     conditions: Conditions,
     resources: Resources,
     tell: Callable[[Progress], None],
@@ -180,24 +195,26 @@ def run_jobs(
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     with TemporaryDirectory(prefix="equistudy-") as folder:
         tune.Tuner(
-            _trainable(jobs, conditions, resources),
-            param_space={"index": tune.grid_search(list(range(len(jobs))))},
-            tune_config=tune.TuneConfig(max_concurrent_trials=resources.max_concurrent, reuse_actors=True),
+            _trainable(source, conditions, resources),
+            param_space=source.space(),
+            tune_config=tune.TuneConfig(
+                max_concurrent_trials=resources.max_concurrent, reuse_actors=True, **source.tuning()
+            ),
             run_config=tune.RunConfig(
                 name="run",
                 storage_path=folder,
                 verbose=0,
-                callbacks=[_Events(jobs, conditions, tell)],
+                callbacks=[_Events(source, conditions, tell, asked_to_stop)],
                 failure_config=tune.FailureConfig(max_failures=DEATHS),
                 stop=_Stop(asked_to_stop),
             ),
         ).fit()
 
 
-def _trainable(jobs: list[Job], conditions: Conditions, resources: Resources) -> Any:
+def _trainable(source: Source, conditions: Conditions, resources: Resources) -> Any:
     """The actor for trials of one worker, or the function that controls a Train run."""
     if resources.workers == 1:
-        actor = tune.with_parameters(TrialActor, jobs=jobs, conditions=conditions)
+        actor = tune.with_parameters(TrialActor, source=source, conditions=conditions)
         return tune.with_resources(actor, {"cpu": resources.cpus, "gpu": resources.gpus or 0})
-    function = tune.with_parameters(_train_trial, jobs=jobs, conditions=conditions, resources=resources)
+    function = tune.with_parameters(_train_trial, source=source, conditions=conditions, resources=resources)
     return tune.with_resources(function, PlacementGroupFactory([CONTROLLER]))

@@ -1,5 +1,6 @@
 """Reads results as Polars LazyFrames, also while a study runs and while its files are compacted."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -70,6 +71,14 @@ class Results:
         kept = _stems(self._brief)
         units = (unit.rpartition(".") for unit in self.store.inventories[MEASUREMENTS.name].all_units())
         return {(stem.partition(".")[0], measure_id) for stem, _, measure_id in units if stem in kept}
+
+    def levels(self, study: str) -> list[str]:
+        """The levels of every trial that this study ran, as JSON texts: what a search has drawn so far."""
+        return self._rows.filter(study=study)["factors"].to_list()
+
+    def scores(self) -> dict[str, dict[str, float]]:
+        """The scores of every trial that is over, by trial and name; none for a failure before the first one."""
+        return {trial: json.loads(text or "{}") for trial, text in self._rows.select("trial", "scores").iter_rows()}
 
     @cached_property
     def _rows(self) -> pl.DataFrame:

@@ -39,7 +39,8 @@ class TrialRow:
     `factors`, `spec`, `scores`, `versions` and `seeds` are JSON texts of flat objects. `seconds` of training and
     `measuring_seconds` went into the row; `lost_seconds` were trained and lost when a process died. `epochs` and
     `images_seen` count what was trained. `resumed` counts how often a checkpoint was continued. `weights` is a path
-    relative to the results. `skipped` is a JSON list of what could not be measured, each with its reason. `reason` says why there is no network; `message` and `traceback` are the exception's.
+    relative to the results. `skipped` is a JSON list of what could not be measured, each with its reason. `reason` says
+    why there is no network; `message` and `traceback` are the exception's.
     """
 
     trial: str

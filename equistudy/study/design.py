@@ -67,6 +67,15 @@ class Design:
 
     factors: tuple[Factor, ...]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the factors."""
+        return tuple(factor.name for factor in self.factors)
+
+    def known(self, sampled: Iterable[str]) -> "Design":
+        """The design as far as it is known once the results hold trials of these levels: all of it from the start."""
+        return self
+
     def cells(self) -> Iterator[Cell]:
         """Every row of the design, seeds varying slowest, so that each replicate is complete before the next."""
         raise NotImplementedError

@@ -92,7 +92,7 @@ class Study:
     scales: Mapping[str, Design] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        factors = {factor.name for factor in self.design.factors}
+        factors = set(self.design.names)
         parts: dict[str, Sequence[ClaimTest | Figure]] = {
             "Claim": [claim.test for claim in self.claims],
             "Figure": self.figures,

@@ -14,6 +14,7 @@ class Reason(Enum):
     DATA = "data"
     BUG = "bug"
     WORKER_DIED = "worker died"
+    STOPPED = "stopped early"
 
 
 class NotANumberError(ArithmeticError):

@@ -27,5 +27,5 @@ def test_provenance_names_commit_changes_and_versions(tmp_path: Path) -> None:
 
 
 def test_progress_is_final_when_the_row_is_written() -> None:
-    phases = {Phase.TRAINING: False, Phase.MEASURING: False, Phase.DONE: True, Phase.FAILED: True}
-    assert {phase: Progress("t", phase, 0, 1).final for phase in phases} == phases
+    phases = {Phase.TRAINING: False, Phase.MEASURING: False, Phase.DONE: True, Phase.FAILED: True, Phase.STOPPED: True}
+    assert {phase: Progress("t", phase, 0, 1, "width=2").final for phase in phases} == phases

@@ -79,13 +79,21 @@ def test_failed_trials_wait_for_a_retry(store: Store) -> None:
     finish(store, first.trial, "failed", reason="bug")
     finish(store, second.trial, "failed", reason="out of memory")
     plan = make_plan(study(), found(store))
-    assert plan.counts == {State.DONE: 0, State.FAILED: 2, State.MISSING: 2, State.UNMEASURED: 0}
+    assert plan.counts == {State.DONE: 0, State.FAILED: 2, State.MISSING: 2, State.UNMEASURED: 0, State.STOPPED: 0}
     assert len(plan.jobs()) == 2
     retried = [job for job in plan.jobs(retry=("bug",)) if job.attempt]
     assert [(job.trial.id, job.attempt) for job in retried] == [(first.id, 1)]
     assert sum(job.attempt for job in plan.jobs(retry=())) == 2
     finish(store, first.trial, "done", attempt=1)
     assert make_plan(study(), found(store)).counts[State.DONE] == 1
+
+
+def test_what_a_search_gave_up_is_trained_where_a_factorial_needs_it(store: Store) -> None:
+    first, *_ = make_plan(study(), None).trials
+    finish(store, first.trial, "failed", reason="stopped early")
+    plan = make_plan(study(), found(store))
+    assert states(plan) == ["missing"] * 4
+    assert [job.attempt for job in plan.jobs()] == [1, 0, 0, 0]
 
 
 def test_a_new_measure_asks_for_measuring_alone(store: Store) -> None:

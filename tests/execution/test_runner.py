@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 
 from equistudy.execution.cluster import Capacity, Resources
-from equistudy.execution.job import Job, Phase, Progress
+from equistudy.execution.job import Phase, Progress
 from equistudy.execution.plan import State, make_plan
 from equistudy.execution.runner import Outcome, run_study
+from equistudy.execution.source import Listed
 from equistudy.results.results import results
 from equistudy.results.store import Store
 from equistudy.study.file import LoadedStudy, load_study
@@ -44,7 +45,7 @@ class Log:
         self.progress: list[Progress] = []
         self.concurrent = 0
 
-    def started(self, jobs: list[Job], concurrent: int) -> None:
+    def started(self, total: int, concurrent: int) -> None:
         self.concurrent = concurrent
 
     def progressed(self, progress: Progress) -> None:
@@ -66,7 +67,8 @@ def written(tmp_path: Path, widths: tuple[int, ...] = (2,), seeds: int = 1, epoc
 def run(loaded: LoadedStudy, store: Store, **resources: int) -> tuple[Outcome, Log]:
     found = results(store.url)
     log = Log()
-    outcome = run_study(loaded, make_plan(loaded.study, found).jobs(), store, Resources(**resources), log)
+    source = Listed(tuple(make_plan(loaded.study, found).jobs()))
+    outcome = run_study(loaded, source, store, Resources(**resources), log)
     return outcome, log
 
 

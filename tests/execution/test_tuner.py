@@ -1,0 +1,102 @@
+from pathlib import Path
+
+import pytest
+
+from equistudy.execution.cluster import Resources
+from equistudy.execution.job import Phase, Progress
+from equistudy.execution.plan import State, make_plan
+from equistudy.execution.runner import Outcome, run_study
+from equistudy.execution.source import Sampled
+from equistudy.results.results import results
+from equistudy.results.store import Store
+from equistudy.study.file import LoadedStudy, load_study
+from equistudy.study.search import Search
+
+STUDY = """
+import equistudy as eq
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler
+
+def trial(learning_rate: float, width: int, seed: int) -> eq.Trial:
+    digits = eq.Digits(canvas=16, digit=8, train_size=128)
+    recipe = eq.Recipe(epochs=8, batch_size=32, optimiser=eq.SGD(learning_rate))
+    return eq.Trial(eq.ResNet(8, width), digits, eq.Classification(), eq.NoAugmentation(), recipe, seed)
+
+study = eq.Study(
+    question="Which learning rate?",
+    design=eq.search(
+        trial,
+        {"learning_rate": tune.loguniform(1e-6, 0.1), "width": tune.choice([1, 2])},
+        num_samples=6,
+        SCHEDULER
+    ),
+    measures=(eq.Accuracy(),),
+)
+"""
+ASHA = 'scheduler=ASHAScheduler(time_attr="epoch", max_t=8, grace_period=1, reduction_factor=2),'
+
+
+class Silence:
+    """Tells nobody, and remembers."""
+
+    def __init__(self) -> None:
+        self.progress: list[Progress] = []
+
+    def started(self, total: int, concurrent: int) -> None:
+        assert (total, concurrent) == (6, 2)
+
+    def progressed(self, progress: Progress) -> None:
+        self.progress.append(progress)
+
+    def stopping(self) -> None:
+        raise AssertionError("nobody asked to stop")
+
+
+def written(tmp_path: Path, scheduler: str = "") -> LoadedStudy:
+    path = tmp_path / f"search_{tmp_path.name}.py"
+    path.write_text(STUDY.replace("SCHEDULER", scheduler))
+    return load_study(path)
+
+
+def run(loaded: LoadedStudy, store: Store) -> tuple[Outcome, Silence]:
+    design = loaded.study.design
+    assert isinstance(design, Search)
+    log = Silence()
+    source = Sampled(design, loaded.study.measures, results(store.url).scores())
+    return run_study(loaded, source, store, Resources(), log), log
+
+
+@pytest.mark.usefixtures("ray_capacity")
+def test_a_random_search_is_repeatable_and_repeats_nothing(tmp_path: Path) -> None:
+    store, loaded = Store.open(tmp_path / "results"), written(tmp_path)
+    outcome, _ = run(loaded, store)
+    assert (outcome.done, outcome.failed) == (6, 0)
+    rows = results(store.url).trials.collect()
+    assert rows.height == 6
+    assert rows["learning_rate"].is_between(1e-6, 0.1).all()
+    assert set(rows["width"]) <= {1, 2}
+
+    again, log = run(loaded, store)
+    assert again.done == 6
+    assert {progress.phase for progress in log.progress} == {Phase.DONE}
+    assert results(store.url).trials.collect().equals(rows)
+    design = loaded.study.design.known(results(store.url).levels(loaded.name))
+    assert {cell.trial.id for cell in design.cells()} == set(rows["trial"])
+
+
+@pytest.mark.usefixtures("ray_capacity")
+def test_what_a_scheduler_gives_up_has_a_row(tmp_path: Path) -> None:
+    store, loaded = Store.open(tmp_path / "results"), written(tmp_path, ASHA)
+    outcome, log = run(loaded, store)
+    rows = results(store.url).trials.collect()
+    assert rows.height == 6
+    stopped = rows.filter(reason="stopped early")
+    assert 0 < stopped.height < 6
+    assert outcome.done == 6 - stopped.height
+    assert stopped["epochs"].max() < 8
+    assert {progress.phase for progress in log.progress if progress.final} == {Phase.DONE, Phase.STOPPED}
+    study = loaded.study
+    design = study.design.known(results(store.url).levels(loaded.name))
+    plan = make_plan(type(study)(study.question, design, study.measures), results(store.url))
+    assert plan.counts[State.STOPPED] == stopped.height
+    assert plan.jobs() == []

@@ -1,0 +1,59 @@
+"""What the README says is so."""
+
+import re
+from pathlib import Path
+
+import equistudy
+from equistudy.command_line.commands import cli
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def summary(path: Path) -> str:
+    """The sentence at the head of a file."""
+    return path.read_text().split('"""')[1].splitlines()[0]
+
+
+def test_capacity_stands_there_in_full() -> None:
+    assert f"```python\n{(ROOT / 'studies' / 'capacity.py').read_text()}```" in README
+
+
+def test_the_tree_is_what_is_on_disk() -> None:
+    rooms = {f"{path.parent.name}/": summary(path) for path in (ROOT / "equistudy").glob("*/__init__.py")}
+    files = {path.name: summary(path) for path in (ROOT / "equistudy").glob("*.py")}
+    for name, sentence in {**rooms, **files}.items():
+        assert re.search(rf"^  {re.escape(name)} +{re.escape(sentence)}$", README, re.MULTILINE), (name, sentence)
+    listed = re.findall(r"^  (\S+?/?) {2,}\S", README.partition("## Where things are")[2], re.MULTILINE)
+    assert set(listed) == rooms.keys() | files.keys()
+
+
+def test_continuous_integration_runs_the_test_command_as_it_stands() -> None:
+    command = 'pip install ".[test]" && python -m pytest'
+    assert f"```bash\n{command}\n```" in README
+    assert f"\n{command}\n" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_every_command_is_listed() -> None:
+    table = README.partition("## Commands")[2].partition("## ")[0]
+    assert set(re.findall(r"`([a-z]+) ?[A-Z\[`]", table)) == set(cli.commands)
+
+
+def test_files_that_are_linked_exist() -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", README):
+        assert (ROOT / link).exists(), link
+
+
+def test_the_words_of_a_study_are_what_the_type_checker_sees() -> None:
+    text = (ROOT / "equistudy" / "__init__.py").read_text()
+    block = text.partition("if TYPE_CHECKING:")[2].partition("_HOME")[0]
+    seen = {
+        (module, name)
+        for module, names in re.findall(r"from (\S+) import ([\w, ]+)", block)
+        for name in names.replace(" ", "").split(",")
+    }
+    # the package of that name is itself what a study calls; the type checker sees its function
+    seen = {(module.removesuffix(".results") if name == "results" else module, name) for module, name in seen}
+    assert seen == {(module, name) for name, module in equistudy._MODULE.items()}
+    for name in equistudy.__all__:
+        assert getattr(equistudy, name) is not None
