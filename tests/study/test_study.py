@@ -1,0 +1,67 @@
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from equistudy.analysis.claims import Contrast, Trend
+from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
+from equistudy.augmentations.flip import HorizontalFlip
+from equistudy.datasets.digits import Digits
+from equistudy.groups.translation import Translation
+from equistudy.measures.accuracy import Accuracy
+from equistudy.measures.correlation import WithinCorrelation
+from equistudy.models.resnet import ResNet
+from equistudy.recipe import Recipe
+from equistudy.report.figures import Curve
+from equistudy.study.design import Factor, factorial
+from equistudy.study.study import Claim, Study
+from equistudy.study.trial import Trial
+from equistudy.tasks.classification import Classification
+
+ACCURACY, WITHIN = Accuracy(), WithinCorrelation(Translation(max_pixels=1))
+WIDTH = Factor("width", (2, 4), log=True)
+FLIP = Factor("augmentation", (NoAugmentation(), HorizontalFlip()))
+
+
+def trial(width: int, seed: int, augmentation: Augmentation = FLIP.levels[0]) -> Trial:
+    return Trial(ResNet(8, width), Digits(), Classification(), augmentation, Recipe(epochs=1), seed)
+
+
+STUDY = Study("Why?", factorial(trial, WIDTH, seeds=range(2)), (ACCURACY,))
+
+
+def test_a_scale_is_the_same_question_with_another_design() -> None:
+    large = factorial(trial, WIDTH, FLIP, seeds=range(5))
+    study = replace(STUDY, scales={"paper": large})
+    assert study.at(None) is study
+    assert study.at("paper").design is large
+    assert study.at("paper").question == "Why?"
+    with pytest.raises(ValueError, match=r"The study has no scale 'papr'. Did you mean paper\?"):
+        study.at("papr")
+    with pytest.raises(ValueError, match=r"The study has no scale 'paper'. There are: none"):
+        STUDY.at("paper")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            lambda: {"figures": (Curve(y=ACCURACY, x=FLIP),)},
+            r"Figure 1 uses factor 'augmentation', which the design does not vary. There are: width",
+        ),
+        (
+            lambda: {
+                "claims": (Claim("?", Contrast(ACCURACY, factor=FLIP, level=FLIP.levels[1], baseline=FLIP.levels[0])),)
+            },
+            r"Claim 1 uses factor 'augmentation', which the design does not vary",
+        ),
+        (
+            lambda: {"claims": (Claim("?", Trend(WITHIN, over=WIDTH, expected="increasing")),)},
+            r"Claim 1 uses WithinCorrelation.*, which is none of the study's measures. Add it to measures",
+        ),
+    ],
+)
+def test_claims_and_figures_must_fit_the_design(changes: Callable[[], dict[str, Any]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(STUDY, **changes())
