@@ -23,6 +23,8 @@ ACCURACY, WITHIN = Accuracy(), WithinCorrelation(Translation(max_pixels=1))
 WIDTH = Factor("width", (2, 4), log=True)
 FLIP = Factor("augmentation", (NoAugmentation(), HorizontalFlip()))
 
+FLIPPING = Contrast(ACCURACY, factor=FLIP, level=FLIP.levels[1], baseline=FLIP.levels[0], expected="increasing")
+
 
 def trial(width: int, seed: int, augmentation: Augmentation = FLIP.levels[0]) -> Trial:
     return Trial(ResNet(8, width), Digits(), Classification(), augmentation, Recipe(epochs=1), seed)
@@ -51,9 +53,7 @@ def test_a_scale_is_the_same_question_with_another_design() -> None:
             r"Figure 1 uses factor 'augmentation', which the design does not vary. There are: width",
         ),
         (
-            lambda: {
-                "claims": (Claim("?", Contrast(ACCURACY, factor=FLIP, level=FLIP.levels[1], baseline=FLIP.levels[0])),)
-            },
+            lambda: {"claims": (Claim("?", FLIPPING),)},
             r"Claim 1 uses factor 'augmentation', which the design does not vary",
         ),
         (
