@@ -80,6 +80,14 @@ class Results:
         """The scores of every trial that is over, by trial and name; none for a failure before the first one."""
         return {trial: json.loads(text or "{}") for trial, text in self._rows.select("trial", "scores").iter_rows()}
 
+    def identities(self, beginning: str = "") -> dict[str, dict[str, Any]]:
+        """Everything that went into each trial's id that begins so, by id: the columns of `Trial.columns`."""
+        rows = self._rows.filter(pl.col("trial").str.starts_with(beginning)).select("trial", "spec", "fingerprint")
+        return {
+            trial: {**json.loads(spec), "fingerprint": fingerprint, "trial": trial}
+            for trial, spec, fingerprint in rows.iter_rows()
+        }
+
     @cached_property
     def _rows(self) -> pl.DataFrame:
         return self._kept(None)

@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import equistudy
+import equistudy as eq
 from equistudy.results.compaction import compact
 from equistudy.results.files import LocalFiles
 from equistudy.results.results import results
 from equistudy.results.schema import CURVES, TRIALS, CurveRow
 from equistudy.results.store import Store
+from equistudy.spec import flattened
 
 ROOT = Path(__file__).parents[2]
 
@@ -119,6 +120,18 @@ def test_what_a_plan_asks(store, row, measurement):
     assert found.measured() == {("t_1", "m_none")}
     compact(store)
     assert results(store.url).measured() == {("t_1", "m_none")}
+
+
+def test_identities_are_the_columns_that_went_into_the_ids(store, row):
+    trial = eq.Trial(eq.ResNet(8, 2), eq.Digits(), eq.Classification(), eq.RandomCrop(padding=2), eq.Recipe(), seed=3)
+    columns = trial.columns()
+    store.write_trial(row(trial.id, spec=flattened(trial), fingerprint=columns["fingerprint"]))
+    store.write_trial(row("t_other", spec={"seed": 0}))
+    found = results(store.url)
+    assert found.identities(trial.id[:6]) == {trial.id: columns}
+    assert found.identities("t_o") == {"t_other": {"seed": 0, "fingerprint": None, "trial": "t_other"}}
+    assert found.identities().keys() == {trial.id, "t_other"}
+    assert found.identities("t_x") == {}
 
 
 def test_older_and_newer_files_are_read(store, whole_trial):
@@ -253,4 +266,4 @@ def test_reading_while_another_process_writes_and_compacts(store):
 
 def test_the_package_itself_reads_results(store, whole_trial):
     whole_trial(store, "t_1")
-    assert equistudy.results(store.url).trials.collect().height == 1
+    assert eq.results(store.url).trials.collect().height == 1
