@@ -92,7 +92,8 @@ def _drawn(figure: Figure, table: StudyTable, number: int, folder: Path) -> Draw
     """The figure as files and for the page."""
     frame = figure.frame(table)
     title = getattr(figure, "title", f"Figure {number}")
-    name = f"{number}-{re.sub(r'[^a-z0-9]+', '-', title.lower()).strip('-')[:60]}"
+    words = re.sub(r"[^a-z0-9]+", " ", re.sub(r"\(.*?\)", "", title.lower())).split()
+    name = "-".join([str(number), *words])
     if frame.is_empty():
         return Drawn(name, title, "", None)
     drawn = svg(figure.draw(frame))
