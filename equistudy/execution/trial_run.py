@@ -44,11 +44,13 @@ class TrialRun:
     With several workers every process runs one of these on its share, and rank 0 writes.
     """
 
-    def __init__(self, job: Job, conditions: Conditions, share: Share = ALONE) -> None:
+    def __init__(
+        self, job: Job, conditions: Conditions, share: Share = ALONE, device: torch.device | None = None
+    ) -> None:
         self.job, self.conditions, self.share = job, conditions, share
         self._store = conditions.store
         self._started = datetime.now(UTC)
-        self._device = torch.device("cuda" if conditions.use_gpu else "cpu")
+        self._device = device or torch.device("cuda" if conditions.use_gpu else "cpu")
         self._trainer: Trainer | None = None
         self._saved_at, self._saving_cost = time.perf_counter(), 0.0
         self._signed_at = 0.0

@@ -9,7 +9,7 @@ from typing import Any
 
 import ray
 from ray import train, tune
-from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.integration.ray_train import TuneReportCallback
 
@@ -72,7 +72,8 @@ def _train_worker(config: dict[str, Any]) -> None:
     """One of the workers of a Train run: the same TrialRun on its share of every batch."""
     context = train.get_context()
     share = Share(context.get_world_rank(), context.get_world_size())
-    for progress in TrialRun(config["job"], config["conditions"], share):
+    # the workers of a node see each other's GPUs: Train says which one is this worker's
+    for progress in TrialRun(config["job"], config["conditions"], share, get_device()):
         train.report(progress._asdict())
 
 
