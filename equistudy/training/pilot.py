@@ -1,6 +1,7 @@
-"""What a trial will cost, from a few steps of its training."""
+"""What a trial will cost, from a few steps of its training and a few images of its measuring."""
 
 import time
+from collections.abc import Callable, Sequence
 from itertools import islice, pairwise
 from statistics import median
 
@@ -8,26 +9,75 @@ import torch
 
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.resident import resident
+from equistudy.measures.engine import SHARD_SIZE, measure_all
+from equistudy.measures.measure import Measure
 from equistudy.study.trial import Trial
 from equistudy.training.batches import num_batches
-from equistudy.training.trainer import Trainer
+from equistudy.training.subject import subject_of
+from equistudy.training.trainer import EVALUATIONS, Trainer
 
-__all__ = ["expected_seconds"]
+__all__ = ["expected_seconds", "num_evaluations"]
+
+FEW, MORE = 2 * SHARD_SIZE, 6 * SHARD_SIZE  # images; whole shards, for each takes the same time
 
 
-def expected_seconds(trial: Trial, steps: int = 5) -> float:
-    """Seconds of training here on one thread: the median of `steps` steps after one warm-up, times all steps."""
+def expected_seconds(trial: Trial, measures: Sequence[Measure] = (), steps: int = 5) -> float:
+    """Seconds of training, evaluating and measuring in this process, on one thread.
+
+    Training is the median of `steps` steps after one warm-up, times all steps. Evaluating is one pass over the test
+    split, times all of them. Measuring is a straight line through two small numbers of images, after one warm-up.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        times = [time.perf_counter()]
-        for _ in islice(Trainer(trial, device).steps(), steps + 1):
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            times.append(time.perf_counter())
+        trainer = Trainer(trial, device)
+        return _training(trainer, steps) + _measuring(trainer, measures)
     finally:
         torch.set_num_threads(threads)
-    seconds = median(later - earlier for earlier, later in pairwise(times[1:]))
-    count = num_batches(len(resident(trial.dataset, Split.TRAIN, device).images), trial.recipe.batch_size)
-    return seconds * count * trial.recipe.epochs
+
+
+def _training(trainer: Trainer, steps: int) -> float:
+    trial = trainer.trial
+    times = [time.perf_counter()]
+    for _ in islice(trainer.steps(), steps + 1):
+        _wait(trainer)
+        times.append(time.perf_counter())
+    step = median(later - earlier for earlier, later in pairwise(times[1:] if len(times) > 2 else times))
+    examples = resident(trial.dataset, Split.TRAIN, trainer.device)
+    epochs, per_epoch = trial.recipe.epochs, num_batches(len(examples.images), trial.recipe.batch_size)
+    return step * per_epoch * epochs + _timed(trainer, trainer.evaluate) * num_evaluations(epochs)
+
+
+def num_evaluations(epochs: int) -> int:
+    """How many times the trainer looks at the test split: every so many epochs, and at the end."""
+    return -(-epochs // max(1, epochs // EVALUATIONS))
+
+
+def _measuring(trainer: Trainer, measures: Sequence[Measure]) -> float:
+    subject = subject_of(trainer.trial, trainer.network.eval(), trainer.device)
+    number = len(subject.images)
+
+    def seconds(images: int) -> float:
+        targets = None if subject.targets is None else subject.targets[:images]
+        few = subject._replace(images=subject.images[:images], targets=targets)
+        return _timed(trainer, lambda: measure_all(measures, few))
+
+    seconds(FEW)
+    if number <= MORE:
+        return seconds(number)
+    start, end = seconds(FEW), seconds(MORE)
+    return end + max(0.0, end - start) * (number - MORE) / (MORE - FEW)
+
+
+def _timed(trainer: Trainer, work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    _wait(trainer)
+    return time.perf_counter() - began
+
+
+def _wait(trainer: Trainer) -> None:
+    """Until the accelerator has done what was asked of it."""
+    if trainer.device.type == "cuda":
+        torch.cuda.synchronize()
