@@ -2,230 +2,298 @@
 
 import functools
 import json
+import os
+import platform
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-__all__ = ["EXIT_FAILED_TRIALS", "EXIT_INTERRUPTED", "EXIT_USAGE", "cli", "main"]
+from equistudy.command_line.asked import DEFAULT_RESULTS, PROGRAM, Asked
+from equistudy.command_line.errors import Exit, message_of
 
-EXIT_USAGE, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED = 2, 3, 130
-DEFAULT_RESULTS = "results"
-EPILOG = """Exit codes: 0 done, 1 unexpected error, 2 wrong usage or invalid study, 3 done with failed trials,
-130 interrupted."""
+__all__ = ["cli", "main"]
 
-
-class UsageProblem(click.ClickException):
-    """What a user can cause: told without a traceback, exit code 2."""
-
-    exit_code = EXIT_USAGE
+EPILOG = (
+    f"Exit codes: {Exit.DONE} done, {Exit.UNEXPECTED} unexpected error, {Exit.USAGE} wrong usage or invalid study, "
+    f"{Exit.FAILED_TRIALS} done with failed trials, {Exit.INTERRUPTED} interrupted. Data goes to stdout, everything "
+    "else to stderr."
+)
 
 
-def _told(function: Callable[..., Any]) -> Callable[..., Any]:
-    """ValueError and OSError carry messages written for the user; everything else is a bug and keeps its traceback."""
+class _Told(click.ClickException):
+    """What a user can cause: told without a traceback."""
 
-    @functools.wraps(function)
-    def wrapped(*arguments: Any, **options: Any) -> Any:
+    exit_code = Exit.USAGE
+
+
+class _Command(click.Command):
+    """A command whose help shows examples before the options, and whose errors are told if a user can cause them."""
+
+    def __init__(self, *arguments: Any, examples: Sequence[str] = (), **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.examples = examples
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the examples, then the options."""
+        _write_examples(self.examples, formatter)
+        super().format_options(ctx, formatter)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command."""
         try:
-            return function(*arguments, **options)
-        except (ValueError, OSError) as error:
-            raise UsageProblem(str(error)) from error
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # whoever reads stdout has seen enough
+        except Exception as error:
+            message = message_of(error)
+            if message is None:
+                raise
+            raise _Told(message) from error
 
-    return wrapped
+
+class _Group(click.Group):
+    """The commands in the order in which they are used."""
+
+    command_class = _Command
+    examples = (
+        "plan studies/capacity.py     what will be trained, and what it costs",
+        "run studies/capacity.py      train, measure, test the claims, write the report",
+        "status studies/capacity.py   from another shell, while it runs",
+    )
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of this file."""
+        return list(self.commands)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the examples, then options and commands."""
+        _write_examples(self.examples, formatter)
+        super().format_options(ctx, formatter)
+
+
+def _write_examples(examples: Sequence[str], formatter: click.HelpFormatter) -> None:
+    with formatter.section("Examples"):
+        for example in examples:
+            formatter.write(f"  {PROGRAM} {example}\n")
 
 
 def _options(*options: Callable[..., Any]) -> Callable[..., Any]:
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        return functools.reduce(lambda inner, option: option(inner), reversed(options), _told(function))
-
-    return decorate
+    """Several options in the order in which the help shows them."""
+    return lambda function: functools.reduce(lambda inner, option: option(inner), reversed(options), function)
 
 
-STUDY = click.argument("study", type=click.Path(path_type=Path))
-SCALE = click.option("--scale", metavar="NAME", help="Another size of the same study, such as paper.")
 RESULTS = click.option(
-    "--results", "folder", default=DEFAULT_RESULTS, show_default=True, metavar="PATH", help="Folder or URL of results."
+    "--results", "folder", default=DEFAULT_RESULTS, show_default=True, metavar="PLACE", help="Folder or URL of results."
 )
-JSON = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+SCALE = click.option("--scale", metavar="NAME", help="Another size of the same study, such as paper.")
+STUDY = (click.argument("study", type=click.Path(path_type=Path)), SCALE, RESULTS)
+OF_STUDY = click.option(
+    "--study", type=click.Path(path_type=Path), help="Look into this study instead, also for trials not yet run."
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 WHERE = (
-    click.option("--address", metavar="HOST:PORT", help="Join a Ray cluster (auto: the one on this node)."),
+    click.option("--address", metavar="HOST:PORT", help="Join a Ray cluster; auto: the one on this node."),
     click.option("--num-cpus", type=click.IntRange(1), help="CPUs of a Ray started here. Default: all."),
     click.option("--cpus-per-trial", default=1.0, show_default=True, help="CPUs of each worker of a trial."),
-    click.option(
-        "--gpus-per-trial", type=float, help="GPUs of each worker, also fractions. Default: 1 where there are."
-    ),
-    click.option(
-        "--workers-per-trial", default=1, show_default=True, help="Processes that share each batch of a trial."
-    ),
+    click.option("--gpus-per-trial", type=float, help="GPUs of each worker, also fractions. Default: 1 if there are."),
+    click.option("--workers-per-trial", default=1, show_default=True, help="Processes that share each batch."),
     click.option("--max-concurrent", type=int, help="At most so many trials at once. Default: what fits."),
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
-@click.version_option(package_name="equistudy")
-def cli() -> None:
-    r"""Studies of learned equivariance: one Python file asks one question.
-
-    \b
-    equistudy plan studies/capacity.py     what will be trained, and what it costs
-    equistudy run studies/capacity.py      train, measure, test the claims, write the report
-    """
+def _say(told: dict[str, Any] | list[str]) -> None:
+    """The data of a command on stdout: a record as JSON, lines as they are."""
+    click.echo("\n".join(told) if isinstance(told, list) else json.dumps(told, allow_nan=False))
 
 
-@cli.command()
-@_options(
-    STUDY, SCALE, RESULTS, JSON, click.option("--pilot", is_flag=True, help="Train a few steps to learn the cost.")
+def _print_version(ctx: click.Context, option: click.Parameter, asked: bool) -> None:
+    """Prints the versions that matter and ends."""
+    if not asked:
+        return
+    from equistudy.command_line.doctor import version
+
+    own = version("equistudy") or "from a checkout that is not installed"
+    click.echo(f"equistudy {own} (python {platform.python_version()}, torch {version('torch')}, ray {version('ray')})")
+    ctx.exit()
+
+
+@click.group(cls=_Group, name="equistudy", epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Print versions."
 )
+def cli() -> None:
+    """Studies of learned equivariance: one Python file asks one question."""
+
+
+@cli.command(examples=("plan studies/capacity.py", "plan studies/capacity.py --scale paper --pilot"))
+@_options(*STUDY, JSON, click.option("--pilot", is_flag=True, help="Train a few steps of each cell to learn its cost."))
 def plan(study: Path, scale: str | None, folder: str, as_json: bool, pilot: bool) -> None:
-    """Print the trials, which of them are done, and the cost of the rest."""
+    """Print the trials, which are done, and the cost of the rest."""
+    from equistudy.command_line.standing import planned, read, with_pilot
     from equistudy.command_line.tables import plan_lines, plan_record
-    from equistudy.command_line.work import planned, with_pilot
 
-    _, made = planned(study, scale, folder)
+    _, made = planned(read(Asked(study, scale, folder)), folder)
     if pilot:
-        made = with_pilot(made)
-    click.echo(json.dumps(plan_record(made)) if as_json else "\n".join(plan_lines(made)))
+        made = with_pilot(made, lambda line: click.echo(line, err=True))
+    _say(plan_record(made) if as_json else plan_lines(made))
 
 
-@cli.command()
-@_options(STUDY, SCALE, RESULTS, *WHERE, JSON)
+@cli.command(
+    examples=(
+        "run studies/capacity.py",
+        "run studies/capacity.py --scale paper --address auto",
+        "run studies/capacity.py --results s3://bucket/results",
+        "run studies/capacity.py --cpus-per-trial 2 --max-concurrent 4",
+    )
+)
+@_options(*STUDY, *WHERE, JSON)
 def run(study: Path, scale: str | None, folder: str, as_json: bool, **where: Any) -> None:
-    """Train and measure what is missing, test the claims and write the report."""
+    """Train and measure what is missing, then test and report."""
     _run(study, scale, folder, as_json, None, where)
 
 
-@cli.command()
+@cli.command(examples=("status studies/capacity.py", "status studies/capacity.py --json"))
+@_options(*STUDY, JSON)
+def status(study: Path, scale: str | None, folder: str, as_json: bool) -> None:
+    """Print what is done, running, failed and missing."""
+    from equistudy.command_line.standing import failures, planned, read, running
+    from equistudy.command_line.tables import status_lines, status_record
+
+    asked = Asked(study, scale, folder)
+    _, made = planned(read(asked), folder)
+    record = status_record(made, running(folder, made), failures(folder, made))
+    _say(record if as_json else status_lines(record, asked.command("retry")))
+
+
+@cli.command(
+    examples=("retry studies/capacity.py", 'retry studies/capacity.py --reason "out of memory" --max-concurrent 1')
+)
 @_options(
-    STUDY,
-    SCALE,
-    RESULTS,
+    *STUDY,
     *WHERE,
     JSON,
-    click.option(
-        "--reason", "reasons", multiple=True, metavar="REASON", help="Only failures of this reason. Repeatable."
-    ),
+    click.option("--reason", "reasons", multiple=True, metavar="REASON", help="Only failures of this reason; repeat."),
 )
 def retry(study: Path, scale: str | None, folder: str, as_json: bool, reasons: tuple[str, ...], **where: Any) -> None:
-    """Run failed trials again: all of them, or those of one reason."""
+    """Run failed trials again, and what is missing."""
     from equistudy.study.design import nearest
     from equistudy.training.failures import Reason
 
     known = [reason.value for reason in Reason]
     for reason in reasons:
         if reason not in known:
-            raise ValueError(f"A trial fails for one of: {', '.join(known)}; got {reason!r}. {nearest(reason, known)}")
+            raise ValueError(f"A trial fails for one of the known reasons, got {reason!r}. {nearest(reason, known)}")
     _run(study, scale, folder, as_json, reasons, where)
 
 
 def _run(
     study: Path, scale: str | None, folder: str, as_json: bool, retry: tuple[str, ...] | None, where: dict[str, Any]
 ) -> None:
+    """Both commands that train."""
     from equistudy.command_line.work import run_and_report
 
-    resume = "python -m equistudy " + " ".join(shlex.quote(argument) for argument in sys.argv[1:])
-    ended = run_and_report(study, scale, folder, retry, where, resume)
-    click.echo(json.dumps(ended.record) if as_json else "\n".join(ended.lines))
-    if ended.interrupted:
-        raise SystemExit(EXIT_INTERRUPTED)
-    if ended.failed:
-        raise SystemExit(EXIT_FAILED_TRIALS)
+    resume = f"{PROGRAM} {shlex.join(sys.argv[1:])}"
+    ended = run_and_report(Asked(study, scale, folder), retry, where, resume)
+    if as_json or ended.lines:
+        _say(ended.record if as_json else ended.lines)
+    click.get_current_context().exit(ended.code)
 
 
-@cli.command()
-@_options(STUDY, SCALE, RESULTS, JSON)
-def status(study: Path, scale: str | None, folder: str, as_json: bool) -> None:
-    """Count done, running, failed and missing trials, also from another shell while a run goes on."""
-    from equistudy.command_line.tables import status_lines, status_record
-    from equistudy.command_line.work import planned, running
-
-    _, made = planned(study, scale, folder)
-    alive = running(folder, made)
-    click.echo(json.dumps(status_record(made, alive)) if as_json else "\n".join(status_lines(made, alive)))
-
-
-@cli.command()
+@cli.command(examples=("results", "results s3://bucket/results --table measurements --csv > measurements.csv"))
 @_options(
-    click.argument("folder", default=DEFAULT_RESULTS),
+    click.argument("place", default=DEFAULT_RESULTS),
     click.option(
         "--table", type=click.Choice(["trials", "curves", "measurements"]), default="trials", show_default=True
     ),
-    click.option("--csv", "as_csv", is_flag=True, help="All rows and columns as CSV."),
-    JSON,
+    click.option("--csv", "as_csv", is_flag=True, help="Print all rows and columns as CSV."),
+    click.option("--json", "as_json", is_flag=True, help="Print all rows and columns as JSON."),
     click.option("--compact", is_flag=True, help="First rewrite the many small files into few."),
 )
-def results(folder: str, table: str, as_csv: bool, as_json: bool, compact: bool) -> None:
-    """Print a table of results."""
-    from equistudy.command_line.tables import results_text
-    from equistudy.command_line.work import compacted
+def results(place: str, table: str, as_csv: bool, as_json: bool, compact: bool) -> None:
+    """Print a table of results, of one study or several."""
+    from equistudy.command_line.tables import frame_lines
+    from equistudy.results.results import results as read_results
 
+    if as_csv and as_json:
+        raise click.UsageError("A table is printed in one form, got --csv and --json. Choose one.")
     if compact:
-        click.echo(compacted(folder), err=True)
-    click.echo(results_text(folder, table, as_csv, as_json))
+        from equistudy.command_line.work import compacted
+
+        click.echo(compacted(place), err=True)
+    rows = getattr(read_results(place), table).collect()
+    if as_csv:
+        click.echo(rows.write_csv(), nl=False)
+    elif as_json:
+        click.echo(rows.write_json())
+    else:
+        click.echo("\n".join(frame_lines(rows)))
 
 
-@cli.command()
-@_options(STUDY, SCALE, RESULTS, JSON)
+@cli.command(examples=("report studies/capacity.py", "report studies/capacity.py --results s3://bucket/results"))
+@_options(*STUDY, JSON)
 def report(study: Path, scale: str | None, folder: str, as_json: bool) -> None:
     """Write the report from the results as they are."""
     from equistudy.command_line.work import reported
 
-    page, lines = reported(study, scale, folder)
-    click.echo(
-        json.dumps({"report": str(page), "verdicts": lines}) if as_json else "\n".join([*lines, f"Report: {page}"])
-    )
+    page, verdicts = reported(Asked(study, scale, folder))
+    _say({"report": page, "verdicts": verdicts} if as_json else [*verdicts, f"Report: {page}"])
 
 
-@cli.command()
-@_options(click.argument("trial"), RESULTS, click.option("--study", type=click.Path(path_type=Path)), SCALE, JSON)
+@cli.command(examples=("explain t_7fcb", "explain t_7fcb --study studies/capacity.py"))
+@_options(click.argument("trial"), RESULTS, OF_STUDY, SCALE, JSON)
 def explain(trial: str, folder: str, study: Path | None, scale: str | None, as_json: bool) -> None:
-    """Show everything that went into a trial's id (or the beginning of one)."""
+    """Print everything that went into a trial's id."""
+    from equistudy.command_line.standing import identity
     from equistudy.command_line.tables import column_lines
-    from equistudy.command_line.work import identity
 
-    columns = identity(trial, folder, study, scale)
-    click.echo(json.dumps(columns) if as_json else "\n".join(column_lines(columns)))
+    columns = identity(trial, Asked(study, scale, folder) if study else None, folder)
+    _say(columns if as_json else column_lines(columns))
 
 
-@cli.command()
-@_options(
-    click.argument("a"),
-    click.argument("b"),
-    RESULTS,
-    click.option("--study", type=click.Path(path_type=Path)),
-    SCALE,
-    JSON,
-)
+@cli.command(examples=("diff t_7fcb t_d64b", "diff t_7fcb t_d64b --study studies/capacity.py"))
+@_options(click.argument("a"), click.argument("b"), RESULTS, OF_STUDY, SCALE, JSON)
 def diff(a: str, b: str, folder: str, study: Path | None, scale: str | None, as_json: bool) -> None:
-    """Show in what two trials differ."""
+    """Print in what two trials differ."""
+    from equistudy.command_line.standing import identity
     from equistudy.command_line.tables import difference, difference_lines
-    from equistudy.command_line.work import identity
 
-    differs = difference(identity(a, folder, study, scale), identity(b, folder, study, scale))
-    click.echo(json.dumps(differs) if as_json else "\n".join(difference_lines(differs)))
+    asked = Asked(study, scale, folder) if study else None
+    differs = difference(identity(a, asked, folder), identity(b, asked, folder))
+    _say(differs if as_json else difference_lines(differs))
 
 
-@cli.command()
+@cli.command(examples=("doctor", "doctor --results s3://bucket/results"))
 @_options(RESULTS, JSON)
 def doctor(folder: str, as_json: bool) -> None:
-    """Check this installation: packages, processor, Ray, results folder."""
+    """Check this installation, and say how to mend it."""
     from equistudy.command_line.doctor import checks
 
-    found = checks(folder)
-    lines = [f"{'ok  ' if check.ok else 'BAD '} {check.name}: {check.found}" for check in found]
-    click.echo(json.dumps([check._asdict() for check in found]) if as_json else "\n".join(lines))
+    found = []
+    for check in checks(folder):
+        found.append(check)
+        if not as_json:
+            click.echo(str(check))
+    if as_json:
+        _say({"checks": [check._asdict() for check in found]})
     if not all(check.ok for check in found):
-        raise SystemExit(1)
+        click.get_current_context().exit(Exit.UNEXPECTED)
 
 
 def main() -> None:
-    """Runs the command line; Ctrl-C before a run has begun ends with 130 as well."""
+    """Runs the command line; Ctrl-C ends with 130 wherever it comes, and a reader of stdout may leave early."""
     try:
-        cli.main(prog_name="equistudy", standalone_mode=False)
+        code = cli.main(standalone_mode=False)
     except click.ClickException as error:
         error.show()
         raise SystemExit(error.exit_code) from error
     except (click.Abort, KeyboardInterrupt):
-        raise SystemExit(EXIT_INTERRUPTED) from None
+        raise SystemExit(Exit.INTERRUPTED) from None
+    except BrokenPipeError:
+        # what Python still has to flush at its end goes nowhere as well
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(Exit.DONE) from None
+    raise SystemExit(code)

@@ -1,7 +1,7 @@
 """How a run looks while it goes: a live view on a terminal, one line per event elsewhere; all on stderr."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -13,11 +13,12 @@ from equistudy.execution.job import Phase, Progress
 
 __all__ = ["Display", "duration"]
 
+TRAINED = 0.95  # the share of a trial that its last epoch ends; measuring follows
+STYLES = {Phase.DONE: "green", Phase.FAILED: "red", Phase.STOPPED: "yellow"}
 
-def duration(seconds: float | None) -> str:
-    """Seconds as a person says them: 4 s, 3 min 20 s, 2 h 5 min."""
-    if seconds is None:
-        return "unknown"
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 4.2 s, 3 min 20 s, 2 h 5 min."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s" if seconds >= 9.5 else f"{seconds:.1f} s"
@@ -29,13 +30,20 @@ def duration(seconds: float | None) -> str:
 class Display:
     """Shows a run. `expected` has the seconds that each planned trial will take, or None where nothing tells."""
 
-    def __init__(self, console: Console, resume: str, expected: Mapping[str, float | None]) -> None:
-        self._console, self._resume, self._expected = console, resume, expected
+    def __init__(
+        self,
+        console: Console,
+        resume: str,
+        expected: Mapping[str, float | None],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._console, self._resume, self._expected, self._clock = console, resume, expected, clock
         self._live: Live | None = None
         self._shares: dict[str, float] = {}
         self._running: dict[str, Progress] = {}
-        self._began = time.perf_counter()
-        self._failed = self._done = self._total = 0
+        self._total = self._failed = self._ended = 0
+        self._began = clock()
+        self._first: tuple[float, float] | None = None  # when the first sign of life came, and the share done by then
 
     def __enter__(self) -> "Display":
         return self
@@ -46,69 +54,79 @@ class Display:
 
     def started(self, total: int, concurrent: int) -> None:
         """Ray is up; of `total` trials `concurrent` run at once."""
-        self._total, self._began = total, time.perf_counter()
-        self._console.print(f"{total} trials to run, {concurrent} at once", highlight=False)
-        if self._console.is_terminal:
-            self._live = Live(get_renderable=self._view, console=self._console, refresh_per_second=4, transient=True)
+        self._total, self._began = total, self._clock()
+        self._say(Text(f"{total} to run, {concurrent} at once"))
+        if self._console.is_interactive:
+            self._live = Live(get_renderable=self.view, console=self._console, refresh_per_second=4, transient=True)
             self._live.start()
 
     def progressed(self, progress: Progress) -> None:
         """A trial gave a sign of life."""
-        if not progress.final:
+        if progress.final:
+            self._running.pop(progress.trial, None)
+            self._shares[progress.trial] = 1.0
+            self._ended += 1
+            self._failed += progress.phase == Phase.FAILED
+            self._tell(progress)
+        else:
             self._running[progress.trial] = progress
-            self._shares[progress.trial] = min(0.95, progress.epoch / max(1, progress.epochs))
-            return
-        self._running.pop(progress.trial, None)
-        self._shares[progress.trial] = 1.0
-        failed = progress.phase == Phase.FAILED
-        self._failed, self._done = self._failed + failed, self._done + (not failed)
-        self._event(progress, failed)
-
-    def _event(self, progress: Progress, failed: bool) -> None:
-        line = Text(f"[{self._done + self._failed}/{self._total}] ")
-        line.append(f"{progress.phase:7} ", style="red" if failed else "green")
-        line.append(f"{progress.trial}  {progress.levels}")
-        if failed and progress.message:
-            line.append(f"\n    {progress.message.splitlines()[0]}", style="red")
-        if not self._console.is_terminal:
-            line.append(f"  ({self._left()})")
-        if failed or not self._console.is_terminal:
-            self._console.print(line, soft_wrap=True, highlight=False)
+            self._shares[progress.trial] = TRAINED * min(1.0, progress.epoch / max(1, progress.epochs))
+        if self._first is None:
+            self._first = self._clock(), self._share()
 
     def stopping(self) -> None:
         """The user asked to stop."""
-        self._console.print(
-            f"Stopping: running trials write their checkpoints. Continue with:\n    {self._resume}",
-            soft_wrap=True,
-            highlight=False,
+        self._say(
+            Text(f"Stopping: trials write their checkpoints; Ctrl-C again ends at once. To go on:\n    {self._resume}")
         )
+
+    def _tell(self, progress: Progress) -> None:
+        """A trial is over: a line for each where there is no live view, and for each failure."""
+        failed = progress.phase == Phase.FAILED
+        if self._live and not failed:
+            return
+        line = Text(f"[{self._ended}/{self._total}] ")
+        line.append(f"{progress.phase:7} ", style=STYLES[progress.phase])
+        line.append(f"{progress.trial}  {progress.levels}")
+        if not self._live and self._ended < self._total:
+            line.append(f"  ({self._left()})")
+        if failed and progress.message:
+            line.append(f"\n    {progress.message.strip().partition(chr(10))[0]}", style="red")
+        self._say(line)
+
+    def _say(self, line: Text) -> None:
+        """Prints a line as it is: nothing in it is markup, and no terminal's width breaks it."""
+        self._console.print(line, soft_wrap=True, highlight=False)
 
     def _share(self) -> float:
         """How much of the work is done, weighted by what each trial is expected to cost."""
-        expected = [seconds for seconds in self._expected.values() if seconds is not None]
-        if len(expected) < self._total:
-            return sum(self._shares.values()) / self._total if self._total else 0.0
-        done = sum(share * (self._expected.get(name) or 0.0) for name, share in self._shares.items())
-        return done / sum(expected) if any(expected) else 0.0
+        shares = dict(self._shares)  # the live view reads in a thread of its own
+        known = {name: seconds for name, seconds in self._expected.items() if seconds}
+        if len(known) < self._total:
+            return sum(shares.values()) / max(1, self._total)
+        return sum(share * known.get(name, 0.0) for name, share in shares.items()) / sum(known.values())
 
     def _left(self) -> str:
-        share, elapsed = self._share(), time.perf_counter() - self._began
-        if share <= 0.01:
-            return "time left: not known yet"
-        return f"about {duration(elapsed * (1 - share) / share)} left"
+        """The time that the rest will take at the pace since the first sign of life: starting took its own time."""
+        if self._first is None:
+            return "time left not known yet"
+        began, share_then = self._first
+        share, elapsed = self._share(), self._clock() - began
+        if share - share_then <= 0.01:
+            return "time left not known yet"
+        return f"about {duration(elapsed * (1 - share) / (share - share_then))} left"
 
-    def _view(self) -> Group:
-        ended, total = self._done + self._failed, self._total
+    def view(self) -> Group:
+        """The live view: a bar for the whole study, and a line for each running trial."""
         head = Table.grid(padding=(0, 1))
-        failures = f"[red]{self._failed} failed[/red]  " if self._failed else ""
-        elapsed = duration(time.perf_counter() - self._began)
-        bar = ProgressBar(total=1.0, completed=self._share(), width=32)
-        head.add_row(bar, f"{ended}/{total} trials  {failures}{elapsed} so far, {self._left()}")
+        count = Text(f"{self._ended}/{self._total} trials")
+        if self._failed:
+            count.append(f"  {self._failed} failed", style="red")
+        count.append(f"  {duration(self._clock() - self._began)} so far, {self._left()}")
+        head.add_row(ProgressBar(total=1.0, completed=self._share(), width=32), count)
         rows = Table.grid(padding=(0, 2))
-        for name, progress in list(self._running.items()):
-            rows.add_row(
-                Text(name, style="dim"),
-                progress.levels,
-                progress.phase if progress.phase == Phase.MEASURING else f"epoch {progress.epoch}/{progress.epochs}",
-            )
+        for progress in list(self._running.values()):
+            epoch = f"epoch {progress.epoch}/{progress.epochs}"
+            doing = progress.phase if progress.phase == Phase.MEASURING else epoch
+            rows.add_row(Text(progress.trial, style="dim"), Text(progress.levels), Text(doing))
         return Group(head, rows)

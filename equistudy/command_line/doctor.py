@@ -2,52 +2,88 @@
 
 import importlib.metadata
 import os
+import platform
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Check", "checks"]
+__all__ = ["Check", "checks", "version"]
+
+PACKAGES = ("torch", "torchvision", "timm", "ray", "pyarrow", "polars", "altair", "vl-convert-python", "scipy")
+FREE_GIGABYTES = 1.0
 
 
 class Check(NamedTuple):
-    """One thing that must work, whether it does, and what was found."""
+    """One thing that must work, whether it does, what was found, and how to mend it where it does not."""
 
     name: str
     ok: bool
     found: str
+    mend: str | None = None
+
+    def __str__(self) -> str:
+        line = f"{'ok ' if self.ok else 'BAD'} {self.name}: {self.found}"
+        return line if self.mend is None else f"{line}\n    Mend it: {self.mend}"
 
 
-def checks(folder: str) -> list[Check]:
-    """All checks, each apart from the others."""
-    return [
-        _checked("packages", _packages),
-        _checked("torch", _torch),
-        _checked("timm with torchvision", _timm),
-        _checked("ray", _ray),
-        _checked("report", _report),
-        _checked("results", lambda: _results(folder)),
-        _checked("disk", lambda: _disk(folder)),
-    ]
+def version(package: str) -> str | None:
+    """The installed version of a package, or None."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
-def _checked(name: str, check: Callable[[], str]) -> Check:
+def checks(folder: str) -> Iterator[Check]:
+    """All checks, each apart from the others, as they are done; `folder` is where results shall lie."""
+    reinstall = "install equistudy again in a fresh virtual environment: pip install ."
+    yield _checked("python", _python, "use Python 3.11 or newer")
+    yield _checked("packages", _packages, reinstall)
+    yield _checked(
+        "torch", _torch, "install the torch for this machine's driver, or hide the GPU: CUDA_VISIBLE_DEVICES="
+    )
+    yield _checked("timm", _timm, "install the torchvision that belongs to this torch")
+    yield _checked("ray", _ray, f"see the logs in /tmp/ray/session_latest/logs, or {reinstall}")
+    yield _checked("report", _report, "pip install --force-reinstall vl-convert-python jinja2")
+    yield _checked(
+        "results", lambda: _results(folder), "choose another place with --results, or change its permissions"
+    )
+    yield _checked("disk", lambda: _disk(folder), "free some space, or choose another disk with --results")
+
+
+def _checked(name: str, check: Callable[[], str], mend: str) -> Check:
     """A check that raises has failed, whatever it raises: that is what the user is to read."""
     try:
         return Check(name, True, check())
     except Exception as error:
-        return Check(name, False, f"{type(error).__name__}: {error}")
+        return Check(name, False, f"{type(error).__name__}: {error}", mend)
+
+
+def _python() -> str:
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{platform.python_version()} on {platform.system()} {platform.machine()}, {cpus} CPUs"
 
 
 def _packages() -> str:
-    names = ("equistudy", "torch", "torchvision", "ray", "timm", "pyarrow", "polars", "altair", "scipy")
-    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+    absent = [name for name in PACKAGES if version(name) is None]
+    if absent:
+        raise ImportError(f"not installed: {', '.join(absent)}")
+    own = version("equistudy") or "from a checkout that is not installed"
+    return ", ".join([f"equistudy {own}", *(f"{name} {version(name)}" for name in PACKAGES)])
 
 
 def _torch() -> str:
     import torch
 
-    graphics = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    return f"{graphics}, {os.cpu_count()} CPUs, {torch.get_num_threads()} threads"
+    if not torch.cuda.is_available():
+        return f"works on the CPU, {torch.get_num_threads()} threads; no GPU"
+    ones = torch.ones(8, 8, device="cuda")  # a driver that is too old fails here, not before
+    assert float((ones @ ones).sum()) == 512
+    memory = torch.cuda.get_device_properties(0).total_memory / 1e9
+    return f"works on {torch.cuda.device_count()} GPUs, the first {torch.cuda.get_device_name()} with {memory:.0f} GB"
 
 
 def _timm() -> str:
@@ -59,16 +95,17 @@ def _timm() -> str:
 def _ray() -> str:
     from equistudy.execution.cluster import connected
 
-    with connected(None, num_cpus=1) as capacity:
-        return f"starts on this machine, {capacity.nodes} node"
+    began = time.perf_counter()
+    with connected(None, num_cpus=1):
+        return f"starts on this machine in {time.perf_counter() - began:.1f} s"
 
 
 def _report() -> str:
-    import altair as alt
-    from vl_convert import vegalite_to_svg
+    import_module("equistudy.report.page")
+    from equistudy.report.theme import png
 
-    vegalite_to_svg(alt.Chart(alt.Data(values=[])).mark_point().to_dict())
-    return f"altair {alt.__version__}, Vega-Lite by vl-convert {importlib.metadata.version('vl-convert-python')}"
+    png('<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"><circle r="4"/></svg>')
+    return "draws figures without a browser or a network"
 
 
 def _results(folder: str) -> str:
@@ -78,13 +115,17 @@ def _results(folder: str) -> str:
         store = Store.open(folder, create=False)
     except FileNotFoundError:
         return f"nothing in {folder} yet"
-    return f"{len(store.list('trials'))} files of trials in {store.url}"
+    probe = f"doctor-{os.getpid()}"
+    store.write_bytes(probe, b"")
+    store.delete(probe)
+    return f"{len(store.list('trials'))} files of trials in {store.url}, which can be written"
 
 
 def _disk(folder: str) -> str:
     if "://" in folder:
-        return "remote results"
-    free = shutil.disk_usage(".").free / 1e9
-    if free < 1:
-        raise OSError(f"At least 1 GB should be free for weights and checkpoints, got {free:.2f} GB. Free some space.")
-    return f"{free:.0f} GB free"
+        return "results are not on a disk of this machine"
+    place = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free / 1e9
+    if free < FREE_GIGABYTES:
+        raise OSError(f"weights and checkpoints need at least {FREE_GIGABYTES:g} GB, got {free:.2f} GB free at {place}")
+    return f"{free:.0f} GB free at {place}"

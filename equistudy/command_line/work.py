@@ -1,203 +1,132 @@
-"""What the commands do, as functions that return what is to be told."""
+"""What the commands do that write: run what is missing, report, compact."""
 
-import json
+import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich.console import Console
 
+from equistudy.command_line.asked import Asked
 from equistudy.command_line.display import Display, duration
-from equistudy.execution.plan import Plan, State, make_plan
+from equistudy.command_line.errors import Exit
+from equistudy.command_line.standing import found_results, planned, read
+from equistudy.command_line.tables import counted, counts_of
+from equistudy.execution.plan import Plan, State
 from equistudy.execution.source import Listed, Sampled, Source
-from equistudy.results.results import Results, results
+from equistudy.results.results import results
 from equistudy.results.store import Store
-from equistudy.study.file import LoadedStudy, StudyFileError, load_study
+from equistudy.study.file import LoadedStudy
 from equistudy.study.search import Search
 
-__all__ = ["Ended", "compacted", "identity", "planned", "reported", "run_and_report", "running", "with_pilot"]
-
-SILENCE_SECONDS = 60.0  # a running trial that has given no sign for so long is taken for dead
+__all__ = ["Ended", "compacted", "reported", "run_and_report"]
 
 
 class Ended(NamedTuple):
-    """How `run` ended: what is printed, and what the exit code depends on."""
+    """How `run` ended: what is printed, as lines or as a record, and the exit code."""
 
     lines: list[str]
     record: dict[str, Any]
-    failed: int
-    interrupted: bool
+    code: Exit
 
 
-def _loaded(path: Path, scale: str | None) -> LoadedStudy:
-    loaded = load_study(path)
-    return loaded._replace(study=loaded.study.at(scale))
-
-
-def _found(folder: str) -> Results | None:
-    """The results, or None where no study has run yet."""
-    try:
-        return results(folder)
-    except FileNotFoundError:
-        return None
-
-
-def _known(loaded: LoadedStudy, found: Results | None) -> LoadedStudy:
-    """The study with what a search has drawn so far."""
-    if found is None:
-        return loaded
-    design = loaded.study.design.known(found.levels(loaded.name))
-    return loaded._replace(study=replace(loaded.study, design=design))
-
-
-def _source(loaded: LoadedStudy, made: Plan, retry: tuple[str, ...] | None, folder: str) -> Source:
-    """What is to run: the jobs of the plan, or those that a search still draws."""
-    jobs, design = made.jobs(retry), loaded.study.design
-    if jobs or not isinstance(design, Search) or len(made.trials) >= design.num_samples:
-        return Listed(tuple(jobs))
-    found = _found(folder)
-    return Sampled(design, loaded.study.measures, found.scores() if found else {})
-
-
-def _plan(loaded: LoadedStudy, folder: str) -> Plan:
-    """The plan; what the study's trial function raises is told with the study's name."""
-    found = _found(folder)
-    loaded = _known(loaded, found)
-    try:
-        return make_plan(loaded.study, found)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise StudyFileError(f"{loaded.path}: {error}") from error
-
-
-def planned(path: Path, scale: str | None, folder: str) -> tuple[LoadedStudy, Plan]:
-    """The study and where its trials stand."""
-    loaded = _loaded(path, scale)
-    return loaded, _plan(loaded, folder)
-
-
-def running(folder: str, made: Plan) -> dict[str, dict[str, Any]]:
-    """The latest sign of life of each trial of the plan that runs now, in whatever process."""
-    try:
-        store = Store.open(folder, create=False)
-    except FileNotFoundError:
-        return {}
-    ids = {trial.id for trial in made.trials if trial.state is not State.DONE}
-    signs = {}
-    for name in store.list("running"):
-        text = store.read_bytes(f"running/{name}")
-        sign = json.loads(text) if text else {}
-        if sign.get("trial") in ids and time.time() - sign["time"] < SILENCE_SECONDS:
-            signs[sign["trial"]] = sign
-    return signs
-
-
-def with_pilot(made: Plan) -> Plan:
-    """The plan with the cost of each unknown cell measured on a few steps of training."""
-    from equistudy.training.pilot import expected_seconds
-
-    known: dict[Any, float] = {}
-    rows = []
-    for trial in made.trials:
-        cell = (trial.trial.model, trial.trial.dataset, trial.trial.augmentation, trial.trial.recipe)
-        if trial.seconds is None and cell not in known:
-            known[cell] = expected_seconds(trial.trial)
-        rows.append(trial if trial.seconds is not None else trial._replace(seconds=known[cell]))
-    return Plan(tuple(rows), made.measures, made.unmeasured, made.weights)
-
-
-def run_and_report(
-    path: Path, scale: str | None, folder: str, retry: tuple[str, ...] | None, where: dict[str, Any], resume: str
-) -> Ended:
-    """Runs what is missing, then tests the claims and writes the report."""
+def run_and_report(asked: Asked, retry: tuple[str, ...] | None, where: dict[str, Any], resume: str) -> Ended:
+    """Runs what is missing, then tests the claims and writes the report. `resume` is the command that goes on."""
     from equistudy.execution.cluster import Resources, prepare
 
-    prepare(where["address"])
-    began = time.perf_counter()
     resources = Resources(
         where["cpus_per_trial"], where["gpus_per_trial"], where["workers_per_trial"], where["max_concurrent"]
     )
-    loaded = _loaded(path, scale)
-    made = _plan(loaded, folder)
-    store = Store.open(folder, create=True)
-    source = _source(loaded, made, retry, folder)
-    console = Console(stderr=True)
-    console.print(f"{loaded.study.question}\n{_standing(made)}", highlight=False, soft_wrap=True)
-    interrupted = False
+    prepare(where["address"])
+    began = time.perf_counter()
+    loaded = read(asked)
+    known, made = planned(loaded, asked.folder)
+    source = _source(known, made, retry, asked.folder)
+    # FORCE_COLOR colours a log, but does not make it a screen
+    console = Console(stderr=True, force_interactive=None if sys.stderr.isatty() else False, highlight=False)
+    _say(console, loaded.study.question, _standing(made))
     if source.total:
-        from equistudy.execution.runner import run_study
-
-        expected = {}
-        if isinstance(source, Listed):
-            for model in {job.trial.model for job in source.jobs}:
-                model.validate()
-            seconds = {trial.id: trial.seconds for trial in made.trials}
-            expected = {job.trial.id: seconds[job.trial.id] for job in source.jobs}
+        _check_models(source)
+        store = Store.open(asked.folder, create=True)
+        expected = _expected(source, made)
+        _say(console, f"Joining Ray at {where['address']}" if where["address"] else "Starting Ray on this machine")
         with Display(console, resume, expected) as display:
-            outcome = run_study(loaded, source, store, resources, display, where["address"], where["num_cpus"])
-        interrupted = outcome.interrupted
-    if interrupted:
-        return Ended([], {"interrupted": True, "resume": resume}, 0, True)
-    page, verdicts = _report(loaded, folder)
-    after = _plan(loaded, folder)
-    failed = after.counts[State.FAILED]
-    console.print(f"{_standing(after)} in {duration(time.perf_counter() - began)}", highlight=False)
-    lines = [*verdicts, f"Report: {page}"]
-    if failed:
-        lines.append(f"{failed} trials failed. Their reasons: equistudy status {path}. Again: equistudy retry {path}")
-    counts = {state.value: number for state, number in after.counts.items()}
-    return Ended(lines, {"report": str(page), "verdicts": verdicts, "trials": counts}, failed, False)
+            from equistudy.execution.runner import run_study
+
+            outcome = run_study(known, source, store, resources, display, where["address"], where["num_cpus"])
+        if outcome.interrupted:
+            return _stopped(console, planned(loaded, asked.folder)[1], began, resume)
+    return _finished(console, loaded, asked, began)
+
+
+def _stopped(console: Console, made: Plan, began: float, resume: str) -> Ended:
+    _say(console, f"Stopped after {duration(time.perf_counter() - began)}. {_standing(made)}")
+    record = {"interrupted": True, "resume": resume, "trials": counts_of(made)}
+    return Ended([], record, Exit.INTERRUPTED)
+
+
+def _finished(console: Console, loaded: LoadedStudy, asked: Asked, began: float) -> Ended:
+    known, made = planned(loaded, asked.folder)
+    page, verdicts = _report(known, asked)
+    _say(console, f"{_standing(made)} in {duration(time.perf_counter() - began)}")
+    counts = made.counts
+    missing = counts[State.MISSING] + counts[State.UNMEASURED]
+    if counts[State.FAILED]:
+        _say(console, f"Why trials failed: {asked.command('status')}", f"Run them again: {asked.command('retry')}")
+    if missing:
+        _say(console, f"What is missing could not be stored. Run it again: {asked.command('run')}")
+    code = Exit.FAILED_TRIALS if missing or counts[State.FAILED] else Exit.DONE
+    record = {"interrupted": False, "report": page, "verdicts": verdicts, "trials": counts_of(made)}
+    return Ended([*verdicts, f"Report: {page}"], record, code)
+
+
+def _say(console: Console, *lines: str) -> None:
+    for line in lines:
+        console.print(line, soft_wrap=True, markup=False)
 
 
 def _standing(made: Plan) -> str:
-    counts = ", ".join(f"{number} {state.value}" for state, number in made.counts.items() if number)
-    return f"{len(made.trials)} trials: {counts}"
+    return counted(counts_of(made))
 
 
-def reported(path: Path, scale: str | None, folder: str) -> tuple[str, list[str]]:
-    """Writes the report of the results as they are."""
-    return _report(_loaded(path, scale), folder)
+def _source(known: LoadedStudy, made: Plan, retry: tuple[str, ...] | None, folder: str) -> Source:
+    """What is to run: the jobs of the plan, or those that a search still draws."""
+    jobs, design = made.jobs(retry), known.study.design
+    if jobs or not isinstance(design, Search) or len(made.trials) >= design.num_samples:
+        return Listed(tuple(jobs))
+    found = found_results(folder)
+    return Sampled(design, known.study.measures, found.scores() if found else {})
 
 
-def _report(loaded: LoadedStudy, place: str) -> tuple[str, list[str]]:
+def _check_models(source: Source) -> None:
+    """Finds what no network can be built from before Ray starts."""
+    for model in {job.trial.model for job in source.jobs} if isinstance(source, Listed) else ():
+        model.validate()
+
+
+def _expected(source: Source, made: Plan) -> dict[str, float | None]:
+    """The seconds that each job will take, where earlier rows tell."""
+    ids = {job.trial.id for job in source.jobs} if isinstance(source, Listed) else set()
+    return {trial.id: trial.seconds for trial in made.trials if trial.id in ids}
+
+
+def reported(asked: Asked) -> tuple[str, list[str]]:
+    """Writes the report of the results as they are; gives the page's path and the verdicts."""
+    known, _ = planned(read(asked), asked.folder)
+    return _report(known, asked)
+
+
+def _report(known: LoadedStudy, asked: Asked) -> tuple[str, list[str]]:
     from equistudy.analysis.table import StudyTable
     from equistudy.report.page import verdict_lines, write_report
 
-    store = Store.open(place, create=False)
-    loaded = _known(loaded, results(place))
-    table = StudyTable.of(loaded.study, results(place))
-    command = f"python -m equistudy run {loaded.path}"
+    found = results(asked.folder)
     # a page is opened by a browser: remote results have theirs on this machine
-    folder = Path(store.url) if store.local else Path()
-    page = write_report(loaded.study, table, loaded.name, command, folder / "reports" / loaded.name)
-    return str(page), verdict_lines(loaded.study, table)
-
-
-def identity(trial: str, folder: str, study: Path | None, scale: str | None) -> dict[str, Any]:
-    """Everything that went into the id of the one trial that begins with `trial`: from the study, or the results."""
-    if study is not None:
-        _, made = planned(study, scale, folder)
-        known = {item.id: item.trial.columns() for item in made.trials}
-        where = str(study)
-    else:
-        known = _stored_identities(folder)
-        where = f"the results in {folder}"
-    fitting = [name for name in known if name.startswith(trial)]
-    if len(fitting) != 1:
-        raise ValueError(
-            f"The beginning of one trial's id is needed, got {trial!r}, which fits {len(fitting)} of {len(known)} "
-            f"trials of {where}. List them with: equistudy plan STUDY; for trials not yet run add --study STUDY."
-        )
-    return known[fitting[0]]
-
-
-def _stored_identities(folder: str) -> dict[str, dict[str, Any]]:
-    """The columns of every stored trial that went into its id."""
-    rows = results(folder).outcomes.select("trial", "spec", "fingerprint").collect().to_dicts()
-    return {
-        row["trial"]: {**json.loads(row["spec"]), "fingerprint": row["fingerprint"], "trial": row["trial"]}
-        for row in rows
-    }
+    folder = (Path(found.store.url) if found.store.local else Path()) / "reports" / known.name
+    with known.blamed():
+        table = StudyTable.of(known.study, found)
+        page = write_report(known.study, table, known.name, asked.command("run"), folder)
+        return str(page), verdict_lines(known.study, table)
 
 
 def compacted(folder: str) -> str:

@@ -1,0 +1,46 @@
+"""How a command ends: its exit code, and which errors are told in a line instead of a traceback."""
+
+import linecache
+import traceback
+from enum import IntEnum
+
+__all__ = ["Exit", "message_of"]
+
+PACKAGE = __name__.partition(".")[0]
+
+
+class Exit(IntEnum):
+    """The exit codes, as the help documents them."""
+
+    DONE = 0
+    UNEXPECTED = 1
+    USAGE = 2
+    FAILED_TRIALS = 3
+    INTERRUPTED = 130
+
+
+def message_of(error: Exception) -> str | None:
+    """What the user is to read, or None for a bug, whose traceback is to be seen.
+
+    Users' errors are ValueError, TypeError and OSError from a `raise` of our own, and whatever the operating system
+    refuses. The same kinds of errors from Python or a library, such as `int("x")`, are bugs.
+    """
+    if isinstance(error, (ValueError, TypeError, OSError)) and _raised_by_us(error):
+        return str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        place = f" for {error.filename}" if error.filename else ""
+        return (
+            f"The system must let files be read and written, got: {error.strerror}{place}. Free some space, change "
+            "the permissions, or choose another folder with --results."
+        )
+    return None
+
+
+def _raised_by_us(error: Exception) -> bool:
+    """Whether the innermost frame is one of this package's, at a `raise` statement."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    if not frames:
+        return False
+    frame, line = frames[-1]
+    ours = frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE
+    return ours and linecache.getline(frame.f_code.co_filename, line).lstrip().startswith("raise ")
