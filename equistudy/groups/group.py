@@ -1,9 +1,10 @@
 """What a group is: elements that act on images and on feature maps, and the conventions of every action."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 
 from equistudy.spec import Generator, Spec, Tensor
 
@@ -19,26 +20,76 @@ class Element(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """How a feature map lies over its image: `height` x `width` cells, each `stride` pixels apart."""
+    """How a feature map lies over its image: `height` x `width` cells, each `stride` pixels apart.
+
+    Cell i of an axis looks at pixels around stride i + offset, counted from the first pixel. The offsets are None where
+    they are not known: content then can be shifted over the map, but not turned about a centre.
+    """
 
     height: int
     width: int
     stride: int
     image_height: int
     image_width: int
+    row_offset: float | None = None
+    column_offset: float | None = None
+
+    @property
+    def centre(self) -> tuple[float, float] | None:
+        """Row and column, in fractions of a cell, of the centre of the image: ((size - 1) / 2 - offset) / stride."""
+        if self.row_offset is None or self.column_offset is None:
+            return None
+        row = ((self.image_height - 1) / 2 - self.row_offset) / self.stride
+        return row, ((self.image_width - 1) / 2 - self.column_offset) / self.stride
+
+    @property
+    def centre_error(self) -> tuple[float, float] | None:
+        """Pixels, in rows and columns, from the centre of the image to the centre of the cells; 0 if they coincide.
+
+        Only then is a map turned or mirrored in itself what the turned or mirrored image gives.
+        """
+        if self.centre is None:
+            return None
+        row, column = self.centre
+        return self.stride * ((self.height - 1) / 2 - row), self.stride * ((self.width - 1) / 2 - column)
 
 
 class Region(NamedTuple):
-    """The cells of a feature map at which f(g x) and g f(x) both show the same content."""
+    """The cells of a feature map at which f(g x) and g f(x) both show the same content.
+
+    They lie in a rectangle. Where they do not fill it, `spans` has the first column and the end of those of each row,
+    counted from the first column of the rectangle.
+    """
 
     rows: slice
     columns: slice
+    spans: tuple[tuple[int, int], ...] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns in the region; never negative."""
+        """Rows and columns of the rectangle; never negative."""
         height, width = (max(0, axis.stop - axis.start) for axis in (self.rows, self.columns))
         return height, width
+
+    @property
+    def num_cells(self) -> int:
+        """How many cells there are."""
+        height, width = self.shape
+        return height * width if self.spans is None else sum(stop - start for start, stop in self.spans)
+
+    def positions(self, maps: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch P"]:
+        """The cells one after another, of maps that were cut to the rectangle."""
+        if self.spans is None:
+            return maps.flatten(-2)
+        return maps.flatten(-2)[..., _indices(self.spans, self.shape[1]).to(maps.device)]
+
+
+@lru_cache(maxsize=1024)
+def _indices(spans: tuple[tuple[int, int], ...], width: int) -> Int64[Tensor, " P"]:
+    """Where the cells of the spans lie in the flattened rectangle."""
+    import torch
+
+    return torch.tensor([row * width + column for row, span in enumerate(spans) for column in range(*span)])
 
 
 @dataclass(frozen=True)
@@ -66,6 +117,10 @@ class Group(Spec):
 
     def inverse(self, elements: Float[Tensor, "N P"]) -> Float[Tensor, "N P"]:
         """The element that undoes each element."""
+        raise NotImplementedError
+
+    def compose(self, first: Float[Tensor, "N P"], second: Float[Tensor, "N P"]) -> Float[Tensor, "N P"]:
+        """The elements g h of the elements g (`first`) and h (`second`): h acts before g."""
         raise NotImplementedError
 
     def act(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"]) -> Float[Tensor, "B C H W"]:

@@ -80,6 +80,10 @@ class Translation(Group):
         """The opposite shifts."""
         return -elements
 
+    def compose(self, first: Float[Tensor, "N 2"], second: Float[Tensor, "N 2"]) -> Float[Tensor, "N 2"]:
+        """The sums of the shifts."""
+        return first + second
+
     def act(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B 2"]) -> Float[Tensor, "B C H W"]:
         """Each image moved by its own whole pixels, exactly; with WINDOW as with ZERO, black enters."""
         import torch

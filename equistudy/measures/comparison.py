@@ -33,7 +33,7 @@ class Plan:
         """How many cells of each map are compared at each element."""
         if self.regions is None:
             return [None] * len(self.elements)
-        return [rows * columns for rows, columns in (region.shape for region in self.regions)]
+        return [region.num_cells for region in self.regions]
 
 
 class ShardMoments(NamedTuple):
@@ -96,7 +96,7 @@ def _sums(
     region, element = plan.regions[index], plan.elements[index]
     here = (..., region.rows, region.columns)
     expected = plan.group.act_on_features(reference, element, plan.geometry.grid, region)
-    values, sides = centred(torch.stack([moved[here], expected, reference[here]]).flatten(3))
+    values, sides = centred(region.positions(torch.stack([moved[here], expected, reference[here]])))
     a, b = values[0], values[1]
     with_b, with_u = (a * values[1:]).sum(dim=-1)
     difference = (a - b).square_().sum(dim=-1)

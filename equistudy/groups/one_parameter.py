@@ -1,0 +1,141 @@
+"""The affine groups of one parameter: one generator matrix A each, and elements exp(t A)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import exp, isfinite, log, pi
+from typing import ClassVar
+
+from jaxtyping import Float
+
+from equistudy.groups.affine_group import AffineGroup
+from equistudy.groups.group import Element
+from equistudy.spec import Generator, Tensor
+
+__all__ = ["OneParameterGroup", "Rotation", "Scaling", "Shear"]
+
+Row = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class OneParameterGroup(AffineGroup):
+    """Base of the groups exp(t A): content at (x, y) from the centre moves along A (x, y, 1) as t grows from 0.
+
+    `GENERATOR` is A, whose third row is 0; `RATE` is t for one unit of the parameter. The parameters of a product are
+    added. `matrices` is differentiable in the parameters.
+    """
+
+    GENERATOR: ClassVar[tuple[Row, Row, Row]]
+    RATE: ClassVar[float] = 1.0
+
+    @property
+    def largest(self) -> float:
+        """The largest magnitude of the elements."""
+        return max(element.magnitude for element in self.elements())
+
+    def sample(self, count: int, rng: Generator) -> Float[Tensor, "N 1"]:
+        """Parameters uniform on [-largest, largest]."""
+        import torch
+
+        return (2 * torch.rand(count, 1, generator=rng, device=rng.device) - 1) * self.largest
+
+    def inverse(self, elements: Float[Tensor, "N 1"]) -> Float[Tensor, "N 1"]:
+        """The opposite parameters."""
+        return -elements
+
+    def compose(self, first: Float[Tensor, "N 1"], second: Float[Tensor, "N 1"]) -> Float[Tensor, "N 1"]:
+        """The sums of the parameters."""
+        return first + second
+
+    def matrices(self, elements: Float[Tensor, "N 1"]) -> Float[Tensor, "N 2 3"]:
+        """exp(-t A): a warp asks where in the input each position of the output lies."""
+        import torch
+
+        # In float64, so that 90 degrees gives 1e-16 in place of float32's 1e-7.
+        generator = torch.tensor(self.GENERATOR, dtype=torch.float64, device=elements.device)
+        exponents = -self.RATE * elements.double()[..., None] * generator
+        return torch.linalg.matrix_exp(exponents)[:, :2].to(elements.dtype)
+
+
+@dataclass(frozen=True)
+class Rotation(OneParameterGroup):
+    """Turns of the content about the centre of the image, counter-clockwise as displayed, parameter in degrees.
+
+    Multiples of 90 degrees are exact: `torch.rot90`. As soon as one of `degrees` is another angle, all images show
+    their inscribed disk alone. Images that are not square are cut to their central square.
+    """
+
+    unit: ClassVar[str] = "deg"
+    GENERATOR = ((0.0, 1.0, 0.0), (-1.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+    RATE = pi / 180
+    ROUND = True
+
+    degrees: tuple[float, ...] = (90.0, 180.0, 270.0)
+
+    def __post_init__(self) -> None:
+        _check("degrees", self.degrees, lambda angle: angle % 360 == 0, "no multiples of 360", "(90.0, 180.0, 270.0)")
+
+    @property
+    def largest(self) -> float:
+        """The largest angle, 180 degrees at most, which is every angle."""
+        return min(180.0, super().largest)
+
+    def elements(self) -> tuple[Element, ...]:
+        """The turn by each of `degrees`."""
+        return tuple(Element(f"{angle:g} deg", abs(float(angle)), (float(angle),)) for angle in self.degrees)
+
+
+@dataclass(frozen=True)
+class Scaling(OneParameterGroup):
+    """Enlargements of the content about the centre by `factors`, parameter the logarithm of the factor.
+
+    Shrunk content is surrounded by the background, black where it is not known; the cells are compared that show the
+    same content on both sides.
+    """
+
+    unit: ClassVar[str] = "log factor"
+    GENERATOR = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0))
+
+    factors: tuple[float, ...] = (0.8, 1.25)
+
+    def __post_init__(self) -> None:
+        _check("factors", self.factors, lambda factor: factor <= 0 or factor == 1, "positive, not 1", "(0.8, 1.25)")
+
+    def elements(self) -> tuple[Element, ...]:
+        """The enlargement by each of `factors`."""
+        logs = ((factor, log(factor)) for factor in self.factors)
+        return tuple(Element(f"x{factor:g}", abs(size), (size,)) for factor, size in logs)
+
+    def factor(self, element: Element) -> float:
+        """How many times larger the element makes content."""
+        return exp(element.parameters[0])
+
+
+@dataclass(frozen=True)
+class Shear(OneParameterGroup):
+    """Shears of the content along x: `shears` pixels to the right for each pixel below the centre.
+
+    What enters at the sides is the background, black where it is not known; the cells are compared that show the same
+    content on both sides.
+    """
+
+    unit: ClassVar[str] = "px per px"
+    GENERATOR = ((0.0, 1.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+
+    shears: tuple[float, ...] = (0.1, 0.2)
+
+    def __post_init__(self) -> None:
+        _check("shears", self.shears, lambda shear: shear == 0, "other than 0", "(0.1, 0.2)")
+
+    def elements(self) -> tuple[Element, ...]:
+        """The shear by each of `shears`."""
+        return tuple(Element(f"shear={shear:g}", abs(float(shear)), (float(shear),)) for shear in self.shears)
+
+
+def _check(name: str, values: tuple[float, ...], refused: Callable[[float], bool], rule: str, example: str) -> None:
+    """Values must be different, finite, at least one, and none of those refused."""
+    distinct = len(set(values)) == len(values) > 0
+    if not distinct or not all(isfinite(value) for value in values) or any(refused(value) for value in values):
+        raise ValueError(
+            f"{name} must be different finite numbers, {rule}, at least one, got {name}={values}. "
+            f"For example {name}={example}."
+        )
