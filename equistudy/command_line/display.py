@@ -14,6 +14,7 @@ from equistudy.execution.job import Phase, Progress
 __all__ = ["Display", "duration"]
 
 TRAINED = 0.95  # the share of a trial that its last epoch ends; measuring follows
+BAR = range(8, 33)  # its length in characters, as the screen's width allows
 STYLES = {Phase.DONE: "green", Phase.FAILED: "red", Phase.STOPPED: "yellow"}
 
 
@@ -108,23 +109,28 @@ class Display:
 
     def _left(self) -> str:
         """The time that the rest will take at the pace since the first sign of life: starting took its own time."""
-        if self._first is None:
-            return "time left not known yet"
-        began, share_then = self._first
+        if self._ended >= self._total:
+            return "ending"
+        began, share_then = self._first or (0.0, 1.0)
         share, elapsed = self._share(), self._clock() - began
         if share - share_then <= 0.01:
-            return "time left not known yet"
+            return "time left unknown"
         return f"about {duration(elapsed * (1 - share) / (share - share_then))} left"
 
     def view(self) -> Group:
         """The live view: a bar for the whole study, and a line for each running trial."""
-        head = Table.grid(padding=(0, 1))
         count = Text(f"{self._ended}/{self._total} trials")
         if self._failed:
             count.append(f"  {self._failed} failed", style="red")
         count.append(f"  {duration(self._clock() - self._began)} so far, {self._left()}")
-        head.add_row(ProgressBar(total=1.0, completed=self._share(), width=32), count)
+        width = min(BAR[-1], max(BAR[0], self._console.width - len(count) - 1))
+        head = Table.grid(padding=(0, 1))
+        head.add_column(width=width)
+        head.add_column(no_wrap=True)
+        head.add_row(ProgressBar(total=1.0, completed=self._share(), width=width), count)
         rows = Table.grid(padding=(0, 2))
+        for _ in range(3):
+            rows.add_column(no_wrap=True, overflow="ellipsis")
         for progress in list(self._running.values()):
             epoch = f"epoch {progress.epoch}/{progress.epochs}"
             doing = progress.phase if progress.phase == Phase.MEASURING else epoch

@@ -1,9 +1,11 @@
 """How a study stands: its plan, what it will cost, what runs now, what has failed, and what names its trials."""
 
 import json
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from equistudy.command_line.asked import PROGRAM, Asked
@@ -64,7 +66,15 @@ def running(folder: str, made: Plan) -> list[dict[str, Any]]:
         return []
     ids = {trial.id for trial in made.trials if trial.state is not State.DONE}
     signs = [json.loads(store.read_bytes(f"running/{name}") or b"{}") for name in store.list("running")]
-    return [sign for sign in signs if sign.get("trial") in ids and time.time() - sign["time"] < SILENCE_SECONDS]
+    return [sign for sign in signs if sign.get("trial") in ids and _alive(sign)]
+
+
+def _alive(sign: dict[str, Any]) -> bool:
+    """Whether the process that gave a sign of life still runs, as far as can be told from here."""
+    here = sign.get("host") == socket.gethostname() and Path("/proc/self").exists()
+    if here and not Path(f"/proc/{sign['pid']}").exists():
+        return False
+    return time.time() - float(sign["time"]) < SILENCE_SECONDS
 
 
 def failures(folder: str, made: Plan) -> list[dict[str, Any]]:
