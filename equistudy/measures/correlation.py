@@ -1,27 +1,29 @@
 """How well f(g x) correlates with g f(x), stage by stage: the measures that one pass of moments serves."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from jaxtyping import Float
 
-from equistudy.groups.group import Group
-from equistudy.measures.measure import Measure, MeasuringResult, Subject
+from equistudy.measures.group_measure import GroupMeasure, Key, Watch
+from equistudy.measures.measure import MeasuringResult, Skipped, Subject
+from equistudy.measures.scale import Scale
 from equistudy.spec import Tensor
 
 if TYPE_CHECKING:
+    from equistudy.measures.comparison import Plan
     from equistudy.measures.geometry import Geometry
     from equistudy.measures.moments import Moments
 else:
-    from typing import Any
-
-    Geometry = Moments = Any
+    Geometry = Moments = Plan = Any
 
 __all__ = ["BetweenCorrelation", "MomentMeasure", "TotalCorrelation", "WithinCorrelation"]
 
+HIGH_FLOOR = 0.2
+
 
 @dataclass(frozen=True)
-class MomentMeasure(Measure):
+class MomentMeasure(GroupMeasure):
     """Base of the measures that follow from the moments of a = f(g x) and b = g f(x) in each channel.
 
     For every stage and every element of `group`, the value is the mean over the channels that vary. A stage is compared
@@ -29,27 +31,46 @@ class MomentMeasure(Measure):
     each convolution of the network reaches further, so deep stages keep some of the border. Beside each value stand
     the same for shuffled images, for unmoved features and for the untrained network, whose correlation may be near 1
     too: what training did is the difference.
+
+    `scale` is where the interval is symmetric, `limits` what rounding must not leave.
     """
 
-    group: Group
+    watch: ClassVar[Watch] = Watch.MOMENTS
+    scale: ClassVar[Scale] = Scale.FISHER
+    limits: ClassVar[tuple[float, float]] = (-1, 1)
+
     erosion: int = 1
 
     def __post_init__(self) -> None:
         if self.erosion < 0:
             raise ValueError(f"erosion is a number of cells of at least 0, got erosion={self.erosion}.")
 
-    def measure(self, subject: Subject) -> MeasuringResult:
-        """All rows of this measure for one network."""
-        from equistudy.measures.engine import measure_all
-
-        return measure_all((self,), subject)
-
     def takes(self, geometry: Geometry) -> bool:
         """Whether the measure has a meaning at such a stage: it looks at positions, or vectors will do."""
         return geometry.grid is not None
 
+    def planned(self, stage: str, geometry: Geometry) -> tuple[Plan | None, list[Skipped]]:
+        """The elements with the cells that can be compared, and the elements that leave too few."""
+        from equistudy.measures.plans import compared
+
+        return compared(self, stage, geometry)
+
+    def key(self, stage: str, plan: Plan) -> Key:
+        """The moments of the stage with this erosion."""
+        return Key(stage, None if plan.regions is None else self.erosion, self.watch)
+
+    def rows(self, stage: str, found: Any, untrained: Any, subject: Subject) -> MeasuringResult:
+        """One row for each element that was compared."""
+        from equistudy.measures.rows import rows_of
+
+        return rows_of(self, stage, found, untrained, subject)
+
+    def floor_note(self, floor: float) -> str | None:
+        """Correlations of unrelated images should be near 0."""
+        return f"unrelated images already reach {floor:.2f}" if floor > HIGH_FLOOR else None
+
     def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
-        """The value of each channel; 1 is perfect."""
+        """The value of each channel."""
         raise NotImplementedError
 
     def spreads(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:

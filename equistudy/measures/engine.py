@@ -5,29 +5,39 @@ size. So the results are the same bit for bit however the shards are spread over
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
 
 from equistudy.groups.group import Group
-from equistudy.measures.comparison import Comparison, Plan, ShardComparison, ShardMoments
-from equistudy.measures.correlation import MomentMeasure
-from equistudy.measures.geometry import Geometry, probe
+from equistudy.measures.answers import Answers, ShardAnswers
+from equistudy.measures.comparison import Comparison, Plan, ShardComparison
+from equistudy.measures.differences import ShardDifferences
+from equistudy.measures.geometry import probe
+from equistudy.measures.group_measure import GroupMeasure, Key, Watch
 from equistudy.measures.intervals import num_groups
 from equistudy.measures.measure import Measure, MeasuringResult, Skipped, Subject
-from equistudy.measures.rows import rows_of
+from equistudy.measures.spreads import ShardSpreads
 from equistudy.measures.stages import CALIBRATION_IMAGES, calibrated, evaluating, modules_of, prepared, watching
 
-__all__ = ["MIN_CELLS", "SHARD_SIZE", "Key", "PairedPass", "measure_all", "plans_of", "shards"]
+__all__ = ["SHARD_SIZE", "PairedPass", "measure_all", "plans_of", "shards"]
 
-# Both decide digits of every value: with another number here, each moment measure needs a higher REVISION.
+# It decides digits of every value: with another number here, each measure under a group needs a higher REVISION.
 SHARD_SIZE = 32
-MIN_CELLS = 4  # along each axis; fewer say nothing about a correlation over positions
 
 # Views in one forward pass of an accelerator. On a CPU it is one: nine views of 32 small images together leave the
 # cache, and a ResNet-8 took 1.6 times as long for each image.
 VIEWS_TOGETHER = 8
+
+OUTPUT = ""  # the network's own output, as a stage beside the named ones
+
+SHARDS: dict[Watch, Any] = {
+    Watch.MOMENTS: ShardComparison,
+    Watch.DIFFERENCES: ShardDifferences,
+    Watch.SPREADS: ShardSpreads,
+    Watch.ANSWERS: ShardAnswers,
+}
 
 
 def measure_all(measures: Sequence[Measure], subject: Subject, shard_size: int = SHARD_SIZE) -> MeasuringResult:
@@ -42,9 +52,9 @@ def measure_all(measures: Sequence[Measure], subject: Subject, shard_size: int =
             f"{subject.images.dtype}. Divide 8-bit images by 255."
         )
     result = MeasuringResult([], [])
-    families: dict[Group, list[MomentMeasure]] = {}
+    families: dict[Group, list[GroupMeasure]] = {}
     for measure in dict.fromkeys(measures):
-        if isinstance(measure, MomentMeasure):
+        if isinstance(measure, GroupMeasure):
             families.setdefault(measure.group, []).append(measure)
         else:
             _extend(result, measure.measure(subject))
@@ -61,30 +71,23 @@ def shards(num_images: int, shard_size: int = SHARD_SIZE) -> list[range]:
     return [range(start, stop) for start, stop in zip(starts, [*starts[1:], num_images], strict=True)]
 
 
-class Key(NamedTuple):
-    """Which moments: those of a stage, with so many cells eroded (None for vectors)."""
-
-    stage: str
-    erosion: int | None
-
-
 class PairedPass:
     """A pass of one network over the images under the group of its plans, shard by shard, in any order and place."""
 
     def __init__(self, network: nn.Module, subject: Subject, plans: dict[Key, Plan]) -> None:
         self.network, self.subject, self.plans = network, subject, plans
         self._keys = {key.stage: [other for other in plans if other.stage == key.stage] for key in plans}
-        self._modules = modules_of(network, {stage: subject.stages[stage] for stage in self._keys})
+        self._modules = modules_of(network, {stage: _stages(subject)[stage] for stage in self._keys})
         on_cpu = all(parameter.device.type == "cpu" for parameter in network.parameters())
         self.views_together = 1 if on_cpu else VIEWS_TOGETHER
 
-    def shard(self, images: range) -> dict[Key, ShardMoments]:
-        """The moments of a shard of the images. Of the feature maps, only those of x outlive their stage."""
+    def shard(self, images: range) -> dict[Key, Any]:
+        """What is kept of a shard of the images. Of the feature maps, only those of x outlive their stage."""
         if not self.plans:
             return {}
         group = next(iter(self.plans.values())).group
         views = group.views(self.subject.images[images.start : images.stop], self.subject.background)
-        found = {key: ShardComparison(plan) for key, plan in self.plans.items()}
+        found = {key: SHARDS[key.watch](plan) for key, plan in self.plans.items()}
         done = 0
 
         def look(stage: str, output: Any) -> None:
@@ -98,74 +101,61 @@ class PairedPass:
                 self.network(prepared(batch, self.subject, self.network))
         return {key: comparison.finished() for key, comparison in found.items()}
 
-    def comparisons(self, shard_size: int = SHARD_SIZE) -> dict[Key, Comparison]:
-        """The moments of all images."""
+    def comparisons(self, shard_size: int = SHARD_SIZE) -> dict[Key, Any]:
+        """The sums over all images: `Answers` for the answers, a `Comparison` for each other key."""
         count = len(self.subject.images)
-        sums = {key: Comparison(plan, num_groups(count)) for key, plan in self.plans.items()}
+        sums: dict[Key, Answers | Comparison] = {
+            key: Answers(plan) if key.watch is Watch.ANSWERS else Comparison(plan, num_groups(count))
+            for key, plan in self.plans.items()
+        }
         for images in shards(count, shard_size):
-            for key, moments in self.shard(images).items():
-                sums[key].add(images.start, moments)
+            for key, part in self.shard(images).items():
+                sums[key].add(images.start, part)
         return sums
 
 
-def plans_of(measures: Sequence[MomentMeasure], subject: Subject) -> tuple[dict[Key, Plan], list[Skipped]]:
+def plans_of(measures: Sequence[GroupMeasure], subject: Subject) -> tuple[dict[Key, Plan], list[Skipped]]:
     """What measures of one group compare at each stage of the network, and what they cannot."""
     first = measures[0].group.views(subject.images[:2], subject.background)[0]
+    answering = any(measure.watch is Watch.ANSWERS for measure in measures)
     with evaluating(subject.network):
-        modules = modules_of(subject.network, subject.stages)
+        modules = modules_of(subject.network, _stages(subject) if answering else subject.stages)
         geometries = probe(subject.network, modules, prepared(first, subject, subject.network))
     plans, absent = {}, []
     for measure in measures:
         for stage, geometry in geometries.items():
-            plan, skipped = _planned(measure, stage, geometry)
-            absent.extend(skipped)
-            if plan is not None:
-                plans[Key(stage, measure.erosion if plan.regions is not None else None)] = plan
+            if (stage == OUTPUT) != (measure.watch is Watch.ANSWERS):
+                continue
+            if isinstance(geometry, str):
+                absent.append(Skipped(measure.name, stage or "output", None, geometry))
+            elif measure.takes(geometry):
+                plan, skipped = measure.planned(stage, geometry)
+                absent.extend(skipped)
+                if plan is not None:
+                    plans[measure.key(stage, plan)] = plan
     return plans, absent
 
 
-def _measured(measures: list[MomentMeasure], subject: Subject, shard_size: int) -> MeasuringResult:
+def _stages(subject: Subject) -> dict[str, str]:
+    """The path of each stage and of the network's own output."""
+    return {**subject.stages, OUTPUT: ""}
+
+
+def _measured(measures: list[GroupMeasure], subject: Subject, shard_size: int) -> MeasuringResult:
     """All rows of measures of one group."""
     plans, skipped = plans_of(measures, subject)
     result = MeasuringResult([], skipped)
     trained = PairedPass(subject.network, subject, plans).comparisons(shard_size)
     untrained = _untrained(plans, measures[0].group, subject, shard_size)
     for measure in measures:
-        for key, comparison in trained.items():
-            if measure.takes(comparison.plan.geometry) and key.erosion in (None, measure.erosion):
-                _extend(result, rows_of(measure, key.stage, comparison, untrained.get(key), subject))
+        for key, found in trained.items():
+            if key == measure.key(key.stage, found.plan) and measure.takes(found.plan.geometry):
+                _extend(result, measure.rows(key.stage, found, untrained.get(key), subject))
     return result
 
 
-def _planned(measure: MomentMeasure, stage: str, geometry: Geometry | str) -> tuple[Plan | None, list[Skipped]]:
-    """What a measure compares at a stage, and what it cannot."""
-    if isinstance(geometry, str):
-        return None, [Skipped(measure.name, stage, None, geometry)]
-    if not measure.takes(geometry):
-        return None, []
-    grid, elements = geometry.grid, list(enumerate(measure.group.elements(), start=1))
-    if grid is None:
-        views, every = zip(*elements, strict=True)
-        return Plan(geometry, measure.group, every, views, None), []
-    obstacle = measure.group.obstacle(grid)
-    if obstacle is not None:
-        return None, [Skipped(measure.name, stage, None, obstacle)]
-    kept, skipped = [], []
-    for view, element in elements:
-        region = measure.group.region(element, grid, measure.erosion)
-        if min(region.shape) >= MIN_CELLS:
-            kept.append((element, view, region))
-            continue
-        left = " x ".join(map(str, region.shape))
-        reason = f"{left} of {grid.height} x {grid.width} cells can be compared, fewer than {MIN_CELLS} x {MIN_CELLS}"
-        skipped.append(Skipped(measure.name, stage, element.label, reason))
-    if not kept:
-        return None, skipped
-    return Plan(geometry, measure.group, *(tuple(column) for column in zip(*kept, strict=True))), skipped
-
-
-def _untrained(plans: dict[Key, Plan], group: Group, subject: Subject, shard_size: int) -> dict[Key, Comparison]:
-    """The moments of the network before training, with its batch norms calibrated on the first images."""
+def _untrained(plans: dict[Key, Plan], group: Group, subject: Subject, shard_size: int) -> dict[Key, Any]:
+    """The same sums of the network before training, with its batch norms calibrated on the first images."""
     if subject.untrained is None:
         return {}
     first = group.views(subject.images[:CALIBRATION_IMAGES], subject.background)[0]

@@ -1,4 +1,4 @@
-"""95 % intervals over images: the grouped jackknife for correlations, Wilson's for proportions.
+"""95 % intervals over images: the grouped jackknife for correlations and errors, Wilson's for proportions.
 
 The unit of replication is the image. Positions and channels of one image depend on each other; intervals that count
 them are about five times too narrow.
@@ -9,12 +9,13 @@ from jaxtyping import Float
 from scipy.special import ndtri, stdtrit
 from torch import Tensor
 
+from equistudy.measures.scale import Scale
+
 __all__ = ["CONFIDENCE", "MIN_IMAGES", "NUM_GROUPS", "jackknife", "num_groups", "wilson"]
 
 CONFIDENCE = 0.95
 MIN_IMAGES = 32  # below, no interval is given
 NUM_GROUPS = 32
-ATANH_LIMIT = 1 - 1e-15
 
 
 def num_groups(num_images: int) -> int:
@@ -23,9 +24,9 @@ def num_groups(num_images: int) -> int:
 
 
 def jackknife(
-    value: Float[Tensor, "*shape"], without: Float[Tensor, "G *shape"]
+    value: Float[Tensor, "*shape"], without: Float[Tensor, "G *shape"], scale: Scale = Scale.FISHER
 ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-    """Bounds of a correlation from its values without each of G groups of images, on Fisher's atanh scale.
+    """Bounds of a value from its values without each of G groups of images, symmetric on `scale`.
 
     The standard error is sqrt((G - 1) / G sum (z_g - mean z)^2), the quantile Student's with G - 1 degrees of freedom.
     Not a number where a value without a group is undefined.
@@ -35,12 +36,12 @@ def jackknife(
     groups = len(without)
     if groups < 2:
         raise ValueError(f"A jackknife needs at least 2 groups of images, got {groups}. Measure with more images.")
-    z = without.clamp(-ATANH_LIMIT, ATANH_LIMIT).atanh()
+    z = scale.of(without)
     error = ((groups - 1) / groups * (z - z.mean(dim=0)).square().sum(dim=0)).sqrt()
-    centre = value.clamp(-ATANH_LIMIT, ATANH_LIMIT).atanh()
+    centre = scale.of(value)
     half = float(stdtrit(groups - 1, (1 + CONFIDENCE) / 2)) * error
-    # A value of exactly 1 stays inside its interval, although the limit cuts it by 1e-15.
-    return torch.minimum((centre - half).tanh(), value), torch.maximum((centre + half).tanh(), value)
+    # A correlation of exactly 1 and an error of 0 stay inside their interval, although the scale cuts them.
+    return torch.minimum(scale.back(centre - half), value), torch.maximum(scale.back(centre + half), value)
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:

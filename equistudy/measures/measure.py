@@ -42,7 +42,7 @@ class Measurement:
     vectors). `group`, `element` and `magnitude`, the size of the element in its group's unit, are None for a measure
     without a group. `low` and `high` bound the 95 % interval over images. `floor` is the same value for shuffled pairs
     of images, `no_motion` for features compared unmoved, `untrained` for the network before training. `cells` counts
-    the positions compared in each map.
+    the positions compared in each map. `raw` is the same value in its own units, where `value` is a share of a scale.
     """
 
     measure: str
@@ -66,6 +66,7 @@ class Measurement:
     channels: int | None = None
     dead_channels: int | None = None
     note: str | None = None
+    raw: float | None = None
 
 
 class Skipped(NamedTuple):

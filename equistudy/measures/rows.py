@@ -1,24 +1,23 @@
 """From finished moments to rows: values, intervals, and the references beside them."""
 
 import math
-from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from equistudy.measures.comparison import Comparison
+from equistudy.measures.comparison import Comparison, Plan
 from equistudy.measures.correlation import MomentMeasure
+from equistudy.measures.group_measure import GroupMeasure
 from equistudy.measures.intervals import MIN_IMAGES, jackknife
 from equistudy.measures.measure import Measurement, MeasuringResult, Skipped, Subject
 from equistudy.measures.moments import Moments
+from equistudy.measures.notes import noted
 
-__all__ = ["layer_values", "live_channels", "rows_of"]
+__all__ = ["DEAD", "blank_row", "layer_values", "live_channels", "rows_of"]
 
 DEAD = 1e-10  # a channel's variance over the layer's, up to which it counts as constant
-HIGH_FLOOR = 0.2
-MANY_DEAD = 0.1
 
 
 def live_channels(measure: MomentMeasure, moments: Moments) -> Bool[Tensor, "*shape C"]:
@@ -32,7 +31,7 @@ def live_channels(measure: MomentMeasure, moments: Moments) -> Bool[Tensor, "*sh
 def layer_values(measure: MomentMeasure, moments: Moments, live: Bool[Tensor, "*shape C"]) -> Float[Tensor, "*shape"]:
     """The mean over the live channels; not a number where there is none."""
     values = measure.coefficient(moments)
-    return torch.where(live, values, torch.nan).nanmean(dim=-1).clamp(-1, 1)
+    return torch.where(live, values, torch.nan).nanmean(dim=-1).clamp(*measure.limits)
 
 
 class Columns(NamedTuple):
@@ -52,9 +51,8 @@ def rows_of(
     measure: MomentMeasure, stage: str, comparison: Comparison, untrained: Comparison | None, subject: Subject
 ) -> MeasuringResult:
     """The rows of one measure at one stage, one for each element."""
-    plan, images, names = comparison.plan, len(subject.images), list(subject.stages)
-    grid, channels, cells = plan.geometry.grid, plan.geometry.channels, plan.cells
-    columns = _columns(measure, comparison, untrained, images)
+    plan, channels = comparison.plan, comparison.plan.geometry.channels
+    columns = _columns(measure, comparison, untrained, len(subject.images))
     result = MeasuringResult([], [])
     for index, element in enumerate(plan.elements):
         dead = columns.dead_channels[index]
@@ -62,30 +60,46 @@ def rows_of(
             reason = f"all {channels} channels are constant" if columns.finite[index] else "its features are not finite"
             result.skipped.append(Skipped(measure.name, stage, element.label, reason))
             continue
-        row = Measurement(
-            measure=measure.name,
-            measure_id=measure.id,
-            revision=measure.REVISION,
-            stage=stage,
-            depth=names.index(stage) / max(1, len(names) - 1),
-            stride=None if grid is None else grid.stride,
-            group=str(plan.group),
-            element=element.label,
-            magnitude=element.magnitude,
-            grid_aligned=None if grid is None else plan.group.grid_aligned(element, grid),
+        row = blank_row(
+            measure,
+            stage,
+            subject,
+            plan,
+            index,
             value=columns.value[index],
             low=columns.low[index],
             high=columns.high[index],
-            images=images,
             floor=columns.floor[index],
             no_motion=columns.no_motion[index],
             untrained=columns.untrained[index],
-            cells=cells[index],
+            cells=plan.cells[index],
             channels=channels,
             dead_channels=dead,
         )
-        result.rows.append(replace(row, note=_note(row)))
+        result.rows.append(noted(row, measure))
     return result
+
+
+def blank_row(
+    measure: GroupMeasure, stage: str, subject: Subject, plan: Plan, index: int | None, **values: Any
+) -> Measurement:
+    """A row of a stage at an element of the plan, or at all of them together, with these values."""
+    names, grid = list(subject.stages), plan.geometry.grid
+    element = None if index is None else plan.elements[index]
+    return Measurement(
+        measure=measure.name,
+        measure_id=measure.id,
+        revision=measure.REVISION,
+        stage=stage,
+        depth=names.index(stage) / max(1, len(names) - 1) if stage in names else 1.0,
+        stride=None if grid is None else grid.stride,
+        group=str(plan.group),
+        element=None if element is None else element.label,
+        magnitude=None if element is None else element.magnitude,
+        grid_aligned=None if grid is None or element is None else plan.group.grid_aligned(element, grid),
+        images=len(subject.images),
+        **values,
+    )
 
 
 def _columns(measure: MomentMeasure, comparison: Comparison, untrained: Comparison | None, images: int) -> Columns:
@@ -94,7 +108,7 @@ def _columns(measure: MomentMeasure, comparison: Comparison, untrained: Comparis
     values = layer_values(measure, total, live)
     low = high = None
     if images >= MIN_IMAGES:
-        low, high = jackknife(values, layer_values(measure, without, live.expand_as(without.pairs)))
+        low, high = jackknife(values, layer_values(measure, without, live.expand_as(without.pairs)), measure.scale)
     shuffled = comparison.shuffled
     return Columns(
         value=values.tolist(),
@@ -118,15 +132,3 @@ def _numbers(values: Float[Tensor, " K"] | None, like: Float[Tensor, " K"]) -> l
     if values is None:
         return [None] * len(like)
     return [None if math.isnan(value) else value for value in values.tolist()]
-
-
-def _note(row: Measurement) -> str | None:
-    """What a reader of the row must know."""
-    notes = []
-    if row.low is None:
-        notes.append(f"no interval: {row.images} images, and it takes {MIN_IMAGES}")
-    if row.floor is not None and row.floor > HIGH_FLOOR:
-        notes.append(f"unrelated images already reach {row.floor:.2f}")
-    if row.dead_channels and row.channels and row.dead_channels > MANY_DEAD * row.channels:
-        notes.append(f"{row.dead_channels} of {row.channels} channels are constant and left out")
-    return "; ".join(notes) or None

@@ -1,0 +1,164 @@
+"""How far f(g x) agrees with g f(x) in gain, offset and scale too: what a correlation is blind to."""
+
+from dataclasses import dataclass
+from math import inf, log10
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from jaxtyping import Float
+
+from equistudy.measures.correlation import MomentMeasure
+from equistudy.measures.group_measure import Watch
+from equistudy.measures.scale import Scale
+from equistudy.spec import Tensor
+
+if TYPE_CHECKING:
+    from equistudy.measures.geometry import Geometry
+    from equistudy.measures.moments import Moments
+else:
+    Geometry = Moments = Any
+
+__all__ = [
+    "AbsoluteError",
+    "AgreementMeasure",
+    "ConcordanceCorrelation",
+    "CosineSimilarity",
+    "NormalisedError",
+    "SignalToNoise",
+]
+
+# Of unrelated features of one variance the normalised error is 2; 1.6 is what a correlation of 0.2 gives.
+LOW_FLOOR = 1.6
+MOST_DECIBELS = 313.0  # what float64 can tell from equality: -20 log10 of its rounding
+
+
+@dataclass(frozen=True)
+class AgreementMeasure(MomentMeasure):
+    """Base of the measures that take images and positions together, of maps and of vectors.
+
+    For maps they ask for equivariance, for vectors, on which the group acts trivially, for invariance.
+    """
+
+    def takes(self, geometry: Geometry) -> bool:
+        """Maps and vectors."""
+        return True
+
+    def spreads(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+        """S_aa and S_bb."""
+        return moments.within_aa + moments.between_aa, moments.within_bb + moments.between_bb
+
+
+@dataclass(frozen=True)
+class ConcordanceCorrelation(AgreementMeasure):
+    """Lin's concordance 2 S_ab / (S_aa + S_bb + n (mean a - mean b)^2): 1 only if f(g x) = g f(x).
+
+    Unlike the correlations it falls with a changed gain or offset: a = 2 b + 3 has correlation 1, concordance 0.286.
+
+    Source: Lin 1989, "A concordance correlation coefficient to evaluate reproducibility".
+    """
+
+    name: ClassVar[str] = "concordance_correlation"
+    title: ClassVar[str] = "Concordance of f(g x) and g f(x)"
+
+    def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
+        """2 S_ab / (S_aa + S_bb + n (mean a - mean b)^2)."""
+        from equistudy.measures.moments import concordance
+
+        return concordance(moments)
+
+
+@dataclass(frozen=True)
+class CosineSimilarity(AgreementMeasure):
+    """Cosine of the angle between all values of f(g x) and of g f(x) in a channel: 1 is perfect.
+
+    A common mean alone brings it near 1: unrelated rectified noise has 1 / pi, features with a mean of twice their
+    spread 0.81. So layers and networks cannot be compared by it; it is here for comparison with what others print.
+    Channels that do not vary are left out, although they have a cosine.
+    """
+
+    name: ClassVar[str] = "cosine_similarity"
+    title: ClassVar[str] = "Cosine of f(g x) and g f(x)"
+
+    def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
+        """The sum of a b over the roots of those of a^2 and b^2."""
+        from equistudy.measures.moments import cosine
+
+        return cosine(moments)
+
+
+@dataclass(frozen=True)
+class NormalisedError(AgreementMeasure):
+    """Mean of (f(g x) - g f(x))^2 over the variance of g f(x): 0 is perfect, 2 is what unrelated features give.
+
+    Equal means and variances make it 2 (1 - correlation). It rewards collapse: f(g x) = 0 has 1, less than unrelated
+    features; read it beside a correlation.
+    """
+
+    name: ClassVar[str] = "normalised_error"
+    title: ClassVar[str] = "Squared error, share of the variance"
+    scale: ClassVar[Scale] = Scale.LOG
+    limits: ClassVar[tuple[float, float]] = (0, inf)
+
+    def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
+        """Mean (a - b)^2 / var b."""
+        from equistudy.measures.moments import normalised_error
+
+        return normalised_error(moments)
+
+    def floor_note(self, floor: float) -> str | None:
+        """Unrelated images should be near 2."""
+        return f"unrelated images already come down to {floor:.2f}" if floor < LOW_FLOOR else None
+
+
+@dataclass(frozen=True)
+class SignalToNoise(AgreementMeasure):
+    """The normalised error in decibels, -10 log10 mean (f(g x) - g f(x))^2 / var g f(x), channel by channel.
+
+    Higher is better: -3 dB is what unrelated features give, 20 dB a normalised error of 0.01. 313 dB, where float64
+    cannot tell the two apart, stands for equality.
+    """
+
+    name: ClassVar[str] = "signal_to_noise"
+    title: ClassVar[str] = "Signal to noise of g f(x) in f(g x), dB"
+    scale: ClassVar[Scale] = Scale.LINEAR
+    limits: ClassVar[tuple[float, float]] = (-inf, MOST_DECIBELS)
+
+    def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
+        """-10 log10 of the normalised error."""
+        from equistudy.measures.moments import normalised_error
+
+        return -10 * normalised_error(moments).clamp(min=10 ** (-MOST_DECIBELS / 10)).log10()
+
+    def floor_note(self, floor: float) -> str | None:
+        """Unrelated images should be near -3 dB."""
+        high = -10 * log10(LOW_FLOOR)
+        return f"unrelated images already reach {floor:.1f} dB" if floor > high else None
+
+
+@dataclass(frozen=True)
+class AbsoluteError(AgreementMeasure):
+    """Mean of |f(g x) - g f(x)|, in the features' own units: 0 is perfect.
+
+    It has no scale, so it compares a network with itself at other elements and nothing else.
+
+    Source: Edixhoven, Lengyel and van Gemert 2023, "Using and abusing equivariance", arXiv:2308.11316. Differs from
+    the authors' code, which sums over the elements and divides a mean by the batch size once more.
+    """
+
+    name: ClassVar[str] = "absolute_error"
+    title: ClassVar[str] = "Mean absolute error"
+    watch: ClassVar[Watch] = Watch.DIFFERENCES
+    scale: ClassVar[Scale] = Scale.LOG
+    limits: ClassVar[tuple[float, float]] = (0, inf)
+
+    def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
+        """The mean of a, which here is |f(g x) - b|."""
+        return moments.mean_a
+
+    def spreads(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+        """S_bb twice: a channel lives if g f(x) varies, however small the differences are."""
+        spread = moments.within_bb + moments.between_bb
+        return spread, spread
+
+    def floor_note(self, floor: float) -> str | None:
+        """Without a scale, no floor is too low."""
+        return None

@@ -1,0 +1,72 @@
+"""Measures that compare a network's answers to x and to g x: what a pass under one group must keep for them."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from equistudy.groups.group import Group
+from equistudy.measures.measure import Measure, MeasuringResult, Skipped, Subject
+
+if TYPE_CHECKING:
+    from equistudy.measures.comparison import Plan
+    from equistudy.measures.geometry import Geometry
+else:
+    Geometry = Plan = Any
+
+__all__ = ["GroupMeasure", "Key", "Watch"]
+
+
+class Watch(Enum):
+    """What a pass keeps of a stage.
+
+    MOMENTS: of f(g x) against g f(x). DIFFERENCES: moments of |f(g x) - g f(x)| against g f(x). SPREADS: over the
+    elements and over the images. ANSWERS: the largest output for each view, of the network's own output.
+    """
+
+    MOMENTS = "moments"
+    DIFFERENCES = "differences"
+    SPREADS = "spreads"
+    ANSWERS = "answers"
+
+
+class Key(NamedTuple):
+    """Which sums of a pass: those of a stage, with so many cells eroded (None where no cells are compared)."""
+
+    stage: str
+    erosion: int | None
+    watch: Watch = Watch.MOMENTS
+
+
+@dataclass(frozen=True)
+class GroupMeasure(Measure):
+    """Base of the measures under a group. Those with equal groups share one pass over x, g1 x, ... gK x."""
+
+    watch: ClassVar[Watch]
+
+    group: Group
+
+    def measure(self, subject: Subject) -> MeasuringResult:
+        """All rows of this measure for one network."""
+        from equistudy.measures.engine import measure_all
+
+        return measure_all((self,), subject)
+
+    def takes(self, geometry: Geometry) -> bool:
+        """Whether the measure has a meaning at such a stage."""
+        return True
+
+    def planned(self, stage: str, geometry: Geometry) -> tuple[Plan | None, list[Skipped]]:
+        """What the pass compares at a stage that the measure takes, and the elements that it cannot."""
+        raise NotImplementedError
+
+    def key(self, stage: str, plan: Plan) -> Key:
+        """Which sums of the pass the measure reads."""
+        return Key(stage, None, self.watch)
+
+    def rows(self, stage: str, found: Any, untrained: Any, subject: Subject) -> MeasuringResult:
+        """The rows of a stage from what the pass kept, of the network and of the untrained one where there is one."""
+        raise NotImplementedError
+
+    def floor_note(self, floor: float) -> str | None:
+        """What a reader must know where unrelated images come too near to the best value; None where they do not."""
+        return None

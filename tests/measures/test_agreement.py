@@ -1,0 +1,164 @@
+"""Agreement: closed forms through the whole engine, on networks with known gain, offset and noise."""
+
+from math import log10
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from equistudy.groups.translation import Border, Translation
+from equistudy.measures.agreement import (
+    AbsoluteError,
+    ConcordanceCorrelation,
+    CosineSimilarity,
+    NormalisedError,
+    SignalToNoise,
+)
+from equistudy.measures.correlation import WithinCorrelation
+from equistudy.measures.engine import PairedPass, measure_all, plans_of
+from equistudy.measures.measure import Measurement
+
+FAMILY = (ConcordanceCorrelation, CosineSimilarity, NormalisedError, SignalToNoise, AbsoluteError)
+PERFECT = {ConcordanceCorrelation: 1, CosineSimilarity: 1, NormalisedError: 0, AbsoluteError: 0}
+CIRCLE = Border.CIRCULAR
+
+
+class Moody(nn.Module):
+    """Gives the image as it is, but `gain` times it plus `offset` plus noise when it has been moved."""
+
+    def __init__(self, still: torch.Tensor, gain: float, offset: float, noise: float) -> None:
+        super().__init__()
+        self.still, self.settings = still, (gain, offset, noise)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        gain, offset, noise = self.settings
+        if any(torch.equal(images[0], still) for still in self.still):
+            return images
+        rng = torch.Generator().manual_seed(int(images.sum().item() * 1000) % 1_000_003)
+        return gain * images + offset + noise * torch.randn(images.shape, dtype=torch.float64, generator=rng)
+
+
+def rows_with(gain: float, offset: float, noise: float, subject: Any) -> dict[str, Measurement]:
+    images = torch.randn(64, 1, 48, 48, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    measured = subject(nn.Sequential(Moody(images, gain, offset, noise)), images)._replace(mean=(0.0,), std=(1.0,))
+    group = Translation(max_pixels=1, border=CIRCLE)
+    rows = measure_all([measure(group) for measure in FAMILY], measured).rows
+    assert len(rows) == 2 * len(FAMILY)
+    return {row.measure: row for row in rows if row.element == "dx=1"}
+
+
+@pytest.mark.parametrize("s", [0.1, 0.3, 1.0, 3.0])
+def test_noise_on_features_has_closed_forms(s: float, subject: Any) -> None:
+    rows = rows_with(1, 0, s, subject)
+    assert rows["concordance_correlation"].value == pytest.approx(2 / (2 + s * s), abs=0.003)
+    assert rows["cosine_similarity"].value == pytest.approx(1 / np.sqrt(1 + s * s), abs=0.003)
+    assert rows["normalised_error"].value == pytest.approx(s * s, rel=0.01)
+    assert rows["signal_to_noise"].value == pytest.approx(-20 * log10(s), abs=0.05)
+    assert rows["absolute_error"].value == pytest.approx(s * np.sqrt(2 / np.pi), rel=0.01)
+    for row in rows.values():
+        assert row.low is not None
+        assert row.high is not None
+        assert row.low < row.value < row.high
+
+
+def test_gain_and_offset_count(subject: Any) -> None:
+    rows = rows_with(2, 3, 0, subject)
+    assert rows["concordance_correlation"].value == pytest.approx(4 / 14, abs=0.003)
+    assert rows["normalised_error"].value == pytest.approx(1 + 9, rel=0.01)
+
+
+def test_unrelated_images_give_the_known_floors(subject: Any) -> None:
+    rows = rows_with(1, 0, 0, subject)
+    expected = {
+        "concordance_correlation": 0,
+        "cosine_similarity": 0,
+        "normalised_error": 2,
+        "signal_to_noise": -10 * log10(2),
+        "absolute_error": 2 / np.sqrt(np.pi),
+    }
+    for name, floor in expected.items():
+        assert rows[name].floor == pytest.approx(floor, abs=0.02)
+        assert rows[name].no_motion == pytest.approx(floor, abs=0.02)
+        assert rows[name].note is None
+
+
+@pytest.mark.parametrize("measure", FAMILY)
+def test_a_circular_network_agrees_exactly(measure: Any, convolutions: Any, subject: Any, smooth_images: Any) -> None:
+    network = nn.Sequential(*convolutions((1, 1), "circular"), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    measured = subject(network, smooth_images, map="3", output="")
+    rows = measure_all([measure(Translation(max_pixels=5, pixels=(5, 3), border=CIRCLE))], measured).rows
+    assert {row.stage for row in rows} == {"map", "output"}
+    for row in rows:
+        if measure is SignalToNoise:
+            assert 200 < row.value <= 313
+        else:
+            assert row.value == pytest.approx(PERFECT[measure], abs=1e-12)
+        assert row.low is not None
+        assert row.high is not None
+        assert row.low <= row.value <= row.high
+
+
+@pytest.mark.parametrize("measure", FAMILY)
+def test_none_is_perfect_on_a_network_that_is_not_equivariant(
+    measure: Any, convolutions: Any, subject: Any, smooth_images: Any
+) -> None:
+    network = nn.Sequential(*convolutions((2, 2), "zeros"), nn.Flatten(), nn.LazyLinear(4).double())
+    centred = smooth_images - smooth_images.mean((2, 3), True) + 0.5
+    measured = subject(network, centred[:, :, :20, :20], map="3", output="5")
+    network(centred[:2, :, :17, :17])
+    rows = measure_all([measure(Translation(max_pixels=3, border=Border.WINDOW, pixels=(3,)), 0)], measured).rows
+    assert {row.stage for row in rows} == {"map", "output"}
+    for row in rows:
+        if measure in (NormalisedError, AbsoluteError):
+            assert row.value > (0.05 if measure is NormalisedError else 1e-3)
+        else:
+            assert row.value < (15 if measure is SignalToNoise else 0.98)
+
+
+def test_absolute_differences_agree_with_a_naive_implementation(
+    convolutions: Any, subject: Any, smooth_images: Any
+) -> None:
+    network, shift = convolutions((1, 2), "zeros"), 4
+    group = Translation(max_pixels=shift, pixels=(shift,))
+    row, _ = measure_all([AbsoluteError(group, 2)], subject(network, smooth_images)).rows
+    with torch.no_grad():
+        x = (smooth_images - 0.5) / 0.25
+        b, a = network(x[..., 4:, 4:]), network(x[..., 4:, :-4])
+    a, b, unmoved = a[..., 2:-2, 4:-2], b[..., 2:-2, 2:-4], b[..., 2:-2, 4:-2]
+    live = (b.std(dim=(0, 2, 3)) > 1e-9).nonzero().flatten()
+    following = b.unflatten(0, (2, 32)).roll(-1, dims=1).flatten(0, 1)
+    for value, reference in ((row.value, b), (row.floor, following), (row.no_motion, unmoved)):
+        assert value == pytest.approx((a - reference)[:, live].abs().mean().item(), rel=1e-12)
+
+
+def test_the_absolute_error_leaves_the_other_measures_alone(
+    convolutions: Any, subject: Any, smooth_images: Any
+) -> None:
+    group, measured = Translation(max_pixels=2), subject(convolutions((1,), "zeros"), smooth_images)
+    alone = measure_all([WithinCorrelation(group)], measured).rows
+    together = measure_all([AbsoluteError(group), WithinCorrelation(group)], measured).rows
+    assert together[len(alone) :] == alone
+
+
+def test_the_family_adds_no_sums_to_the_pass(convolutions: Any, subject: Any, smooth_images: Any) -> None:
+    group, measured = Translation(max_pixels=2), subject(convolutions((1,), "zeros"), smooth_images[:4])
+    alone, _ = plans_of([WithinCorrelation(group)], measured)
+    family, _ = plans_of([WithinCorrelation(group), *(measure(group) for measure in FAMILY[:4])], measured)
+    assert family == alone
+    assert list(PairedPass(measured.network, measured, family).comparisons()) == list(alone)
+
+
+def test_floors_of_images_that_share_a_layout_are_named(convolutions: Any, subject: Any, smooth_images: Any) -> None:
+    alike = smooth_images[:1] + 0.001 * smooth_images
+    group, measured = Translation(max_pixels=1), subject(convolutions((1,), "zeros"), alike)
+    notes = {row.measure: str(row.note) for row in measure_all([kind(group) for kind in FAMILY], measured).rows}
+    assert "unrelated images already reach 1.00" in notes["concordance_correlation"]
+    assert "unrelated images already come down to 0.0" in notes["normalised_error"]
+    assert "dB" in notes["signal_to_noise"]
+    assert notes["absolute_error"] == "None"
+
+
+def test_naming_agreement_needs_no_torch() -> None:
+    assert NormalisedError(Translation()).id != SignalToNoise(Translation()).id
