@@ -180,6 +180,8 @@ class TrialRun:
 
     def _measure(self, network: torch.nn.Module) -> list[Skipped]:
         """Writes the rows of all measures of the job; gives what could not be measured."""
+        if not self.job.measures:
+            return []
         result = measure_all(self.job.measures, subject_of(self.job.trial, network.eval(), self._device))
         for measure in self.job.measures:
             rows = [asdict(row) for row in result.rows if row.measure_id == measure.id]

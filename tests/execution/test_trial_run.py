@@ -74,6 +74,7 @@ def test_an_interrupted_trial_continues_to_the_same_numbers(tmp_path: Path, monk
     assert [progress.epoch for progress in run(job, tmp_path / "killed")] == [2, 3, 3, 3]
     frames = [results(tmp_path / name / "results") for name in ("straight", "killed")]
     straight, killed = (frame.measurements.drop("seconds").collect() for frame in frames)
+    assert killed.height > 0
     assert straight.equals(killed)
     assert frames[0].curves.collect().equals(frames[1].curves.collect())
     assert frames[1].trials.collect()["resumed"].item() == 1
