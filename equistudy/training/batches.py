@@ -74,9 +74,7 @@ def training_batches(
         yield Batch(normalised(images, dataset), examples.targets[mine], len(indices))
 
 
-def evaluation_batches(
-    examples: Examples, dataset: Dataset, batch_size: int, share: Share = ALONE
-) -> Iterator[Batch]:
+def evaluation_batches(examples: Examples, dataset: Dataset, batch_size: int, share: Share = ALONE) -> Iterator[Batch]:
     """The split in its own order, nothing random; each sample falls to exactly one worker."""
     for start in range(0, len(examples.images), batch_size):
         whole = slice(start, start + batch_size)
