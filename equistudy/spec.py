@@ -6,7 +6,7 @@ import json
 import types
 from collections.abc import Callable
 from enum import Enum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
@@ -37,6 +37,11 @@ class Spec:
 
     def __str__(self) -> str:
         return label(self)
+
+    @cached_property
+    def _text(self) -> str:
+        # kept with the spec and not in a table of all specs: hashing a nested spec takes longer than digesting its text
+        return json.dumps(described(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def digest(text: str, letter: str) -> str:
@@ -102,10 +107,9 @@ def described(spec: Spec) -> dict[str, Any]:
     return data
 
 
-@lru_cache(maxsize=65536)
-def canonical(spec: Any) -> str:
+def canonical(spec: Spec) -> str:
     """The one JSON text of a spec: sorted keys, no spaces. Equal specs have equal texts."""
-    return json.dumps(described(spec), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return spec._text
 
 
 def label(value: Any) -> str:

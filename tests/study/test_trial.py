@@ -1,3 +1,6 @@
+import hashlib
+import json
+import pickle
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -7,6 +10,7 @@ from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.datasets.digits import Digits
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import Recipe
+from equistudy.spec import described
 from equistudy.study.trial import Stream, Trial, derived_seed
 from equistudy.tasks.classification import Classification
 
@@ -43,6 +47,37 @@ def test_the_id_depends_on_revision_and_fingerprint() -> None:
 
     Changed.__name__, Changed.__module__ = Digits.__name__, Digits.__module__
     assert replace(TRIAL, dataset=Changed()).id != TRIAL.id
+
+
+def test_the_id_is_the_digest_of_every_part_with_its_revision_in_order() -> None:
+    texts = [
+        '{"depth":8,"revision":1,"shortcut":"projection","spec":"ResNet","width":4}',
+        json.dumps(described(TRIAL.dataset), sort_keys=True, separators=(",", ":")),
+        '{"revision":1,"spec":"Classification"}',
+        '{"revision":1,"spec":"NoAugmentation"}',
+        json.dumps(described(TRIAL.recipe), sort_keys=True, separators=(",", ":")),
+        "0",
+        Digits().fingerprint(),
+        "1",
+    ]
+    assert TRIAL.id == f"t_{hashlib.sha256('|'.join(texts).encode()).hexdigest()[:16]}"
+    assert pickle.loads(pickle.dumps(TRIAL)).id == TRIAL.id
+
+
+def test_equal_parts_of_different_trials_are_one_object() -> None:
+    other = replace(TRIAL, recipe=Recipe(epochs=2), model=ResNet(8, 4), seed=7)
+    assert other.model is TRIAL.model
+    assert other.recipe == Recipe(epochs=2)
+    assert other.recipe is not TRIAL.recipe
+
+
+def test_a_part_that_cannot_be_a_key_names_its_field() -> None:
+    @dataclass(frozen=True)
+    class Listing(NoAugmentation):
+        values: object = None
+
+    with pytest.raises(TypeError, match=r"got Listing.values=\[1, 2\] of type list. Use a tuple for a list"):
+        replace(TRIAL, augmentation=Listing([1, 2]))
 
 
 def test_streams_are_independent_and_shared_by_all_levels() -> None:
