@@ -1,5 +1,7 @@
 """The class that a network answers for each view of each image, and the shares that follow from these answers."""
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
@@ -63,4 +65,4 @@ def share_row(
     count, images = int(hits.sum()), len(hits)
     low, high = wilson(count, images)
     row = blank_row(measure, stage, subject, plan, index, value=count / images, low=low, high=high, **values)
-    return noted(row, measure)
+    return noted(replace(row, depth=1.0), measure)
