@@ -1,0 +1,52 @@
+"""How much features vary when an image moves, as a share of how much they vary between images."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from equistudy.groups.group import Element
+from equistudy.measures.group_measure import GroupMeasure, Watch
+from equistudy.measures.measure import MeasuringResult, Skipped, Subject
+
+if TYPE_CHECKING:
+    from equistudy.measures.comparison import Plan
+    from equistudy.measures.geometry import Geometry
+else:
+    Geometry = Plan = Any
+
+__all__ = ["NormalisedVariance"]
+
+
+@dataclass(frozen=True)
+class NormalisedVariance(GroupMeasure):
+    """Invariance: the spread of a feature over the elements, over its spread over the images.
+
+    NV_c = mean over images of the standard deviation over elements / mean over elements of that over images, averaged
+    over the features that vary over images; the identity is one of the elements. 0: invariant; near 1: moving an image
+    changes the feature as much as taking another; there is no upper bound. Vectors are taken feature by feature, maps
+    by the means over their cells. The elements share one row.
+
+    Source: the transformational measures of Quiroga et al. and their package tmeasures. Differs from it: a feature that
+    does not vary over images is left out and counted, where theirs gives 1 or infinity; maps are averaged over their
+    cells first; an interval and the same ratio for shuffled images stand beside the value.
+    """
+
+    name: ClassVar[str] = "normalised_variance_error"
+    title: ClassVar[str] = "Variation over the group, share of that over images"
+    watch: ClassVar[Watch] = Watch.SPREADS
+
+    def planned(self, stage: str, geometry: Geometry) -> tuple[Plan | None, list[Skipped]]:
+        """All views, that of x included."""
+        from equistudy.measures.comparison import Plan
+
+        elements = (Element("identity", 0.0, ()), *self.group.elements())
+        return Plan(geometry, self.group, elements, tuple(range(len(elements))), None), []
+
+    def rows(self, stage: str, found: Any, untrained: Any, subject: Subject) -> MeasuringResult:
+        """One row."""
+        from equistudy.measures.spreads import spread_rows
+
+        return spread_rows(self, stage, found, untrained, subject)
+
+    def floor_note(self, floor: float) -> str | None:
+        """Unrelated images should be near 1."""
+        return f"unrelated images already come down to {floor:.2f}" if floor < 0.8 else None
