@@ -15,6 +15,8 @@ else:
 
 __all__ = ["NormalisedVariance"]
 
+LOW_FLOOR = 0.5
+
 
 @dataclass(frozen=True)
 class NormalisedVariance(GroupMeasure):
@@ -22,8 +24,9 @@ class NormalisedVariance(GroupMeasure):
 
     NV_c = mean over images of the standard deviation over elements / mean over elements of that over images, averaged
     over the features that vary over images; the identity is one of the elements. 0: invariant; near 1: moving an image
-    changes the feature as much as taking another; there is no upper bound. Vectors are taken feature by feature, maps
-    by the means over their cells. The elements share one row.
+    changes the feature as much as taking another, which is what the floor shows: somewhat below 1 for few elements, or
+    if few images carry most of the spread. There is no upper bound. Vectors are taken feature by feature, maps by the
+    means over their cells. The elements share one row.
 
     Source: the transformational measures of Quiroga et al. and their package tmeasures. Differs from it: a feature that
     does not vary over images is left out and counted, where theirs gives 1 or infinity; maps are averaged over their
@@ -49,4 +52,4 @@ class NormalisedVariance(GroupMeasure):
 
     def floor_note(self, floor: float) -> str | None:
         """Unrelated images should be near 1."""
-        return f"unrelated images already come down to {floor:.2f}" if floor < 0.8 else None
+        return f"unrelated images already come down to {floor:.2f}" if floor < LOW_FLOOR else None

@@ -24,7 +24,8 @@ def test_a_global_mean_of_a_circular_network_is_invariant(convolutions: Any, sub
         assert row.low is not None
         assert row.high is not None
         assert row.low <= row.value <= row.high
-        assert row.floor == pytest.approx(1, abs=0.15)
+        assert row.floor is not None
+        assert 0.7 < row.floor < 1.1
         assert (row.element, row.magnitude, row.cells, row.grid_aligned) == (None, None, None, None)
     assert rows[0].value == pytest.approx(rows[1].value, abs=1e-12)
 
@@ -72,5 +73,5 @@ def test_images_that_are_alike_lower_the_floor(convolutions: Any, subject: Any, 
     images = smooth_images[:, :, :12, :12] * torch.where(torch.arange(64) < 2, 1.0, 1e-3)[:, None, None, None]
     (row,) = measure_all([NormalisedVariance(CIRCLE)], subject(convolutions((1,), "circular"), images)).rows
     assert row.floor is not None
-    assert row.floor < 0.8
+    assert row.floor < 0.5
     assert "unrelated images already come down to" in str(row.note)
