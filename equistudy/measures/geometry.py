@@ -1,13 +1,12 @@
 """How each stage's output lies over the image: probed with images of other sizes, never assumed.
 
 A chain of convolutions gives exactly one more cell for each `stride` more pixels. So images that are longer, and images
-that are wider, tell which axes of an output are rows and columns, and how many pixels a cell is. A network that takes
-one size only is read by the ratio of the sizes, and then must answer a disturbed pixel in the cell that holds it.
+that are wider, tell which axes of an output are rows and columns, and how many pixels a cell is. `offsets` finds where
+the cells lie. A network that takes one size only is read by the ratio of the sizes, and then must answer a disturbed
+pixel in the cell that holds it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 import torch
@@ -15,6 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from equistudy.groups.group import Grid
+from equistudy.measures.layout import Geometry, Layout
+from equistudy.measures.offsets import located
 from equistudy.measures.stages import watching
 
 __all__ = ["Geometry", "Layout", "probe"]
@@ -25,41 +26,16 @@ POINTS = 3  # disturbed pixels along each axis
 MIN_HITS = 5  # of the nine, where chance alone gives one in as many as there are cells
 
 
-class Layout(Enum):
-    """The axes of an output: maps with channels first or last, tokens of a grid, or a vector."""
-
-    NCHW = "NCHW"
-    NHWC = "NHWC"
-    TOKENS = "tokens"
-    VECTOR = "vector"
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """The layout of a stage, its number of channels and, for maps, its grid; `prefix` tokens precede the grid."""
-
-    layout: Layout
-    channels: int
-    grid: Grid | None = None
-    prefix: int = 0
-
-    def maps(self, output: Float[Tensor, "..."]) -> Float[Tensor, "B C H W"]:
-        """The output with the axes (B, C, H, W)."""
-        assert self.grid is not None
-        if self.layout is Layout.NCHW:
-            return output
-        if self.layout is Layout.NHWC:
-            return output.permute(0, 3, 1, 2)
-        return output[:, self.prefix :].transpose(1, 2).unflatten(2, (self.grid.height, self.grid.width))
-
-
 Shape = tuple[int, ...]
 
 
 def probe(
-    network: nn.Module, modules: Mapping[str, nn.Module], images: Float[Tensor, "B C H W"]
+    network: nn.Module, modules: Mapping[str, nn.Module], images: Float[Tensor, "B C H W"], offsets: bool = True
 ) -> dict[str, Geometry | str]:
-    """The geometry of each stage for images of this size, or the reason why it has none that is understood."""
+    """The geometry of each stage for images of this size, or the reason why it has none that is understood.
+
+    Without `offsets` the grids have none, which is all that shifts need, and takes fewer passes.
+    """
     height, width = images.shape[-2:]
     prober = _Prober(network, modules, images)
     base = prober.shapes(0, 0)
@@ -80,7 +56,7 @@ def probe(
             found[name] = _grown(prober, name, shape, longer[name], wider[name])
         else:
             found[name] = _fitted(prober, name, shape)
-    return found
+    return located(network, modules, images, found) if offsets else found
 
 
 class _Prober:
