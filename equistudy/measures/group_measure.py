@@ -66,7 +66,3 @@ class GroupMeasure(Measure):
     def rows(self, stage: str, found: Any, untrained: Any, subject: Subject) -> MeasuringResult:
         """The rows of a stage from what the pass kept, of the network and of the untrained one where there is one."""
         raise NotImplementedError
-
-    def floor_note(self, floor: float) -> str | None:
-        """What a reader must know where unrelated images come too near to the best value; None where they do not."""
-        return None

@@ -104,3 +104,7 @@ class Measure(Spec):
     def measure(self, subject: Subject) -> MeasuringResult:
         """All rows of this measure for one network. `measure_all` lets measures that can share a pass do so."""
         raise NotImplementedError
+
+    def floor_note(self, floor: float) -> str | None:
+        """What a reader must know where unrelated images come too near to the best value; None where they do not."""
+        return None

@@ -2,9 +2,8 @@
 
 from dataclasses import replace
 
-from equistudy.measures.group_measure import GroupMeasure
 from equistudy.measures.intervals import MIN_IMAGES
-from equistudy.measures.measure import Measurement
+from equistudy.measures.measure import Measure, Measurement
 
 __all__ = ["noted"]
 
@@ -13,7 +12,7 @@ FEW_CELLS = 16
 MANY_DEAD = 0.1
 
 
-def noted(row: Measurement, measure: GroupMeasure) -> Measurement:
+def noted(row: Measurement, measure: Measure) -> Measurement:
     """The row with its note; no other column changes."""
     notes = [
         _about_images(row),

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from equistudy.measures.comparison import Comparison, Plan
 from equistudy.measures.correlation import MomentMeasure
-from equistudy.measures.group_measure import GroupMeasure
 from equistudy.measures.intervals import MIN_IMAGES, jackknife
-from equistudy.measures.measure import Measurement, MeasuringResult, Skipped, Subject
+from equistudy.measures.measure import Measure, Measurement, MeasuringResult, Skipped, Subject
 from equistudy.measures.moments import Moments
 from equistudy.measures.notes import noted
 
@@ -81,7 +80,7 @@ def rows_of(
 
 
 def blank_row(
-    measure: GroupMeasure, stage: str, subject: Subject, plan: Plan, index: int | None, **values: Any
+    measure: Measure, stage: str, subject: Subject, plan: Plan, index: int | None, **values: Any
 ) -> Measurement:
     """A row of a stage at an element of the plan, or at all of them together, with these values."""
     names, grid = list(subject.stages), plan.geometry.grid

@@ -1,0 +1,112 @@
+"""How fast f(x) stops moving with x as a one-parameter group starts to act: the Lie derivative, stage by stage."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from equistudy.groups.group import Group
+from equistudy.groups.one_parameter import OneParameterGroup
+from equistudy.groups.translation import Border, Translation
+from equistudy.measures.measure import Measure, MeasuringResult, Subject
+
+if TYPE_CHECKING:
+    from equistudy.measures.flow import Flow
+else:
+    Flow = Any
+
+__all__ = ["LieContribution", "LieDerivative"]
+
+
+@dataclass(frozen=True)
+class LieDerivative(Measure):
+    """Equivariance to infinitely small motions: L f(x) = d/dt g(-t) f(g(t) x) at t = 0, by forward-mode derivatives.
+
+    `raw` is the root mean square of L f over images, channels and cells, per pixel or per degree. `value` divides it by
+    that of the map's own motion, d/dt g(t) f(x), for it would otherwise fall with the smoothness of the features; for
+    vectors, which do not move, by the standard deviation over images. 0: equivariant. 1: as if the map stood still
+    while the image moved. `no_motion` is the same for maps compared unmoved, d/dt f(g(t) x).
+
+    A `Translation` has two rows, for motion along x and along y. With Border.CIRCULAR images and maps are shifted by
+    their Fourier transform, and every cell counts. Every other group moves them bilinearly and continues the border,
+    of which `erosion` cells are left out; each convolution reaches further in. Strides mix aliasing in: a map cannot
+    show what happens between its cells.
+
+    Source: Gruver et al. 2023, "The Lie derivative for measuring learned equivariance", arXiv:2210.02984. Differs from
+    the authors' code, which differentiates twice in reverse mode, takes norms of single outputs, divides by nothing,
+    and returns 0 for outputs it takes not to be maps; here those are absent, with the reason.
+    """
+
+    name: ClassVar[str] = "lie_derivative_error"
+    title: ClassVar[str] = "Lie derivative, share of the features' own motion"
+
+    group: Group
+    erosion: int = 1
+
+    def __post_init__(self) -> None:
+        _check(type(self).__name__, self.group)
+        if self.erosion < 0:
+            raise ValueError(f"erosion is a number of cells of at least 0, got erosion={self.erosion}.")
+
+    def measure(self, subject: Subject) -> MeasuringResult:
+        """One row for each stage and direction."""
+        from equistudy.measures.derivative_rows import derivative_rows
+
+        return derivative_rows(self, subject)
+
+    def flows(self) -> tuple[Flow, ...]:
+        """The directions in which the group moves content."""
+        return _flows(self.group)
+
+
+@dataclass(frozen=True)
+class LieContribution(Measure):
+    """What each stage adds to the Lie derivative of the network's output.
+
+    Let T_k be the derivative of the output when the map of stage k moves, T_0 when the image does. The contribution of
+    stage k is T_{k-1} - T_k: what goes wrong from one stage to the next, carried through the rest of the network. The
+    contributions add up to the whole, L f = T_0 - T_K, with their signs; their sizes do not. `raw` is the root mean
+    square over images and outputs, per pixel or per degree; `value` divides it by the standard deviation of the outputs
+    over images. Stages are those of the subject, in the order in which they run; the output is a vector.
+
+    Source: as `LieDerivative`; its layerwise decomposition. Differs from the authors' code, which estimates the norms
+    by random probes: for a vector of outputs they are computed.
+    """
+
+    name: ClassVar[str] = "lie_contribution_error"
+    title: ClassVar[str] = "Contribution to the Lie derivative of the output"
+
+    group: Group
+
+    def __post_init__(self) -> None:
+        _check(type(self).__name__, self.group)
+
+    def measure(self, subject: Subject) -> MeasuringResult:
+        """One row for each stage and direction."""
+        from equistudy.measures.derivative_rows import contribution_rows
+
+        return contribution_rows(self, subject)
+
+    def flows(self) -> tuple[Flow, ...]:
+        """The directions in which the group moves content."""
+        return _flows(self.group)
+
+
+def _check(name: str, group: Group) -> None:
+    if not isinstance(group, Translation | OneParameterGroup):
+        raise TypeError(
+            f"{name} needs a group that moves content continuously, got {group}. "
+            "Use Translation, Rotation, Scaling or Shear; correlations take finite groups."
+        )
+
+
+def _flows(group: Group) -> tuple[Flow, ...]:
+    from equistudy.measures.flow import Flow
+
+    still = (0.0, 0.0, 0.0)
+    if isinstance(group, Translation):
+        circular = group.border is Border.CIRCULAR
+        along_x, along_y = ((0.0, 0.0, 1.0), still, still), (still, (0.0, 0.0, 1.0), still)
+        return Flow("d/dx", along_x, circular), Flow("d/dy", along_y, circular)
+    assert isinstance(group, OneParameterGroup)
+    rate, rows = group.RATE, group.GENERATOR
+    (a, b, right), (c, d, down) = (tuple(rate * entry for entry in row) for row in rows[:2])
+    return (Flow("d/dt", ((a, b, right), (c, d, down), still), False),)
