@@ -147,7 +147,7 @@ def plan(study: Path, scale: str | None, folder: str, as_json: bool, pilot: bool
         "run studies/capacity.py",
         "run studies/capacity.py --scale paper --address auto",
         "run studies/capacity.py --results s3://bucket/results",
-        "run studies/capacity.py --cpus-per-trial 2 --max-concurrent 4",
+        "run studies/capacity.py --gpus-per-trial 0.25",
     )
 )
 @_options(*STUDY, *WHERE, JSON)
@@ -169,9 +169,7 @@ def status(study: Path, scale: str | None, folder: str, as_json: bool) -> None:
     _say(record if as_json else status_lines(record, asked.command("retry")))
 
 
-@cli.command(
-    examples=("retry studies/capacity.py", 'retry studies/capacity.py --reason "out of memory" --max-concurrent 1')
-)
+@cli.command(examples=("retry studies/capacity.py", 'retry studies/capacity.py --reason "out of memory"'))
 @_options(
     *STUDY,
     *WHERE,
@@ -203,7 +201,7 @@ def _run(
     click.get_current_context().exit(ended.code)
 
 
-@cli.command(examples=("results", "results s3://bucket/results --table measurements --csv > measurements.csv"))
+@cli.command(examples=("results", "results --table measurements --csv > rows.csv"))
 @_options(
     click.argument("place", default=DEFAULT_RESULTS),
     click.option(

@@ -116,7 +116,7 @@ def _results(folder: str) -> str:
     except FileNotFoundError:
         return f"nothing in {folder} yet"
     probe = f"doctor-{os.getpid()}"
-    store.write_bytes(probe, b"")
+    store.write_bytes(probe, bytes(4096))
     store.delete(probe)
     return f"{len(store.list('trials'))} files of trials in {store.url}, which can be written"
 

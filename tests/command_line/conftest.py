@@ -1,7 +1,8 @@
 """A study of four tiny trials, results without training, and the commands in this process."""
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,15 @@ study = eq.Study(
     scales={"large": eq.factorial(trial, eq.Factor("width", levels=(2, 4, 8)), seeds=range(3))},
 )
 """
+
+
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """The environment as it was: `run` prepares it for Ray."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture
