@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import ceil, floor, inf, sqrt
 from typing import ClassVar, NamedTuple
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from equistudy.groups.group import Element, Grid, Group, Region
 from equistudy.groups.square import CLOSE, Matrix, Symmetry, moved, symmetry_of
@@ -230,7 +230,7 @@ def _central_square(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h h"
     return images[..., top : top + size, left : left + size]
 
 
-def _disk(images: Float[Tensor, "B C h h"]) -> Float[Tensor, "h h"]:
+def _disk(images: Float[Tensor, "B C h h"]) -> Bool[Tensor, "h h"]:
     """Which pixels have their centre in the inscribed disk, so that every turn shows four known pixels there."""
     import torch
 
