@@ -69,6 +69,16 @@ def test_what_is_missing_runs_and_the_report_is_written(asked, invoke, trains) -
     assert "Ray" not in again.stderr
 
 
+@pytest.mark.parametrize(("variable", "colored"), [("FORCE_COLOR", True), ("NO_COLOR", False)])
+def test_a_log_may_be_coloured_and_is_never_a_screen(variable, colored, asked, invoke, trains, monkeypatch) -> None:
+    monkeypatch.setenv(variable, "1")
+    trains()
+    done = invoke("run", asked.study, "--results", asked.folder)
+    assert set(re.findall(r"\x1b\[[^m]*?[A-Za-z]", done.stderr)) == ({"\x1b[32m", "\x1b[0m"} if colored else set())
+    assert len(done.stderr.splitlines()) == 9
+    assert "\x1b" not in done.stdout
+
+
 def test_a_failed_trial_ends_with_3_and_the_commands_that_go_on(asked, invoke, trains) -> None:
     trains(reason="not a number")
     done = invoke("run", asked.study, "--results", asked.folder)
