@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.backends import cudnn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from equistudy.groups.group import Grid
@@ -166,8 +167,10 @@ class _Lines:
             grid = Grid(height, width, _grid(geometry).stride, *images.shape[2:])
             found[name] = replace(geometry, grid=grid).maps(output)
 
-        # A refusal comes from a network of one size, or from too small a strip for its deep stages: that is asked here.
-        with watching({name: self.modules[name] for name in names}, look), _Clear(), suppress(*REFUSALS):
+        watched = {name: self.modules[name] for name in names}
+        # Convolutions by Winograd or FFT, which cuDNN may choose, would spread NaN over their tiles. A refusal comes
+        # from a network of one size, or from too small a strip for its deep stages, which is what is asked here.
+        with watching(watched, look), _Clear(), cudnn.flags(enabled=False), suppress(*REFUSALS):
             self.network(images)
         return found
 
