@@ -133,13 +133,13 @@ def cli() -> None:
 @_options(*STUDY, JSON, click.option("--pilot", is_flag=True, help="Train a few steps of each cell to learn its cost."))
 def plan(study: Path, scale: str | None, folder: str, as_json: bool, pilot: bool) -> None:
     """Print the trials, which are done, and the cost of the rest."""
-    from equistudy.command_line.standing import planned, read, with_pilot
+    from equistudy.command_line.standing import planned, read, samples_of, with_pilot
     from equistudy.command_line.tables import plan_lines, plan_record
 
-    _, made = planned(read(Asked(study, scale, folder)), folder)
+    known, made = planned(read(Asked(study, scale, folder)), folder)
     if pilot:
         made = with_pilot(made, lambda line: click.echo(line, err=True))
-    _say(plan_record(made) if as_json else plan_lines(made))
+    _say(plan_record(made) if as_json else plan_lines(made, samples_of(known)))
 
 
 @cli.command(

@@ -18,7 +18,7 @@ from equistudy.study.file import LoadedStudy, StudyFileError, load_study
 from equistudy.study.search import Search
 from equistudy.study.trial import Trial
 
-__all__ = ["failures", "found_results", "identity", "planned", "read", "running", "with_pilot"]
+__all__ = ["failures", "found_results", "identity", "planned", "read", "running", "samples_of", "with_pilot"]
 
 SILENCE_SECONDS = 60.0  # a running trial that has given no sign for so long is taken for dead
 NAMED = 5  # how many trials an ambiguous id is answered with
@@ -47,6 +47,12 @@ def planned(loaded: LoadedStudy, folder: str) -> tuple[LoadedStudy, Plan]:
     with loaded.blamed():
         _check_function(loaded)
         return loaded._replace(study=study), make_plan(study, found)
+
+
+def samples_of(loaded: LoadedStudy) -> int | None:
+    """How often a search draws; None for a design whose trials are known."""
+    design = loaded.study.design
+    return design.num_samples if isinstance(design, Search) else None
 
 
 def _check_function(loaded: LoadedStudy) -> None:

@@ -52,7 +52,7 @@ def counted(counts: Mapping[str, int]) -> str:
     """How many of what: `24 trials: 8 done, 16 missing`."""
     parts = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
     total = sum(counts.values())
-    return f"{total} {'trial' if total == 1 else 'trials'}{f': {parts}' if parts else ''}"
+    return f"{total} {'trial' if total == 1 else 'trials'}: {parts}" if total else "no trials yet"
 
 
 def _seconds_left(made: Plan) -> float | None:
@@ -75,13 +75,15 @@ def plan_record(made: Plan) -> dict[str, Any]:
     }
 
 
-def plan_lines(made: Plan) -> list[str]:
-    """The trials with their states, then the cost of what is left."""
+def plan_lines(made: Plan, samples: int | None = None) -> list[str]:
+    """The trials with their states, then the cost of what is left. A search draws as many `samples`."""
     lines = aligned([_row(trial) for trial in made.trials[:LISTED]])
     if len(made.trials) > LISTED:
         lines.append(f"... and {len(made.trials) - LISTED} more; --json prints all")
     counts = counts_of(made)
-    lines += ["", counted(counts)]
+    lines += [*([""] if lines else []), counted(counts)]
+    if samples is not None:
+        lines.append(f"The search draws {samples} times; what it draws twice runs once.")
     left = counts[State.MISSING.value] + counts[State.UNMEASURED.value]
     seconds = _seconds_left(made)
     if left and seconds is None:

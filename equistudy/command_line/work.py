@@ -45,6 +45,7 @@ def run_and_report(asked: Asked, retry: tuple[str, ...] | None, where: dict[str,
     # FORCE_COLOR colours a log, but does not make it a screen
     console = Console(stderr=True, force_interactive=None if sys.stderr.isatty() else False, highlight=False)
     _say(console, loaded.study.question, _standing(made))
+    failed = 0
     if source.total:
         _check_models(source)
         store = Store.open(asked.folder, create=True)
@@ -56,7 +57,8 @@ def run_and_report(asked: Asked, retry: tuple[str, ...] | None, where: dict[str,
             outcome = run_study(known, source, store, resources, display, where["address"], where["num_cpus"])
         if outcome.interrupted:
             return _stopped(console, planned(loaded, asked.folder)[1], began, resume)
-    return _finished(console, loaded, asked, began)
+        failed = outcome.failed
+    return _finished(console, loaded, asked, began, failed)
 
 
 def _stopped(console: Console, made: Plan, began: float, resume: str) -> Ended:
@@ -65,7 +67,7 @@ def _stopped(console: Console, made: Plan, began: float, resume: str) -> Ended:
     return Ended([], record, Exit.INTERRUPTED)
 
 
-def _finished(console: Console, loaded: LoadedStudy, asked: Asked, began: float) -> Ended:
+def _finished(console: Console, loaded: LoadedStudy, asked: Asked, began: float, failed: int) -> Ended:
     known, made = planned(loaded, asked.folder)
     page, verdicts = _report(known, asked)
     _say(console, f"{_standing(made)} in {duration(time.perf_counter() - began)}")
@@ -75,7 +77,8 @@ def _finished(console: Console, loaded: LoadedStudy, asked: Asked, began: float)
         _say(console, f"Why trials failed: {asked.command('status')}", f"Run them again: {asked.command('retry')}")
     if missing:
         _say(console, f"What is missing could not be stored. Run it again: {asked.command('run')}")
-    code = Exit.FAILED_TRIALS if missing or counts[State.FAILED] else Exit.DONE
+    # of a search, what has failed without a row is not missed by any plan
+    code = Exit.FAILED_TRIALS if failed or missing or counts[State.FAILED] else Exit.DONE
     record = {"interrupted": False, "report": page, "verdicts": verdicts, "trials": counts_of(made)}
     return Ended([*verdicts, f"Report: {page}"], record, code)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from equistudy.command_line.asked import Asked
-from equistudy.command_line.standing import failures, identity, planned, read, running, with_pilot
+from equistudy.command_line.standing import failures, identity, planned, read, running, samples_of, with_pilot
 from equistudy.results.store import Store
 from equistudy.study.file import StudyFileError
 
@@ -124,6 +124,16 @@ def test_an_ambiguous_beginning_lists_the_trials(made, asked, folder) -> None:
         identity("t_", asked, folder)
     with pytest.raises(ValueError, match=r"which 9 share: (t_\w+, ){5}\.\.\. in"):
         identity("t_", asked._replace(scale="large"), folder)
+
+
+def test_a_search_knows_how_often_it_draws(asked, write) -> None:
+    assert samples_of(read(asked)) is None
+    searched = (
+        'eq.factorial(trial, eq.Factor("width", levels=(2, 4)), seeds=range(2))',
+        "eq.search(trial, {'width': 2}, num_samples=7)",
+    )
+    loaded, made = planned(read(asked._replace(study=write(searched, name="searching.py"))), asked.folder)
+    assert (samples_of(loaded), made.trials) == (7, ())
 
 
 def test_nothing_is_written_by_looking(made, asked, folder) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
@@ -54,10 +56,16 @@ def test_a_long_plan_is_cut(write, folder) -> None:
     assert len(plan_record(plan)["trials"]) == 60
 
 
+def test_a_search_says_how_often_it_draws(made) -> None:
+    draws = "The search draws 7 times; what it draws twice runs once."
+    assert plan_lines(made(), 7)[-3:-1] == ["4 trials: 4 missing", draws]
+    assert plan_lines(replace(made(), trials=()), 7) == ["no trials yet", draws]
+
+
 def test_numbers_and_words_agree() -> None:
     assert counted({"done": 1, "failed": 0}) == "1 trial: 1 done"
     assert counted({"done": 2, "failed": 1}) == "3 trials: 2 done, 1 failed"
-    assert counted({"done": 0}) == "0 trials"
+    assert counted({"done": 0}) == "no trials yet"
 
 
 def test_a_status_tells_what_runs_and_why_what_failed(made, finish) -> None:
