@@ -25,7 +25,7 @@ __all__ = [
 LISTED = 40  # rows of a printed table; --json and --csv have all
 LONGEST_CELL = 40
 LONGEST_REASON = 160
-LEADING = ("trial", "measure", "stage", "element", "value", "low", "high")  # shown first, wherever they stand
+LEADING = ("trial", "measure", "stage", "element", "epoch", "split", "name", "value", "low", "high")  # shown first
 
 
 def aligned(rows: Sequence[Mapping[str, Any]]) -> list[str]:
