@@ -14,7 +14,7 @@ from equistudy.datasets.dataset import Split
 from equistudy.datasets.resident import resident
 from equistudy.recipe import Precision
 from equistudy.study.trial import Stream, Trial, derived_seed
-from equistudy.training.batch_norm import with_fast_batch_norm, with_global_batch_norm
+from equistudy.training.batch_norm import with_global_batch_norm
 from equistudy.training.batches import ALONE, Batch, Share, evaluation_batches, num_batches, training_batches
 from equistudy.training.failures import DivergedError, NotANumberError
 
@@ -60,7 +60,7 @@ class Trainer:
         self._train = resident(trial.dataset, Split.TRAIN, device)
         self._test = resident(trial.dataset, Split.TEST, device)
         self.network = build_network(trial, device)
-        self._parallel = self._distributed() if share.workers > 1 else with_fast_batch_norm(self.network, device)
+        self._parallel = self._distributed() if share.workers > 1 else self.network
         self._optimiser = trial.recipe.optimiser.build(self.network.parameters())
         self._peaks = [group["lr"] for group in self._optimiser.param_groups]
 
