@@ -14,7 +14,7 @@ from equistudy.groups.group import Group
 from equistudy.measures.answers import Answers, ShardAnswers
 from equistudy.measures.comparison import Comparison, Plan, ShardComparison
 from equistudy.measures.differences import ShardDifferences
-from equistudy.measures.geometry import probe
+from equistudy.measures.geometry import Geometry, probe
 from equistudy.measures.group_measure import GroupMeasure, Key, Watch
 from equistudy.measures.intervals import num_groups
 from equistudy.measures.measure import Measure, MeasuringResult, Skipped, Subject
@@ -39,6 +39,8 @@ SHARDS: dict[Watch, Any] = {
     Watch.ANSWERS: ShardAnswers,
 }
 
+Known = dict[tuple[int, ...], dict[str, Geometry | str]]
+
 
 def measure_all(measures: Sequence[Measure], subject: Subject, shard_size: int = SHARD_SIZE) -> MeasuringResult:
     """All rows of all measures for one network. Measures of one group share their passes over the images.
@@ -58,8 +60,9 @@ def measure_all(measures: Sequence[Measure], subject: Subject, shard_size: int =
             families.setdefault(measure.group, []).append(measure)
         else:
             _extend(result, measure.measure(subject))
+    known: Known = {}
     for family in families.values():
-        _extend(result, _measured(family, subject, shard_size))
+        _extend(result, _measured(family, subject, shard_size, known))
     return result
 
 
@@ -114,16 +117,22 @@ class PairedPass:
         return sums
 
 
-def plans_of(measures: Sequence[GroupMeasure], subject: Subject) -> tuple[dict[Key, Plan], list[Skipped]]:
-    """What measures of one group compare at each stage of the network, and what they cannot."""
+def plans_of(
+    measures: Sequence[GroupMeasure], subject: Subject, known: Known | None = None
+) -> tuple[dict[Key, Plan], list[Skipped]]:
+    """What measures of one group compare at each stage of the network, and what they cannot.
+
+    `known` has the geometries of this subject for each size of image that was probed, and gets those of another.
+    """
+    known = {} if known is None else known
     first = measures[0].group.views(subject.images[:2], subject.background)[0]
-    answering = any(measure.watch is Watch.ANSWERS for measure in measures)
-    with evaluating(subject.network):
-        modules = modules_of(subject.network, _stages(subject) if answering else subject.stages)
-        geometries = probe(subject.network, modules, prepared(first, subject, subject.network))
+    if first.shape not in known:
+        with evaluating(subject.network):
+            modules = modules_of(subject.network, _stages(subject))
+            known[first.shape] = probe(subject.network, modules, prepared(first, subject, subject.network))
     plans, absent = {}, []
     for measure in measures:
-        for stage, geometry in geometries.items():
+        for stage, geometry in known[first.shape].items():
             if (stage == OUTPUT) != (measure.watch is Watch.ANSWERS):
                 continue
             if isinstance(geometry, str):
@@ -141,9 +150,9 @@ def _stages(subject: Subject) -> dict[str, str]:
     return {**subject.stages, OUTPUT: ""}
 
 
-def _measured(measures: list[GroupMeasure], subject: Subject, shard_size: int) -> MeasuringResult:
+def _measured(measures: list[GroupMeasure], subject: Subject, shard_size: int, known: Known) -> MeasuringResult:
     """All rows of measures of one group."""
-    plans, skipped = plans_of(measures, subject)
+    plans, skipped = plans_of(measures, subject, known)
     result = MeasuringResult([], skipped)
     trained = PairedPass(subject.network, subject, plans).comparisons(shard_size)
     untrained = _untrained(plans, measures[0].group, subject, shard_size)

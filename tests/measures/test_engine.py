@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from equistudy.groups.translation import Border, Translation
+from equistudy.measures import engine, geometry
 from equistudy.measures.accuracy import Accuracy
 from equistudy.measures.correlation import BetweenCorrelation, TotalCorrelation, WithinCorrelation
 from equistudy.measures.engine import PairedPass, measure_all, plans_of, shards
@@ -187,3 +188,19 @@ def test_what_is_no_image_is_refused(convolutions: Any, subject: Any, smooth_ima
         measure_all([Accuracy()], measured)
     with pytest.raises(ValueError, match="Divide 8-bit images by 255"):
         measure_all([Accuracy()], measured._replace(images=torch.zeros(4, 1, 8, 8, dtype=torch.uint8)))
+
+
+def test_groups_with_views_of_one_size_probe_the_network_once(
+    convolutions: Any, subject: Any, smooth_images: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probed = []
+
+    def counting(network: nn.Module, modules: Any, images: torch.Tensor) -> Any:
+        probed.append(tuple(images.shape[2:]))
+        return geometry.probe(network, modules, images)
+
+    monkeypatch.setattr(engine, "probe", counting)
+    measured = subject(convolutions((1,), "circular"), smooth_images[:4])
+    groups = [Translation(max_pixels=size, border=CIRCLE) for size in (1, 2)] + [Translation(max_pixels=1)]
+    assert len(measure_all([WithinCorrelation(group) for group in groups], measured).rows) == 2 + 4 + 2
+    assert probed == [(48, 48), (47, 47)]
