@@ -46,8 +46,6 @@ class _Command(click.Command):
         """Runs the command."""
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:
-            raise  # whoever reads stdout has seen enough
         except Exception as error:
             message = message_of(error)
             if message is None:
@@ -290,7 +288,7 @@ def main() -> None:
         raise SystemExit(error.exit_code) from error
     except (click.Abort, KeyboardInterrupt):
         raise SystemExit(Exit.INTERRUPTED) from None
-    except BrokenPipeError:
+    except BrokenPipeError:  # whoever reads stdout has seen enough
         # what Python still has to flush at its end goes nowhere as well
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(Exit.DONE) from None

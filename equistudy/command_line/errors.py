@@ -22,12 +22,13 @@ class Exit(IntEnum):
 def message_of(error: Exception) -> str | None:
     """What the user is to read, or None for a bug, whose traceback is to be seen.
 
-    Users' errors are ValueError, TypeError and OSError from a `raise` of our own, and whatever the operating system
+    Users' errors are ValueError, TypeError and OSError from a `raise` of our own, and whatever the file system
     refuses. The same kinds of errors from Python or a library, such as `int("x")`, are bugs.
     """
     if isinstance(error, (ValueError, TypeError, OSError)) and _raised_by_us(error):
         return str(error)
-    if isinstance(error, OSError) and error.errno is not None:
+    network = isinstance(error, (ConnectionError, TimeoutError))
+    if isinstance(error, OSError) and error.errno is not None and not network:
         place = f" for {error.filename}" if error.filename else ""
         return (
             f"The system must let files be read and written, got: {error.strerror}{place}. Free some space, change "

@@ -43,5 +43,13 @@ def test_what_the_system_refuses_is_told_with_the_way_out(number: int) -> None:
     assert message_of(caught(refuse)) == f"{rule}, got: It said no. {way_out}"
 
 
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.ECONNREFUSED, errno.ETIMEDOUT])
+def test_what_the_network_refuses_says_nothing_about_files(number: int) -> None:
+    def refuse() -> None:
+        raise OSError(number, "It said no")
+
+    assert message_of(caught(refuse)) is None
+
+
 def test_the_exit_codes_are_those_that_shells_know() -> None:
     assert [int(code) for code in Exit] == [0, 1, 2, 3, 130]
