@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.backends import cudnn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 
 from equistudy.groups.group import Grid
 from equistudy.measures.layout import Geometry
@@ -23,16 +23,26 @@ from equistudy.measures.stages import watching
 
 __all__ = ["located"]
 
-GROWTH = (0, 1, 3, 7)  # images more in the length of a strip, tried in turn
+GROWTH = (0, 1, 3)  # images more in the length of a strip, tried in turn
 LINES_TOGETHER = 16
 PHASES = (1, 3, 5, 7)  # eighths of a stride from the centre, at which a stage that mixes all positions is disturbed
 MIN_ERROR = 0.25  # pixels by which its answer may be off; offsets are multiples of a half
 
-ATEN = torch.ops.aten
-POOLS = (ATEN.mean.dim, ATEN.sum.dim_IntList, ATEN.amax.default, ATEN.linalg_vector_norm.default, ATEN.var.correction)
-ADAPTIVE = (ATEN.adaptive_avg_pool2d.default, ATEN._adaptive_avg_pool2d.default, ATEN.adaptive_max_pool2d.default)
-NORMS = (ATEN.group_norm.default, ATEN.native_group_norm.default, ATEN.instance_norm.default)
-BATCH_NORMS = (ATEN.batch_norm.default, ATEN.native_batch_norm.default)  # argument 5: by what is in the batch
+POOLS = {
+    "mean",
+    "sum",
+    "amax",
+    "max",
+    "norm",
+    "vector_norm",
+    "linalg_vector_norm",
+    "var",
+    "var_mean",
+    "std",
+    "std_mean",
+}
+ADAPTIVE = {"adaptive_avg_pool2d", "adaptive_max_pool2d", "adaptive_max_pool2d_with_indices"}
+NORMS = {"group_norm", "instance_norm"}
 REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError)
 
 
@@ -175,33 +185,34 @@ class _Lines:
         return found
 
 
-class _Clear(TorchDispatchMode):
+class _Clear(TorchFunctionMode):
     """Takes NaN out of what is pooled over all positions, and keeps it out of norms over positions.
 
-    A squeeze-and-excitation gate tells every cell about the line, but not where it is.
+    A squeeze-and-excitation gate tells every cell about the line, but not where it is. Functions are told by name, for
+    torch calls the same one from several places.
     """
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if func in POOLS and len(_dimensions(args, kwargs)) > 1:
-            return torch.nan_to_num(result)
-        if func in ADAPTIVE and list(args[1]) == [1, 1]:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = kwargs or {}
+        result, name = func(*args, **given), getattr(func, "__name__", "")
+        axes = next((value for value in (*args[1:], *given.values()) if isinstance(value, (list, tuple))), ())
+        if name in POOLS and len(axes) > 1:
             return _with_first(result, torch.nan_to_num)
-        if func in NORMS or (func in BATCH_NORMS and args[5]):
-            return _with_first(result, lambda _: args[0])
+        if name in ADAPTIVE and _first(result).shape[-2:] == (1, 1):
+            return _with_first(result, torch.nan_to_num)
+        by_the_batch = name == "batch_norm" and (args[5] if len(args) > 5 else given.get("training"))
+        if name in NORMS or by_the_batch:
+            return args[0]
         return result
+
+
+def _first(result: Any) -> Tensor:
+    return result[0] if isinstance(result, tuple) else result
 
 
 def _with_first(result: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """The result of an operation with its tensor, the first one if it has several, changed."""
     return (change(result[0]), *result[1:]) if isinstance(result, tuple) else change(result)
-
-
-def _dimensions(args: Any, kwargs: Any) -> list[int]:
-    """Over which axes a pool reduces."""
-    place = 2 if len(args) > 2 and isinstance(args[2], (list, tuple)) else 1
-    axes = args[place] if len(args) > place else (kwargs or {}).get("dim")
-    return list(axes) if isinstance(axes, (list, tuple)) else []
 
 
 def _grid(geometry: Geometry) -> Grid:
