@@ -19,10 +19,22 @@ if TYPE_CHECKING:
     from equistudy.datasets.dataset import Dataset
     from equistudy.datasets.digits import Digits
     from equistudy.datasets.mnist import MNIST, FashionMNIST
-    from equistudy.groups.translation import Translation
+    from equistudy.groups.finite import ChannelAction, CyclicGroup, DihedralGroup, Flip, Reflection
+    from equistudy.groups.one_parameter import Rotation, Scaling, Shear
+    from equistudy.groups.translation import Border, Translation
     from equistudy.measures.accuracy import Accuracy
+    from equistudy.measures.agreement import (
+        AbsoluteError,
+        ConcordanceCorrelation,
+        CosineSimilarity,
+        NormalisedError,
+        SignalToNoise,
+    )
+    from equistudy.measures.consistency import AccuracyUnder, ShiftConsistency, TopOneChange
     from equistudy.measures.correlation import BetweenCorrelation, TotalCorrelation, WithinCorrelation
+    from equistudy.measures.lie_derivative import LieContribution, LieDerivative
     from equistudy.measures.measure import Measure
+    from equistudy.measures.normalised_variance import NormalisedVariance
     from equistudy.models.model import Model
     from equistudy.models.resnet import ResNet
     from equistudy.models.timm_model import TimmModel
@@ -48,10 +60,22 @@ _HOME = {
     "datasets.dataset": ("Dataset",),
     "datasets.digits": ("Digits",),
     "datasets.mnist": ("MNIST", "FashionMNIST"),
-    "groups.translation": ("Translation",),
+    "groups.finite": ("ChannelAction", "CyclicGroup", "DihedralGroup", "Flip", "Reflection"),
+    "groups.one_parameter": ("Rotation", "Scaling", "Shear"),
+    "groups.translation": ("Border", "Translation"),
     "measures.accuracy": ("Accuracy",),
+    "measures.agreement": (
+        "AbsoluteError",
+        "ConcordanceCorrelation",
+        "CosineSimilarity",
+        "NormalisedError",
+        "SignalToNoise",
+    ),
+    "measures.consistency": ("AccuracyUnder", "ShiftConsistency", "TopOneChange"),
     "measures.correlation": ("BetweenCorrelation", "TotalCorrelation", "WithinCorrelation"),
+    "measures.lie_derivative": ("LieContribution", "LieDerivative"),
     "measures.measure": ("Measure",),
+    "measures.normalised_variance": ("NormalisedVariance",),
     "models.model": ("Model",),
     "models.resnet": ("ResNet",),
     "models.timm_model": ("TimmModel",),

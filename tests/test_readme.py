@@ -1,5 +1,6 @@
 """What the README says is so."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -45,13 +46,11 @@ def test_files_that_are_linked_exist() -> None:
 
 
 def test_the_words_of_a_study_are_what_the_type_checker_sees() -> None:
-    text = (ROOT / "equistudy" / "__init__.py").read_text()
-    block = text.partition("if TYPE_CHECKING:")[2].partition("_HOME")[0]
-    seen = {
-        (module, name)
-        for module, names in re.findall(r"from (\S+) import ([\w, ]+)", block)
-        for name in names.replace(" ", "").split(",")
-    }
+    (block,) = [
+        node for node in ast.parse((ROOT / "equistudy" / "__init__.py").read_text()).body if type(node) is ast.If
+    ]
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    seen = {(node.module or "", name.name) for node in imports for name in node.names}
     # the package of that name is itself what a study calls; the type checker sees its function
     seen = {(module.removesuffix(".results") if name == "results" else module, name) for module, name in seen}
     assert seen == {(module, name) for name, module in equistudy._MODULE.items()}

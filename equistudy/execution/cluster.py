@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ ENVIRONMENT = {
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "3600",  # requests are checked before the start
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+ANSWER_SECONDS = 5.0
 OBJECT_STORE_BYTES = 256 * 1024**2  # specs and handles; data sets are read by each process
 
 
@@ -77,21 +79,37 @@ def connected(address: str | None, num_cpus: int | None = None) -> Iterator[Capa
 
     own = not ray.is_initialized()
     if own:
+        _check_answer(address)
         options: dict[str, Any] = {"address": address}
         if address is None:
             options = {"address": "local", "num_cpus": num_cpus, "object_store_memory": OBJECT_STORE_BYTES}
         try:
             ray.init(log_to_driver=False, logging_level="error", configure_logging=False, **options)
         except ConnectionError as error:
-            raise ValueError(
-                f"No Ray cluster answers at {address!r}. Start one (ray start --head), use --address auto on its head "
-                "node, or leave --address out to run on this machine."
-            ) from error
+            raise ValueError(_no_answer(address)) from error
     try:
         yield _capacity()
     finally:
         if own:
             ray.shutdown()
+
+
+def _check_answer(address: str | None) -> None:
+    """Raises ValueError where nothing answers at `host:port`: Ray itself goes on trying for many minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if not (host and port.isdigit()):
+        return
+    try:
+        socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
+    except OSError as error:
+        raise ValueError(_no_answer(address)) from error
+
+
+def _no_answer(address: str | None) -> str:
+    return (
+        f"No Ray cluster answers at {address!r}. Start one (ray start --head), use --address auto on its head node, or "
+        "leave --address out to run on this machine."
+    )
 
 
 def _capacity() -> Capacity:

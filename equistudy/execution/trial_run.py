@@ -27,7 +27,7 @@ from equistudy.results.store import StorageError
 from equistudy.spec import flattened
 from equistudy.study.trial import Stream, derived_seed, fingerprint
 from equistudy.training.batches import ALONE, Share
-from equistudy.training.failures import Reason, reason_of
+from equistudy.training.failures import Reason, reason_of, told
 from equistudy.training.subject import network_from, subject_of, weights_of
 from equistudy.training.trainer import Trainer
 
@@ -80,7 +80,7 @@ class TrialRun:
             self._over = True
             if self._writes:  # a bad loss is the sum over all workers: each of them has seen it
                 self._store.write_trial(failed_row(self.job, self.conditions, error, self._started))
-            yield self._progress(Phase.FAILED, message=str(error))
+            yield self._progress(Phase.FAILED, message=told(error))
 
     def _progress(self, phase: str, message: str | None = None) -> Progress:
         epoch = self._trainer.epoch if self._trainer else 0
@@ -251,7 +251,7 @@ def failed_row(
         started,
         status="failed",
         reason=reason_of(error).value,
-        message=str(error) or type(error).__name__,
+        message=told(error),
         traceback=trace or "".join(traceback.format_exception(error)),
         seconds=(datetime.now(UTC) - started).total_seconds(),
     )

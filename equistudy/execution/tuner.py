@@ -18,6 +18,7 @@ from equistudy.execution.job import Conditions, Job, Phase, Progress
 from equistudy.execution.source import Source
 from equistudy.execution.trial_run import TrialRun, failed_row, stopped_row
 from equistudy.training.batches import Share
+from equistudy.training.failures import told
 
 __all__ = ["run_jobs"]
 
@@ -95,7 +96,7 @@ def _train_trial(config: dict[str, Any], source: Source, conditions: Conditions,
                 seen.append(repr(cause))
                 continue
             conditions.store.write_trial(failed_row(job, conditions, cause, started, str(error)))
-            last = Progress(job.trial.id, Phase.FAILED, 0, job.trial.recipe.epochs, str(job), str(cause))
+            last = Progress(job.trial.id, Phase.FAILED, 0, job.trial.recipe.epochs, str(job), told(cause))
             tune.report({**last._asdict(), **source.told(job, {}), "done": True})
         else:
             tune.report({**source.told(job, {}), "done": True})  # rank 0 has told the rest

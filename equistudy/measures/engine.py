@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from equistudy.groups.affine_group import AffineGroup
 from equistudy.groups.group import Group
 from equistudy.measures.answers import Answers, ShardAnswers
 from equistudy.measures.comparison import Comparison, Plan, ShardComparison
@@ -39,7 +40,7 @@ SHARDS: dict[Watch, Any] = {
     Watch.ANSWERS: ShardAnswers,
 }
 
-Known = dict[tuple[int, ...], dict[str, Geometry | str]]
+Known = dict[tuple[tuple[int, ...], bool], dict[str, Geometry | str]]
 
 
 def measure_all(measures: Sequence[Measure], subject: Subject, shard_size: int = SHARD_SIZE) -> MeasuringResult:
@@ -126,13 +127,15 @@ def plans_of(
     """
     known = {} if known is None else known
     first = measures[0].group.views(subject.images[:2], subject.background)[0]
-    if first.shape not in known:
+    # where the cells lie takes longer to find than how far they are apart, and translations do not ask
+    key = tuple(first.shape), isinstance(measures[0].group, AffineGroup)
+    if key not in known:
         with evaluating(subject.network):
             modules = modules_of(subject.network, _stages(subject))
-            known[first.shape] = probe(subject.network, modules, prepared(first, subject, subject.network))
+            known[key] = probe(subject.network, modules, prepared(first, subject, subject.network), offsets=key[1])
     plans, absent = {}, []
     for measure in measures:
-        for stage, geometry in known[first.shape].items():
+        for stage, geometry in known[key].items():
             if (stage == OUTPUT) != (measure.watch is Watch.ANSWERS):
                 continue
             if isinstance(geometry, str):

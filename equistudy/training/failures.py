@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-__all__ = ["DivergedError", "NotANumberError", "Reason", "reason_of"]
+__all__ = ["DivergedError", "NotANumberError", "Reason", "reason_of", "told"]
 
 
 class Reason(Enum):
@@ -23,6 +23,12 @@ class NotANumberError(ArithmeticError):
 
 class DivergedError(ArithmeticError):
     """The loss is finite, and far above where it began."""
+
+
+def told(error: BaseException) -> str:
+    """The error as one reads it: in its own words if they were written for the user, else with its type in front."""
+    named = isinstance(error, (ValueError, TypeError, OSError, ArithmeticError))
+    return str(error) if named and str(error) else f"{type(error).__name__}: {error}"
 
 
 def reason_of(error: BaseException) -> Reason:

@@ -51,7 +51,7 @@ def _training(trainer: Trainer, steps: int) -> float:
 
 def num_evaluations(epochs: int) -> int:
     """How many times the trainer looks at the test split: every so many epochs, and at the end."""
-    return -(-epochs // max(1, epochs // EVALUATIONS))
+    return -(-epochs // -(-epochs // EVALUATIONS))
 
 
 def _measuring(trainer: Trainer, measures: Sequence[Measure]) -> float:

@@ -97,7 +97,7 @@ class Trainer:
         self.epoch += 1
         self._check(loss)
         values = [CurveValue(self.epoch, Split.TRAIN.value, "loss", loss)]
-        every = max(1, self.trial.recipe.epochs // EVALUATIONS)
+        every = -(-self.trial.recipe.epochs // EVALUATIONS)
         if self.epoch % every == 0 or self.finished:
             scores = self.evaluate()
             values += [CurveValue(self.epoch, Split.TEST.value, name, value) for name, value in scores.items()]

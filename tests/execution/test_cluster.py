@@ -1,6 +1,8 @@
+import socket
+
 import pytest
 
-from equistudy.execution.cluster import Capacity, Resources, connected, fitted
+from equistudy.execution.cluster import Capacity, Resources, _check_answer, connected, fitted
 
 LAPTOP = Capacity(cpus=2, gpus=0, node_cpus=2, node_gpus=0, nodes=1)
 POD = Capacity(cpus=64, gpus=8, node_cpus=32, node_gpus=4, nodes=2)
@@ -65,3 +67,13 @@ def test_ray_starts_here_with_what_was_asked_for(ray_capacity: Capacity) -> None
     assert ray_capacity == Capacity(cpus=2, gpus=0, node_cpus=2, node_gpus=0, nodes=1)
     with connected(None) as again:  # joins the one that runs, and leaves it running
         assert again == ray_capacity
+
+
+def test_an_address_where_nothing_answers_is_refused_at_once() -> None:
+    with socket.socket() as bound:  # a port that is taken, and on which nobody listens
+        bound.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
+        with pytest.raises(ValueError, match=rf"No Ray cluster answers at '{address}'. Start one \(ray start --head\)"):
+            _check_answer(address)
+    _check_answer(None)
+    _check_answer("auto")

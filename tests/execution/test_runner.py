@@ -80,7 +80,7 @@ def test_a_study_with_a_poisoned_cell_finishes_the_others(tmp_path: Path) -> Non
     assert (outcome.done, outcome.failed, outcome.interrupted) == (4, 2, False)
     assert log.concurrent == 2
     ends = [progress for progress in log.progress if progress.final]
-    assert {progress.message for progress in ends if progress.phase == Phase.FAILED} == {"poisoned"}
+    assert {progress.message for progress in ends if progress.phase == Phase.FAILED} == {"RuntimeError: poisoned"}
     rows = results(store.url).trials.collect()
     assert sorted(rows["status"]) == ["done"] * 4 + ["failed"] * 2
     failed = rows.filter(status="failed")

@@ -195,9 +195,10 @@ def test_groups_with_views_of_one_size_probe_the_network_once(
 ) -> None:
     probed = []
 
-    def counting(network: nn.Module, modules: Any, images: torch.Tensor) -> Any:
+    def counting(network: nn.Module, modules: Any, images: torch.Tensor, offsets: bool) -> Any:
+        assert not offsets  # translations do not ask where the cells lie
         probed.append(tuple(images.shape[2:]))
-        return geometry.probe(network, modules, images)
+        return geometry.probe(network, modules, images, offsets)
 
     monkeypatch.setattr(engine, "probe", counting)
     measured = subject(convolutions((1,), "circular"), smooth_images[:4])

@@ -1,6 +1,6 @@
 import pytest
 
-from equistudy.training.failures import DivergedError, NotANumberError, Reason, reason_of
+from equistudy.training.failures import DivergedError, NotANumberError, Reason, reason_of, told
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,9 @@ from equistudy.training.failures import DivergedError, NotANumberError, Reason, 
 )
 def test_each_failure_has_its_reason(error: Exception, reason: Reason) -> None:
     assert reason_of(error) is reason
+
+
+def test_an_error_is_told_with_its_type_where_its_words_are_not_enough() -> None:
+    assert told(KeyError("width")) == "KeyError: 'width'"
+    assert told(ValueError("The rule. The way out.")) == "The rule. The way out."
+    assert told(ValueError()) == "ValueError: "
