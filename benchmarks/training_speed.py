@@ -12,7 +12,7 @@ same number of torch threads, in turn within one process:
     loader N, last   the same as `loader N` with network and batches in channels last
     ours, bfloat16   ours with Recipe(precision=Precision.BFLOAT16): other numbers, shown for comparison only
 
-    python benchmarks/training_speed.py --folder ../shared/data/fashion-mnist [--cores 1] [--depth 20] [--width 16]
+    python benchmarks/training_speed.py --folder data/fashion-mnist [--cores 1] [--depth 20] [--width 16]
 
 The columns `ours is` divide the time of a row by that of ours, repetition by repetition: by the clock, and by the CPU
 time of the training process, which other load on the machine disturbs less (but which spinning threads and loader
