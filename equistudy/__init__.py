@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from equistudy.augmentations.translation import RandomTranslation
     from equistudy.datasets.cifar import CIFAR10, CIFAR100
     from equistudy.datasets.dataset import Dataset
+    from equistudy.datasets.dead_leaves import DeadLeaves
     from equistudy.datasets.digits import Digits
     from equistudy.datasets.mnist import MNIST, FashionMNIST
     from equistudy.groups.finite import ChannelAction, CyclicGroup, DihedralGroup, Flip, Reflection
@@ -58,6 +59,7 @@ _HOME = {
     "augmentations.translation": ("RandomTranslation",),
     "datasets.cifar": ("CIFAR10", "CIFAR100"),
     "datasets.dataset": ("Dataset",),
+    "datasets.dead_leaves": ("DeadLeaves",),
     "datasets.digits": ("Digits",),
     "datasets.mnist": ("MNIST", "FashionMNIST"),
     "groups.finite": ("ChannelAction", "CyclicGroup", "DihedralGroup", "Flip", "Reflection"),

@@ -43,6 +43,11 @@ class Dataset(Spec):
         return self
 
     @property
+    def labelled(self) -> bool:
+        """Whether there are classes. Without them each target is -1, networks are measured and none can be trained."""
+        return True
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of every image."""
         raise NotImplementedError
