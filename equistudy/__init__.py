@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from equistudy.analysis.claims import Contrast, Direction, Trend
     from equistudy.analysis.outcome import Outcome, Reference
+    from equistudy.augmentations.action import RandomAction
     from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
     from equistudy.augmentations.chain import Chain
     from equistudy.augmentations.crop import RandomCrop
     from equistudy.augmentations.flip import HorizontalFlip
-    from equistudy.augmentations.rotation import RandomRotation
+    from equistudy.augmentations.rotation import NormalRotation, RandomRotation
     from equistudy.augmentations.translation import RandomTranslation
     from equistudy.datasets.cifar import CIFAR10, CIFAR100
     from equistudy.datasets.dataset import Dataset
     from equistudy.datasets.dead_leaves import DeadLeaves
     from equistudy.datasets.digits import Digits
+    from equistudy.datasets.image_folder import ImageFolder
     from equistudy.datasets.mnist import MNIST, FashionMNIST
+    from equistudy.datasets.parquet_images import ParquetImages
     from equistudy.groups.finite import ChannelAction, CyclicGroup, DihedralGroup, Flip, Reflection
     from equistudy.groups.one_parameter import Rotation, Scaling, Shear
     from equistudy.groups.translation import Border, Translation
@@ -51,17 +54,20 @@ if TYPE_CHECKING:
 _HOME = {
     "analysis.claims": ("Contrast", "Direction", "Trend"),
     "analysis.outcome": ("Outcome", "Reference"),
+    "augmentations.action": ("RandomAction",),
     "augmentations.augmentation": ("Augmentation", "NoAugmentation"),
     "augmentations.chain": ("Chain",),
     "augmentations.crop": ("RandomCrop",),
     "augmentations.flip": ("HorizontalFlip",),
-    "augmentations.rotation": ("RandomRotation",),
+    "augmentations.rotation": ("NormalRotation", "RandomRotation"),
     "augmentations.translation": ("RandomTranslation",),
     "datasets.cifar": ("CIFAR10", "CIFAR100"),
     "datasets.dataset": ("Dataset",),
     "datasets.dead_leaves": ("DeadLeaves",),
     "datasets.digits": ("Digits",),
+    "datasets.image_folder": ("ImageFolder",),
     "datasets.mnist": ("MNIST", "FashionMNIST"),
+    "datasets.parquet_images": ("ParquetImages",),
     "groups.finite": ("ChannelAction", "CyclicGroup", "DihedralGroup", "Flip", "Reflection"),
     "groups.one_parameter": ("Rotation", "Scaling", "Shear"),
     "groups.translation": ("Border", "Translation"),

@@ -1,0 +1,107 @@
+"""Images in Parquet files as Hugging Face's datasets lay them out: image{bytes, path} and label."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from equistudy.datasets.dataset import Split
+from equistudy.datasets.photographs import SPLITS, Listing, Photographs
+
+__all__ = ["ParquetImages"]
+
+BATCH = 256  # rows that are in memory at once while images are read
+
+
+@dataclass(frozen=True)
+class ParquetImages(Photographs):
+    """The images of a Parquet file, or of all those in a folder, shard after shard in the order of their names.
+
+    The column `image` holds compressed bytes and a path; the column `label`, if there is one, classes from 0, or -1
+    where they are not told. In a folder, files whose names begin with train are for training and those with test, or
+    else validation or val, for testing; where one of the two is missing, all are for testing.
+
+    Source: the layout that the `Image` feature of Hugging Face's `datasets` writes.
+    """
+
+    def listing(self, split: Split) -> Listing:
+        """The rows of all shards; one without a path has the file and its place for a name."""
+        parts = [_listing(shard, shard.stat().st_mtime_ns) for shard in self._shards().get(split, [])]
+        labels = tuple(label for part in parts for label in part.labels or ())
+        names = tuple(name for part in parts for name in part.names)
+        return Listing(names, labels if len(labels) == len(names) > 0 else None)
+
+    def encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes]:
+        """The bytes of the column `image`; none where a row has none."""
+        wanted: dict[int, bytes] = {}
+        place, places = 0, set(chosen)
+        for shard in self._shards()[split]:
+            for batch in _opened(shard).iter_batches(BATCH, columns=["image.bytes"]):
+                data = batch.column("image").field("bytes")
+                wanted |= {place + row: data[row].as_py() or b"" for row in range(len(batch)) if place + row in places}
+                place += len(batch)
+        return (wanted[index] for index in chosen)
+
+    def stamp(self) -> tuple[tuple[str, int, int], ...]:
+        """Name, size and time of change of each shard."""
+        stats = ((shard.name, shard.stat()) for shards in self._shards().values() for shard in shards)
+        return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+
+    def way_out(self) -> str:
+        """What to put there."""
+        return "Put there Parquet files with the column image{bytes, path}, such as train-00000-of-00001.parquet."
+
+    def _shards(self) -> dict[Split, list[Path]]:
+        """The shards of each split: of both, or all for testing."""
+        if self.root.is_file():
+            return {Split.TEST: [self.root]}
+        if not self.root.is_dir():
+            raise ValueError(f"ParquetImages reads a file or a folder, got {self.root}, which is neither. Name one.")
+        shards = sorted(self.root.glob("*.parquet")) or sorted(self.root.glob("data/*.parquet"))
+        found = {}
+        for split, names in SPLITS.items():
+            named = ([shard for shard in shards if shard.name.startswith(name)] for name in names)
+            found[split] = next(filter(None, named), [])
+        return found if all(found.values()) else {Split.TEST: shards}
+
+
+def _opened(shard: Path) -> Any:
+    """The Parquet file, which must have the column `image`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(shard)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"ParquetImages reads Parquet files, got {shard} with: {error}. Copy it again.") from error
+    columns = file.schema_arrow
+    image = columns.field("image").type if "image" in columns.names else None
+    if image is None or not pa.types.is_struct(image) or image.get_field_index("bytes") < 0:
+        raise ValueError(
+            f"ParquetImages reads the column image with bytes and path, got the columns {', '.join(columns.names)} in "
+            f"{shard}. Write the file with the Image feature of Hugging Face's datasets."
+        )
+    return file
+
+
+@lru_cache(maxsize=1024)
+def _listing(shard: Path, changed: int) -> Listing:
+    """The names and labels of a shard, read once for each time of its change."""
+    import pyarrow as pa
+
+    file = _opened(shard)
+    has_path = file.schema_arrow.field("image").type.get_field_index("path") >= 0
+    columns = ["label"] if "label" in file.schema_arrow.names else []
+    table = file.read(columns=[*columns, *(["image.path"] if has_path else [])])
+    rows = range(file.metadata.num_rows)
+    paths = table["image"].combine_chunks().field("path").to_pylist() if has_path else [None for _ in rows]
+    names = tuple(path or f"{shard.name}:{row}" for row, path in zip(rows, paths, strict=True))
+    if not columns:
+        return Listing(names, None)
+    if not pa.types.is_integer(table["label"].type):
+        raise ValueError(
+            f"The column label holds classes from 0, got {table['label'].type} in {shard}. Number the classes."
+        )
+    labels = table["label"].to_pylist()
+    return Listing(names, None if any(label is None or label < 0 for label in labels) else tuple(labels))

@@ -1,0 +1,200 @@
+"""Photographs of any size, stored compressed: decoded, cut to squares of one size, and what cannot be read named."""
+
+import dataclasses
+import hashlib
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import ClassVar, NamedTuple, TypeVar
+
+import numpy as np
+from jaxtyping import UInt8
+
+from equistudy.datasets.arrays import stratified_order
+from equistudy.datasets.dataset import Dataset, Examples, Split
+from equistudy.spec import location
+
+__all__ = ["CorruptImages", "Listing", "Photographs", "square"]
+
+MOST_CORRUPT = 0.2  # the share of images that may be left out
+NAMED = 5  # how many of them a message names
+CLASSES = 1000  # of ImageNet: without labels, a pretrained network keeps its classifier
+SPLITS = {Split.TRAIN: ("train",), Split.TEST: ("test", "validation", "valid", "val")}  # the first that is there
+
+Self = TypeVar("Self", bound="Photographs")
+
+
+class CorruptImages(UserWarning):
+    """Some images could not be read and were left out; the message counts and names them."""
+
+
+class Listing(NamedTuple):
+    """The images of a split in a fixed order: their names, and their classes from 0 where there are any."""
+
+    names: tuple[str, ...]
+    labels: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class Photographs(Dataset):
+    """Base of the sets of compressed images at `path`, which is no part of the identity; nothing is downloaded.
+
+    Each image is resized (bicubic, with antialiasing) so that its shorter side has `size` pixels, and the middle is cut
+    out. Grey images become RGB. `train_size` and `test_size` keep the first so many images of `stratified_order` of
+    their split. Without a part for training, all images are for testing. `labels=False` leaves the classes unread, as
+    for images whose classes are not those of the network that is measured; `num_classes` is then that of ImageNet, as
+    for images without labels. Images that cannot be read are left out with a warning that counts and names them; where
+    they are more than one in five, that is a ValueError.
+
+    `mean` and `std` are those of ImageNet, which most published networks expect.
+    """
+
+    path: str | None = location(None)
+    size: int = 224
+    train_size: int | None = dataclasses.field(default=None, kw_only=True)
+    test_size: int | None = dataclasses.field(default=None, kw_only=True)
+    labels: bool = dataclasses.field(default=True, kw_only=True)
+
+    mean: ClassVar[tuple[float, ...]] = (0.485, 0.456, 0.406)
+    std: ClassVar[tuple[float, ...]] = (0.229, 0.224, 0.225)
+
+    def __post_init__(self) -> None:
+        if self.path is None:
+            raise ValueError(f"{type(self).__name__} needs the place of its images. Give {type(self).__name__}(path).")
+        for name in ("size", "train_size", "test_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{type(self).__name__}.{name} must be at least 1, got {name}={value}.")
+
+    @property
+    def root(self) -> Path:
+        """Where the images lie."""
+        assert self.path is not None
+        return Path(self.path)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Three colours of `size` by `size` pixels."""
+        return 3, self.size, self.size
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the images in use have classes."""
+        return self._listed(Split.TEST).labels is not None
+
+    @property
+    def num_classes(self) -> int:  # type: ignore[override]  # other sets know it before any file is read
+        """How many classes the labels tell apart, over both splits."""
+        labels = [label for split in Split for label in self._listed(split).labels or ()]
+        return 1 + max(labels) if labels else CLASSES
+
+    def anchored(self: Self) -> Self:
+        """The same dataset with an absolute place, to be sent to a process that runs in another directory."""
+        return dataclasses.replace(self, path=str(self.root.absolute()))
+
+    def listing(self, split: Split) -> Listing:
+        """All images of a split, without reading them."""
+        raise NotImplementedError
+
+    def encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes]:
+        """The compressed images at these places of the listing, as they are stored, in this order."""
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the stored bytes and the labels of the images in use.
+
+        Kept in the process until the size or the time of change of a file differs.
+        """
+        return _fingerprint(self, self.root.absolute(), self.stamp())
+
+    def stamp(self) -> tuple[tuple[str, int, int], ...]:
+        """Name, size and time of change of each file: while they stay, so does the fingerprint."""
+        raise NotImplementedError
+
+    def load(self, split: Split) -> Examples:
+        """The images in use on the CPU, less those that cannot be read; without labels each target is -1."""
+        import torch
+
+        listing, chosen = self._listed(split), self._chosen(split)
+        images: list[UInt8[np.ndarray, "C H W"]] = []
+        kept: list[int] = []
+        corrupt: list[str] = []
+        for index, data in zip(chosen, self.encoded(split, chosen), strict=True):
+            decoded = square(data, self.size)
+            if isinstance(decoded, str):
+                corrupt.append(f"{listing.names[index]} ({decoded})")
+            else:
+                images.append(decoded)
+                kept.append(index)
+        self._tell(corrupt, len(chosen))
+        targets = [-1 if listing.labels is None else listing.labels[index] for index in kept]
+        return Examples(torch.from_numpy(np.stack(images)), torch.tensor(targets))
+
+    def _listed(self, split: Split) -> Listing:
+        listing = self.listing(split)
+        return listing if self.labels else Listing(listing.names, None)
+
+    def _chosen(self, split: Split) -> list[int]:
+        """The places of the images in use: all in their order, or a part with every class in proportion."""
+        names, labels = self._listed(split)
+        wanted = self.train_size if split is Split.TRAIN else self.test_size
+        if not names:
+            what = "images" if split is Split.TEST else "images for training"
+            raise ValueError(f"{type(self).__name__} needs {what}, got none in {self.root}. {self.way_out()}")
+        if wanted is None:
+            return list(range(len(names)))
+        if wanted > len(names):
+            raise ValueError(
+                f"{type(self).__name__}.{split.value}_size is at most the number of images, got "
+                f"{split.value}_size={wanted} for {len(names)} in {self.root}. Use {len(names)}, or None for all."
+            )
+        return stratified_order(labels or [0] * len(names))[:wanted]
+
+    def way_out(self) -> str:
+        """What to put there, for messages."""
+        raise NotImplementedError
+
+    def _tell(self, corrupt: list[str], total: int) -> None:
+        if not corrupt:
+            return
+        more = f", and {len(corrupt) - NAMED} more" if len(corrupt) > NAMED else ""
+        told = f"{len(corrupt)} of {total} images of {self.root} cannot be read: {', '.join(corrupt[:NAMED])}{more}"
+        if len(corrupt) > MOST_CORRUPT * total:
+            most = f"{MOST_CORRUPT:.0%}"
+            raise ValueError(f"At most {most} of the images may be unreadable, but {told}. Copy them again.")
+        warnings.warn(f"{told}; they are left out", CorruptImages, stacklevel=3)
+
+
+@lru_cache(maxsize=64)
+def _fingerprint(dataset: Photographs, root: Path, stamp: tuple[tuple[str, int, int], ...]) -> str:
+    hashed = hashlib.sha256()
+    for split in (Split.TEST, Split.TRAIN):
+        names, labels = dataset._listed(split)
+        if split is Split.TRAIN and not names:
+            continue
+        chosen = dataset._chosen(split)
+        hashed.update(f"{split.value}/{len(chosen)}/".encode())
+        for index, data in zip(chosen, dataset.encoded(split, chosen), strict=True):
+            hashed.update(f"{None if labels is None else labels[index]}/".encode())
+            hashed.update(hashlib.sha256(data).digest())
+    return hashed.hexdigest()
+
+
+def square(data: bytes, size: int) -> UInt8[np.ndarray, "3 size size"] | str:
+    """A compressed image as a square of `size` pixels, or why it cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            image = opened.convert("RGB")
+    except Exception as error:  # each format's reader has its own way of refusing bytes
+        return "not an image" if isinstance(error, Image.UnidentifiedImageError) else str(error).rstrip(".")
+    scale = size / min(image.size)
+    width, height = (max(size, round(side * scale)) for side in image.size)
+    resized = image.resize((width, height), Image.Resampling.BICUBIC)
+    left, top = (width - size) // 2, (height - size) // 2
+    cut = resized.crop((left, top, left + size, top + size))
+    return np.ascontiguousarray(np.asarray(cut).transpose(2, 0, 1))
