@@ -5,7 +5,6 @@ dies before leaves a checkpoint, from which the next one continues.
 """
 
 import json
-import os
 import platform
 import re
 import socket
@@ -20,6 +19,7 @@ from typing import Any
 import torch
 
 from equistudy.execution.job import Conditions, Job, Phase, Progress
+from equistudy.execution.sign_of_life import SignOfLife
 from equistudy.measures.engine import measure_all
 from equistudy.measures.measure import Skipped
 from equistudy.results.schema import CurveRow, TrialRow
@@ -35,7 +35,6 @@ __all__ = ["TrialRun", "failed_row", "stopped_row"]
 
 SAVING_SHARE = 0.05  # how much of the time checkpoints may cost
 WORTH_SECONDS = 1.0  # of training; less is trained again sooner than it is read back
-SIGN_SECONDS = 2.0  # how often a running trial tells other shells where it is
 
 
 class TrialRun:
@@ -53,13 +52,9 @@ class TrialRun:
         self._device = device or torch.device("cuda" if conditions.use_gpu else "cpu")
         self._trainer: Trainer | None = None
         self._saved_at, self._saving_cost = time.perf_counter(), 0.0
-        self._signed_at = 0.0
+        self._sign = SignOfLife(self._store, job.trial.id)
         self._resumed = 0
         self._over = False
-
-    @property
-    def _sign(self) -> str:
-        return f"running/{self.job.trial.id}.json"
 
     @property
     def _checkpoint(self) -> str:
@@ -81,16 +76,16 @@ class TrialRun:
             if self._writes:  # a bad loss is the sum over all workers: each of them has seen it
                 self._store.write_trial(failed_row(self.job, self.conditions, error, self._started))
             yield self._progress(Phase.FAILED, message=told(error))
+        finally:
+            self.sign_off()  # also of a run that is dropped half way
 
     def _progress(self, phase: str, message: str | None = None) -> Progress:
         epoch = self._trainer.epoch if self._trainer else 0
         progress = Progress(self.job.trial.id, phase, epoch, self.job.trial.recipe.epochs, str(self.job), message)
         if progress.final:
             self.sign_off()
-        elif self._writes and time.perf_counter() > self._signed_at + SIGN_SECONDS:
-            self._signed_at = time.perf_counter()
-            where = {"host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
-            self._store.write_bytes(self._sign, json.dumps({**progress._asdict(), **where}).encode())
+        elif self._writes:
+            self._sign.tell(progress._asdict())
         return progress
 
     @property
@@ -100,8 +95,7 @@ class TrialRun:
 
     def sign_off(self) -> None:
         """Takes back the sign of life that `status` reads in other shells."""
-        if self._writes and self._signed_at:
-            self._store.delete(self._sign)
+        self._sign.end()
 
     def _trained(self) -> Iterator[Progress]:
         if self._store.has_trial(self.job.trial.id) and self.job.attempt == 0:

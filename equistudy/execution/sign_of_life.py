@@ -1,0 +1,59 @@
+"""Where a running trial is, as `status` reads it in other shells."""
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from equistudy.results.store import StorageError, Store
+
+__all__ = ["SignOfLife"]
+
+TELL_SECONDS = 2.0  # how often news is written
+RENEW_SECONDS = 20.0  # how often old news is: an epoch may take hours, and silence is taken for death
+
+
+class SignOfLife:
+    """A small file in `running/` of the results, which says where a trial is, by which process, and when it said so.
+
+    While nothing new is told, a thread renews the time, until `end` or until the process dies.
+    """
+
+    def __init__(self, store: Store, trial: str) -> None:
+        self._store, self._name = store, f"running/{trial}.json"
+        self._latest: Mapping[str, Any] = {}
+        self._told_at: float | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+
+    def tell(self, news: Mapping[str, Any]) -> None:
+        """Writes the news, unless the last are younger than two seconds."""
+        if self._ended.is_set() or (self._told_at and time.perf_counter() < self._told_at + TELL_SECONDS):
+            return
+        self._latest, self._told_at = news, time.perf_counter()
+        self._write()
+        if not self._thread.is_alive():
+            self._thread.start()
+
+    def end(self) -> None:
+        """Takes the sign back."""
+        if self._ended.is_set():
+            return
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+            self._store.delete(self._name)
+
+    def _write(self) -> None:
+        where = {"host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
+        self._store.write_bytes(self._name, json.dumps({**self._latest, **where}).encode())
+
+    def _renew(self) -> None:
+        while not self._ended.wait(RENEW_SECONDS):
+            try:
+                self._write()
+            except StorageError:
+                continue  # the trial's own writes tell what is wrong
