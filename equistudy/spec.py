@@ -7,7 +7,7 @@ import types
 from collections.abc import Callable
 from enum import Enum
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -16,7 +16,19 @@ else:
     # type of anything that has them, so `Float[Tensor, "B C H W"]` is executed by the tests all the same.
     Tensor = Generator = Any
 
-__all__ = ["Generator", "Spec", "Tensor", "canonical", "described", "digest", "flattened", "label", "location", "shown"]
+__all__ = [
+    "Generator",
+    "Spec",
+    "Tensor",
+    "added",
+    "canonical",
+    "described",
+    "digest",
+    "flattened",
+    "label",
+    "location",
+    "shown",
+]
 
 Scalar = None | bool | int | float | str
 
@@ -24,6 +36,20 @@ Scalar = None | bool | int | float | str
 def location(default: str | None) -> Any:
     """A field that says where something lies, not what it is: no part of the identity, of labels or of columns."""
     return dataclasses.field(default=default, metadata={"location": True})
+
+
+def added(default: Any) -> Any:
+    """A field that a spec got when results of it were there already; given by keyword.
+
+    While it has its default it is no part of the identity, so that those results keep their trials. The default must
+    mean what the spec did before.
+    """
+    return dataclasses.field(default=default, kw_only=True, metadata={"added": True})
+
+
+def later(default: Any) -> Any:
+    """A field that came after trials were run without it: while it has its default, ids are what they were."""
+    return dataclasses.field(default=default, metadata={"later": True})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,18 +78,33 @@ def digest(text: str, letter: str) -> str:
     return f"{letter}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
-_FIELDS: dict[type[Spec], tuple[tuple[str, Callable[[Any], Any], Any], ...]] = {}
+class _Field(NamedTuple):
+    """A field that belongs to the identity; `added` ones only while they differ from their default."""
+
+    name: str
+    convert: Callable[[Any], Any]
+    default: Any
+    added: bool
 
 
-def _fields(kind: type[Spec]) -> tuple[tuple[str, Callable[[Any], Any], Any], ...]:
-    """Name, converter and default of every field that belongs to the identity, sorted by name; found once a class."""
+_FIELDS: dict[type[Spec], tuple[_Field, ...]] = {}
+
+
+def _fields(kind: type[Spec]) -> tuple[_Field, ...]:
+    """The fields that belong to the identity, sorted by name; found once a class."""
     if kind not in _FIELDS:
         hints = get_type_hints(kind)
         _FIELDS[kind] = tuple(
-            (field.name, _converter(hints[field.name], f"{kind.__name__}.{field.name}"), field.default)
+            _Field(
+                field.name,
+                _converter(hints[field.name], f"{kind.__name__}.{field.name}"),
+                field.default,
+                "added" in field.metadata,
+            )
             for field in sorted(dataclasses.fields(kind), key=lambda field: field.name)
             if not field.metadata.get("location")
         )
+        _LATER[kind] = {field.name for field in dataclasses.fields(kind) if field.metadata.get("later")}
     return _FIELDS[kind]
 
 
@@ -99,11 +140,16 @@ def _kind_name(kind: type[Spec]) -> str:
 
 
 def described(spec: Spec) -> dict[str, Any]:
-    """The spec as nested plain data: its class, its revision and its fields. Locations are left out."""
+    """The spec as nested plain data: its class, its revision and its fields.
+
+    Locations are left out, and so are added fields that have their default.
+    """
     kind = type(spec)
     data: dict[str, Any] = {"spec": _kind_name(kind), "revision": kind.REVISION}
-    for name, convert, _ in _fields(kind):
-        data[name] = convert(getattr(spec, name))
+    for field in _fields(kind):
+        value = getattr(spec, field.name)
+        if not (field.added and value == field.default):
+            data[field.name] = field.convert(value)
     return data
 
 
@@ -131,7 +177,7 @@ def shown(level: Any) -> Any:
 @lru_cache(maxsize=65536)
 def _spec_label(spec: Any) -> str:
     order = [field.name for field in dataclasses.fields(spec)]
-    shown = {name for name, _, default in _fields(type(spec)) if getattr(spec, name) != default}
+    shown = {field.name for field in _fields(type(spec)) if getattr(spec, field.name) != field.default}
     inside = ", ".join(f"{name}={label(getattr(spec, name))}" for name in order if name in shown)
     return f"{type(spec).__name__}({inside})" if inside else type(spec).__name__
 
@@ -139,7 +185,7 @@ def _spec_label(spec: Any) -> str:
 def flattened(spec: Spec, prefix: str = "") -> dict[str, Scalar]:
     """The spec as columns: `model` is a component's label, `model.depth` a field, `model.revision` its revision."""
     columns: dict[str, Scalar] = {}
-    for name, convert, _ in _fields(type(spec)):
+    for name, convert, *_ in _fields(type(spec)):
         value, column = getattr(spec, name), f"{prefix}{name}"
         if isinstance(value, Spec):
             columns[column] = label(value)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equistudy.spec import Spec, canonical, described, digest, flattened, label, location
+from equistudy.spec import Spec, added, canonical, described, digest, flattened, label, location
 
 
 class Shape(Enum):
@@ -67,6 +67,18 @@ def test_revision_is_part_of_the_identity_and_location_is_not() -> None:
     assert canonical(Whole(folder="/here")) == canonical(Whole(folder="/there"))
     assert "folder" not in label(Whole(folder="/here"))
     assert "folder" not in flattened(Whole(folder="/here"))
+
+
+def test_an_added_field_at_its_default_leaves_the_identity_as_it_was() -> None:
+    @dataclass(frozen=True)
+    class Longer(Part):
+        length: int | None = added(None)
+
+    assert described(Longer()) == {**described(Part()), "spec": f"{__name__}.Longer"}
+    assert described(Longer(length=2))["length"] == 2
+    assert canonical(Longer(length=2)) != canonical(Longer())
+    assert label(Longer()) == "Longer"
+    assert flattened(Longer())["length"] is None
 
 
 @pytest.mark.parametrize("value", [[1, 2], {"a": 1}, object()])
