@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from equistudy.datasets.dataset import Dataset, Examples, Split
+from equistudy.spec import added
 
 __all__ = ["ArrayDataset", "Arrays", "stratified_order"]
 
@@ -46,13 +47,14 @@ class ArrayDataset(Dataset):
     """Base of the datasets that are read as a whole.
 
     `train_size` keeps the first so many training examples of a fixed stratified order: each smaller set is part of
-    every larger one and has the same share of each class. The test split is always whole.
+    every larger one and has the same share of each class. `test_size` does so for testing; without it all are used.
     """
 
     train_size: int | None = dataclasses.field(default=None, kw_only=True)
+    test_size: int | None = added(None)
 
     def __post_init__(self) -> None:
-        self._check_train_size(self.num_train)
+        self._check_sizes(self.num_train)
 
     @property
     def num_train(self) -> int:
@@ -83,7 +85,7 @@ class ArrayDataset(Dataset):
                 hashed.update(labels.astype("<i8").data)
             _fingerprints[key] = hashed.hexdigest(), len(labels)
         text, num_train = _fingerprints[key]
-        self._check_train_size(num_train)
+        self._check_sizes(num_train)
         return text
 
     def load(self, split: Split) -> Examples:
@@ -91,15 +93,27 @@ class ArrayDataset(Dataset):
         import torch
 
         images, labels = self.read(split)
-        if split is Split.TRAIN and self.train_size is not None:
-            self._check_train_size(len(labels))
-            kept = stratified_order(labels.tolist())[: self.train_size]
+        size = self.train_size if split is Split.TRAIN else self.test_size
+        if size is not None:
+            self._check_size(split, size, len(labels))
+            kept = stratified_order(labels.tolist())[:size]
             images, labels = images[kept], labels[kept]
-        return Examples(torch.tensor(images), torch.tensor(labels))
+        return Examples(torch.tensor(self.fitted(images)), torch.tensor(labels))
 
-    def _check_train_size(self, num_train: int) -> None:
-        if self.train_size is not None and not self.num_classes <= self.train_size <= num_train:
+    def fitted(self, images: UInt8[np.ndarray, "N C H W"]) -> UInt8[np.ndarray, "N C h w"]:
+        """The images as networks get them: as they were read, unless a dataset changes their size."""
+        return images
+
+    def _check_sizes(self, num_train: int) -> None:
+        """What can be checked before the test split is read."""
+        for split, size, most in ((Split.TRAIN, self.train_size, num_train), (Split.TEST, self.test_size, None)):
+            if size is not None:
+                self._check_size(split, size, most)
+
+    def _check_size(self, split: Split, size: int, most: int | None) -> None:
+        if size < self.num_classes or (most is not None and size > most):
+            bounds = f"at least {self.num_classes}" if most is None else f"{self.num_classes} to {most}"
             raise ValueError(
-                f"{type(self).__name__}.train_size must lie between one example for each class and the whole split, "
-                f"got train_size={self.train_size}. Use {self.num_classes} to {num_train}, or None for all."
+                f"{type(self).__name__}.{split.value}_size must lie between one example for each class and the whole "
+                f"split, got {split.value}_size={size}. Use {bounds}, or None for all."
             )

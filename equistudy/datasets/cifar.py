@@ -29,6 +29,7 @@ class CIFAR10(FolderDataset):
     num_classes: ClassVar[int] = 10
     mean: ClassVar[tuple[float, ...]] = (0.4914, 0.4822, 0.4465)
     std: ClassVar[tuple[float, ...]] = (0.2470, 0.2435, 0.2616)
+    original_shape: ClassVar[tuple[int, int, int]] = (3, 32, 32)
     usual_folder: ClassVar[str] = "cifar10"
     layouts: ClassVar[tuple[Layout, ...]] = (
         Layout(
@@ -51,11 +52,6 @@ class CIFAR10(FolderDataset):
     def num_train(self) -> int:
         """How many training examples the official set has."""
         return 50_000
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Three colours of 32 by 32 pixels."""
-        return 3, 32, 32
 
     def read(self, split: Split) -> Arrays:
         """The whole split, decoded."""
@@ -97,7 +93,7 @@ class CIFAR10(FolderDataset):
 
     def _checked(self, rows: np.ndarray, labels: np.ndarray, path: Path) -> Arrays:
         check_labels(labels, self.num_classes, path)
-        return Arrays(rows.reshape(-1, *self.image_shape), labels)
+        return Arrays(rows.reshape(-1, *self.original_shape), labels)
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 
 from equistudy.datasets.arrays import ArrayDataset, Arrays, stratified_order
 from equistudy.datasets.dataset import Split
+from equistudy.datasets.resizing import resized
 
 __all__ = ["Digits"]
 
@@ -81,7 +82,7 @@ class Digits(ArrayDataset):
         canvas = np.zeros((len(kept), *self.image_shape), dtype=np.uint8)
         margin = (self.canvas - self.digit) // 2
         inside = slice(margin, margin + self.digit)
-        canvas[:, 0, inside, inside] = _enlarged(images[kept], self.digit)
+        canvas[:, 0, inside, inside] = resized(images[kept], self.digit, SOURCE_MAXIMUM)
         return Arrays(canvas, labels[kept])
 
 
@@ -97,19 +98,3 @@ def _table(path: Path) -> tuple[Int64[np.ndarray, "N 8 8"], Int64[np.ndarray, " 
             f"Install scikit-learn again."
         ) from error
     return images, labels, stratified_order(labels.tolist())
-
-
-def _enlarged(images: Int64[np.ndarray, "N 8 8"], size: int) -> UInt8[np.ndarray, "N {size} {size}"]:
-    """Bilinear enlargement of squares with values 0 to 16 to `size` pixels with values 0 to 255, in exact integers.
-
-    Output pixel i lies at (i + 1/2) 8 / size - 1/2 in the input, so that 2 size times each weight is an integer.
-    """
-    weights = np.zeros((size, SOURCE_SIZE), dtype=np.int64)
-    for i in range(size):
-        place = min(max(SOURCE_SIZE * (2 * i + 1) - size, 0), 2 * size * (SOURCE_SIZE - 1))
-        left, part = divmod(place, 2 * size)
-        weights[i, left] += 2 * size - part
-        weights[i, min(left + 1, SOURCE_SIZE - 1)] += part
-    whole = (2 * size) ** 2 * SOURCE_MAXIMUM
-    sums = np.einsum("ij,njk,lk->nil", weights, images, weights)
-    return ((2 * 255 * sums + whole) // (2 * whole)).astype(np.uint8)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple, TypeVar
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt8
 
 from equistudy.datasets.arrays import ArrayDataset
 from equistudy.datasets.dataset import Split
-from equistudy.spec import location
+from equistudy.datasets.resizing import resized
+from equistudy.spec import added, location
 
 __all__ = ["FolderDataset", "Layout", "check_labels", "content"]
 
@@ -50,12 +51,35 @@ class FolderDataset(ArrayDataset):
 
     The folder holds the files themselves or the folder of the original archive; each file may be gzipped or not.
     None is ./data/ and the set's usual name. Where the files lie is no part of the identity.
+
+    `size` resizes the images, by `resized`, before anything else happens to them; None leaves them as they are. One
+    pixel more or less can decide whether a network with strides is exactly equivariant.
     """
 
     folder: str | None = location(None)
+    size: int | None = added(None)
 
     usual_folder: ClassVar[str]
     layouts: ClassVar[tuple[Layout, ...]]
+    original_shape: ClassVar[tuple[int, int, int]]
+
+    def __post_init__(self) -> None:
+        if self.size is not None and self.size < 1:
+            raise ValueError(
+                f"{type(self).__name__}.size is a number of pixels, at least 1, got size={self.size}. "
+                f"Use None for the original {self.original_shape[1]}."
+            )
+        super().__post_init__()
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width: square, of `size` pixels or the original ones."""
+        channels, height, width = self.original_shape
+        return (channels, height, width) if self.size is None else (channels, self.size, self.size)
+
+    def fitted(self, images: UInt8[np.ndarray, "N C H W"]) -> UInt8[np.ndarray, "N C h w"]:
+        """The images at `size`."""
+        return images if self.size is None else resized(images, self.size)
 
     @property
     def root(self) -> Path:

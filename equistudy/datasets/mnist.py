@@ -30,6 +30,7 @@ class MNIST(FolderDataset):
     mean: ClassVar[tuple[float, ...]] = (0.1307,)
     std: ClassVar[tuple[float, ...]] = (0.3081,)
     background: ClassVar[float | None] = 0.0
+    original_shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
     usual_folder: ClassVar[str] = "mnist"
     layouts: ClassVar[tuple[Layout, ...]] = (_layout("the four .gz files of MNIST", "MNIST/raw"),)
 
@@ -38,16 +39,11 @@ class MNIST(FolderDataset):
         """How many training examples the official set has."""
         return 60_000
 
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """One grey channel of 28 by 28 pixels."""
-        return 1, 28, 28
-
     def read(self, split: Split) -> Arrays:
         """The whole split, decoded."""
         images_path, labels_path = self.found().of(split)
         images, labels = read_idx(images_path, 3)[:, None], read_idx(labels_path, 1).astype(np.int64)
-        if images.shape[1:] != self.image_shape:
+        if images.shape[1:] != self.original_shape:
             raise ValueError(
                 f"{type(self).__name__} has images of 28 x 28 pixels, got {images.shape[2]} x {images.shape[3]} in "
                 f"{images_path}. Check that the file belongs to this dataset."

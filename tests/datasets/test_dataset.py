@@ -13,7 +13,7 @@ from equistudy.datasets.cifar import CIFAR10, CIFAR100
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.digits import Digits
 from equistudy.datasets.mnist import MNIST, FashionMNIST
-from equistudy.spec import canonical, label
+from equistudy.spec import canonical, described, label
 
 COUNTS = {Split.TRAIN: 400, Split.TEST: 100}
 
@@ -100,6 +100,37 @@ def test_subsets_are_nested_and_balanced(dataset):
     assert torch.equal(
         dataclasses.replace(dataset, train_size=150).load(Split.TEST).images, dataset.load(Split.TEST).images
     )
+
+
+def test_fewer_test_examples_are_a_balanced_part(dataset):
+    size = dataset.num_classes
+    images, targets = dataclasses.replace(dataset, test_size=size).load(Split.TEST)
+    assert len(images) == len(targets) == size
+    assert targets.bincount(minlength=size).max() <= 2
+    with pytest.raises(ValueError, match=r"test_size must lie between.*got test_size=1\. Use at least 10"):
+        dataclasses.replace(dataset, test_size=1)
+    with pytest.raises(ValueError, match=r"got test_size=99999\. Use 10"):
+        dataclasses.replace(dataset, test_size=99_999).load(Split.TEST)
+
+
+def test_fields_that_were_added_leave_the_identity_as_it_was(dataset):
+    fields = {"train_size", "canvas", "digit"} & {field.name for field in dataclasses.fields(dataset)}
+    assert described(dataset).keys() == {"spec", "revision", *fields}
+
+
+@pytest.mark.parametrize("size", [14, 33])
+def test_another_size(dataset, size):
+    if isinstance(dataset, Digits):
+        with pytest.raises(TypeError, match="size"):
+            Digits(size=size)
+        return
+    resized = dataclasses.replace(dataset, size=size)
+    assert resized.image_shape == (dataset.image_shape[0], size, size)
+    assert resized.load(Split.TEST).images.shape[1:] == resized.image_shape
+    assert resized.fingerprint() == dataset.fingerprint()
+    assert canonical(resized) != canonical(dataset)
+    with pytest.raises(ValueError, match=r"number of pixels, at least 1, got size=0\. Use None for the original"):
+        dataclasses.replace(dataset, size=0)
 
 
 def test_subsets_have_their_own_identity(dataset):
