@@ -1,5 +1,6 @@
-"""Random rotation: each image turned about its centre."""
+"""Random rotations: each image turned about its centre by its own angle."""
 
+import math
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -7,15 +8,31 @@ from jaxtyping import Float
 from equistudy.augmentations.augmentation import Augmentation
 from equistudy.spec import Generator, Tensor
 
-__all__ = ["RandomRotation"]
+__all__ = ["NormalRotation", "RandomRotation"]
 
 
 @dataclass(frozen=True)
-class RandomRotation(Augmentation):
-    """Turns each image about its centre by its own angle, uniform on [-max_degrees, max_degrees].
+class Turn(Augmentation):
+    """Base of the rotations, which differ in how they draw the angle.
 
-    Positive is counter-clockwise as displayed; bilinear, black where nothing comes in. 180 degrees is every angle.
+    Positive is counter-clockwise as displayed; bilinear, black where nothing comes in.
     """
+
+    @property
+    def num_parameters(self) -> int:
+        """One: the angle in degrees."""
+        return 1
+
+    def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B 1"]) -> Float[Tensor, "B C H W"]:
+        """Each image turned by its own angle."""
+        from equistudy.groups.affine import rotation_matrices, warp
+
+        return warp(images, rotation_matrices(elements[:, 0]))
+
+
+@dataclass(frozen=True)
+class RandomRotation(Turn):
+    """Turns each image by its own angle, uniform on [-max_degrees, max_degrees]. 180 degrees is every angle."""
 
     max_degrees: float = 15.0
 
@@ -25,19 +42,34 @@ class RandomRotation(Augmentation):
                 f"max_degrees must lie in [0, 180], got max_degrees={self.max_degrees}. Use 180 for every angle."
             )
 
-    @property
-    def num_parameters(self) -> int:
-        """One: the angle in degrees."""
-        return 1
-
     def draw(self, batch_size: int, rng: Generator) -> Float[Tensor, "B 1"]:
         """Uniform angles in degrees."""
         import torch
 
         return (2 * torch.rand(batch_size, 1, generator=rng, device=rng.device) - 1) * self.max_degrees
 
-    def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B 1"]) -> Float[Tensor, "B C H W"]:
-        """Each image turned by its own angle."""
-        from equistudy.groups.affine import rotation_matrices, warp
 
-        return warp(images, rotation_matrices(elements[:, 0]))
+@dataclass(frozen=True)
+class NormalRotation(Turn):
+    """Turns each image by its own angle, normal with the given mean and standard deviation.
+
+    Source: the biased orientations of Edixhoven, Lengyel and van Gemert 2023, arXiv:2308.11316, with mean 45 and
+    standard deviation 20 or 40 degrees. Their published code draws one angle for each batch; here each image has its
+    own.
+    """
+
+    mean_degrees: float = 45.0
+    std_degrees: float = 20.0
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.mean_degrees) or not 0 <= self.std_degrees < math.inf:
+            raise ValueError(
+                f"A normal distribution has a finite mean and a finite standard deviation that is not negative, got "
+                f"mean_degrees={self.mean_degrees}, std_degrees={self.std_degrees}. Use 45 and 20 degrees."
+            )
+
+    def draw(self, batch_size: int, rng: Generator) -> Float[Tensor, "B 1"]:
+        """Normal angles in degrees."""
+        import torch
+
+        return self.mean_degrees + self.std_degrees * torch.randn(batch_size, 1, generator=rng, device=rng.device)

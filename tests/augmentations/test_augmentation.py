@@ -3,12 +3,14 @@
 import pytest
 import torch
 
+from equistudy.augmentations.action import RandomAction
 from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.augmentations.chain import Chain
 from equistudy.augmentations.crop import RandomCrop
 from equistudy.augmentations.flip import HorizontalFlip
-from equistudy.augmentations.rotation import RandomRotation
+from equistudy.augmentations.rotation import NormalRotation, RandomRotation
 from equistudy.augmentations.translation import RandomTranslation
+from equistudy.groups.finite import DihedralGroup
 from equistudy.spec import canonical, label
 
 AUGMENTATIONS = [
@@ -17,6 +19,8 @@ AUGMENTATIONS = [
     RandomCrop(2),
     RandomTranslation(1.5),
     RandomRotation(30.0),
+    NormalRotation(45.0, 20.0),
+    RandomAction(DihedralGroup(4)),
     Chain((HorizontalFlip(), NoAugmentation(), RandomCrop(2), RandomRotation(45.0))),
 ]
 everyone = pytest.mark.parametrize("augmentation", AUGMENTATIONS, ids=label)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import ndimage, stats
 
-from equistudy.augmentations.rotation import RandomRotation
+from equistudy.augmentations.rotation import NormalRotation, RandomRotation
 
 
 def turned(image, degrees):
@@ -39,6 +39,24 @@ def test_elements_are_uniform_and_independent():
     for column in elements.T:
         assert stats.kstest(column, stats.uniform(-30.0, 60.0).cdf).pvalue > 1e-3
         assert stats.pearsonr(column[1:], column[:-1]).pvalue > 1e-3
+
+
+def test_normal_angles_have_their_mean_and_spread_and_every_image_its_own():
+    elements = NormalRotation(45.0, 20.0).draw(4000, torch.Generator().manual_seed(0)).double()[:, 0]
+    assert stats.kstest(elements, stats.norm(45.0, 20.0).cdf).pvalue > 1e-3
+    assert len(elements.unique()) > 3900
+    assert torch.equal(NormalRotation(45.0, 0.0).draw(3, torch.Generator()), torch.full((3, 1), 45.0))
+
+
+def test_every_distribution_of_angles_turns_images_alike():
+    images, elements = torch.rand(3, 1, 9, 9), torch.tensor([[10.0], [-70.0], [135.0]])
+    assert torch.equal(NormalRotation().apply(images, elements), RandomRotation().apply(images, elements))
+
+
+@pytest.mark.parametrize(("mean", "std"), [(math.nan, 1.0), (0.0, -1.0), (0.0, math.inf)])
+def test_impossible_normal_distribution(mean, std):
+    with pytest.raises(ValueError, match=r"finite mean.*got mean_degrees=.*Use 45 and 20 degrees"):
+        NormalRotation(mean, std)
 
 
 @pytest.mark.parametrize("bad", [-1.0, 180.5, math.nan])

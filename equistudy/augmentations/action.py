@@ -1,0 +1,35 @@
+"""Random action: each image moved by its own element of a group."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+
+from equistudy.augmentations.augmentation import Augmentation
+from equistudy.groups.group import Group
+from equistudy.spec import Generator, Tensor
+
+__all__ = ["RandomAction"]
+
+
+@dataclass(frozen=True)
+class RandomAction(Augmentation):
+    """Moves each image by an element that the group samples; black enters.
+
+    Of a finite group every element is equally likely, the identity among them, and images are moved exactly:
+    `RandomAction(CyclicGroup(4))` turns by random quarter turns.
+    """
+
+    group: Group
+
+    @property
+    def num_parameters(self) -> int:
+        """As many as an element of the group has."""
+        return len(self.group.elements()[0].parameters)
+
+    def draw(self, batch_size: int, rng: Generator) -> Float[Tensor, "B P"]:
+        """Elements as the group samples them."""
+        return self.group.sample(batch_size, rng)
+
+    def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"]) -> Float[Tensor, "B C H W"]:
+        """Each image moved by its own element."""
+        return self.group.act(images, elements)
