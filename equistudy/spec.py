@@ -47,11 +47,6 @@ def added(default: Any) -> Any:
     return dataclasses.field(default=default, kw_only=True, metadata={"added": True})
 
 
-def later(default: Any) -> Any:
-    """A field that came after trials were run without it: while it has its default, ids are what they were."""
-    return dataclasses.field(default=default, metadata={"later": True})
-
-
 @dataclasses.dataclass(frozen=True)
 class Spec:
     """Base of everything that a study names: a frozen dataclass whose fields are its whole configuration.
@@ -104,7 +99,6 @@ def _fields(kind: type[Spec]) -> tuple[_Field, ...]:
             for field in sorted(dataclasses.fields(kind), key=lambda field: field.name)
             if not field.metadata.get("location")
         )
-        _LATER[kind] = {field.name for field in dataclasses.fields(kind) if field.metadata.get("later")}
     return _FIELDS[kind]
 
 
