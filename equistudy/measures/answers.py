@@ -46,6 +46,14 @@ class Answers:
         """Adds the answers of a shard whose first image has this index."""
         self._shards[first_image] = shard
 
+    def state(self) -> dict[int, Tensor]:
+        """What was added so far, by the first image of each shard, so that `load` goes on from here."""
+        return dict(self._shards)
+
+    def load(self, state: dict[int, Tensor]) -> None:
+        """Goes on from a state."""
+        self._shards = dict(state)
+
     @property
     def table(self) -> Int64[Tensor, "N V"]:
         """The answer to each view of each image; the first column is that to x itself."""

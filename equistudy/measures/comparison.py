@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -139,6 +139,16 @@ class Comparison:
                 field[into] = values
         self.shuffled = _both(self.shuffled, shard.shuffled)
         self.unmoved = _both(self.unmoved, shard.unmoved)
+
+    def state(self) -> dict[str, Any]:
+        """What was added so far, as tensors, so that `load` in another process goes on from here."""
+        kept = {"matched": self.matched, "shuffled": self.shuffled, "unmoved": self.unmoved}
+        return {name: None if moments is None else tuple(moments) for name, moments in kept.items()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Goes on from a state: the sums of the shards that follow are the same to the last bit."""
+        for name, fields in state.items():
+            setattr(self, name, None if fields is None else Moments(*fields))
 
     @cached_property
     def totals(self) -> tuple[Moments, Moments]:

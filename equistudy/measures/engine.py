@@ -22,7 +22,17 @@ from equistudy.measures.measure import Measure, MeasuringResult, Skipped, Subjec
 from equistudy.measures.spreads import ShardSpreads
 from equistudy.measures.stages import CALIBRATION_IMAGES, calibrated, evaluating, modules_of, prepared, watching
 
-__all__ = ["SHARD_SIZE", "PairedPass", "measure_all", "plans_of", "shards"]
+__all__ = [
+    "SHARD_SIZE",
+    "PairedPass",
+    "calibrated_untrained",
+    "families_of",
+    "family_rows",
+    "measure_all",
+    "no_sums",
+    "plans_of",
+    "shards",
+]
 
 # It decides digits of every value: with another number here, each measure under a group needs a higher REVISION.
 SHARD_SIZE = 32
@@ -40,6 +50,7 @@ SHARDS: dict[Watch, Any] = {
     Watch.ANSWERS: ShardAnswers,
 }
 
+Sums = dict[Key, Answers | Comparison]
 Known = dict[tuple[tuple[int, ...], bool], dict[str, Geometry | str]]
 
 
@@ -55,16 +66,25 @@ def measure_all(measures: Sequence[Measure], subject: Subject, shard_size: int =
             f"{subject.images.dtype}. Divide 8-bit images by 255."
         )
     result = MeasuringResult([], [])
+    families, others = families_of(measures)
+    for measure in others:
+        _extend(result, measure.measure(subject))
+    known: Known = {}
+    for family in families:
+        _extend(result, _measured(family, subject, shard_size, known))
+    return result
+
+
+def families_of(measures: Sequence[Measure]) -> tuple[list[list[GroupMeasure]], list[Measure]]:
+    """The measures that share a pass, as they have one group, and those that look at the network in their own way."""
     families: dict[Group, list[GroupMeasure]] = {}
+    others: list[Measure] = []
     for measure in dict.fromkeys(measures):
         if isinstance(measure, GroupMeasure):
             families.setdefault(measure.group, []).append(measure)
         else:
-            _extend(result, measure.measure(subject))
-    known: Known = {}
-    for family in families.values():
-        _extend(result, _measured(family, subject, shard_size, known))
-    return result
+            others.append(measure)
+    return list(families.values()), others
 
 
 def shards(num_images: int, shard_size: int = SHARD_SIZE) -> list[range]:
@@ -105,17 +125,25 @@ class PairedPass:
                 self.network(prepared(batch, self.subject, self.network))
         return {key: comparison.finished() for key, comparison in found.items()}
 
-    def comparisons(self, shard_size: int = SHARD_SIZE) -> dict[Key, Any]:
-        """The sums over all images: `Answers` for the answers, a `Comparison` for each other key."""
+    def comparisons(self, shard_size: int = SHARD_SIZE) -> Sums:
+        """The sums over all images."""
         count = len(self.subject.images)
-        sums: dict[Key, Answers | Comparison] = {
-            key: Answers(plan) if key.watch is Watch.ANSWERS else Comparison(plan, num_groups(count))
-            for key, plan in self.plans.items()
-        }
+        sums = no_sums(self.plans, count)
         for images in shards(count, shard_size):
             for key, part in self.shard(images).items():
                 sums[key].add(images.start, part)
         return sums
+
+
+def no_sums(plans: dict[Key, Plan], num_images: int) -> Sums:
+    """Sums over no shard yet: `Answers` for the answers, a `Comparison` for each other key.
+
+    The shards of a pass are added in the order of their images, wherever each was computed.
+    """
+    return {
+        key: Answers(plan) if key.watch is Watch.ANSWERS else Comparison(plan, num_groups(num_images))
+        for key, plan in plans.items()
+    }
 
 
 def plans_of(
@@ -156,24 +184,30 @@ def _stages(subject: Subject) -> dict[str, str]:
 def _measured(measures: list[GroupMeasure], subject: Subject, shard_size: int, known: Known) -> MeasuringResult:
     """All rows of measures of one group."""
     plans, skipped = plans_of(measures, subject, known)
-    result = MeasuringResult([], skipped)
     trained = PairedPass(subject.network, subject, plans).comparisons(shard_size)
-    untrained = _untrained(plans, measures[0].group, subject, shard_size)
+    before: Sums = {}
+    if subject.untrained is not None:
+        before = PairedPass(calibrated_untrained(measures[0].group, subject), subject, plans).comparisons(shard_size)
+    result = family_rows(measures, trained, before, subject)
+    return MeasuringResult(result.rows, skipped + result.skipped)
+
+
+def calibrated_untrained(group: Group, subject: Subject) -> nn.Module:
+    """The network before training, with its batch norms calibrated on the first images."""
+    assert subject.untrained is not None
+    first = group.views(subject.images[:CALIBRATION_IMAGES], subject.background)[0]
+    with evaluating(subject.untrained):
+        return calibrated(subject.untrained, prepared(first, subject, subject.untrained))
+
+
+def family_rows(measures: Sequence[GroupMeasure], trained: Sums, untrained: Sums, subject: Subject) -> MeasuringResult:
+    """The rows of measures of one group from the sums over all images; no `untrained` where there is none."""
+    result = MeasuringResult([], [])
     for measure in measures:
         for key, found in trained.items():
             if key == measure.key(key.stage, found.plan) and measure.takes(found.plan.geometry):
                 _extend(result, measure.rows(key.stage, found, untrained.get(key), subject))
     return result
-
-
-def _untrained(plans: dict[Key, Plan], group: Group, subject: Subject, shard_size: int) -> dict[Key, Any]:
-    """The same sums of the network before training, with its batch norms calibrated on the first images."""
-    if subject.untrained is None:
-        return {}
-    first = group.views(subject.images[:CALIBRATION_IMAGES], subject.background)[0]
-    with evaluating(subject.untrained):
-        network = calibrated(subject.untrained, prepared(first, subject, subject.untrained))
-    return PairedPass(network, subject, plans).comparisons(shard_size)
 
 
 def _extend(result: MeasuringResult, more: MeasuringResult) -> None:

@@ -1,5 +1,6 @@
 """The engine against networks whose equivariance is known, and its promises: same bits, same network afterwards."""
 
+import io
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from equistudy.groups.translation import Border, Translation
 from equistudy.measures import engine, geometry
 from equistudy.measures.accuracy import Accuracy
 from equistudy.measures.correlation import BetweenCorrelation, TotalCorrelation, WithinCorrelation
-from equistudy.measures.engine import PairedPass, measure_all, plans_of, shards
+from equistudy.measures.consistency import ShiftConsistency
+from equistudy.measures.engine import PairedPass, family_rows, measure_all, no_sums, plans_of, shards
 from equistudy.measures.moments import cosine, normalised_error, pearson
 
 CIRCLE = Border.CIRCULAR
@@ -205,3 +207,26 @@ def test_groups_with_views_of_one_size_probe_the_network_once(
     groups = [Translation(max_pixels=size, border=CIRCLE) for size in (1, 2)] + [Translation(max_pixels=1)]
     assert len(measure_all([WithinCorrelation(group) for group in groups], measured).rows) == 2 + 4 + 2
     assert probed == [(48, 48), (47, 47)]
+
+
+def test_a_pass_goes_on_from_a_saved_state_to_the_same_bits(
+    convolutions: Any, subject: Any, smooth_images: Any
+) -> None:
+    network = nn.Sequential(*convolutions((1, 2), "zeros"), nn.AdaptiveAvgPool2d(1), nn.Flatten()).float()
+    measured = subject(network, smooth_images[:50].float(), map="3", output="")
+    measures = [WithinCorrelation(Translation(max_pixels=2)), ShiftConsistency(Translation(max_pixels=2))]
+    plans, _ = plans_of(measures, measured)
+    walk = PairedPass(network, measured, plans)
+    first, second = no_sums(plans, 50), no_sums(plans, 50)
+    for key, part in walk.shard(range(32)).items():
+        first[key].add(0, part)
+    saved = io.BytesIO()
+    torch.save([sums.state() for sums in first.values()], saved)
+    saved.seek(0)
+    for sums, state in zip(second.values(), torch.load(saved, weights_only=True), strict=True):
+        sums.load(state)
+    for key, part in walk.shard(range(32, 50)).items():
+        second[key].add(32, part)
+    rows = family_rows(measures, second, {}, measured).rows
+    assert {row.measure for row in rows} == {"within_correlation", "shift_consistency"}
+    assert rows == measure_all(measures, measured).rows
