@@ -10,8 +10,8 @@ from torch import nn
 from equistudy.groups.translation import Border, Translation
 from equistudy.measures import engine, geometry
 from equistudy.measures.accuracy import Accuracy
-from equistudy.measures.correlation import BetweenCorrelation, TotalCorrelation, WithinCorrelation
 from equistudy.measures.consistency import ShiftConsistency
+from equistudy.measures.correlation import BetweenCorrelation, TotalCorrelation, WithinCorrelation
 from equistudy.measures.engine import PairedPass, family_rows, measure_all, no_sums, plans_of, shards
 from equistudy.measures.moments import cosine, normalised_error, pearson
 
