@@ -7,8 +7,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from equistudy.analysis.claims import Contrast, Direction, Trend
-    from equistudy.analysis.outcome import Outcome, Reference
+    from equistudy.analysis.claims import Contrast, Direction, Trend, Value
+    from equistudy.analysis.outcome import Combination, Outcome, Reference
     from equistudy.augmentations.action import RandomAction
     from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
     from equistudy.augmentations.chain import Chain
@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     from equistudy.tasks.classification import Classification
 
 _HOME = {
-    "analysis.claims": ("Contrast", "Direction", "Trend"),
-    "analysis.outcome": ("Outcome", "Reference"),
+    "analysis.claims": ("Contrast", "Direction", "Trend", "Value"),
+    "analysis.outcome": ("Combination", "Outcome", "Reference"),
     "augmentations.action": ("RandomAction",),
     "augmentations.augmentation": ("Augmentation", "NoAugmentation"),
     "augmentations.chain": ("Chain",),

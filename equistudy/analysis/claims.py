@@ -1,10 +1,11 @@
-"""Claims as specs: a trend over a factor, or a contrast between two of its levels."""
+"""Claims as specs: a trend over a factor, a contrast between two of its levels, or a value at one of them."""
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from equistudy.analysis.outcome import Outcome, Score, outcome_of
+from equistudy.analysis.outcome import Outcome, Quantity, outcome_of
 from equistudy.measures.measure import Measure
 from equistudy.spec import label
 from equistudy.study.design import Factor
@@ -18,7 +19,7 @@ else:
     # A study file names claims; Polars is imported where there is a table to test them on.
     DataFrame = StudyTable = Any
 
-__all__ = ["Contrast", "Direction", "EffectTest", "Trend"]
+__all__ = ["Contrast", "Direction", "EffectTest", "Trend", "Value"]
 
 
 class Direction(Enum):
@@ -26,11 +27,7 @@ class Direction(Enum):
 
     INCREASING = "increasing"
     DECREASING = "decreasing"
-
-    @property
-    def sign(self) -> int:
-        """+1 or -1."""
-        return 1 if self is Direction.INCREASING else -1
+    UNCHANGED = "unchanged"
 
 
 Within = tuple[tuple[Factor, Any], ...]
@@ -40,20 +37,38 @@ Within = tuple[tuple[Factor, Any], ...]
 class EffectTest:
     """Base of the tests: one effect per seed, Student's t interval over the seeds.
 
-    `within` restricts the test to one level of other factors, as pairs of a factor and its level.
+    `within` restricts the test to one level of other factors, as pairs of a factor and its level. `margin` is in the
+    unit of the effect: a claim that it goes one way claims that it goes farther than the margin, and a claim that it is
+    unchanged, which needs one, that it stays inside.
     """
 
     expected: Direction | str
     within: Within = ()
+    margin: float = 0.0
 
     def __post_init__(self) -> None:
         try:
             object.__setattr__(self, "expected", Direction(self.expected))
         except ValueError:
-            options = " or ".join(direction.value for direction in Direction)
-            raise ValueError(f"expected must be {options}, got expected={self.expected!r}.") from None
+            *options, last = (direction.value for direction in Direction)
+            raise ValueError(
+                f"expected must be {', '.join(options)} or {last}, got expected={self.expected!r}."
+            ) from None
+        if not 0 <= self.margin < math.inf or (self.margin == 0 and self.expected is Direction.UNCHANGED):
+            raise ValueError(
+                f"A margin is a finite size of the effect, and positive where nothing is expected to change, got "
+                f"margin={self.margin}, expected={self.direction.value}. Give the smallest effect that matters."
+            )
         for factor, level in self.within:
             _check_level(factor, level, "within")
+
+    @property
+    def claimed(self) -> tuple[float, float]:
+        """From where to where the effect lies if the claim is true."""
+        below = 0.0 - self.margin  # where the margin is 0 it is 0, not -0
+        if self.direction is Direction.UNCHANGED:
+            return below, self.margin
+        return (self.margin, math.inf) if self.direction is Direction.INCREASING else (-math.inf, below)
 
     @property
     def direction(self) -> Direction:
@@ -63,7 +78,8 @@ class EffectTest:
     @property
     def factors(self) -> tuple[str, ...]:
         """The factors that the test looks at."""
-        return (self._factor.name, *(factor.name for factor, _ in self.within))
+        own = () if self._factor is None else (self._factor.name,)
+        return (*own, *(factor.name for factor, _ in self.within))
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
@@ -74,6 +90,12 @@ class EffectTest:
     def measures(self) -> tuple[Measure, ...]:
         """The measures that the test looks at."""
         return self._outcome.measures
+
+    @property
+    def place(self) -> str:
+        """The levels of `within`, as headings and sentences end: `, at augmentation RandomCrop`."""
+        levels = ", ".join(f"{factor.name} {label(level)}" for factor, level in self.within)
+        return f", at {levels}" if levels else ""
 
     @property
     def comparison(self) -> str:
@@ -112,11 +134,11 @@ class EffectTest:
         return frame
 
     def finding(self, effect: float, shown: str) -> str:
-        """The effect in words, for a decided claim: `falls with width: -0.03 per doubling of width`."""
+        """The effect in words, after the outcome: `falls with width: -0.03 per doubling of width`."""
         raise NotImplementedError
 
     @property
-    def _factor(self) -> Factor:
+    def _factor(self) -> Factor | None:
         raise NotImplementedError
 
     @property
@@ -125,7 +147,7 @@ class EffectTest:
 
     def _values(self, table: StudyTable) -> tuple[DataFrame, list[str]]:
         """The values per trial that are compared, and the factors other than the one compared."""
-        others = [name for name in table.factors if name != self._factor.name]
+        others = [name for name in table.factors if self._factor is None or name != self._factor.name]
         return self.compared(self._outcome.per_trial(table), table), others
 
 
@@ -133,7 +155,7 @@ class EffectTest:
 class Trend(EffectTest):
     """The outcome rises or falls with a numeric factor: the slope, per doubling where the factor is logarithmic."""
 
-    outcome: Outcome | Measure | Score
+    outcome: Quantity
     over: Factor
 
     def __post_init__(self) -> None:
@@ -187,7 +209,7 @@ class Contrast(EffectTest):
     `expected="increasing"` claims that the level gives more than the baseline.
     """
 
-    outcome: Outcome | Measure | Score
+    outcome: Quantity
     factor: Factor
     level: Any
     baseline: Any
@@ -223,6 +245,55 @@ class Contrast(EffectTest):
     @property
     def _factor(self) -> Factor:
         return self.factor
+
+    @property
+    def _outcome(self) -> Outcome:
+        return outcome_of(self.outcome)
+
+
+@dataclass(frozen=True)
+class Value(EffectTest):
+    """The outcome itself, averaged over the cells of the factors that `within` leaves open: one value a seed.
+
+    `expected="decreasing"` claims that it lies below `than`, "unchanged" that it is `than` within the margin.
+    """
+
+    outcome: Quantity
+    than: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "outcome", outcome_of(self.outcome))
+
+    @property
+    def claimed(self) -> tuple[float, float]:
+        """From where to where the value lies if the claim is true."""
+        low, high = super().claimed
+        return low + self.than, high + self.than
+
+    @property
+    def comparison(self) -> str:
+        """Nothing: it is the value itself."""
+        return "itself"
+
+    def finding(self, effect: float, shown: str) -> str:
+        """The value."""
+        return f"is {shown}"
+
+    def effects(self, table: StudyTable) -> DataFrame:
+        """One value a seed."""
+        from equistudy.analysis.replicates import per_seed
+
+        frame, others = self._values(table)
+        return per_seed(frame, by=(), over=others)
+
+    def details(self, table: StudyTable) -> str:
+        """Nothing: a value has no effect size."""
+        return ""
+
+    @property
+    def _factor(self) -> None:
+        return None
 
     @property
     def _outcome(self) -> Outcome:

@@ -1,4 +1,4 @@
-"""One number per trial: which measure, over which stages and elements, against which reference."""
+"""One number per trial: which measure, over which stages and elements, against which reference; and sums of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ else:
     # A study file names outcomes; Polars is imported where there is a table to look at.
     DataFrame = StudyTable = Any
 
-__all__ = ["Outcome", "Reference", "Score", "outcome_of"]
+__all__ = ["Combination", "Outcome", "Quantity", "Reference", "Score", "outcome_of"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,40 @@ class Score:
     def title(self) -> str:
         """The name in words."""
         return self.name.replace("_", " ")
+
+    @property
+    def share(self) -> bool:
+        """Whether it is a share of images: an accuracy."""
+        return self.name.endswith("accuracy")
+
+
+@dataclass(frozen=True)
+class Combination:
+    """A weighted sum of outcomes of the same trial under a name of its own: one number per trial.
+
+    `Combination("gap", ((1, SEEN), (-1, UNSEEN)))` is the accuracy at a seen orientation minus that at unseen ones.
+    """
+
+    name: str
+    parts: tuple[tuple[float, Any], ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", tuple((weight, outcome_of(part)) for weight, part in self.parts))
+        if not self.name or not self.parts:
+            raise ValueError(
+                f"A combination needs a name and at least one weight with an outcome, got name={self.name!r} and "
+                f"{len(self.parts)} parts. Write Combination('gap', ((1, SEEN), (-1, UNSEEN)))."
+            )
+
+    @property
+    def title(self) -> str:
+        """The name."""
+        return self.name
+
+    @property
+    def share(self) -> bool:
+        """Whether every part is a share of images."""
+        return all(part.share for _, part in self.parts)
 
 
 class Reference(Enum):
@@ -55,13 +89,15 @@ class Outcome:
     the rows with a stride, and every stage for a measure that has no map; `elements=None` takes all elements. Vectors
     (`pooled`, `logits`) are invariant at best, which is another question: name them to ask it. `reference` subtracts
     the value of the untrained network, of shuffled pairs or of features compared unmoved, row by row. A trial without
-    such a value is absent and listed by `missing`; nothing is filled in.
+    such a value is absent and listed by `missing`; nothing is filled in. `name` is what sentences and headings call it
+    in place of a title made from the fields.
     """
 
-    measure: Measure | Score
+    measure: "Measure | Score | Combination"
     stages: Sequence[str] | None = None
     elements: Sequence[str] | None = None
     reference: Reference = Reference.NONE
+    name: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("stages", "elements"):
@@ -72,15 +108,17 @@ class Outcome:
                 raise ValueError(f"{name} is a tuple of names, or None for the default, got {name}={chosen!r}.")
             object.__setattr__(self, name, tuple(chosen))
         plain = self.stages is None and self.elements is None and self.reference is Reference.NONE
-        if isinstance(self.measure, Score) and not plain:
+        if isinstance(self.measure, (Score, Combination)) and not plain:
             raise ValueError(
-                f"A score is one number per trial, got {self.measure} with stages, elements or a reference. "
-                "Leave them out, or name a measure."
+                f"A {type(self.measure).__name__.lower()} is one number per trial, got {self.measure} with stages, "
+                "elements or a reference. Leave them out, or name a measure."
             )
 
     @property
     def title(self) -> str:
-        """The measure's title and group, the stages where they were chosen, and the reference."""
+        """The name; or the measure's title and group, the stages where they were chosen, and the reference."""
+        if self.name is not None:
+            return self.name
         group = getattr(self.measure, "group", None)
         title = self.measure.title if group is None else f"{self.measure.title} under {label(group)}"
         if self.stages is not None:
@@ -89,13 +127,20 @@ class Outcome:
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """The measure, where the number does not come from the trials table."""
+        """The measures behind the number, where it does not come from the trials table."""
+        if isinstance(self.measure, Combination):
+            return tuple(dict.fromkeys(measure for _, part in self.measure.parts for measure in part.measures))
         return () if isinstance(self.measure, Score) else (self.measure,)
 
     @property
+    def share(self) -> bool:
+        """Whether the number is a share of images, or a difference of shares."""
+        return self.measure.share
+
+    @property
     def higher_is_better(self) -> bool:
-        """Whether the best value is the highest: names that end in error or loss are better low."""
-        return not self.measure.name.endswith(("error", "loss"))
+        """Whether the best value is the highest: names that end in error, gap or loss are better low."""
+        return not self.measure.name.endswith(("error", "gap", "loss"))
 
     def rows(self, table: StudyTable) -> DataFrame:
         """The measurements behind the number: those of the measure, at the elements, with the reference subtracted.
@@ -119,10 +164,13 @@ class Outcome:
         return trials_without_value(self, table)
 
 
+Quantity = Outcome | Measure | Score | Combination  # what a claim or a figure may be about
+
+
 def outcome_of(what: Any) -> Outcome:
-    """An outcome as it is; a bare measure or score as the outcome with every default."""
+    """An outcome as it is; a bare measure, score or combination as the outcome with every default."""
     if isinstance(what, Outcome):
         return what
-    if isinstance(what, (Measure, Score)):
+    if isinstance(what, (Measure, Score, Combination)):
         return Outcome(what)
-    raise TypeError(f"A claim or a figure is about an Outcome, a Measure or a Score, got {what!r}.")
+    raise TypeError(f"A claim or a figure is about an Outcome, a Measure, a Score or a Combination, got {what!r}.")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from equistudy.analysis.outcome import Outcome, Reference, Score
+from equistudy.analysis.outcome import Combination, Outcome, Reference, Score
 from equistudy.analysis.table import DONE, StudyTable
 from equistudy.study.design import nearest
 
@@ -13,8 +13,10 @@ __all__ = ["measured_rows", "trials_without_value", "values_per_trial"]
 
 def measured_rows(outcome: Outcome, table: StudyTable) -> pl.DataFrame:
     """The finite measurements of the outcome's measure at its elements, with its reference subtracted; all stages."""
-    if isinstance(outcome.measure, Score):
-        raise TypeError(f"A score has no stages, got {outcome.measure}. Name a measure.")
+    if isinstance(outcome.measure, (Score, Combination)):
+        raise TypeError(
+            f"A {type(outcome.measure).__name__.lower()} has no stages, got {outcome.measure}. Name a measure."
+        )
     rows = table.measurement_rows.filter(pl.col("measure_id") == outcome.measure.id)
     rows = _named(rows, "element", outcome.elements)
     if outcome.reference is not Reference.NONE:
@@ -24,7 +26,9 @@ def measured_rows(outcome: Outcome, table: StudyTable) -> pl.DataFrame:
 
 def values_per_trial(outcome: Outcome, table: StudyTable) -> pl.DataFrame:
     """One row a trial of the design that has the number: trial, seed, factors, value."""
-    if isinstance(outcome.measure, Score):
+    if isinstance(outcome.measure, Combination):
+        values = _combined(outcome.measure, table)
+    elif isinstance(outcome.measure, Score):
         values = _scores(outcome.measure, table)
     else:
         rows = _named(measured_rows(outcome, table), "stage", outcome.stages)
@@ -53,6 +57,16 @@ def _named(rows: pl.DataFrame, column: str, names: Sequence[str] | None) -> pl.D
         if name not in there:
             raise ValueError(f"No trial has measured {column} {name!r}. {nearest(name, there)}")
     return rows.filter(pl.col(column).is_in(names))
+
+
+def _combined(combination: Combination, table: StudyTable) -> pl.DataFrame:
+    """The weighted sum for every trial that has all parts."""
+    parts = [
+        part.per_trial(table).select("trial", value=weight * pl.col("value")).unique("trial")
+        for weight, part in combination.parts
+    ]
+    sums = pl.concat(parts).group_by("trial").agg(pl.col("value").sum(), there=pl.len())
+    return sums.filter(pl.col("there") == len(parts)).drop("there")
 
 
 def _scores(score: Score, table: StudyTable) -> pl.DataFrame:

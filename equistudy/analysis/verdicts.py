@@ -1,13 +1,14 @@
 """Verdicts: what the intervals say about the claims, in words, and corrected over the family."""
 
+import math
 from collections.abc import Sequence
 from enum import StrEnum
 
 import numpy as np
 
-from equistudy.analysis.claims import EffectTest
+from equistudy.analysis.claims import Direction, EffectTest, Value
 from equistudy.analysis.contrasts import ALPHA, holm
-from equistudy.analysis.intervals import seeds_to_detect, t_interval
+from equistudy.analysis.intervals import Interval, seeds_to_detect, t_interval
 from equistudy.analysis.rounding import rounded
 from equistudy.analysis.table import StudyTable, absence
 from equistudy.study.study import Claim, Study, Verdict
@@ -24,52 +25,99 @@ class Status(StrEnum):
 
 
 def verdict_of(test: EffectTest, table: StudyTable) -> Verdict:
-    """Supported when the 95 % t interval over the seeds excludes 0 on the expected side, contradicted on the other.
+    """Supported when the 95 % t interval over the seeds lies where the claim says, contradicted when it lies outside.
 
-    Trials that lack the outcome are named in the sentence. `p` is that of this test alone.
+    Where the claim says is `test.claimed`. Trials that lack the outcome are named in the sentence. `p` is that of this
+    test alone: of the t test against the nearest end of what is claimed.
     """
     values = test.effects(table)["value"].to_numpy()
     outcome = test.outcomes[0]
     lacking = test.compared(outcome.missing(table), table)
     absent = absence(lacking, table.factors, len(test.compared(table.design, table)))
     if len(values) == 0:
-        sentence = f"No seed has all the trials that compare {outcome.title} {test.comparison} yet."
+        sentence = f"No seed has all the trials that compare {outcome.title} {test.comparison}{test.place} yet."
         return Verdict(Status.UNDECIDED, f"{sentence} {absent}".strip())
-    interval = t_interval(values)
-    status = Status.UNDECIDED
-    if interval.excludes_zero and interval.p is not None:
-        agrees = interval.estimate * test.direction.sign > 0
-        status = Status.SUPPORTED if agrees else Status.CONTRADICTED
-    sentence = f"{_sentence(test, status, values)} {absent}".strip()
+    interval = t_interval(values)._replace(p=t_interval(values - _bound(test, float(values.mean()))).p)
+    status = _status(test, interval)
+    sentence = f"{_sentence(test, status, interval, values)} {absent}".strip()
     return Verdict(status, sentence, *interval[:3], p=interval.p, n=interval.n)
 
 
-def _sentence(test: EffectTest, status: Status, values: np.ndarray) -> str:
+def _bound(test: EffectTest, estimate: float) -> float:
+    """The end of what is claimed that lies nearest to the estimate."""
+    return min((end for end in test.claimed if math.isfinite(end)), key=lambda end: abs(end - estimate))
+
+
+def _status(test: EffectTest, interval: Interval) -> Status:
+    """The whole interval inside what is claimed, outside, or neither.
+
+    Without spread over the seeds there is no test, unless no change is claimed: then equal values are what it says.
+    """
+    (low, high), direction = test.claimed, test.direction
+    if interval.low is None or interval.high is None or (interval.p is None and direction is not Direction.UNCHANGED):
+        return Status.UNDECIDED
+    if low < interval.low and interval.high < high:
+        return Status.SUPPORTED
+    return Status.CONTRADICTED if interval.high < low or high < interval.low else Status.UNDECIDED
+
+
+def _sentence(test: EffectTest, status: Status, interval: Interval, values: np.ndarray) -> str:
     """What the effect is, over how many seeds, and what is lacking where it decides nothing."""
-    interval, title = t_interval(values), _start(test.outcomes[0].title)
-    half = interval.half_width
-    shown = rounded(interval.estimate, half)
+    title, half, seeds = _start(test.outcomes[0].title), interval.half_width, f"over {interval.n} seeds"
+    shown = _shown(test, interval.estimate, half)
     if interval.low is None or interval.high is None:
         return (
-            f"{title} differs by {shown} {test.comparison} in one complete seed, which gives no interval. "
+            f"{title} {_differs(test, shown)} in one complete seed, which gives no interval. "
             "It takes at least 3 of them."
         )
     if interval.p is None:
-        return (
-            f"{title} differs by {shown} {test.comparison} in each of {interval.n} seeds, to the last digit: without "
-            "spread over the seeds there is no test. Check that the seed reaches the trial."
+        why = (
+            ""
+            if status is not Status.UNDECIDED
+            else (": without spread over the seeds there is no test. Check that the seed reaches the trial")
         )
-    bounds = f"95 % t interval [{rounded(interval.low, half)}, {rounded(interval.high, half)}]"
+        return f"{title} {_differs(test, shown)} in each of {interval.n} seeds, to the last digit{why}.{_claim(test)}"
+    bounds = f"95 % t interval [{_digits(test, interval.low, half)}, {_digits(test, interval.high, half)}]"
+    found = f"{test.finding(interval.estimate, shown)}{test.place}"
     if status is not Status.UNDECIDED:
-        return f"{title} {test.finding(interval.estimate, shown)}, {bounds} over {interval.n} seeds."
-    needed = seeds_to_detect(interval.estimate / float(values.std(ddof=1)))
-    seeds = (
-        "" if needed is None else f" An effect of this size takes about {max(needed, interval.n + 1)} seeds to show."
-    )
-    return (
-        f"{title} shows no clear effect: {shown} {test.comparison}, and the {bounds} over {interval.n} seeds "
-        f"contains 0.{seeds}"
-    )
+        return f"{title} {found}, {bounds} {seeds}.{_claim(test)}"
+    bound = _bound(test, interval.estimate)
+    needed = seeds_to_detect((interval.estimate - bound) / float(values.std(ddof=1)))
+    more = "" if needed is None else f" An effect of this size takes about {max(needed, interval.n + 1)} seeds to show."
+    if bound == 0:
+        found = f"shows no clear effect: {shown} {test.comparison}{test.place}"
+    return f"{title} {found}, and the {bounds} {seeds} contains {_bound_text(test, bound)}.{more}{_claim(test)}"
+
+
+def _differs(test: EffectTest, shown: str) -> str:
+    """The effect without a word about its direction."""
+    what = f"is {shown}" if isinstance(test, Value) else f"differs by {shown} {test.comparison}"
+    return f"{what}{test.place}"
+
+
+def _claim(test: EffectTest) -> str:
+    """What is claimed, where it is more than a direction."""
+    low, high = test.claimed
+    if 0 in (low, high):
+        return ""
+    ends = [_bound_text(test, end) for end in (low, high) if math.isfinite(end)]
+    word = "between " if len(ends) == 2 else "less than " if math.isinf(low) else "more than "
+    return f" Claimed: {word}{' and '.join(ends)}."
+
+
+def _bound_text(test: EffectTest, bound: float) -> str:
+    """An end of what is claimed, in the unit of the effect."""
+    return f"{100 * bound:.4g} points" if test.outcomes[0].share and bound else f"{bound:.6g}"
+
+
+def _shown(test: EffectTest, value: float, half: float | None) -> str:
+    """A number as sentences tell it: differences between shares of images in percentage points."""
+    return f"{_digits(test, value, half)} points" if test.outcomes[0].share else _digits(test, value, half)
+
+
+def _digits(test: EffectTest, value: float, half: float | None) -> str:
+    scale = 100 if test.outcomes[0].share else 1
+    return rounded(scale * value, None if half is None else scale * half)
 
 
 def _start(words: str) -> str:

@@ -19,6 +19,7 @@ class Accuracy(Measure):
 
     name: ClassVar[str] = "accuracy"
     title: ClassVar[str] = "Accuracy"
+    share: ClassVar[bool] = True
 
     def measure(self, subject: Subject) -> MeasuringResult:
         """One row, or none for images without labels."""

@@ -30,6 +30,7 @@ class AnswerMeasure(GroupMeasure):
     """
 
     watch: ClassVar[Watch] = Watch.ANSWERS
+    share: ClassVar[bool] = True
 
     def planned(self, stage: str, geometry: Geometry) -> tuple[Plan | None, list[Skipped]]:
         """Every element, of an output with one score for each class."""

@@ -20,7 +20,8 @@ class Subject(NamedTuple):
     """What is measured: a network in eval mode and the images to measure it with.
 
     `images` are in [0, 1]; `mean` and `std` normalise them per channel just before the network. `background` continues
-    the images beyond their border, where it is known. `untrained` is the same network before its first step.
+    the images beyond their border, where it is known. `untrained` is the same network before its first step. Where the
+    network takes less than a whole image, `window` is the side of the central square that it takes of each view.
     """
 
     network: Module
@@ -32,6 +33,7 @@ class Subject(NamedTuple):
     background: float | None
     untrained: Module | None
     seed: int
+    window: int | None = None
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,14 @@ class MeasuringResult(NamedTuple):
 
 @dataclass(frozen=True)
 class Measure(Spec):
-    """Base of the measures. `name` says which way is better: `..._correlation` 1 is perfect, `..._error` 0 is."""
+    """Base of the measures. `name` says which way is better: `..._correlation` 1 is perfect, `..._error` 0 is.
+
+    `share` says that values are shares of images, whose differences sentences tell in percentage points.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    share: ClassVar[bool] = False
 
     @property
     def id(self) -> str:

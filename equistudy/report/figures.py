@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from equistudy.analysis.outcome import Outcome, Score, outcome_of
+from equistudy.analysis.outcome import Outcome, Quantity, Score, outcome_of
 from equistudy.measures.measure import Measure
 from equistudy.study.design import Factor, nearest
 
@@ -32,7 +32,7 @@ class ReportFigure:
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
         """What the figure shows."""
-        return tuple(outcome_of(value) for value in self._values() if isinstance(value, (Outcome, Measure, Score)))
+        return tuple(outcome_of(value) for value in self._values() if isinstance(value, Quantity))
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -89,7 +89,7 @@ def _method(frame: DataFrame) -> str:
 class Curve(ReportFigure):
     """An outcome over a factor: the mean over seeds with its interval, and every seed as a small dot."""
 
-    y: Outcome | Measure | Score
+    y: Quantity
     x: Factor
     color: Factor | None = None
 
@@ -203,8 +203,8 @@ class LearningCurve(ReportFigure):
 class Scatter(ReportFigure):
     """One outcome against another, a dot for each trial."""
 
-    x: Outcome | Measure | Score
-    y: Outcome | Measure | Score
+    x: Quantity
+    y: Quantity
     color: Factor | None = None
 
     @property

@@ -19,8 +19,10 @@ STATISTICS = (
     "A seed is one replicate: trials of one seed share initialisation, order of the data and random augmentation, so "
     "effects are differences or slopes within a seed, averaged over the other factors, and intervals are Student's t "
     "over the seeds. A paired effect can be clear where the intervals of single cells overlap. A seed that lacks one "
-    "of the compared trials is left out. A claim is supported or contradicted when its 95 % interval excludes 0 and p, "
-    "corrected by Holm's method over the claims, is below 0.05; otherwise it is undecided."
+    "of the compared trials is left out. A claim is supported when the 95 % interval lies where the claim says (on one "
+    "side of 0 where it names no margin), contradicted when it lies outside, both only where p, corrected by Holm's "
+    "method over the claims, is below 0.05; otherwise it is undecided. p is that of the t test against the nearest end "
+    "of what is claimed; effects that are equal in all seeds have none."
 )
 
 

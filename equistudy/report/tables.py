@@ -102,16 +102,11 @@ def explored_table(study: Study, table: StudyTable) -> Table:
     """What nobody declared, corrected over all of it: suggestions for the next study, no verdicts."""
     tests = exploratory(study)
     verdicts = corrected([test.test(table) for test in tests])
-    names = [f"{test.outcomes[0].title} {test.comparison}{_where(test)}" for test in tests]
+    names = [f"{test.outcomes[0].title} {test.comparison}{test.place}" for test in tests]
     rows = [[name, *_effect(verdict)] for name, verdict in zip(names, verdicts, strict=True)]
     caption = "Exploratory: effects that were not declared, p corrected by Holm over this table. They decide nothing."
     header = ["effect", "estimate [95 % t interval]", "p (Holm)", "seeds"]
     return Table("exploratory", caption, header, rows, _numbers(names, verdicts).drop("status"))
-
-
-def _where(test: EffectTest) -> str:
-    places = [f"{factor.name} {label(level)}" for factor, level in test.within]
-    return f", at {', '.join(places)}" if places else ""
 
 
 def _effect(verdict: Verdict) -> list[str]:

@@ -1,8 +1,11 @@
+import math
+
 import numpy as np
+import polars as pl
 import pytest
 from scipy import stats
 
-from equistudy.analysis.claims import Contrast, Trend
+from equistudy.analysis.claims import Contrast, Trend, Value
 from equistudy.analysis.outcome import Outcome, Score
 from tests.analysis.synthetic import CORRELATION, CROP, GAIN, SLOPE, WIDTH, study, table
 
@@ -45,6 +48,45 @@ def test_within_restricts_to_one_level():
     assert plain.measures == (CORRELATION,)
 
 
+def test_a_value_equals_a_t_test_against_what_it_is_compared_with():
+    data = table(study(num_seeds=5))
+    claim = Value(CORRELATION, than=0.95, expected="decreasing", within=((WIDTH, 8), (CROP, CROP.levels[0])))
+    values = Outcome(CORRELATION).per_trial(data).filter(width=8, augmentation="NoAugmentation")["value"].to_numpy()
+    reference, verdict = stats.ttest_1samp(values, 0.95), claim.test(data)
+    low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert (verdict.effect, verdict.low, verdict.high) == pytest.approx((values.mean(), low, high))
+    assert verdict.p == pytest.approx(reference.pvalue)
+    assert claim.factors == ("width", "augmentation")
+    assert claim.details(data) == ""
+
+
+def test_a_value_is_averaged_over_what_is_left_open():
+    data = table(study(num_seeds=3))
+    mean = Outcome(CORRELATION).per_trial(data).group_by("seed").agg(pl.col("value").mean())["value"]
+    assert Value(CORRELATION, expected="increasing").test(data).effect == pytest.approx(mean.mean())
+
+
+@pytest.mark.parametrize(
+    ("expected", "margin", "than", "claimed"),
+    [
+        ("increasing", 0.0, 0.0, (0.0, math.inf)),
+        ("decreasing", 0.1, 0.0, (-math.inf, -0.1)),
+        ("unchanged", 0.1, 0.5, (0.4, 0.6)),
+        ("increasing", 0.1, 0.5, (0.6, math.inf)),
+    ],
+)
+def test_where_the_effect_lies_if_the_claim_is_true(expected, margin, than, claimed):
+    assert Value(CORRELATION, than=than, expected=expected, margin=margin).claimed == claimed
+    if than == 0:
+        assert Trend(CORRELATION, over=WIDTH, expected=expected, margin=margin).claimed == claimed
+
+
+@pytest.mark.parametrize(("expected", "margin"), [("unchanged", 0.0), ("increasing", -1.0), ("unchanged", math.inf)])
+def test_impossible_margins(expected, margin):
+    with pytest.raises(ValueError, match=r"A margin is a finite size.*got margin=.*Give the smallest effect"):
+        Trend(CORRELATION, over=WIDTH, expected=expected, margin=margin)
+
+
 def test_details_give_the_effect_size_and_the_rank_correlation():
     assert "Hedges g = -" in FALLS.details(table())
     assert "Spearman rho = -0." in FALLS.details(table())
@@ -53,7 +95,7 @@ def test_details_give_the_effect_size_and_the_rank_correlation():
 
 
 def test_bad_claims_are_refused_when_they_are_written():
-    with pytest.raises(ValueError, match="expected must be increasing or decreasing, got expected='down'"):
+    with pytest.raises(ValueError, match="expected must be increasing, decreasing or unchanged, got expected='down'"):
         Trend(CORRELATION, over=WIDTH, expected="down")
     with pytest.raises(ValueError, match=r"at least two numbers, got augmentation: NoAugmentation, Crop. Use Contrast"):
         Trend(CORRELATION, over=CROP, expected="decreasing")

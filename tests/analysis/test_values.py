@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from equistudy.analysis.outcome import Outcome, Reference, Score
+from equistudy.analysis.outcome import Combination, Outcome, Reference, Score
 from tests.analysis.synthetic import CORRELATION, CROP, Correlation, expected_value, table
 
 
@@ -50,6 +50,22 @@ def test_scores_are_columns_of_the_trials():
         Outcome(Score("test_acuracy")).per_trial(table())
     with pytest.raises(TypeError, match="A score has no stages, got Score"):
         Outcome(Score("test_accuracy")).rows(table())
+
+
+def test_a_combination_adds_up_the_parts_of_each_trial_that_has_all():
+    data = table(absent={3: "failed"})
+    accuracy, correlation = Score("test_accuracy"), Outcome(CORRELATION)
+    found = Outcome(Combination("sum", ((2, accuracy), (-1, correlation)))).per_trial(data)
+    parts = [
+        Outcome(part).per_trial(data)["value"] if part is accuracy else part.per_trial(data)["value"]
+        for part in (accuracy, correlation)
+    ]
+    assert found["value"].to_list() == pytest.approx((2 * parts[0] - parts[1]).to_list())
+    first = data.measurement_rows["trial"][0]
+    object.__setattr__(data, "measurement_rows", data.measurement_rows.filter(pl.col("trial") != first))
+    assert len(Outcome(Combination("sum", ((2, accuracy), (-1, correlation)))).per_trial(data)) == 22
+    with pytest.raises(TypeError, match="A combination has no stages"):
+        Outcome(Combination("sum", ((1, accuracy),))).rows(data)
 
 
 def test_missing_lists_failed_and_unmeasured_trials_and_fills_nothing():

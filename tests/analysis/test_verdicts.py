@@ -1,7 +1,7 @@
 import pytest
 
-from equistudy.analysis.claims import Contrast, Direction, Trend
-from equistudy.analysis.outcome import Score
+from equistudy.analysis.claims import Contrast, Direction, Trend, Value
+from equistudy.analysis.outcome import Combination, Score
 from equistudy.analysis.verdicts import Status, corrected, judge, p_text
 from equistudy.study.study import Claim, Verdict
 from tests.analysis.synthetic import CORRELATION, CROP, WIDTH, study, table
@@ -66,6 +66,57 @@ def test_effects_without_any_spread_are_no_evidence():
     verdict = Trend(Score("parameters"), over=WIDTH, expected="increasing").test(table())
     assert (verdict.status, verdict.p) == ("undecided", None)
     assert "without spread over the seeds there is no test. Check that the seed reaches the trial." in verdict.sentence
+
+
+ACCURACY = Score("test_accuracy")
+
+
+@pytest.mark.parametrize(
+    ("expected", "margin", "status"),
+    [
+        ("increasing", 0.03, "supported"),
+        ("increasing", 0.07, "contradicted"),
+        ("increasing", 0.05, "undecided"),
+        ("decreasing", 0.03, "contradicted"),
+        ("unchanged", 0.07, "supported"),
+        ("unchanged", 0.03, "contradicted"),
+        ("unchanged", 0.05, "undecided"),
+    ],
+)
+def test_a_margin_asks_for_more_than_a_direction(expected, margin, status):
+    claim = Contrast(CORRELATION, CROP, CROP.levels[1], CROP.levels[0], expected=expected, margin=margin)
+    verdict = claim.test(table(noise=0.004))
+    assert verdict.status == status
+    assert (verdict.p < 0.05) == (status != "undecided")
+    begins = {"increasing": "more than ", "decreasing": "less than -", "unchanged": "between -"}[expected]
+    assert f"Claimed: {begins}0.0" in verdict.sentence
+
+
+def test_an_interval_across_the_end_of_a_claim_decides_nothing_and_says_so():
+    claim = Value(CORRELATION, than=0.95, margin=0.05, expected="unchanged", within=((WIDTH, 4),))
+    sentence = claim.test(table(noise=0.2)).sentence
+    assert sentence.startswith("Translation correlation is ")
+    assert "at width 4, and the 95 % t interval [" in sentence
+    assert " contains 0.9" in sentence or " contains 1." in sentence
+    assert sentence.endswith("Claimed: between 0.9 and 1.")
+
+
+def test_shares_of_images_are_told_in_points():
+    drop = Contrast(ACCURACY, WIDTH, 32, 4, expected="increasing", margin=0.02)
+    sentence = drop.test(table()).sentence
+    assert sentence.startswith("Test accuracy is higher with width 32 than with 4, by 9.0")
+    assert " points, 95 % t interval [8." in sentence
+    assert sentence.endswith("Claimed: more than 2 points.")
+    gap = Combination("accuracy gap", ((1, ACCURACY), (-1, ACCURACY)))
+    same = Value(gap, expected="unchanged", margin=0.001, within=((WIDTH, 8),)).test(table())
+    assert (same.status, same.p) == ("supported", None)
+    assert same.sentence == (
+        "Accuracy gap is 0.00 points, at width 8 in each of 3 seeds, to the last digit. "
+        "Claimed: between -0.1 points and 0.1 points."
+    )
+    one = Value(ACCURACY, expected="increasing").test(table(study(num_seeds=1)))
+    assert one.status == "undecided"
+    assert "points in one complete seed" in one.sentence
 
 
 def test_judge_corrects_over_the_claims_and_both_must_agree():
