@@ -131,6 +131,9 @@ class OneCycle(Schedule):
 class Recipe(Spec):
     """Everything about the optimisation of one network.
 
+    With `epochs=0` nothing is optimised: the network is measured as its model builds it, with its pretrained weights or
+    its random ones, and not stored, for the model builds it again.
+
     `batch_size` is the global batch: more workers share it, they do not enlarge it. `clip_norm` bounds the norm of the
     whole gradient. `label_smoothing` is for classification.
     """
@@ -144,8 +147,8 @@ class Recipe(Spec):
     precision: Precision = Precision.FLOAT32
 
     def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise ValueError(f"epochs must be at least 1, got epochs={self.epochs}.")
+        if self.epochs < 0:
+            raise ValueError(f"epochs must be at least 0, which trains nothing, got epochs={self.epochs}.")
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got batch_size={self.batch_size}.")
         if not 0 <= self.label_smoothing < 1:

@@ -19,9 +19,11 @@ PACKAGES = ("equistudy", "torch", "torchvision", "ray", "timm", "pyarrow", "nump
 
 @dataclass(frozen=True)
 class Job:
-    """One trial to be trained and measured, or only measured where `weights` names a trained network.
+    """One trial to be trained and measured, or only measured where it is `finished`.
 
-    `fingerprint` is that of the data where the plan was made: a worker that finds other data must not train on them.
+    `weights` names the trained network of a finished trial; one that was never trained is built again. `fingerprint` is
+    that of the data where the plan was made, `model_fingerprint` that of the pretrained weights: a worker that finds
+    others must not use them.
     """
 
     trial: Trial
@@ -30,14 +32,26 @@ class Job:
     attempt: int = 0
     weights: str | None = None
     fingerprint: str | None = None
+    model_fingerprint: str | None = None
+    built: bool = False
 
     def __str__(self) -> str:
         return ", ".join([*(f"{name}={level}" for name, level in self.levels.items()), f"seed={self.trial.seed}"])
 
+    @property
+    def finished(self) -> bool:
+        """Whether the trial has its row, and only measures are missing."""
+        return self.built or self.weights is not None
+
     def anchored(self) -> "Job":
-        """The job as it is sent: with absolute places of its data, and with their fingerprint."""
-        trial = replace(self.trial, dataset=self.trial.dataset.anchored())
-        return replace(self, trial=trial, fingerprint=fingerprint(self.trial.dataset))
+        """The job as it is sent: with absolute places of its data and weights, and with their fingerprints."""
+        model, dataset = self.trial.model, self.trial.dataset
+        return replace(
+            self,
+            trial=replace(self.trial, model=model.anchored(), dataset=dataset.anchored()),
+            fingerprint=fingerprint(dataset),
+            model_fingerprint=model.fingerprint(),
+        )
 
 
 class Provenance(NamedTuple):

@@ -28,6 +28,7 @@ class State(Enum):
     MISSING = "missing"
     UNMEASURED = "unmeasured"
     STOPPED = "stopped"
+    IMPOSSIBLE = "impossible"
 
 
 class PlannedTrial(NamedTuple):
@@ -67,7 +68,10 @@ class Plan:
                 jobs.append(Job(planned.trial, levels, self.measures, planned.attempt))
             elif planned.state is State.UNMEASURED:
                 weights = self.weights.get(planned.id)
-                jobs.append(Job(planned.trial, levels, self.unmeasured[planned.id], planned.attempt, weights))
+                lacking = self.unmeasured[planned.id]
+                jobs.append(
+                    Job(planned.trial, levels, lacking, planned.attempt, weights, built=not planned.trial.recipe.epochs)
+                )
             elif planned.state is State.FAILED and again is not None and (not again or planned.reason in again):
                 jobs.append(Job(planned.trial, levels, self.measures, planned.attempt + 1))
         return [job.anchored() for job in jobs]
@@ -106,7 +110,8 @@ def make_plan(study: Study, results: Results | None) -> Plan:
         if name in trials:
             continue
         row = rows.get(name)
-        state, reason, attempt, seconds = State.MISSING, None, 0, None
+        reason, attempt, seconds = cell.trial.obstacle, 0, None
+        state = State.MISSING if reason is None else State.IMPOSSIBLE
         if row is not None:
             reason, attempt = row["reason"], row["attempt"]
             state = State.DONE if row["status"] == "done" else State.FAILED

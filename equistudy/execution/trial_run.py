@@ -24,12 +24,11 @@ from equistudy.measures.engine import measure_all
 from equistudy.measures.measure import Skipped
 from equistudy.results.schema import CurveRow, TrialRow
 from equistudy.results.store import StorageError
-from equistudy.spec import flattened
 from equistudy.study.trial import Stream, derived_seed, fingerprint
 from equistudy.training.batches import ALONE, Share
 from equistudy.training.failures import Reason, reason_of, told
 from equistudy.training.subject import network_from, subject_of, weights_of
-from equistudy.training.trainer import Trainer
+from equistudy.training.trainer import Trainer, build_network
 
 __all__ = ["TrialRun", "failed_row", "stopped_row"]
 
@@ -66,7 +65,7 @@ class TrialRun:
 
     def __iter__(self) -> Iterator[Progress]:
         try:
-            yield from self._measured() if self.job.weights else self._trained()
+            yield from self._measured() if self.job.finished else self._trained()
         except StorageError:
             raise  # nothing can be written: no failure of the trial
         except Exception as error:
@@ -103,6 +102,9 @@ class TrialRun:
             return
         torch.set_num_threads(self.conditions.threads)
         self._check_data()
+        if not self.job.trial.recipe.epochs:
+            yield from self._built()
+            return
         trainer = self._trainer = Trainer(self.job.trial, self._device, self.share)
         self._resume(trainer)
         yield self._progress(Phase.TRAINING)
@@ -113,16 +115,27 @@ class TrialRun:
         self.save(time.perf_counter() - self._saved_at >= WORTH_SECONDS)
         yield self._progress(Phase.MEASURING)  # by every worker: their reports wait for each other
         if self._writes:
-            self._write(trainer)
+            self._write_trained(trainer)
+        yield self._progress(Phase.DONE)
+
+    def _built(self) -> Iterator[Progress]:
+        """A network that is not trained: measured, and not stored, for its model builds it again bit by bit."""
+        yield self._progress(Phase.MEASURING)
+        if self._writes:
+            self._write(build_network(self.job.trial, self._device).eval(), epochs=0, images_seen=0, seconds=0.0)
         yield self._progress(Phase.DONE)
 
     def _check_data(self) -> None:
-        found = fingerprint(self.job.trial.dataset)
-        if self.job.fingerprint not in (None, found):
-            raise OSError(
-                f"A worker must have the data that the plan was made with, got fingerprint {found} on "
-                f"{socket.gethostname()} and {self.job.fingerprint} in the plan. Copy the same files to every node."
-            )
+        job, trial = self.job, self.job.trial
+        for what, planned, found in (
+            ("data", job.fingerprint, fingerprint(trial.dataset)),
+            ("weights", job.model_fingerprint, trial.model.fingerprint()),
+        ):
+            if planned not in (None, found):
+                raise OSError(
+                    f"A worker must have the {what} that the plan was made with, got fingerprint {found} on "
+                    f"{socket.gethostname()} and {planned} in the plan. Copy the same files to every node."
+                )
 
     def _resume(self, trainer: Trainer) -> None:
         """Continues from the checkpoint of a process that died, if there is one."""
@@ -144,29 +157,36 @@ class TrialRun:
         self._saved_at = time.perf_counter()
         self._saving_cost = self._saved_at - began
 
-    def _write(self, trainer: Trainer) -> None:
+    def _write_trained(self, trainer: Trainer) -> None:
+        """Weights and curves, then what all networks have."""
         job, trial = self.job, self.job.trial
         weights = f"weights/{trial.id}.{job.attempt}.safetensors"
         self._store.write_bytes(weights, weights_of(trainer.network, trial))
         curves = [CurveRow(value.epoch, value.split, value.name, value.value) for value in trainer.curves]
         self._store.write_curves(trial.id, job.attempt, curves)
+        self._write(
+            trainer.network,
+            epochs=trainer.epoch,
+            images_seen=trainer.images_seen,
+            seconds=trainer.seconds,
+            weights=weights,
+        )
+
+    def _write(self, network: torch.nn.Module, **values: Any) -> None:
+        """The measurements, then the row."""
         began = time.perf_counter()
-        skipped = self._measure(trainer.network)
-        measuring_seconds = time.perf_counter() - began
+        skipped = self._measure(network)
         row = trial_row(
-            job,
+            self.job,
             self.conditions,
             self._started,
             status="done",
             scores=json.dumps(self.scores),
-            parameters=sum(parameter.numel() for parameter in trainer.network.parameters()),
-            epochs=trainer.epoch,
-            images_seen=trainer.images_seen,
-            seconds=trainer.seconds,
-            measuring_seconds=measuring_seconds,
-            weights=weights,
+            parameters=sum(parameter.numel() for parameter in network.parameters()),
+            measuring_seconds=time.perf_counter() - began,
             skipped=json.dumps([absent._asdict() for absent in skipped]),
             resumed=self._resumed,
+            **values,
         )
         self._store.write_trial(row)
         self._store.delete(self._checkpoint)
@@ -183,18 +203,24 @@ class TrialRun:
         return result.skipped
 
     def _measured(self) -> Iterator[Progress]:
-        """Measures a network that an earlier run trained."""
+        """Measures a network that an earlier run trained, or took as it is."""
         torch.set_num_threads(self.conditions.threads)
-        assert self.job.weights is not None
         yield self._progress(Phase.MEASURING)
+        self._measure(self._network())
+        yield self._progress(Phase.DONE)
+
+    def _network(self) -> torch.nn.Module:
+        """The network of a finished trial."""
+        if self.job.weights is None:
+            self._check_data()
+            return build_network(self.job.trial, self._device)
         weights = self._store.read_bytes(self.job.weights)
         if weights is None:
             raise FileNotFoundError(
                 f"Measuring needs the trained network, and {self.job.weights} is not in {self._store.url}. "
                 "Put it back, or train again with: equistudy retry"
             )
-        self._measure(network_from(weights, self.job.trial, self._device))
-        yield self._progress(Phase.DONE)
+        return network_from(weights, self.job.trial, self._device)
 
 
 def _hardware(device: str) -> str:
@@ -216,7 +242,7 @@ def trial_row(job: Job, conditions: Conditions, started: datetime, **values: Any
         study=conditions.study,
         seed=trial.seed,
         factors=json.dumps(dict(job.levels)),
-        spec=json.dumps(flattened(trial)),
+        spec=json.dumps(trial.fields()),
         device=device,
         hardware=_hardware(device),
         workers=conditions.workers,

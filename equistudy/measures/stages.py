@@ -60,11 +60,24 @@ def watching(modules: Mapping[str, nn.Module], look: Callable[[str, Any], None])
 
 
 def prepared(images: Float[Tensor, "B C H W"], subject: Subject, network: nn.Module) -> Float[Tensor, "B C H W"]:
-    """Images in [0, 1] normalised, on the device and in the number format of the network."""
+    """Images in [0, 1] cut to the subject's window and normalised, on the device and in the number format."""
     like = next((parameter for parameter in network.parameters() if parameter.is_floating_point()), images)
-    placed = images.to(like)
+    placed = _central(images, subject.window).to(like)
     mean, std = (placed.new_tensor(values)[:, None, None] for values in (subject.mean, subject.std))
     return (placed - mean) / std
+
+
+def _central(images: Float[Tensor, "B C H W"], window: int | None) -> Float[Tensor, "B C h w"]:
+    """The central square of `window` pixels; the images as they are without one."""
+    if window is None:
+        return images
+    height, width = images.shape[-2:]
+    if min(height, width) < window:
+        raise ValueError(
+            f"Every view must fill the network's window of {window} x {window} pixels, got views of {height} x "
+            f"{width}. Use smaller shifts, Border.CIRCULAR, or larger images."
+        )
+    return images[..., (height - window) // 2 :, (width - window) // 2 :][..., :window, :window]
 
 
 def calibrated(network: nn.Module, images: Float[Tensor, "B C H W"]) -> nn.Module:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from equistudy.datasets.dataset import Dataset
 from equistudy.spec import Spec
 
 if TYPE_CHECKING:
@@ -11,7 +12,27 @@ if TYPE_CHECKING:
 else:
     Module = Any
 
-__all__ = ["Model"]
+__all__ = ["Model", "Preprocessing"]
+
+Self = TypeVar("Self", bound="Model")
+
+
+class Preprocessing(NamedTuple):
+    """How images become the input of a network.
+
+    They are scaled so that their shorter side has `image_size` pixels (None: left as they are), moved, cut to a central
+    square of `window` pixels (None: not cut), and normalised by `mean` and `std`, one number per channel. What moves
+    into the window is then part of the image and not of its border.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    image_size: int | None = None
+    window: int | None = None
+
+    def input_shape(self, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Channels, height and width of what the network takes."""
+        return image_shape if self.window is None else (image_shape[0], self.window, self.window)
 
 
 @dataclass(frozen=True)
@@ -34,3 +55,32 @@ class Model(Spec):
         The last two are `pooled`, a vector, and `logits`; the ones before are feature maps.
         """
         raise NotImplementedError
+
+    def preprocessing(self, dataset: Dataset) -> Preprocessing:
+        """How the dataset's images become the network's input: by default normalised with the dataset's own numbers."""
+        return Preprocessing(dataset.mean, dataset.std)
+
+    @property
+    def preprocesses(self) -> bool:
+        """Whether `preprocessing` is the model's own. Training knows the dataset's alone."""
+        return False
+
+    @property
+    def untrained(self) -> "Model":
+        """The same architecture as it is before any training, to compare with: by default this model."""
+        return self
+
+    def fingerprint(self) -> str | None:
+        """A digest of what the network is built from beside the spec, such as weights; None where there is nothing.
+
+        Part of the id of each trial with the model, and found without torch.
+        """
+        return None
+
+    def obstacle(self) -> str | None:
+        """Why no network can be built on this machine, in a few words, or None. Found without torch."""
+        return None
+
+    def anchored(self: Self) -> Self:
+        """The same model with absolute locations, to be sent to a process that runs in another directory."""
+        return self

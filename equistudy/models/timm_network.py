@@ -1,18 +1,19 @@
 """Builds networks from timm and finds their stages."""
 
 import difflib
+import pickle
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from equistudy.models.model import Preprocessing
 from equistudy.models.torchvision_operators import import_timm
 
-__all__ = ["build_network", "cached_weights", "check_name"]
-
-WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+__all__ = ["build_network", "check_name", "native_input"]
 
 
 def check_name(name: str, *, needs_tag: bool) -> None:
@@ -41,25 +42,11 @@ def _nearest(names: list[str]) -> str:
     return f"Nearest: {', '.join(names[:5])}." if names else "All are in timm.list_models()."
 
 
-def cached_weights(name: str) -> Path:
-    """The pretrained weights in the local cache of the Hugging Face hub; ValueError if they are not there."""
-    from huggingface_hub import constants, try_to_load_from_cache
-
-    timm = import_timm()
-    config = timm.get_pretrained_cfg(name)
-    if not config.hf_hub_id:
-        raise ValueError(
-            f"Pretrained weights come from the Hugging Face hub, got name={name!r}, whose weights are not there. "
-            f"Use pretrained=False."
-        )
-    for file in (config.hf_hub_filename,) if config.hf_hub_filename else WEIGHT_FILES:
-        cached = try_to_load_from_cache(config.hf_hub_id, file, cache_dir=constants.HF_HUB_CACHE)
-        if isinstance(cached, str):
-            return Path(cached)
-    raise ValueError(
-        f"Pretrained weights must be in the local cache, got none of {config.hf_hub_id} in {constants.HF_HUB_CACHE}. "
-        f"Fetch them once with `hf download {config.hf_hub_id}`, or use pretrained=False."
-    )
+def native_input(name: str) -> Preprocessing:
+    """The size, mean and std with which timm evaluates the network of that name, with room for windows to move."""
+    config = import_timm().get_pretrained_cfg(name)
+    window = int(config.input_size[-1])
+    return Preprocessing(tuple(config.mean), tuple(config.std), window + 2 * -(-window // 14), window)
 
 
 def build_network(
@@ -71,7 +58,15 @@ def build_network(
         # Given as a file: timm would ask the hub for a newer revision even of what is in the cache.
         overlay = {"file": str(weights), "custom_load": False}
         options |= {"pretrained": True, "pretrained_cfg_overlay": overlay}
-    network = _created(name, image_shape[1:], options)
+    try:
+        network = _created(name, image_shape[1:], options)
+    except (RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
+        if weights is None:
+            raise
+        raise ValueError(
+            f"Weights must fit their network, got {weights} for {name!r}: {str(error).splitlines()[0]} "
+            f"Fetch the file again, or rename it to the network that it belongs to."
+        ) from error
     paths = _stage_paths(name, network, image_shape)
     network.stage_paths = paths  # type: ignore[assignment]
     return network

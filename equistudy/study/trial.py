@@ -36,7 +36,7 @@ def derived_seed(replicate: int, stream: Stream, epoch: int | None = None) -> in
 
 @dataclass(frozen=True)
 class Trial(Spec):
-    """One network trained once. Replicates differ by `seed` alone."""
+    """One network trained once, or with `Recipe(epochs=0)` taken as it is. Replicates differ by `seed` alone."""
 
     model: Model
     dataset: Dataset
@@ -56,6 +56,20 @@ class Trial(Spec):
             object.__setattr__(self, name, _shared(part))
         if not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"seed must be an integer of at least 0, got seed={self.seed!r}.")
+        if self.recipe.epochs:
+            self._check_training()
+
+    def _check_training(self) -> None:
+        if not self.dataset.labelled:
+            raise ValueError(
+                f"Training needs labels, got {self.dataset} with epochs={self.recipe.epochs}. "
+                "Use Recipe(epochs=0) to measure the network as it is, or a dataset with labels."
+            )
+        if self.model.preprocesses:
+            raise ValueError(
+                f"Training normalises images by the dataset's own mean and std, got {self.model} with "
+                f"epochs={self.recipe.epochs}. Use Recipe(epochs=0), or leave the preprocessing to the dataset."
+            )
 
     @property
     def id(self) -> str:
@@ -71,11 +85,22 @@ class Trial(Spec):
             fingerprint(self.dataset),
             str(self.REVISION),
         )
-        return digest("|".join(texts), "t")
+        weights = self.model.fingerprint()
+        return digest("|".join(texts if weights is None else (*texts, weights)), "t")
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why the trial cannot run on this machine, or None: it is then neither missing nor failed."""
+        return self.model.obstacle()
+
+    def fields(self) -> dict[str, Any]:
+        """Fields and revisions of all components as columns, and the digest of the model's weights if it has any."""
+        weights = self.model.fingerprint()
+        return flattened(self) if weights is None else {**flattened(self), "model.fingerprint": weights}
 
     def columns(self) -> dict[str, Any]:
-        """Everything that went into the id, as columns: fields and revisions of all components, and the fingerprint."""
-        return {**flattened(self), "fingerprint": fingerprint(self.dataset), "trial": self.id}
+        """Everything that went into the id, as columns: `fields`, and the fingerprint of the data."""
+        return {**self.fields(), "fingerprint": fingerprint(self.dataset), "trial": self.id}
 
     def __str__(self) -> str:
         return ", ".join([*(label(getattr(self, name)) for name in PARTS), f"seed={self.seed}"])

@@ -6,6 +6,7 @@ from itertools import islice, pairwise
 from statistics import median
 
 import torch
+from torch import nn
 
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.resident import resident
@@ -14,7 +15,7 @@ from equistudy.measures.measure import Measure
 from equistudy.study.trial import Trial
 from equistudy.training.batches import num_batches
 from equistudy.training.subject import subject_of
-from equistudy.training.trainer import EVALUATIONS, Trainer
+from equistudy.training.trainer import EVALUATIONS, Trainer, build_network
 
 __all__ = ["expected_seconds", "num_evaluations"]
 
@@ -31,8 +32,10 @@ def expected_seconds(trial: Trial, measures: Sequence[Measure] = (), steps: int 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
+        if not trial.recipe.epochs:
+            return _measuring(trial, build_network(trial, device), measures)
         trainer = Trainer(trial, device)
-        return _training(trainer, steps) + _measuring(trainer, measures)
+        return _training(trainer, steps) + _measuring(trial, trainer.network, measures)
     finally:
         torch.set_num_threads(threads)
 
@@ -41,12 +44,12 @@ def _training(trainer: Trainer, steps: int) -> float:
     trial = trainer.trial
     times = [time.perf_counter()]
     for _ in islice(trainer.steps(), steps + 1):
-        _wait(trainer)
+        _wait(trainer.device)
         times.append(time.perf_counter())
     step = median(later - earlier for earlier, later in pairwise(times[1:] if len(times) > 2 else times))
     examples = resident(trial.dataset, Split.TRAIN, trainer.device)
     epochs, per_epoch = trial.recipe.epochs, num_batches(len(examples.images), trial.recipe.batch_size)
-    return step * per_epoch * epochs + _timed(trainer, trainer.evaluate) * num_evaluations(epochs)
+    return step * per_epoch * epochs + _timed(trainer.device, trainer.evaluate) * num_evaluations(epochs)
 
 
 def num_evaluations(epochs: int) -> int:
@@ -54,14 +57,15 @@ def num_evaluations(epochs: int) -> int:
     return -(-epochs // -(-epochs // EVALUATIONS))
 
 
-def _measuring(trainer: Trainer, measures: Sequence[Measure]) -> float:
-    subject = subject_of(trainer.trial, trainer.network.eval(), trainer.device)
+def _measuring(trial: Trial, network: nn.Module, measures: Sequence[Measure]) -> float:
+    device = next(network.parameters()).device
+    subject = subject_of(trial, network.eval(), device)
     number = len(subject.images)
 
     def seconds(images: int) -> float:
         targets = None if subject.targets is None else subject.targets[:images]
         few = subject._replace(images=subject.images[:images], targets=targets)
-        return _timed(trainer, lambda: measure_all(measures, few))
+        return _timed(device, lambda: measure_all(measures, few))
 
     seconds(FEW)
     if number <= MORE:
@@ -70,14 +74,14 @@ def _measuring(trainer: Trainer, measures: Sequence[Measure]) -> float:
     return end + max(0.0, end - start) * (number - MORE) / (MORE - FEW)
 
 
-def _timed(trainer: Trainer, work: Callable[[], object]) -> float:
+def _timed(device: torch.device, work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
-    _wait(trainer)
+    _wait(device)
     return time.perf_counter() - began
 
 
-def _wait(trainer: Trainer) -> None:
+def _wait(device: torch.device) -> None:
     """Until the accelerator has done what was asked of it."""
-    if trainer.device.type == "cuda":
+    if device.type == "cuda":
         torch.cuda.synchronize()

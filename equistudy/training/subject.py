@@ -1,16 +1,23 @@
 """A trained network and its images as the measures want them; weights as safetensors."""
 
-import torch
-from safetensors.torch import load, save
-from torch import nn
+from collections.abc import Mapping
+from dataclasses import replace
 
+import torch
+from jaxtyping import Float
+from safetensors.torch import load, save
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from equistudy.augmentations.learned.network import AugmentedNetwork
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.resident import resident
 from equistudy.measures.measure import Subject
+from equistudy.models.model import Preprocessing
 from equistudy.study.trial import Stream, Trial, derived_seed
 from equistudy.training.trainer import build_network
 
-__all__ = ["network_from", "subject_of", "weights_of"]
+__all__ = ["network_from", "scaled", "subject_of", "weights_of"]
 
 
 def weights_of(network: nn.Module, trial: Trial) -> bytes:
@@ -27,16 +34,39 @@ def network_from(weights: bytes, trial: Trial, device: torch.device) -> nn.Modul
 
 
 def subject_of(trial: Trial, network: nn.Module, device: torch.device) -> Subject:
-    """The network before and after training, with the test images in [0, 1]."""
+    """The network before and after training, with the test images in [0, 1].
+
+    A network that is not trained at all has nothing before it, unless its weights come from elsewhere: before them it
+    was random.
+    """
     examples = resident(trial.dataset, Split.TEST, device)
+    preprocessing = trial.model.preprocessing(trial.dataset)
+    before = replace(trial, model=trial.model.untrained)
     return Subject(
         network=network,
-        stages=trial.model.stages(network),
-        images=examples.images.to(torch.float32) / 255,
-        targets=examples.targets,
-        mean=trial.dataset.mean,
-        std=trial.dataset.std,
+        stages=_stages(trial, network),
+        images=scaled(examples.images.to(torch.float32) / 255, preprocessing),
+        targets=examples.targets if trial.dataset.labelled else None,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
         background=trial.dataset.background,
-        untrained=build_network(trial, device),
+        untrained=build_network(before, device) if trial.recipe.epochs or before != trial else None,
         seed=derived_seed(trial.seed, Stream.MEASURING),
+        window=preprocessing.window,
     )
+
+
+def _stages(trial: Trial, network: nn.Module) -> Mapping[str, str]:
+    """The stages of the network, or of the one inside that sees what a learned augmentation gives it."""
+    if not isinstance(network, AugmentedNetwork):
+        return trial.model.stages(network)
+    return {name: f"network.{path}".rstrip(".") for name, path in trial.model.stages(network.network).items()}
+
+
+def scaled(images: Float[Tensor, "N C H W"], preprocessing: Preprocessing) -> Float[Tensor, "N C h w"]:
+    """Images whose shorter side has the pixels that the preprocessing wants: bilinear, averaging where it shrinks."""
+    size, shorter = preprocessing.image_size, min(images.shape[-2:])
+    if size is None or size == shorter:
+        return images
+    height, width = (round(side * size / shorter) for side in images.shape[-2:])
+    return interpolate(images, (height, width), mode="bilinear", antialias=True)

@@ -41,7 +41,7 @@ def test_a_plan_sums_the_cost_of_what_is_left(made, finish) -> None:
     # a replicate of a cell that is done, and a cell whose only trial has failed after its 10 s
     assert cost == "Cost of the 2 left: about 20 s one by one, less with several at once."
     record = plan_record(plan)
-    assert record["counts"] == {"done": 1, "failed": 1, "missing": 2, "unmeasured": 0, "stopped": 0}
+    assert record["counts"] == {"done": 1, "failed": 1, "missing": 2, "unmeasured": 0, "stopped": 0, "impossible": 0}
     assert record["seconds_left"] == 20.0
     assert record["trials"][0] == {"trial": small.id, "state": "done", "width": 2, "seed": 0, "seconds": 10.0}
 

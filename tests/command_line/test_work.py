@@ -121,7 +121,7 @@ def test_an_interrupted_run_prints_the_command_that_goes_on(as_json, asked, invo
     assert f"To go on:\n    {resume}\n" in done.stderr
     assert re.search(r"Stopped after .* s\. 4 trials: 1 done, 3 missing", done.stderr)
     if as_json:
-        counts = {"done": 1, "failed": 0, "missing": 3, "unmeasured": 0, "stopped": 0}
+        counts = {"done": 1, "failed": 0, "missing": 3, "unmeasured": 0, "stopped": 0, "impossible": 0}
         assert json.loads(done.stdout) == {"interrupted": True, "resume": resume, "trials": counts}
     else:
         assert done.stdout == ""

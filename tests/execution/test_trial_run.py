@@ -4,9 +4,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from equistudy.augmentations.augmentation import NoAugmentation
+from equistudy.datasets.dead_leaves import DeadLeaves
 from equistudy.datasets.digits import Digits
 from equistudy.execution import trial_run
 from equistudy.execution.job import Conditions, Job, Phase, Progress, Provenance
@@ -16,6 +19,8 @@ from equistudy.measures.accuracy import Accuracy
 from equistudy.measures.correlation import WithinCorrelation
 from equistudy.models.model import Model
 from equistudy.models.resnet import ResNet
+from equistudy.models.timm_model import Protocol, TimmModel
+from equistudy.models.torchvision_operators import import_timm
 from equistudy.recipe import SGD, Constant, Recipe
 from equistudy.results.results import results
 from equistudy.results.store import StorageError, Store
@@ -160,3 +165,84 @@ def test_a_full_disk_is_no_failure_of_the_trial(tmp_path: Path, monkeypatch: pyt
         list(trial)
     monkeypatch.undo()
     assert Store.open(tmp_path / "results").finished() == {}
+
+
+LEAVES = DeadLeaves(size=48, test_images=4)
+AS_IT_IS = Trial(TimmModel("test_resnet"), LEAVES, Classification(), NoAugmentation(), Recipe(epochs=0), seed=0)
+
+
+def test_a_network_that_is_not_trained_is_measured_and_not_stored(tmp_path: Path) -> None:
+    phases = [progress.phase for progress in run(Job(AS_IT_IS, {}, (ACCURACY, WITHIN)), tmp_path)]
+    assert phases == [Phase.MEASURING, Phase.DONE]
+    found = results(tmp_path / "results")
+    (row,) = found.trials.collect().to_dicts()
+    assert (row["status"], row["epochs"], row["images_seen"], row["weights"]) == ("done", 0, 0, None)
+    assert row["parameters"] > 0
+    assert "test_accuracy" not in row
+    assert json.loads(row["skipped"])[0] == {
+        "measure": "accuracy",
+        "stage": "logits",
+        "element": None,
+        "reason": "the images have no labels",
+    }
+    measured = found.measurements.collect()
+    assert set(measured["measure"]) == {"within_correlation"}
+    assert measured["untrained"].null_count() == measured.height  # it would be the same network
+    store = Store.open(tmp_path / "results")
+    assert store.list("weights") == store.list("checkpoints") == store.list("running") == []
+
+
+def test_a_network_that_is_not_trained_is_built_again_for_a_new_measure(tmp_path: Path) -> None:
+    run(Job(AS_IT_IS, {}, (ACCURACY,)), tmp_path)
+    later = run(Job(AS_IT_IS, {}, (WITHIN,), built=True), tmp_path)
+    assert [progress.phase for progress in later] == [Phase.MEASURING, Phase.DONE]
+    run(Job(AS_IT_IS, {}, (WITHIN,)), tmp_path / "together")
+    found, together = (
+        results(folder / "results").measurements.drop("seconds").collect()
+        for folder in (tmp_path, tmp_path / "together")
+    )
+    assert found.height > 0
+    assert found.equals(together)
+
+
+def test_a_killed_measuring_leaves_the_trial_missing(tmp_path: Path) -> None:
+    for progress in TrialRun(Job(AS_IT_IS, {}, (WITHIN,)), conditions(tmp_path)):
+        if progress.phase == Phase.MEASURING:
+            break  # as if the process died here
+    assert not Store.open(tmp_path / "results").has_trial(AS_IT_IS.id)
+    assert run(Job(AS_IT_IS, {}, (WITHIN,)), tmp_path)[-1].phase == Phase.DONE
+
+
+@pytest.fixture
+def pretrained(tmp_path: Path) -> Trial:
+    """A trial whose weights are those of a network that was drawn elsewhere."""
+    torch.manual_seed(1)
+    state = import_timm().create_model("test_resnet.r160_in1k", pretrained=False).state_dict()
+    path = tmp_path / "weights.safetensors"
+    save_file(state, path)
+    model = TimmModel("test_resnet.r160_in1k", pretrained=True, weights=str(path), protocol=Protocol.COMMON)
+    return replace(AS_IT_IS, model=model)
+
+
+def test_a_pretrained_network_has_the_random_one_as_its_reference(tmp_path: Path, pretrained: Trial) -> None:
+    job = Job(pretrained, {}, (WITHIN,)).anchored()
+    assert run(job, tmp_path)[-1].phase == Phase.DONE
+    found = results(tmp_path / "results")
+    measured = found.measurements.collect()
+    assert measured["untrained"].null_count() == 0
+    assert (measured["untrained"] != measured["value"]).all()
+    random = replace(pretrained, model=pretrained.model.untrained)
+    run(Job(random, {}, (WITHIN,)), tmp_path / "random")
+    alone = results(tmp_path / "random" / "results").measurements.collect()
+    calibrated = measured["untrained"].to_list()  # with the batch norms of these images
+    assert alone["value"].to_list() != measured["value"].to_list()
+    assert len(calibrated) == alone.height
+    (row,) = found.trials.collect().to_dicts()
+    assert row["trial"] == pretrained.id
+    assert row["model.fingerprint"] == pretrained.model.fingerprint()
+
+
+def test_other_weights_on_a_worker_are_refused(tmp_path: Path, pretrained: Trial) -> None:
+    last = run(replace(Job(pretrained, {}, ()).anchored(), model_fingerprint="other"), tmp_path)[-1]
+    assert last.phase == Phase.FAILED
+    assert "A worker must have the weights that the plan was made with" in (last.message or "")

@@ -7,10 +7,12 @@ from typing import ClassVar
 import pytest
 
 from equistudy.augmentations.augmentation import NoAugmentation
+from equistudy.datasets.dead_leaves import DeadLeaves
 from equistudy.datasets.digits import Digits
 from equistudy.models.resnet import ResNet
+from equistudy.models.timm_model import Protocol, TimmModel
 from equistudy.recipe import Recipe
-from equistudy.spec import described
+from equistudy.spec import described, location
 from equistudy.study.trial import Stream, Trial, derived_seed
 from equistudy.tasks.classification import Classification
 
@@ -106,3 +108,39 @@ def test_a_wrong_component_is_named() -> None:
         wrong.__post_init__()
     with pytest.raises(ValueError, match="seed must be an integer of at least 0, got seed=-1"):
         replace(TRIAL, seed=-1)
+
+
+@dataclass(frozen=True)
+class Weighted(ResNet):
+    """A network whose weights came from elsewhere, if they did."""
+
+    weights: str | None = location(None)
+
+    def fingerprint(self) -> str:
+        return self.weights or "no weights"
+
+    def obstacle(self) -> str | None:
+        return None if self.weights else "no weights"
+
+
+def test_the_id_depends_on_the_bytes_of_the_weights_and_not_on_their_place() -> None:
+    ids = {replace(TRIAL, model=Weighted(8, 4, weights=weights)).id for weights in (None, "a", "b")}
+    assert len(ids) == 3
+    assert TRIAL.obstacle is None
+    assert replace(TRIAL, model=Weighted(8, 4)).obstacle == "no weights"
+    columns = replace(TRIAL, model=Weighted(8, 4, weights="a")).columns()
+    assert columns["model.fingerprint"] == "a"
+    assert "model.weights" not in columns
+    assert "model.fingerprint" not in TRIAL.columns()
+
+
+def test_what_cannot_be_trained_is_refused() -> None:
+    leaves = DeadLeaves(size=64, test_images=2)
+    with pytest.raises(
+        ValueError, match=r"Training needs labels, got DeadLeaves.* with epochs=30\. Use Recipe\(epochs=0"
+    ):
+        replace(TRIAL, dataset=leaves)
+    common = TimmModel("test_vit", protocol=Protocol.COMMON)
+    with pytest.raises(ValueError, match=r"by the dataset's own mean and std, got TimmModel\(.*protocol=common\)"):
+        replace(TRIAL, model=common)
+    assert replace(TRIAL, dataset=leaves, model=common, recipe=Recipe(epochs=0)).id != TRIAL.id

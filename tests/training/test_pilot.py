@@ -81,3 +81,8 @@ def test_the_number_of_evaluations_is_that_of_the_trainer() -> None:
             network.train_epoch()
         looked = sum(value.name == "loss" and value.split == "test" for value in network.curves)
         assert looked == pilot.num_evaluations(epochs)
+
+
+def test_what_is_not_trained_costs_its_measuring_alone(clock) -> None:
+    trial = replace(TRIAL, recipe=replace(TRIAL.recipe, epochs=0))
+    assert expected_seconds(trial) == pytest.approx(OVERHEAD + 597 * IMAGE)

@@ -2,12 +2,16 @@ import torch
 from safetensors import safe_open
 
 from equistudy.augmentations.augmentation import NoAugmentation
+from equistudy.datasets.dead_leaves import DeadLeaves
 from equistudy.datasets.digits import Digits
+from equistudy.measures.stages import prepared
+from equistudy.models.model import Preprocessing
 from equistudy.models.resnet import ResNet
+from equistudy.models.timm_model import Protocol, TimmModel
 from equistudy.recipe import Recipe
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
-from equistudy.training.subject import network_from, subject_of, weights_of
+from equistudy.training.subject import network_from, scaled, subject_of, weights_of
 from equistudy.training.trainer import Trainer, build_network
 
 CPU = torch.device("cpu")
@@ -43,3 +47,29 @@ def test_a_subject_has_the_test_images_and_the_network_before_training() -> None
     assert subject.untrained is not None
     for before, first in zip(subject.untrained.parameters(), build_network(TRIAL, CPU).parameters(), strict=True):
         assert torch.equal(before, first)
+
+
+def test_a_subject_of_a_protocol_is_scaled_and_has_a_window() -> None:
+    leaves = DeadLeaves(size=128, test_images=3)
+    common = TimmModel("test_vit", protocol=Protocol.COMMON)
+    trial = Trial(common, leaves, Classification(), NoAugmentation(), Recipe(epochs=0), seed=0)
+    subject = subject_of(trial, build_network(trial, CPU).eval(), CPU)
+    assert (subject.images.shape, subject.window, subject.targets) == ((3, 3, 128, 128), 96, None)
+    assert (subject.mean, subject.std) == common.preprocessing(leaves)[:2]
+    assert subject.untrained is None
+    seen = prepared(subject.images, subject, subject.network)
+    assert torch.equal(
+        seen,
+        (subject.images[..., 16:112, 16:112] - torch.tensor(subject.mean)[:, None, None])
+        / (torch.tensor(subject.std)[:, None, None]),
+    )
+    assert subject.network(seen).shape == (3, 1000)
+
+
+def test_scaling_keeps_constant_images_and_averages_what_it_shrinks() -> None:
+    half = Preprocessing((0.0,), (1.0,), image_size=4)
+    assert torch.equal(scaled(torch.full((1, 3, 8, 12), 0.5), half), torch.full((1, 3, 4, 6), 0.5))
+    checks = (torch.arange(8)[:, None] + torch.arange(8)) % 2
+    assert scaled(checks.float()[None, None], half)[..., 1:-1, 1:-1].sub(0.5).abs().max() < 0.05
+    images = torch.rand(1, 1, 4, 4)
+    assert scaled(images, half) is images
