@@ -1,0 +1,169 @@
+"""A study whose results lie in an S3 server on this machine alone: a killed driver, a server that hangs."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from pyarrow import fs
+
+from equistudy.results.results import results
+from equistudy.results.store import Store
+
+pytestmark = pytest.mark.slow
+
+# about 6 s a trial on one core
+STUDY = """
+import equistudy as eq
+
+def trial(seed: int) -> eq.Trial:
+    recipe = eq.Recipe(epochs=10, batch_size=64, optimiser=eq.SGD(learning_rate=0.02))
+    return eq.Trial(eq.ResNet(8, 4), eq.Digits(), eq.Classification(), eq.RandomCrop(padding=4), recipe, seed)
+
+study = eq.Study(
+    question="Does a study need a disk?",
+    design=eq.factorial(trial, seeds=range(2)),
+    measures=(eq.Accuracy(),),
+)
+"""
+PATIENCE = 240.0
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """An S3 server in its own process, with an empty bucket, and its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", address.partition(":")[2]]
+    secrets = {
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "planted-secret",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in secrets.items():
+            environment.setenv(name, value)
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                made = fs.S3FileSystem(
+                    endpoint_override=address, scheme="http", region="us-east-1", allow_bucket_creation=True
+                )
+                until(lambda: _answers(address))
+                made.create_dir("studies")
+                yield process, address
+            finally:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.partition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
+
+
+def url(address: str, folder: str) -> str:
+    return f"s3://studies/{folder}?scheme=http&endpoint_override={address}&region=us-east-1"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("study") / "disk.py"
+    path.write_text(STUDY)
+    return path
+
+
+def started(command: str, study: Path, place: str, *options: str) -> subprocess.Popen[str]:
+    words = [sys.executable, "-m", "equistudy", command, str(study), "--results", place, *options]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # its own folder: a report on results in a store is written beside the study's user
+    return subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=study.parent
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, output
+    return output
+
+
+def numbers(place: str) -> list[pl.DataFrame]:
+    """All that was learned and measured, in a fixed order."""
+    found = results(place)
+    trials = found.trials.select("trial", "status", "epochs", "test_accuracy", "test_loss", "train_loss").collect()
+    measurements = found.measurements.drop("seconds").collect()
+    return [
+        trials.sort("trial"),
+        found.curves.collect().sort("trial", "epoch", "split", "name"),
+        measurements.sort("trial"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(study: Path, tmp_path_factory: pytest.TempPathFactory) -> list[pl.DataFrame]:
+    """The same study in a local folder."""
+    folder = str(tmp_path_factory.mktemp("undisturbed") / "results")
+    ended(started("run", study, folder, "--num-cpus", "2"))
+    return numbers(folder)
+
+
+def test_a_study_runs_in_a_store_alone_and_survives_the_death_of_its_driver(server, study, undisturbed) -> None:
+    _, address = server
+    place = url(address, "killed")
+    driver = started("run", study, place, "--num-cpus", "2")
+    store = until(lambda: _opened(place))
+    until(lambda: store.list("checkpoints"))
+    driver.kill()
+    driver.communicate()
+    assert len(store.list("trials")) < 2
+
+    assert "2 trials: 2 done" in ended(started("run", study, place, "--num-cpus", "2"))
+    for after, before in zip(numbers(place), undisturbed, strict=True):
+        assert after.equals(before)
+    assert results(place).trials.collect()["resumed"].max() == 1
+    assert "2 trials: 2 done" in ended(started("status", study, place))
+    assert "index.html" in ended(started("report", study, place))
+    stored = [store.read_bytes(f"{folder}/{name}") for folder in ("trials", "curves") for name in store.list(folder)]
+    assert stored
+    assert not any(b"planted-secret" in (content or b"") for content in stored)
+
+
+def _opened(place: str) -> Store | None:
+    try:
+        return Store.open(place, create=False)
+    except FileNotFoundError:
+        return None
+
+
+def test_a_store_that_does_not_answer_for_a_while_changes_nothing(server, study, undisturbed) -> None:
+    process, address = server
+    place = url(address, "hung")
+    driver = started("run", study, place, "--num-cpus", "2")
+    store = until(lambda: _opened(place))
+    until(lambda: store.list("checkpoints"))
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(10)
+    process.send_signal(signal.SIGCONT)
+    assert "2 trials: 2 done" in ended(driver)
+    for after, before in zip(numbers(place), undisturbed, strict=True):
+        assert after.equals(before)
