@@ -35,6 +35,8 @@ class MomentMeasure(GroupMeasure):
     `scale` is where the interval is symmetric, `limits` what rounding must not leave.
     """
 
+    REVISION: ClassVar[int] = 2
+
     watch: ClassVar[Watch] = Watch.MOMENTS
     scale: ClassVar[Scale] = Scale.FISHER
     limits: ClassVar[tuple[float, float]] = (-1, 1)

@@ -7,6 +7,7 @@ pixel in the cell that holds it.
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import torch
@@ -15,8 +16,9 @@ from torch import Tensor, nn
 
 from equistudy.groups.group import Grid
 from equistudy.measures.layout import Geometry, Layout
-from equistudy.measures.offsets import located
-from equistudy.measures.stages import watching
+from equistudy.measures.marks import Marks
+from equistudy.measures.offsets import REFUSALS, located
+from equistudy.measures.stages import Seen, watching
 
 __all__ = ["Geometry", "Layout", "probe"]
 
@@ -63,7 +65,7 @@ class _Prober:
     """Runs the network on images of several sizes and remembers the shapes of its stages."""
 
     def __init__(self, network: nn.Module, modules: Mapping[str, nn.Module], images: Float[Tensor, "B C H W"]) -> None:
-        self.network, self.modules, self.images = network, modules, images
+        self.network, self.modules, self.images = network, modules, images[:2]
         self.refusal: Exception | None = None
         self._seen: dict[tuple[int, int], dict[str, Shape | str]] = {}
         self.responses: dict[str, Tensor] | None = None
@@ -76,28 +78,42 @@ class _Prober:
     def shapes(self, rows: int, columns: int) -> dict[str, Shape | str]:
         """The shape of each stage's output for images with more rows and columns, or what else the output is.
 
-        Stages that ran before the network refused such images are there; the others are not.
+        Of larger images, only maps and tokens are asked for, and those that ran before the network refused such images
+        are there.
         """
         if (rows, columns) not in self._seen:
-            shapes: dict[str, Shape | str] = {}
-            self.refusal = None
-
-            def look(name: str, output: Any) -> None:
-                if name in shapes:
-                    shapes[name] = "its module runs more than once in a forward pass"
-                elif isinstance(output, Tensor):
-                    shapes[name] = tuple(output.shape)
-                else:
-                    shapes[name] = f"its output is a {type(output).__name__}, not a tensor"
-
-            larger = nn.functional.pad(self.images[:2], (0, columns, 0, rows))
-            with watching(self.modules, look):
-                try:
-                    self.network(larger)
-                except (RuntimeError, ValueError, AssertionError, IndexError) as refusal:
-                    self.refusal = refusal  # a network of one size, which is what is asked here
-            self._seen[rows, columns] = shapes
+            self._seen[rows, columns] = self._shapes(rows, columns)
         return self._seen[rows, columns]
+
+    def _shapes(self, rows: int, columns: int) -> dict[str, Shape | str]:
+        shapes: dict[str, Shape | str] = {}
+        larger = bool(rows or columns)
+        watched = self.modules
+        if larger:
+            base = self.shapes(0, 0)
+            watched = {name: module for name, module in self.modules.items() if isinstance(base.get(name), tuple)}
+            watched = {name: module for name, module in watched.items() if len(base[name]) > 2}
+
+        def look(name: str, output: Any) -> None:
+            if name in shapes:
+                shapes[name] = "its module runs more than once in a forward pass"
+            elif not isinstance(output, Tensor):
+                shapes[name] = f"its output is a {type(output).__name__}, not a tensor"
+            elif not larger and output.shape[:1] != (len(self.images),):
+                shapes[name] = f"its output of shape {list(output.shape)} does not have one entry for each image"
+            else:
+                shapes[name] = tuple(output.shape)
+            if larger and len(shapes) == len(watched):
+                raise Seen
+
+        images = nn.functional.pad(self.images[: 1 if larger else 2], (0, columns, 0, rows))
+        with watching(watched, look), Marks() if larger else nullcontext(), suppress(Seen):
+            try:
+                self.network(images)
+            except REFUSALS as refusal:
+                if not larger:
+                    self.refusal = refusal
+        return shapes
 
     def disturbed(self) -> dict[str, Tensor]:
         """The outputs for an image and for copies with one disturbed pixel each, of every stage."""
@@ -120,7 +136,7 @@ def _grown(prober: _Prober, name: str, shape: Shape, longer: Shape | str, wider:
     if isinstance(longer, str) or isinstance(wider, str):
         return "its output changes its type with the size of the image"
     axes = [
-        [axis for axis, size in enumerate(larger) if size != shape[axis]]
+        [axis for axis, size in enumerate(larger) if axis and size != shape[axis]]
         for larger in (longer, wider)
         if len(larger) == len(shape)
     ]

@@ -35,6 +35,8 @@ class LieDerivative(Measure):
     and returns 0 for outputs it takes not to be maps; here those are absent, with the reason.
     """
 
+    REVISION: ClassVar[int] = 2
+
     name: ClassVar[str] = "lie_derivative_error"
     title: ClassVar[str] = "Lie derivative, share of the features' own motion"
 
@@ -70,6 +72,8 @@ class LieContribution(Measure):
     Source: as `LieDerivative`; its layerwise decomposition. Differs from the authors' code, which estimates the norms
     by random probes: for a vector of outputs they are computed.
     """
+
+    REVISION: ClassVar[int] = 2
 
     name: ClassVar[str] = "lie_contribution_error"
     title: ClassVar[str] = "Contribution to the Lie derivative of the output"

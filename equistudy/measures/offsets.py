@@ -1,12 +1,11 @@
 """Where the cells of each stage lie over the image: found by images with a line of NaN, which marks what a cell sees.
 
-NaN times anything is NaN, also in a ReLU, a max pool or behind a weight of 0, so that the marked cells are those that
-see the line, whatever the weights. Cell i sees the pixels from stride i + low to stride i + high, and its offset is the
-middle of the two. Lines near both ends of a strip of the image show both as soon as the strip is longer than half of
-what a cell sees. Deep stages take longer strips, which may be narrow.
+Cell i sees the pixels from stride i + low to stride i + high, and its offset is the middle of the two. Lines near both
+ends of a strip of the image show both as soon as the strip is longer than half of what a cell sees. Deep stages take
+longer strips, which may be narrow.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -14,35 +13,19 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.backends import cudnn
-from torch.overrides import TorchFunctionMode
 
 from equistudy.groups.group import Grid
 from equistudy.measures.layout import Geometry
-from equistudy.measures.stages import watching
+from equistudy.measures.marks import Marks
+from equistudy.measures.stages import Seen, watching
 
 __all__ = ["located"]
 
-GROWTH = (0, 1, 3)  # images more in the length of a strip, tried in turn
+GROWTH = (0, 1, 3, 7, 15, 31, 63)  # images more in the length of a strip, tried in turn
+LONGEST = 4096  # pixels: the cells of the deepest common networks see two thousand
 LINES_TOGETHER = 16
 PHASES = (1, 3, 5, 7)  # eighths of a stride from the centre, at which a stage that mixes all positions is disturbed
 MIN_ERROR = 0.25  # pixels by which its answer may be off; offsets are multiples of a half
-
-POOLS = {
-    "mean",
-    "sum",
-    "amax",
-    "max",
-    "norm",
-    "vector_norm",
-    "linalg_vector_norm",
-    "var",
-    "var_mean",
-    "std",
-    "std_mean",
-}
-ADAPTIVE = {"adaptive_avg_pool2d", "adaptive_max_pool2d", "adaptive_max_pool2d_with_indices"}
-NORMS = {"group_norm", "instance_norm"}
 REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError)
 
 
@@ -95,14 +78,28 @@ class _Lines:
         for more in GROWTH:
             # Paddings that depend on the size stay the same if it grows by whole cells.
             longer = length + -(-length * more // self.stride) * self.stride
+            if more and longer > LONGEST:
+                break
             missing = self.geometries.keys() - found.keys()
-            marked = self._marked(axis, (longer, min(width, self.stride)), missing)
-            refused -= marked.keys()
-            found |= self._offsets_of(marked)
+            for strip in ((longer, 1), (longer, min(width, self.stride))):  # layers may ask for whole cells
+                reached = self._reached(axis, strip, missing)
+                refused, missing = refused - reached.keys(), missing - reached.keys()
+                found |= self._offsets_of(self._marked(axis, strip, {name for name in reached if not reached[name]}))
             if len(found) == len(self.geometries):
                 return found
         found |= self._answered(axis, self.geometries.keys() - found.keys())
         return found | self._offsets_of(self._marked(axis, (length, width), refused - found.keys()))
+
+    def _reached(self, axis: int, size: tuple[int, int], names: set[str]) -> dict[str, bool]:
+        """Whether a line near an end of the strip still reaches the other end, of the stages that take such strips.
+
+        If it does, a cell sees too much for this strip, and more lines would tell no more.
+        """
+        if not names:
+            return {}
+        edge = min(self.stride, size[0] - 1)
+        ends = self._cells(axis, size, [edge, size[0] - 1 - edge], names)
+        return {name: bool(cells[0, -1] | cells[1, 0]) for name, cells in ends.items()}
 
     def _offsets_of(self, marked: Mapping[str, tuple[_Marks, _Marks]]) -> dict[str, float]:
         """The offsets of the stages whose cells see less than the strip: the middle of what cell 0 sees."""
@@ -118,12 +115,23 @@ class _Lines:
     def _marked(self, axis: int, size: tuple[int, int], names: set[str]) -> dict[str, tuple[_Marks, _Marks]]:
         """Which cells along the axis the lines near both ends of a strip mark, of the stages that take such strips.
 
-        As many lines as pixels in the largest cell, and one more: each cell that a line enters or leaves shows there.
+        As many lines as pixels in the largest cell, one more, and those behind the last cell: then a cell enters there.
         """
         if not names:
             return {}
-        edge = range(min(self.stride + 1, size[0]))
+        stride = max(_grid(self.geometries[name]).stride for name in names)
+        edge = range(min(stride + 1 + size[0] % stride, size[0]))
         lines = [*edge, *(size[0] - 1 - line for line in reversed(edge))]
+        half = len(edge)
+        return {
+            name: (_Marks(lines[:half], cells[:half]), _Marks(lines[half:], cells[half:]))
+            for name, cells in self._cells(axis, size, lines, names).items()
+        }
+
+    def _cells(
+        self, axis: int, size: tuple[int, int], lines: list[int], names: set[str]
+    ) -> dict[str, Bool[Tensor, "lines cells"]]:
+        """Which cells along the axis each line marks, of the stages that take such strips."""
         strip = _strip(self.image, axis, size)
         found: dict[str, list[Tensor]] = {name: [] for name in names}
         for start in range(0, len(lines), LINES_TOGETHER):
@@ -131,17 +139,11 @@ class _Lines:
             marked = strip.repeat(len(several), 1, 1, 1)
             for image, line in zip(marked, several, strict=True):
                 image.select(1 + axis, line).fill_(torch.nan)
-            maps = self._maps(marked, {name for name in names if len(found[name]) == start // LINES_TOGETHER})
-            if not maps:
-                return {}
+            with Marks():
+                maps = self._maps(marked, names)
             for name, features in maps.items():
                 found[name].append(features.isnan().any(dim=1).any(dim=2 - axis).cpu())
-        whole = {name: torch.cat(parts) for name, parts in found.items() if sum(map(len, parts)) == len(lines)}
-        half = len(edge)
-        return {
-            name: (_Marks(lines[:half], cells[:half]), _Marks(lines[half:], cells[half:]))
-            for name, cells in whole.items()
-        }
+        return {name: torch.cat(parts) for name, parts in found.items() if sum(map(len, parts)) == len(lines)}
 
     def _answered(self, axis: int, names: set[str]) -> dict[str, float]:
         """The offsets of stages that mix all positions: that of cells that tile the image, if they answer accordingly.
@@ -176,43 +178,13 @@ class _Lines:
             # Only tokens need their grid, and they tile the image.
             grid = Grid(height, width, _grid(geometry).stride, *images.shape[2:])
             found[name] = replace(geometry, grid=grid).maps(output)
+            if len(found) == len(names):
+                raise Seen
 
-        watched = {name: self.modules[name] for name in names}
-        # Convolutions by Winograd or FFT, which cuDNN may choose, would spread NaN over their tiles. A refusal comes
-        # from a network of one size, or from too small a strip for its deep stages, which is what is asked here.
-        with watching(watched, look), _Clear(), cudnn.flags(enabled=False), suppress(*REFUSALS):
+        # A network of one size refuses such images, or those that are too small for its deep stages.
+        with watching({name: self.modules[name] for name in names}, look), suppress(Seen, *REFUSALS):
             self.network(images)
         return found
-
-
-class _Clear(TorchFunctionMode):
-    """Takes NaN out of what is pooled over all positions, and keeps it out of norms over positions.
-
-    A squeeze-and-excitation gate tells every cell about the line, but not where it is. Functions are told by name, for
-    torch calls the same one from several places.
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = kwargs or {}
-        result, name = func(*args, **given), getattr(func, "__name__", "")
-        axes = next((value for value in (*args[1:], *given.values()) if isinstance(value, (list, tuple))), ())
-        if name in POOLS and len(axes) > 1:
-            return _with_first(result, torch.nan_to_num)
-        if name in ADAPTIVE and _first(result).shape[-2:] == (1, 1):
-            return _with_first(result, torch.nan_to_num)
-        by_the_batch = name == "batch_norm" and (args[5] if len(args) > 5 else given.get("training"))
-        if name in NORMS or by_the_batch:
-            return args[0]
-        return result
-
-
-def _first(result: Any) -> Tensor:
-    return result[0] if isinstance(result, tuple) else result
-
-
-def _with_first(result: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The result of an operation with its tensor, the first one if it has several, changed."""
-    return (change(result[0]), *result[1:]) if isinstance(result, tuple) else change(result)
 
 
 def _grid(geometry: Geometry) -> Grid:
@@ -229,7 +201,10 @@ def _edge(marks: _Marks, stride: int) -> int | None:
         return None
     ever = marks.cells.any(dim=0)
     first = marks.cells.long().argmax(dim=0)
-    before = (ever & (first == 0)).nonzero().flatten().tolist()
+    start = int(first[ever].min()) if ever.any() else 0  # no cell sees the pixels behind the last one
+    before = (ever & (first == start)).nonzero().flatten().tolist()
+    if start and len(before) == 1:
+        before = []
     entering = [cell for cell in ever.nonzero().flatten().tolist() if cell > max(before, default=-1)]
     edges = {marks.lines[int(first[cell])] - stride * cell for cell in entering}
     return edges.pop() if len(edges) == 1 else None

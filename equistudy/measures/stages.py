@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from equistudy.measures.measure import Subject
 
-__all__ = ["CALIBRATION_IMAGES", "calibrated", "evaluating", "modules_of", "prepared", "watching"]
+__all__ = ["CALIBRATION_IMAGES", "Seen", "calibrated", "evaluating", "modules_of", "prepared", "watching"]
 
 CALIBRATION_IMAGES = 128  # what one pass in training mode sees
 
@@ -42,6 +42,10 @@ def modules_of(network: nn.Module, stages: Mapping[str, str]) -> dict[str, nn.Mo
             f"There are: {', '.join(path for path in paths if path and path.count('.') < 2)}."
         )
     return {name: paths[path] for name, path in stages.items()}
+
+
+class Seen(Exception):  # noqa: N818 -- no error
+    """Raised while watching: all that was asked for has been seen, and the rest of the network need not run."""
 
 
 @contextmanager

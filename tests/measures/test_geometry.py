@@ -114,6 +114,7 @@ class Odd(nn.Module):
     ("result", "reason"),
     [
         (lambda x: {"logits": x}, "is a dict, not a tensor"),
+        (lambda x: x.reshape(-1, 49, 4), "does not have one entry for each image"),
         (lambda x: nn.functional.adaptive_avg_pool2d(x, 5), "does not grow with the image"),
         (
             lambda x: nn.functional.max_pool2d(x, (2, 4)),

@@ -61,8 +61,9 @@ def test_the_centre_error_of_known_networks(layers: Layers, size: int, error: fl
         (((2, 2, 0), (3, 1, 1), (3, 2, 0)), (30, 25)),
         (((4, 1, 1),), (12, 13)),
         (((3, 1, 1),) * 12 + ((3, 2, 1),), (14, 12)),
+        (((3, 2, 1), (2, 2, 0)) * 2 + ((3, 1, 1),) * 30, (32, 33)),
     ],
-    ids=["unpadded", "odd", "mixed", "even", "sees-more-than-the-image"],
+    ids=["unpadded", "odd", "mixed", "even", "sees-more-than-the-image", "sees-thirty-times-the-image"],
 )
 def test_offsets_follow_the_arithmetic(layers: Layers, size: tuple[int, int]) -> None:
     grid = probed(chain(layers), *size).grid
