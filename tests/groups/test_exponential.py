@@ -1,0 +1,115 @@
+"""Closed forms against torch's matrix exponential where they are hard: near zero, on cones, at half turns."""
+
+import math
+
+import pytest
+import torch
+
+from equistudy.groups.exponential import affine_exponentials, rotation_exponentials
+
+ROTATION = torch.tensor([[0.0, 1, 0], [-1, 0, 0]], dtype=torch.float64)
+
+
+def reference(matrices):
+    """The upper two rows of torch's exponential of the whole 3 x 3 matrices."""
+    last = matrices.new_zeros(*matrices.shape[:-2], 1, 3)
+    return torch.linalg.matrix_exp(torch.cat([matrices, last], dim=-2))[..., :2, :]
+
+
+def drawn(count, half=1.0, seed=0):
+    """Affine generators with independent coefficients, as the box of six generators has them."""
+    rng = torch.Generator().manual_seed(seed)
+    tx, ty, r, s, d, h = half * (2 * torch.rand(6, count, generator=rng, dtype=torch.float64) - 1)
+    rows = [torch.stack([s + d, h + r, tx], dim=-1), torch.stack([h - r, s - d, ty], dim=-1)]
+    return torch.stack(rows, dim=-2)
+
+
+def difficult():
+    """Generators at which one of the formulas in use, or one in common use, is singular."""
+    cases = []
+    for size in (0.0, 1e-12, 1e-6, 1e-3, 0.0999, 0.1, 0.1001, 1.0):
+        for sign in (1, -1):  # D = sign size^2: both sides of the change from hyperbolic to circular, and of the series
+            cases.append([[0.3, size, 0.7], [sign * size, 0.3, -0.4]])
+        cases.append([[size, 0.0, 1.0], [0.0, -size, 1.0]])
+        cases.append([[2 * size, 0.0, 1.0], [0.0, 0.0, 1.0]])  # det A = 0 with A not 0
+        cases.append([[size, size, 1.0], [size, size, -1.0]])  # the same, off the axes
+        cases.append([[0.0, size, 1.0], [0.0, 0.0, 1.0]])  # nilpotent
+    cases += [[[0.0, turn, 1.0], [-turn, 0.0, 2.0]] for turn in (math.pi / 2, math.pi, 3.0, -math.pi)]
+    return torch.tensor(cases, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 2e-6)])
+@pytest.mark.parametrize("matrices", [drawn(10_000), difficult()], ids=["drawn", "difficult"])
+def test_equals_the_matrix_exponential(matrices, dtype, tolerance):
+    found = affine_exponentials(matrices.to(dtype))
+    assert found.dtype == dtype
+    assert (found - reference(matrices)).abs().max() < tolerance
+
+
+@pytest.mark.parametrize("matrices", [drawn(1000), difficult()], ids=["drawn", "difficult"])
+def test_gradients_equal_those_of_the_matrix_exponential(matrices):
+    matrices.requires_grad_()
+    weights = torch.randn(matrices.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    found, expected = (
+        torch.autograd.grad((function(matrices) * weights).sum(), matrices)[0]
+        for function in (affine_exponentials, reference)
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    single = matrices.detach().float().requires_grad_()
+    (found,) = torch.autograd.grad((affine_exponentials(single) * weights.float()).sum(), single)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_second_derivatives():
+    matrices = torch.cat([drawn(2), difficult()[:4]]).requires_grad_()
+    torch.autograd.gradcheck(affine_exponentials, matrices)
+    torch.autograd.gradgradcheck(affine_exponentials, matrices)
+
+
+def test_opposite_generators_undo_each_other():
+    there, back = (affine_exponentials(sign * drawn(500)) for sign in (1, -1))
+    linear = back[..., :2] @ there[..., :2]
+    moved = back[..., :2] @ there[..., 2:] + back[..., 2:]
+    torch.testing.assert_close(linear, torch.eye(2).double().expand(500, 2, 2), rtol=0, atol=1e-12)
+    assert moved.abs().max() < 1e-12
+
+
+def test_one_step_of_runge_kutta_is_no_exponential():
+    """A degree-4 polynomial, which stands in for an exponential elsewhere: at half a turn it is off by more than 1."""
+    turn = math.pi * ROTATION[:, :2]
+    polynomial = sum(torch.linalg.matrix_power(turn, k) / math.factorial(k) for k in range(5))
+    assert (polynomial + torch.eye(2)).abs().max() > 1
+    ours = affine_exponentials((math.pi * ROTATION).float())[:, :2]
+    assert (ours + torch.eye(2)).abs().max() < 1e-5
+
+
+def test_it_can_be_mapped_over():
+    matrices = drawn(12).unflatten(0, (3, 4)).requires_grad_()
+    mapped = torch.vmap(torch.vmap(affine_exponentials))(matrices)
+    torch.testing.assert_close(mapped, affine_exponentials(matrices))
+    slopes = torch.vmap(torch.func.grad(lambda matrix: affine_exponentials(matrix).square().sum()))(drawn(5))
+    matrices = drawn(5).requires_grad_()
+    (expected,) = torch.autograd.grad(affine_exponentials(matrices).square().sum(), matrices)
+    torch.testing.assert_close(slopes, expected)
+
+
+def test_mixed_precision_leaves_it_alone():
+    matrices = drawn(50).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = affine_exponentials(matrices)
+    assert torch.equal(found, affine_exponentials(matrices))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 2e-6)])
+def test_rotations_of_space(dtype, tolerance):
+    rng = torch.Generator().manual_seed(0)
+    vectors = torch.randn(1000, 3, generator=rng, dtype=torch.float64)
+    vectors = torch.cat([vectors, 1e-9 * vectors[:9], math.pi * torch.eye(3).double(), torch.zeros(1, 3).double()])
+    x, y, z = vectors.unbind(-1)
+    zero = torch.zeros_like(x)
+    crosses = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
+    found = rotation_exponentials(vectors.to(dtype))
+    assert (found - torch.linalg.matrix_exp(crosses)).abs().max() < tolerance
+    vectors.requires_grad_()
+    (slope,) = torch.autograd.grad(rotation_exponentials(vectors).sum(), vectors)
+    assert slope.isfinite().all()
