@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from equistudy.datasets.image_folder import ImageFolder
     from equistudy.datasets.mnist import MNIST, FashionMNIST
     from equistudy.datasets.parquet_images import ParquetImages
+    from equistudy.datasets.sprites import Sprites
     from equistudy.groups.finite import ChannelAction, CyclicGroup, DihedralGroup, Flip, Reflection
     from equistudy.groups.one_parameter import Rotation, Scaling, Shear
     from equistudy.groups.translation import Border, Translation
@@ -68,6 +69,7 @@ _HOME = {
     "datasets.image_folder": ("ImageFolder",),
     "datasets.mnist": ("MNIST", "FashionMNIST"),
     "datasets.parquet_images": ("ParquetImages",),
+    "datasets.sprites": ("Sprites",),
     "groups.finite": ("ChannelAction", "CyclicGroup", "DihedralGroup", "Flip", "Reflection"),
     "groups.one_parameter": ("Rotation", "Scaling", "Shear"),
     "groups.translation": ("Border", "Translation"),

@@ -1,0 +1,114 @@
+"""Two turned sprites whose labels say how far they are turned: the invariance that the labels allow is known."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float64, UInt8
+
+from equistudy.datasets.dataset import Dataset, Examples, Split
+
+__all__ = ["Sprites"]
+
+UNIT = 2.0**-53  # what the upper 53 of 64 random bits are multiplied with
+Plane = Float64[np.ndarray, "#N #H #W"]
+EDGE = 1.5  # pixels over which an edge goes from black to white, so that turning blurs little
+
+
+@dataclass(frozen=True)
+class Sprites(Dataset):
+    """A mushroom and a letter L of `size` by `size` pixels, white on black, each turned into one of `sectors` sectors.
+
+    Sector k turns by 360 k / sectors degrees plus an angle uniform on [-jitter, jitter]. The label is the sprite and
+    the sector, so that with one sector it says nothing of the angle. Further turns by up to `extent` = 180 / sectors -
+    jitter degrees cannot change the label, and larger ones can. Sprites are drawn turned, never resampled, and stay
+    inside the inscribed disk. Sprites and sectors are equally frequent.
+
+    Source: the construction is that of Mario and Iggy in Benton et al. 2020, arXiv:2010.11882, section 4.2, which has
+    two sectors, 45 degrees, and 32 pixels; the sprites are our own.
+    """
+
+    sectors: int = 2
+    jitter: float = 45.0
+    size: int = 32
+    train_size: int = 10_000
+    test_size: int = 5_000
+
+    mean: ClassVar[tuple[float, ...]] = (0.178,)
+    std: ClassVar[tuple[float, ...]] = (0.346,)
+    background: ClassVar[float | None] = 0.0
+
+    def __post_init__(self) -> None:
+        if self.sectors < 1 or not 0 <= self.jitter <= 180 / self.sectors:
+            raise ValueError(
+                f"Sectors must not overlap: jitter lies in [0, 180 / sectors], got sectors={self.sectors}, "
+                f"jitter={self.jitter}. Use jitter={90 / max(self.sectors, 1):g} to fill half of each sector."
+            )
+        if self.size < 12 or min(self.train_size, self.test_size) < self.num_classes:
+            raise ValueError(
+                f"Sprites need 12 pixels and an example of each class, got size={self.size}, "
+                f"train_size={self.train_size}, test_size={self.test_size}. Use at least {self.num_classes} examples."
+            )
+
+    @property
+    def extent(self) -> float:
+        """Half the range of further turns, in degrees, that no label contradicts; 180 where labels ignore the angle."""
+        return 180.0 if self.sectors == 1 else 180 / self.sectors - self.jitter
+
+    @property
+    def num_classes(self) -> int:  # type: ignore[override]
+        """Each sprite in each sector."""
+        return 2 * self.sectors
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """One grey channel of `size` by `size` pixels."""
+        return 1, self.size, self.size
+
+    def fingerprint(self) -> str:
+        """The same for all: the images follow from the fields and this code."""
+        return "generated"
+
+    def load(self, split: Split) -> Examples:
+        """The images and their labels: class 2 k + s is sprite s in sector k. Smaller sets begin larger ones."""
+        import torch
+
+        count = self.train_size if split is Split.TRAIN else self.test_size
+        labels = np.arange(count) % self.num_classes
+        bits = np.random.PCG64(int(split is Split.TRAIN)).random_raw(count)
+        jitters = (2 * (bits >> np.uint64(11)) * UNIT - 1) * self.jitter
+        angles = np.radians(jitters + 360 / self.sectors * (labels // 2))
+        images = np.empty((count, *self.image_shape), dtype=np.uint8)
+        for sprite, draw in enumerate((_mushroom, _letter)):
+            for start in range(sprite, count, 2048):
+                chosen = slice(start, min(start + 2048, count), 2)
+                images[chosen, 0] = self._drawn(draw, angles[chosen])
+        return Examples(torch.from_numpy(images), torch.from_numpy(labels))
+
+    def _drawn(
+        self, draw: Callable[[Plane, Plane], Plane], angles: Float64[np.ndarray, " N"]
+    ) -> UInt8[np.ndarray, "N {self.size} {self.size}"]:
+        """The sprite turned counter-clockwise as displayed: every pixel looks where it lies in the upright sprite."""
+        axis = (2 * np.arange(self.size) - (self.size - 1)) / self.size
+        x, y = axis[None, None, :], axis[None, :, None]
+        cos, sin = np.cos(angles)[:, None, None], np.sin(angles)[:, None, None]
+        inside = draw(cos * x - sin * y, sin * x + cos * y)  # signed distances, in halves of the image
+        shown = np.clip(0.5 + inside * self.size / (2 * EDGE), 0, 1)
+        return np.round(255 * shown).astype(np.uint8)
+
+
+def _box(x: Plane, y: Plane, left: float, top: float, right: float, bottom: float) -> Plane:
+    """How far inside the box a point is; negative outside."""
+    return np.minimum(np.minimum(x - left, right - x), np.minimum(y - top, bottom - y))
+
+
+def _mushroom(x: Plane, y: Plane) -> Plane:
+    """A round cap on a stem."""
+    cap = np.minimum(0.55 - np.hypot(x, y + 0.15), -y)
+    return np.maximum(cap, _box(x, y, -0.14, -0.1, 0.14, 0.75))
+
+
+def _letter(x: Plane, y: Plane) -> Plane:
+    """An L."""
+    return np.maximum(_box(x, y, -0.4, -0.7, -0.12, 0.7), _box(x, y, -0.4, 0.4, 0.45, 0.7))
