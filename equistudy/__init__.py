@@ -8,12 +8,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from equistudy.analysis.claims import Contrast, Direction, Trend, Value
-    from equistudy.analysis.outcome import Combination, Outcome, Reference
+    from equistudy.analysis.correlations import RankCorrelation
+    from equistudy.analysis.outcome import Combination, Known, Outcome, Reference
     from equistudy.augmentations.action import RandomAction
     from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
     from equistudy.augmentations.chain import Chain
     from equistudy.augmentations.crop import RandomCrop
     from equistudy.augmentations.flip import HorizontalFlip
+    from equistudy.augmentations.learned.augmentation import Aggregate, LearnedAugmentation
+    from equistudy.augmentations.learned.generators import (
+        AFFINE,
+        GL2,
+        SE2,
+        LieGenerator,
+        MatrixGenerator,
+        RotationGenerator,
+        ScalingGenerator,
+        ShearGenerator,
+        SqueezeGenerator,
+        TranslationXGenerator,
+        TranslationYGenerator,
+    )
+    from equistudy.augmentations.learned.regulariser import EntropyRegulariser, NormRegulariser
     from equistudy.augmentations.rotation import NormalRotation, RandomRotation
     from equistudy.augmentations.translation import RandomTranslation
     from equistudy.datasets.cifar import CIFAR10, CIFAR100
@@ -24,6 +40,7 @@ if TYPE_CHECKING:
     from equistudy.datasets.mnist import MNIST, FashionMNIST
     from equistudy.datasets.parquet_images import ParquetImages
     from equistudy.datasets.sprites import Sprites
+    from equistudy.datasets.turned_pair import Picture, TurnedPair
     from equistudy.groups.finite import ChannelAction, CyclicGroup, DihedralGroup, Flip, Reflection
     from equistudy.groups.one_parameter import Rotation, Scaling, Shear
     from equistudy.groups.translation import Border, Translation
@@ -40,9 +57,15 @@ if TYPE_CHECKING:
     from equistudy.measures.lie_derivative import LieContribution, LieDerivative
     from equistudy.measures.measure import Measure
     from equistudy.measures.normalised_variance import NormalisedVariance
+    from equistudy.models.convmixer import ConvMixer
+    from equistudy.models.convnext import ConvNeXt
+    from equistudy.models.mixer import MLPMixer
     from equistudy.models.model import Model
-    from equistudy.models.resnet import ResNet
-    from equistudy.models.timm_model import TimmModel
+    from equistudy.models.resnet import Padding, Pooling, Readout, ResNet, Shortcut
+    from equistudy.models.sized import Budget
+    from equistudy.models.single_convolution import SingleConvolution
+    from equistudy.models.timm_model import Protocol, TimmModel
+    from equistudy.models.vit import Positions, Stem, ViT
     from equistudy.recipe import SGD, AdamW, Constant, Cosine, OneCycle, Precision, Recipe
     from equistudy.report.figures import Curve, LayerProfile, LearningCurve, Scatter, Score
     from equistudy.results.results import results
@@ -54,12 +77,28 @@ if TYPE_CHECKING:
 
 _HOME = {
     "analysis.claims": ("Contrast", "Direction", "Trend", "Value"),
-    "analysis.outcome": ("Combination", "Outcome", "Reference"),
+    "analysis.correlations": ("RankCorrelation",),
+    "analysis.outcome": ("Combination", "Known", "Outcome", "Reference"),
     "augmentations.action": ("RandomAction",),
     "augmentations.augmentation": ("Augmentation", "NoAugmentation"),
     "augmentations.chain": ("Chain",),
     "augmentations.crop": ("RandomCrop",),
     "augmentations.flip": ("HorizontalFlip",),
+    "augmentations.learned.augmentation": ("Aggregate", "LearnedAugmentation"),
+    "augmentations.learned.generators": (
+        "AFFINE",
+        "GL2",
+        "SE2",
+        "LieGenerator",
+        "MatrixGenerator",
+        "RotationGenerator",
+        "ScalingGenerator",
+        "ShearGenerator",
+        "SqueezeGenerator",
+        "TranslationXGenerator",
+        "TranslationYGenerator",
+    ),
+    "augmentations.learned.regulariser": ("EntropyRegulariser", "NormRegulariser"),
     "augmentations.rotation": ("NormalRotation", "RandomRotation"),
     "augmentations.translation": ("RandomTranslation",),
     "datasets.cifar": ("CIFAR10", "CIFAR100"),
@@ -70,6 +109,7 @@ _HOME = {
     "datasets.mnist": ("MNIST", "FashionMNIST"),
     "datasets.parquet_images": ("ParquetImages",),
     "datasets.sprites": ("Sprites",),
+    "datasets.turned_pair": ("Picture", "TurnedPair"),
     "groups.finite": ("ChannelAction", "CyclicGroup", "DihedralGroup", "Flip", "Reflection"),
     "groups.one_parameter": ("Rotation", "Scaling", "Shear"),
     "groups.translation": ("Border", "Translation"),
@@ -86,9 +126,15 @@ _HOME = {
     "measures.lie_derivative": ("LieContribution", "LieDerivative"),
     "measures.measure": ("Measure",),
     "measures.normalised_variance": ("NormalisedVariance",),
+    "models.convmixer": ("ConvMixer",),
+    "models.convnext": ("ConvNeXt",),
+    "models.mixer": ("MLPMixer",),
     "models.model": ("Model",),
-    "models.resnet": ("ResNet",),
-    "models.timm_model": ("TimmModel",),
+    "models.resnet": ("Padding", "Pooling", "Readout", "ResNet", "Shortcut"),
+    "models.sized": ("Budget",),
+    "models.single_convolution": ("SingleConvolution",),
+    "models.timm_model": ("Protocol", "TimmModel"),
+    "models.vit": ("Positions", "Stem", "ViT"),
     "recipe": ("SGD", "AdamW", "Constant", "Cosine", "OneCycle", "Precision", "Recipe"),
     "report.figures": ("Curve", "LayerProfile", "LearningCurve", "Scatter", "Score"),
     "study.design": ("Factor", "factorial"),

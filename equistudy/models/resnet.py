@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from equistudy.models.model import Model, Module
+from equistudy.models.model import Module
+from equistudy.models.sized import Cost, SizedModel, dense, norm
+from equistudy.spec import added
 
-__all__ = ["ResNet", "Shortcut"]
+__all__ = ["Padding", "Pooling", "Readout", "ResNet", "Shortcut"]
 
 SMALLEST_IMAGE = 8
 
@@ -22,8 +24,40 @@ class Shortcut(Enum):
     PADDING = "padding"
 
 
+class Padding(Enum):
+    """What the 3 x 3 convolutions see beyond the border: zeros, the other side, or the mirrored map."""
+
+    ZERO = "zero"
+    CIRCULAR = "circular"
+    REFLECT = "reflect"
+
+
+class Pooling(Enum):
+    """How the resolution is halved in front of the last two stages' first blocks. All have the same parameters.
+
+    STRIDE: the block's first convolution and its shortcut take every second cell. The others halve what would enter the
+    second convolution and the shortcut: MAX takes the maximum of 2 x 2 cells; BLUR smooths by the binomial
+    filter (1, 2, 1) and takes every second cell (Zhang 2019, arXiv:1904.11486; his shortcuts are blurred likewise);
+    POLYPHASE takes those of the four ways to take every second cell that have the largest sum of squares in front of
+    the second convolution (adaptive polyphase sampling, Chaman and Dokmanic 2021, arXiv:2011.14214). With
+    Padding.CIRCULAR and Readout.AVERAGE its logits are then the same for every circular shift, trained or not.
+    """
+
+    STRIDE = "stride"
+    MAX = "max"
+    BLUR = "blur"
+    POLYPHASE = "polyphase"
+
+
+class Readout(Enum):
+    """What the classifier sees: the average of each channel over all positions, or the whole map, flattened."""
+
+    AVERAGE = "average"
+    FLATTEN = "flatten"
+
+
 @dataclass(frozen=True)
-class ResNet(Model):
+class ResNet(SizedModel):
     """A residual network of three stages for images of about 32 x 32 pixels.
 
     A 3 x 3 stem, then three stages of n = (depth - 2) / 6 blocks of two 3 x 3 convolutions with `width`, 2 `width` and
@@ -31,12 +65,16 @@ class ResNet(Model):
     pooling, one linear layer. ResNet(20, 16) has 0.27 million parameters. Weights start from He's normal distribution.
 
     Source: He et al. 2016, arXiv:1512.03385, section 4.2, which uses Shortcut.PADDING on CIFAR; the default here is the
-    projection, as in most later work.
+    projection, as in most later work. `padding`, `downsampling` and `head` are the paper's by default. Readout.FLATTEN
+    ties the network to one image size.
     """
 
     depth: int = 20
     width: int = 16
     shortcut: Shortcut = Shortcut.PROJECTION
+    padding: Padding = added(Padding.ZERO)  # noqa: RUF009 -- a field
+    downsampling: Pooling = added(Pooling.STRIDE)  # noqa: RUF009 -- a field
+    head: Readout = added(Readout.AVERAGE)  # noqa: RUF009 -- a field
 
     def __post_init__(self) -> None:
         if self.depth < 8 or (self.depth - 2) % 6:
@@ -55,16 +93,41 @@ class ResNet(Model):
         """A fresh network, initialised from torch's current random state."""
         from equistudy.models.resnet_network import ResidualNetwork
 
-        channels, height, width = image_shape
-        if min(height, width) < SMALLEST_IMAGE:
-            raise ValueError(
-                f"ResNet needs images of at least {SMALLEST_IMAGE} x {SMALLEST_IMAGE} pixels, got {height} x {width}. "
-                f"Enlarge the images."
-            )
-        padded = self.shortcut is Shortcut.PADDING
-        return ResidualNetwork(channels, num_outputs, self.num_blocks, self.width, padded_shortcuts=padded)
+        return ResidualNetwork(self, image_shape[0], num_outputs, self._grids(image_shape)[-1])
 
     def stages(self, network: Module) -> Mapping[str, str]:
         """The stem, the three stages, the pooled vector and the logits."""
         names = ("stem", "stage1", "stage2", "stage3", "pooled")
         return {**{name: name for name in names}, "logits": "classifier"}
+
+    def cost(self, image_shape: tuple[int, int, int], num_outputs: int) -> Cost:
+        """Stem, stages and classifier."""
+        cells = [rows * columns for rows, columns in self._grids(image_shape)]
+        cost = dense(9 * image_shape[0], self.width, cells[0], bias=False) + norm(self.width)
+        for index, here in enumerate(cells):
+            inputs, outputs = self.width << max(index - 1, 0), self.width << index
+            # other ways to halve do so behind the first convolution
+            first = here if self.downsampling is Pooling.STRIDE else cells[max(index - 1, 0)]
+            plain = dense(9 * outputs, outputs, here, bias=False) + norm(outputs)
+            cost += dense(9 * inputs, outputs, first, bias=False) + norm(outputs) + plain * (2 * self.num_blocks - 1)
+            if index and self.shortcut is Shortcut.PROJECTION:
+                cost += dense(inputs, outputs, here, bias=False) + norm(outputs)
+            if index and self.downsampling is Pooling.BLUR:
+                cost += Cost(flops=2 * 9 * (inputs + outputs) * here)
+        features = 4 * self.width * (cells[-1] if self.head is Readout.FLATTEN else 1)
+        return cost + dense(features, num_outputs)
+
+    def _grids(self, image_shape: tuple[int, int, int]) -> list[tuple[int, int]]:
+        """Rows and columns of the map of each stage."""
+        _, height, width = image_shape
+        if min(height, width) < SMALLEST_IMAGE:
+            raise ValueError(
+                f"ResNet needs images of at least {SMALLEST_IMAGE} x {SMALLEST_IMAGE} pixels, got {height} x {width}. "
+                f"Enlarge the images."
+            )
+        if self.downsampling in (Pooling.MAX, Pooling.POLYPHASE) and (height % 4 or width % 4):
+            raise ValueError(
+                f"Pooling.{self.downsampling.name} halves the map twice, which needs sides that are multiples of "
+                f"4, got {height} x {width}. Use such images, or Pooling.BLUR."
+            )
+        return [(-(-height // stride), -(-width // stride)) for stride in (1, 2, 4)]

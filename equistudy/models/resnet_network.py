@@ -1,11 +1,18 @@
 """The layers of the residual network for small images."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from equistudy.models.resnet import Padding, Pooling, Readout, ResNet, Shortcut
+from equistudy.models.torchvision_operators import import_timm
+
 __all__ = ["GlobalAveragePool", "ResidualNetwork"]
+
+BLUR_MODES = {Padding.ZERO: "constant", Padding.CIRCULAR: "circular", Padding.REFLECT: "reflect"}
 
 
 class GlobalAveragePool(nn.Module):
@@ -17,31 +24,60 @@ class GlobalAveragePool(nn.Module):
 
 
 class PaddedShortcut(nn.Module):
-    """Every second pixel, with channels of zeros behind the given ones."""
+    """Every `stride`-th pixel, with channels of zeros behind the given ones."""
 
-    def __init__(self, added: int) -> None:
+    def __init__(self, added: int, stride: int) -> None:
         super().__init__()
-        self.added = added
+        self.added, self.stride = added, stride
 
     def forward(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
-        """Half the resolution and `added` more channels."""
-        return pad(features[:, :, ::2, ::2], (0, 0, 0, 0, 0, self.added))
+        """1 / stride of the resolution and `added` more channels."""
+        return pad(features[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.added))
+
+
+class Halving(nn.Module):
+    """Both branches of a block at half the resolution: the one that chooses, and the one that follows."""
+
+    def __init__(self, downsampling: Pooling, padding: Padding) -> None:
+        super().__init__()
+        self.polyphase = downsampling is Pooling.POLYPHASE
+        self.pool: nn.Module | None = None
+        if downsampling is Pooling.BLUR:
+            self.pool = import_timm().layers.BlurPool2d(filt_size=3, stride=2, pad_mode=BLUR_MODES[padding])
+        elif downsampling is Pooling.MAX:
+            self.pool = nn.MaxPool2d(2)
+
+    def forward(
+        self, hidden: Float[Tensor, "B D H W"], features: Float[Tensor, "B C H W"]
+    ) -> tuple[Float[Tensor, "B D h w"], Float[Tensor, "B C h w"]]:
+        """`hidden` and `features` halved alike."""
+        if self.polyphase:
+            phases = _phases(hidden)
+            # in float64, so that the order of the sum, which a shift changes, decides nothing
+            chosen = phases.double().square().sum(dim=(2, 3, 4)).argmax(dim=0)
+            samples = torch.arange(len(hidden), device=hidden.device)
+            return phases[chosen, samples], _phases(features)[chosen, samples]
+        assert self.pool is not None
+        return self.pool(hidden), self.pool(features)
 
 
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions whose output is added to the block's input."""
 
-    def __init__(self, channels: int, outputs: int, stride: int, padded_shortcut: bool) -> None:
+    def __init__(self, channels: int, outputs: int, model: ResNet) -> None:
         super().__init__()
-        self.first = _convolution(channels, outputs, stride)
+        halves, strided = channels != outputs, model.downsampling is Pooling.STRIDE
+        stride = 2 if halves and strided else 1
+        self.first = _convolution(channels, outputs, model.padding, stride)
         self.first_norm = nn.BatchNorm2d(outputs)
-        self.second = _convolution(outputs, outputs)
+        self.second = _convolution(outputs, outputs, model.padding)
         self.second_norm = nn.BatchNorm2d(outputs)
+        self.halving = Halving(model.downsampling, model.padding) if halves and not strided else None
         self.shortcut: nn.Module
-        if stride == 1 and channels == outputs:
+        if not halves:
             self.shortcut = nn.Identity()
-        elif padded_shortcut:
-            self.shortcut = PaddedShortcut(outputs - channels)
+        elif model.shortcut is Shortcut.PADDING:
+            self.shortcut = PaddedShortcut(outputs - channels, stride)
         else:
             projection = nn.Conv2d(channels, outputs, 1, stride=stride, bias=False)
             self.shortcut = nn.Sequential(projection, nn.BatchNorm2d(outputs))
@@ -49,22 +85,24 @@ class ResidualBlock(nn.Module):
     def forward(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
         """relu(shortcut(x) + norm(conv(relu(norm(conv(x))))))."""
         hidden = self.first_norm(self.first(features)).relu_()
+        if self.halving is not None:
+            hidden, features = self.halving(hidden, features)
         return (self.second_norm(self.second(hidden)) + self.shortcut(features)).relu_()
 
 
 class ResidualNetwork(nn.Module):
-    """Stem, three stages, global average pooling and a linear classifier."""
+    """Stem, three stages, a vector and a linear classifier; `grid` is the size of the last stage's map."""
 
-    def __init__(
-        self, channels: int, num_outputs: int, num_blocks: int, width: int, *, padded_shortcuts: bool = False
-    ) -> None:
+    def __init__(self, model: ResNet, channels: int, num_outputs: int, grid: tuple[int, int]) -> None:
         super().__init__()
-        self.stem = nn.Sequential(_convolution(channels, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
-        self.stage1 = _stage(width, width, num_blocks, padded_shortcuts)
-        self.stage2 = _stage(width, 2 * width, num_blocks, padded_shortcuts)
-        self.stage3 = _stage(2 * width, 4 * width, num_blocks, padded_shortcuts)
-        self.pooled = GlobalAveragePool()
-        self.classifier = nn.Linear(4 * width, num_outputs)
+        width, flat = model.width, model.head is Readout.FLATTEN
+        convolution = _convolution(channels, width, model.padding)
+        self.stem = nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+        self.stage1 = _stage(width, width, model)
+        self.stage2 = _stage(width, 2 * width, model)
+        self.stage3 = _stage(2 * width, 4 * width, model)
+        self.pooled = nn.Flatten() if flat else GlobalAveragePool()
+        self.classifier = nn.Linear(4 * width * (grid[0] * grid[1] if flat else 1), num_outputs)
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
                 nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
@@ -76,11 +114,16 @@ class ResidualNetwork(nn.Module):
         return self.classifier(self.pooled(features))
 
 
-def _convolution(channels: int, outputs: int, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(channels, outputs, 3, stride=stride, padding=1, bias=False)
+def _convolution(channels: int, outputs: int, padding: Padding, stride: int = 1) -> nn.Conv2d:
+    mode: Any = "zeros" if padding is Padding.ZERO else padding.value
+    return nn.Conv2d(channels, outputs, 3, stride=stride, padding=1, bias=False, padding_mode=mode)
 
 
-def _stage(channels: int, outputs: int, num_blocks: int, padded_shortcuts: bool) -> nn.Sequential:
-    first = ResidualBlock(channels, outputs, 1 if channels == outputs else 2, padded_shortcuts)
-    rest = [ResidualBlock(outputs, outputs, 1, padded_shortcuts) for _ in range(num_blocks - 1)]
-    return nn.Sequential(first, *rest)
+def _stage(channels: int, outputs: int, model: ResNet) -> nn.Sequential:
+    counts = [channels, *[outputs] * (model.num_blocks - 1)]
+    return nn.Sequential(*(ResidualBlock(inputs, outputs, model) for inputs in counts))
+
+
+def _phases(maps: Float[Tensor, "B C H W"]) -> Float[Tensor, "4 B C h w"]:
+    """The four ways to take every second row and every second column."""
+    return torch.stack([maps[:, :, row::2, column::2] for row in (0, 1) for column in (0, 1)])

@@ -6,13 +6,22 @@ import pickle
 import pytest
 import torch
 
-from equistudy.models.resnet import ResNet, Shortcut
+from equistudy.models.convmixer import ConvMixer
+from equistudy.models.convnext import ConvNeXt
+from equistudy.models.mixer import MLPMixer
+from equistudy.models.resnet import Padding, Pooling, Readout, ResNet, Shortcut
 from equistudy.models.timm_model import TimmModel
+from equistudy.models.vit import Stem, ViT
 from equistudy.spec import canonical, label
 
 MODELS = [
     ResNet(8, 4),
     ResNet(14, 2, Shortcut.PADDING),
+    ResNet(8, 4, padding=Padding.CIRCULAR, downsampling=Pooling.POLYPHASE, head=Readout.FLATTEN),
+    ConvMixer(3, 8),
+    ConvNeXt(1, 4),
+    MLPMixer(3, 8),
+    ViT(3, 8, stem=Stem.CONVOLUTIONS),
     TimmModel("test_resnet.r160_in1k"),
     TimmModel("test_vit"),
     TimmModel("test_convnext"),

@@ -2,7 +2,8 @@
 
 import pytest
 
-from equistudy.models.resnet import ResNet
+from equistudy.models.resnet import Padding, Pooling, ResNet
+from equistudy.spec import canonical, label
 
 
 @pytest.mark.parametrize(
@@ -18,3 +19,16 @@ def test_impossible_width_and_image():
         ResNet(width=0)
     with pytest.raises(ValueError, match=r"at least 8 x 8 pixels, got 7 x 32\. Enlarge"):
         ResNet().build((1, 7, 32), 10)
+
+
+def test_fields_that_came_later_leave_identities_as_they_were():
+    assert canonical(ResNet(8, 4)) == '{"depth":8,"revision":1,"shortcut":"projection","spec":"ResNet","width":4}'
+    circular = ResNet(8, 4, padding=Padding.CIRCULAR)
+    assert '"padding":"circular"' in canonical(circular)
+    assert label(circular) == "ResNet(depth=8, width=4, padding=circular)"
+
+
+@pytest.mark.parametrize("downsampling", [Pooling.MAX, Pooling.POLYPHASE])
+def test_sides_that_cannot_be_halved_twice(downsampling):
+    with pytest.raises(ValueError, match=rf"{downsampling.name} halves .* multiples of 4, got 28 x 30\. Use such"):
+        ResNet(8, 4, downsampling=downsampling).build((1, 28, 30), 10)

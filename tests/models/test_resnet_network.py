@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from equistudy.models.resnet import ResNet, Shortcut
+from equistudy.models.resnet import Padding, Pooling, Readout, ResNet, Shortcut
 
 
 def closed_form(depth: int, width: int, shortcut: Shortcut, channels: int, classes: int) -> int:
@@ -68,3 +68,82 @@ def test_padded_shortcut_takes_every_second_pixel_and_adds_zeros():
     shortcut = network.stage2[0].shortcut(features)
     assert torch.equal(shortcut[:, :4], features[:, :, ::2, ::2])
     assert torch.equal(shortcut[:, 4:], torch.zeros(1, 4, 4, 4))
+
+
+SHIFTS = [(0, 1), (3, 2), (-5, 16)]
+
+
+def shifted_logits(model, shift, trained_statistics=False):
+    """Logits of random images, and of their circular shifts, in float64."""
+    network = model.build((2, 32, 24), 6).double()
+    images = torch.randn(20, 2, 32, 24, dtype=torch.float64)
+    if trained_statistics:
+        network.train()(images)
+    network.eval()
+    return network(images), network(images.roll(shift, dims=(2, 3)))
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+@pytest.mark.parametrize("shortcut", Shortcut)
+def test_polyphase_downsampling_makes_every_circular_shift_exact(shift, shortcut):
+    model = ResNet(14, 3, shortcut, padding=Padding.CIRCULAR, downsampling=Pooling.POLYPHASE)
+    for trained in (False, True):
+        still, moved = shifted_logits(model, shift, trained)
+        torch.testing.assert_close(moved, still, atol=1e-10, rtol=1e-10)
+        assert torch.equal(moved.argmax(1), still.argmax(1))
+
+
+@pytest.mark.parametrize("downsampling", [Pooling.STRIDE, Pooling.MAX, Pooling.BLUR])
+def test_other_downsampling_is_exact_at_its_stride_alone(downsampling):
+    model = ResNet(8, 3, padding=Padding.CIRCULAR, downsampling=downsampling)
+    still, moved = shifted_logits(model, (4, -8))
+    torch.testing.assert_close(moved, still, atol=1e-10, rtol=1e-10)
+    still, moved = shifted_logits(model, (1, 0))
+    assert (moved - still).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "changed", [{"padding": Padding.ZERO}, {"padding": Padding.REFLECT}, {"head": Readout.FLATTEN}]
+)
+def test_borders_and_a_flat_head_break_polyphase_downsampling(changed):
+    fields = {"padding": Padding.CIRCULAR, "downsampling": Pooling.POLYPHASE, **changed}
+    still, moved = shifted_logits(ResNet(8, 3, **fields), (3, 2))
+    assert (moved - still).abs().max() > 1e-3
+
+
+def test_circular_stages_move_with_the_image():
+    network = ResNet(8, 3, padding=Padding.CIRCULAR).build((1, 16, 16), 5).eval().double()
+    images = torch.rand(4, 1, 16, 16, dtype=torch.float64)
+    early = torch.nn.Sequential(network.stem, network.stage1)
+    for shift in SHIFTS:
+        torch.testing.assert_close(early(images.roll(shift, (2, 3))), early(images).roll(shift, (2, 3)))
+
+
+def test_blur_pool_is_the_binomial_filter():
+    network = ResNet(8, 2, padding=Padding.CIRCULAR, downsampling=Pooling.BLUR).build((1, 8, 8), 5)
+    maps = torch.rand(3, 2, 8, 8)
+    rows = (maps.roll(1, 2) + 2 * maps + maps.roll(-1, 2))[:, :, ::2] / 4
+    expected = (rows.roll(1, 3) + 2 * rows + rows.roll(-1, 3))[..., ::2] / 4
+    for branch in network.stage2[0].halving(maps, maps):
+        torch.testing.assert_close(branch, expected)
+
+
+def test_polyphase_takes_the_strongest_cells_of_each_image_in_both_branches():
+    halving = ResNet(8, 2, downsampling=Pooling.POLYPHASE).build((1, 8, 8), 5).stage2[0].halving
+    hidden, features = torch.rand(2, 3, 4, 4), torch.rand(2, 5, 4, 4)
+    hidden[0, :, 1::2, ::2] += 3
+    hidden[1, :, ::2, 1::2] -= 9
+    strong, follows = halving(hidden, features)
+    assert torch.equal(strong[0], hidden[0, :, 1::2, ::2])
+    assert torch.equal(strong[1], hidden[1, :, ::2, 1::2])
+    assert torch.equal(follows[0], features[0, :, 1::2, ::2])
+    assert torch.equal(follows[1], features[1, :, ::2, 1::2])
+
+
+def test_all_ways_to_halve_have_the_same_weights():
+    states = []
+    for downsampling in Pooling:
+        torch.manual_seed(4)
+        states.append(ResNet(8, 4, downsampling=downsampling).build((1, 16, 16), 3).state_dict())
+    for state in states[1:]:
+        assert all(torch.equal(state[name], states[0][name]) for name in states[0])

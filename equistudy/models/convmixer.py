@@ -1,0 +1,52 @@
+"""ConvMixer: patches mixed by depthwise and pointwise convolutions at one resolution."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from equistudy.models.model import Module
+from equistudy.models.patches import block_stages, patch_grid
+from equistudy.models.sized import Cost, SizedModel, check_counts, dense, depthwise, norm
+
+__all__ = ["ConvMixer"]
+
+
+@dataclass(frozen=True)
+class ConvMixer(SizedModel):
+    """`depth` blocks on patches of `patch` x `patch` pixels, with `width` channels.
+
+    Each block is a `kernel` x `kernel` depthwise convolution with zeros around, added to its input, and a 1 x 1
+    convolution; GELU and batch norm after each; global average pooling, one linear layer. Built by timm.
+
+    Source: Trockman and Kolter 2022, arXiv:2201.09792; their small network for CIFAR-10 has width 256 and patch 1.
+    """
+
+    depth: int = 8
+    width: int = 64
+    patch: int = 2
+    kernel: int = 5
+
+    def __post_init__(self) -> None:
+        check_counts(self, "depth", "width", "patch", "kernel")
+        if self.kernel % 2 == 0:
+            raise ValueError(f"ConvMixer kernel must be odd, so that it has a centre, got kernel={self.kernel}. Use 5.")
+
+    def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
+        """A fresh network, initialised from torch's current random state."""
+        from equistudy.models.torchvision_operators import import_timm
+
+        patch_grid(self, self.patch, image_shape)
+        return import_timm().models.convmixer.ConvMixer(
+            self.width, self.depth, self.kernel, self.patch, in_chans=image_shape[0], num_classes=num_outputs
+        )
+
+    def stages(self, network: Module) -> Mapping[str, str]:
+        """The stem, each block, the pooled vector and the logits."""
+        return block_stages("stem", self.depth, "global_pool")
+
+    def cost(self, image_shape: tuple[int, int, int], num_outputs: int) -> Cost:
+        """Stem, blocks and classifier."""
+        rows, columns = patch_grid(self, self.patch, image_shape)
+        cells, width = rows * columns, self.width
+        block = depthwise(self.kernel, width, cells) + dense(width, width, cells) + norm(width) * 2
+        stem = dense(image_shape[0] * self.patch**2, width, cells) + norm(width)
+        return stem + block * self.depth + dense(width, num_outputs)

@@ -1,0 +1,71 @@
+"""The ConvNeXt for small images, by depth and width."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from equistudy.models.model import Module
+from equistudy.models.patches import patch_grid
+from equistudy.models.sized import Cost, SizedModel, check_counts, dense, depthwise, norm
+
+__all__ = ["ConvNeXt"]
+
+STAGES = 3
+
+
+@dataclass(frozen=True)
+class ConvNeXt(SizedModel):
+    """Three stages of `depth` blocks with `width`, 2 `width` and 4 `width` channels, for images of about 32 pixels.
+
+    A stem of `patch` x `patch` patches; in front of the last two stages layer norm and a 2 x 2 convolution of stride 2.
+    Each block is a `kernel` x `kernel` depthwise convolution with zeros around, layer norm, and a two-layer perceptron
+    of four times the channels with GELU, scaled by a trained vector and added to the input. Global average pooling,
+    layer norm, one linear layer. The blocks are timm's.
+
+    Source: Liu et al. 2022, arXiv:2201.03545, whose networks have four stages and patches of 4 pixels; their scale
+    begins at 1e-6, ours at 0.1, for they train long.
+    """
+
+    depth: int = 2
+    width: int = 16
+    patch: int = 1
+    kernel: int = 7
+
+    def __post_init__(self) -> None:
+        check_counts(self, "depth", "width", "patch", "kernel")
+        if self.kernel % 2 == 0:
+            raise ValueError(f"ConvNeXt kernel must be odd, so that it has a centre, got kernel={self.kernel}. Use 7.")
+
+    def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
+        """A fresh network, initialised from torch's current random state."""
+        from equistudy.models.convnext_network import ConvNeXtNetwork
+
+        self._grids(image_shape)
+        return ConvNeXtNetwork(image_shape[0], num_outputs, self)
+
+    def stages(self, network: Module) -> Mapping[str, str]:
+        """The stem, the three stages, the pooled vector and the logits."""
+        names = ("stem", *(f"stage{index}" for index in range(1, STAGES + 1)), "pooled")
+        return {**{name: name for name in names}, "logits": "classifier"}
+
+    def cost(self, image_shape: tuple[int, int, int], num_outputs: int) -> Cost:
+        """Stem, stages and classifier."""
+        grids, width = self._grids(image_shape), self.width
+        cost = dense(image_shape[0] * self.patch**2, width, grids[0]) + norm(width)
+        for index, cells in enumerate(grids):
+            channels = width << index
+            if index:
+                cost += norm(channels // 2) + dense(4 * channels // 2, channels, cells)
+            perceptron = dense(channels, 4 * channels, cells) + dense(4 * channels, channels, cells)
+            scale = Cost(channels)
+            cost += (depthwise(self.kernel, channels, cells) + norm(channels) + perceptron + scale) * self.depth
+        return cost + norm(4 * width) + dense(4 * width, num_outputs)
+
+    def _grids(self, image_shape: tuple[int, int, int]) -> list[int]:
+        """The number of cells of each stage."""
+        rows, columns = patch_grid(self, self.patch, image_shape)
+        if min(rows, columns) < 1 << (STAGES - 1):
+            raise ValueError(
+                f"ConvNeXt halves its map twice, which needs at least 4 x 4 patches, got {rows} x {columns} of "
+                f"patch={self.patch}. Use a smaller patch or larger images."
+            )
+        return [(rows >> index) * (columns >> index) for index in range(STAGES)]

@@ -1,0 +1,63 @@
+"""MLP-Mixer: patches mixed by dense layers over positions and over channels."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from equistudy.models.model import Module
+from equistudy.models.patches import block_stages, patch_grid
+from equistudy.models.sized import Cost, SizedModel, check_counts, dense, norm
+
+__all__ = ["MLPMixer"]
+
+
+@dataclass(frozen=True)
+class MLPMixer(SizedModel):
+    """`depth` blocks on patches of `patch` x `patch` pixels, with `width` channels.
+
+    Each block is a two-layer perceptron over the positions, the same for every channel, of width / 2 hidden units, and
+    one over the channels, of 4 `width`; layer norm before and a sum with the input after each; layer norm, mean over
+    positions, one linear layer, which starts from zero as the paper's. For images of one size. Built by timm.
+
+    Source: Tolstikhin et al. 2021, arXiv:2105.01601.
+    """
+
+    depth: int = 6
+    width: int = 64
+    patch: int = 4
+
+    def __post_init__(self) -> None:
+        check_counts(self, "depth", "width", "patch")
+        if self.width % 2:
+            raise ValueError(f"MLPMixer width must be even, got width={self.width}. Use {self.width + 1}.")
+
+    @property
+    def width_step(self) -> int:
+        """Half the width is a number of units."""
+        return 2
+
+    def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
+        """A fresh network, initialised from torch's current random state."""
+        from equistudy.models.torchvision_operators import import_timm
+
+        patch_grid(self, self.patch, image_shape)
+        return import_timm().models.mlp_mixer.MlpMixer(
+            num_outputs,
+            img_size=image_shape[1:],
+            in_chans=image_shape[0],
+            patch_size=self.patch,
+            num_blocks=self.depth,
+            embed_dim=self.width,
+        )
+
+    def stages(self, network: Module) -> Mapping[str, str]:
+        """The stem, each block, the pooled vector and the logits."""
+        return block_stages("stem", self.depth, "head_drop")
+
+    def cost(self, image_shape: tuple[int, int, int], num_outputs: int) -> Cost:
+        """Stem, blocks, norm and classifier."""
+        rows, columns = patch_grid(self, self.patch, image_shape)
+        cells, width, hidden = rows * columns, self.width, self.width // 2
+        tokens = dense(cells, hidden, width) + dense(hidden, cells, width)
+        channels = dense(width, 4 * width, cells) + dense(4 * width, width, cells)
+        stem = dense(image_shape[0] * self.patch**2, width, cells)
+        return stem + (tokens + channels + norm(width) * 2) * self.depth + norm(width) + dense(width, num_outputs)

@@ -1,0 +1,112 @@
+"""The vision transformer for small images, by depth, width, patch, position embedding and stem."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from math import lcm
+
+from equistudy.models.model import Module
+from equistudy.models.patches import block_stages, patch_grid
+from equistudy.models.sized import Cost, SizedModel, check_counts, dense, norm
+
+__all__ = ["Positions", "Stem", "ViT"]
+
+
+class Positions(Enum):
+    """What tells the tokens where they are.
+
+    LEARNED: a vector added to each, trained. SINE: sines and cosines of row and column, fixed. NONE: nothing, so that
+    circular shifts by whole patches permute the tokens and leave the logits as they are.
+    """
+
+    LEARNED = "learned"
+    SINE = "sine"
+    NONE = "none"
+
+
+class Stem(Enum):
+    """How pixels become tokens: one linear map of each patch, or 3 x 3 convolutions of stride 2 with overlap."""
+
+    PATCHES = "patches"
+    CONVOLUTIONS = "convolutions"
+
+
+@dataclass(frozen=True)
+class ViT(SizedModel):
+    """A pre-norm transformer of `depth` blocks on patches of `patch` x `patch` pixels, with `width` channels a token.
+
+    Each block is attention by `num_heads` heads and a two-layer perceptron of 4 `width` hidden units. No class token:
+    the mean over tokens, layer norm, one linear layer. For images of one size. Built by timm.
+
+    `Stem.CONVOLUTIONS` reaches the stride `patch`, a power of two, by 3 x 3 convolutions of stride 2 with batch norm
+    and ReLU that double their channels up to `width`, and a 1 x 1 convolution.
+
+    Source: Dosovitskiy et al. 2021, arXiv:2010.11929; mean pooling and sines as in Beyer et al. 2022, arXiv:2205.01580;
+    the stem of convolutions as in Xiao et al. 2021, arXiv:2106.14881, who also leave out one block.
+    """
+
+    depth: int = 6
+    width: int = 64
+    patch: int = 4
+    num_heads: int = 4
+    positions: Positions = Positions.LEARNED
+    stem: Stem = Stem.PATCHES
+
+    def __post_init__(self) -> None:
+        check_counts(self, "depth", "width", "patch", "num_heads")
+        if self.width % self.width_step:
+            below = self.width - self.width % self.width_step
+            nearest = ", ".join(str(width) for width in (below, below + self.width_step) if width)
+            raise ValueError(
+                f"ViT width must be a multiple of {self.width_step}, for {self.num_heads} heads, "
+                f"{self.positions.value} positions and a stem of {self.stem.value}, got width={self.width}. "
+                f"Nearest: {nearest}."
+            )
+        if self.stem is Stem.CONVOLUTIONS and (self.patch < 2 or self.patch & (self.patch - 1)):
+            raise ValueError(
+                f"A stem of convolutions halves the image, so that patch is a power of two from 2, "
+                f"got patch={self.patch}. Use 4, or Stem.PATCHES."
+            )
+
+    @property
+    def width_step(self) -> int:
+        """Heads share the width, sines have four parts, and a stem of convolutions halves the width several times."""
+        sines = 4 if self.positions is Positions.SINE else 1
+        halvings = self.patch // 2 if self.stem is Stem.CONVOLUTIONS else 1
+        return lcm(self.num_heads, sines, max(halvings, 1))
+
+    def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
+        """A fresh network, initialised from torch's current random state."""
+        from equistudy.models.vit_network import build_network
+
+        patch_grid(self, self.patch, image_shape)
+        return build_network(self, image_shape, num_outputs)
+
+    def stages(self, network: Module) -> Mapping[str, str]:
+        """The stem before positions are added, each block, the pooled vector and the logits."""
+        return block_stages("patch_embed", self.depth, "fc_norm")
+
+    def stem_channels(self, channels: int) -> list[int]:
+        """Channels before and after each convolution of stride 2: doubling, and `width` at the end."""
+        count = self.patch.bit_length() - 1
+        return [channels, *(self.width >> (count - 1 - index) for index in range(count))]
+
+    def cost(self, image_shape: tuple[int, int, int], num_outputs: int) -> Cost:
+        """Stem, positions, blocks, norm and classifier."""
+        rows, columns = patch_grid(self, self.patch, image_shape)
+        tokens, width = rows * columns, self.width
+        products = Cost(flops=2 * 2 * tokens**2 * width)  # queries with keys, weights with values
+        attention = dense(width, 3 * width, tokens) + products + dense(width, width, tokens)
+        perceptron = dense(width, 4 * width, tokens) + dense(4 * width, width, tokens)
+        positions = Cost(tokens * width if self.positions is Positions.LEARNED else 0)
+        blocks = (attention + perceptron + norm(width) * 2) * self.depth
+        return self._stem_cost(image_shape[0], tokens) + positions + blocks + norm(width) + dense(width, num_outputs)
+
+    def _stem_cost(self, channels: int, tokens: int) -> Cost:
+        if self.stem is Stem.PATCHES:
+            return dense(channels * self.patch**2, self.width, tokens)
+        cost, counts = dense(self.width, self.width, tokens), self.stem_channels(channels)
+        for index, outputs in enumerate(counts[1:], 1):
+            pixels = tokens * (self.patch >> index) ** 2
+            cost += dense(9 * counts[index - 1], outputs, pixels, bias=False) + norm(outputs)
+        return cost

@@ -1,0 +1,101 @@
+"""Costs in closed form against torch's own counts, and widths that match them."""
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from equistudy.models.convmixer import ConvMixer
+from equistudy.models.convnext import ConvNeXt
+from equistudy.models.mixer import MLPMixer
+from equistudy.models.resnet import Padding, Pooling, Readout, ResNet, Shortcut
+from equistudy.models.sized import Budget, Cost, cost_of
+from equistudy.models.timm_model import TimmModel
+from equistudy.models.torchvision_operators import import_timm
+from equistudy.models.vit import Positions, Stem, ViT
+from equistudy.spec import label
+
+MODELS = [
+    ResNet(8, 3),
+    ResNet(14, 2, Shortcut.PADDING, padding=Padding.REFLECT, downsampling=Pooling.BLUR, head=Readout.FLATTEN),
+    ResNet(8, 2, padding=Padding.CIRCULAR, downsampling=Pooling.POLYPHASE),
+    ResNet(8, 2, downsampling=Pooling.MAX),
+    ConvMixer(2, 6, kernel=3),
+    ConvNeXt(1, 4),
+    MLPMixer(2, 8),
+    ViT(2, 8),
+    ViT(1, 8, positions=Positions.SINE, stem=Stem.CONVOLUTIONS),
+    ViT(1, 8, positions=Positions.NONE, patch=2),
+]
+SIZES = [(1, 8, 8), (3, 16, 28), (2, 64, 40)]
+everyone = pytest.mark.parametrize("model", MODELS, ids=label)
+
+
+@pytest.fixture(autouse=True)
+def _products_that_can_be_counted():
+    """torch 2.13 counts no fused attention on CPU."""
+    layers = import_timm().layers
+    fused = layers.use_fused_attn()
+    layers.set_fused_attn(False)
+    yield
+    layers.set_fused_attn(fused)
+
+
+@everyone
+@pytest.mark.parametrize("image_shape", SIZES, ids=str)
+def test_forward_backward_stages_and_cost_at_every_size(model, image_shape):
+    network = model.build(image_shape, 5)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network.eval()(torch.rand(1, *image_shape))
+    counted = Cost(sum(parameter.numel() for parameter in network.parameters()), counter.get_total_flops())
+    assert model.cost(image_shape, 5) == counted
+
+    outputs = {}
+    for name, path in model.stages(network).items():
+        network.get_submodule(path).register_forward_hook(
+            lambda module, given, output, name=name: outputs.setdefault(name, output)
+        )
+    logits = network.train()(torch.rand(3, *image_shape))
+    logits.square().sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in network.parameters())
+    assert list(outputs) == list(model.stages(network))
+    assert outputs["logits"] is logits
+    assert outputs["pooled"].ndim == 2
+
+
+@pytest.mark.parametrize("budget", Budget)
+@pytest.mark.parametrize(
+    "model", [ConvMixer(), ConvNeXt(), MLPMixer(), ViT(), ResNet(14), ViT(positions=Positions.SINE)], ids=label
+)
+def test_no_other_width_comes_nearer(model, budget):
+    target, shape = ResNet(8, 12), (1, 28, 28)
+    wanted = target.cost(shape, 10).of(budget)
+    match = model.matched_to(target, shape, 10, budget=budget, tolerance=0.5)
+    found = match.model.cost(shape, 10).of(budget)
+    assert match.mismatch == pytest.approx(found / wanted - 1)
+    for step in (-model.width_step, model.width_step):
+        other = type(model)(**{**vars(match.model), "width": match.model.width + step}).cost(shape, 10).of(budget)
+        assert max(other / wanted, wanted / other) >= max(found / wanted, wanted / found)
+    assert type(model)(**{**vars(match.model), "width": model.width}) == model
+
+
+def test_a_model_matches_itself_exactly():
+    assert ResNet(8, 1).matched_to(ResNet(8, 17), (3, 32, 32), 10) == (ResNet(8, 17), 0.0)
+
+
+def test_a_model_without_a_closed_form_is_built_and_counted():
+    counted = cost_of(TimmModel("test_resnet"), (3, 32, 32), 10)
+    assert counted.parameters == sum(p.numel() for p in TimmModel("test_resnet").build((3, 32, 32), 10).parameters())
+    match = ResNet(8).matched_to(TimmModel("test_resnet"), (3, 32, 32), 10)
+    assert abs(match.mismatch) < 0.05
+
+
+def test_a_match_that_is_too_far_off():
+    with pytest.raises(ValueError, match=r"within 10%, got \d+ of \d+ parameters for ViT\(.*nearest to ResNet.*depth"):
+        ViT(depth=12).matched_to(ResNet(8, 1), (1, 28, 28), 10)
+
+
+@pytest.mark.parametrize("kind", [ConvMixer, ConvNeXt, MLPMixer, ViT])
+def test_counts_below_one(kind):
+    for name in ("depth", "width", "patch"):
+        with pytest.raises(ValueError, match=rf"{kind.__name__} {name} must be at least 1, got {name}=0"):
+            kind(**{name: 0})
