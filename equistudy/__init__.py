@@ -30,6 +30,21 @@ if TYPE_CHECKING:
         TranslationYGenerator,
     )
     from equistudy.augmentations.learned.regulariser import EntropyRegulariser, NormRegulariser
+    from equistudy.augmentations.learned.augmentation import Aggregate, LearnedAugmentation
+    from equistudy.augmentations.learned.generators import (
+        AFFINE,
+        GL2,
+        SE2,
+        LieGenerator,
+        MatrixGenerator,
+        RotationGenerator,
+        ScalingGenerator,
+        ShearGenerator,
+        SqueezeGenerator,
+        TranslationXGenerator,
+        TranslationYGenerator,
+    )
+    from equistudy.augmentations.learned.regulariser import EntropyRegulariser, NormRegulariser
     from equistudy.augmentations.rotation import NormalRotation, RandomRotation
     from equistudy.augmentations.translation import RandomTranslation
     from equistudy.datasets.cifar import CIFAR10, CIFAR100
@@ -84,6 +99,21 @@ _HOME = {
     "augmentations.chain": ("Chain",),
     "augmentations.crop": ("RandomCrop",),
     "augmentations.flip": ("HorizontalFlip",),
+    "augmentations.learned.augmentation": ("Aggregate", "LearnedAugmentation"),
+    "augmentations.learned.generators": (
+        "AFFINE",
+        "GL2",
+        "SE2",
+        "LieGenerator",
+        "MatrixGenerator",
+        "RotationGenerator",
+        "ScalingGenerator",
+        "ShearGenerator",
+        "SqueezeGenerator",
+        "TranslationXGenerator",
+        "TranslationYGenerator",
+    ),
+    "augmentations.learned.regulariser": ("EntropyRegulariser", "NormRegulariser"),
     "augmentations.learned.augmentation": ("Aggregate", "LearnedAugmentation"),
     "augmentations.learned.generators": (
         "AFFINE",

@@ -1,10 +1,17 @@
 """What an augmentation is: it draws an element for each sample and lets it act."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from jaxtyping import Float
 
+from equistudy.datasets.dataset import Dataset
 from equistudy.spec import Generator, Spec, Tensor
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+else:
+    Module = Any
 
 __all__ = ["Augmentation", "NoAugmentation"]
 
@@ -32,6 +39,10 @@ class Augmentation(Spec):
     def augment(self, images: Float[Tensor, "B C H W"], rng: Generator) -> Float[Tensor, "B C H W"]:
         """A randomly transformed batch, every sample by its own element."""
         return self.apply(images, self.draw(len(images), rng))
+
+    def wrapped(self, network: Module, dataset: Dataset) -> Module:
+        """The network that is trained: the given one, or one around it that learns what the augmentation draws."""
+        return network
 
 
 @dataclass(frozen=True)

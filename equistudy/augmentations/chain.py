@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 
 from equistudy.augmentations.augmentation import Augmentation
+from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.spec import Generator, Tensor
 
 __all__ = ["Chain"]
@@ -21,6 +22,11 @@ class Chain(Augmentation):
             raise TypeError(
                 f"Chain takes a tuple of augmentations, got parts={self.parts!r}. "
                 f"Write Chain((HorizontalFlip(), RandomCrop()))."
+            )
+        if any(isinstance(part, LearnedAugmentation) for part in self.parts):
+            raise TypeError(
+                "A learned augmentation moves images inside the network, after all others, so it is no part of a "
+                "Chain. Write LearnedAugmentation(before=Chain(...))."
             )
         if not self.parts:
             raise ValueError("Chain needs at least one augmentation, got parts=(). Use NoAugmentation() for none.")

@@ -8,6 +8,7 @@ from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.augmentations.chain import Chain
 from equistudy.augmentations.crop import RandomCrop
 from equistudy.augmentations.flip import HorizontalFlip
+from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.augmentations.rotation import NormalRotation, RandomRotation
 from equistudy.augmentations.translation import RandomTranslation
 from equistudy.groups.finite import DihedralGroup
@@ -22,6 +23,7 @@ AUGMENTATIONS = [
     NormalRotation(45.0, 20.0),
     RandomAction(DihedralGroup(4)),
     Chain((HorizontalFlip(), NoAugmentation(), RandomCrop(2), RandomRotation(45.0))),
+    LearnedAugmentation(train_copies=2, before=RandomCrop(2)),
 ]
 everyone = pytest.mark.parametrize("augmentation", AUGMENTATIONS, ids=label)
 

@@ -1,0 +1,1 @@
+"""Distributions over augmentations that are learned together with the weights."""

@@ -1,0 +1,116 @@
+"""The learned augmentation as a spec: which generators, which regulariser, how many copies."""
+
+from dataclasses import dataclass
+from enum import Enum
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from jaxtyping import Float
+
+from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
+from equistudy.augmentations.learned.generators import AFFINE, LieGenerator
+from equistudy.augmentations.learned.regulariser import EntropyRegulariser, Regulariser
+from equistudy.datasets.dataset import Dataset
+from equistudy.spec import Generator, Tensor
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+else:
+    Module = Any
+
+__all__ = ["Aggregate", "LearnedAugmentation"]
+
+ENTROPY, NOTHING = EntropyRegulariser(), NoAugmentation()
+
+
+class Aggregate(Enum):
+    """What is averaged over the copies of an image when a trained network answers.
+
+    PROBABILITY is the mixture that E_g f(g x) means for a classifier; LOG_PROBABILITY is the geometric mean, what the
+    paper's code averages; LOGIT averages the outputs as they are, which is right for everything but classes.
+    """
+
+    PROBABILITY = "probability"
+    LOGIT = "logit"
+    LOG_PROBABILITY = "log-probability"
+
+
+@dataclass(frozen=True)
+class LearnedAugmentation(Augmentation):
+    """Augerino: a uniform distribution over transformations whose widths are learned together with the weights.
+
+    An image is moved by exp(sum_k z_k A_k) with z_k uniform on [-h_k, h_k]; the half-extents h_k are parameters of the
+    network that is trained. Training minimises the loss over `train_copies` moved copies of each image plus the
+    regulariser. The trained network answers with the mean over `test_copies` copies, the same elements for every image:
+    a lattice, symmetric about the identity, so that one copy is the image as it is.
+
+    `learning_rate` is that of the half-extents' raw numbers, on the recipe's schedule; no weight decay acts on them.
+    `reflected` continues images by so many mirrored pixels before they are moved, so that black wedges do not show the
+    angle; beyond, black comes in. `before` is an augmentation that is not learned and acts first, in training alone.
+
+    Source: Benton et al. 2020, "Learning Invariances in Neural Networks", arXiv:2010.11882. Differs from their code:
+    exact exponentials on the device, pixels (so that a rotation of an oblong image is one), caps at the period in place
+    of a shutdown of all widths, a mixture of probabilities in place of log-probabilities.
+    """
+
+    generators: tuple[LieGenerator, ...] = AFFINE
+    regulariser: Regulariser = ENTROPY
+    learning_rate: float = 0.01
+    train_copies: int = 1
+    test_copies: int = 4
+    aggregate: Aggregate = Aggregate.PROBABILITY
+    reflected: int = 0
+    before: Augmentation = NOTHING
+
+    def __post_init__(self) -> None:
+        self._check_generators()
+        if not (isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ValueError(f"learning_rate must be positive and finite, got learning_rate={self.learning_rate}.")
+        for name, least in (("train_copies", 1), ("test_copies", 1), ("reflected", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {name}={getattr(self, name)}. Use {least}.")
+        if isinstance(self.before, LearnedAugmentation):
+            raise TypeError("before takes an augmentation that is not learned. Put all generators into one box.")
+
+    def _check_generators(self) -> None:
+        if not isinstance(self.generators, tuple) or not all(isinstance(g, LieGenerator) for g in self.generators):
+            raise TypeError(
+                f"generators is a tuple of Lie generators, got generators={self.generators!r}. "
+                f"Write (RotationGenerator(),), or AFFINE for all six."
+            )
+        names = [generator.name for generator in self.generators]
+        if len(set(names)) < len(names):
+            raise ValueError(f"Generators need different names, got {', '.join(names)}. Name your own with name=...")
+        if not any(generator.learned for generator in self.generators):
+            raise ValueError(
+                f"A learned augmentation learns at least one half-extent, got {', '.join(names) or 'no generators'}, "
+                f"none of them learned. Use RandomRotation and the like for fixed ones."
+            )
+
+    @property
+    def num_parameters(self) -> int:
+        """Those of `before`, and one for each generator and copy."""
+        return self.before.num_parameters + self.train_copies * len(self.generators)
+
+    def draw(self, batch_size: int, rng: Generator) -> Float[Tensor, "B P"]:
+        """The elements of `before`, then coefficients uniform on [-1, 1], which the network stretches to its box."""
+        import torch
+
+        first = self.before.draw(batch_size, rng)
+        size = (batch_size, self.train_copies * len(self.generators))
+        return torch.cat([first, 2 * torch.rand(*size, generator=rng, device=rng.device) - 1], dim=1)
+
+    def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"]) -> Float[Tensor, "B C H W"]:
+        """What `before` does: the rest is done in the network, where the half-extents are."""
+        return self.before.apply(images, elements[:, : self.before.num_parameters])
+
+    def wrapped(self, network: Module, dataset: Dataset) -> Module:
+        """The network in its `AugmentedNetwork`."""
+        from equistudy.augmentations.learned.network import AugmentedNetwork
+
+        if self.reflected >= min(dataset.image_shape[1:]):
+            raise ValueError(
+                f"An image is mirrored by less than its size, got reflected={self.reflected} for "
+                f"{dataset.image_shape[1]} x {dataset.image_shape[2]} pixels. A quarter of the size does for rotations."
+            )
+        return AugmentedNetwork(network, self, dataset)

@@ -1,0 +1,200 @@
+"""The directions in which a learned augmentation may reach: Lie generators with a start, a unit and a cap."""
+
+from dataclasses import dataclass, field, replace
+from math import degrees, isfinite
+from typing import ClassVar
+
+from equistudy.groups.one_parameter import Rotation, Scaling
+from equistudy.spec import Spec
+
+__all__ = [
+    "AFFINE",
+    "GL2",
+    "SE2",
+    "LieGenerator",
+    "MatrixGenerator",
+    "RotationGenerator",
+    "ScalingGenerator",
+    "ShearGenerator",
+    "SqueezeGenerator",
+    "TranslationXGenerator",
+    "TranslationYGenerator",
+]
+
+Matrix = tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class LieGenerator(Spec):
+    """Base of the generators: content at (x, y) pixels from the centre moves along the matrix times (x, y, 1).
+
+    `start` is the half-extent h with which training begins, in the generator's unit: coefficients are uniform on
+    [-h, h]. `cap` is the largest half-extent, None for no limit. A generator with `learned=False` keeps its start.
+    `rate` is the coefficient of the matrix for one unit. The unconstrained number that the optimiser sees is raw, with
+    h = scale * softplus(raw): below `scale` a step changes h in proportion, above it by a constant.
+    """
+
+    name: ClassVar[str]
+    unit: ClassVar[str]
+    rate: ClassVar[float] = 1.0
+    scale: ClassVar[float] = 0.5
+
+    start: float = 0.35
+    cap: float | None = None
+    learned: bool = True
+
+    def __post_init__(self) -> None:
+        if not (isfinite(self.start) and self.start > 0):
+            raise ValueError(
+                f"A half-extent starts positive and finite, got start={self.start} for {self.name}. "
+                f"Use about {self.scale / 10:.2g} {self.unit} for almost nothing."
+            )
+        if self.cap is not None and not self.start <= self.cap:
+            raise ValueError(
+                f"A half-extent starts within its cap, got start={self.start}, cap={self.cap} for {self.name}. "
+                f"Lower start, or raise cap."
+            )
+
+    @property
+    def rows(self) -> Matrix:
+        """The matrix: three rows of three, the last one 0."""
+        raise NotImplementedError
+
+    def starting(self, start: float) -> "LieGenerator":
+        """The same generator with another first half-extent."""
+        return replace(self, start=start)
+
+    def fixed(self) -> "LieGenerator":
+        """The same generator, not learned: it keeps its start."""
+        return replace(self, learned=False)
+
+
+@dataclass(frozen=True)
+class RotationGenerator(LieGenerator):
+    """Turns about the centre, counter-clockwise as displayed, in degrees; 180 degrees is every angle, uniformly."""
+
+    name: ClassVar[str] = "rotation"
+    unit: ClassVar[str] = Rotation.unit
+    rate: ClassVar[float] = Rotation.RATE
+    scale: ClassVar[float] = degrees(0.5)
+
+    start: float = 20.0
+    cap: float | None = 180.0
+
+    def __post_init__(self) -> None:
+        if self.cap is None or not self.cap <= 180:
+            raise ValueError(
+                f"A rotation is capped at its period, 180 degrees to each side, got cap={self.cap}. Use 180."
+            )
+        super().__post_init__()
+
+    @property
+    def rows(self) -> Matrix:
+        """That of the group of rotations."""
+        return Rotation.GENERATOR
+
+
+@dataclass(frozen=True)
+class TranslationXGenerator(LieGenerator):
+    """Shifts to the right, in pixels."""
+
+    name: ClassVar[str] = "translation_x"
+    unit: ClassVar[str] = "px"
+    scale: ClassVar[float] = 1.0
+
+    start: float = 0.5
+
+    @property
+    def rows(self) -> Matrix:
+        """One pixel to the right."""
+        return (0.0, 0.0, 1.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class TranslationYGenerator(LieGenerator):
+    """Shifts down, in pixels."""
+
+    name: ClassVar[str] = "translation_y"
+    unit: ClassVar[str] = "px"
+    scale: ClassVar[float] = 1.0
+
+    start: float = 0.5
+
+    @property
+    def rows(self) -> Matrix:
+        """One pixel down."""
+        return (0.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class ScalingGenerator(LieGenerator):
+    """Enlargements about the centre, as the logarithm of the factor."""
+
+    name: ClassVar[str] = "scaling"
+    unit: ClassVar[str] = Scaling.unit
+
+    @property
+    def rows(self) -> Matrix:
+        """That of the group of scalings."""
+        return Scaling.GENERATOR
+
+
+@dataclass(frozen=True)
+class SqueezeGenerator(LieGenerator):
+    """Stretches along x by what it shrinks along y, as the logarithm of the factor."""
+
+    name: ClassVar[str] = "squeeze"
+    unit: ClassVar[str] = Scaling.unit
+
+    @property
+    def rows(self) -> Matrix:
+        """One axis grows, the other shrinks."""
+        return (1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class ShearGenerator(LieGenerator):
+    """Stretches along one diagonal by what it shrinks along the other, as the logarithm of the factor."""
+
+    name: ClassVar[str] = "shear"
+    unit: ClassVar[str] = Scaling.unit
+
+    @property
+    def rows(self) -> Matrix:
+        """The symmetric shear: x moves with y, and y with x."""
+        return (0.0, 1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class MatrixGenerator(LieGenerator):
+    """A generator of the user's own: a name for the tables, and its matrix, whose coefficient is the unit."""
+
+    unit: ClassVar[str] = "of the matrix"
+
+    name: str = field(default="own")  # type: ignore[misc]
+    matrix: Matrix = ((0.0, 1.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.name.isidentifier():
+            raise ValueError(
+                f"A generator's name becomes the name of a column: letters, digits and underscores, got "
+                f"name={self.name!r}. For example name='shear_x'."
+            )
+        shape = [len(row) for row in self.matrix]
+        entries = [entry for row in self.matrix for entry in row]
+        if shape != [3, 3, 3] or any(self.matrix[2]) or not all(map(isfinite, entries)) or not any(entries):
+            raise ValueError(
+                f"An affine generator has three rows of three finite numbers, not all 0, the last row 0, got "
+                f"matrix={self.matrix}. For example ((0.0, 1.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)), a shear."
+            )
+
+    @property
+    def rows(self) -> Matrix:
+        """The matrix as given."""
+        return self.matrix
+
+
+GL2 = (RotationGenerator(), ScalingGenerator(), SqueezeGenerator(), ShearGenerator())
+SE2 = (TranslationXGenerator(), TranslationYGenerator(), RotationGenerator())
+AFFINE = (TranslationXGenerator(), TranslationYGenerator(), *GL2)
