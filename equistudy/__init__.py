@@ -30,21 +30,6 @@ if TYPE_CHECKING:
         TranslationYGenerator,
     )
     from equistudy.augmentations.learned.regulariser import EntropyRegulariser, NormRegulariser
-    from equistudy.augmentations.learned.augmentation import Aggregate, LearnedAugmentation
-    from equistudy.augmentations.learned.generators import (
-        AFFINE,
-        GL2,
-        SE2,
-        LieGenerator,
-        MatrixGenerator,
-        RotationGenerator,
-        ScalingGenerator,
-        ShearGenerator,
-        SqueezeGenerator,
-        TranslationXGenerator,
-        TranslationYGenerator,
-    )
-    from equistudy.augmentations.learned.regulariser import EntropyRegulariser, NormRegulariser
     from equistudy.augmentations.rotation import NormalRotation, RandomRotation
     from equistudy.augmentations.translation import RandomTranslation
     from equistudy.datasets.cifar import CIFAR10, CIFAR100
@@ -56,6 +41,7 @@ if TYPE_CHECKING:
     from equistudy.datasets.parquet_images import ParquetImages
     from equistudy.datasets.sprites import Sprites
     from equistudy.datasets.turned_pair import Picture, TurnedPair
+    from equistudy.exactness.audit import Audit, audit
     from equistudy.groups.finite import ChannelAction, CyclicGroup, DihedralGroup, Flip, Reflection
     from equistudy.groups.one_parameter import Rotation, Scaling, Shear
     from equistudy.groups.translation import Border, Translation
@@ -74,11 +60,14 @@ if TYPE_CHECKING:
     from equistudy.measures.normalised_variance import NormalisedVariance
     from equistudy.models.convmixer import ConvMixer
     from equistudy.models.convnext import ConvNeXt
+    from equistudy.models.equivariant.choices import Downsampling, Factorisation, Head, Initialisation
+    from equistudy.models.group_cnn import GroupCNN
     from equistudy.models.mixer import MLPMixer
     from equistudy.models.model import Model
+    from equistudy.models.preactivation_resnet import PCamResNet, PreactivationResNet
     from equistudy.models.resnet import Padding, Pooling, Readout, ResNet, Shortcut
-    from equistudy.models.sized import Budget
     from equistudy.models.single_convolution import SingleConvolution
+    from equistudy.models.sized import Budget
     from equistudy.models.timm_model import Protocol, TimmModel
     from equistudy.models.vit import Positions, Stem, ViT
     from equistudy.recipe import SGD, AdamW, Constant, Cosine, OneCycle, Precision, Recipe
@@ -114,21 +103,6 @@ _HOME = {
         "TranslationYGenerator",
     ),
     "augmentations.learned.regulariser": ("EntropyRegulariser", "NormRegulariser"),
-    "augmentations.learned.augmentation": ("Aggregate", "LearnedAugmentation"),
-    "augmentations.learned.generators": (
-        "AFFINE",
-        "GL2",
-        "SE2",
-        "LieGenerator",
-        "MatrixGenerator",
-        "RotationGenerator",
-        "ScalingGenerator",
-        "ShearGenerator",
-        "SqueezeGenerator",
-        "TranslationXGenerator",
-        "TranslationYGenerator",
-    ),
-    "augmentations.learned.regulariser": ("EntropyRegulariser", "NormRegulariser"),
     "augmentations.rotation": ("NormalRotation", "RandomRotation"),
     "augmentations.translation": ("RandomTranslation",),
     "datasets.cifar": ("CIFAR10", "CIFAR100"),
@@ -140,6 +114,7 @@ _HOME = {
     "datasets.parquet_images": ("ParquetImages",),
     "datasets.sprites": ("Sprites",),
     "datasets.turned_pair": ("Picture", "TurnedPair"),
+    "exactness.audit": ("Audit", "audit"),
     "groups.finite": ("ChannelAction", "CyclicGroup", "DihedralGroup", "Flip", "Reflection"),
     "groups.one_parameter": ("Rotation", "Scaling", "Shear"),
     "groups.translation": ("Border", "Translation"),
@@ -158,8 +133,11 @@ _HOME = {
     "measures.normalised_variance": ("NormalisedVariance",),
     "models.convmixer": ("ConvMixer",),
     "models.convnext": ("ConvNeXt",),
+    "models.equivariant.choices": ("Downsampling", "Factorisation", "Head", "Initialisation"),
+    "models.group_cnn": ("GroupCNN",),
     "models.mixer": ("MLPMixer",),
     "models.model": ("Model",),
+    "models.preactivation_resnet": ("PCamResNet", "PreactivationResNet"),
     "models.resnet": ("Padding", "Pooling", "Readout", "ResNet", "Shortcut"),
     "models.sized": ("Budget",),
     "models.single_convolution": ("SingleConvolution",),

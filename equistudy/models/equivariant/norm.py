@@ -1,0 +1,112 @@
+"""Batch normalisation of regular features: one mean, variance, scale and shift for all channels of a field."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import batch_norm
+
+__all__ = ["GroupBatchNorm"]
+
+
+class GroupBatchNorm(nn.Module):
+    """Batch norm over (B, |G|, H, W) of folded features (B, C |G|, H, W), so that it commutes with the group.
+
+    Parameters and running statistics are those of `norm`, an ordinary batch norm of C channels, which may be exchanged
+    for one that runs over several processes. In training mode this is the work of `nn.BatchNorm2d` on C |G| channels
+    and 1.1 to 1.3 times its time, also in channels last, where a field's channels are no contiguous map.
+    """
+
+    def __init__(self, fields: int, order: int) -> None:
+        super().__init__()
+        self.order = order
+        self.norm = nn.BatchNorm2d(fields)
+
+    def forward(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        """Normalised by the batch in training mode, by the running statistics in evaluation mode."""
+        norm = self.norm
+        if type(norm) is not nn.BatchNorm2d:
+            return self._unfolded(features)
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        if norm.training:
+            normed, mean, variance = _SharedBatchNorm.apply(features, norm.weight, norm.bias, self.order, norm.eps)
+            _track(norm, mean, variance, features.numel() // norm.num_features)
+            return normed
+        shared = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+        mean, variance, weight, bias = (values.repeat_interleave(self.order) for values in shared)
+        return batch_norm(features, mean, variance, weight, bias, eps=norm.eps)
+
+    def _unfolded(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        """The same by any batch norm: the maps of a field under one another."""
+        maps = features.unflatten(1, (-1, self.order)).flatten(2, 3)
+        return self.norm(maps).unflatten(2, (self.order, -1)).flatten(1, 2)
+
+    def plain(self) -> nn.BatchNorm2d:
+        """An ordinary batch norm of C |G| channels, equal in evaluation mode."""
+        layer = nn.BatchNorm2d(self.norm.num_features * self.order, self.norm.eps, self.norm.momentum)
+        layer.to(self.norm.weight)
+        state = self.norm.state_dict()
+        layer.load_state_dict(
+            {name: value.repeat_interleave(self.order) if value.ndim else value for name, value in state.items()}
+        )
+        return layer
+
+
+@torch.no_grad()
+def _track(norm: nn.BatchNorm2d, mean: Float[Tensor, " C"], variance: Float[Tensor, " C"], count: int) -> None:
+    """Moves the running statistics as `nn.BatchNorm2d` does, the variance without bias."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    norm.num_batches_tracked.add_(1)
+    momentum = 1.0 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+    norm.running_mean.lerp_(mean, momentum)
+    norm.running_var.lerp_(variance * (count / (count - 1)), momentum)
+
+
+class _SharedBatchNorm(torch.autograd.Function):
+    """Training mode by torch's own kernels for C |G| channels, whose statistics are merged within each field.
+
+    autograd through mean and variance takes six times as long in channels last, and a view of (B, C, |G| H, W) copies
+    there: 117 and 44 ms against 21 ms, forward and backward of 64 x 64 x 33 x 33 on one core; nn.BatchNorm2d 17 ms.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx,
+        features: Float[Tensor, "B C H W"],
+        weight: Float[Tensor, " c"],
+        bias: Float[Tensor, " c"],
+        order: int,
+        eps: float,
+    ) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, " c"], Float[Tensor, " c"]]:
+        # on CPU the statistics of bfloat16 features come in bfloat16, which is too coarse
+        precise = features if features.is_cuda else features.to(weight.dtype)
+        means, variances = torch.batch_norm_update_stats(precise, None, None, 0.0)
+        means, variances = means.view(-1, order), variances.view(-1, order)
+        mean = means.mean(dim=1)
+        variance = (variances + (means - mean[:, None]).square()).mean(dim=1)
+        scale, shift, centre, spread = (values.repeat_interleave(order) for values in (weight, bias, mean, variance))
+        normed = torch.native_batch_norm(features, scale, shift, centre, spread, False, 0.0, eps)[0]
+        ctx.save_for_backward(features, weight, mean, variance)
+        ctx.order, ctx.eps = order, eps  # type: ignore[attr-defined]
+        ctx.mark_non_differentiable(mean, variance)
+        return normed, mean, variance
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        features, weight, mean, variance = ctx.saved_tensors  # type: ignore[attr-defined]
+        order, eps = ctx.order, ctx.eps  # type: ignore[attr-defined]
+        count = features.numel() // len(mean)
+        scale, centre, spread = (values.repeat_interleave(order) for values in (weight, mean, variance))
+        # as if mean and variance were constants; then what they add, which is linear in the features
+        found = torch.ops.aten.native_batch_norm_backward(
+            gradient, features, scale, centre, spread, None, None, False, eps, [True, True, True]
+        )
+        of_weight, of_bias = (values.view(-1, order).sum(dim=1) for values in found[1:])
+        inverse = torch.rsqrt(variance + eps)
+        slope = -weight * inverse.square() * of_weight / count
+        constant = -weight * inverse * of_bias / count - slope * mean
+        slopes, constants = (values.repeat_interleave(order)[:, None, None] for values in (slope, constant))
+        of_features = found[0].addcmul_(features, slopes.to(features)).add_(constants.to(features))
+        return of_features, of_weight, of_bias, None, None

@@ -1,0 +1,113 @@
+"""The pre-activation residual network with any finite group, or with none."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from equistudy.groups.finite import FiniteGroup
+from equistudy.models.equivariant.choices import Downsampling, Factorisation, Head, Initialisation
+from equistudy.models.model import Model, Module
+
+__all__ = ["PCamResNet", "PreactivationResNet"]
+
+SMALLEST_IMAGE = 8
+FOUR_STAGES = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+
+
+@dataclass(frozen=True)
+class PreactivationResNet(Model):
+    """A residual network whose blocks normalise and rectify before each convolution, equivariant to `group`.
+
+    A 3 x 3 stem, then stages of blocks of two 3 x 3 convolutions with `width` fields, twice as many in each next stage,
+    which begins by halving the resolution; batch norm, ReLU, head, one linear layer. Depth 6 n + 2 has three stages of
+    n blocks, depths 10, 18 and 34 have four, as on ImageNet but with the small stem. A field has |G| channels, or one
+    without a group: widths of equal cost are about 1 / |G|, of equal parameters 1 / sqrt(|G|).
+
+    P4 networks have group CyclicGroup(4), P4M ones DihedralGroup(4). Among those of the paper, with 10 outputs:
+    PreactivationResNet(44, 32) has 2.64 million parameters, (44, 16, CyclicGroup(4)) 2.63 million. Depth 44 is exactly
+    equivariant for images of 4 m + 1 pixels and depth 18 for 8 m + 1; see `Downsampling` for others.
+
+    Source: He et al. 2016, arXiv:1603.05027; Edixhoven et al. 2023, arXiv:2308.11316, whose weights start from
+    Initialisation.GROUPY and whose default head is Head.ORIENTED.
+    """
+
+    depth: int = 44
+    width: int = 16
+    group: FiniteGroup | None = None
+    factorisation: Factorisation = Factorisation.FULL
+    downsampling: Downsampling = Downsampling.STRIDED
+    head: Head = Head.MEAN_OF_MAXIMA
+    initialisation: Initialisation = Initialisation.HE
+
+    def __post_init__(self) -> None:
+        if self.depth not in FOUR_STAGES and (self.depth < 8 or (self.depth - 2) % 6):
+            below = max(self.depth - (self.depth - 2) % 6, 2)
+            nearest = sorted({*FOUR_STAGES, *(depth for depth in (below, below + 6) if depth >= 8)})
+            raise ValueError(
+                f"{type(self).__name__} depth must be 6n + 2, 10, 18 or 34, got depth={self.depth}. "
+                f"Nearest: {', '.join(map(str, sorted(nearest, key=lambda depth: abs(depth - self.depth))[:2]))}."
+            )
+        if self.width < 1:
+            raise ValueError(
+                f"{type(self).__name__} width must be at least 1 field, got width={self.width}. The paper uses 16 of "
+                f"CyclicGroup(4) at depth 44."
+            )
+        self.factorisation.check(self.group)
+
+    @property
+    def num_blocks(self) -> tuple[int, ...]:
+        """Residual blocks in each stage."""
+        return FOUR_STAGES.get(self.depth, (self.depth // 6,) * 3)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Fields in each stage."""
+        return tuple(self.width * 2**stage for stage in range(len(self.num_blocks)))
+
+    def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
+        """A fresh network, initialised from torch's current random state."""
+        from equistudy.models.equivariant.layers import Layers
+        from equistudy.models.preactivation_network import PreactivationNetwork
+
+        channels, height, width = image_shape
+        if min(height, width) < SMALLEST_IMAGE:
+            raise ValueError(
+                f"{type(self).__name__} needs images of at least {SMALLEST_IMAGE} x {SMALLEST_IMAGE} pixels, got "
+                f"{height} x {width}. Enlarge the images."
+            )
+        layers = Layers(self.group, self.factorisation, self.initialisation)
+        stages = tuple(zip(self.widths, self.num_blocks, strict=True))
+        return PreactivationNetwork(layers, channels, num_outputs, stages, self.downsampling, self.head)
+
+    def stages(self, network: Module) -> Mapping[str, str]:
+        """The stem, the stages, the pooled vector and the logits."""
+        names = ["stem", *(f"stage{number}" for number in range(1, len(self.num_blocks) + 1)), "pooled"]
+        return {**{name: name for name in names}, "logits": "classifier"}
+
+
+@dataclass(frozen=True)
+class PCamResNet(PreactivationResNet):
+    """The residual network of the histology experiments (PatchCamelyon): stages of `width`, 7/4 and 7/2 `width` fields.
+
+    PCamResNet(width=4, group=CyclicGroup(4)) has 128,652 parameters with 2 outputs, PCamResNet(width=8) 129,538. Exact
+    for images of 4 m + 1 pixels, such as 97.
+
+    Source: Edixhoven et al. 2023, arXiv:2308.11316, with Initialisation.GROUPY.
+    """
+
+    width: int = 4
+    head: Head = Head.MAXIMUM_OF_MEANS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.width % 4:
+            raise ValueError(
+                f"PCamResNet width must be a multiple of 4, for 7/4 of it are whole fields, got width={self.width}. "
+                f"The paper uses 4 of CyclicGroup(4), and 8 without a group."
+            )
+        if len(self.num_blocks) != 3:
+            raise ValueError(f"PCamResNet has three stages, got depth={self.depth} with four. The paper uses 44.")
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Fields in each stage."""
+        return self.width, self.width * 7 // 4, self.width * 7 // 2
