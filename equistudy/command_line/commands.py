@@ -88,7 +88,25 @@ RESULTS = click.option(
     "--results", "folder", default=DEFAULT_RESULTS, show_default=True, metavar="PLACE", help="Folder or URL of results."
 )
 SCALE = click.option("--scale", metavar="NAME", help="Another size of the same study, such as paper.")
-STUDY = (click.argument("study", type=click.Path(path_type=Path)), SCALE, RESULTS)
+
+
+def _search_weights(ctx: click.Context, option: click.Parameter, folder: Path | None) -> None:
+    """Where pretrained weights lie, for everything that this process does."""
+    if folder is not None:
+        from equistudy.models.weights import search_in
+
+        search_in(folder)
+
+
+WEIGHTS = click.option(
+    "--weights-dir",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    envvar="EQUISTUDY_WEIGHTS",
+    expose_value=False,
+    callback=_search_weights,
+    help="Folder of pretrained weights, NAME.TAG.safetensors or .pth; else the Hugging Face cache.",
+)
+STUDY = (click.argument("study", type=click.Path(path_type=Path)), SCALE, RESULTS, WEIGHTS)
 OF_STUDY = click.option(
     "--study", type=click.Path(path_type=Path), help="Look into this study instead, also for trials not yet run."
 )
@@ -240,7 +258,7 @@ def report(study: Path, scale: str | None, folder: str, as_json: bool) -> None:
 
 
 @cli.command(examples=("explain t_7fcb", "explain t_7fcb --study studies/capacity.py"))
-@_options(click.argument("trial"), RESULTS, OF_STUDY, SCALE, JSON)
+@_options(click.argument("trial"), RESULTS, OF_STUDY, SCALE, WEIGHTS, JSON)
 def explain(trial: str, folder: str, study: Path | None, scale: str | None, as_json: bool) -> None:
     """Print everything that went into a trial's id."""
     from equistudy.command_line.standing import identity
@@ -251,7 +269,7 @@ def explain(trial: str, folder: str, study: Path | None, scale: str | None, as_j
 
 
 @cli.command(examples=("diff t_7fcb t_d64b", "diff t_7fcb t_d64b --study studies/capacity.py"))
-@_options(click.argument("a"), click.argument("b"), RESULTS, OF_STUDY, SCALE, JSON)
+@_options(click.argument("a"), click.argument("b"), RESULTS, OF_STUDY, SCALE, WEIGHTS, JSON)
 def diff(a: str, b: str, folder: str, study: Path | None, scale: str | None, as_json: bool) -> None:
     """Print in what two trials differ."""
     from equistudy.command_line.standing import identity
@@ -260,6 +278,32 @@ def diff(a: str, b: str, folder: str, study: Path | None, scale: str | None, as_
     asked = Asked(study, scale, folder) if study else None
     differs = difference(identity(a, asked, folder), identity(b, asked, folder))
     _say(differs if as_json else difference_lines(differs))
+
+
+@cli.command(
+    examples=("audit resnet50 --size 224", 'audit "resnet*" --size 225 --json', "audit network.py:build --size 33x97")
+)
+@_options(
+    click.argument("model", metavar="MODEL|PATTERN|FILE.py:FUNCTION"),
+    click.option("--size", required=True, metavar="PIXELS|HxW", help="The size of the images."),
+    click.option(
+        "--group",
+        type=click.Choice(["p4m", "p4", "d2", "c2", "d1"]),
+        help="Symmetries of the square. Default: those of the network's group convolutions, else all: p4m.",
+    ),
+    JSON,
+)
+def audit(model: str, size: str, group: str | None, as_json: bool) -> None:
+    """Print which layers break exact equivariance at an input size."""
+    from equistudy.command_line.audit import audit_lines, audited, audits_lines, group_of, size_of
+
+    found = audited(model, size_of(size), group_of(group), lambda line: click.echo(line, err=True))
+    if isinstance(found, dict):
+        _say(found if as_json else audit_lines(found))
+        return
+    _say({"audits": found} if as_json else audits_lines(found))
+    if any("error" in record for record in found):
+        click.get_current_context().exit(Exit.FAILED_TRIALS)
 
 
 @cli.command(examples=("doctor", "doctor --results s3://bucket/results"))

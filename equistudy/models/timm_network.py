@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from equistudy.models.model import Preprocessing
 from equistudy.models.torchvision_operators import import_timm
 
-__all__ = ["build_network", "check_name", "native_input"]
+__all__ = ["bare_network", "build_network", "check_name", "matching", "native_input"]
 
 
 def check_name(name: str, *, needs_tag: bool) -> None:
@@ -32,6 +32,15 @@ def check_name(name: str, *, needs_tag: bool) -> None:
     if "." in name and name not in tagged:
         nearest = _similar(name, tagged) or tagged
         raise ValueError(f"timm's {architecture} needs one of its own tags, got name={name!r}. {_nearest(nearest)}")
+
+
+def matching(pattern: str) -> list[str]:
+    """The architectures whose names match a shell pattern, such as `resnet*`; ValueError if none does."""
+    names: list[str] = import_timm().list_models(pattern)
+    if not names:
+        near = _similar(pattern.strip("*"), import_timm().list_models())
+        raise ValueError(f"A pattern must match a name that timm knows, got {pattern!r}. {_nearest(near)}")
+    return names
 
 
 def _similar(name: str, names: Iterable[str]) -> list[str]:
@@ -70,6 +79,12 @@ def build_network(
     paths = _stage_paths(name, network, image_shape)
     network.stage_paths = paths  # type: ignore[assignment]
     return network
+
+
+def bare_network(name: str, image_shape: tuple[int, int, int], num_outputs: int) -> nn.Module:
+    """An untrained network for images of (channels, height, width) that need not have stages, nor a classifier."""
+    check_name(name, needs_tag=False)
+    return _created(name, image_shape[1:], {"num_classes": num_outputs, "in_chans": image_shape[0]})
 
 
 def _created(name: str, image_size: tuple[int, ...], options: dict[str, Any]) -> nn.Module:

@@ -1,0 +1,158 @@
+"""Which dimensions of a tensor hold rows, columns or elements of the group, followed through every operation.
+
+A letter says what an index of a dimension stands for: "h" rows, "w" columns, "g" elements of the group; tokens, one for
+every position, have "hw". Dimensions without letters do not move when the image does, such as channels.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any
+
+from torch import Tensor
+
+__all__ = ["NONE", "Call", "Letters", "Pending", "layout_of", "merged", "moved_dimensions", "rearranged", "reduced"]
+
+Letters = frozenset[str]
+NONE: Letters = frozenset()
+Shape = Sequence[int]
+
+
+@dataclass(frozen=True)
+class Pending:
+    """Padding (negative: a crop) that differs between the sides of an axis, to be judged by the layer that reads it."""
+
+    size: int
+    before: int
+    after: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The letters of each dimension, the pixels between neighbouring cells, and padding not yet judged, by letter."""
+
+    dims: tuple[Letters, ...]
+    stride: Fraction = Fraction(1)
+    pending: Mapping[str, Pending] = field(default_factory=dict)
+
+    def with_dims(self, dims: Iterable[Letters], shape: Shape) -> "Layout":
+        """The same with other dimensions; one that has a single index cannot move."""
+        return replace(self, dims=tuple(NONE if size == 1 else dim for dim, size in zip(dims, shape, strict=True)))
+
+
+def layout_of(value: Any) -> Layout | None:
+    """The layout that was found for a tensor; None for what does not depend on the image, and for no tensors."""
+    return getattr(value, "layout_of_positions", None) if isinstance(value, Tensor) else None
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a torch function: its name, its arguments and what it gave."""
+
+    name: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    output: Any
+
+    def get(self, position: int, name: str, default: Any = None) -> Any:
+        """An argument by position or name."""
+        return self.args[position] if position < len(self.args) else self.kwargs.get(name, default)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """The tensors among the arguments, also those in lists."""
+        found: list[Tensor] = []
+        for value in (*self.args, *self.kwargs.values()):
+            found.extend(item for item in (value if isinstance(value, (list, tuple)) else [value]) if _tensor(item))
+        return found
+
+    @property
+    def input(self) -> Tensor:
+        """The first tensor that depends on the image."""
+        return next(tensor for tensor in self.tensors if layout_of(tensor) is not None)
+
+
+def _tensor(value: Any) -> bool:
+    return isinstance(value, Tensor)
+
+
+def merged(tensors: Iterable[Tensor], shape: Shape) -> Layout:
+    """The layout of what an operation over equal positions gives, aligned at the last dimension as in broadcasting."""
+    found = [(tensor, layout) for tensor in tensors if (layout := layout_of(tensor)) is not None]
+    dims = [NONE] * len(shape)
+    for _, layout in found:
+        for back, letters in enumerate(reversed(layout.dims[-len(shape) :]), start=1):
+            dims[-back] |= letters
+    largest = max((layout for _, layout in found), key=lambda layout: layout.stride)
+    pending = {letter: pad for _, layout in found for letter, pad in layout.pending.items()}
+    return replace(largest, pending=pending).with_dims(dims, shape)
+
+
+def rearranged(layout: Layout, before: Shape, after: Shape, order: int) -> Layout:
+    """The layout after a reshape: dimensions are split and joined in groups of equal product.
+
+    Where tokens are split in two, they become rows and columns. Elements of the group are the last factor of theirs.
+    """
+    dims = [NONE] * len(after)
+    for sources, targets in _groups(before, after):
+        letters = NONE.union(*(layout.dims[source] for source in sources))
+        if letters == {"h", "w"} and len(targets) == 2:
+            for target, letter in zip(targets, "hw", strict=True):
+                dims[target] = frozenset(letter)
+            continue
+        for target in targets:
+            inner = target == targets[-1] or after[targets[-1]] != order
+            dims[target] = letters if inner else letters - {"g"}
+    return layout.with_dims(dims, after)
+
+
+def _groups(before: Shape, after: Shape) -> Iterable[tuple[list[int], list[int]]]:
+    """Dimensions, without those of one index, in the shortest runs with equal products."""
+    left = [dim for dim, size in enumerate(before) if size != 1]
+    right = [dim for dim, size in enumerate(after) if size != 1]
+    while left and right:
+        sources, targets = [left.pop(0)], [right.pop(0)]
+        while (a := math.prod(before[d] for d in sources)) != (b := math.prod(after[d] for d in targets)):
+            grows, rest = (sources, left) if a < b else (targets, right)
+            if not rest:
+                break
+            grows.append(rest.pop(0))
+        yield sources, targets
+
+
+def moved_dimensions(call: Call) -> tuple[int, ...]:
+    """For transpose, permute and their like: the old dimension of each new one."""
+    count = call.input.ndim
+    order = list(range(count))
+    if call.name == "permute":
+        dims = call.args[1] if len(call.args) == 2 and not isinstance(call.args[1], int) else call.args[1:]
+        return tuple(dim % count for dim in (dims or call.kwargs["dims"]))
+    if call.name in ("movedim", "moveaxis"):
+        first, then = (_listed(call.get(i, name)) for i, name in ((1, "source"), (2, "destination")))
+        rest = [dim for dim in order if dim not in {d % count for d in first}]
+        for target, source in sorted(zip((d % count for d in then), (d % count for d in first), strict=True)):
+            rest.insert(target, source)
+        return tuple(rest)
+    exchanged = (
+        (call.get(1, "dim0", -1), call.get(2, "dim1", -2)) if call.name in ("transpose", "swapaxes") else (-1, -2)
+    )
+    first_dim, second_dim = (dim % count for dim in exchanged)
+    order[first_dim], order[second_dim] = second_dim, first_dim
+    return tuple(order)
+
+
+def _listed(value: int | Sequence[int]) -> Sequence[int]:
+    return [value] if isinstance(value, int) else value
+
+
+def reduced(call: Call, layout: Layout, shape: Shape) -> Layout:
+    """The layout after a sum, mean or extremum over some dimensions."""
+    count = len(layout.dims)
+    given = call.get(1, "dim", call.kwargs.get("axis"))
+    over = {dim % count for dim in _listed(given)} if given is not None else set(range(count))
+    kept = [dim for number, dim in enumerate(layout.dims) if number not in over]
+    if len(shape) == count:
+        kept = [NONE if number in over else dim for number, dim in enumerate(layout.dims)]
+    return layout.with_dims(kept, shape) if len(kept) == len(shape) else layout.with_dims([NONE] * len(shape), shape)

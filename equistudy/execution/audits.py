@@ -1,0 +1,52 @@
+"""Audits of many networks at once: one Ray task each, so that a crash takes nothing else down."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from equistudy.exactness.audit import Size, audit
+from equistudy.execution.cluster import connected
+from equistudy.groups.finite import FiniteGroup
+from equistudy.models.model import Model
+
+__all__ = ["audit_all"]
+
+THREADS = {"OMP_NUM_THREADS": "1"}
+
+
+def _record(model: Model, name: str, size: Size, group: FiniteGroup | None) -> dict[str, Any]:
+    """The record of one audit; with an `error` in place of a verdict where the network or its audit fails."""
+    import torch
+
+    torch.set_num_threads(1)
+    try:
+        return audit(model, size, group, name=name).record()
+    except Exception as error:  # of any kind: the networks are others' code
+        return _failed(name, size, error)
+
+
+def _failed(name: str, size: Size, error: Exception) -> dict[str, Any]:
+    message = str(error) if isinstance(error, (ValueError, TypeError)) else f"{type(error).__name__}: {error}"
+    return {"model": name, "size": list(size) if isinstance(size, tuple) else size, "error": message}
+
+
+def audit_all(
+    models: Sequence[tuple[str, Model]],
+    size: Size,
+    group: FiniteGroup | None,
+    address: str | None = None,
+    num_cpus: int | None = None,
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The position and record of each audit as it ends. A worker that dies fails its own audit alone."""
+    with connected(address, num_cpus):
+        import ray
+
+        remote = ray.remote(num_cpus=1, max_retries=0, runtime_env={"env_vars": THREADS})(_record)
+        waiting = {remote.remote(model, name, size, group): i for i, (name, model) in enumerate(models)}
+        while waiting:
+            (reference,), _ = ray.wait(list(waiting), num_returns=1)
+            position = waiting.pop(reference)
+            try:
+                yield position, ray.get(reference)
+            except ray.exceptions.RayError as error:  # the process is gone: no memory, a crash in compiled code
+                reason = RuntimeError(str(error).partition("\n")[0])
+                yield position, _failed(models[position][0], size, reason)
