@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from equistudy.analysis.claims import Contrast, Direction, EffectTest, Trend
-from equistudy.analysis.outcome import Outcome, outcome_of
+from equistudy.analysis.correlations import RankCorrelation
+from equistudy.analysis.outcome import Known, Outcome, outcome_of
 from equistudy.study.design import Factor
 from equistudy.study.study import Study
 
@@ -23,12 +24,16 @@ def exploratory(study: Study) -> list[EffectTest]:
     """The tests that nobody declared: each claim at every single level of the other factors, and all main effects.
 
     A main effect is a trend for numeric factors, and for others the contrast of each level with the first. They are
-    one family for Holm's correction, and suggest claims for the next study; they decide none.
+    one family for Holm's correction, and suggest claims for the next study; they decide none. The levels that a rank
+    correlation is over, and those it is centred by, are its replicates and not effects.
     """
     declared = [claim.test for claim in study.claims if isinstance(claim.test, EffectTest)]
     tests = [test for claim in declared for test in _at_each_level(claim, study)]
+    units = {name for test in declared if isinstance(test, RankCorrelation) for name in test.units}
     for outcome in outcomes(study):
         for factor in study.design.factors:
+            if factor.name in units or isinstance(outcome.measure, Known):
+                continue
             tests += [test for test in _main_effects(outcome, factor) if not _among(test, declared)]
     return tests
 

@@ -1,12 +1,13 @@
 """One number per trial: which measure, over which stages and elements, against which reference; and sums of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from equistudy.measures.measure import Measure
 from equistudy.spec import label
+from equistudy.study.design import Factor
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -16,7 +17,7 @@ else:
     # A study file names outcomes; Polars is imported where there is a table to look at.
     DataFrame = StudyTable = Any
 
-__all__ = ["Combination", "Outcome", "Quantity", "Reference", "Score", "outcome_of"]
+__all__ = ["Combination", "Known", "Outcome", "Quantity", "Reference", "Score", "outcome_of"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,33 @@ class Combination:
         return all(part.share for _, part in self.parts)
 
 
+@dataclass(frozen=True)
+class Known:
+    """A number that levels of a factor have from elsewhere, such as the published accuracy of a pretrained network.
+
+    `numbers` maps levels to it. A level that is not among them has none, and `unknown` says why: nothing is made up.
+    """
+
+    name: str
+    factor: Factor
+    numbers: Mapping[Any, float] | tuple[tuple[Any, float], ...]
+    unknown: str = "not known"
+
+    def __post_init__(self) -> None:
+        pairs = self.numbers.items() if isinstance(self.numbers, Mapping) else self.numbers
+        object.__setattr__(self, "numbers", tuple((level, float(number)) for level, number in pairs))
+
+    @property
+    def title(self) -> str:
+        """The name."""
+        return self.name
+
+    @property
+    def share(self) -> bool:
+        """No: it is shown as it was given."""
+        return False
+
+
 class Reference(Enum):
     """What is subtracted from a measured value; the value of each is the column of the measurements table."""
 
@@ -93,7 +121,7 @@ class Outcome:
     in place of a title made from the fields.
     """
 
-    measure: "Measure | Score | Combination"
+    measure: "Measure | Score | Combination | Known"
     stages: Sequence[str] | None = None
     elements: Sequence[str] | None = None
     reference: Reference = Reference.NONE
@@ -108,7 +136,7 @@ class Outcome:
                 raise ValueError(f"{name} is a tuple of names, or None for the default, got {name}={chosen!r}.")
             object.__setattr__(self, name, tuple(chosen))
         plain = self.stages is None and self.elements is None and self.reference is Reference.NONE
-        if isinstance(self.measure, (Score, Combination)) and not plain:
+        if isinstance(self.measure, (Score, Combination, Known)) and not plain:
             raise ValueError(
                 f"A {type(self.measure).__name__.lower()} is one number per trial, got {self.measure} with stages, "
                 "elements or a reference. Leave them out, or name a measure."
@@ -130,7 +158,7 @@ class Outcome:
         """The measures behind the number, where it does not come from the trials table."""
         if isinstance(self.measure, Combination):
             return tuple(dict.fromkeys(measure for _, part in self.measure.parts for measure in part.measures))
-        return () if isinstance(self.measure, Score) else (self.measure,)
+        return (self.measure,) if isinstance(self.measure, Measure) else ()
 
     @property
     def share(self) -> bool:
@@ -164,13 +192,13 @@ class Outcome:
         return trials_without_value(self, table)
 
 
-Quantity = Outcome | Measure | Score | Combination  # what a claim or a figure may be about
+Quantity = Outcome | Measure | Score | Combination | Known  # what a claim or a figure may be about
 
 
 def outcome_of(what: Any) -> Outcome:
-    """An outcome as it is; a bare measure, score or combination as the outcome with every default."""
+    """An outcome as it is; a bare measure, score, combination or known number as the outcome with every default."""
     if isinstance(what, Outcome):
         return what
-    if isinstance(what, (Measure, Score, Combination)):
+    if isinstance(what, (Measure, Score, Combination, Known)):
         return Outcome(what)
-    raise TypeError(f"A claim or a figure is about an Outcome, a Measure, a Score or a Combination, got {what!r}.")
+    raise TypeError(f"A claim or a figure is about an Outcome, Measure, Score, Combination or Known, got {what!r}.")

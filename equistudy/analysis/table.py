@@ -46,8 +46,9 @@ class StudyTable:
 
     The results may hold more, from other studies or from levels that the design no longer has; those rows stay where
     they are and do not appear here. `design` has one row a cell and seed (trial, seed, a column for each factor),
-    `trials` the same rows with status done, failed or missing and the columns of the results. A results column that
-    has a factor's name is kept as `results.NAME`. `measurement_rows` and `curve_rows` are of done trials only.
+    `trials` the same rows with status done, failed or missing and the columns of the results; `reason` also says why a
+    missing trial cannot run on this machine. A results column that has a factor's name is kept as `results.NAME`.
+    `measurement_rows` and `curve_rows` are of done trials only.
     """
 
     study: Study
@@ -63,7 +64,7 @@ class StudyTable:
         factors = [factor.name for factor in study.design.factors]
         found = results.trials.join(design.lazy().select("trial").unique(), on="trial", how="semi").collect()
         trials = design.join(_beside(found, [*factors, "seed"]), on="trial", how="left", validate="m:1")
-        trials = trials.with_columns(pl.col("status").fill_null(MISSING))
+        trials = _with_obstacles(trials.with_columns(pl.col("status").fill_null(MISSING)), study.design)
         # An attempt that failed late may have left rows; they are not those of the attempt that counts.
         done, key = trials.filter(pl.col("status") == DONE).lazy(), ["trial", "attempt"]
         rows = [frame.join(done, on=key, how="semi").collect() for frame in (results.measurements, results.curves)]
@@ -108,6 +109,18 @@ def _design_frame(design: Design) -> pl.DataFrame:
         number = pl.Int64 if whole else pl.Float64
         columns[factor.name] = pl.Series(values, dtype=number if factor.numeric else pl.String)
     return pl.DataFrame(columns).unique(maintain_order=True)
+
+
+def _with_obstacles(trials: pl.DataFrame, design: Design) -> pl.DataFrame:
+    """The trials with the reason why those that are missing cannot run here, where there is one."""
+    missing = set(trials.filter(pl.col("status") == MISSING)["trial"])
+    cells = design.cells() if missing else ()
+    named = {cell.trial.id: cell.trial.obstacle for cell in cells if cell.trial.model.obstacle() is not None}
+    if not named.keys() & missing:
+        return trials
+    reasons = pl.Series("reason", [named.get(trial) for trial in trials["trial"]], dtype=pl.String)
+    known = trials["reason"].cast(pl.String) if "reason" in trials.columns else reasons
+    return trials.with_columns(known.fill_null(reasons).alias("reason"))
 
 
 def _beside(frame: pl.DataFrame, taken: Sequence[str]) -> pl.DataFrame:

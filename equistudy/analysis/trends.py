@@ -42,20 +42,27 @@ def pearson(x: np.ndarray, y: np.ndarray) -> Interval:
     return fisher_interval(_correlation(x, y), len(x))
 
 
-def spearman(x: np.ndarray, y: np.ndarray) -> Interval:
-    """Spearman's rank correlation; interval after Bonett and Wright (2000). Without spread: ValueError."""
+def spearman(x: np.ndarray, y: np.ndarray, lost: int = 0) -> Interval:
+    """Spearman's rank correlation; interval after Bonett and Wright (2000). Without spread: ValueError.
+
+    `lost` counts the pairs that what was taken out before has cost, as each mean but one does.
+    """
     rho = _correlation(_ranks(x), _ranks(y))
-    return fisher_interval(rho, len(x), variance_factor=1 + rho**2 / 2)
+    return fisher_interval(rho, len(x) - lost, variance_factor=1 + rho**2 / 2)._replace(n=len(x))
 
 
 def rank_correlation(frame: pl.DataFrame, first: str, second: str, cells: Sequence[str]) -> Interval | None:
     """Spearman's rho between two columns over all trials, both centred within the cells of other factors.
 
-    Descriptive: it counts trials, and trials of one seed are related; the test of a trend is that of `slopes`. None
-    where one of the two does not vary.
+    Over trials of several seeds it is descriptive: trials of one seed are related, and the test of a trend is that of
+    `slopes`. Each cell but one costs a pair, and a cell of one pair tells nothing and is left out. None where one of
+    the two does not vary.
     """
+    if cells:
+        frame = frame.filter(pl.len().over(cells) > 1)
     x, y = np.round(centred(frame, first, cells), 12), np.round(centred(frame, second, cells), 12)
-    return spearman(x, y) if x.any() and y.any() else None
+    lost = frame.select(cells).n_unique() - 1 if cells and len(frame) else 0
+    return spearman(x, y, lost) if x.any() and y.any() else None
 
 
 def rank_text(rho: Interval) -> str:

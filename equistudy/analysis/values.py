@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from equistudy.analysis.outcome import Combination, Outcome, Reference, Score
-from equistudy.analysis.table import DONE, StudyTable
+from equistudy.analysis.outcome import Combination, Known, Outcome, Reference, Score
+from equistudy.analysis.table import DONE, StudyTable, level_value
 from equistudy.study.design import nearest
 
 __all__ = ["measured_rows", "trials_without_value", "values_per_trial"]
@@ -13,7 +13,7 @@ __all__ = ["measured_rows", "trials_without_value", "values_per_trial"]
 
 def measured_rows(outcome: Outcome, table: StudyTable) -> pl.DataFrame:
     """The finite measurements of the outcome's measure at its elements, with its reference subtracted; all stages."""
-    if isinstance(outcome.measure, (Score, Combination)):
+    if isinstance(outcome.measure, (Score, Combination, Known)):
         raise TypeError(
             f"A {type(outcome.measure).__name__.lower()} has no stages, got {outcome.measure}. Name a measure."
         )
@@ -30,6 +30,8 @@ def values_per_trial(outcome: Outcome, table: StudyTable) -> pl.DataFrame:
         values = _combined(outcome.measure, table)
     elif isinstance(outcome.measure, Score):
         values = _scores(outcome.measure, table)
+    elif isinstance(outcome.measure, Known):
+        values = _known(outcome.measure, table)
     else:
         rows = _named(measured_rows(outcome, table), "stage", outcome.stages)
         if outcome.stages is None and rows["stride"].count() > 0:
@@ -42,7 +44,8 @@ def values_per_trial(outcome: Outcome, table: StudyTable) -> pl.DataFrame:
 def trials_without_value(outcome: Outcome, table: StudyTable) -> pl.DataFrame:
     """The rows of `table.trials` that lack the number, with the reason: failed, missing or not measured."""
     lacking = table.trials.join(values_per_trial(outcome, table), on="trial", how="anti")
-    unmeasured = pl.lit(f"{outcome.measure.title} not measured")
+    what = outcome.measure
+    unmeasured = pl.lit(what.unknown if isinstance(what, Known) else f"{what.title} not measured")
     return lacking.with_columns(
         reason=pl.when(pl.col("status") == DONE).then(unmeasured).otherwise(pl.col("reason").cast(pl.String))
     )
@@ -67,6 +70,14 @@ def _combined(combination: Combination, table: StudyTable) -> pl.DataFrame:
     ]
     sums = pl.concat(parts).group_by("trial").agg(pl.col("value").sum(), there=pl.len())
     return sums.filter(pl.col("there") == len(parts)).drop("there")
+
+
+def _known(known: Known, table: StudyTable) -> pl.DataFrame:
+    """The number of the level of every trial that is done."""
+    numbers = {level_value(known.factor, level): number for level, number in known.numbers}
+    done = table.trials.filter(pl.col("status") == DONE).select("trial", known.factor.name).unique()
+    values = [numbers.get(level) for level in done[known.factor.name]]
+    return done.select("trial").with_columns(pl.Series("value", values, dtype=pl.Float64))
 
 
 def _scores(score: Score, table: StudyTable) -> pl.DataFrame:

@@ -5,15 +5,17 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 import numpy as np
+import polars as pl
 
 from equistudy.analysis.claims import Direction, EffectTest, Value
 from equistudy.analysis.contrasts import ALPHA, holm
+from equistudy.analysis.correlations import RankCorrelation
 from equistudy.analysis.intervals import Interval, seeds_to_detect, t_interval
 from equistudy.analysis.rounding import rounded
 from equistudy.analysis.table import StudyTable, absence
 from equistudy.study.study import Claim, Study, Verdict
 
-__all__ = ["Status", "corrected", "judge", "p_text", "verdict_of"]
+__all__ = ["Status", "corrected", "judge", "p_text", "rank_verdict", "verdict_of"]
 
 
 class Status(StrEnum):
@@ -41,6 +43,36 @@ def verdict_of(test: EffectTest, table: StudyTable) -> Verdict:
     status = _status(test, interval)
     sentence = f"{_sentence(test, status, interval, values)} {absent}".strip()
     return Verdict(status, sentence, *interval[:3], p=interval.p, n=interval.n)
+
+
+def rank_verdict(test: RankCorrelation, table: StudyTable) -> Verdict:
+    """Supported when the 95 % interval of rho lies where the claim says, contradicted when it lies outside.
+
+    Trials that lack one of the two numbers are named in the sentence. `p` is that of rho = 0.
+    """
+    absent = _absent_of_both(test, table)
+    rho, (first, second) = test.correlation(table), test.outcomes
+    if rho is None or rho.low is None or rho.high is None:
+        found = 0 if rho is None else rho.n
+        value = "no correlation" if rho is None else f"Spearman's rho {rho.estimate:.2f}, which has no interval"
+        names = f"{_start(first.title)} and {second.title}"
+        sentence = f"{names} can be compared at {found} levels of {test.over.name}{test.place}: {value}."
+        return Verdict(Status.UNDECIDED, f"{sentence} {absent}".strip(), n=found)
+    status, half = _status(test, rho), rho.half_width
+    bounds = f"95 % interval [{rounded(rho.low, half)}, {rounded(rho.high, half)}] over {rho.n} levels"
+    how = "correlates" if status is not Status.UNDECIDED else "shows no clear correlation"
+    sentence = (
+        f"{_start(first.title)} {how} {test.comparison}{test.place}: Spearman's rho {rounded(rho.estimate, half)}, "
+        f"{bounds}.{_claim(test)}"
+    )
+    return Verdict(status, f"{sentence} {absent}".strip(), *rho[:3], p=rho.p, n=rho.n)
+
+
+def _absent_of_both(test: RankCorrelation, table: StudyTable) -> str:
+    """The sentence that names trials without the first or the second number."""
+    lacking = pl.concat([test.compared(outcome.missing(table), table) for outcome in test.outcomes[::-1]])
+    lacking = lacking.unique([*table.factors, "seed"], maintain_order=True)
+    return absence(lacking, table.factors, len(test.compared(table.design, table)))
 
 
 def _bound(test: EffectTest, estimate: float) -> float:

@@ -4,6 +4,8 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple
 
+from equistudy.models.weights import searched
+
 __all__ = ["DEFAULT_RESULTS", "PROGRAM", "Asked"]
 
 PROGRAM = "python -m equistudy"
@@ -21,4 +23,5 @@ class Asked(NamedTuple):
         """Another command about the same study and results, to be pasted into a shell."""
         scale = ["--scale", self.scale] if self.scale else []
         folder = ["--results", self.folder] if self.folder != DEFAULT_RESULTS else []
-        return f"{PROGRAM} {shlex.join([verb, str(self.study), *scale, *folder])}"
+        weights = ["--weights-dir", str(searched())] if searched() else []
+        return f"{PROGRAM} {shlex.join([verb, str(self.study), *scale, *folder, *weights])}"

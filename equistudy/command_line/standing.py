@@ -114,7 +114,7 @@ def with_pilot(made: Plan, tell: Callable[[str], None]) -> Plan:
 
     unknown: dict[Trial, PlannedTrial] = {}
     for trial in made.trials:
-        if trial.seconds is None:
+        if trial.seconds is None and trial.state is not State.IMPOSSIBLE:
             unknown.setdefault(cell(trial.trial), trial)
     known: dict[Trial, float] = {}
     for number, (key, trial) in enumerate(unknown.items(), 1):
@@ -128,7 +128,7 @@ def with_pilot(made: Plan, tell: Callable[[str], None]) -> Plan:
                 "Mend that cell, or plan without --pilot."
             ) from error
     rows = [
-        trial if trial.seconds is not None else trial._replace(seconds=known[cell(trial.trial)])
+        trial if trial.seconds is not None else trial._replace(seconds=known.get(cell(trial.trial)))
         for trial in made.trials
     ]
     return Plan(tuple(rows), made.measures, made.unmeasured, made.weights)

@@ -16,6 +16,7 @@ __all__ = [
     "difference",
     "difference_lines",
     "frame_lines",
+    "impossible_lines",
     "plan_lines",
     "plan_record",
     "status_lines",
@@ -82,6 +83,7 @@ def plan_lines(made: Plan, samples: int | None = None) -> list[str]:
         lines.append(f"... and {len(made.trials) - LISTED} more; --json prints all")
     counts = counts_of(made)
     lines += [*([""] if lines else []), counted(counts)]
+    lines += impossible_lines(made)
     if samples is not None:
         lines.append(f"The search draws {samples} times; what it draws twice runs once.")
     left = counts[State.MISSING.value] + counts[State.UNMEASURED.value]
@@ -91,6 +93,19 @@ def plan_lines(made: Plan, samples: int | None = None) -> list[str]:
     elif seconds:
         lines.append(f"Cost of the {left} left: about {duration(seconds)} one by one, less with several at once.")
     return lines
+
+
+def impossible_lines(made: Plan) -> list[str]:
+    """What this machine lacks for some of the trials, and the way out; nothing where it lacks nothing."""
+    absent = [trial for trial in made.trials if trial.state is State.IMPOSSIBLE]
+    if not absent:
+        return []
+    first = ", ".join(f"{name}={shown(level)}" for name, level in absent[0].levels.items())
+    return [
+        f"{len(absent)} cannot run here: {absent[0].reason} (e.g. {first}). Nothing is downloaded: fetch weights into "
+        "the Hugging Face cache with `hf download timm/NAME.TAG`, or put NAME.TAG.safetensors (or .pth, .bin) into a "
+        "folder and name it with --weights-dir."
+    ]
 
 
 def status_record(

@@ -11,7 +11,7 @@ from equistudy.command_line.asked import Asked
 from equistudy.command_line.display import Display, duration
 from equistudy.command_line.errors import Exit
 from equistudy.command_line.standing import found_results, planned, read
-from equistudy.command_line.tables import counted, counts_of
+from equistudy.command_line.tables import counted, counts_of, impossible_lines
 from equistudy.execution.plan import Plan, State
 from equistudy.execution.source import Listed, Sampled, Source
 from equistudy.results.results import results
@@ -44,11 +44,11 @@ def run_and_report(asked: Asked, retry: tuple[str, ...] | None, where: dict[str,
     source = _source(known, made, retry, asked.folder)
     # FORCE_COLOR colours a log, but does not make it a screen
     console = Console(stderr=True, force_interactive=None if sys.stderr.isatty() else False, highlight=False)
-    _say(console, loaded.study.question, _standing(made))
+    _say(console, loaded.study.question, _standing(made), *impossible_lines(made))
     failed = 0
+    store = Store.open(asked.folder, create=True)  # also where nothing can run: a report says so
     if source.total:
         _check_models(source)
-        store = Store.open(asked.folder, create=True)
         expected = _expected(source, made)
         _say(console, f"Joining Ray at {where['address']}" if where["address"] else "Starting Ray on this machine")
         with Display(console, resume, expected) as display:

@@ -88,13 +88,13 @@ def cell_table(study: Study, table: StudyTable) -> Table:
 
 
 def claim_table(judged: Sequence[tuple[Claim, Verdict]], table: StudyTable) -> Table:
-    """The declared claims: verdict, effect with interval, p after Holm's correction, number of seeds."""
+    """The declared claims: verdict, effect with interval, p after Holm's correction, number of replicates."""
     tests = [claim.test for claim, _ in judged]
     verdicts = [verdict for _, verdict in judged]
     names = [claim.statement + (f" ({claim.source})" if claim.source else "") for claim, _ in judged]
     details = [test.details(table) if isinstance(test, EffectTest) else "" for test in tests]
     rows = [[name, v.status, *_effect(v), detail] for name, v, detail in zip(names, verdicts, details, strict=True)]
-    header = ["claim", "verdict", "effect [95 % t interval]", "p (Holm)", "seeds", "effect size"]
+    header = ["claim", "verdict", "effect [95 % interval]", "p (Holm)", "n", "effect size"]
     return Table("claims", "Claims declared before the data was seen.", header, rows, _numbers(names, verdicts))
 
 
@@ -105,7 +105,7 @@ def explored_table(study: Study, table: StudyTable) -> Table:
     names = [f"{test.outcomes[0].title} {test.comparison}{test.place}" for test in tests]
     rows = [[name, *_effect(verdict)] for name, verdict in zip(names, verdicts, strict=True)]
     caption = "Exploratory: effects that were not declared, p corrected by Holm over this table. They decide nothing."
-    header = ["effect", "estimate [95 % t interval]", "p (Holm)", "seeds"]
+    header = ["effect", "estimate [95 % interval]", "p (Holm)", "n"]
     return Table("exploratory", caption, header, rows, _numbers(names, verdicts).drop("status"))
 
 

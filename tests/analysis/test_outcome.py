@@ -20,7 +20,7 @@ def test_bad_outcomes_are_refused():
         Outcome(CORRELATION, stages="stem")
     with pytest.raises(ValueError, match="A score is one number per trial"):
         Outcome(Score("seconds"), reference=Reference.FLOOR)
-    with pytest.raises(TypeError, match="an Outcome, a Measure, a Score or a Combination, got 'accuracy'"):
+    with pytest.raises(TypeError, match="an Outcome, Measure, Score, Combination or Known, got 'accuracy'"):
         outcome_of("accuracy")
 
 
@@ -44,7 +44,7 @@ def test_a_combination_is_a_number_under_its_own_name():
         Outcome(gap, stages=("stem",))
     with pytest.raises(ValueError, match=r"a name and at least one weight.*got name='gap' and 0 parts\. Write Comb"):
         Combination("gap", ())
-    with pytest.raises(TypeError, match="a Score or a Combination, got 'accuracy'"):
+    with pytest.raises(TypeError, match="Combination or Known, got 'accuracy'"):
         Combination("gap", ((1, "accuracy"),))
 
 

@@ -2,6 +2,7 @@ import shlex
 from pathlib import Path
 
 from equistudy.command_line.asked import Asked
+from equistudy.models import weights
 
 
 def test_a_command_can_be_pasted_into_a_shell() -> None:
@@ -10,3 +11,10 @@ def test_a_command_can_be_pasted_into_a_shell() -> None:
     odd = Asked(Path("my studies/it's.py"), "paper", "s3://bucket/all results")
     words = ["python", "-m", "equistudy", "run", "my studies/it's.py", "--scale", "paper"]
     assert shlex.split(odd.command("run")) == [*words, "--results", "s3://bucket/all results"]
+
+
+def test_a_command_names_the_folder_of_weights_again(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(weights, "_folder", [])
+    weights.search_in(tmp_path)
+    command = Asked(Path("studies/zoo.py"), None, "results").command("report")
+    assert command == f"python -m equistudy report studies/zoo.py --weights-dir {tmp_path}"

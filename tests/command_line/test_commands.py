@@ -15,9 +15,10 @@ from equistudy.command_line.asked import PROGRAM
 from equistudy.command_line.commands import cli, main
 from equistudy.command_line.errors import Exit
 from equistudy.command_line.standing import planned, read
+from equistudy.models import weights
 
 ROOT = Path(__file__).parents[2]
-OF_A_STUDY = ["study", "--scale", "--results", "--json"]
+OF_A_STUDY = ["study", "--scale", "--results", "--weights-dir", "--json"]
 WHERE = ["--address", "--num-cpus", "--cpus-per-trial", "--gpus-per-trial", "--workers-per-trial", "--max-concurrent"]
 # Options say where and how much, never what: what is studied stands in the study's file.
 OPTIONS = {
@@ -27,8 +28,8 @@ OPTIONS = {
     "retry": [*OF_A_STUDY, *WHERE, "--reason"],
     "results": ["place", "--table", "--csv", "--json", "--compact"],
     "report": OF_A_STUDY,
-    "explain": ["trial", "--results", "--study", "--scale", "--json"],
-    "diff": ["a", "b", "--results", "--study", "--scale", "--json"],
+    "explain": ["trial", "--results", "--study", "--scale", "--weights-dir", "--json"],
+    "diff": ["a", "b", "--results", "--study", "--scale", "--weights-dir", "--json"],
     "doctor": ["--results", "--json"],
 }
 
@@ -168,3 +169,54 @@ def test_the_package_is_a_program_whose_reader_may_leave_early(asked, finish) ->
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == Exit.DONE
+
+
+PRETRAINED = """
+import equistudy as eq
+
+def trial(network: str, seed: int) -> eq.Trial:
+    leaves, model = eq.DeadLeaves(size=64, test_images=4), eq.TimmModel(network, pretrained=True)
+    return eq.Trial(model, leaves, eq.Classification(), eq.NoAugmentation(), eq.Recipe(epochs=0), seed)
+
+study = eq.Study(
+    question="Are the weights here?",
+    design=eq.factorial(trial, eq.Factor("network", ("test_resnet.r160_in1k", "test_vit.r160_in1k")), seeds=[0]),
+    measures=(eq.WithinCorrelation(eq.Translation(max_pixels=1)),),
+)
+"""
+
+
+@pytest.fixture
+def no_weights(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(weights, "_folder", [])
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_weights_are_looked_for_where_the_option_says(invoke, write, folder, tmp_path) -> None:
+    study = write(text=PRETRAINED)
+    told = invoke("plan", study, "--results", folder).stdout
+    assert "2 trials: 2 impossible" in told
+    assert "2 cannot run here: no weights (e.g. network=test_resnet.r160_in1k). Nothing is downloaded" in told
+    assert "Cost" not in told
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "test_vit.r160_in1k.safetensors").write_bytes(b"weights")
+    record = json.loads(invoke("plan", study, "--weights-dir", tmp_path / "weights", "--json").stdout)
+    assert [trial["state"] for trial in record["trials"]] == ["impossible", "missing"]
+    assert "2 trials" in invoke("status", study, "--results", folder).stdout
+    none = invoke("plan", study, "--weights-dir", tmp_path / "gone")
+    assert none.exit_code == Exit.USAGE
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_what_cannot_run_is_reported_as_undecided(invoke, write, folder) -> None:
+    claim = """measures=(eq.WithinCorrelation(eq.Translation(max_pixels=1)),),
+    claims=(eq.Claim("high", eq.Value(eq.WithinCorrelation(eq.Translation(max_pixels=1)), expected="increasing")),),"""
+    study = write(("measures=(eq.WithinCorrelation(eq.Translation(max_pixels=1)),),", claim), text=PRETRAINED)
+    done = invoke("run", study, "--results", folder)
+    assert done.exit_code == Exit.DONE
+    verdict, report = done.stdout.splitlines()
+    assert verdict.startswith("UNDECIDED: high.")
+    assert "2 of 2 trials have no result (e.g. network=test_resnet.r160_in1k, seed=0, missing: no weights)" in verdict
+    assert Path(report.removeprefix("Report: ")).exists()
+    assert "2 cannot run here: no weights" in done.stderr
