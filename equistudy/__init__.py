@@ -11,9 +11,13 @@ if TYPE_CHECKING:
     from equistudy.analysis.correlations import RankCorrelation
     from equistudy.analysis.outcome import Combination, Known, Outcome, Reference
     from equistudy.augmentations.action import RandomAction
+    from equistudy.augmentations.affine import RandomAffine, RandomScaling
     from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
     from equistudy.augmentations.chain import Chain
+    from equistudy.augmentations.choice import RandomChoice
+    from equistudy.augmentations.colour import ColourJitter
     from equistudy.augmentations.crop import RandomCrop
+    from equistudy.augmentations.cutout import Cutout
     from equistudy.augmentations.flip import HorizontalFlip
     from equistudy.augmentations.learned.augmentation import Aggregate, LearnedAugmentation
     from equistudy.augmentations.learned.generators import (
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
         TranslationYGenerator,
     )
     from equistudy.augmentations.learned.regulariser import EntropyRegulariser, NormRegulariser
+    from equistudy.augmentations.resized_crop import RandomResizedCrop
     from equistudy.augmentations.rotation import NormalRotation, RandomRotation
     from equistudy.augmentations.translation import RandomTranslation
     from equistudy.datasets.cifar import CIFAR10, CIFAR100
@@ -84,9 +89,13 @@ _HOME = {
     "analysis.correlations": ("RankCorrelation",),
     "analysis.outcome": ("Combination", "Known", "Outcome", "Reference"),
     "augmentations.action": ("RandomAction",),
+    "augmentations.affine": ("RandomAffine", "RandomScaling"),
     "augmentations.augmentation": ("Augmentation", "NoAugmentation"),
     "augmentations.chain": ("Chain",),
+    "augmentations.choice": ("RandomChoice",),
+    "augmentations.colour": ("ColourJitter",),
     "augmentations.crop": ("RandomCrop",),
+    "augmentations.cutout": ("Cutout",),
     "augmentations.flip": ("HorizontalFlip",),
     "augmentations.learned.augmentation": ("Aggregate", "LearnedAugmentation"),
     "augmentations.learned.generators": (
@@ -103,6 +112,7 @@ _HOME = {
         "TranslationYGenerator",
     ),
     "augmentations.learned.regulariser": ("EntropyRegulariser", "NormRegulariser"),
+    "augmentations.resized_crop": ("RandomResizedCrop",),
     "augmentations.rotation": ("NormalRotation", "RandomRotation"),
     "augmentations.translation": ("RandomTranslation",),
     "datasets.cifar": ("CIFAR10", "CIFAR100"),

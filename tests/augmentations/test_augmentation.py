@@ -4,11 +4,16 @@ import pytest
 import torch
 
 from equistudy.augmentations.action import RandomAction
+from equistudy.augmentations.affine import RandomAffine, RandomScaling
 from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.augmentations.chain import Chain
+from equistudy.augmentations.choice import RandomChoice
+from equistudy.augmentations.colour import ColourJitter
 from equistudy.augmentations.crop import RandomCrop
+from equistudy.augmentations.cutout import Cutout
 from equistudy.augmentations.flip import HorizontalFlip
 from equistudy.augmentations.learned.augmentation import LearnedAugmentation
+from equistudy.augmentations.resized_crop import RandomResizedCrop
 from equistudy.augmentations.rotation import NormalRotation, RandomRotation
 from equistudy.augmentations.translation import RandomTranslation
 from equistudy.groups.finite import DihedralGroup
@@ -22,6 +27,12 @@ AUGMENTATIONS = [
     RandomRotation(30.0),
     NormalRotation(45.0, 20.0),
     RandomAction(DihedralGroup(4)),
+    RandomAffine(30.0, 1.5, 1.3, 0.2),
+    RandomScaling(1.5),
+    RandomResizedCrop(),
+    ColourJitter(),
+    Cutout(3),
+    RandomChoice((RandomRotation(45.0), NoAugmentation(), RandomResizedCrop(), RandomCrop(1))),
     Chain((HorizontalFlip(), NoAugmentation(), RandomCrop(2), RandomRotation(45.0))),
     LearnedAugmentation(train_copies=2, before=RandomCrop(2)),
 ]

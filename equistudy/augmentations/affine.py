@@ -1,0 +1,99 @@
+"""Random affine maps: each image turned, sheared, scaled and moved by its own element, in one interpolation."""
+
+import math
+from dataclasses import dataclass
+
+from jaxtyping import Float
+
+from equistudy.augmentations.augmentation import Augmentation
+from equistudy.spec import Generator, Tensor
+
+__all__ = ["RandomAffine", "RandomScaling"]
+
+
+@dataclass(frozen=True)
+class RandomAffine(Augmentation):
+    """Shears, turns, scales and then moves each image about its centre; bilinear, black where nothing comes in.
+
+    The element is (degrees, dx, dy, log factor, shear), independent and uniform: degrees on [-max_degrees, max_degrees]
+    counter-clockwise as displayed, dx and dy on [-max_pixels, max_pixels] to the right and down, the logarithm of the
+    factor on [-log max_factor, log max_factor], so that halving is as likely as doubling, and shear on [-max_shear,
+    max_shear] pixels to the right for each pixel below the centre. What keeps its default does nothing.
+
+    torchvision's `RandomAffine` draws the factor itself uniformly, shears by an angle and moves by whole pixels.
+    """
+
+    max_degrees: float = 0.0
+    max_pixels: float = 0.0
+    max_factor: float = 1.0
+    max_shear: float = 0.0
+
+    def __post_init__(self) -> None:
+        lowest = {"max_degrees": 0, "max_pixels": 0, "max_factor": 1, "max_shear": 0}
+        for name, least in lowest.items():
+            _check(name, getattr(self, name), least)
+
+    @property
+    def num_parameters(self) -> int:
+        """Five: degrees, dx, dy, log factor, shear."""
+        return 5
+
+    def draw(self, batch_size: int, rng: Generator) -> Float[Tensor, "B 5"]:
+        """Each number uniform up to its largest."""
+        import torch
+
+        largest = (self.max_degrees, self.max_pixels, self.max_pixels, math.log(self.max_factor), self.max_shear)
+        uniform = 2 * torch.rand(batch_size, 5, generator=rng, device=rng.device) - 1
+        return uniform * torch.tensor(largest, device=rng.device)
+
+    def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B 5"]) -> Float[Tensor, "B C H W"]:
+        """Each image moved by its own element."""
+        import torch
+
+        from equistudy.groups.affine import rotation_matrices, warp
+
+        degrees, dx, dy, log_factor, shear = elements.unbind(1)
+        # warp asks where each position of the output lies in the input: the inverses, in the opposite order
+        turned = rotation_matrices(degrees)[:, :, :2]
+        rows = turned[:, 0] - shear[:, None] * turned[:, 1], turned[:, 1]
+        linear = torch.stack(rows, dim=1) * torch.exp(-log_factor)[:, None, None]
+        offset = linear[:, :, 0] * dx[:, None] + linear[:, :, 1] * dy[:, None]
+        return warp(images, torch.cat([linear, -offset[:, :, None]], dim=2))
+
+
+@dataclass(frozen=True)
+class RandomScaling(Augmentation):
+    """Enlarges each image about its centre by its own factor, log-uniform on [1 / max_factor, max_factor].
+
+    The element is the logarithm of the factor. Bilinear; shrunk images have a black margin.
+    """
+
+    max_factor: float = 1.25
+
+    def __post_init__(self) -> None:
+        _check("max_factor", self.max_factor, 1)
+
+    @property
+    def num_parameters(self) -> int:
+        """One: the logarithm of the factor."""
+        return 1
+
+    def draw(self, batch_size: int, rng: Generator) -> Float[Tensor, "B 1"]:
+        """Uniform logarithms."""
+        import torch
+
+        return (2 * torch.rand(batch_size, 1, generator=rng, device=rng.device) - 1) * math.log(self.max_factor)
+
+    def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B 1"]) -> Float[Tensor, "B C H W"]:
+        """Each image enlarged by its own factor."""
+        import torch
+
+        from equistudy.groups.affine import warp
+
+        identity = torch.eye(2, 3, device=elements.device, dtype=elements.dtype)
+        return warp(images, torch.exp(-elements)[:, :, None] * identity)
+
+
+def _check(name: str, value: float, least: int) -> None:
+    if not least <= value < math.inf:
+        raise ValueError(f"{name} must be finite and at least {least}, which does nothing, got {name}={value}.")

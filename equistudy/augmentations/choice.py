@@ -1,0 +1,63 @@
+"""A policy: each image is given to some of several augmentations, drawn at random."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+
+from equistudy.augmentations.augmentation import Augmentation
+from equistudy.spec import Generator, Tensor
+
+__all__ = ["RandomChoice"]
+
+
+@dataclass(frozen=True)
+class RandomChoice(Augmentation):
+    """Draws one of the `parts` for each image, all equally likely, lets it act, and does so `rounds` times.
+
+    A round's element is the number of the part, and then the elements that every part drew, side by side. Include
+    `NoAugmentation()` for images that are left alone.
+
+    RandAugment (Cubuk et al. 2020, arXiv:1909.13719) is such a policy with two rounds over 14 operations, all of one
+    fixed strength; here each part has its own strength, and draws any element up to it.
+    """
+
+    parts: tuple[Augmentation, ...]
+    rounds: int = 2
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.parts, tuple) or not all(isinstance(part, Augmentation) for part in self.parts):
+            raise TypeError(
+                f"RandomChoice takes a tuple of augmentations, got parts={self.parts!r}. "
+                f"Write RandomChoice((RandomRotation(), Cutout()))."
+            )
+        if len(self.parts) < 2 or self.rounds < 1:
+            raise ValueError(
+                f"RandomChoice needs at least two parts and one round, got {len(self.parts)} parts and "
+                f"rounds={self.rounds}. Use Chain to apply each part to every image."
+            )
+
+    @property
+    def num_parameters(self) -> int:
+        """For each round, one and those of all parts together."""
+        return self.rounds * (1 + sum(part.num_parameters for part in self.parts))
+
+    def draw(self, batch_size: int, rng: Generator) -> Float[Tensor, "B P"]:
+        """For each round the chosen part, and the elements of all."""
+        import torch
+
+        columns = []
+        for _ in range(self.rounds):
+            chosen = torch.randint(len(self.parts), (batch_size, 1), generator=rng, device=rng.device)
+            columns += [chosen.float(), *(part.draw(batch_size, rng) for part in self.parts)]
+        return torch.cat(columns, dim=1)
+
+    def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"]) -> Float[Tensor, "B C H W"]:
+        """Each image through its own parts in turn."""
+        sizes = [1, *(part.num_parameters for part in self.parts)] * self.rounds
+        columns = iter(elements.split(sizes, dim=1))
+        for _ in range(self.rounds):
+            chosen, images = next(columns)[:, 0], images.clone()
+            for index, part in enumerate(self.parts):
+                own, here = next(columns), chosen == index
+                images[here] = part.apply(images[here], own[here])
+        return images

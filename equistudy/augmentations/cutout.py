@@ -1,0 +1,52 @@
+"""Cutout: a square of each image made black, at a random place."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float
+
+from equistudy.augmentations.augmentation import Augmentation
+from equistudy.spec import Generator, Tensor
+
+__all__ = ["Cutout"]
+
+
+@dataclass(frozen=True)
+class Cutout(Augmentation):
+    """Makes a square of `size` x `size` pixels black whose centre is any pixel of the image, all equally likely.
+
+    Squares at the border are cut off there. The element is the centre (x, y) as shares of the image's sides.
+
+    Source: DeVries and Taylor 2017, arXiv:1708.04552, who use 16 pixels for CIFAR-10, after normalisation, so that
+    theirs are grey. Black is what enters at the border in all augmentations here.
+    """
+
+    size: int = 8
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"size is a number of pixels from 1, got size={self.size}. Use a quarter of the image.")
+
+    @property
+    def num_parameters(self) -> int:
+        """Two: x and y."""
+        return 2
+
+    def draw(self, batch_size: int, rng: Generator) -> Float[Tensor, "B 2"]:
+        """Uniform on [0, 1)."""
+        import torch
+
+        return torch.rand(batch_size, 2, generator=rng, device=rng.device)
+
+    def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B 2"]) -> Float[Tensor, "B C H W"]:
+        """Each image without its own square."""
+        import torch
+
+        height, width = images.shape[-2:]
+
+        def covered(place: Float[Tensor, " B"], size: int) -> Bool[Tensor, "B S"]:
+            start = (place * size).floor() - self.size // 2
+            pixels = torch.arange(size, device=place.device)
+            return (pixels >= start[:, None]) & (pixels < start[:, None] + self.size)
+
+        square = covered(elements[:, 1], height)[:, None, :, None] & covered(elements[:, 0], width)[:, None, None, :]
+        return images.masked_fill(square, 0.0)

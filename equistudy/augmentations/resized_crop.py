@@ -1,0 +1,80 @@
+"""Random resized crop: each image replaced by a random rectangle of it, enlarged to the whole."""
+
+import math
+from dataclasses import dataclass
+
+from jaxtyping import Float
+
+from equistudy.augmentations.augmentation import Augmentation
+from equistudy.spec import Generator, Tensor
+
+__all__ = ["RandomResizedCrop"]
+
+ATTEMPTS = 10  # at a rectangle that fits; after as many misses it is the whole image
+
+
+@dataclass(frozen=True)
+class RandomResizedCrop(Augmentation):
+    """Cuts a rectangle of whole pixels out of each image and enlarges it bilinearly to the image's size.
+
+    Its area is uniform on [min_area, 1] of the image, its ratio of width to height log-uniform on [1 / max_ratio,
+    max_ratio] times the image's, its place uniform where it fits. The element is (width, height, x, y): the sides as
+    shares of the image's, and where in the room that is left the rectangle lies, from 0 to 1.
+
+    Source: Szegedy et al. 2015, arXiv:1409.4842, section 6; the defaults and the ten attempts are those of
+    torchvision's `RandomResizedCrop`, which takes the ratio itself where images are not square.
+    """
+
+    min_area: float = 0.08
+    max_ratio: float = 4 / 3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_area <= 1:
+            raise ValueError(f"min_area is a share of the image in (0, 1], got min_area={self.min_area}. Use 0.08.")
+        if not 1 <= self.max_ratio < math.inf:
+            raise ValueError(
+                f"max_ratio must be finite and at least 1, which keeps the image's own, got max_ratio={self.max_ratio}."
+            )
+
+    @property
+    def num_parameters(self) -> int:
+        """Four: width, height, x and y."""
+        return 4
+
+    def draw(self, batch_size: int, rng: Generator) -> Float[Tensor, "B 4"]:
+        """The first of ten rectangles whose sides fit, and its place."""
+        import torch
+
+        uniform = torch.rand(batch_size, ATTEMPTS, 2, generator=rng, device=rng.device)
+        area = self.min_area + (1 - self.min_area) * uniform[..., 0]
+        root_ratio = torch.exp((uniform[..., 1] - 0.5) * math.log(self.max_ratio))
+        sides = area.sqrt()[..., None] * torch.stack([root_ratio, 1 / root_ratio], dim=-1)
+        fits = (sides <= 1).all(dim=-1)
+        first = sides[torch.arange(batch_size, device=rng.device), fits.int().argmax(dim=1)]
+        sides = torch.where(fits.any(dim=1)[:, None], first, torch.ones_like(first))
+        return torch.cat([sides, torch.rand(batch_size, 2, generator=rng, device=rng.device)], dim=1)
+
+    def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B 4"]) -> Float[Tensor, "B C H W"]:
+        """Each image's own rectangle, as large as the image."""
+        import torch
+        from torch.nn.functional import grid_sample
+
+        dtype = images.dtype if images.dtype == torch.float64 else torch.float32
+        height, width = images.shape[-2:]
+        x = _positions(elements[:, 0], elements[:, 2], width).to(dtype)
+        y = _positions(elements[:, 1], elements[:, 3], height).to(dtype)
+        size = len(images), height, width
+        grid = torch.stack([x[:, None, :].expand(size), y[:, :, None].expand(size)], dim=-1)
+        enlarged = grid_sample(images.to(dtype), grid, padding_mode="border", align_corners=False)
+        return enlarged.to(images.dtype)
+
+
+def _positions(share: Float[Tensor, " B"], place: Float[Tensor, " B"], size: int) -> Float[Tensor, "B S"]:
+    """Where along one axis each pixel of the output lies, inside the rectangle, with the image from -1 to 1."""
+    import torch
+
+    length = (share * size).round().clamp(min=1)
+    start = torch.minimum((place * (size - length + 1)).floor(), size - length)
+    pixels = torch.arange(size, device=share.device, dtype=torch.float64) + 0.5
+    inside = (pixels * (length / size)[:, None]).clamp(min=0.5)
+    return (start[:, None] + torch.minimum(inside, length[:, None] - 0.5)) * (2 / size) - 1
