@@ -252,9 +252,10 @@ def _features(tracer: Tracer, size: tuple[int, int], exact: bool) -> Audited:
         found = exact_sizes(tracer, size[0], exact)
         return Audited(exact, found.residue, Nearest(found.below, found.above))
     sides = [exact_sizes(tracer, side, tracer.exact(side)) for side in size]
-    nearest = []
+    nearest, strictly = [], all(side.exact for side in sides)
     for nearer in ("below", "above"):
-        pair = [n if side.exact else getattr(side, nearer) for n, side in zip(size, sides, strict=True)]
+        kept = [side.exact and not strictly for side in sides]
+        pair = [n if keep else getattr(side, nearer) for n, side, keep in zip(size, sides, kept, strict=True)]
         nearest.append(None if None in pair else (pair[0], pair[1]))
     return Audited(exact, sides[0].residue, Nearest(*nearest))
 

@@ -5,7 +5,7 @@ the same after every element: so every convolution runs with its filters made sy
 as they are.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from typing import Any
 
@@ -76,7 +76,25 @@ def randomised(network: nn.Module, seed: int) -> nn.Module:
             if isinstance(module, _BatchNorm) and module.running_mean is not None and module.running_var is not None:
                 module.running_mean.normal_(0, SPREAD, generator=rng)
                 module.running_var.uniform_(0.5, 1.5, generator=rng)
+                module.register_forward_pre_hook(_following_features())
     return network
+
+
+def _following_features() -> Callable[[_BatchNorm, Any], None]:
+    """Moves the statistics to the first features that come, so that deep features neither vanish nor explode."""
+    moved = False
+
+    def follow(module: _BatchNorm, arguments: tuple[Tensor, ...]) -> None:
+        nonlocal moved
+        features = arguments[0].transpose(0, 1).flatten(1)
+        if not moved and module.running_mean is not None and module.running_var is not None:
+            # what is the same everywhere differs by rounding, which is not to be enlarged
+            spread = (features.var(dim=1) + 0.01 * features.square().mean()).sqrt()
+            module.running_mean.mul_(spread).add_(features.mean(dim=1))
+            module.running_var.mul_(spread**2)
+        moved = True
+
+    return follow
 
 
 def _in_float64(tensor: Tensor) -> Tensor:

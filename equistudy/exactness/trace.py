@@ -16,6 +16,7 @@ from equistudy.exactness.mixing import MIXING, RESHAPES, elementwise, reshaped
 from equistudy.exactness.sampling import SAMPLING, Place, judged_padding
 from equistudy.groups.finite import FiniteGroup
 from equistudy.models.equivariant.convolution import GroupConvolution
+from equistudy.models.equivariant.norm import GroupBatchNorm
 
 __all__ = ["GroupConvolution", "RefusedError", "Tracer", "groups_of", "replica", "tensors_in"]
 
@@ -194,6 +195,8 @@ class _Judge(TorchFunctionMode):
             settled, findings = judged_padding(place)
             self.tell(findings)
             place = Place(place.name, settled)
+        if any(isinstance(module, GroupBatchNorm) for _, module in self.stack[-2:]):
+            return layout  # its numbers are the same for all elements of the group
         if call.name in RESHAPES:
             layout, findings = reshaped(call, place, self.tracer.order)
         else:
