@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from equistudy.execution.cluster import Resources, connected, fitted
+from equistudy.execution.cluster import Capacity, Resources, connected, fitted
 from equistudy.execution.job import Conditions, Phase, Progress, provenance
 from equistudy.execution.source import Source
 from equistudy.results.store import Store
 from equistudy.study.file import LoadedStudy
 
-__all__ = ["Outcome", "Reporter", "run_study"]
+__all__ = ["Outcome", "Reporter", "check_reach", "interruptible", "run_study"]
 
 
 class Outcome(NamedTuple):
@@ -43,7 +43,7 @@ class Reporter(Protocol):
 
 
 @contextmanager
-def _interruptible(reporter: Reporter) -> Iterator[Callable[[], bool]]:
+def interruptible(reporter: Reporter) -> Iterator[Callable[[], bool]]:
     """The first Ctrl-C or SIGTERM asks to stop; the second does what it always does."""
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -64,6 +64,15 @@ def _interruptible(reporter: Reporter) -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def check_reach(capacity: Capacity, store: Store) -> None:
+    """ValueError for results that not every node reaches."""
+    if capacity.nodes > 1 and store.local:
+        raise ValueError(
+            f"A cluster of several nodes needs results that all of them reach, got the local folder {store.url} "
+            f"and {capacity.nodes} nodes. Give --results a URL such as s3://bucket/results."
+        )
 
 
 def run_study(
@@ -87,17 +96,13 @@ def run_study(
             ends[progress.trial] = progress.phase
         reporter.progressed(progress)
 
-    with _interruptible(reporter) as asked, connected(address, num_cpus) as capacity:
+    with interruptible(reporter) as asked, connected(address, num_cpus) as capacity:
         from ray import cloudpickle
 
         from equistudy.execution.tuner import run_jobs
 
         chosen = fitted(resources, capacity)
-        if capacity.nodes > 1 and store.local:
-            raise ValueError(
-                f"A cluster of several nodes needs results that all of them reach, got the local folder {store.url} "
-                f"and {capacity.nodes} nodes. Give --results a URL such as s3://bucket/results."
-            )
+        check_reach(capacity, store)
         # specs that the study file itself defines exist in no package of the workers
         cloudpickle.register_pickle_by_value(loaded.module)
         conditions = Conditions(

@@ -23,14 +23,14 @@ from equistudy.execution.sign_of_life import SignOfLife
 from equistudy.measures.engine import measure_all
 from equistudy.measures.measure import Skipped
 from equistudy.results.schema import CurveRow, TrialRow
-from equistudy.results.store import StorageError
+from equistudy.results.store import StorageError, Store
 from equistudy.study.trial import Stream, derived_seed, fingerprint
 from equistudy.training.batches import ALONE, Share
 from equistudy.training.failures import Reason, reason_of, told
 from equistudy.training.subject import network_from, subject_of, weights_of
 from equistudy.training.trainer import Trainer, build_network
 
-__all__ = ["TrialRun", "failed_row", "stopped_row"]
+__all__ = ["TrialRun", "failed_row", "network_of", "stopped_row", "trial_row"]
 
 SAVING_SHARE = 0.05  # how much of the time checkpoints may cost
 WORTH_SECONDS = 1.0  # of training; less is trained again sooner than it is read back
@@ -101,7 +101,7 @@ class TrialRun:
             yield self._progress(Phase.DONE, "another run of the study finished it")
             return
         torch.set_num_threads(self.conditions.threads)
-        self._check_data()
+        _check_data(self.job)
         if not self.job.trial.recipe.epochs:
             yield from self._built()
             return
@@ -124,18 +124,6 @@ class TrialRun:
         if self._writes:
             self._write(build_network(self.job.trial, self._device).eval(), epochs=0, images_seen=0, seconds=0.0)
         yield self._progress(Phase.DONE)
-
-    def _check_data(self) -> None:
-        job, trial = self.job, self.job.trial
-        for what, planned, found in (
-            ("data", job.fingerprint, fingerprint(trial.dataset)),
-            ("weights", job.model_fingerprint, trial.model.fingerprint()),
-        ):
-            if planned not in (None, found):
-                raise OSError(
-                    f"A worker must have the {what} that the plan was made with, got fingerprint {found} on "
-                    f"{socket.gethostname()} and {planned} in the plan. Copy the same files to every node."
-                )
 
     def _resume(self, trainer: Trainer) -> None:
         """Continues from the checkpoint of a process that died, if there is one."""
@@ -206,21 +194,34 @@ class TrialRun:
         """Measures a network that an earlier run trained, or took as it is."""
         torch.set_num_threads(self.conditions.threads)
         yield self._progress(Phase.MEASURING)
-        self._measure(self._network())
+        self._measure(network_of(self.job, self._store, self._device))
         yield self._progress(Phase.DONE)
 
-    def _network(self) -> torch.nn.Module:
-        """The network of a finished trial."""
-        if self.job.weights is None:
-            self._check_data()
-            return build_network(self.job.trial, self._device)
-        weights = self._store.read_bytes(self.job.weights)
-        if weights is None:
-            raise FileNotFoundError(
-                f"Measuring needs the trained network, and {self.job.weights} is not in {self._store.url}. "
-                "Put it back, or train again with: equistudy retry"
+
+def network_of(job: Job, store: Store, device: torch.device) -> torch.nn.Module:
+    """The network of a job without training: the stored one of a finished trial, or what the model builds."""
+    if job.weights is None:
+        _check_data(job)
+        return build_network(job.trial, device)
+    weights = store.read_bytes(job.weights)
+    if weights is None:
+        raise FileNotFoundError(
+            f"Measuring needs the trained network, and {job.weights} is not in {store.url}. "
+            "Put it back, or train again with: equistudy retry"
+        )
+    return network_from(weights, job.trial, device)
+
+
+def _check_data(job: Job) -> None:
+    for what, planned, found in (
+        ("data", job.fingerprint, fingerprint(job.trial.dataset)),
+        ("weights", job.model_fingerprint, job.trial.model.fingerprint()),
+    ):
+        if planned not in (None, found):
+            raise OSError(
+                f"A worker must have the {what} that the plan was made with, got fingerprint {found} on "
+                f"{socket.gethostname()} and {planned} in the plan. Copy the same files to every node."
             )
-        return network_from(weights, self.job.trial, self._device)
 
 
 def _hardware(device: str) -> str:
