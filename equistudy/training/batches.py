@@ -25,11 +25,15 @@ ALONE = Share()
 
 
 class Batch(NamedTuple):
-    """This process's share of one batch; `total` is the size of the whole batch over all workers."""
+    """This process's share of one batch; `total` is the size of the whole batch over all workers.
+
+    `elements` are those that the augmentation drew for these images in training.
+    """
 
     images: Float[Tensor, "B C H W"]
     targets: Int64[Tensor, " B"]
     total: int
+    elements: Float[Tensor, "B P"] | None = None
 
 
 def num_batches(num_examples: int, batch_size: int) -> int:
@@ -71,7 +75,7 @@ def training_batches(
         elements = augmentation.draw(len(indices), augmentation_rng)[share.rank :: share.workers]
         mine = indices[share.rank :: share.workers]
         images = augmentation.apply(_unit(examples.images[mine]), elements)
-        yield Batch(normalised(images, dataset), examples.targets[mine], len(indices))
+        yield Batch(normalised(images, dataset), examples.targets[mine], len(indices), elements)
 
 
 def evaluation_batches(examples: Examples, dataset: Dataset, batch_size: int, share: Share = ALONE) -> Iterator[Batch]:

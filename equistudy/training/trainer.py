@@ -2,7 +2,7 @@
 
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -10,12 +10,14 @@ import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from equistudy.augmentations.learned.network import AugmentedNetwork
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.resident import resident
 from equistudy.recipe import Precision
 from equistudy.study.trial import Stream, Trial, derived_seed
 from equistudy.training.batch_norm import with_global_batch_norm
 from equistudy.training.batches import ALONE, Batch, Share, evaluation_batches, num_batches, training_batches
+from equistudy.training.extents import epoch_extents, final_extents
 from equistudy.training.failures import DivergedError, NotANumberError
 
 __all__ = ["CurveValue", "Trainer", "build_network"]
@@ -40,6 +42,7 @@ def build_network(trial: Trial, device: torch.device) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(trial.seed, Stream.INITIALISATION))
         network = trial.model.build(shape, outputs)
+    network = trial.augmentation.wrapped(network, trial.dataset)
     # channels last: 15 to 30 % faster on CPU (ResNet-8, widths 4 to 32, one thread), and what tensor cores want
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -62,7 +65,11 @@ class Trainer:
         self._test = resident(trial.dataset, Split.TEST, device)
         self.network = build_network(trial, device)
         self._parallel = self._distributed() if share.workers > 1 else self.network
-        self._optimiser = trial.recipe.optimiser.build(self.network.parameters())
+        self._learned = self.network if isinstance(self.network, AugmentedNetwork) else None
+        inner = self.network if self._learned is None else self._learned.network
+        self._optimiser = trial.recipe.optimiser.build(inner.parameters())
+        if self._learned is not None:
+            self._optimiser.add_param_group(self._learned.parameter_group())
         self._peaks = [group["lr"] for group in self._optimiser.param_groups]
 
     def _distributed(self) -> nn.Module:
@@ -92,12 +99,15 @@ class Trainer:
         """
         began = time.perf_counter()
         total = torch.zeros((), device=self.device, dtype=torch.float64)
+        extents = []
         for step_loss in self.steps():
             total += step_loss
+            if self._learned is not None:
+                extents.append(self._learned.extents)
         loss = float(self._summed(total)) / len(self._train.images)
         self.epoch += 1
         self._check(loss)
-        values = [CurveValue(self.epoch, Split.TRAIN.value, "loss", loss)]
+        values = [CurveValue(self.epoch, Split.TRAIN.value, "loss", loss), *self._trajectory(extents)]
         every = -(-self.trial.recipe.epochs // EVALUATIONS)
         if self.epoch % every == 0 or self.finished:
             scores = self.evaluate()
@@ -105,6 +115,16 @@ class Trainer:
         self.curves += values
         self.seconds += time.perf_counter() - began
         return values
+
+    def _trajectory(self, steps: Sequence[Tensor]) -> list[CurveValue]:
+        """What a learned augmentation adds to the curves of an epoch, from its half-extents after each step."""
+        if self._learned is None:
+            return []
+        values = epoch_extents(self._learned, steps)
+        if self.finished:
+            before = {name: [value.value for value in self.curves if value.name == name] for name in values}
+            values |= final_extents(self.trial, {name: [*before[name], value] for name, value in values.items()})
+        return [CurveValue(self.epoch, Split.TRAIN.value, name, value) for name, value in values.items()]
 
     def steps(self) -> Iterator[Float[Tensor, ""]]:
         """The optimiser steps of the coming epoch, one by one; each gives the summed loss of this process's share."""
@@ -125,15 +145,23 @@ class Trainer:
         for group, peak in zip(self._optimiser.param_groups, self._peaks, strict=True):
             group["lr"] = peak * factor
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision is Precision.BFLOAT16):
-            outputs = self._parallel(batch.images)
-        loss = self.trial.task.loss(outputs.float(), batch.targets, recipe.label_smoothing)
+            outputs = self._outputs(batch)
+        copies = len(outputs) // len(batch.targets)
+        loss = self.trial.task.loss(outputs.float(), batch.targets.repeat(copies), recipe.label_smoothing) / copies
         self._optimiser.zero_grad(set_to_none=True)
         # workers average their gradients, so this is the gradient of the mean over the whole batch
-        (loss * (self.share.workers / batch.total)).backward()
+        mean = loss * (self.share.workers / batch.total)
+        (mean if self._learned is None else mean + self._learned.penalty()).backward()
         if recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
         self._optimiser.step()
         return loss.detach()
+
+    def _outputs(self, batch: Batch) -> Float[Tensor, "... K"]:
+        """One row for each image, or for each copy of each image that a learned augmentation makes, copy by copy."""
+        given = (batch.images,) if self._learned is None else (batch.images, batch.elements)
+        outputs: Tensor = self._parallel(*given)
+        return outputs
 
     def _summed(self, value: Tensor) -> Tensor:
         if self.share.workers > 1:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float64
 
-from equistudy.augmentations.augmentation import Augmentation
+from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
 from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.augmentations.learned.generators import RotationGenerator
 from equistudy.augmentations.learned.regulariser import Regulariser
@@ -16,9 +16,9 @@ from equistudy.datasets.sprites import Sprites
 
 __all__ = ["bayes_losses", "expected_extent", "largest_weight", "stable_extent"]
 
-BINS = 3600  # of the circle
+BINS = 1800  # of the circle
 STEP = 360 / BINS
-EXTENTS = STEP * np.arange(1, BINS // 2 + 1)  # degrees; 0 is left out, for its logarithm
+EXTENTS = np.arange(1, BINS // 2 + 1) / (BINS / 360)  # degrees; 0 is left out, for its logarithm
 
 
 @lru_cache(maxsize=64)
@@ -31,26 +31,22 @@ def bayes_losses(sectors: int, jitter: float) -> Float64[np.ndarray, " H"]:
     """
     if BINS % sectors:
         raise ValueError(f"The circle's {BINS} bins must be shared by the sectors, got sectors={sectors}. Use 1 to 6.")
-    data = np.fft.rfft(_box(jitter))
-    losses = np.empty(len(EXTENTS))
-    for index, extent in enumerate(EXTENTS):
-        p = np.fft.irfft(data * np.fft.rfft(_box(extent)), BINS).clip(min=0)
-        p[p < 1e-12] = 0  # rounding of the transform
-        every = p.reshape(sectors, -1).sum(0)[np.arange(BINS) % (BINS // sectors)]
-        there = p > 0
-        losses[index] = -(p[there] * np.log(p[there] / every[there])).sum()
-    return losses
+    data = np.fft.rfft(_boxes(np.array([jitter])))
+    p = np.fft.irfft(data * np.fft.rfft(_boxes(EXTENTS)), BINS).reshape(len(EXTENTS), sectors, -1)
+    p[p < 1e-12] = 0  # rounding of the transform
+    shares = p / np.maximum(p.sum(1, keepdims=True), 1e-12)
+    return -(p * np.log(np.maximum(shares, 1e-300))).sum((1, 2))
 
 
-def _box(extent: float) -> Float64[np.ndarray, " B"]:
-    """The mass in each bin of the circle of a uniform distribution on [-extent, extent]; all in bin 0 for 0."""
-    edges = np.abs((np.arange(BINS) + BINS // 2) % BINS - BINS // 2) * STEP
-    covered = np.clip(extent - edges + STEP / 2, 0, STEP) if extent > STEP / 2 else (edges == 0).astype(float)
-    return covered / covered.sum()
+def _boxes(extents: Float64[np.ndarray, " H"]) -> Float64[np.ndarray, "H B"]:
+    """The mass in each bin of the circle of a uniform distribution on [-h, h]; all in bin 0 for h below half a bin."""
+    centres = np.abs((np.arange(BINS) + BINS // 2) % BINS - BINS // 2) * STEP
+    covered = np.clip(np.maximum(extents, STEP / 2)[:, None] - centres + STEP / 2, 0, STEP)
+    return covered / covered.sum(1, keepdims=True)
 
 
 def stable_extent(sectors: int, jitter: float, regulariser: Regulariser, start: float) -> float:
-    """Where gradient descent from `start` ends on the Bayes loss plus the regulariser: half-extent in degrees, to 0.1.
+    """Where gradient descent from `start` ends on the Bayes loss plus the regulariser: half-extent in degrees, to 0.2.
 
     180 where nothing holds it: the labels do not depend on the angle, or lambda is too large. A network sees finite
     data for finite time, and ends some degrees below.
@@ -76,11 +72,11 @@ def largest_weight(sectors: int, jitter: float) -> float:
 def expected_extent(augmentation: Augmentation, dataset: Dataset) -> float | None:
     """The half-extent of the rotation that training should end with, or None where the oracle does not know it.
 
-    It knows sprites in sectors when rotation is all that is learned.
+    It knows sprites in sectors when rotation is all that moves them.
     """
     if not isinstance(augmentation, LearnedAugmentation) or not isinstance(dataset, Sprites):
         return None
-    learned = [generator for generator in augmentation.generators if generator.learned]
-    if len(learned) != len(augmentation.generators) or not isinstance(learned[0], RotationGenerator):
+    first, *others = augmentation.generators
+    if others or not isinstance(first, RotationGenerator) or not isinstance(augmentation.before, NoAugmentation):
         return None
-    return stable_extent(dataset.sectors, dataset.jitter, augmentation.regulariser, learned[0].start)
+    return stable_extent(dataset.sectors, dataset.jitter, augmentation.regulariser, first.start)

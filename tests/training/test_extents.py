@@ -1,0 +1,251 @@
+"""Trials whose augmentation is learned: trained, resumed, shared by workers, stored, measured; and what they learn."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch.nn.functional import cross_entropy
+
+from equistudy.augmentations.crop import RandomCrop
+from equistudy.augmentations.learned.augmentation import LearnedAugmentation
+from equistudy.augmentations.learned.generators import RotationGenerator, ScalingGenerator
+from equistudy.augmentations.learned.network import AugmentedNetwork
+from equistudy.augmentations.learned.regulariser import EntropyRegulariser, NormRegulariser
+from equistudy.datasets.sprites import Sprites
+from equistudy.execution.job import Conditions, Job, Phase, Provenance
+from equistudy.execution.trial_run import TrialRun
+from equistudy.groups.one_parameter import Rotation
+from equistudy.groups.translation import Translation
+from equistudy.measures.accuracy import Accuracy
+from equistudy.measures.consistency import AccuracyUnder
+from equistudy.measures.correlation import WithinCorrelation
+from equistudy.measures.engine import measure_all
+from equistudy.measures.lie_derivative import LieDerivative
+from equistudy.models.resnet import ResNet
+from equistudy.recipe import SGD, AdamW, Constant, Precision, Recipe
+from equistudy.results.results import results
+from equistudy.results.store import Store
+from equistudy.study.trial import Trial
+from equistudy.tasks.classification import Classification
+from equistudy.training.batches import Share
+from equistudy.training.extents import epoch_extents
+from equistudy.training.failures import NotANumberError
+from equistudy.training.subject import network_from, subject_of, weights_of
+from equistudy.training.trainer import Trainer
+
+CPU = torch.device("cpu")
+SPRITES = Sprites(2, 45.0, 16, train_size=96, test_size=64)
+ROTATION = LearnedAugmentation((RotationGenerator(start=9.0),), NormRegulariser(0.05), learning_rate=0.04)
+BOX = LearnedAugmentation(
+    (RotationGenerator(), ScalingGenerator()), EntropyRegulariser(0.05), 0.04, train_copies=2, before=RandomCrop(1)
+)
+RECIPE = Recipe(3, 32, AdamW(0.01, 0.0), Constant())
+TRIAL = Trial(ResNet(8, 2), SPRITES, Classification(), ROTATION, RECIPE, seed=1)
+
+
+def trained(trial: Trial) -> Trainer:
+    trainer = Trainer(trial, CPU)
+    while not trainer.finished:
+        trainer.train_epoch()
+    return trainer
+
+
+def curve(trainer: Trainer, name: str) -> list[float]:
+    return [value.value for value in trainer.curves if (value.split, value.name) == ("train", name)]
+
+
+def test_curves_hold_the_trajectory_and_end_with_its_tail_and_the_oracle() -> None:
+    trainer = trained(replace(TRIAL, recipe=replace(RECIPE, epochs=6)))
+    trajectory = curve(trainer, "rotation_extent")
+    assert len(trajectory) == 6
+    assert len(set(trajectory)) == 6
+    assert curve(trainer, "rotation_extent_tail") == [pytest.approx(sum(trajectory[-2:]) / 2)]
+    (expected,) = curve(trainer, "rotation_extent_oracle")
+    assert 48 < expected < 50
+    assert curve(trainer, "rotation_extent_excess") == [pytest.approx(sum(trajectory[-2:]) / 2 - expected)]
+
+
+def test_a_box_the_oracle_does_not_know_has_no_oracle() -> None:
+    trainer = trained(replace(TRIAL, augmentation=BOX))
+    names = {value.name for value in trainer.curves if "extent" in value.name}
+    assert names == {f"{name}_extent{tail}" for name in ("rotation", "scaling") for tail in ("", "_tail")}
+
+
+def test_the_first_step_is_the_mean_over_copies_plus_the_regulariser() -> None:
+    trial = replace(TRIAL, augmentation=BOX, recipe=Recipe(1, 96, SGD(1e-3, 0.0, 0.0, nesterov=False), Constant()))
+    trainer, network = Trainer(trial, CPU), Trainer(trial, CPU).network.train()
+    assert isinstance(network, AugmentedNetwork)
+    batches: list = []
+    original = trainer._step
+    trainer._step = lambda batch, factor: batches.append(batch) or original(batch, factor)  # type: ignore[method-assign]
+    (total,) = list(trainer.steps())
+    (batch,) = batches
+    loss = cross_entropy(network(batch.images, batch.elements), batch.targets.repeat(2)) + network.penalty()
+    loss.backward()
+    torch.testing.assert_close(total / 96, (loss - network.penalty()).detach())
+    learned = trainer.network
+    assert isinstance(learned, AugmentedNetwork)
+    assert network.raw.grad is not None
+    # the half-extents have their own learning rate, the weights that of the recipe
+    torch.testing.assert_close(
+        learned.raw.detach(), network.raw.detach() - 0.04 * network.raw.grad, rtol=1e-5, atol=1e-7
+    )
+    weights, its = (n.network.classifier.weight for n in (learned, network))
+    torch.testing.assert_close(weights.detach(), its.detach() - 1e-3 * its.grad, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("precision", list(Precision))
+def test_resuming_is_bit_identical(precision: Precision) -> None:
+    trial = replace(TRIAL, augmentation=BOX, recipe=replace(RECIPE, clip_norm=1.0, precision=precision))
+    straight, interrupted = trained(trial), Trainer(trial, CPU)
+    interrupted.train_epoch()
+    resumed = Trainer(trial, CPU)
+    resumed.load(interrupted.state())
+    while not resumed.finished:
+        resumed.train_epoch()
+    assert straight.curves == resumed.curves
+    for mine, its in zip(straight.network.state_dict().values(), resumed.network.state_dict().values(), strict=True):
+        assert torch.equal(mine, its)
+
+
+def test_weight_decay_does_not_act_on_half_extents() -> None:
+    """Without a regulariser and with a network that answers a constant, nothing moves them."""
+    trial = replace(
+        TRIAL,
+        augmentation=replace(ROTATION, regulariser=NormRegulariser(0.0)),
+        recipe=Recipe(1, 32, SGD(1e-30, 0.9), Constant()),
+    )
+    trainer = Trainer(trial, CPU)
+    with torch.no_grad():
+        trainer.network.network.classifier.weight.zero_()
+    trainer.train_epoch()
+    assert curve(trainer, "rotation_extent") == [pytest.approx(9.0, rel=1e-5)]
+
+
+def test_a_half_extent_that_is_not_a_number_has_a_name() -> None:
+    network = Trainer(TRIAL, CPU).network
+    assert isinstance(network, AugmentedNetwork)
+    with pytest.raises(NotANumberError, match=r"rotation extent has become nan\. Lower .*learning_rate, or give .*cap"):
+        epoch_extents(network, [torch.tensor([math.nan])])
+
+
+def test_stored_weights_give_the_same_network() -> None:
+    trainer = trained(TRIAL)
+    network = network_from(weights_of(trainer.network, TRIAL), TRIAL, CPU)
+    images = trainer._test.images[:8] / 255
+    assert torch.equal(network(images), trainer.network.eval()(images))
+
+
+def test_measures_see_the_stages_inside_and_the_answer_of_the_whole() -> None:
+    trainer = trained(TRIAL)
+    subject = subject_of(TRIAL, trainer.network.eval(), CPU)
+    within, under = WithinCorrelation(Translation(max_pixels=1)), AccuracyUnder(Rotation())
+    found = measure_all([Accuracy(), within, under, LieDerivative(Rotation())], subject)
+    accuracy = next(row.value for row in found.rows if row.measure == "accuracy")
+    assert accuracy == pytest.approx(trainer.evaluate()["accuracy"])
+    inner = subject_of(TRIAL, trainer.network, CPU)._replace(
+        network=trainer.network.network, stages=TRIAL.model.stages(trainer.network.network), untrained=None
+    )
+    alone = measure_all([within], inner)
+    values = [
+        {(row.stage, row.element): row.value for row in result.rows if row.measure == within.name}
+        for result in (found, alone)
+    ]
+    assert values[0] == values[1] != {}
+    assert any(row.measure == under.name for row in found.rows)
+    reasons = {skipped.reason for skipped in found.skipped if skipped.measure == "lie_derivative_error"}
+    assert any("no forward-mode derivative" in reason for reason in reasons)
+
+
+def test_a_trial_runs_and_its_row_has_the_half_extents(tmp_path: Path) -> None:
+    conditions = Conditions("study", Store.open(tmp_path / "results"), Provenance(None, None, {}))
+    *_, last = TrialRun(Job(TRIAL, {}, (Accuracy(),)), conditions)
+    assert last.phase == Phase.DONE
+    (row,) = results(tmp_path / "results").trials.collect().to_dicts()
+    assert row["train_rotation_extent_tail"] - row["train_rotation_extent_oracle"] == pytest.approx(
+        row["train_rotation_extent_excess"]
+    )
+    *_, again = TrialRun(Job(TRIAL, {}, (Accuracy(),), weights=row["weights"]), conditions)
+    assert again.phase == Phase.DONE
+
+
+GENTLE = replace(TRIAL, augmentation=BOX, recipe=Recipe(3, 32, SGD(learning_rate=0.01)))
+
+
+def _two_workers(rank: int, file: str, queue: "torch.multiprocessing.Queue") -> None:  # type: ignore[type-arg]
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
+    trainer = Trainer(GENTLE, CPU, Share(rank, 2))
+    while not trainer.finished:
+        trainer.train_epoch()
+    if rank == 0:
+        queue.put([tuple(value) for value in trainer.curves])
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_workers_follow_the_curve_of_one(tmp_path: Path) -> None:
+    queue = torch.multiprocessing.get_context("spawn").SimpleQueue()
+    context = torch.multiprocessing.spawn(_two_workers, (f"{tmp_path}/rendezvous", queue), nprocs=2, join=False)
+    shared = queue.get()
+    while not context.join():
+        pass
+    alone = trained(GENTLE).curves
+    assert [value[:3] for value in shared] == [tuple(value)[:3] for value in alone]
+    for its, mine in zip(shared, alone, strict=True):
+        assert math.isclose(its[3], mine.value, rel_tol=1e-4), (its, mine)
+
+
+def learned(weight: float, *, start: float = 9.0, epochs: int = 15, seeds: int = 1, **sprites: float) -> float:
+    """The tail of the half-extent after 20 steps of 96 sprites in each epoch, the mean over seeds."""
+    generator, regulariser = RotationGenerator(start=start), NormRegulariser(weight)
+    trial = replace(
+        TRIAL,
+        model=ResNet(8, 4),
+        dataset=replace(SPRITES, train_size=1920, **sprites),
+        augmentation=replace(ROTATION, generators=(generator,), regulariser=regulariser),
+        recipe=Recipe(epochs, 96, AdamW(0.01, 0.0), Constant()),
+    )
+    tails = [curve(trained(replace(trial, seed=seed)), "rotation_extent_tail")[0] for seed in range(seeds)]
+    return sum(tails) / seeds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sprites", "low", "high"),
+    [
+        ({"jitter": 90.0}, 0, 4),
+        ({"jitter": 60.0}, 27, 37),
+        ({"sectors": 4, "jitter": 15.0}, 27, 37),
+        ({"jitter": 45.0}, 43, 52),
+        ({"jitter": 30.0}, 56, 67),
+        ({"jitter": 0.0}, 82, 93),
+        ({"sectors": 1}, 179.9, 180),
+    ],
+)
+def test_known_extents_are_learned(sprites: dict[str, float], low: float, high: float) -> None:
+    assert low <= learned(0.05, seeds=3, **sprites) <= high
+
+
+@pytest.mark.slow
+def test_extents_grow_with_lambda_until_nothing_holds_them() -> None:
+    few, some, more = (learned(weight, seeds=3) for weight in (0.01, 0.05, 0.1))
+    assert 35 < few < some < more
+    assert abs(some - 49.0) < 4
+    assert abs(more - 54.4) < 5
+    assert learned(0.3, epochs=25) > 90
+
+
+@pytest.mark.slow
+def test_without_a_regulariser_the_extent_shrinks() -> None:
+    assert learned(0.0) < 8.9
+
+
+@pytest.mark.slow
+def test_a_wide_start_returns_and_a_wider_one_escapes() -> None:
+    assert learned(0.05, start=87.0) < 60
+    assert learned(0.05, start=172.0) > 175
