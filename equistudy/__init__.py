@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from equistudy.measures.consistency import AccuracyUnder, ShiftConsistency, TopOneChange
     from equistudy.measures.correlation import BetweenCorrelation, TotalCorrelation, WithinCorrelation
     from equistudy.measures.lie_derivative import LieContribution, LieDerivative
+    from equistudy.measures.matched import MatchedCorrelation, Matching
     from equistudy.measures.measure import Measure
     from equistudy.measures.normalised_variance import NormalisedVariance
     from equistudy.models.convmixer import ConvMixer
@@ -75,10 +76,12 @@ if TYPE_CHECKING:
     from equistudy.models.sized import Budget
     from equistudy.models.timm_model import Protocol, TimmModel
     from equistudy.models.vit import Positions, Stem, ViT
+    from equistudy.models.zoo import SMALL_ZOO, ZOO
     from equistudy.recipe import SGD, AdamW, Constant, Cosine, OneCycle, Precision, Recipe
     from equistudy.report.figures import Curve, LayerProfile, LearningCurve, Scatter, Score
+    from equistudy.report.relations import DepthProfile, RankScatter
     from equistudy.results.results import results
-    from equistudy.study.design import Factor, factorial
+    from equistudy.study.design import Factor, factorial, nested
     from equistudy.study.search import search
     from equistudy.study.study import Claim, Study
     from equistudy.study.trial import Trial
@@ -139,6 +142,7 @@ _HOME = {
     "measures.consistency": ("AccuracyUnder", "ShiftConsistency", "TopOneChange"),
     "measures.correlation": ("BetweenCorrelation", "TotalCorrelation", "WithinCorrelation"),
     "measures.lie_derivative": ("LieContribution", "LieDerivative"),
+    "measures.matched": ("MatchedCorrelation", "Matching"),
     "measures.measure": ("Measure",),
     "measures.normalised_variance": ("NormalisedVariance",),
     "models.convmixer": ("ConvMixer",),
@@ -153,9 +157,11 @@ _HOME = {
     "models.single_convolution": ("SingleConvolution",),
     "models.timm_model": ("Protocol", "TimmModel"),
     "models.vit": ("Positions", "Stem", "ViT"),
+    "models.zoo": ("SMALL_ZOO", "ZOO"),
     "recipe": ("SGD", "AdamW", "Constant", "Cosine", "OneCycle", "Precision", "Recipe"),
     "report.figures": ("Curve", "LayerProfile", "LearningCurve", "Scatter", "Score"),
-    "study.design": ("Factor", "factorial"),
+    "report.relations": ("DepthProfile", "RankScatter"),
+    "study.design": ("Factor", "factorial", "nested"),
     "study.search": ("search",),
     "study.study": ("Claim", "Study"),
     "study.trial": ("Trial",),

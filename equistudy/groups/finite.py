@@ -104,6 +104,12 @@ class FiniteGroup(AffineGroup):
         side = 1 - 2 * elements[:, 1:]
         return torch.stack([matrices[:, 0] * side, matrices[:, 1]], dim=1)
 
+    def channel_obstacle(self, channels: int) -> str | None:
+        """Regular features have a channel for each element in every field."""
+        if self.channel_action is ChannelAction.REGULAR and channels % self.order:
+            return f"its {channels} channels are no fields of {self.order}, which a regular channel action moves"
+        return None
+
     def act_on_features(
         self, features: Float[Tensor, "B C H W"], element: Element, grid: Grid, region: Region
     ) -> Float[Tensor, "B C h w"]:

@@ -139,6 +139,10 @@ class Group(Spec):
         """Why feature maps on this grid cannot be compared under the group, or None."""
         raise NotImplementedError
 
+    def channel_obstacle(self, channels: int) -> str | None:
+        """Why maps with so many channels cannot be compared under the group, or None."""
+        return None
+
     def region(self, element: Element, grid: Grid, erosion: int) -> Region:
         """The cells of the map of g x at which it shows the content of x, less `erosion` cells at each border."""
         raise NotImplementedError

@@ -1,6 +1,6 @@
 """What a pass over the images keeps of one stage: moments of f(g x) against g f(x), by element, channel and group."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -19,7 +19,8 @@ __all__ = ["Comparison", "Plan", "ShardComparison", "ShardMoments"]
 class Plan:
     """What is compared at a stage: its geometry, and the elements with their regions (None for vectors).
 
-    `views` are the positions of the elements among the group's views, of which the first is x itself.
+    `views` are the positions of the elements among the group's views, of which the first is x itself. `channel_maps`
+    has a matrix for each element that g applies to the channels of f(x), None where g moves cells alone.
     """
 
     geometry: Geometry
@@ -27,6 +28,17 @@ class Plan:
     elements: tuple[Element, ...]
     views: tuple[int, ...]
     regions: tuple[Region, ...] | None
+    channel_maps: Float[Tensor, "K C C"] | None = field(default=None, compare=False)
+
+    def expected(self, reference: Float[Tensor, "B C H W"], index: int) -> Float[Tensor, "B C h w"]:
+        """The map g f(x) in the region of an element, from f(x)."""
+        assert self.regions is not None
+        assert self.geometry.grid is not None
+        element, region = self.elements[index], self.regions[index]
+        moved = self.group.act_on_features(reference, element, self.geometry.grid, region)
+        if self.channel_maps is None:
+            return moved
+        return torch.einsum("dc,bchw->bdhw", self.channel_maps[index].to(moved), moved)
 
     @property
     def cells(self) -> list[int | None]:
@@ -92,10 +104,8 @@ def _sums(
 ) -> tuple[Float[Tensor, "B C"], ...]:
     """The sums over the cells of a region of a = f(g x), b = g f(x), u = f(x), and of their products."""
     assert plan.regions is not None
-    assert plan.geometry.grid is not None
-    region, element = plan.regions[index], plan.elements[index]
+    region, expected = plan.regions[index], plan.expected(reference, index)
     here = (..., region.rows, region.columns)
-    expected = plan.group.act_on_features(reference, element, plan.geometry.grid, region)
     values, sides = centred(region.positions(torch.stack([moved[here], expected, reference[here]])))
     a, b = values[0], values[1]
     with_b, with_u = (a * values[1:]).sum(dim=-1)
@@ -135,8 +145,8 @@ class Comparison:
             images = Moments(*(field[start : start + groups] for field in shard.matched))
             into = (first_image + start + torch.arange(len(images.pairs))) % groups
             merged = merge(Moments(*(field[into] for field in self.matched)), images)
-            for field, values in zip(self.matched, merged, strict=True):
-                field[into] = values
+            for kept, values in zip(self.matched, merged, strict=True):
+                kept[into] = values
         self.shuffled = _both(self.shuffled, shard.shuffled)
         self.unmoved = _both(self.unmoved, shard.unmoved)
 

@@ -37,10 +37,8 @@ class ShardDifferences:
         if self.plan.regions is None:
             b = torch.stack([self._reference, self._reference.roll(-1, dims=0), self._reference]).double()
             return _on_cpu(singles((features.double() - b).abs(), b))
-        assert self.plan.geometry.grid is not None
-        region, element = self.plan.regions[index], self.plan.elements[index]
+        region, expected = self.plan.regions[index], self.plan.expected(self._reference, index)
         here = (..., region.rows, region.columns)
-        expected = self.plan.group.act_on_features(self._reference, element, self.plan.geometry.grid, region)
         b = region.positions(torch.stack([expected, expected.roll(-1, dims=0), self._reference[here]]))
         return _on_cpu(paired((region.positions(features[here]) - b).abs(), b))
 

@@ -19,12 +19,14 @@ from equistudy.measures.geometry import Geometry, probe
 from equistudy.measures.group_measure import GroupMeasure, Key, Watch
 from equistudy.measures.intervals import num_groups
 from equistudy.measures.measure import Measure, MeasuringResult, Skipped, Subject
+from equistudy.measures.products import ShardProducts
 from equistudy.measures.spreads import ShardSpreads
 from equistudy.measures.stages import CALIBRATION_IMAGES, calibrated, evaluating, modules_of, prepared, watching
 
 __all__ = [
     "SHARD_SIZE",
     "PairedPass",
+    "Sums",
     "calibrated_untrained",
     "families_of",
     "family_rows",
@@ -48,6 +50,7 @@ SHARDS: dict[Watch, Any] = {
     Watch.DIFFERENCES: ShardDifferences,
     Watch.SPREADS: ShardSpreads,
     Watch.ANSWERS: ShardAnswers,
+    Watch.PRODUCTS: ShardProducts,
 }
 
 Sums = dict[Key, Answers | Comparison]
@@ -80,7 +83,7 @@ def families_of(measures: Sequence[Measure]) -> tuple[list[list[GroupMeasure]], 
     families: dict[Group, list[GroupMeasure]] = {}
     others: list[Measure] = []
     for measure in dict.fromkeys(measures):
-        if isinstance(measure, GroupMeasure):
+        if isinstance(measure, GroupMeasure) and measure.shares_pass:
             families.setdefault(measure.group, []).append(measure)
         else:
             others.append(measure)

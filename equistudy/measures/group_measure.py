@@ -20,13 +20,15 @@ class Watch(Enum):
     """What a pass keeps of a stage.
 
     MOMENTS: of f(g x) against g f(x). DIFFERENCES: moments of |f(g x) - g f(x)| against g f(x). SPREADS: over the
-    elements and over the images. ANSWERS: the largest output for each view, of the network's own output.
+    elements and over the images. ANSWERS: the largest output for each view, of the network's own output. PRODUCTS: of
+    each channel of f(g x) with each of g f(x).
     """
 
     MOMENTS = "moments"
     DIFFERENCES = "differences"
     SPREADS = "spreads"
     ANSWERS = "answers"
+    PRODUCTS = "products"
 
 
 class Key(NamedTuple):
@@ -39,9 +41,13 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class GroupMeasure(Measure):
-    """Base of the measures under a group. Those with equal groups share one pass over x, g1 x, ... gK x."""
+    """Base of the measures under a group. Those with equal groups share one pass over x, g1 x, ... gK x.
+
+    Unless `shares_pass` is False: then the measure looks at the network in its own way.
+    """
 
     watch: ClassVar[Watch]
+    shares_pass: ClassVar[bool] = True
 
     group: Group
 

@@ -17,7 +17,7 @@ def compared(measure: MomentMeasure, stage: str, geometry: Geometry) -> tuple[Pl
     if grid is None:
         views, every = zip(*elements, strict=True)
         return Plan(geometry, measure.group, every, views, None), []
-    obstacle = measure.group.obstacle(grid)
+    obstacle = measure.group.obstacle(grid) or measure.group.channel_obstacle(geometry.channels)
     if obstacle is not None:
         return None, [Skipped(measure.name, stage, None, obstacle)]
     kept, skipped = [], []
@@ -31,4 +31,5 @@ def compared(measure: MomentMeasure, stage: str, geometry: Geometry) -> tuple[Pl
         skipped.append(Skipped(measure.name, stage, element.label, reason))
     if not kept:
         return None, skipped
-    return Plan(geometry, measure.group, *(tuple(column) for column in zip(*kept, strict=True))), skipped
+    compared_elements, views, regions = zip(*kept, strict=True)
+    return Plan(geometry, measure.group, compared_elements, views, regions), skipped

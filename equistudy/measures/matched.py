@@ -1,0 +1,48 @@
+"""Equivariance up to what an element does to the channels, which is found on other images than it is measured on."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar
+
+from equistudy.measures.correlation import WithinCorrelation
+from equistudy.measures.measure import MeasuringResult, Subject
+
+__all__ = ["MatchedCorrelation", "Matching"]
+
+
+class Matching(Enum):
+    """What an element may do to the channels.
+
+    PERMUTATION: each channel of f(g x) is one of g f(x), as in group convolutions; by the assignment with the largest
+    sum of correlations. LINEAR: each is a combination of those of g f(x), as by a 1 x 1 convolution; by least squares.
+    """
+
+    PERMUTATION = "permutation"
+    LINEAR = "linear"
+
+
+@dataclass(frozen=True)
+class MatchedCorrelation(WithinCorrelation):
+    """Equivariance of feature maps when an element may act on the channels too: f(g x) against M_g g f(x).
+
+    `WithinCorrelation` holds channels fixed, and finds a group convolution less equivariant than it is. Here M_g, one
+    for each stage and element, is found on the images of even index, and the correlation is that on the others, which
+    `images` counts. 1: equivariant in some representation. A plain random convolution is somewhat, LINEAR more than
+    PERMUTATION: read the value beside the untrained one. The floor is that of the same M_g.
+
+    Source: Lenc and Vedaldi 2019, "Understanding image representations by measuring their equivariance and equivalence"
+    (linear maps); Bokman and Kahl 2023, arXiv:2305.17017 (permutations). Differs from the former, who fit regularised
+    maps over a neighbourhood of cells.
+    """
+
+    name: ClassVar[str] = "matched_correlation"
+    title: ClassVar[str] = "Equivariance up to a map of the channels"
+    shares_pass: ClassVar[bool] = False
+
+    matching: Matching = Matching.PERMUTATION
+
+    def measure(self, subject: Subject) -> MeasuringResult:
+        """One row for each stage and element."""
+        from equistudy.measures.matched_rows import matched_rows
+
+        return matched_rows(self, subject)
