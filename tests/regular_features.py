@@ -48,9 +48,12 @@ def deviations(
     network: nn.Module, paths: Mapping[str, str], group: FiniteGroup, images: Tensor
 ) -> dict[str, list[float]]:
     """|f(g x) - g f(x)| / |f(x)| of each stage for every g but the identity; g acts trivially on vectors."""
-    reference, found = outputs(network, paths, images), {name: [] for name in paths}
-    for number, symmetry in enumerate(symmetries(group)[1:], start=1):
-        for name, output in outputs(network, paths, moved(images, symmetry)).items():
-            expected = acted(group, number, reference[name]) if output.ndim == 4 else reference[name]
-            found[name].append(((output - expected).norm() / expected.norm()).item())
+    views = torch.cat([moved(images, symmetry) for symmetry in symmetries(group)])
+    found: dict[str, list[float]] = {}
+    for name, output in outputs(network, paths, views).items():
+        reference, *others = output.split(len(images))
+        expected = [acted(group, number, reference) if output.ndim == 4 else reference for number in range(group.order)]
+        found[name] = [
+            ((other - its).norm() / its.norm()).item() for other, its in zip(others, expected[1:], strict=True)
+        ]
     return found

@@ -6,9 +6,13 @@ import pickle
 import pytest
 import torch
 
+from equistudy.groups.finite import CyclicGroup, DihedralGroup
 from equistudy.models.convmixer import ConvMixer
 from equistudy.models.convnext import ConvNeXt
+from equistudy.models.equivariant.choices import Downsampling, Factorisation, Head
+from equistudy.models.group_cnn import GroupCNN
 from equistudy.models.mixer import MLPMixer
+from equistudy.models.preactivation_resnet import PCamResNet, PreactivationResNet
 from equistudy.models.resnet import Padding, Pooling, Readout, ResNet, Shortcut
 from equistudy.models.timm_model import TimmModel
 from equistudy.models.vit import Stem, ViT
@@ -18,6 +22,10 @@ MODELS = [
     ResNet(8, 4),
     ResNet(14, 2, Shortcut.PADDING),
     ResNet(8, 4, padding=Padding.CIRCULAR, downsampling=Pooling.POLYPHASE, head=Readout.FLATTEN),
+    PreactivationResNet(8, 2),
+    PreactivationResNet(10, 2, CyclicGroup(4), Factorisation.G, Downsampling.BLURRED),
+    PCamResNet(8, 4, DihedralGroup(4), Factorisation.GC, Downsampling.EVEN),
+    GroupCNN(2, head=Head.ORIENTED),
     ConvMixer(3, 8),
     ConvNeXt(1, 4),
     MLPMixer(3, 8),
