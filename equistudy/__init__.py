@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     )
     from equistudy.measures.consistency import AccuracyUnder, ShiftConsistency, TopOneChange
     from equistudy.measures.correlation import BetweenCorrelation, TotalCorrelation, WithinCorrelation
+    from equistudy.measures.direct import measure
     from equistudy.measures.lie_derivative import LieContribution, LieDerivative
     from equistudy.measures.matched import MatchedCorrelation, Matching
     from equistudy.measures.measure import Measure
@@ -141,6 +142,7 @@ _HOME = {
     ),
     "measures.consistency": ("AccuracyUnder", "ShiftConsistency", "TopOneChange"),
     "measures.correlation": ("BetweenCorrelation", "TotalCorrelation", "WithinCorrelation"),
+    "measures.direct": ("measure",),
     "measures.lie_derivative": ("LieContribution", "LieDerivative"),
     "measures.matched": ("MatchedCorrelation", "Matching"),
     "measures.measure": ("Measure",),

@@ -1,0 +1,123 @@
+"""Any network in one call: its layers are found, and a translating module is all that odd inputs and outputs need."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import equistudy
+from equistudy.groups.translation import Border, Translation
+from equistudy.measures.accuracy import Accuracy
+from equistudy.measures.consistency import ShiftConsistency
+from equistudy.measures.correlation import BetweenCorrelation, WithinCorrelation
+from equistudy.measures.direct import all_stages, measure
+
+CIRCLE = Translation(max_pixels=4, border=Border.CIRCULAR, pixels=(4,))
+
+
+class ChannelsLast(nn.Module):
+    """A block that wants and gives its channels on the last axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(6, 6)
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        return maps + self.linear(maps).relu()
+
+
+class Theirs(nn.Module):
+    """Takes a list of images and gives a dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 6, 3, 2, 1, padding_mode="circular")
+        self.block, self.head = ChannelsLast(), nn.Linear(6, 3)
+
+    def forward(self, images: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+        maps = self.block(self.convolution(torch.stack(images)).permute(0, 2, 3, 1))
+        return {"logits": self.head(maps.mean(dim=(1, 2)))}
+
+
+class Ours(nn.Module):
+    def __init__(self, theirs: Theirs) -> None:
+        super().__init__()
+        self.theirs = theirs
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.theirs(list(images))["logits"]
+
+
+def test_a_network_with_lists_channels_last_and_dicts_takes_an_adapter() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(40, 1, 24, 24)
+    measures = [WithinCorrelation(CIRCLE), BetweenCorrelation(CIRCLE), ShiftConsistency(CIRCLE), Accuracy()]
+    result = equistudy.measure(Ours(Theirs()), images, measures, targets=torch.arange(40) % 3)
+    assert result.skipped == []
+    values = {(row.stage, row.measure): row.value for row in result.rows if row.element in ("dx=4", None)}
+    maps = ("theirs.convolution", "theirs.block.linear", "theirs.block")
+    assert {stage for stage, _ in values} == {*maps, "theirs.head"}
+    for stage in maps:
+        assert values[stage, "within_correlation"] == pytest.approx(1, abs=1e-6)
+    assert values["theirs.head", "between_correlation"] == pytest.approx(1, abs=1e-6)
+    assert values["theirs.head", "shift_consistency"] == 1
+    assert {row.stride for row in result.rows if row.stage in maps} == {2}
+
+
+def test_what_breaks_equivariance_is_found_without_naming_a_layer(smooth_images: Any) -> None:
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, stride=2))
+    rows = measure(network, smooth_images.float(), WithinCorrelation(Translation(max_pixels=3, pixels=(3,)))).rows
+    values = {row.stage: row.value for row in rows if row.element == "dx=3"}
+    assert list(values) == ["0", "1"]
+    assert values["0"] == pytest.approx(1, abs=1e-6)
+    assert values["1"] < 0.99
+
+
+def test_layers_are_those_that_give_one_tensor_once() -> None:
+    class Branches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.twice, self.never = nn.Conv2d(1, 2, 3), nn.ReLU(), nn.ReLU()
+            self.tower = nn.Sequential(nn.Conv2d(2, 2, 1), nn.Tanh())
+
+        def forward(self, images: torch.Tensor) -> Mapping[str, torch.Tensor]:
+            return {"tower": self.tower(self.twice(self.twice(self.first(images))))}
+
+    found = all_stages(Branches(), torch.rand(3, 1, 8, 8))
+    assert found == {"first": "first", "tower.0": "tower.0", "tower.1": "tower.1"}
+
+
+def test_stages_are_paths_or_names_of_paths(convolutions: Any, smooth_images: Any) -> None:
+    network, spec = convolutions((1, 1), "circular"), WithinCorrelation(CIRCLE)
+    by_path = measure(network, smooth_images[:4], spec, stages=["3"]).rows
+    by_name = measure(network, smooth_images[:4], spec, stages={"last": "3"}).rows
+    assert [(row.stage, row.value) for row in by_path] == [("3", row.value) for row in by_name]
+    assert {row.stage for row in by_name} == {"last"}
+    assert "no interval: 4 images, and it takes 32" in str(by_name[0].note)
+    assert by_name[0].low is None
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"network": len}, TypeError, r"torch\.nn\.Module, got a builtin_function"),
+        ({"images": torch.zeros(4, 8, 8)}, ValueError, r"axes \(N, C, H, W\), got shape \[4, 8, 8\]"),
+        ({"images": torch.zeros(4, 1, 8, 8, dtype=torch.uint8)}, ValueError, r"floating-point.*torch\.uint8"),
+        ({"images": [1]}, ValueError, "got list"),
+        ({"measures": []}, TypeError, r"at least one, got \(\)"),
+        ({"measures": ["within"]}, TypeError, "must be specs"),
+        ({"stages": ["5"]}, ValueError, "must name a submodule"),
+    ],
+)
+def test_bad_input_is_named(change: dict[str, Any], error: type[Exception], message: str) -> None:
+    given: dict[str, Any] = {
+        "network": nn.Sequential(nn.Conv2d(1, 2, 3)),
+        "images": torch.rand(4, 1, 12, 12),
+        "measures": [WithinCorrelation(Translation(max_pixels=1))],
+        "stages": ["0"],
+    }
+    checked = measure.__wrapped__ if hasattr(measure, "__wrapped__") else measure  # without the checker of types
+    with pytest.raises(error, match=message):
+        checked(**{**given, **change})
