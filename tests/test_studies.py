@@ -1,15 +1,19 @@
 """Every study that is shipped can be read, planned and begun; the smallest runs from end to end."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from equistudy.execution.job import Conditions, Job, Phase, Provenance
-from equistudy.execution.plan import make_plan
+from equistudy.execution.plan import State, make_plan
 from equistudy.execution.trial_run import TrialRun
+from equistudy.models.torchvision_operators import import_timm
 from equistudy.results.results import results
 from equistudy.results.store import Store
 from equistudy.study.file import load_study
@@ -41,8 +45,11 @@ def test_importing_a_study_starts_nothing(path: Path) -> None:
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_the_first_trial_of_a_study_can_be_trained(path: Path, tmp_path: Path) -> None:
     study = load_study(path).study
-    first = make_plan(study, None).trials[0].trial
-    shrunk = replace(first, dataset=replace(first.dataset, train_size=64), recipe=replace(first.recipe, epochs=1))
+    planned = [each for scale in (None, *study.scales) for each in make_plan(study.at(scale), None).trials]
+    first = next(each.trial for each in planned if each.state is State.MISSING)
+    few = {"train_size": 64} if first.recipe.epochs else {"test_images": 2}
+    recipe = replace(first.recipe, epochs=min(1, first.recipe.epochs))
+    shrunk = replace(first, dataset=replace(first.dataset, **few), recipe=recipe)
     conditions = Conditions(path.stem, Store.open(tmp_path / "results"), Provenance(None, None, {}))
     *_, last = TrialRun(Job(shrunk, {}, study.measures[:1]), conditions)
     assert last.phase == Phase.DONE
@@ -63,3 +70,42 @@ def test_smoke_runs_from_end_to_end(tmp_path: Path) -> None:
     code = example.partition("```")[0].replace('"results"', repr(str(tmp_path / "results")))
     again = subprocess.run([sys.executable, "-c", f"{code}\n"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.slow
+def test_the_zoo_takes_the_weights_that_are_there(tmp_path: Path) -> None:
+    """Random numbers stand for weights: five of the networks have some, under their own names."""
+    names = ("resnet18.tv_in1k", "resnet18.a1_in1k", "mnasnet_100.rmsp_in1k", "mobilenetv2_100.ra_in1k")
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    for name in names:
+        save_file(import_timm().create_model(name, pretrained=False).state_dict(), folder / f"{name}.safetensors")
+    last = "mobilenetv3_large_100.ra_in1k"
+    torch.save({"state_dict": import_timm().create_model(last, pretrained=False).state_dict()}, folder / f"{last}.pth")
+    study = tmp_path / "small_zoo.py"
+    text = (ROOT / "studies" / "zoo.py").read_text().replace("DeadLeaves(256, test_images=128)", "DeadLeaves(160, 32)")
+    study.write_text(text.replace("levels=(eq.Protocol.COMMON, eq.Protocol.NATIVE)", "levels=(eq.Protocol.COMMON,)"))
+    place = ["--results", str(tmp_path / "results"), "--weights-dir", str(folder), "--num-cpus", "2"]
+    environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path / "hub"), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "equistudy", "run", str(study), *place],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    pooled, inside, *_, report = done.stdout.splitlines()
+    assert pooled.startswith("UNDECIDED: Translation equivariance rises with accuracy.")
+    assert "over 5 levels. 59 of 64 trials have no result (e.g." in pooled
+    assert "missing: no weights" in pooled
+    assert "within each family" in inside
+    found = results(tmp_path / "results")
+    assert set(found.trials.collect()["network"]) == {*names, last}
+    measured = found.measurements.collect()
+    assert measured["untrained"].null_count() == 0
+    assert set(measured["measure"]) == {"within_correlation", "shift_consistency"}
+    assert Path(report.removeprefix("Report: ")).stat().st_size < 5_000_000
+    again = [sys.executable, "-m", "equistudy", "plan", str(study), *place[:4]]
+    told = subprocess.run(again, capture_output=True, text=True, env=environment, check=True).stdout
+    assert "64 trials: 5 done, 59 impossible" in told

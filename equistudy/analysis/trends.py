@@ -65,10 +65,10 @@ def rank_correlation(frame: pl.DataFrame, first: str, second: str, cells: Sequen
     return spearman(x, y, lost) if x.any() and y.any() else None
 
 
-def rank_text(rho: Interval) -> str:
+def rank_text(rho: Interval, what: str = "trials") -> str:
     """`-0.91 [-0.96, -0.80] over 24 trials`, without brackets where there is no interval."""
     bounds = "" if rho.low is None else f" [{rho.low:.2f}, {rho.high:.2f}]"
-    return f"{rho.estimate:.2f}{bounds} over {rho.n} trials"
+    return f"{rho.estimate:.2f}{bounds} over {rho.n} {what}"
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from equistudy.report.theme import MUTED, palette
 from equistudy.spec import label
 from equistudy.study.design import Factor
 
-__all__ = ["curve", "learning_curve", "points", "profile", "scatter"]
+__all__ = ["curve", "fitted_scatter", "learning_curve", "points", "profile", "scatter"]
 
 MOST_NAMES = 12  # levels or stages that fit under an axis by name
 LINE, BAND, DOT, SEED = 2.0, 0.15, 52, 15
@@ -101,6 +101,15 @@ def scatter(frame: pl.DataFrame, color: Factor | None, x: str, y: str) -> alt.To
             **_color(color, frame),
         )
     )
+
+
+def fitted_scatter(frame: pl.DataFrame, color: Factor | None, x: str, y: str) -> alt.TopLevelMixin:
+    """A dot for each row and a line through the fitted values of each colour."""
+    scale = alt.Scale(zero=False)
+    base = alt.Chart(frame).encode(x=alt.X("x:Q", title=x, scale=scale), **_color(color, frame))
+    lines = base.mark_line(strokeWidth=LINE, opacity=0.5).encode(y=alt.Y("fitted:Q", title=y, scale=scale))
+    dots = base.mark_circle(size=DOT, opacity=0.9).encode(y=alt.Y("y:Q", title=y, scale=scale), tooltip=frame.columns)
+    return alt.layer(lines, dots)
 
 
 def _vertical(frame: pl.DataFrame, title: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from equistudy.spec import Spec, label
 from equistudy.study.trial import PARTS, Trial
 
-__all__ = ["Cell", "Design", "Factor", "Factorial", "factorial", "nearest"]
+__all__ = ["Cell", "Design", "Factor", "Factorial", "factorial", "nearest", "nested"]
 
 RESERVED = {"trial", "study", "attempt", "seed", "status", "value", "stage", "element", "measure"}
 
@@ -175,6 +175,27 @@ def factorial(trial: Callable[..., Trial], *factors: Factor, seeds: Sequence[int
             f"Each parameter of {trial.__name__} needs a factor or a default, got neither for {', '.join(missing)}."
         )
     return Factorial(trial, factors, chosen)
+
+
+def nested(
+    trial: Callable[..., Trial],
+    outer: str,
+    inner: str,
+    levels: Mapping[Any, Iterable[Any]],
+    *factors: Factor,
+    seeds: Sequence[int],
+) -> Design:
+    """As `factorial`, with two more factors of which one lies within the other, as networks lie within families.
+
+    `levels` maps each level of `outer` to its levels of `inner`: each of these is run with that one alone.
+    """
+    if not levels:
+        raise ValueError(f"Each level of {outer!r} needs its levels of {inner!r}, got none at all.")
+    parts = (
+        factorial(trial, Factor(outer, (level,)), Factor(inner, tuple(inside)), *factors, seeds=seeds)
+        for level, inside in levels.items()
+    )
+    return Conditions(tuple(parts))
 
 
 def parts_of(trial: Trial) -> dict[str, Spec]:

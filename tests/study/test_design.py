@@ -4,7 +4,7 @@ from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.datasets.digits import Digits
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import Recipe
-from equistudy.study.design import Factor, factorial
+from equistudy.study.design import Factor, factorial, nested
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
 
@@ -65,3 +65,27 @@ def test_factors_know_whether_a_trend_has_a_meaning() -> None:
     assert WIDTH.numeric
     assert not Factor("augmentation", (NoAugmentation(),)).numeric
     assert WIDTH.title == "width (channels)"
+
+
+def test_nested_factors_pair_each_inner_level_with_its_outer_one() -> None:
+    def found(family: str, network: str, padding: int, seed: int) -> Trial:
+        return Trial(ResNet(8, len(network)), Digits(), Classification(), NoAugmentation(), Recipe(), seed)
+
+    padding = Factor("padding", (1, 2))
+    design = nested(found, "family", "network", {"a": ("a1", "a22"), "b": ("b333",)}, padding, seeds=[0])
+    assert len(design) == 6
+    assert [tuple(cell.levels.values()) for cell in design.cells()] == [
+        ("a", "a1", 1),
+        ("a", "a1", 2),
+        ("a", "a22", 1),
+        ("a", "a22", 2),
+        ("b", "b333", 1),
+        ("b", "b333", 2),
+    ]
+    assert [(factor.name, factor.levels) for factor in design.factors] == [
+        ("family", ("a", "b")),
+        ("network", ("a1", "a22", "b333")),
+        ("padding", (1, 2)),
+    ]
+    with pytest.raises(ValueError, match=r"Each level of 'family' needs its levels of 'network', got none at all"):
+        nested(found, "family", "network", {}, padding, seeds=[0])

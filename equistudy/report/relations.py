@@ -1,0 +1,147 @@
+"""Figures about networks that were found and not trained: ranks against each other, and measures by depth."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from equistudy.analysis.claims import Within
+from equistudy.analysis.correlations import RankCorrelation
+from equistudy.analysis.outcome import Outcome, outcome_of
+from equistudy.measures.measure import Measure
+from equistudy.report.figures import ReportFigure
+from equistudy.spec import label
+from equistudy.study.design import Factor
+
+if TYPE_CHECKING:
+    from altair import TopLevelMixin
+    from polars import DataFrame
+
+    from equistudy.analysis.table import StudyTable
+else:
+    # A study file names figures; Polars and Altair are imported where there is something to draw.
+    TopLevelMixin = DataFrame = StudyTable = Any
+
+__all__ = ["DepthProfile", "RankScatter"]
+
+THIRDS = ("early", "middle", "late")
+
+
+@dataclass(frozen=True)
+class RankScatter(ReportFigure):
+    """The two numbers of a rank correlation: a dot for each level, coloured by what the correlation is centred by.
+
+    A line for each family is the least-squares fit with one slope for all: y_f + b (x - x_f), with the family's means
+    x_f and y_f, and b from the pairs with these means taken out.
+    """
+
+    claim: RankCorrelation
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """Both numbers."""
+        return self.claim.outcomes
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The factors that the claim looks at."""
+        return self.claim.factors
+
+    @property
+    def title(self) -> str:
+        """Both outcomes."""
+        first, second = self.outcomes
+        return f"{first.title} against {second.title}{self.claim.place}"
+
+    def frame(self, table: StudyTable) -> DataFrame:
+        """Columns: the levels, x, y, fitted. Levels that lack a number are absent."""
+        import polars as pl
+
+        pairs = self.claim.pairs(table)
+        within = self.claim.units[1:] or pl.lit(0)
+        x, y = (pl.col(name) - pl.col(name).mean().over(within) for name in ("x", "y"))
+        slope = (x * y).sum() / (x * x).sum()
+        fitted = pl.col("y").mean().over(within) + slope * x
+        return pairs.with_columns(fitted=fitted).sort("x")
+
+    def draw(self, frame: DataFrame) -> TopLevelMixin:
+        """Dots, and a line for each family."""
+        from equistudy.report.charts import fitted_scatter
+
+        first, second = self.outcomes
+        return fitted_scatter(frame, self.claim.centred, second.title, first.title)
+
+    def caption(self, frame: DataFrame) -> str:
+        """Spearman's rho over the levels, pooled and within families: the two may differ in sign."""
+        from equistudy.analysis.trends import rank_correlation, rank_text
+
+        over, centred = self.claim.over.name, self.claim.centred
+        ways: list[tuple[str, list[str]]] = [("pooled", [])]
+        lines = ""
+        if centred is not None:
+            ways.append((f"within each {centred.name}", [centred.name]))
+            lines = f" Lines: least squares with one slope within each {centred.name}."
+        found = [(name, rank_correlation(frame, "x", "y", cells)) for name, cells in ways]
+        texts = [f"{name} {rank_text(rho, 'levels')}" for name, rho in found if rho is not None]
+        ranks = f" Spearman's rho with 95 % interval: {'; '.join(texts)}." if texts else ""
+        return f"A dot is a {over}.{lines}{ranks}"
+
+
+@dataclass(frozen=True)
+class DepthProfile(ReportFigure):
+    """A measure in the first, second and last third of each network's feature maps, for networks of unlike stages.
+
+    A value is the mean over the elements, then over the stages in the third, in each level of `over`; the mean and its
+    interval are over these levels. The depth of a stage is its place among the stages, from 0 at the input to 1 at the
+    output; vectors are left out.
+    """
+
+    y: Outcome | Measure
+    over: Factor
+    color: Factor | None = None
+    within: Within = ()
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The names of the factors that the figure shows or restricts."""
+        return (*super().factors, *(factor.name for factor, _ in self.within))
+
+    @property
+    def title(self) -> str:
+        """The outcome by depth."""
+        place = "".join(f", at {factor.name} {label(level)}" for factor, level in self.within)
+        return f"{self.outcomes[0].title} by relative depth{place}"
+
+    def frame(self, table: StudyTable) -> DataFrame:
+        """Columns: depth (early, middle or late), the colour's factor, value, low, high, n."""
+        import polars as pl
+
+        from equistudy.analysis.replicates import summarised
+        from equistudy.analysis.table import level_value
+
+        own = {factor.name: factor for factor in table.study.design.factors}
+        third = (pl.col("depth") * len(THIRDS)).floor().clip(0, len(THIRDS) - 1).cast(pl.Int64)
+        rows = outcome_of(self.y).rows(table).filter(pl.col("stride").is_not_null()).with_columns(third=third)
+        stages = rows.group_by("trial", "third", "stage").agg(pl.col("value").mean())
+        thirds = stages.group_by("trial", "third").agg(pl.col("value").mean())
+        values = table.design.join(thirds, on="trial", maintain_order="left")
+        for factor, level in self.within:
+            values = values.filter(pl.col(factor.name) == level_value(own[factor.name], level))
+        by = ["third", *([] if self.color is None else [self.color.name])]
+        levels = values.group_by(*by, self.over.name, maintain_order=True).agg(pl.col("value").mean())
+        summary = summarised(levels, by).sort(by)
+        names = pl.Series("depth", [THIRDS[index] for index in summary["third"]], dtype=pl.String)
+        return summary.drop("third").with_columns(names, seed=pl.lit(None, dtype=pl.Int64))
+
+    def draw(self, frame: DataFrame) -> TopLevelMixin:
+        """Points with bars, side by side in their colours."""
+        from equistudy.report.charts import points
+
+        return points(frame, Factor("depth", THIRDS), self.color, self.outcomes[0].title)
+
+    def caption(self, frame: DataFrame) -> str:
+        """What the interval is over."""
+        counts = frame["n"].drop_nulls().unique().sort().to_list()
+        shown = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+        return (
+            f"Mean over the feature maps in each third of the network, with 95 % t interval over {shown} levels of "
+            f"{self.over.name}; none over one."
+        )
