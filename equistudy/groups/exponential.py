@@ -1,8 +1,10 @@
 """Exponentials of affine generators in closed form: batched, differentiable, without branches on the data."""
 
 import math
+from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -28,7 +30,7 @@ def affine_exponentials(matrices: Float[Tensor, "*N 2 3"]) -> Float[Tensor, "*N 
     (a, b, x), (c, d, y) = (row.unbind(-1) for row in matrices.unbind(-2))
     s, e = (a + d) / 2, (a - d) / 2
     D = e * e + b * c
-    nodes, weights = _nodes(matrices)
+    nodes, weights = (matrices.new_tensor(values) for values in _nodes())
     # the last node is u = 1, the exponential itself; it has weight 0 in the integral
     growth = torch.exp(s[..., None] * nodes)
     cosine, sine = _even(D[..., None] * nodes.square())
@@ -105,10 +107,8 @@ def _series(D: Tensor, first: int, derivative: bool = False) -> Tensor:
     return total
 
 
-def _nodes(like: Tensor) -> tuple[Float[Tensor, " J"], Float[Tensor, " J"]]:
+@cache
+def _nodes() -> tuple[list[float], list[float]]:
     """Gauss-Legendre nodes and weights on [0, 1], and behind them 1 with weight 0."""
-    import numpy as np
-
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    nodes, weights = np.append((nodes + 1) / 2, 1.0), np.append(weights / 2, 0.0)
-    return torch.from_numpy(nodes).to(like), torch.from_numpy(weights).to(like)
+    return [*(nodes + 1) / 2, 1.0], [*weights / 2, 0.0]
