@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from equistudy.analysis.claims import Contrast, Direction, Trend, Value
     from equistudy.analysis.correlations import RankCorrelation
-    from equistudy.analysis.outcome import Combination, Known, Outcome, Reference
+    from equistudy.analysis.outcome import (
+        Combination,
+        Known,
+        Outcome,
+        Quantity,
+        Reference,
+        orbit_mean,
+        seen_minus_unseen,
+    )
     from equistudy.augmentations.action import RandomAction
     from equistudy.augmentations.affine import RandomAffine, RandomScaling
     from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
@@ -65,8 +73,10 @@ if TYPE_CHECKING:
     from equistudy.measures.matched import MatchedCorrelation, Matching
     from equistudy.measures.measure import Measure
     from equistudy.measures.normalised_variance import NormalisedVariance
+    from equistudy.models.checkpoint import Checkpoint
     from equistudy.models.convmixer import ConvMixer
     from equistudy.models.convnext import ConvNeXt
+    from equistudy.models.custom import Custom
     from equistudy.models.equivariant.choices import Downsampling, Factorisation, Head, Initialisation
     from equistudy.models.group_cnn import GroupCNN
     from equistudy.models.mixer import MLPMixer
@@ -77,6 +87,7 @@ if TYPE_CHECKING:
     from equistudy.models.sized import Budget
     from equistudy.models.timm_model import Protocol, TimmModel
     from equistudy.models.vit import Positions, Stem, ViT
+    from equistudy.models.window import Window
     from equistudy.models.zoo import SMALL_ZOO, ZOO
     from equistudy.recipe import SGD, AdamW, Constant, Cosine, OneCycle, Precision, Recipe
     from equistudy.report.figures import Curve, LayerProfile, LearningCurve, Scatter, Score
@@ -91,7 +102,7 @@ if TYPE_CHECKING:
 _HOME = {
     "analysis.claims": ("Contrast", "Direction", "Trend", "Value"),
     "analysis.correlations": ("RankCorrelation",),
-    "analysis.outcome": ("Combination", "Known", "Outcome", "Reference"),
+    "analysis.outcome": ("Combination", "Known", "Outcome", "Quantity", "Reference", "orbit_mean", "seen_minus_unseen"),
     "augmentations.action": ("RandomAction",),
     "augmentations.affine": ("RandomAffine", "RandomScaling"),
     "augmentations.augmentation": ("Augmentation", "NoAugmentation"),
@@ -147,8 +158,10 @@ _HOME = {
     "measures.matched": ("MatchedCorrelation", "Matching"),
     "measures.measure": ("Measure",),
     "measures.normalised_variance": ("NormalisedVariance",),
+    "models.checkpoint": ("Checkpoint",),
     "models.convmixer": ("ConvMixer",),
     "models.convnext": ("ConvNeXt",),
+    "models.custom": ("Custom",),
     "models.equivariant.choices": ("Downsampling", "Factorisation", "Head", "Initialisation"),
     "models.group_cnn": ("GroupCNN",),
     "models.mixer": ("MLPMixer",),
@@ -159,6 +172,7 @@ _HOME = {
     "models.single_convolution": ("SingleConvolution",),
     "models.timm_model": ("Protocol", "TimmModel"),
     "models.vit": ("Positions", "Stem", "ViT"),
+    "models.window": ("Window",),
     "models.zoo": ("SMALL_ZOO", "ZOO"),
     "recipe": ("SGD", "AdamW", "Constant", "Cosine", "OneCycle", "Precision", "Recipe"),
     "report.figures": ("Curve", "LayerProfile", "LearningCurve", "Scatter", "Score"),

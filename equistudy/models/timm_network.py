@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from equistudy.models.model import Preprocessing
 from equistudy.models.torchvision_operators import import_timm
 
-__all__ = ["bare_network", "build_network", "check_name", "matching", "native_input"]
+__all__ = ["bare_network", "build_network", "check_name", "matching", "native_classes", "native_input"]
 
 
 def check_name(name: str, *, needs_tag: bool) -> None:
@@ -56,6 +56,11 @@ def native_input(name: str) -> Preprocessing:
     config = import_timm().get_pretrained_cfg(name)
     window = int(config.input_size[-1])
     return Preprocessing(tuple(config.mean), tuple(config.std), window + 2 * -(-window // 14), window)
+
+
+def native_classes(name: str) -> int:
+    """How many classes the weights of that name tell apart."""
+    return int(import_timm().get_pretrained_cfg(name).num_classes)
 
 
 def build_network(

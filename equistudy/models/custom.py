@@ -1,0 +1,126 @@
+"""A network that the user's own Python file makes."""
+
+import dataclasses
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from equistudy.models.model import Model, Module
+from equistudy.models.weights import digest_of
+from equistudy.spec import location
+
+__all__ = ["Custom"]
+
+NAMED = 8  # how many functions a message names
+
+
+@dataclass(frozen=True)
+class Custom(Model):
+    """The `nn.Module` that `function` of the Python file `file` returns; it is called without arguments.
+
+    It takes images of the size at which it is measured, and sets its outputs itself. The digest of the file is part of
+    a trial's identity; of what the file imports only the name is known. `paths` name the submodules that are measured;
+    without them these are its children, and of containers such as `nn.Sequential` theirs. The last stage, `output`, is
+    what the network returns.
+    """
+
+    function: str
+    file: str | None = location(None)
+    paths: tuple[str, ...] = ()
+
+    def validate(self) -> None:
+        """ValueError if the file has no such function."""
+        self._function()
+
+    def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
+        """What the function returns, made from torch's current random state."""
+        from torch import nn
+
+        function = self._function()
+        try:
+            network = function()
+        except Exception as error:
+            raise ValueError(
+                f"{self.function}() in {self.file} makes the network without arguments, got "
+                f"{type(error).__name__}: {error}. Mend it, or give its parameters defaults."
+            ) from error
+        if not isinstance(network, nn.Module):
+            raise TypeError(
+                f"{self.function}() in {self.file} must return a torch.nn.Module, got {type(network).__name__}. "
+                "Name a function without parameters that returns the network."
+            )
+        return network
+
+    def stages(self, network: Module) -> Mapping[str, str]:
+        """The named submodules or the children, and `output`."""
+        paths = self.paths or tuple(_children(network, ""))
+        known = dict(network.named_modules(remove_duplicate=False))
+        unknown = [path for path in paths if path not in known]
+        if unknown:
+            raise ValueError(
+                f"Stages are submodules of the network, got {', '.join(unknown)}. "
+                f"There are: {', '.join(path for path in known if path and path.count('.') < 2)}."
+            )
+        return {**{path: path for path in paths}, "output": ""}
+
+    def fingerprint(self) -> str:
+        """The digest of the file."""
+        return "no file" if self.obstacle() else digest_of(Path(str(self.file)))
+
+    def obstacle(self) -> str | None:
+        """A file that is not there."""
+        return None if self.file is not None and Path(self.file).is_file() else "no file"
+
+    def anchored(self) -> "Custom":
+        """The same with an absolute file."""
+        return self if self.file is None else dataclasses.replace(self, file=str(Path(self.file).absolute()))
+
+    def _function(self) -> Any:
+        if self.obstacle():
+            raise ValueError(f"A Custom network needs the Python file that makes it, got {self.file}, which is none.")
+        path = Path(str(self.file)).absolute()
+        module = _imported(path)
+        found = getattr(module, self.function, None)
+        if not callable(found):
+            names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+            listed = f"It has: {', '.join(names[:NAMED])}." if names else "It has none."
+            raise ValueError(
+                f"{path.name} must have the function that makes the network, got {self.function!r}. {listed}"
+            )
+        return found
+
+
+def _imported(path: Path) -> Any:
+    """The module of a file, once for each content; modules beside it can be imported by it."""
+    name = f"equistudy_custom_{digest_of(path)[:16]}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise ValueError(f"A network is made by a Python file, got {path}. Name FILE.py:FUNCTION.")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module  # a class that is defined there is looked up by this name
+        sys.path.insert(0, str(path.parent))
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[name]
+            raise ValueError(
+                f"{path.name} must be Python that runs, got {type(error).__name__}: {error}. Mend it."
+            ) from error
+        finally:
+            sys.path.remove(str(path.parent))
+    return sys.modules[name]
+
+
+def _children(network: Any, prefix: str) -> Iterator[str]:
+    """The paths of the children, and of the children of containers, which have no forward pass of their own making."""
+    from torch import nn
+
+    for name, child in network.named_children():
+        if isinstance(child, nn.Sequential | nn.ModuleList | nn.ModuleDict):
+            yield from _children(child, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
