@@ -102,6 +102,9 @@ def rearranged(layout: Layout, before: Shape, after: Shape, order: int) -> Layou
             for target, letter in zip(targets, "hw", strict=True):
                 dims[target] = frozenset(letter)
             continue
+        if "g" in letters and len(letters) > 1 and len(targets) == 2 and after[targets[0]] == order:
+            dims[targets[0]], dims[targets[1]] = frozenset("g"), letters - {"g"}
+            continue
         for target in targets:
             inner = target == targets[-1] or after[targets[-1]] != order
             dims[target] = letters if inner else letters - {"g"}

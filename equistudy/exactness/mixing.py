@@ -113,12 +113,13 @@ def _attention(call: Call, place: Place) -> Ruling:
     return layout.with_dims(layout.dims, first.shape), findings
 
 
-def _embedding(place: Place, numbers: Tensor, how: str) -> Finding:
+def _embedding(place: Place, numbers: Tensor, how: str, broken: str = "hwt") -> Finding:
     return breaks(
         getattr(numbers, "path_in_network", place.name),
         Cause.POSITION,
         f"{how} by numbers of their own for every position",
         "none at all, or one computed by convolutions with symmetric windows",
+        broken,
     )
 
 
@@ -128,8 +129,9 @@ def _batch_norm(call: Call, place: Place) -> Ruling:
 
 def _group_norm(call: Call, place: Place) -> Ruling:
     letters, groups = place.layout.dims[1], call.get(1, "num_groups", 1)
-    affine = call.get(2, "weight") is not None
-    return place.layout, _channel_wise(call, place, letters if affine or groups > 1 else NONE, "weights")
+    whole = letters <= {"g"} and (call.input.shape[1] // max(place.order, 1)) % groups == 0
+    told = call.get(2, "weight") is not None or not (groups == 1 or whole)
+    return place.layout, _channel_wise(call, place, letters if told else NONE, "weights")
 
 
 def _instance_norm(call: Call, place: Place) -> Ruling:
@@ -161,14 +163,13 @@ def _channel_wise(call: Call, place: Place, letters: Letters, what: str) -> list
 
 
 def _constants(call: Call, layout: Layout) -> dict[str, Tensor]:
-    """Tensors that do not depend on the image, by what moves along dimensions in which they vary: "hw", "g"."""
+    """Tensors that do not depend on the image, by the letters of the dimensions along which they vary."""
     found: dict[str, Tensor] = {}
     for tensor in call.tensors:
-        if layout_of(tensor) is not None:
-            continue
-        pairs = zip(reversed(tensor.shape), reversed(layout.dims), strict=False)
-        letters = NONE.union(*(dim for size, dim in pairs if size > 1))
-        found |= {moving: tensor for moving in MOVING if letters & set(moving)}
+        if layout_of(tensor) is None:
+            pairs = zip(reversed(tensor.shape), reversed(layout.dims), strict=False)
+            letters = NONE.union(*(dim for size, dim in pairs if size > 1))
+            found |= dict.fromkeys(sorted(letters), tensor)
     return found
 
 
@@ -179,8 +180,10 @@ def elementwise(call: Call, place: Place) -> Ruling:
     if call.name not in ELEMENTWISE:
         return layout, []
     found = _constants(call, layout)
-    if "hw" in found:
-        return layout, [_embedding(place, found["hw"], "multiplied" if "mul" in call.name else "shifted")]
+    broken = "".join(letter for letter in "hw" if letter in found)
+    if broken:
+        how = "multiplied" if "mul" in call.name else "shifted"
+        return layout, [_embedding(place, found[broken[0]], how, f"{broken}t")]
     return layout, _channel_wise(call, place, frozenset("g") if found else NONE, "numbers")
 
 
@@ -190,6 +193,16 @@ ELEMENTWISE = frozenset(
 )
 
 
+def _sequence(call: Call, place: Place) -> Ruling:
+    """A convolution along one dimension, of tokens or of channels."""
+    channels, along = place.layout.dims[1] & SPACE, place.layout.dims[-1]
+    layout = place.layout.with_dims([*place.layout.dims[:-2], NONE, along], call.output.shape)
+    if channels:
+        detail = "the convolution sums over neighbouring pixels as over channels"
+        return layout, [breaks(place.name, Cause.PHASES, detail, "a two-dimensional convolution")]
+    return layout, _mixed(along if call.get(1, "weight").shape[-1] > 1 else NONE, False, call.input.shape[-1], place)
+
+
 def _roll(call: Call, place: Place) -> Ruling:
     shifts, dims = call.get(1, "shifts"), call.get(2, "dims")
     pairs = (
@@ -197,7 +210,9 @@ def _roll(call: Call, place: Place) -> Ruling:
     )
     broken = NONE.union(*(place.layout.dims[dim] & SPACE for shift, dim in pairs if shift % call.input.shape[dim]))
     detail = f"content moves by {shifts} cells in a circle"
-    findings = [breaks(place.name, Cause.SHIFTED, detail, "windows without shifts", "".join(broken))] if broken else []
+    alike = broken == SPACE and (isinstance(shifts, int) or len(set(shifts)) == 1)
+    letters = "".join(broken) + ("" if alike else "t")
+    findings = [breaks(place.name, Cause.SHIFTED, detail, "windows without shifts", letters)] if broken else []
     return place.layout, findings
 
 
@@ -227,7 +242,7 @@ def _slice(call: Call, place: Place) -> Ruling:
             kept.append(layout.dims[dim])
         elif len(layout.dims[dim] & SPACE) == 1:
             detail, broken = f"only number {index} of {shape[dim]} is read", "".join(layout.dims[dim] & SPACE)
-            findings.append(breaks(place.name, Cause.DROPPED, detail, "a mean over all of them", broken))
+            findings.append(breaks(place.name, Cause.DROPPED, detail, "a mean over all of them", f"{broken}t"))
         dim += 1
     return layout.with_dims(kept, call.output.shape), findings
 
@@ -287,8 +302,9 @@ _BY_RULE: Mapping[Rule, str] = {
     _layer_norm: "layer_norm",
     _response_norm: "local_response_norm",
     _slopes: "prelu",
+    _sequence: "conv1d",
     _roll: "roll",
-    _moved: "permute transpose swapaxes movedim moveaxis t",
+    _moved: "permute transpose swapaxes movedim moveaxis t T mT",
     _slice: "__getitem__",
     _reduced: "mean sum amax amin max min std var logsumexp prod norm",
     _removed: "unbind select",
@@ -300,6 +316,6 @@ MIXING: Mapping[str, Rule] = {name: rule for rule, names in _BY_RULE.items() for
 RESHAPES = frozenset({"view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as"})
 
 
-def reshaped(call: Call, place: Place, order: int) -> Ruling:
-    """The same numbers under another shape; `order` is the order of the group."""
-    return rearranged(place.layout, call.input.shape, call.output.shape, order), []
+def reshaped(call: Call, place: Place) -> Ruling:
+    """The same numbers under another shape."""
+    return rearranged(place.layout, call.input.shape, call.output.shape, place.order), []

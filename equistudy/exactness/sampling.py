@@ -18,10 +18,11 @@ Ruling = tuple[Layout, list[Finding]]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a call happens: in which layer, on what layout of its input."""
+    """Where a call happens: in which layer, on what layout of its input, in a network of a group of what order."""
 
     name: str
     layout: Layout
+    order: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ def _adaptive(call: Call, place: Place) -> Ruling:
 def _sampled(call: Call, place: Place, sampler: Sampler) -> Ruling:
     """Judges the windows of a layer along both axes, together with padding that waits for it."""
     broken: dict[str, tuple[Windows, Sampler]] = {}
+    whole = sampler
     for axis, dim in enumerate((-2, -1)):
         letters = place.layout.dims[dim] & frozenset("hw")
         if len(letters) == 2 and (sampler.kernel[axis] > 1 or sampler.stride[axis] > 1):
@@ -138,8 +140,9 @@ def _sampled(call: Call, place: Place, sampler: Sampler) -> Ruling:
             windows = own.windows(axis, place.layout.pending[letter].size if letter in place.layout.pending else size)
             if not own.exact(windows):
                 broken[letter] = windows, own
+            whole = replace(whole, pads=(own.pads[0], whole.pads[1]) if axis == 0 else (whole.pads[0], own.pads[1]))
     findings = [_misaligned(place, broken)] if broken else []
-    if not sampler.square:
+    if not whole.square:
         findings.append(_rectangular(place, sampler.kind, sampler.kernel))
     output = call.output[0] if isinstance(call.output, tuple) else call.output
     return _on_map(replace(place.layout, pending={}), output, Fraction(max(sampler.stride))), findings
@@ -239,7 +242,8 @@ def judged_padding(place: Place) -> Ruling:
         first = pads[min(pads)]
         detail = f"{first.before} before and {first.after} after the {_axes(pads)}"
         repair = "the same on both sides, or interpolation"
-        findings.append(breaks(name, Cause.PADDING, detail, repair, "".join(pads)))
+        alike = len({(pad.before, pad.after) for pad in pads.values()}) == 1 and len(pads) == len(AXES)
+        findings.append(breaks(name, Cause.PADDING, detail, repair, "".join(pads) + ("" if alike else "t")))
     return replace(place.layout, pending={}), findings
 
 

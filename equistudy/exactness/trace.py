@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -76,7 +77,12 @@ class Tracer:
     def findings(self, height: int, width: int) -> list[Finding]:
         """What breaks the group in images of this size, in the order of the pass; or RefusedError."""
         found: dict[tuple[str, Cause], Finding] = {}
-        self._pass(height, width, lambda finding: found.setdefault((finding.name, finding.cause), finding))
+
+        def keep(finding: Finding) -> None:
+            known = found.setdefault((finding.name, finding.cause), finding)
+            found[finding.name, finding.cause] = replace(known, survives=known.survives & finding.survives)
+
+        self._pass(height, width, keep)
         self.hopeless |= any(finding.cause.at_every_size and not finding.head for finding in found.values())
         return list(found.values())
 
@@ -175,9 +181,12 @@ class _Judge(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs the function and judges it."""
         kwargs = kwargs or {}
-        kept = getattr(func, "__name__", "") in SHAPE_KEEPING and isinstance(args[0], Tensor)
+        name = getattr(func, "__name__", "")
+        if name == "__get__":  # a property, such as x.mT
+            name = getattr(func.__self__, "__name__", "")
+        kept = name in SHAPE_KEEPING and isinstance(args[0], Tensor)
         output = torch.empty_like(args[0]) if kept else func(*args, **kwargs)
-        call = Call(getattr(func, "__name__", ""), args, kwargs, output)
+        call = Call(name, args, kwargs, output)
         results = list(tensors_in(output)) if isinstance(output, (Tensor, tuple, list)) else []
         if results and any(layout_of(tensor) is not None for tensor in call.tensors):
             layout = self._judged(call)
@@ -190,15 +199,15 @@ class _Judge(TorchFunctionMode):
         """The layout of the output; findings are told."""
         layout = layout_of(call.input)
         assert layout is not None
-        place = Place(self.path or "(the network itself)", layout)
+        place = Place(self.path or "(the network itself)", layout, self.tracer.order)
         if layout.pending and not _keeps_padding(call):
             settled, findings = judged_padding(place)
             self.tell(findings)
-            place = Place(place.name, settled)
+            place = replace(place, layout=settled)
         if any(isinstance(module, GroupBatchNorm) for _, module in self.stack[-2:]):
             return layout  # its numbers are the same for all elements of the group
         if call.name in RESHAPES:
-            layout, findings = reshaped(call, place, self.tracer.order)
+            layout, findings = reshaped(call, place)
         else:
             rule = SAMPLING.get(call.name) or MIXING.get(call.name, elementwise)
             layout, findings = rule(call, place)
