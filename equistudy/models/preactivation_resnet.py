@@ -22,9 +22,10 @@ class PreactivationResNet(Model):
     n blocks, depths 10, 18 and 34 have four, as on ImageNet but with the small stem. A field has |G| channels, or one
     without a group: widths of equal cost are about 1 / |G|, of equal parameters 1 / sqrt(|G|).
 
-    P4 networks have group CyclicGroup(4), P4M ones DihedralGroup(4). Among those of the paper, with 10 outputs:
-    PreactivationResNet(44, 32) has 2.64 million parameters, (44, 16, CyclicGroup(4)) 2.63 million. Depth 44 is exactly
-    equivariant for images of 4 m + 1 pixels and depth 18 for 8 m + 1; see `Downsampling` for others.
+    P4 networks have group CyclicGroup(4), P4M ones DihedralGroup(4); the group's channel action is of no
+    matter here. Among those of the paper, with 10 outputs: PreactivationResNet(44, 32) has 2.64 million parameters,
+    (44, 16, CyclicGroup(4)) 2.63 million. Depth 44 is exactly equivariant for images of 4 m + 1 pixels and depth 18 for
+    8 m + 1; see `Downsampling` for others.
 
     Source: He et al. 2016, arXiv:1603.05027; Edixhoven et al. 2023, arXiv:2308.11316, whose weights start from
     Initialisation.GROUPY and whose default head is Head.ORIENTED.

@@ -1,5 +1,8 @@
 """The residual networks commute with every element, exactly at the sizes of their downsampling."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from regular_features import acted, deviations, outputs, unsettled
@@ -115,3 +118,21 @@ def test_without_a_group_a_network_is_not_equivariant():
     with torch.no_grad():
         reference, turned = network(images), network(torch.rot90(images, 1, dims=(2, 3)))
     assert (turned - reference).norm() > 1e-2 * reference.norm()
+
+
+COMPILED = """
+import copy, torch, equistudy as eq
+network = eq.PreactivationResNet(8, 2, eq.CyclicGroup(4), eq.Factorisation.GC).build((1, 17, 17), 5)
+other, images = copy.deepcopy(network), torch.rand(4, 1, 17, 17)
+found, expected = torch.compile(network, backend="aot_eager", fullgraph=True)(images), other(images)
+found.square().sum().backward(), expected.square().sum().backward()
+pairs = [(found, expected), *((p.grad, q.grad) for p, q in zip(network.parameters(), other.parameters()))]
+assert all(torch.allclose(*pair, rtol=1e-4, atol=1e-5) for pair in pairs)
+"""
+
+
+@pytest.mark.slow
+def test_compilers_get_one_graph():
+    """In a process of its own, for the shape checks of these tests would break it."""
+    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,5 +1,6 @@
 """Group convolutions commute with every element, exactly where their windows do."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -76,6 +77,26 @@ def test_strides_are_exact_where_windows_mirror(kind: Any, group: FiniteGroup, w
             assert group.elements()[4].label == "left-right, 90 deg"
             assert found.pop(4) < 1e-14
         assert min(found) > 1e-2
+
+
+@dataclass(frozen=True)
+class Transposition(FiniteGroup):
+    """A group of one's own: rows and columns change places."""
+
+    @property
+    def rows(self) -> tuple[tuple[float, float], ...]:
+        return (0.0, 0.0), (90.0, 1.0)
+
+
+@kinds
+def test_a_new_group_is_its_rows(kind: Any):
+    """Windows that drop cells at the bottom and at the right drop the same of a transposed map: exact at any size."""
+    group = Transposition()
+    layer = kind(group, 2, 2, Window(3, 2, 1)).double()
+    for size in (8, 9):
+        features = torch.randn(2, 4, size, size, dtype=torch.float64)
+        assert torch.equal(acted(group, 1, features)[:, 0], features[:, 1].mT)
+        assert max(deviations(layer, group, features)) < 1e-14
 
 
 def test_separable_kernels_are_products():
