@@ -137,6 +137,7 @@ class Comparison:
         self.matched = empty(num_groups, *shape)
         self.shuffled: Moments | None = None
         self.unmoved: Moments | None = None
+        self.ceiling: Moments | None = None  # of a perfect layer, where the action interpolates
 
     def add(self, first_image: int, shard: ShardMoments) -> None:
         """Adds the moments of a shard whose first image has this index; image i belongs to group i mod G."""

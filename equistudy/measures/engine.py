@@ -13,6 +13,7 @@ from torch import nn
 from equistudy.groups.affine_group import AffineGroup
 from equistudy.groups.group import Group
 from equistudy.measures.answers import Answers, ShardAnswers
+from equistudy.measures.ceiling import ceilings
 from equistudy.measures.comparison import Comparison, Plan, ShardComparison
 from equistudy.measures.differences import ShardDifferences
 from equistudy.measures.geometry import Geometry, probe
@@ -206,6 +207,10 @@ def calibrated_untrained(group: Group, subject: Subject) -> nn.Module:
 def family_rows(measures: Sequence[GroupMeasure], trained: Sums, untrained: Sums, subject: Subject) -> MeasuringResult:
     """The rows of measures of one group from the sums over all images; no `untrained` where there is none."""
     result = MeasuringResult([], [])
+    for key, perfect in ceilings({key: found.plan for key, found in trained.items()}, subject).items():
+        sums = trained[key]
+        assert isinstance(sums, Comparison)
+        sums.ceiling = perfect
     for measure in measures:
         for key, found in trained.items():
             if key == measure.key(key.stage, found.plan) and measure.takes(found.plan.geometry):

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from torch import nn
 
-from equistudy.measures.comparison import Plan
+from equistudy.measures.ceiling import ceilings
+from equistudy.measures.comparison import Comparison, Plan
 from equistudy.measures.engine import PairedPass, Sums, calibrated_untrained, plans_of, shards
 from equistudy.measures.group_measure import Key, Watch
 from equistudy.measures.matched import MatchedCorrelation, Matching
@@ -31,7 +32,10 @@ def matched_rows(measure: MatchedCorrelation, subject: Subject) -> MeasuringResu
     before: Sums = {}
     if subject.untrained is not None and plans:
         before = _held_out(measure, calibrated_untrained(measure.group, subject), subject, plans)
+    perfect = ceilings(plans, held_out)
     for key, comparison in found.items():
+        assert isinstance(comparison, Comparison)
+        comparison.ceiling = perfect.get(key)
         rows, absent = measure.rows(key.stage, comparison, before.get(key), held_out)
         result.rows.extend(rows)
         result.skipped.extend(absent)

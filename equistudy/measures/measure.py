@@ -45,6 +45,7 @@ class Measurement:
     without a group. `low` and `high` bound the 95 % interval over images. `floor` is the same value for shuffled pairs
     of images, `no_motion` for features compared unmoved, `untrained` for the network before training. `cells` counts
     the positions compared in each map. `raw` is the same value in its own units, where `value` is a share of a scale.
+    `ceiling` is what interpolating the map leaves of a perfect layer; None where cells move to cells.
     """
 
     measure: str
@@ -69,6 +70,7 @@ class Measurement:
     dead_channels: int | None = None
     note: str | None = None
     raw: float | None = None
+    ceiling: float | None = None
 
 
 class Skipped(NamedTuple):

@@ -42,6 +42,7 @@ class Columns(NamedTuple):
     floor: list[float | None]
     no_motion: list[float | None]
     untrained: list[float | None]
+    ceiling: list[float | None]
     dead_channels: list[int]
     finite: list[bool]
 
@@ -71,6 +72,7 @@ def rows_of(
             floor=columns.floor[index],
             no_motion=columns.no_motion[index],
             untrained=columns.untrained[index],
+            ceiling=columns.ceiling[index],
             cells=plan.cells[index],
             channels=channels,
             dead_channels=dead,
@@ -116,9 +118,21 @@ def _columns(measure: MomentMeasure, comparison: Comparison, untrained: Comparis
         floor=_numbers(None if shuffled is None else layer_values(measure, shuffled, live), values),
         no_motion=_numbers(_own_value(measure, comparison.unmoved), values),
         untrained=_numbers(_own_value(measure, None if untrained is None else untrained.totals[0]), values),
+        ceiling=_ceilings(measure, comparison),
         dead_channels=(~live).sum(dim=-1).tolist(),
         finite=(total.mean_a + total.mean_b).isfinite().all(dim=-1).tolist(),
     )
+
+
+def _ceilings(measure: MomentMeasure, comparison: Comparison) -> list[float | None]:
+    """The value of a perfect layer at each element, None where it moves cells to cells."""
+    plan, grid = comparison.plan, comparison.plan.geometry.grid
+    if comparison.ceiling is None or grid is None:
+        return [None] * len(plan.elements)
+    values = _own_value(measure, comparison.ceiling)
+    assert values is not None
+    found = zip(plan.elements, _numbers(values, values), strict=True)
+    return [None if plan.group.grid_aligned(element, grid) else value for element, value in found]
 
 
 def _own_value(measure: MomentMeasure, moments: Moments | None) -> Float[Tensor, " K"] | None:

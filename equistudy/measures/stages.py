@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from equistudy.measures.measure import Subject
 
-__all__ = ["CALIBRATION_IMAGES", "Seen", "calibrated", "evaluating", "modules_of", "prepared", "watching"]
+__all__ = ["CALIBRATION_IMAGES", "Seen", "calibrated", "central", "evaluating", "modules_of", "prepared", "watching"]
 
 CALIBRATION_IMAGES = 128  # what one pass in training mode sees
 
@@ -66,12 +66,12 @@ def watching(modules: Mapping[str, nn.Module], look: Callable[[str, Any], None])
 def prepared(images: Float[Tensor, "B C H W"], subject: Subject, network: nn.Module) -> Float[Tensor, "B C H W"]:
     """Images in [0, 1] cut to the subject's window and normalised, on the device and in the number format."""
     like = next((parameter for parameter in network.parameters() if parameter.is_floating_point()), images)
-    placed = _central(images, subject.window).to(like)
+    placed = central(images, subject.window).to(like)
     mean, std = (placed.new_tensor(values)[:, None, None] for values in (subject.mean, subject.std))
     return (placed - mean) / std
 
 
-def _central(images: Float[Tensor, "B C H W"], window: int | None) -> Float[Tensor, "B C h w"]:
+def central(images: Float[Tensor, "B C H W"], window: int | None) -> Float[Tensor, "B C h w"]:
     """The central square of `window` pixels; the images as they are without one."""
     if window is None:
         return images

@@ -1,5 +1,6 @@
 """The ceiling: 1 where cells move to cells, below 1 and falling with the stride where maps are interpolated."""
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -10,10 +11,12 @@ from torch.nn.functional import avg_pool2d
 from equistudy.groups.finite import CyclicGroup
 from equistudy.groups.group import Grid
 from equistudy.groups.one_parameter import Rotation, Scaling
-from equistudy.groups.translation import Translation
+from equistudy.groups.translation import Border, Translation
+from equistudy.measures.agreement import AbsoluteError, NormalisedError
 from equistudy.measures.ceiling import ceiling, pooled_image
 from equistudy.measures.comparison import Plan
 from equistudy.measures.correlation import WithinCorrelation
+from equistudy.measures.engine import measure_all
 from equistudy.measures.layout import Geometry, Layout
 from equistudy.measures.rows import layer_values, live_channels
 
@@ -83,7 +86,36 @@ def test_windows_lie_about_their_cells(offset: float) -> None:
 
 
 def test_what_has_no_place_has_no_ceiling(leaves: torch.Tensor) -> None:
+    lost = replace(planned(CyclicGroup(), grid_of(4)), geometry=Geometry(Layout.NCHW, 7, Grid(16, 16, 4, 64, 64)))
+    assert ceiling(lost, leaves, None) is None
     group = Translation(max_pixels=2)
-    assert ceiling(planned(group, Grid(16, 16, 4, 64, 64)), leaves, None) is None
     vectors = Plan(Geometry(Layout.VECTOR, 3), group, group.elements(), (1, 2, 3, 4), None)
     assert ceiling(vectors, leaves, None) is None
+
+
+def test_rows_have_a_ceiling_where_the_action_interpolates(leaves: torch.Tensor, subject: Any) -> None:
+    # a layer that pools the image is as good as its ceiling
+    network = torch.nn.Sequential(torch.nn.AvgPool2d(4))
+    group = Translation(max_pixels=4, pixels=(2, 4), border=Border.CIRCULAR)
+    measures = [WithinCorrelation(group), NormalisedError(group), AbsoluteError(group)]
+    rows = measure_all(measures, subject(network, leaves)).rows
+    assert len(rows) == 12
+    for row in rows:
+        if row.grid_aligned or row.measure == AbsoluteError.name:
+            assert row.ceiling is None
+        else:
+            assert row.ceiling == pytest.approx(row.value)
+            assert 0.01 < abs(row.value) < 0.99
+
+
+def test_turned_rows_have_a_ceiling_and_aligned_turns_none(leaves: torch.Tensor, subject: Any) -> None:
+    network = torch.nn.Sequential(torch.nn.AvgPool2d(4))
+    rows = measure_all([WithinCorrelation(Rotation(degrees=(30.0, 90.0)))], subject(network, leaves)).rows
+    assert [row.ceiling is None for row in rows] == [False, True]
+    assert rows[0].ceiling == pytest.approx(rows[0].value)
+
+
+def test_a_known_place_is_for_turns_alone(leaves: torch.Tensor) -> None:
+    placed, lost = grid_of(4), grid_of(4)._replace(row_offset=None, column_offset=None)
+    group = Translation(max_pixels=2, pixels=(2,), border=Border.CIRCULAR)
+    assert values(planned(group, lost), leaves) == values(planned(group, placed), leaves)
