@@ -44,6 +44,10 @@ class Augmentation(Spec):
         """The network that is trained: the given one, or one around it that learns what the augmentation draws."""
         return network
 
+    def warning(self, dataset: Dataset) -> str | None:
+        """What a user should know before training with it on the dataset; None where there is nothing to say."""
+        return None
+
 
 @dataclass(frozen=True)
 class NoAugmentation(Augmentation):

@@ -49,6 +49,7 @@ def run_and_report(asked: Asked, retry: tuple[str, ...] | None, where: dict[str,
     store = Store.open(asked.folder, create=True)  # also where nothing can run: a report says so
     if source.total:
         _check_models(source)
+        _say(console, *_warnings(source))
         expected = _expected(source, made)
         _say(console, f"Joining Ray at {where['address']}" if where["address"] else "Starting Ray on this machine")
         with Display(console, resume, expected) as display:
@@ -105,6 +106,14 @@ def _check_models(source: Source) -> None:
     """Finds what no network can be built from before Ray starts."""
     for model in {job.trial.model for job in source.jobs} if isinstance(source, Listed) else ():
         model.validate()
+
+
+def _warnings(source: Source) -> list[str]:
+    """What the augmentations have to say before anything is trained with them, each thing once."""
+    jobs = source.jobs if isinstance(source, Listed) else ()
+    pairs = dict.fromkeys((job.trial.augmentation, job.trial.dataset) for job in jobs if job.trial.recipe.epochs)
+    told = [augmentation.warning(dataset) for augmentation, dataset in pairs]
+    return [f"Warning: {text}" for text in told if text is not None]
 
 
 def _expected(source: Source, made: Plan) -> dict[str, float | None]:

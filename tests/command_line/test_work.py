@@ -279,3 +279,31 @@ def test_the_second_ctrl_c_ends_at_once(write, folder) -> None:
     assert process.returncode == Exit.INTERRUPTED
     assert time.monotonic() - asked_at < 10
     assert "Traceback" not in err
+
+
+UNHELD = '''"""Does it hold?"""
+
+import equistudy as eq
+
+
+def trial(weight, seed):
+    rotation = eq.LearnedAugmentation((eq.RotationGenerator(start=9.0),), eq.NormRegulariser(weight))
+    sprites = eq.Sprites(2, 45.0, 16, 64, 64)
+    return eq.Trial(eq.ResNet(8, 2), sprites, eq.Classification(), rotation, eq.Recipe(epochs=2), seed)
+
+
+study = eq.Study(
+    question="Does it hold?",
+    design=eq.factorial(trial, eq.Factor("weight", (0.05, 0.3)), seeds=range(2)),
+    measures=(eq.Accuracy(),),
+)
+'''
+
+
+def test_what_cannot_end_well_is_told_before_training_once(write, folder, invoke, trains) -> None:
+    trains()
+    done = invoke("run", str(write(text=UNHELD)), "--results", folder)
+    assert done.exit_code == Exit.DONE
+    told = [line for line in done.stderr.splitlines() if line.startswith("Warning: ")]
+    assert len(told) == 1
+    assert re.search(r"weight=0.3 and start=9 it grows to 180 degrees, and labels allow 45.*weight=0.244", told[0])

@@ -104,6 +104,12 @@ class LearnedAugmentation(Augmentation):
         """What `before` does: the rest is done in the network, where the half-extents are."""
         return self.before.apply(images, elements[:, : self.before.num_parameters])
 
+    def warning(self, dataset: Dataset) -> str | None:
+        """That nothing will hold the half-extent, with the largest weight that something does; where that is known."""
+        from equistudy.augmentations.learned.oracle import blow_up
+
+        return blow_up(self, dataset)
+
     def wrapped(self, network: Module, dataset: Dataset) -> Module:
         """The network in its `AugmentedNetwork`."""
         from equistudy.augmentations.learned.network import AugmentedNetwork

@@ -14,7 +14,7 @@ from equistudy.augmentations.learned.regulariser import Regulariser
 from equistudy.datasets.dataset import Dataset
 from equistudy.datasets.sprites import Sprites
 
-__all__ = ["bayes_losses", "expected_extent", "largest_weight", "stable_extent"]
+__all__ = ["bayes_losses", "blow_up", "expected_extent", "largest_weight", "stable_extent"]
 
 BINS = 1800  # of the circle
 STEP = 360 / BINS
@@ -80,3 +80,18 @@ def expected_extent(augmentation: Augmentation, dataset: Dataset) -> float | Non
     if others or not isinstance(first, RotationGenerator) or not isinstance(augmentation.before, NoAugmentation):
         return None
     return stable_extent(dataset.sectors, dataset.jitter, augmentation.regulariser, first.start)
+
+
+def blow_up(augmentation: LearnedAugmentation, dataset: Dataset) -> str | None:
+    """That the regulariser will win against the labels, where the oracle knows it; None otherwise."""
+    if not isinstance(dataset, Sprites) or expected_extent(augmentation, dataset) != EXTENTS[-1]:
+        return None
+    if dataset.extent >= EXTENTS[-1]:
+        return None
+    weight, start = augmentation.regulariser.weight, augmentation.generators[0].start
+    largest = largest_weight(dataset.sectors, dataset.jitter)
+    return (
+        f"Nothing will hold the learned rotation on {dataset}: with weight={weight:g} and start={start:g} it grows to "
+        f"180 degrees, and labels allow {dataset.extent:g}. A NormRegulariser holds from a small start up to "
+        f"weight={largest:.3g}."
+    )

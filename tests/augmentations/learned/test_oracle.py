@@ -113,3 +113,17 @@ def test_it_knows_sprites_when_rotation_is_all_that_moves_them():
 def test_bins_are_shared_by_the_sectors():
     with pytest.raises(ValueError, match=r"1800 bins must be shared by the sectors, got sectors=7\. Use 1 to 6"):
         bayes_losses(7, 0.0)
+
+
+def test_a_weight_that_nothing_holds_is_told_with_the_largest_that_something_does():
+    rotation = LearnedAugmentation((RotationGenerator(start=9.0),), NormRegulariser(0.3))
+    told = rotation.warning(Sprites(2, 45.0))
+    assert told is not None
+    assert told.startswith("Nothing will hold the learned rotation on Sprites: with weight=0.3 and start=9 it grows to")
+    assert told.endswith("labels allow 45. A NormRegulariser holds from a small start up to weight=0.244.")
+    wide = replace(rotation, generators=(RotationGenerator(start=172.0),), regulariser=NormRegulariser(0.05))
+    assert "start=172 it grows" in (wide.warning(Sprites(2, 45.0)) or "")
+    held = replace(rotation, regulariser=NormRegulariser(0.2))
+    for augmentation, dataset in ((held, Sprites(2, 45.0)), (rotation, Sprites(1, 45.0)), (rotation, Digits())):
+        assert augmentation.warning(dataset) is None
+    assert NoAugmentation().warning(Sprites()) is None
