@@ -63,7 +63,7 @@ def watching(modules: Mapping[str, nn.Module], look: Callable[[str, Any], None])
             handle.remove()
 
 
-def prepared(images: Float[Tensor, "B C H W"], subject: Subject, network: nn.Module) -> Float[Tensor, "B C H W"]:
+def prepared(images: Float[Tensor, "B C H W"], subject: Subject, network: nn.Module) -> Float[Tensor, "B C h w"]:
     """Images in [0, 1] cut to the subject's window and normalised, on the device and in the number format."""
     like = next((parameter for parameter in network.parameters() if parameter.is_floating_point()), images)
     placed = central(images, subject.window).to(like)
