@@ -1,0 +1,47 @@
+"""Do convolutions learn more translation equivariance than attention and mixing?
+
+Bruintjes, Motyka and van Gemert (2023, arXiv:2304.02628) find convolutional networks more translation equivariant than
+transformers and mixers. Here all have the parameters of one residual network, within five per cent, and a last map of
+stride 4, which is shifted by 2 and by 4 pixels: half a cell, and a whole one.
+
+    python -m equistudy run studies/architecture.py                  # embedded digits, minutes on a laptop
+    python -m equistudy run studies/architecture.py --scale local    # Fashion-MNIST from data/fashion-mnist
+"""
+
+import equistudy as eq
+
+DIGITS, SHAPE = eq.Digits(), eq.Digits().image_shape
+ARTICLES = eq.Factor("dataset", levels=(eq.FashionMNIST(train_size=10_000, test_size=2_000),))
+SHIFTS = eq.Translation(max_pixels=4, pixels=(2, 4))
+ACCURACY, WITHIN, BETWEEN = eq.Accuracy(), eq.WithinCorrelation(SHIFTS), eq.BetweenCorrelation(SHIFTS)
+MAP, LOGITS = eq.Outcome(WITHIN, stages=("stage3", "block4")), eq.Outcome(BETWEEN, stages=("logits",))
+RESNET, BLIND = eq.ResNet(8, 9), eq.ViT(4, num_heads=2, positions=eq.Positions.NONE)
+OTHERS = (eq.ConvMixer(4, patch=4), eq.ViT(4, num_heads=2), BLIND, eq.MLPMixer(4))
+CONVMIXER, VIT, BLIND, MIXER = (other.matched_to(RESNET, SHAPE, 10).model for other in OTHERS)
+MODEL = eq.Factor("model", levels=(RESNET, CONVMIXER, VIT, BLIND, MIXER))
+
+
+def trial(model: eq.Model, seed: int, dataset: eq.Dataset = DIGITS) -> eq.Trial:
+    """One architecture without augmentation."""
+    recipe = eq.Recipe(epochs=20, batch_size=32, optimiser=eq.AdamW(5e-3), clip_norm=1.0)
+    return eq.Trial(model, dataset, eq.Classification(), eq.NoAugmentation(), recipe, seed)
+
+
+def higher(more: eq.Model, less: eq.Model, outcome: eq.Outcome, what: str) -> eq.Claim:
+    """The claim that one architecture has more of an outcome than another."""
+    contrast = eq.Contrast(outcome, factor=MODEL, level=more, baseline=less, expected="increasing")
+    return eq.Claim(f"{more} learns more {what} than {less}", contrast)
+
+
+PAIRS = ((RESNET, VIT), (RESNET, MIXER), (CONVMIXER, VIT), (CONVMIXER, MIXER), (BLIND, VIT))
+study = eq.Study(
+    question="Do convolutions learn more translation equivariance than attention and mixing?",
+    design=eq.factorial(trial, MODEL, seeds=range(5)),
+    measures=(ACCURACY, WITHIN, BETWEEN),
+    claims=(
+        *(higher(more, less, MAP, "equivariance of the last map") for more, less in PAIRS),
+        *(higher(more, less, LOGITS, "invariance of the logits") for more, less in PAIRS),
+    ),
+    figures=(*(eq.Curve(y, MODEL) for y in (MAP, LOGITS, ACCURACY)), eq.LayerProfile(WITHIN, MODEL)),
+    scales={"local": eq.factorial(trial, MODEL, ARTICLES, seeds=range(5))},
+)

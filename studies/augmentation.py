@@ -1,0 +1,45 @@
+"""Which augmentations make a network learn translation equivariance?
+
+Bruintjes, Motyka and van Gemert (2023, arXiv:2304.02628) find that data augmentation raises the learned translation
+equivariance of image classifiers. Shifts by less than the last stage's stride of 4 pixels are where there is something
+to learn: a convolution moves with whole strides by itself.
+
+    python -m equistudy run studies/augmentation.py                  # embedded digits, minutes on a laptop
+    python -m equistudy run studies/augmentation.py --scale local    # Fashion-MNIST from data/fashion-mnist
+"""
+
+import equistudy as eq
+
+DIGITS = eq.Digits()
+ARTICLES = eq.Factor("dataset", levels=(eq.FashionMNIST(train_size=10_000, test_size=2_000),))
+SHIFTS = eq.Translation(max_pixels=2)
+ACCURACY, WITHIN, BETWEEN = eq.Accuracy(), eq.WithinCorrelation(SHIFTS), eq.BetweenCorrelation(SHIFTS)
+MAP, LOGITS = eq.Outcome(WITHIN, stages=("stage3",)), eq.Outcome(BETWEEN, stages=("logits",))
+NONE, CROP, SHIFT = eq.NoAugmentation(), eq.RandomCrop(), eq.RandomTranslation()
+OTHERS = (eq.HorizontalFlip(), eq.RandomRotation(), eq.RandomScaling(), eq.ColourJitter(), eq.Cutout())
+AUGMENTATION = eq.Factor("augmentation", levels=(NONE, CROP, SHIFT, *OTHERS))
+
+
+def trial(augmentation: eq.Augmentation, seed: int, dataset: eq.Dataset = DIGITS) -> eq.Trial:
+    """A small residual network."""
+    recipe = eq.Recipe(epochs=10, batch_size=64)
+    return eq.Trial(eq.ResNet(8, 4), dataset, eq.Classification(), augmentation, recipe, seed)
+
+
+def raised(by: eq.Augmentation, outcome: eq.Outcome, where: str) -> eq.Claim:
+    """The claim that an augmentation raises an outcome against none."""
+    contrast = eq.Contrast(outcome, factor=AUGMENTATION, level=by, baseline=NONE, expected="increasing")
+    return eq.Claim(f"{by} raises learned translation {where}", contrast)
+
+
+study = eq.Study(
+    question="Which augmentations make a network learn translation equivariance?",
+    design=eq.factorial(trial, AUGMENTATION, seeds=range(5)),
+    measures=(ACCURACY, WITHIN, BETWEEN),
+    claims=(
+        *(raised(level, MAP, "equivariance of the last map") for level in AUGMENTATION.levels[1:]),
+        *(raised(level, LOGITS, "invariance of the logits") for level in AUGMENTATION.levels[1:]),
+    ),
+    figures=(*(eq.Curve(y, AUGMENTATION) for y in (MAP, LOGITS, ACCURACY)), eq.LayerProfile(WITHIN, AUGMENTATION)),
+    scales={"local": eq.factorial(trial, AUGMENTATION, ARTICLES, seeds=range(5))},
+)
