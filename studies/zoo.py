@@ -10,7 +10,9 @@ Nothing is trained and nothing downloaded: fetch the weights first, or name thei
 import equistudy as eq
 
 SHIFTS, TURNS = eq.Translation(max_pixels=32, pixels=(32,)), eq.CyclicGroup(4)
-SHIFTED, TURNED, KEPT = eq.WithinCorrelation(SHIFTS), eq.WithinCorrelation(TURNS), eq.ShiftConsistency(SHIFTS)
+MEASURES = (eq.WithinCorrelation(SHIFTS), eq.WithinCorrelation(TURNS), eq.ShiftConsistency(SHIFTS))
+SHIFTED = eq.Outcome(MEASURES[0], name="Translation equivariance (correlation, 32 px)")
+TURNED = eq.Outcome(MEASURES[1], name="Rotation equivariance (correlation, quarter turns)")
 PUBLISHED = {network: top1 for family in eq.ZOO.values() for network, top1 in family.items()}
 FAMILY, NETWORK = eq.Factor("family", tuple(eq.ZOO)), eq.Factor("network", tuple(PUBLISHED))
 PROTOCOL = eq.Factor("protocol", levels=(eq.Protocol.COMMON, eq.Protocol.NATIVE))
@@ -38,7 +40,7 @@ TURNING = eq.RankCorrelation(TURNED, TOP1, over=NETWORK, centred=FAMILY, expecte
 study = eq.Study(
     question="Are networks that learned more translation equivariance more accurate on ImageNet?",
     design=eq.nested(pretrained, "family", "network", eq.ZOO, PROTOCOL, seeds=[0]),
-    measures=(SHIFTED, TURNED, KEPT),
+    measures=MEASURES,
     claims=(
         eq.Claim("Translation equivariance rises with accuracy", POOLED),
         eq.Claim("Translation equivariance rises with accuracy within families", INSIDE),

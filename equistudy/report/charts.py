@@ -12,6 +12,7 @@ from equistudy.study.design import Factor
 
 __all__ = ["curve", "fitted_scatter", "learning_curve", "points", "profile", "scatter"]
 
+MOST_COLORS, LEGEND_COLUMNS = 5, 3  # entries of a legend in one row, and in each of several
 MOST_NAMES = 12  # levels or stages that fit under an axis by name
 LINE, BAND, DOT, SEED = 2.0, 0.15, 52, 15
 DASHES = ([1, 0], [5, 3], [1.5, 2.5])
@@ -146,7 +147,8 @@ def _color(factor: Factor | None, frame: pl.DataFrame) -> dict[str, Any]:
         return {"color": alt.value(palette(1, ordered=False)[0])}
     levels = _levels(factor, frame)
     scale = alt.Scale(domain=levels, range=palette(len(levels), ordered=factor.numeric and len(levels) > 2))
-    return {"color": alt.Color(f"{factor.name}:O", title=factor.title, scale=scale, legend=alt.Legend(symbolOpacity=1))}
+    legend = alt.Legend(symbolOpacity=1, **({"columns": LEGEND_COLUMNS} if len(levels) > MOST_COLORS else {}))
+    return {"color": alt.Color(f"{factor.name}:O", title=factor.title, scale=scale, legend=legend)}
 
 
 def _dashes(column: str, names: list[str]) -> dict[str, Any]:

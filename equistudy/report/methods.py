@@ -8,12 +8,16 @@ from typing import Any
 import polars as pl
 
 from equistudy.analysis.contrasts import rank_test_note
+from equistudy.analysis.correlations import RankCorrelation
 from equistudy.analysis.summary import compute
 from equistudy.analysis.table import StudyTable
 from equistudy.spec import flattened, label
+from equistudy.study.design import Factor
 from equistudy.study.study import Study
 
 __all__ = ["costs", "method", "provenance", "settings", "unfinished"]
+
+MOST_LEVELS = 12  # that a sentence lists
 
 STATISTICS = (
     "A seed is one replicate: trials of one seed share initialisation, order of the data and random augmentation, so "
@@ -25,13 +29,22 @@ STATISTICS = (
     "of what is claimed; effects that are equal in all seeds have none."
 )
 
+RANKS = (
+    "Claims are rank correlations, whose replicates are the levels they are over and not seeds: values are averaged "
+    "over seeds and the other factors first. Intervals of Spearman's rho are those of Bonett and Wright (2000); where "
+    "the means of families are taken out of both numbers, each but one costs a level. A claim is supported when the "
+    "95 % interval lies on the side of 0 that it says, contradicted when it lies on the other, both only where p, "
+    "corrected by Holm's method over the claims, is below 0.05; otherwise it is undecided. A level that lacks one of "
+    "the two numbers takes no part."
+)
+
 
 def method(study: Study, table: StudyTable) -> list[str]:
     """The paragraphs of a method section."""
     factors, seeds = study.design.factors, table.seeds
     combinations = table.design.select(table.factors).n_unique() if factors else 1
     crossed = combinations == math.prod(len(factor.levels) for factor in factors)
-    levels = [f"{f.name} ({', '.join(map(label, f.levels))}{f' {f.unit}' if f.unit else ''})" for f in factors]
+    levels = [f"{factor.name} ({_levels(factor)})" for factor in factors]
     design = (
         f"{len(table.design)} trials: {'every combination' if crossed else f'{combinations} combinations'} of "
         f"{' and '.join(levels) or 'no factors'}, with {len(seeds)} seed{'s' * (len(seeds) != 1)}."
@@ -41,8 +54,17 @@ def method(study: Study, table: StudyTable) -> list[str]:
         rows = table.measurement_rows.filter(pl.col("measure_id") == measure.id)
         on = f", on {_listed(rows['images'].unique().sort())} test images per network" if len(rows) else ""
         measures.append(f"{measure.title} ({label(measure)}, revision {measure.REVISION}{on})")
-    statistics = f"{STATISTICS} {rank_test_note(len(seeds))}".strip()
+    ranks = any(isinstance(claim.test, RankCorrelation) for claim in study.claims)
+    statistics = RANKS if ranks else f"{STATISTICS} {rank_test_note(len(seeds))}".strip()
     return [design, *([f"Measured: {'; '.join(measures)}."] if measures else []), statistics]
+
+
+def _levels(factor: Factor) -> str:
+    """The levels with their unit; of many the first and the last."""
+    names = [label(level) for level in factor.levels]
+    if len(names) > MOST_LEVELS:
+        names = [*names[:2], f"... {len(names) - 3} more", names[-1]]
+    return f"{', '.join(names)}{f' {factor.unit}' if factor.unit else ''}"
 
 
 def settings(study: Study) -> dict[str, str]:

@@ -90,8 +90,8 @@ class DepthProfile(ReportFigure):
     """A measure in the first, second and last third of each network's feature maps, for networks of unlike stages.
 
     A value is the mean over the elements, then over the stages in the third, in each level of `over`; the mean and its
-    interval are over these levels. The depth of a stage is its place among the stages, from 0 at the input to 1 at the
-    output; vectors are left out.
+    interval are over these levels. The depth runs from 0 at the input to 1 at the network's last feature map that was
+    measured; vectors are left out.
     """
 
     y: Outcome | Measure
@@ -118,7 +118,9 @@ class DepthProfile(ReportFigure):
         from equistudy.analysis.table import level_value
 
         own = {factor.name: factor for factor in table.study.design.factors}
-        third = (pl.col("depth") * len(THIRDS)).floor().clip(0, len(THIRDS) - 1).cast(pl.Int64)
+        last = pl.col("depth").max().over("trial")
+        place = pl.when(last > 0).then(pl.col("depth") / last).otherwise(0.0)
+        third = (place * len(THIRDS)).floor().clip(0, len(THIRDS) - 1).cast(pl.Int64)
         rows = outcome_of(self.y).rows(table).filter(pl.col("stride").is_not_null()).with_columns(third=third)
         stages = rows.group_by("trial", "third", "stage").agg(pl.col("value").mean())
         thirds = stages.group_by("trial", "third").agg(pl.col("value").mean())
@@ -143,5 +145,5 @@ class DepthProfile(ReportFigure):
         shown = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         return (
             f"Mean over the feature maps in each third of the network, with 95 % t interval over {shown} levels of "
-            f"{self.over.name}; none over one."
+            f"{self.over.name}{'; one gives no interval' if counts[0] == 1 else ''}."
         )

@@ -73,11 +73,11 @@ def table(study: Study, value, absent=()) -> StudyTable:
         for stage, offset in (("stage1", 0.1), ("stage2", -0.1)):
             number = value(cell.levels["network"], cell.levels["protocol"]) + offset
             place = {"trial": cell.trial.id, "attempt": 0, "measure_id": CORRELATION.id, "stage": stage, "stride": 1}
-            rows.append({**place, "element": "dx=1", "value": number})
+            rows.append({**place, "element": "dx=1", "value": number, "images": 32})
     schema = {"trial": pl.String, "attempt": pl.Int64, "status": pl.String, "reason": pl.String, "seed": pl.Int64}
     empty = pl.LazyFrame(schema={"trial": pl.String, "attempt": pl.Int64})
     columns = {"trial": pl.String, "attempt": pl.Int64, "measure_id": pl.String, "stage": pl.String}
-    columns |= {"stride": pl.Int64, "element": pl.String, "value": pl.Float64}
+    columns |= {"stride": pl.Int64, "element": pl.String, "value": pl.Float64, "images": pl.Int64}
     return StudyTable.of(study, Results(pl.LazyFrame(trials, schema), empty, pl.LazyFrame(rows, columns)))
 
 

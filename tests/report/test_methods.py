@@ -1,5 +1,5 @@
 from equistudy.report.methods import costs, method, provenance, settings, unfinished
-from equistudy.study.design import factorial
+from equistudy.study.design import Factor, factorial
 from tests.analysis.synthetic import CROP, WIDTH, study, table, trial
 
 
@@ -50,3 +50,9 @@ def test_unfinished_trials_are_listed_with_their_reason():
     assert (failed["status"], failed["why"]) == ("failed", "out of memory: CUDA <out> of memory")
     assert (missing["status"], missing["why"]) == ("missing", "")
     assert len(unfinished(table(absent=dict.fromkeys(range(24), "missing")), limit=5)) == 5
+
+
+def test_of_many_levels_the_first_and_the_last_are_named():
+    many = Factor("width", tuple(range(4, 24)), unit="channels")
+    (design, *_) = method((of := study(design=factorial(trial, many, seeds=(0,)), claims=())), table(of))
+    assert "20 trials: every combination of width (4, 5, ... 17 more, 23 channels), with" in design

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from equistudy.report.charts import fitted_scatter
+from equistudy.report.methods import method
 from equistudy.report.relations import DepthProfile, RankScatter
 from equistudy.report.theme import svg
 from tests.analysis.synthetic import CORRELATION
@@ -51,7 +52,7 @@ def test_networks_without_accuracy_leave_nothing_to_draw():
 def test_a_depth_profile_is_the_mean_over_networks_in_each_third():
     figure = DepthProfile(CORRELATION, over=NETWORK, color=FAMILY, within=((PROTOCOL, "common"),))
     data = table(zoo(), rising)
-    depths = {"stage1": 0.0, "stage2": 0.7}
+    depths = {"stage1": 0.1, "stage2": 0.5}  # of its last map
     rows = data.measurement_rows
     data = replace(data, measurement_rows=rows.with_columns(depth=rows["stage"].replace_strict(depths)))
     frame = figure.frame(data)
@@ -76,6 +77,11 @@ def test_charts_show_every_value(color):
     assert drawn.count('aria-roledescription="line mark"') == (3 if color else 1)
     profile = DepthProfile(CORRELATION, over=NETWORK, color=color)
     data = table(zoo(), rising)
-    data = replace(data, measurement_rows=data.measurement_rows.with_columns(depth=0.5))
+    data = replace(data, measurement_rows=data.measurement_rows.with_columns(depth=0.0))
     drawn = svg(profile.draw(profile.frame(data)))
     assert drawn.count('aria-roledescription="circle"') == (3 if color else 1)
+
+
+def test_the_method_says_what_the_replicates_are():
+    *_, statistics = method(zoo(), table(zoo(), rising))
+    assert statistics.startswith("Claims are rank correlations, whose replicates are the levels they are over")
