@@ -70,13 +70,18 @@ def solved(matrices: Tensor, rtol: float = 1e-4, atol: float = 1e-9) -> Tensor:
 
 def timed(work: Callable[[], object], device: torch.device, repetitions: int) -> list[float]:
     """Milliseconds of each repetition, after one warm-up: by the clock, or of one core, whatever else it has to do."""
+
+    def now() -> float:
+        if device.type != "cuda":
+            return time.process_time()
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
     work()
-    marks = []
-    for _ in range(repetitions + 1):
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        marks.append(time.perf_counter() if device.type == "cuda" else time.process_time())
+    marks = [now()]
+    for _ in range(repetitions):
         work()
+        marks.append(now())
     return [(later - earlier) * 1e3 for earlier, later in pairwise(marks)]
 
 

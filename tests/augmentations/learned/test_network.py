@@ -207,3 +207,23 @@ def test_it_can_be_copied_and_stored():
     assert set(network.state_dict()) == {"raw", "network.1.weight", "network.1.bias"}
     for other in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
         assert torch.equal(other(images()), network(images()))
+
+
+def test_the_gradient_of_the_half_extents_is_that_of_finite_differences():
+    """Through exponential, grid and warp, in float64, with all six generators."""
+    network = wrapped(LearnedAugmentation(AFFINE), linear()).double()
+    elements = 2 * torch.rand(4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 1
+    smooth = torch.nn.functional.avg_pool2d(torch.rand(4, 1, 20, 20, dtype=torch.float64), 5, 1)
+
+    def loss():
+        return cross_entropy(network(smooth, elements), torch.tensor([0, 1, 2, 0])) + network.penalty()
+
+    (gradient,) = torch.autograd.grad(loss(), network.raw)
+    start, step = network.raw.detach().clone(), 1e-6
+    for index in range(6):
+        losses = []
+        for sign in (1, -1):
+            with torch.no_grad():
+                network.raw.copy_(start + sign * step * torch.eye(6)[index])
+            losses.append(loss().item())
+        assert gradient[index].item() == pytest.approx((losses[0] - losses[1]) / (2 * step), rel=1e-4, abs=1e-8)
