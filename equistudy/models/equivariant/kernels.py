@@ -49,10 +49,18 @@ def gather_table(group: FiniteGroup, kernel_size: int, *, regular: bool) -> Int6
         return torch.stack(turned).flatten(1)
 
 
-def expanded(weight: Float[Tensor, "O I k k"], table: Int64[Tensor, "G P"]) -> Float[Tensor, "OG I k k"]:
-    """The kernels of all elements: output channel o |G| + h is kernel o as element h moves it."""
-    count, channels, size, _ = weight.shape
-    # rows of input channels are copied whole: three times as fast as one entry at a time, and its gradient as well
-    entries = weight.reshape(count, -1, table.shape[1]).transpose(1, 2).contiguous()
-    gathered = entries.index_select(1, table.flatten()).unflatten(1, table.shape)
-    return gathered.transpose(2, 3).reshape(count * len(table), channels, size, size)
+def expanded(weight: Float[Tensor, "O I k k"], table: Int64[Tensor, "G P"]) -> Float[Tensor, "D I k k"]:
+    """The kernels of all elements: output channel o |G| + h is kernel o as element h moves it.
+
+    In the memory format of `weight`, for a convolution of maps in channels last copies any other kernel, and its
+    gradient: without, a step of a P4 layer of 64 fields took a third longer.
+    """
+    count, _, size, _ = weight.shape
+    order, positions = table.shape
+    # rows of input fields are copied whole: three times as fast as one entry at a time, and its gradient as well
+    entries = weight.reshape(count, -1, positions).transpose(1, 2).contiguous()
+    gathered = entries.index_select(1, table.flatten())
+    fields = gathered.view(count * order, positions // size**2, size, size, -1)
+    if weight.is_contiguous(memory_format=torch.channels_last):
+        return fields.permute(0, 2, 3, 4, 1).flatten(3).permute(0, 3, 1, 2)
+    return fields.permute(0, 4, 1, 2, 3).flatten(1, 2)

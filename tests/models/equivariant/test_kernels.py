@@ -63,7 +63,9 @@ def test_p4m_expansion_is_a_loop_of_rot90_and_flip(size: int, memory_format: tor
     """By the products of GrouPy's elements, s' = h^-1 s: m'' = m xor m', r'' = r' - r or r' + r."""
     weight = torch.randn(2, 3 * 8, size, size).to(memory_format=memory_format)
     ours = torch.tensor(OURS)
-    found = expanded(weight, gather_table(DihedralGroup(4), size, regular=True)).view(2, 8, 3, 8, size, size)
+    kernels = expanded(weight, gather_table(DihedralGroup(4), size, regular=True))
+    assert kernels.is_contiguous(memory_format=memory_format)
+    found = kernels.reshape(2, 8, 3, 8, size, size)
     found, stored = found[:, ours][:, :, :, ours], weight.reshape(2, 3, 8, size, size)[:, :, ours]
     for h, s in torch.cartesian_prod(torch.arange(8), torch.arange(8)).tolist():
         (m, r), (n, t) = divmod(h, 4), divmod(s, 4)
