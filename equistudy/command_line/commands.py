@@ -306,6 +306,47 @@ def audit(model: str, size: str, group: str | None, as_json: bool) -> None:
         click.get_current_context().exit(Exit.FAILED_TRIALS)
 
 
+@cli.command(
+    examples=(
+        "measure resnet50.a1_in1k --plot layers.svg",
+        "measure mine.pt --model nets.py:build --data photos/ --group rotation:30,90",
+        "measure t_7fcb --measure lie_derivative_error",
+    )
+)
+@_options(
+    click.argument("target"),
+    click.option("--model", metavar="NAME", help="Architecture of a file of weights: timm's name or FILE.py:FUNCTION."),
+    click.option("--stages", metavar="PATH,PATH", help="Submodules of FILE.py:FUNCTION. Default: its children."),
+    click.option("--data", metavar="PLACE", help="Folder of images, Parquet file or folder. Default: dead-leaves."),
+    click.option("--images", type=click.IntRange(2), help="How many images. Default: 128."),
+    click.option("--size", type=click.IntRange(8), help="Pixels of the network's input. Default: the model's own."),
+    click.option("--group", "groups", multiple=True, metavar="NAME:SIZES", help="translation:4, rotation:90; repeat."),
+    click.option("--measure", "measures", multiple=True, metavar="NAME", help="such as within_correlation; repeat."),
+    click.option("--plot", type=click.Path(path_type=Path), help="Draw the layer profiles: .svg, .png or .html."),
+    RESULTS,
+    OF_STUDY,
+    SCALE,
+    WEIGHTS,
+    click.option("--workers", type=click.IntRange(1), help="Processes of one CPU each. Default: as many as CPUs."),
+    WHERE[0],
+    click.option("--csv", "as_csv", is_flag=True, help="Print all values with all columns as CSV."),
+    JSON,
+)
+def measure(target: str, as_csv: bool, as_json: bool, folder: str, **words: Any) -> None:
+    """Measure how equivariant a network is, layer by layer."""
+    from equistudy.command_line.measuring import Wanted, measured
+
+    if as_csv and as_json:
+        raise click.UsageError("Rows are printed in one form, got --csv and --json. Choose one.")
+    where = {name: words.pop(name) for name in ("workers", "address")}
+    found = measured(Wanted(target=target, results=folder, **words), where)
+    if as_csv:
+        click.echo(found.rows.write_csv(), nl=False)
+    elif as_json or found.lines():
+        _say(found.record() if as_json else found.lines())
+    click.get_current_context().exit(found.code)
+
+
 @cli.command(examples=("doctor", "doctor --results s3://bucket/results"))
 @_options(RESULTS, JSON)
 def doctor(folder: str, as_json: bool) -> None:

@@ -1,0 +1,170 @@
+"""Spreads the measuring of networks over Ray workers, shard by shard: the same bits however many workers there are."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from equistudy.execution.cluster import Resources, connected, fitted
+from equistudy.execution.job import Conditions, Job
+from equistudy.execution.network_run import NetworkRun, Task
+from equistudy.execution.runner import check_reach
+from equistudy.execution.trial_run import network_of
+from equistudy.measures.engine import PairedPass, calibrated_untrained
+from equistudy.measures.measure import MeasuringResult, Subject
+from equistudy.training.subject import subject_of
+
+__all__ = ["Advance", "Worker", "measure_networks", "ray_workers"]
+
+DEATHS = 3  # how often a worker starts again after its process has died
+AHEAD = 3  # shards for each worker that may be done before those in front of them
+
+
+class Advance(NamedTuple):
+    """How far a network is: how many of its shards and other measures are done."""
+
+    job: Job
+    done: int
+    total: int
+
+
+class Worker:
+    """Does tasks of one network after another: a network and its images stay until a task is about the next."""
+
+    def __init__(self, conditions: Conditions) -> None:
+        torch.set_num_threads(conditions.threads)
+        self._conditions = conditions
+        self._device = torch.device("cuda" if conditions.use_gpu else "cpu")
+        self._job: Job | None = None
+        self._untrained: dict[Any, nn.Module] = {}
+
+    def do(self, task: Task) -> Any:
+        """What is kept of a shard, or the rows of a measure that has its own way of looking."""
+        subject = self._subject_of(task.job)
+        if task.images is None:
+            assert task.measure is not None
+            return task.measure.measure(subject)
+        network = self._before(task, subject) if task.untrained else subject.network
+        return PairedPass(network, subject, task.plans).shard(task.images)
+
+    def _before(self, task: Task, subject: Subject) -> nn.Module:
+        group = next(iter(task.plans.values())).group
+        if group not in self._untrained:
+            self._untrained[group] = calibrated_untrained(group, subject)
+        return self._untrained[group]
+
+    def _subject_of(self, job: Job) -> Subject:
+        if job != self._job:
+            network = network_of(job, self._conditions.store, self._device)
+            self._subject = subject_of(job.trial, network.eval(), self._device)
+            self._job, self._untrained = job, {}
+        return self._subject
+
+
+def measure_networks(
+    jobs: Sequence[Job],
+    conditions: Conditions,
+    workers: Sequence[Any] = (),
+    tell: Callable[[Advance], None] = lambda advance: None,
+    asked: Callable[[], bool] = lambda: False,
+) -> dict[str, MeasuringResult]:
+    """Measures each job's network, trains nothing, writes the rows, and gives them by trial id.
+
+    With `workers`, Ray actors of `Worker`, they do it, otherwise this process. Where `asked` says so it stops between
+    two shards; what is done is kept, and the networks that are not finished are not among the results.
+    """
+    runs: dict[str, NetworkRun] = {}
+    done: dict[str, int] = {}
+    results: dict[str, MeasuringResult] = {}
+
+    def advanced(job: Job, tasks: int) -> None:
+        name = job.trial.id
+        done[name] = done.get(name, 0) + tasks
+        tell(Advance(job, done[name], runs[name].total))
+        if done[name] == runs[name].total:
+            results[name] = runs.pop(name).finish()
+
+    def tasks() -> Iterator[Task]:
+        for job in jobs:
+            run = runs[job.trial.id] = NetworkRun(job, conditions)
+            left = run.tasks()
+            advanced(job, 0)
+            yield from left
+
+    try:
+        for task, result in _spread(tasks(), workers) if workers else _here(tasks(), conditions):
+            runs[task.job.trial.id].take(task, result)
+            advanced(task.job, 1)
+            if asked():
+                break
+    finally:
+        for run in runs.values():
+            run.save()
+    return results
+
+
+@contextmanager
+def ray_workers(
+    conditions: Conditions, resources: Resources, address: str | None = None
+) -> Iterator[tuple[Conditions, list[Any]]]:
+    """As many workers as fit, at most `max_concurrent`, on the cluster at `address` or on a Ray of this machine.
+
+    The conditions are those of the rows, which this process writes: it names a GPU only if it has one.
+    """
+    with connected(address) as capacity:
+        import ray
+
+        chosen = fitted(resources, capacity)
+        check_reach(capacity, conditions.store)
+        options = {"num_cpus": chosen.cpus, "num_gpus": chosen.gpus or 0}
+        actor = ray.remote(Worker).options(**options, max_restarts=DEATHS, max_task_retries=DEATHS)
+        count = chosen.max_concurrent or 1
+        there = replace(conditions, use_gpu=bool(chosen.gpus), threads=chosen.threads, workers=count)
+        here = replace(there, use_gpu=there.use_gpu and torch.cuda.is_available())
+        yield here, [actor.remote(there) for _ in range(count)]
+
+
+def _here(tasks: Iterator[Task], conditions: Conditions) -> Iterator[tuple[Task, Any]]:
+    """Each task with its result, in this process."""
+    worker = Worker(conditions)
+    return ((task, worker.do(task)) for task in tasks)
+
+
+def _spread(tasks: Iterator[Task], workers: Sequence[Any]) -> Iterator[tuple[Task, Any]]:
+    """Each task with its result, in the order of the tasks. A worker that is free gets the next one."""
+    idle, busy, queue = deque(workers), dict[Any, Any](), deque[tuple[Task, Any]]()
+    for task in tasks:
+        if not idle:
+            _freed(busy, idle, wait=True)
+        worker = idle.popleft()
+        reference = worker.do.remote(task)
+        busy[reference] = worker
+        queue.append((task, reference))
+        _freed(busy, idle, wait=False)
+        while queue and (queue[0][1] not in busy or len(queue) >= AHEAD * len(workers)):
+            first, reference = queue.popleft()
+            yield first, _result(reference)
+    for task, reference in queue:
+        yield task, _result(reference)
+
+
+def _freed(busy: dict[Any, Any], idle: deque[Any], wait: bool) -> None:
+    """Moves the workers whose tasks are done from the busy to the idle ones; with `wait` at least one."""
+    import ray
+
+    ready, _ = ray.wait(list(busy), num_returns=1 if wait else len(busy), timeout=None if wait else 0)
+    idle.extend(busy.pop(reference) for reference in ready)
+
+
+def _result(reference: Any) -> Any:
+    """What a worker found. Its error is raised as if it had happened here."""
+    import ray
+
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from error

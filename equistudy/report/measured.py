@@ -1,0 +1,91 @@
+"""What was measured of one network, stage by stage: the numbers of a printed table, and a picture of layer profiles."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from equistudy.measures.measure import Measure
+from equistudy.report.theme import png, svg
+from equistudy.study.design import Factor
+
+__all__ = ["by_magnitude", "check_picture", "profiles", "write_picture"]
+
+SUFFIXES = (".svg", ".png", ".html")
+SERIES = {"value": "measured", "untrained": "untrained", "floor": "shuffled pairs"}
+
+
+def by_magnitude(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of one measure, one for each stage and size of the elements, in the order of the network.
+
+    Values are means over the directions of one size, whose number is `n`; `error` is the larger half of their widest
+    interval.
+    """
+    half = pl.max_horizontal(pl.col("high") - pl.col("value"), pl.col("value") - pl.col("low"))
+    named = rows.with_columns(error=half, magnitude=pl.col("magnitude").fill_null(0.0))
+    means = [pl.col(name).mean() for name in ("value", "low", "high", "floor", "untrained")]
+    one = [pl.col(name).first() for name in ("stride", "depth")]
+    grouped = named.sort("depth", "magnitude", maintain_order=True).group_by("stage", "magnitude", maintain_order=True)
+    return grouped.agg(*means, *one, pl.col("error").max(), pl.col("grid_aligned").all(ignore_nulls=False), n=pl.len())
+
+
+def profiles(rows: pl.DataFrame, measures: Sequence[Measure]) -> Any:
+    """A layer profile for each measure with more than one stage, one under the other."""
+    import altair as alt
+
+    charts = [_profile(rows.filter(measure_id=measure.id), measure) for measure in measures]
+    drawn = [chart for chart in charts if chart is not None]
+    if not drawn:
+        raise ValueError(
+            "A picture needs a measure of two stages or more, got none. See what was skipped, or add a --measure."
+        )
+    return alt.vconcat(*drawn).resolve_scale(color="independent", strokeDash="independent", strokeWidth="independent")
+
+
+def _profile(rows: pl.DataFrame, measure: Measure) -> Any:
+    """Lines over the stages: one colour for each size of the elements, dashes for the references."""
+    from equistudy.report.charts import profile
+
+    if rows["stage"].n_unique() < 2:
+        return None
+    frame = by_magnitude(rows)
+    group = getattr(measure, "group", None)
+    sizes = tuple(frame["magnitude"].unique().sort())
+    color = Factor("size", levels=sizes, unit=group.unit) if group is not None and len(sizes) > 1 else None
+    names = {name: text for name, text in SERIES.items() if frame[name].is_not_null().any()}
+    shown = pl.concat(
+        frame.filter(pl.col(name).is_not_null()).select(
+            "stage",
+            "n",
+            size="magnitude",
+            stage_depth="depth",
+            vector=pl.col("stride").is_null(),
+            series=pl.lit(text),
+            value=name,
+            low="low" if name == "value" else pl.lit(None, pl.Float64),
+            high="high" if name == "value" else pl.lit(None, pl.Float64),
+        )
+        for name, text in names.items()
+    )
+    return profile(shown, color, measure.title, list(names.values())).properties(title=str(group or ""))
+
+
+def write_picture(rows: pl.DataFrame, measures: Sequence[Measure], path: Path) -> None:
+    """Writes the profiles as SVG, PNG, or a page that opens without a network."""
+    check_picture(path)
+    drawn = svg(profiles(rows, measures))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".png":
+        path.write_bytes(png(drawn))
+    elif path.suffix == ".html":
+        page = f'<!doctype html><meta charset="utf-8"><title>Equivariance by layer</title>{drawn}\n'
+        path.write_text(page, encoding="utf-8")
+    else:
+        path.write_text(drawn, encoding="utf-8")
+
+
+def check_picture(path: Path) -> None:
+    """ValueError for a kind of file that cannot be drawn."""
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"A picture is written as {', '.join(SUFFIXES)}, got {path}. Name --plot layers.svg.")
