@@ -45,9 +45,11 @@ def test_importing_a_study_starts_nothing(path: Path) -> None:
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_the_first_trial_of_a_study_can_be_trained(path: Path, tmp_path: Path) -> None:
     study = load_study(path).study
-    planned = [each for scale in (None, *study.scales) for each in make_plan(study.at(scale), None).trials]
+    # other scales may need files that are not here: they are planned only where the first has nothing to train
+    planned = (each for scale in (None, *study.scales) for each in make_plan(study.at(scale), None).trials)
     first = next(each.trial for each in planned if each.state is State.MISSING)
     few = {"train_size": 64} if first.recipe.epochs else {"test_images": 2}
+    few = {name: size for name, size in few.items() if hasattr(first.dataset, name)}
     recipe = replace(first.recipe, epochs=min(1, first.recipe.epochs))
     shrunk = replace(first, dataset=replace(first.dataset, **few), recipe=recipe)
     conditions = Conditions(path.stem, Store.open(tmp_path / "results"), Provenance(None, None, {}))
