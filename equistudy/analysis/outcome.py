@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from equistudy.measures.group_measure import GroupMeasure
 from equistudy.measures.measure import Measure
 from equistudy.spec import label
 from equistudy.study.design import Factor
@@ -17,7 +18,17 @@ else:
     # A study file names outcomes; Polars is imported where there is a table to look at.
     DataFrame = StudyTable = Any
 
-__all__ = ["Combination", "Known", "Outcome", "Quantity", "Reference", "Score", "outcome_of"]
+__all__ = [
+    "Combination",
+    "Known",
+    "Outcome",
+    "Quantity",
+    "Reference",
+    "Score",
+    "orbit_mean",
+    "outcome_of",
+    "seen_minus_unseen",
+]
 
 
 @dataclass(frozen=True)
@@ -202,3 +213,25 @@ def outcome_of(what: Any) -> Outcome:
     if isinstance(what, (Measure, Score, Combination, Known)):
         return Outcome(what)
     raise TypeError(f"A claim or a figure is about an Outcome, Measure, Score, Combination or Known, got {what!r}.")
+
+
+def seen_minus_unseen(measure: GroupMeasure, unseen: Sequence[str] | None = None) -> Combination:
+    """How much lower the measure is at unseen elements than on the images as they are: a gap of generalisation.
+
+    The mean over the `unseen` elements, all of the group if none are named, does not contain the seen orientation. With
+    it, as in the code of Edixhoven et al. 2023, arXiv:2308.11316, the gap over quarter turns would be a quarter
+    smaller.
+    """
+    gain = Outcome(measure, elements=unseen, reference=Reference.NO_MOTION)
+    return Combination(f"{measure.title}, seen minus unseen: gap", ((-1, gain),))
+
+
+def orbit_mean(measure: GroupMeasure) -> Combination:
+    """The measure's mean over the elements of its group and over the images as they are.
+
+    (n m + z) / (n + 1), with m the mean over the n elements and z the value on the images as they are; computed as
+    m - (m - z) / (n + 1).
+    """
+    count = len(measure.group.elements()) + 1
+    gain = Outcome(measure, reference=Reference.NO_MOTION)
+    return Combination(f"{measure.title}, mean over {count} orientations", ((1, measure), (-1 / count, gain)))

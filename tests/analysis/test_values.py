@@ -1,7 +1,9 @@
 import polars as pl
 import pytest
 
-from equistudy.analysis.outcome import Combination, Outcome, Reference, Score
+from equistudy.analysis.outcome import Combination, Outcome, Reference, Score, orbit_mean, seen_minus_unseen
+from equistudy.groups.finite import CyclicGroup
+from equistudy.measures.consistency import AccuracyUnder
 from tests.analysis.synthetic import CORRELATION, CROP, Correlation, expected_value, table
 
 
@@ -50,6 +52,20 @@ def test_scores_are_columns_of_the_trials():
         Outcome(Score("test_acuracy")).per_trial(table())
     with pytest.raises(TypeError, match="A score has no stages, got Score"):
         Outcome(Score("test_accuracy")).rows(table())
+
+
+def test_the_gap_leaves_the_seen_orientation_out_and_the_orbit_mean_takes_it_in():
+    """Every value of the hand-made results stands beside 0.3 for the images as they are."""
+    data, measure = table(), AccuracyUnder(CyclicGroup(2))
+    rows = data.measurement_rows.filter(pl.col("element") == "dx=1").with_columns(measure_id=pl.lit(measure.id))
+    object.__setattr__(data, "measurement_rows", rows)
+    value = Outcome(measure).per_trial(data)["value"]
+    gap, mean = (Outcome(make(measure)).per_trial(data)["value"] for make in (seen_minus_unseen, orbit_mean))
+    assert gap.to_list() == pytest.approx((0.3 - value).to_list())
+    assert mean.to_list() == pytest.approx(((value + 0.3) / 2).to_list())
+    assert Outcome(seen_minus_unseen(measure, unseen=("dx=1",))).per_trial(data)["value"].equals(gap)
+    assert orbit_mean(measure).title == "Accuracy on moved images, mean over 2 orientations"
+    assert not Outcome(seen_minus_unseen(measure)).higher_is_better
 
 
 def test_a_combination_adds_up_the_parts_of_each_trial_that_has_all():

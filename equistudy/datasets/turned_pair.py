@@ -1,0 +1,74 @@
+"""Two images, of which the second is the first one turned: only orientation tells them apart."""
+
+import hashlib
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import UInt8
+
+from equistudy.datasets.dataset import Dataset, Examples, Split
+from equistudy.datasets.resizing import resized
+
+__all__ = ["Picture", "TurnedPair"]
+
+DRAWN = 32  # pixels of a picture before it is resized
+
+
+class Picture(Enum):
+    """LETTER: an F whose strokes are 1 pixel wide. BLOB: one smooth, longish spot."""
+
+    LETTER = "letter"
+    BLOB = "blob"
+
+    def drawn(self) -> UInt8[np.ndarray, "32 32"]:
+        """The picture, made of integers alone: the same bytes on every machine."""
+        image = np.zeros((DRAWN, DRAWN), dtype=np.uint8)
+        if self is Picture.LETTER:
+            image[6:26, 9] = image[6, 9:24] = image[15, 9:19] = 255
+            return image
+        row, column = np.mgrid[:DRAWN, :DRAWN]
+        # 255 (1 - d / 200)^2 within d < 200, with d the squared distance from (12, 18), doubled along the columns
+        inside = np.maximum(200 - (row - 12) ** 2 - 2 * (column - 18) ** 2, 0)
+        return (255 * inside**2 // 200**2).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class TurnedPair(Dataset):
+    """A picture (class 0) and the picture after one counter-clockwise quarter turn (class 1), for training and testing.
+
+    A network that is exactly invariant to quarter turns gives both the same logits, so that its cross-entropy is at
+    least ln 2 = 0.693: whatever is below was learned from a break of its symmetry. Pictures are drawn on 32 x 32
+    pixels, which `size` resizes before the turn. `std` makes white an 8.
+
+    Source: the experiment of Edixhoven, Lengyel and van Gemert 2023, arXiv:2308.11316, whose picture is a chess knight.
+    """
+
+    picture: Picture = Picture.LETTER
+    size: int = DRAWN
+
+    num_classes: ClassVar[int] = 2
+    mean: ClassVar[tuple[float, ...]] = (0.0,)
+    std: ClassVar[tuple[float, ...]] = (0.125,)
+    background: ClassVar[float | None] = 0.0
+
+    def __post_init__(self) -> None:
+        if self.size < 2:
+            raise ValueError(f"A picture needs at least 2 pixels, got size={self.size}. Use {DRAWN}, as it is drawn.")
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """One grey channel of `size` by `size` pixels."""
+        return 1, self.size, self.size
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the picture as it is drawn."""
+        return hashlib.sha256(self.picture.drawn().tobytes()).hexdigest()
+
+    def load(self, split: Split) -> Examples:
+        """The two images; both splits are the same."""
+        import torch
+
+        image = torch.tensor(resized(self.picture.drawn(), self.size))
+        return Examples(torch.stack([image, torch.rot90(image)])[:, None].contiguous(), torch.tensor([0, 1]))

@@ -1,0 +1,64 @@
+"""One group convolution and an invariant head: the smallest network that can lose its symmetry."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from equistudy.groups.finite import CyclicGroup, FiniteGroup
+from equistudy.models.equivariant.choices import Head, Initialisation
+from equistudy.models.model import Model, Module
+
+__all__ = ["SingleConvolution"]
+
+P4 = CyclicGroup(4)
+
+
+@dataclass(frozen=True)
+class SingleConvolution(Model):
+    """One lifting convolution to a single field, the mean over positions, the maximum over the field, a linear layer.
+
+    No nonlinearity and no normalisation: with a 3 x 3 kernel, one input channel and 2 outputs it has 14 parameters.
+    Exactly invariant to the group for n x n pixels where the stride divides n + 2 padding - kernel_size.
+
+    Source: Edixhoven, Lengyel and van Gemert 2023, arXiv:2308.11316.
+    """
+
+    kernel_size: int = 3
+    stride: int = 2
+    padding: int = 1
+    group: FiniteGroup = P4
+
+    def __post_init__(self) -> None:
+        if min(self.kernel_size, self.stride) < 1 or self.padding < 0:
+            raise ValueError(
+                f"SingleConvolution needs a positive kernel size and stride and no negative padding, got kernel_size="
+                f"{self.kernel_size}, stride={self.stride}, padding={self.padding}. The paper uses 3, 2 and 1."
+            )
+
+    def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
+        """A fresh network, initialised from torch's current random state; weights as in GrouPy."""
+        from collections import OrderedDict
+
+        from torch import nn
+
+        from equistudy.models.equivariant.convolution import LiftingConvolution, Window
+        from equistudy.models.equivariant.pooling import head
+
+        channels, *sides = image_shape
+        if min(sides) + 2 * self.padding < self.kernel_size:
+            raise ValueError(
+                f"A kernel must fit into the padded image, got kernel_size={self.kernel_size} for {sides[0]} x "
+                f"{sides[1]} pixels with padding={self.padding}. Enlarge the images, or the padding."
+            )
+        window = Window(self.kernel_size, self.stride, self.padding)
+        layers = OrderedDict(
+            convolution=LiftingConvolution(
+                self.group, channels, 1, window, bias=True, initialisation=Initialisation.GROUPY
+            ),
+            pooled=head(Head.MAXIMUM_OF_MEANS, self.group.order),
+            classifier=nn.Linear(1, num_outputs),
+        )
+        return nn.Sequential(layers)
+
+    def stages(self, network: Module) -> Mapping[str, str]:
+        """The feature map, the pooled number and the logits."""
+        return {"convolution": "convolution", "pooled": "pooled", "logits": "classifier"}
