@@ -13,11 +13,15 @@ __all__ = ["exploratory", "outcomes"]
 
 
 def outcomes(study: Study) -> tuple[Outcome, ...]:
-    """Every number that the study speaks of: its measures, then what its claims and figures name beside them."""
+    """Every number that the study speaks of: its measures, then what its claims and figures name beside them.
+
+    A number that has a name somewhere has it everywhere, and is there once.
+    """
     named = [outcome_of(measure) for measure in study.measures]
     for item in (*(claim.test for claim in study.claims), *study.figures):
         named += getattr(item, "outcomes", ())
-    return tuple(dict.fromkeys(named))
+    names = {replace(outcome, name=None): outcome for outcome in named if outcome.name is not None}
+    return tuple(dict.fromkeys(names.get(outcome, outcome) for outcome in named))
 
 
 def exploratory(study: Study) -> list[EffectTest]:

@@ -124,8 +124,8 @@ def _window(frame: pl.DataFrame) -> alt.Scale:
     lowest, highest = (float(value) for value in frame.select(pl.col("value").min(), high=pl.col("value").max()).row(0))
     room = 2 * (highest - lowest) or math.inf
     low, high = frame.select(pl.col("low").min(), pl.col("high").max()).row(0)
-    bottom = max(lowest - room, lowest if low is None else low)
-    top = min(highest + room, highest if high is None else high)
+    bottom = max(lowest - room, lowest if low is None else min(low, lowest))  # some values may have no interval
+    top = min(highest + room, highest if high is None else max(high, highest))
     return alt.Scale(zero=False, nice=True, domain=[bottom, top]) if bottom < top else alt.Scale(zero=False)
 
 

@@ -27,3 +27,9 @@ def test_outcomes_are_the_measures_and_what_claims_name():
         Outcome(CORRELATION),
         Outcome(Score("test_accuracy")),
     )
+
+
+def test_a_number_with_a_name_is_there_once():
+    named = Outcome(CORRELATION, name="equivariance")
+    trend = Trend(named, over=WIDTH, expected="increasing")
+    assert outcomes(study(claims=(Claim("named", trend),))) == (named,)

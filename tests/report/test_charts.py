@@ -89,6 +89,15 @@ def test_an_interval_far_longer_than_the_values_differ_is_cut():
     assert whole == pytest.approx([frame["low"].min(), frame["high"].max()])
 
 
+def test_values_without_an_interval_are_inside_the_plot():
+    figure = FIGURES[0]
+    frame = figure.frame(table())
+    alone = frame["value"] == frame["value"].min()
+    frame = frame.with_columns(low=pl.when(alone).then(None).otherwise(pl.col("value")))
+    low, _ = figure.draw(frame).to_dict()["layer"][0]["encoding"]["y"]["scale"]["domain"]
+    assert low == pytest.approx(frame["value"].min())
+
+
 def test_one_seed_is_drawn_without_interval():
     figure = FIGURES[0]
     assert figure.draw(figure.frame(table(study(num_seeds=1)))).to_dict()["layer"]
