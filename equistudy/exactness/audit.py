@@ -167,7 +167,7 @@ def audit(
         torch.manual_seed(0)
         built = _built(network, (channels or 3, height, width))
         name = name or (str(network) if isinstance(network, Model) else type(network).__name__)
-        tracer = _tracer(built, group, channels)
+        tracer = _tracer(built, group, channels or (3 if isinstance(network, Model) else None))
         layers = tuple(_findings(tracer, height, width, name))
         image = torch.randn(1, tracer.channels, height, width, dtype=torch.float64)
         errors = deviations(built, image, tracer.group)

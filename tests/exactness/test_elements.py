@@ -1,0 +1,68 @@
+"""The symmetries by name: what each needs, and filters that none of them changes."""
+
+import pytest
+import torch
+
+from equistudy.exactness.elements import (
+    ALL,
+    GROUPS,
+    NAMES,
+    group_name,
+    moved_image,
+    names_of,
+    needs,
+    surviving,
+    symmetric,
+)
+from equistudy.groups.finite import DihedralGroup, Flip, Reflection
+
+MOVES = {
+    "identity": lambda x: x,
+    "90 deg": lambda x: torch.rot90(x, 1, (-2, -1)),
+    "180 deg": lambda x: torch.rot90(x, 2, (-2, -1)),
+    "270 deg": lambda x: torch.rot90(x, 3, (-2, -1)),
+    "left-right": lambda x: x.flip(-1),
+    "top-bottom": lambda x: x.flip(-2),
+    "transpose": lambda x: x.mT,
+    "anti-transpose": lambda x: torch.rot90(x, 2, (-2, -1)).mT,
+}
+
+
+@pytest.mark.parametrize("row", NAMES)
+def test_every_element_does_what_its_name_says(row: tuple[float, float]) -> None:
+    image = torch.arange(12.0).view(3, 4)
+    assert torch.equal(moved_image(image, row), MOVES[NAMES[row]](image))
+
+
+@pytest.mark.parametrize("row", NAMES)
+def test_an_element_is_made_of_the_flips_and_the_exchange_that_it_needs(row: tuple[float, float]) -> None:
+    image = torch.arange(16.0).view(4, 4)
+    made = image
+    for letter, axis in (("h", -2), ("w", -1)):
+        made = made.flip(axis) if letter in needs(row) else made
+    made = made.mT if "t" in needs(row) else made
+    assert torch.equal(moved_image(image, row), made)
+
+
+def test_survivors_need_nothing_of_what_is_broken() -> None:
+    assert surviving("") == ALL
+    assert names_of(surviving("hw")) == ("identity", "transpose")
+    assert names_of(surviving("t")) == ("identity", "180 deg", "left-right", "top-bottom")
+    assert names_of(surviving("w")) == ("identity", "270 deg", "top-bottom", "transpose")
+    assert names_of(surviving("hwt")) == ("identity",)
+
+
+def test_groups_have_one_name() -> None:
+    assert [group_name(GROUPS[name]) for name in ("p4m", "d4", "p4", "c4", "d2", "c2", "d1")] == [
+        *("p4m", "p4m", "p4", "p4", "d2", "c2", "d1")
+    ]
+    assert group_name(Reflection(Flip.VERTICAL)) == "v1"
+    assert group_name(DihedralGroup(1)) == group_name(Reflection()) == "d1"
+
+
+def test_symmetric_filters_look_the_same_after_every_element() -> None:
+    filters = symmetric(torch.randn(2, 3, 4, 4, dtype=torch.float64))
+    for row in ALL:
+        torch.testing.assert_close(moved_image(filters, row), filters, rtol=0, atol=1e-14)
+    wide = symmetric(torch.randn(2, 3, 1, 5))
+    assert torch.equal(wide.flip(-1), wide)

@@ -1,0 +1,52 @@
+"""Letters of dimensions, followed through changes of shape."""
+
+import pytest
+import torch
+
+from equistudy.exactness.layout import NONE, Call, Layout, moved_dimensions, rearranged
+
+H, W, G, HW = frozenset("h"), frozenset("w"), frozenset("g"), frozenset("hw")
+ORDER = 4
+
+
+@pytest.mark.parametrize(
+    ("dims", "before", "after", "expected"),
+    [
+        ((NONE, NONE, H, W), (2, 3, 5, 7), (2, 3, 35), (NONE, NONE, HW)),
+        ((NONE, NONE, H, W), (2, 3, 5, 7), (2, 105), (NONE, HW)),
+        ((NONE, HW, NONE), (2, 35, 3), (2, 5, 7, 3), (NONE, H, W, NONE)),
+        ((NONE, H, W, NONE), (2, 6, 8, 3), (2, 3, 2, 4, 2, 3), (NONE, H, H, W, W, NONE)),
+        ((NONE, HW, NONE), (2, 35, 12), (2, 35, 3, 4), (NONE, HW, NONE, NONE)),
+        ((NONE, G, H, W), (2, 12, 5, 7), (2, 3, 4, 5, 7), (NONE, NONE, G, H, W)),
+        ((NONE, NONE, G, H, W), (2, 3, 4, 5, 7), (2, 12, 5, 7), (NONE, G, H, W)),
+        ((NONE, NONE, G | H, W), (2, 3, 20, 7), (2, 3, 4, 5, 7), (NONE, NONE, G, H, W)),
+        ((NONE, NONE, H, W), (2, 3, 1, 1), (2, 3), (NONE, NONE)),
+        ((NONE, NONE, H, W), (1, 3, 5, 7), (3, 5, 7), (NONE, H, W)),
+    ],
+)
+def test_reshaping_keeps_what_indices_stand_for(
+    dims: tuple[frozenset[str], ...],
+    before: tuple[int, ...],
+    after: tuple[int, ...],
+    expected: tuple[frozenset[str], ...],
+) -> None:
+    assert rearranged(Layout(dims), before, after, ORDER).dims == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("permute", (0, 3, 1, 2)),
+        ("permute", ((0, 2, 3, 1),)),
+        ("movedim", (1, -1)),
+        ("movedim", ((1, 3), (3, 0))),
+        ("transpose", (1, -1)),
+        ("swapaxes", (2, 3)),
+    ],
+)
+def test_moved_dimensions_are_those_of_torch(name: str, arguments: tuple[int, ...]) -> None:
+    tensor = torch.empty(2, 3, 5, 7)
+    tensor.layout_of_positions = Layout((NONE, NONE, H, W))  # type: ignore[attr-defined]
+    moved = getattr(tensor, name)(*arguments)
+    order = moved_dimensions(Call(name, (tensor, *arguments), {}, moved))
+    assert tuple(tensor.shape[dim] for dim in order) == tuple(moved.shape)
