@@ -17,7 +17,6 @@ import statistics
 import time
 from collections.abc import Callable
 from itertools import pairwise
-from math import sqrt
 
 import torch
 from torch import Tensor, nn
@@ -149,10 +148,10 @@ def share(device: torch.device, batch: int, repetitions: int) -> None:
         times["without"] += timed(lambda: step(False), device, 1)
         times["alone"] += timed(alone, device, 3)
     learned, plain, added = (statistics.median(times[name]) for name in ("with", "without", "alone"))
-    spread = statistics.stdev(times["with"]) / sqrt(repetitions) if repetitions > 1 else float("nan")
+
     parameters = sum(parameter.numel() for parameter in inner.parameters())
     print(
-        f"13 layers, {parameters:,} parameters, batch {batch}: step {learned:.0f} +- {spread:.0f} ms, without "
+        f"13 layers, {parameters:,} parameters, batch {batch}: step {learned:.0f} ms, without "
         f"{plain:.0f} ms; the augmentation alone {added:.1f} ms, {100 * added / learned:.1f} % of the step"
     )
 
