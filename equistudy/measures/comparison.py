@@ -9,8 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from equistudy.groups.group import Element, Group, Region
+from equistudy.measures.block_sums import Columns, sums
 from equistudy.measures.geometry import Geometry
-from equistudy.measures.moments import Moments, Side, block, centred, empty, leave_one_out, merge, pooled, singles
+from equistudy.measures.moments import Moments, Side, block, empty, leave_one_out, merge, pooled, singles
 
 __all__ = ["Comparison", "Plan", "ShardComparison", "ShardMoments"]
 
@@ -99,20 +100,10 @@ class ShardComparison:
         return ShardMoments(singles(a, b), shuffled, None)
 
 
-def _sums(
-    reference: Float[Tensor, "B C H W"], moved: Float[Tensor, "B C H W"], plan: Plan, index: int
-) -> tuple[Float[Tensor, "B C"], ...]:
-    """The sums over the cells of a region of a = f(g x), b = g f(x), u = f(x), and of their products."""
+def _sums(reference: Float[Tensor, "B C H W"], moved: Float[Tensor, "B C H W"], plan: Plan, index: int) -> Columns:
+    """The sums over the cells of the region of an element."""
     assert plan.regions is not None
-    region, expected = plan.regions[index], plan.expected(reference, index)
-    here = (..., region.rows, region.columns)
-    values, sides = centred(region.positions(torch.stack([moved[here], expected, reference[here]])))
-    a, b = values[0], values[1]
-    with_b, with_u = (a * values[1:]).sum(dim=-1)
-    difference = (a - b).square_().sum(dim=-1)
-    with_next = (a * b.roll(-1, dims=0)).sum(dim=-1)
-    by_side = (part for side in zip(*sides, strict=True) for part in side)
-    return (*by_side, with_b, difference, with_next, with_u)
+    return sums(moved, plan.expected(reference, index), reference, plan.regions[index])
 
 
 def _map_moments(columns: list[Float[Tensor, "B K C"]], plan: Plan) -> ShardMoments:
