@@ -22,9 +22,7 @@ class PreactivationBlock(nn.Module):
         windows: dict[Downsampling | None, Window]
         windows = {Downsampling.STRIDED: Window(3, 2, 1), Downsampling.EVEN: Window(4, 2, 1)}
         self.first_norm = layers.norm(inputs)
-        self.first = layers.convolution(
-            inputs, outputs, SAME if downsampling is None else windows.get(downsampling, SAME)
-        )
+        self.first = layers.convolution(inputs, outputs, windows.get(downsampling, SAME))
         self.second_norm = layers.norm(outputs)
         self.second = layers.convolution(outputs, outputs, SAME)
         self.blur = BlurPool() if downsampling is Downsampling.BLURRED else nn.Identity()

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from regular_features import deviations, unsettled
 from torch import nn
 
 from equistudy.groups.finite import CyclicGroup, DihedralGroup, FiniteGroup
 from equistudy.models.equivariant.choices import Factorisation
 from equistudy.models.group_cnn import GroupCNN
+from tests.models.regular_features import deviations, unsettled
 
 
 @pytest.mark.parametrize("factorisation", Factorisation)

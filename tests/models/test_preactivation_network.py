@@ -5,13 +5,13 @@ import sys
 
 import pytest
 import torch
-from regular_features import acted, deviations, outputs, unsettled
 
 from equistudy.groups.finite import CyclicGroup, DihedralGroup, FiniteGroup
 from equistudy.groups.square import moved
 from equistudy.models.equivariant.choices import Downsampling, Factorisation, Head
 from equistudy.models.equivariant.kernels import symmetries
 from equistudy.models.preactivation_resnet import PCamResNet, PreactivationResNet
+from tests.models.regular_features import acted, deviations, outputs, unsettled
 
 P4, P4M = CyclicGroup(4), DihedralGroup(4)
 TRANSPOSITION = 4  # among the elements of P4M without the identity

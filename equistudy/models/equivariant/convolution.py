@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
+from torch.nn.utils import skip_init
 
 from equistudy.groups.finite import FiniteGroup
 from equistudy.models.equivariant.cache import Cache
@@ -115,7 +116,7 @@ class GroupConvolution(nn.Module):
         """The ordinary convolution with the same outputs, in which nothing is shared any more."""
         kernels, biases = self.kernels().detach().clone(), self.biases()
         inputs = kernels.shape[1] * self.channel_groups
-        layer = nn.Conv2d(inputs, len(kernels), *self.window, self.channel_groups, bias=False)
+        layer = skip_init(nn.Conv2d, inputs, len(kernels), *self.window, self.channel_groups, bias=False)
         layer.weight = nn.Parameter(kernels)
         layer.bias = None if biases is None else nn.Parameter(biases.detach().clone())
         return layer
@@ -183,15 +184,8 @@ class DepthwiseConvolution(GroupConvolution):
 
     regular = False
 
-    def __init__(
-        self,
-        group: FiniteGroup,
-        fields: int,
-        window: Window,
-        bias: bool = True,
-        initialisation: Initialisation = Initialisation.HE,
-    ) -> None:
-        super().__init__(group, fields, fields, window, bias, initialisation)
+    def __init__(self, group: FiniteGroup, fields: int, window: Window, bias: bool = True) -> None:
+        super().__init__(group, fields, fields, window, bias)
         self.channel_groups = fields * group.order
 
     def stored(self) -> dict[str, Weight]:
@@ -208,8 +202,8 @@ def separable_convolution(
     initialisation: Initialisation = Initialisation.HE,
 ) -> nn.Sequential:
     """A regular convolution with k[o, i, s] = p[o, i, s] d[o] (Factorisation.GC), as the two in turn: p, then d."""
-    pointwise = RegularConvolution(group, inputs, outputs, Window(1), False, initialisation)
-    depthwise = DepthwiseConvolution(group, outputs, window, bias, initialisation)
+    pointwise = RegularConvolution(group, inputs, outputs, Window(1), bias=False)
+    depthwise = DepthwiseConvolution(group, outputs, window, bias)
     if initialisation is Initialisation.GROUPY:
         for factor in (pointwise, depthwise):
             factor.fill(1 / sqrt(inputs * window.size**2))

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from regular_features import acted
 from torch import nn
 from torch.nn.functional import conv2d
 
@@ -22,6 +21,7 @@ from equistudy.models.equivariant.convolution import (
     separable_convolution,
 )
 from equistudy.models.equivariant.kernels import expanded, gather_table, symmetries
+from tests.models.regular_features import acted
 
 P4, P4M = CyclicGroup(4), DihedralGroup(4)
 GROUPS = [CyclicGroup(2), P4, DihedralGroup(1), DihedralGroup(2), P4M, Reflection(flip=Flip.VERTICAL)]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from regular_features import unsettled
 from torch import nn
 
 from equistudy.groups.finite import CyclicGroup, DihedralGroup
@@ -16,6 +15,7 @@ from equistudy.models.group_cnn import GroupCNN
 from equistudy.models.model import Model
 from equistudy.models.preactivation_resnet import PreactivationResNet
 from equistudy.spec import label
+from tests.models.regular_features import unsettled
 
 P4 = CyclicGroup(4)
 MODELS = [
@@ -30,7 +30,9 @@ MODELS = [
 @pytest.mark.parametrize("model", MODELS, ids=label)
 def test_outputs_and_stages_are_the_same(model: Model):
     network = unsettled(model.build((1, 16, 16), 5)).train()
+    state = torch.get_rng_state()
     plain = to_plain(network)
+    assert torch.equal(torch.get_rng_state(), state)
     assert not plain.training
     assert network.training
     assert not any(
