@@ -2,13 +2,13 @@
 
 import ast
 import dataclasses
+import importlib
 import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-import equistudy
 from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.command_line.tables import difference
 from equistudy.datasets.dataset import Dataset, Split
@@ -184,10 +184,15 @@ def measures_of(names: Sequence[str], groups: Sequence[Group]) -> tuple[Measure,
     return tuple(dict.fromkeys(measures))
 
 
+def _package() -> Any:
+    """The package itself, which has the words of a study by name."""
+    return importlib.import_module(__name__.partition(".")[0])
+
+
 def _known_measures() -> dict[str, type[Measure]]:
     """Every measure among the words of a study, by its public name."""
     words = (
-        getattr(equistudy, word) for home, words in equistudy._HOME.items() for word in words if "measures" in home
+        getattr(_package(), word) for home, words in _package()._HOME.items() for word in words if "measures" in home
     )
     kinds = (word for word in words if isinstance(word, type) and issubclass(word, Measure) and word is not Measure)
     return {kind.name: kind for kind in kinds}
@@ -217,7 +222,7 @@ def rebuilt(columns: Mapping[str, Any], data: str | None) -> Trial:
 
 def _spec(columns: Mapping[str, Any], name: str) -> Any:
     """The spec that begins at a column."""
-    kind = getattr(equistudy, str(columns[name]).partition("(")[0], None)
+    kind = getattr(_package(), str(columns[name]).partition("(")[0], None)
     if not (isinstance(kind, type) and issubclass(kind, Spec)):
         raise ValueError(
             f"A stored trial is made of equistudy's own parts, got {name}={columns[name]}. "
