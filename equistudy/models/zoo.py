@@ -98,5 +98,5 @@ SMALL_ZOO: Mapping[str, tuple[str, ...]] = {
     "ConvNeXt, ConvMixer": ("convnext_atto",),
     "ViT": ("vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "convit_tiny"),
     "Swin": ("swin_tiny_patch4_window7_224",),
-    "Mixer": ("mixer_s32_224", "resmlp_12_224"),
+    "Mixer": ("mixer_s16_224", "resmlp_12_224"),
 }
