@@ -113,6 +113,9 @@ OF_STUDY = click.option(
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 WHERE = (
     click.option("--address", metavar="HOST:PORT", help="Join a Ray cluster; auto: the one on this node."),
+    click.option(
+        "--cluster", type=click.Path(path_type=Path), metavar="FILE", help="The file of an autoscaling cluster."
+    ),
     click.option("--num-cpus", type=click.IntRange(1), help="CPUs of a Ray started here. Default: all."),
     click.option("--cpus-per-trial", default=1.0, show_default=True, help="CPUs of each worker of a trial."),
     click.option("--gpus-per-trial", type=float, help="GPUs of each worker, also fractions. Default: 1 if there are."),

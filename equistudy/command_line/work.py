@@ -32,12 +32,13 @@ class Ended(NamedTuple):
 
 def run_and_report(asked: Asked, retry: tuple[str, ...] | None, where: dict[str, Any], resume: str) -> Ended:
     """Runs what is missing, then tests the claims and writes the report. `resume` is the command that goes on."""
-    from equistudy.execution.cluster import Resources, prepare
+    from equistudy.execution.cluster import Resources, Site, prepare
 
     resources = Resources(
         where["cpus_per_trial"], where["gpus_per_trial"], where["workers_per_trial"], where["max_concurrent"]
     )
-    prepare(where["address"])
+    site = Site(where["address"], where["num_cpus"], where["cluster"])
+    prepare(site.address)
     began = time.perf_counter()
     loaded = read(asked)
     known, made = planned(loaded, asked.folder)
@@ -55,7 +56,7 @@ def run_and_report(asked: Asked, retry: tuple[str, ...] | None, where: dict[str,
         with Display(console, resume, expected) as display:
             from equistudy.execution.runner import run_study
 
-            outcome = run_study(known, source, store, resources, display, where["address"], where["num_cpus"])
+            outcome = run_study(known, source, store, resources, display, site)
         if outcome.interrupted:
             return _stopped(console, planned(loaded, asked.folder)[1], began, resume)
         failed = outcome.failed

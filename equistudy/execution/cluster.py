@@ -4,12 +4,14 @@ import os
 import secrets
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
-__all__ = ["Capacity", "Resources", "connected", "fitted", "prepare"]
+__all__ = ["Capacity", "Resources", "Site", "blind_nodes", "connected", "fitted", "prepare"]
 
 # Set before Ray is imported; a user's own value wins. Each line was seen to matter with ray 2.60.
 ENVIRONMENT = {
@@ -49,6 +51,14 @@ class Resources:
     def threads(self) -> int:
         """Threads of each process: its whole CPUs, so that trials side by side do not oversubscribe the cores."""
         return max(1, int(self.cpus))
+
+
+class Site(NamedTuple):
+    """Where trials run: a cluster to join, the file of an autoscaling one, or Ray started here with so many CPUs."""
+
+    address: str | None = None
+    num_cpus: int | None = None
+    file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +133,29 @@ def _capacity() -> Capacity:
         node_gpus=max((node.get("GPU", 0) for node in nodes), default=0),
         nodes=len(nodes),
     )
+
+
+def blind_nodes(path: Path, content: bytes) -> tuple[int, list[str]]:
+    """How many of the running nodes find a file with this content at `path`, and the addresses of those that do not."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
+    look = ray.remote(num_cpus=0)(_holds)
+    wanted = (path, content, ANSWER_SECONDS)
+    found = ray.get([look.options(scheduling_strategy=place).remote(*wanted) for place in places])
+    return sum(found), [node["NodeManagerAddress"] for node, seen in zip(nodes, found, strict=True) if not seen]
+
+
+def _holds(path: Path, content: bytes, patience: float) -> bool:
+    """Whether the file has the content; a shared file system may take a moment to show it."""
+    deadline = time.monotonic() + patience
+    while not (path.is_file() and path.read_bytes() == content):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def fitted(resources: Resources, capacity: Capacity) -> Resources:

@@ -1,19 +1,24 @@
 """Runs what a study lacks: from the plan to Ray, with signs of life on the way."""
 
+import secrets
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from equistudy.execution.cluster import Capacity, Resources, connected, fitted
+from equistudy.execution.autoscaling import joined
+from equistudy.execution.cluster import Capacity, Resources, Site, blind_nodes, fitted
 from equistudy.execution.job import Conditions, Phase, Progress, provenance
 from equistudy.execution.source import Source
 from equistudy.results.store import Store
 from equistudy.study.file import LoadedStudy
 
 __all__ = ["Outcome", "Reporter", "check_reach", "interruptible", "run_study"]
+
+HERE = Site()
 
 
 class Outcome(NamedTuple):
@@ -67,11 +72,25 @@ def interruptible(reporter: Reporter) -> Iterator[Callable[[], bool]]:
 
 
 def check_reach(capacity: Capacity, store: Store) -> None:
-    """ValueError for results that not every node reaches."""
-    if capacity.nodes > 1 and store.local:
+    """ValueError for results that not every node reaches.
+
+    A local folder may be shared by all nodes: a file is written here and looked for from each. Nodes that have yet to
+    start are taken to have a disk of their own.
+    """
+    if capacity.nodes < 2 or not store.local:
+        return
+    name, token = f"running/{secrets.token_hex(8)}.reach", secrets.token_bytes(16)
+    store.write_bytes(name, token)
+    try:
+        seeing, blind = blind_nodes(Path(store.url) / name, token)
+    finally:
+        store.delete(name)
+    if blind or seeing < capacity.nodes:
+        missing = f"which {', '.join(blind)} cannot see" if blind else f"of which {seeing} run and can see it"
         raise ValueError(
             f"A cluster of several nodes needs results that all of them reach, got the local folder {store.url} "
-            f"and {capacity.nodes} nodes. Give --results a URL such as s3://bucket/results."
+            f"and {capacity.nodes} nodes, {missing}. Give --results a shared folder or a URL such as "
+            "s3://bucket/results."
         )
 
 
@@ -81,8 +100,7 @@ def run_study(
     store: Store,
     resources: Resources,
     reporter: Reporter,
-    address: str | None = None,
-    num_cpus: int | None = None,
+    site: Site = HERE,
 ) -> Outcome:
     """Runs the jobs of the source, each to its row.
 
@@ -96,7 +114,7 @@ def run_study(
             ends[progress.trial] = progress.phase
         reporter.progressed(progress)
 
-    with interruptible(reporter) as asked, connected(address, num_cpus) as capacity:
+    with interruptible(reporter) as asked, joined(site) as capacity:
         from ray import cloudpickle
 
         from equistudy.execution.tuner import run_jobs

@@ -1,8 +1,10 @@
 import socket
+from pathlib import Path
 
 import pytest
 
-from equistudy.execution.cluster import Capacity, Resources, _check_answer, connected, fitted
+from equistudy.execution import cluster
+from equistudy.execution.cluster import Capacity, Resources, _check_answer, blind_nodes, connected, fitted
 
 LAPTOP = Capacity(cpus=2, gpus=0, node_cpus=2, node_gpus=0, nodes=1)
 POD = Capacity(cpus=64, gpus=8, node_cpus=32, node_gpus=4, nodes=2)
@@ -77,3 +79,13 @@ def test_an_address_where_nothing_answers_is_refused_at_once() -> None:
             _check_answer(address)
     _check_answer(None)
     _check_answer("auto")
+
+
+@pytest.mark.usefixtures("ray_capacity")
+def test_every_node_looks_for_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "ANSWER_SECONDS", 0)
+    path = tmp_path / "reach"
+    path.write_bytes(b"here")
+    assert blind_nodes(path, b"here") == (1, [])
+    seeing, blind = blind_nodes(path, b"elsewhere")
+    assert (seeing, len(blind)) == (0, 1)

@@ -1,12 +1,14 @@
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from equistudy.execution import runner
 from equistudy.execution.cluster import Capacity, Resources
 from equistudy.execution.job import Phase, Progress
 from equistudy.execution.plan import State, make_plan
-from equistudy.execution.runner import Outcome, run_study
+from equistudy.execution.runner import Outcome, check_reach, run_study
 from equistudy.execution.source import Listed
 from equistudy.results.results import results
 from equistudy.results.store import Store
@@ -144,3 +146,19 @@ def test_a_poisoned_trial_of_two_workers_has_its_row(tmp_path: Path) -> None:
     (row,) = results(store.url).trials.collect().to_dicts()
     assert (row["reason"], row["workers"]) == ("bug", 2)
     assert "poisoned" in row["message"]
+
+
+@pytest.mark.usefixtures("ray_capacity")
+def test_a_local_folder_must_be_seen_from_every_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, several = Store.open(tmp_path / "results"), Capacity(4, 0, 2, 0, nodes=2)
+    check_reach(replace(several, nodes=1), store)
+    with pytest.raises(
+        ValueError, match=r"results and 2 nodes, of which 1 run and can see it. Give --results a shared"
+    ):
+        check_reach(several, store)
+    monkeypatch.setattr(runner, "blind_nodes", lambda path, content: (1, ["10.0.0.7"]))
+    with pytest.raises(ValueError, match=r"2 nodes, which 10\.0\.0\.7 cannot see\. .* such as s3://bucket/results"):
+        check_reach(several, store)
+    monkeypatch.setattr(runner, "blind_nodes", lambda path, content: (2 if path.read_bytes() == content else 0, []))
+    check_reach(several, store)
+    assert store.list("running") == []

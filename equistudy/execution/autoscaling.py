@@ -1,0 +1,134 @@
+"""An autoscaling cluster of several Ray nodes on this one machine, started for as long as a run lasts."""
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from equistudy.execution.cluster import Capacity, Site, connected, prepare
+from equistudy.execution.cluster_file import ClusterFile
+
+__all__ = ["joined", "local_cluster"]
+
+START_SECONDS = 120.0
+STARTED = "Ray runtime started"
+STOP_SECONDS = 20.0
+DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+STORE_BYTES = 83886080  # of the head, which holds handles only
+# read by the head and by the nodes that it starts
+ENVIRONMENT = {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
+
+
+@contextmanager
+def joined(site: Site) -> Iterator[Capacity]:
+    """The cluster of the site, or else Ray on this machine, for as long as the block runs.
+
+    The capacity of an autoscaling cluster is what it has when every node is up that its file allows. Without an address
+    its nodes are started on this machine, if the file says so.
+    """
+    if site.file is None:
+        with connected(site.address, site.num_cpus) as capacity:
+            yield capacity
+        return
+    prepare(site.address)  # before the capacity, which imports Ray
+    file = ClusterFile(site.file)
+    capacity = file.capacity
+    if site.address is not None:
+        with connected(site.address):
+            yield capacity
+        return
+    if not file.is_local:
+        raise ValueError(
+            f"A cluster whose nodes are on other machines must run, got {site.file} without --address. Bring it up "
+            f"with `ray up {site.file}`, and run the study on its head node with --address auto --cluster FILE."
+        )
+    with local_cluster(file) as started, connected(started):
+        yield capacity
+
+
+@contextmanager
+def local_cluster(file: ClusterFile) -> Iterator[str]:
+    """Starts the head of the cluster that `file` describes and gives its address; no node outlives the block.
+
+    The head trains nothing: nodes start as soon as a trial waits for one. If this process dies, so does the cluster.
+    """
+    port = _free_port()
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        config = Path(folder) / "autoscaling.json"
+        provider = {**file.content["provider"], "gcs_address": f"127.0.0.1:{port}"}
+        config.write_text(json.dumps({**file.prepared, "provider": provider}))
+        log = Path(folder) / "head.log"
+        with log.open("wb") as output:
+            head = subprocess.Popen(
+                _command(port, folder, config),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **ENVIRONMENT},
+                start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 -- one call into libc, which takes no lock
+            )
+        try:
+            _wait(head, log)
+            yield f"127.0.0.1:{port}"
+        finally:
+            _stop(head, folder)
+
+
+def _command(port: int, folder: str, config: Path) -> list[str]:
+    options = {
+        "port": port,
+        "dashboard-port": _free_port(),
+        "num-cpus": 0,
+        "object-store-memory": STORE_BYTES,
+        "temp-dir": folder,
+        "autoscaling-config": config,
+    }
+    ray = Path(sys.executable).with_name("ray")
+    words = [str(ray), "start", "--head", "--block", "--disable-usage-stats", "--node-ip-address=127.0.0.1"]
+    return [*words, *(f"--{name}={value}" for name, value in options.items())]
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _die_with_parent() -> None:
+    """Linux only; elsewhere a cluster whose run was killed is stopped by hand."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGTERM)
+
+
+def _wait(head: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while STARTED not in (told := log.read_text(errors="replace")):
+        if head.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(
+                f"The head of the local cluster did not start within {START_SECONDS:g} s: {told[-1000:]}"
+            )
+        time.sleep(0.1)
+
+
+def _stop(head: subprocess.Popen[bytes], folder: str) -> None:
+    """Ends the head, which ends its nodes, and then whatever is left of them."""
+    head.terminate()
+    try:
+        head.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        head.kill()
+        head.wait()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if folder.encode() in (process / "cmdline").read_bytes():
+                os.kill(int(process.name), signal.SIGKILL)
+        except OSError:
+            continue  # it has ended by itself

@@ -1,0 +1,139 @@
+"""An autoscaling cluster as a file: which nodes may start, in Ray's format for machines or KubeRay's for Kubernetes."""
+
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from equistudy.execution.cluster import Capacity
+
+__all__ = ["ClusterFile", "Nodes"]
+
+LOCAL = "FakeMultiNodeProvider"
+KUBERNETES = ("RayCluster", "RayJob")
+# Ray has defaults for each cloud, and none for nodes that are processes
+UNUSED: dict[str, Any] = {
+    **{key: {} for key in ("auth", "docker", "file_mounts")},
+    **{key: [] for key in ("cluster_synced_files", "rsync_exclude", "rsync_filter")},
+    **{key: [] for key in ("initialization_commands", "setup_commands")},
+    **{key: [] for key in ("head_setup_commands", "worker_setup_commands")},
+    **{key: [] for key in ("head_start_ray_commands", "worker_start_ray_commands")},
+}
+
+
+class Nodes(NamedTuple):
+    """Nodes of one kind: what each has, and how many of them may run at once."""
+
+    name: str
+    cpus: float
+    gpus: float
+    most: int
+
+
+@dataclass(frozen=True)
+class ClusterFile:
+    """The file of a Ray cluster that starts and stops nodes as trials come and go.
+
+    Source: docs.ray.io, "Cluster YAML Configuration Options"; KubeRay's RayCluster and RayJob.
+    """
+
+    path: Path
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """What the file says. Raises ValueError if it does not describe a cluster."""
+        import yaml
+
+        try:
+            content = yaml.safe_load(self.path.read_text())
+        except OSError as error:
+            raise ValueError(
+                f"A cluster needs its file, got {self.path}: {error.strerror}. Check --cluster."
+            ) from error
+        except yaml.YAMLError as error:
+            raise ValueError(
+                f"A cluster file is YAML, got {self.path} with: {' '.join(str(error).split())}."
+            ) from error
+        if not isinstance(content, dict) or not (
+            "available_node_types" in content or content.get("kind") in KUBERNETES
+        ):
+            raise ValueError(
+                f"A cluster file has Ray's available_node_types, or is a RayCluster or RayJob of KubeRay, got "
+                f"{self.path}, which is neither. Start from one in cluster/."
+            )
+        return content
+
+    @cached_property
+    def prepared(self) -> dict[str, Any]:
+        """The content of Ray's format with defaults filled in. Raises ValueError for what the installed Ray refuses."""
+        import jsonschema
+        from ray.autoscaler._private.util import prepare_config, validate_config
+
+        # it warns of empty fields in its own defaults
+        logging.getLogger("ray.autoscaler._private.util").setLevel(logging.ERROR)
+        try:
+            prepared: dict[str, Any] = prepare_config({**UNUSED, **self.content} if self.is_local else self.content)
+            validate_config(prepared)
+        except jsonschema.ValidationError as error:
+            where = ".".join(map(str, error.absolute_path)) or "the top"
+            raise ValueError(f"Ray refuses {self.path} at {where}: {error.message}.") from error
+        except (ValueError, KeyError, RuntimeError) as error:
+            raise ValueError(f"Ray refuses {self.path}: {error}") from error
+        return prepared
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its nodes are processes on this machine."""
+        return str(self.content.get("provider", {}).get("module", "")).endswith(LOCAL)
+
+    @property
+    def capacity(self) -> Capacity:
+        """What the cluster has when every node is up that it may start: the head, and the largest workers."""
+        head, *workers = self._pods() if "kind" in self.content else self._machines()
+        total = sum(kind.most for kind in workers)
+        most = total if "kind" in self.content else min(total, int(self.prepared["max_workers"]))
+        return Capacity(
+            cpus=head.cpus + _most([(kind.cpus, kind.most) for kind in workers], most),
+            gpus=head.gpus + _most([(kind.gpus, kind.most) for kind in workers], most),
+            node_cpus=max(kind.cpus for kind in (head, *workers) if kind.most),
+            node_gpus=max(kind.gpus for kind in (head, *workers) if kind.most),
+            nodes=1 if self.is_local else 1 + most,  # of one machine, all reach its disk
+        )
+
+    def _machines(self) -> list[Nodes]:
+        """The head, then the kinds of workers."""
+        types, head = dict(self.prepared["available_node_types"]), self.prepared["head_node_type"]
+        nodes = []
+        for name, kind in {head: types.pop(head), **types}.items():
+            most = 1 if name == head else int(kind.get("max_workers", self.prepared["max_workers"]))
+            resources = kind.get("resources", {})
+            nodes.append(Nodes(name, float(resources.get("CPU", 0)), float(resources.get("GPU", 0)), most))
+        return nodes
+
+    def _pods(self) -> list[Nodes]:
+        """The head, then the groups of workers."""
+        spec, nodes = self.content["spec"], []
+        cluster = spec["rayClusterSpec"] if self.content["kind"] == "RayJob" else spec
+        for group in (cluster["headGroupSpec"], *cluster.get("workerGroupSpecs", ())):
+            limits = group["template"]["spec"]["containers"][0].get("resources", {}).get("limits", {})
+            cpus = group.get("rayStartParams", {}).get("num-cpus", limits.get("cpu", 0))
+            most = int(group.get("maxReplicas", 1)) * int(group.get("numOfHosts", 1))
+            nodes.append(
+                Nodes(group.get("groupName", "head"), _cpus(cpus), float(limits.get("nvidia.com/gpu", 0)), most)
+            )
+        return nodes
+
+
+def _cpus(text: str | float) -> float:
+    """Kubernetes counts in CPUs, or in thousandths: 500m."""
+    return float(str(text).removesuffix("m")) / (1000 if str(text).endswith("m") else 1)
+
+
+def _most(sizes: list[tuple[float, int]], nodes: int) -> float:
+    """The most of a resource that so many nodes have together: the largest first."""
+    total = 0.0
+    for size, count in sorted(sizes, reverse=True):
+        total += size * min(nodes, count)
+        nodes -= min(nodes, count)
+    return total
