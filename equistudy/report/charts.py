@@ -147,7 +147,7 @@ def _color(factor: Factor | None, frame: pl.DataFrame) -> dict[str, Any]:
         return {"color": alt.value(palette(1, ordered=False)[0])}
     levels = _levels(factor, frame)
     scale = alt.Scale(domain=levels, range=palette(len(levels), ordered=factor.numeric and len(levels) > 2))
-    legend = alt.Legend(symbolOpacity=1, **({"columns": LEGEND_COLUMNS} if len(levels) > MOST_COLORS else {}))
+    legend = alt.Legend(symbolOpacity=1, columns=LEGEND_COLUMNS if len(levels) > MOST_COLORS else alt.Undefined)
     return {"color": alt.Color(f"{factor.name}:O", title=factor.title, scale=scale, legend=legend)}
 
 

@@ -133,5 +133,5 @@ def test_native_is_what_timm_says():
 def test_protocols_need_colour_and_size():
     with pytest.raises(ValueError, match=r"Protocol\.NATIVE normalises images of 3 channels, got 1 of Digits\. Use"):
         TimmModel(NAME, protocol=Protocol.NATIVE).preprocessing(Digits())
-    with pytest.raises(ValueError, match="Protocol.COMMON needs images of at least 37 pixels, got 36"):
+    with pytest.raises(ValueError, match=r"Protocol\.COMMON needs images of at least 37 pixels, got 36"):
         TimmModel(NAME, protocol=Protocol.COMMON).preprocessing(DeadLeaves(36))
