@@ -58,25 +58,6 @@ def test_a_plain_convolution_is_less_so_and_linear_maps_find_more(
         assert linear.low < linear.value < linear.high
 
 
-def test_what_is_fitted_to_one_half_is_measured_on_the_other(subject: Any) -> None:
-    # noise, made of the images: with more channels than cells a linear map fits anything, and predicts nothing
-    class Noise(nn.Module):
-        def forward(self, maps: torch.Tensor) -> torch.Tensor:
-            return (1e6 * maps).sin()
-
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(1, 200, 3, padding=1).double(), Noise())
-    images = torch.rand(6, 1, 8, 8, dtype=torch.float64)
-    (found,) = values(network, subject, images, MatchedCorrelation(GROUP, 0, Matching.LINEAR))
-    assert len(found) == 3
-    assert max(map(abs, found)) < 0.3
-
-
-def test_two_images_are_too_few_to_fit_and_to_measure(subject: Any, smooth_images: Any) -> None:
-    with pytest.raises(ValueError, match=r"needs at least 4 images.*got 3"):
-        measure_all([MatchedCorrelation(GROUP)], subject(lifting(1), smooth_images[:3]))
-
-
 def test_channels_that_are_no_fields_are_absent_with_the_reason(subject: Any, smooth_images: Any) -> None:
     group = CyclicGroup(channel_action=ChannelAction.REGULAR)
     network = nn.Sequential(*lifting(2), nn.Conv2d(8, 6, 1).double())
