@@ -62,7 +62,6 @@ ARCHITECTURES = {
     "resmlp_12_224": WHOLE_CELLS,
     "mixer_s32_224": (32, 64, 96),
     "swin_tiny_patch4_window7_224": (32, 48, 64),
-    "mobilevit_xxs": WHOLE_CELLS,
     "edgenext_xx_small": WHOLE_CELLS,
     "xcit_nano_12_p16_224": WHOLE_CELLS,
 }
