@@ -6,12 +6,16 @@ to learn: a convolution moves with whole strides by itself.
 
     python -m equistudy run studies/augmentation.py                  # embedded digits, minutes on a laptop
     python -m equistudy run studies/augmentation.py --scale local    # Fashion-MNIST from data/fashion-mnist
+
+Found on digits (commit 8524088, 40 networks), last map, against none: crop +0.35 [0.27, 0.43], translation +0.34
+[0.26, 0.42] and scaling +0.14 [0.08, 0.20], supported, and likewise at the logits (+0.40, +0.40, +0.15). Rotation
+(+0.07 [0.03, 0.11]), flip, colour and cutout: undecided over 14 claims. Accuracy: none 0.95, crop 0.87, in 10 epochs.
 """
 
 import equistudy as eq
 
 DIGITS = eq.Digits()
-ARTICLES = eq.Factor("dataset", levels=(eq.FashionMNIST(train_size=10_000, test_size=2_000),))
+ARTICLES = eq.Factor("dataset", (eq.FashionMNIST(train_size=10_000, test_size=2_000),))
 SHIFTS = eq.Translation(max_pixels=2)
 ACCURACY, WITHIN, BETWEEN = eq.Accuracy(), eq.WithinCorrelation(SHIFTS), eq.BetweenCorrelation(SHIFTS)
 MAP, LOGITS = eq.Outcome(WITHIN, stages=("stage3",)), eq.Outcome(BETWEEN, stages=("logits",))
