@@ -7,8 +7,8 @@ parameters within five per cent, and a last map of stride 4; shifts are of half 
     python -m equistudy run studies/architecture.py --scale local    # Fashion-MNIST from data/fashion-mnist
 
 Found on digits (commit 8524088; 5 seeds, 4 of the mixer's logits, 3 of its map): supported at the logits, ResNet above
-ViT by 0.31 [0.25, 0.37] and the mixer by 0.67 [0.58, 0.76], ConvMixer by 0.26 [0.18, 0.33] and 0.62 [0.57, 0.66]. At the
-last map both above the mixer; ResNet - ViT undecided, 0.05 [-0.00, 0.09], ConvMixer - ViT contradicted, -0.14 +- 0.03.
+ViT by 0.31 [0.25, 0.37] and the mixer by 0.67 [0.58, 0.76], ConvMixer by 0.26 [0.18, 0.33] and 0.62 [0.57, 0.66].
+Last map: both above the mixer; ResNet - ViT undecided, 0.05 [-0.00, 0.09], ConvMixer - ViT contradicted, -0.14 +- 0.03.
 """
 
 import equistudy as eq
