@@ -2,6 +2,7 @@
 
 Edixhoven, Lengyel and van Gemert (2023, arXiv:2308.11316): a P4 network whose subsampling fits the image treats turned
 images alike; one pixel off it learns orientation. Their table of uniform training shows 0 degrees for all angles.
+Found upright, 5 seeds: gaps of 0.0 points, 27.3 [21.9, 32.6] one off and 77.8 [75.0, 80.6] without a group.
 
     python -m equistudy run studies/exactness.py    # embedded digits; --scale local: MNIST at 14 pixels, paper: at 28
 """
@@ -34,10 +35,9 @@ def more(net: Net, than: Net, what: eq.Quantity, regime: eq.Augmentation, margin
     return eq.Contrast(what, NET, net, than, expected="increasing", margin=margin, within=((REGIME, regime),))
 
 
-EXACT, OFF = (((REGIME, UP), (NET, net)) for net in (Net.EXACT, Net.OFF))
 CLAIMS = {
-    "Upright: the exact network has no gap": eq.Value(GAP, expected="unchanged", margin=1e-4, within=EXACT),
-    "Upright: one pixel off it is tens of points": eq.Value(GAP, expected="increasing", margin=0.1, within=OFF),
+    "Upright, exact: no gap": eq.Value(GAP, expected="unchanged", margin=1e-4, within=((REGIME, UP), (NET, Net.EXACT))),
+    "Upright, off: > 10 points": eq.Value(GAP, than=0.1, expected="increasing", within=((REGIME, UP), (NET, Net.OFF))),
     "Upright: without a group it is wider still": more(Net.PLAIN, Net.OFF, GAP, UP, 0.1),
     "Upright: at the seen turn one pixel off is better than exact": more(Net.OFF, Net.EXACT, ACCURACY, UP),
     "N(45, 20): exact is better over all angles": more(Net.EXACT, Net.OFF, ALL, NEAR, 0.03),
