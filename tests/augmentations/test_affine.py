@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from augmentations.reference import functional, one_by_one
 from scipy import stats
 
 from equistudy.augmentations.affine import RandomAffine, RandomScaling
 from equistudy.augmentations.rotation import RandomRotation
 from equistudy.augmentations.translation import RandomTranslation
+from tests.augmentations.reference import functional, one_by_one
 
 
 def reference(image, degrees, dx, dy, log_factor, shear):

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from augmentations.reference import functional, one_by_one
 from scipy import stats
 
 from equistudy.augmentations.colour import ColourJitter
+from tests.augmentations.reference import functional, one_by_one
 
 
 def reference(image, brightness, contrast, saturation, hue):

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from augmentations.reference import functional, one_by_one
 from scipy import stats
 
 from equistudy.augmentations.cutout import Cutout
+from tests.augmentations.reference import functional, one_by_one
 
 
 @pytest.mark.parametrize("size", [1, 4, 5, 30])

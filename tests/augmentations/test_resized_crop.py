@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from augmentations.reference import functional, one_by_one, v2
 from scipy import stats
 
 from equistudy.augmentations.resized_crop import RandomResizedCrop
+from tests.augmentations.reference import functional, one_by_one, v2
 
 
 def reference(image, width, height, x, y):
