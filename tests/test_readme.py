@@ -4,6 +4,8 @@ import ast
 import re
 from pathlib import Path
 
+import torch
+
 import equistudy
 from equistudy.command_line.commands import cli
 
@@ -38,6 +40,23 @@ def test_continuous_integration_runs_the_test_command_as_it_stands() -> None:
 def test_every_command_is_listed() -> None:
     table = README.partition("## Commands")[2].partition("## ")[0]
     assert set(re.findall(r"`([a-z]+) ?[A-Z\[`]", table)) == set(cli.commands)
+
+
+def test_the_adapter_makes_a_network_of_lists_and_dicts_measurable() -> None:
+    class Listed(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Conv2d(3, 4, 3, padding=1)
+
+        def forward(self, images: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+            return {"logits": self.layer(torch.stack(images))}
+
+    (block,) = [block for block in README.split("```python\n") if "class Adapter" in block]
+    words = {"network": Listed(), "images": torch.rand(32, 3, 16, 16)}
+    exec(block.partition("```")[0], words)
+    found = words["result"].rows
+    assert {row.stage for row in found} >= {"theirs.layer"}
+    assert all(row.value > 0.99 for row in found)
 
 
 def test_files_that_are_linked_exist() -> None:
