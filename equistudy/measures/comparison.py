@@ -73,12 +73,6 @@ class ShardComparison:
         """The output for one view, in order. Only that of x is kept, and sums over the cells of the others."""
         geometry = self.plan.geometry
         features = output.flatten(1) if self.plan.regions is None else geometry.maps(output)
-        shape = (geometry.channels,) if geometry.grid is None else (geometry.channels, *geometry.grid[:2])
-        if features.shape[1:] != shape:
-            raise ValueError(
-                f"A stage must give the same shape for all images of one size, got {tuple(features.shape[1:])} after "
-                f"{shape}. Name a stage that does."
-            )
         if self._reference is None:
             self._reference = features.clone()  # the network may go on to change its output in place
         elif view in self.plan.views:

@@ -74,6 +74,7 @@ class Flowing(NamedTuple):
         found: dict[str, Tensor] = {}
 
         def look(stage: Stage, output: Tensor) -> Tensor | None:
+            stage.geometry.check(stage.name, output, len(images))
             found[stage.name] = output.clone()  # the network may go on to change it in place
             return _moved_output(output, stage.geometry, flow, t) if stage.name == moving else None
 

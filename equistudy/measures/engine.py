@@ -116,9 +116,10 @@ class PairedPass:
         group = next(iter(self.plans.values())).group
         views = group.views(self.subject.images[images.start : images.stop], self.subject.background)
         found = {key: SHARDS[key.watch](plan) for key, plan in self.plans.items()}
-        done = 0
+        done = together = 0
 
         def look(stage: str, output: Any) -> None:
+            self.plans[self._keys[stage][0]].geometry.check(stage or "output", output, together)
             for view, features in enumerate(output.unflatten(0, (-1, len(images))), start=done):
                 for key in self._keys[stage]:
                     found[key].take(view, features)
@@ -126,6 +127,7 @@ class PairedPass:
         with evaluating(self.network), watching(self._modules, look):
             for done in range(0, len(views), self.views_together):
                 batch = torch.cat(views[done : done + self.views_together])
+                together = len(batch)
                 self.network(prepared(batch, self.subject, self.network))
         return {key: comparison.finished() for key, comparison in found.items()}
 

@@ -187,7 +187,10 @@ def _fitted(prober: _Prober, name: str, shape: Shape) -> Geometry | str:
         prefix = shape[1] - grid.height * grid.width
         if len(shape) == 3 and 0 <= prefix <= MAX_PREFIX and grid.height * grid.width > MAX_PREFIX:
             fitting.append(Geometry(Layout.TOKENS, shape[2], grid, prefix))
-    confirmed = [geometry for geometry in fitting if _answers(geometry, prober.disturbed()[name], prober.size)]
+    responses = prober.disturbed()[name]
+    if responses.shape[1:] != shape[1:]:
+        return f"its output changes its shape from one call to the next: {list(responses.shape)} after {list(shape)}"
+    confirmed = [geometry for geometry in fitting if _answers(geometry, responses, prober.size)]
     if len(confirmed) == 1:
         return confirmed[0]
     return (

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from jaxtyping import Float
 
@@ -37,3 +38,25 @@ class Geometry:
         if self.layout is Layout.NHWC:
             return output.permute(0, 3, 1, 2)
         return output[:, self.prefix :].transpose(1, 2).unflatten(2, (self.grid.height, self.grid.width))
+
+    def check(self, stage: str, output: Any, entries: int) -> None:
+        """Raises ValueError where the output of the stage for that many images is none of this geometry."""
+        shape, found = (entries, *self._shape), getattr(output, "shape", None)
+        allowed = (shape, (*shape, 1, 1)) if self.grid is None else (shape,)
+        if found not in allowed:
+            given = type(output).__name__ if found is None else list(found)
+            raise ValueError(
+                f"A stage must give the same shape for all images of one size, got {given} from stage {stage!r} where "
+                f"its first images make it {list(shape)}. Leave this stage out, or let its shape depend on nothing but "
+                "the size of the images."
+            )
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        """The shape of the output for one image; a vector may have two more axes of 1."""
+        if self.grid is None:
+            return (self.channels,)
+        rows, columns = self.grid[:2]
+        if self.layout is Layout.TOKENS:
+            return self.prefix + rows * columns, self.channels
+        return (self.channels, rows, columns) if self.layout is Layout.NCHW else (rows, columns, self.channels)

@@ -1,4 +1,4 @@
-"""Comparisons of a stage: the same bits wherever a shard was computed, and no shape that changes."""
+"""Comparisons of a stage: the same bits wherever a shard was computed, and turns as exact as the cells lie."""
 
 import pickle
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from torch import nn
 from equistudy.groups.finite import CyclicGroup, Reflection
 from equistudy.groups.one_parameter import Rotation, Scaling, Shear
 from equistudy.groups.translation import Translation
-from equistudy.measures.comparison import Comparison, ShardComparison
+from equistudy.measures.comparison import Comparison
 from equistudy.measures.correlation import WithinCorrelation
 from equistudy.measures.engine import PairedPass, measure_all, plans_of, shards
 
@@ -47,16 +47,6 @@ def test_one_worker_and_four_give_the_same_bits(
     for key, comparison in _summed(plans, 101, parts).items():
         for mine, other in zip(comparison.totals[0], expected[key].totals[0], strict=True):
             assert torch.equal(mine, other)
-
-
-def test_a_stage_that_changes_its_shape_is_refused(convolutions: Any, subject: Any, smooth_images: Any) -> None:
-    measured = subject(convolutions((1,), "zeros"), smooth_images)
-    plans, _ = plans_of([WithinCorrelation(Translation(max_pixels=2))], measured)
-    (plan,) = plans.values()
-    comparison = ShardComparison(plan)
-    comparison.take(0, torch.rand(3, 6, 46, 46))
-    with pytest.raises(ValueError, match=r"same shape for all images.*got \(6, 45, 46\) after \(6, 46, 46\)"):
-        comparison.take(1, torch.rand(3, 6, 45, 46))
 
 
 def test_a_network_that_goes_on_in_place_does_no_harm(convolutions: Any, subject: Any, smooth_images: Any) -> None:

@@ -10,10 +10,13 @@ from torch import nn
 from equistudy.groups.translation import Border, Translation
 from equistudy.measures import engine, geometry
 from equistudy.measures.accuracy import Accuracy
+from equistudy.measures.agreement import AbsoluteError
 from equistudy.measures.consistency import ShiftConsistency
 from equistudy.measures.correlation import BetweenCorrelation, TotalCorrelation, WithinCorrelation
 from equistudy.measures.engine import PairedPass, family_rows, measure_all, no_sums, plans_of, shards
+from equistudy.measures.lie_derivative import LieDerivative
 from equistudy.measures.moments import cosine, normalised_error, pearson
+from equistudy.measures.normalised_variance import NormalisedVariance
 
 CIRCLE = Border.CIRCULAR
 FAMILY = (WithinCorrelation, TotalCorrelation, BetweenCorrelation)
@@ -182,6 +185,22 @@ def test_the_untrained_network_stands_beside_the_trained(convolutions: Any, subj
         assert row.value == pytest.approx(1)
         assert row.untrained is not None
         assert row.untrained < 0.99
+
+
+class Fickle(nn.Module):
+    """Leaves out a row of its maps where more than two images come together."""
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        return maps if len(maps) <= 2 else maps[:, :, 1:]
+
+
+@pytest.mark.parametrize("kind", [WithinCorrelation, AbsoluteError, NormalisedVariance, LieDerivative])
+def test_a_stage_that_changes_its_shape_is_named(
+    kind: Any, convolutions: Any, subject: Any, smooth_images: Any
+) -> None:
+    measured = subject(nn.Sequential(*convolutions((2,), "zeros"), Fickle()), smooth_images[:4], fickle="2")
+    with pytest.raises(ValueError, match=r"got \[4, 6, 23, 24\] from stage 'fickle' where .* \[4, 6, 24, 24\]"):
+        measure_all([kind(Translation(max_pixels=1, border=CIRCLE))], measured)
 
 
 def test_what_is_no_image_is_refused(convolutions: Any, subject: Any, smooth_images: Any) -> None:

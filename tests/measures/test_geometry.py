@@ -136,6 +136,17 @@ def test_a_dense_map_of_the_right_size_is_not_taken_for_a_map() -> None:
     assert "1 layouts fit its sizes and 0 of them answer a disturbed pixel" in str(probed(network, 28, 28))
 
 
+def test_a_map_that_changes_its_shape_while_it_is_probed_is_named() -> None:
+    class Fickle(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            assert images.shape[2:] == (28, 28)  # this size only
+            return images if len(images) <= 2 else images[:, :, 1:]
+
+    assert "changes its shape from one call to the next: [10, 1, 27, 28] after [2, 1, 28, 28]" in str(
+        probed(Fickle(), 28, 28)
+    )
+
+
 def test_a_module_that_runs_twice_or_never_is_named() -> None:
     relu, unused = nn.ReLU(), nn.ReLU()
     network = nn.Sequential(layers(1), relu, layers(1)[0:0], relu)
