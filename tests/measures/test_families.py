@@ -1,15 +1,17 @@
 """Architectures of timm without weights: exactly equivariant once what breaks it is taken out, and not before."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
 import torch
 from torch import nn
 
+from equistudy.groups.group import Grid
 from equistudy.groups.translation import Border, Translation
 from equistudy.measures.correlation import BetweenCorrelation, WithinCorrelation
-from equistudy.measures.engine import measure_all
+from equistudy.measures.engine import PairedPass, family_rows, measure_all, plans_of
 from equistudy.measures.geometry import probe
 from equistudy.measures.layout import Geometry, Layout
 from equistudy.measures.measure import Measurement, Subject
@@ -155,3 +157,60 @@ def test_tokens_and_channels_last_are_read_as_what_they_are(family: Family) -> N
     assert {geometry.layout for geometry in maps} == {family.layout}
     assert (maps[0].prefix, maps[-1].prefix) == family.prefix
     assert all(geometry.grid.height * geometry.grid.stride == family.size for geometry in maps if geometry.grid)
+
+
+def random_subject(name: str, size: int, image_size: int, *stages: str) -> Subject:
+    """A network as timm initialises it, in float32, and four images of blurred noise; all its stages unless named."""
+    torch.manual_seed(0)
+    model = TimmModel(name)
+    network = model.build((3, size, size), 10).eval()
+    images = nn.functional.avg_pool2d(torch.rand(4, 3, image_size + 4, image_size + 4), 5, 1)
+    paths = {stage: path for stage, path in model.stages(network).items() if stage in stages or not stages}
+    return Subject(network, paths, images, None, (0.5,) * 3, (0.25,) * 3, None, None, 0)
+
+
+def test_a_vision_transformer_is_equivariant_to_shifts_by_patches_but_for_its_positions() -> None:
+    subject = random_subject("vit_tiny_patch16_224", 64, 64)
+    for name, parameter in subject.network.named_parameters():
+        if parameter.ndim > 1 and not name.endswith(POSITIONS):
+            nn.init.normal_(parameter, std=0.08)  # blocks that do something; positions as timm begins with them
+    measure = WithinCorrelation(Translation(16, Border.CIRCULAR, (16,)))
+    x = (subject.images - 0.5) / 0.25
+    found = []
+    for change in (lambda network: None, without_positions):
+        change(subject.network)
+        rows = measure_all([measure], subject).rows
+        assert len(rows) == 2 * 12
+        with torch.inference_mode():
+            logits, token = (
+                (of(x) - of(x.roll(16, 3))).abs().max().item()
+                for of in (subject.network, lambda images: subject.network.forward_features(images)[:, 0])
+            )
+        found.append(([row.value for row in rows], token, logits))
+    (placed, *moved), (free, token, logits) = found
+    assert 0.98 < min(placed) <= max(placed) < 0.9999
+    assert min(moved) > 1e-3
+    assert free == pytest.approx([1] * 24, abs=1e-5)
+    assert token < 1e-5
+    assert logits < 1e-4
+
+
+@pytest.mark.slow
+def test_channels_last_maps_correlate_with_nothing_when_they_are_read_channels_first() -> None:
+    subject = random_subject("swin_tiny_patch4_window7_224", 112, 144, "layers.0")
+    measure = WithinCorrelation(Translation(32, pixels=(32,)))  # windows of 112 pixels in images of 144
+    plans, _ = plans_of([measure], subject)
+    ((key, plan),) = plans.items()
+    assert (plan.geometry.layout, plan.geometry.channels, plan.geometry.grid.stride) == (Layout.NHWC, 96, 4)
+    grid = Grid(28, 96, 4, 112, 4 * 96)
+    regions = tuple(measure.group.region(element, grid, 1) for element in plan.elements)
+    misread = replace(plan, geometry=Geometry(Layout.NCHW, 28, grid), regions=regions)
+    right, wrong = (
+        family_rows([measure], PairedPass(subject.network, subject, {key: plan}).comparisons(), {}, subject).rows
+        for plan in (plan, misread)
+    )
+    assert min(row.value for row in right) > 0.999
+    along_x, along_y = wrong
+    assert abs(along_x.value) < 0.05
+    # channels that differ in their means correlate along the other axis, in different images as much as in one
+    assert abs(along_y.value - along_y.floor) < 0.05
