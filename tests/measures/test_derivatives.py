@@ -1,5 +1,6 @@
 """Derivatives of networks: against double backward, central differences and the chain rule by hand."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -67,6 +68,22 @@ def test_contributions_are_those_of_the_chain_rule_and_add_up(activation: Callab
     assert found["logits"].abs().max() == 0
     assert (sum(found.values()) - whole).abs().max() < 1e-12
     assert found["first"].abs().max() > 1e-6
+
+
+def test_random_probes_in_reverse_mode_estimate_the_size_of_a_contribution() -> None:
+    """As the authors of the measure take it: (g . L f)^2, with g a random direction of the output carried back."""
+    net = network(nn.GELU)
+    with differentiating(net):
+        exact = contributions(flowing(net), IMAGES, FLOW)[1]["first"].square().sum(dim=1)
+        y, moved = torch.func.jvp(net[:2], (IMAGES,), (_own(IMAGES, 1),))
+        local = moved - _own(y, 1)
+    _, backward = torch.func.vjp(net[2:], y)
+    carried = [(backward(unit.expand(3, 3))[0] * local).sum(dim=(1, 2, 3)) for unit in torch.eye(3).double()]
+    directions = torch.randn(400, 100, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    estimates = (directions * torch.stack(carried, dim=1)).sum(dim=-1).square().mean(dim=1) / exact
+    for mean, spread in zip(estimates.mean(dim=0).tolist(), estimates.std(dim=0).tolist(), strict=True):
+        assert mean == pytest.approx(1, abs=0.03)
+        assert spread == pytest.approx(math.sqrt(2 / 100), abs=0.02)
 
 
 def _own(maps: torch.Tensor, stride: int) -> torch.Tensor:
