@@ -5,7 +5,6 @@ import re
 
 import pytest
 import torch
-from exactness.small_networks import Calls
 from torch import nn
 
 import equistudy
@@ -16,6 +15,7 @@ from equistudy.models.equivariant.choices import Head
 from equistudy.models.preactivation_resnet import PreactivationResNet
 from equistudy.models.resnet import ResNet
 from equistudy.models.timm_model import TimmModel
+from tests.exactness.small_networks import Calls
 
 
 def test_a_study_can_assert_exactness_before_training() -> None:

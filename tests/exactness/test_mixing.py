@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from exactness.small_networks import Calls, pooled, stacked
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -14,6 +13,7 @@ from equistudy.groups.finite import CyclicGroup, DihedralGroup
 from equistudy.models.equivariant.convolution import LiftingConvolution, RegularConvolution, Window
 from equistudy.models.equivariant.norm import GroupBatchNorm
 from equistudy.models.equivariant.pooling import CosetPool
+from tests.exactness.small_networks import Calls, pooled, stacked
 
 Layer = nn.Module | Callable[[Tensor], Tensor]
 P4 = CyclicGroup(4)

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from exactness.small_networks import stacked
 from torch import nn
 
 from equistudy.exactness.elements import NAMES
 from equistudy.exactness.numerics import BROKEN, EXACT, deviations
 from equistudy.groups.finite import CyclicGroup, DihedralGroup
 from equistudy.models.equivariant.convolution import LiftingConvolution, RegularConvolution, Window
+from tests.exactness.small_networks import stacked
 
 
 def image(height: int, width: int, channels: int = 3) -> torch.Tensor:

@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from exactness.small_networks import pooled
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from equistudy.exactness.audit import audit
 from equistudy.exactness.findings import Cause
+from tests.exactness.small_networks import pooled
 
 ALL = ("identity", "90 deg", "180 deg", "270 deg", "left-right", "top-bottom", "transpose", "anti-transpose")
 MAIN = ("identity", "transpose")

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from exactness.small_networks import Calls, stacked
 from torch import nn
 
 from equistudy.exactness.trace import RefusedError, Tracer, replica
 from equistudy.groups.finite import DihedralGroup
+from tests.exactness.small_networks import Calls, stacked
 
 
 def test_layers_are_named_by_their_path() -> None:
