@@ -45,7 +45,7 @@ def test_unrelated_rectified_features_have_a_cosine_but_no_correlation(c: float)
     a, b = (normal(200_000, seed=seed).add(c).relu() for seed in (1, 2))
     moments = paired(a, b)
     mean, square = c * norm.cdf(c) + norm.pdf(c), (c * c + 1) * norm.cdf(c) + c * norm.pdf(c)
-    assert cosine(moments).item() == pytest.approx(mean**2 / square, abs=0.003)
+    assert cosine(moments).item() == pytest.approx(mean**2 / square, abs=0.002 if c == 2 else 0.003)
     assert abs(pearson(moments).item()) < 0.01
     if c == 0:
         assert cosine(moments).item() == pytest.approx(1 / np.pi, abs=0.003)
