@@ -5,7 +5,8 @@ their relatives at every stage; the same views go forward in every way, on one t
 
     bare     the forward passes of x, g1 x, ... g16 x, and nothing else
     ours     `measure_all`: moments in hooks, with intervals, floors and references, and the probing of the stages
-    naive    two forward passes for each element, feature maps kept, numpy.corrcoef for each channel
+    naive    the three correlations with their floors and unmoved references, of elements that move maps by whole cells:
+             two forward passes for each element, feature maps kept, numpy.corrcoef for each channel; no intervals
     lie      the Lie derivative of every stage by forward mode, in forward passes for each probe
     merge    sums of 100 layers of 2,048 channels in 32 groups of images, merged and with their intervals
     probe    stride and offset of every stage
@@ -37,6 +38,7 @@ from equistudy.measures.intervals import jackknife
 from equistudy.measures.lie_derivative import LieDerivative
 from equistudy.measures.measure import Subject
 from equistudy.measures.moments import Moments, leave_one_out, within
+from equistudy.measures.rows import DEAD
 from equistudy.measures.stages import evaluating, modules_of, prepared, watching
 from equistudy.models.timm_model import TimmModel
 
@@ -64,14 +66,16 @@ def bare(subject: Subject) -> None:
                 subject.network(prepared(view, subject, subject.network))
 
 
-def ours(subject: Subject) -> dict[tuple[str, str], float]:
+Values = dict[tuple[str, str, str], tuple[float | None, ...]]  # by measure, stage and element: value, floor, unmoved
+
+
+def ours(subject: Subject) -> Values:
     rows = measure_all(MEASURES, subject).rows
-    return {(row.stage, str(row.element)): row.value for row in rows if row.measure == WithinCorrelation.name}
+    return {(row.measure, row.stage, str(row.element)): (row.value, row.floor, row.no_motion) for row in rows}
 
 
-def naive(subject: Subject) -> dict[tuple[str, str], float]:
-    """The correlation within images alone, which is less than ours gives."""
-    found: dict[tuple[str, str], float] = {}
+def naive(subject: Subject) -> Values:
+    found: Values = {}
     modules = modules_of(subject.network, subject.stages)
     x = subject.images
     with evaluating(subject.network):
@@ -92,15 +96,25 @@ def naive(subject: Subject) -> dict[tuple[str, str], float]:
                 if grid is None or geometry.layout is not Layout.NCHW or dx % grid.stride or dy % grid.stride:
                     continue
                 b = np.roll(kept[0][stage], (dy // grid.stride, dx // grid.stride), axis=(2, 3))
-                found[stage, element.label] = _correlation(kept[1][stage], b)
+                following = np.concatenate([np.roll(b[part.start : part.stop], -1, axis=0) for part in shards(len(b))])
+                references = (b, following, kept[0][stage])
+                for kind in KINDS:
+                    values = tuple(_correlation(kind, kept[1][stage], reference) for reference in references)
+                    found[kind.name, stage, element.label] = values
     return found
 
 
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    a, b = (maps - maps.mean(axis=(2, 3), keepdims=True) for maps in (a, b))
+def _correlation(kind: type, a: np.ndarray, b: np.ndarray) -> float:
+    """The mean over the channels that vary by more than a trace of what the layer does."""
+    trace = DEAD * np.mean([maps.var(axis=(0, 2, 3)) for maps in (a, b)])
+    means = [maps.mean(axis=(2, 3), keepdims=True) for maps in (a, b)]
+    if kind is WithinCorrelation:
+        a, b = a - means[0], b - means[1]
+    if kind is BetweenCorrelation:
+        a, b = means
     pairs = zip(*(np.moveaxis(maps, 1, 0).reshape(maps.shape[1], -1) for maps in (a, b)), strict=True)
-    with np.errstate(invalid="ignore"):  # of channels that are constant, which are left out
-        return float(np.nanmean([np.corrcoef(one, other)[0, 1] for one, other in pairs]))
+    living = [(one, other) for one, other in pairs if min(one.var(), other.var()) > trace]
+    return float(np.mean([np.corrcoef(one, other)[0, 1] for one, other in living]))
 
 
 def lie(subject: Subject) -> None:
@@ -164,7 +178,9 @@ def main() -> None:
         print(f"naive / ours {medians['naive'] / medians['ours']:.2f}")
         mine, theirs = ours(subject), naive(subject)
         both = mine.keys() & theirs.keys()
-        print(f"largest difference {max(abs(mine[key] - theirs[key]) for key in both):.1e} of {len(both)} values")
+        pairs = [pair for key in both for pair in zip(mine[key], theirs[key], strict=True)]
+        largest = max(abs(one - other) for one, other in pairs if one is not None and other is not None)
+        print(f"largest difference {largest:.1e} of {len(pairs)} values")
     if "lie" in medians:
         # two probes, along x and along y
         print(f"lie: {medians['lie'] / 2 / forward:.2f} forward passes for each probe")
