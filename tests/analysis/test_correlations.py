@@ -176,6 +176,7 @@ def test_what_is_no_rank_correlation_is_refused():
     assert replace(claim, second=Score("parameters")).outcomes[1].title == "parameters"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("families", "members"), [(1, 24), (6, 4), (12, 5)])
 def test_the_interval_covers_the_truth_pooled_and_within_families(families, members):
     """Normal pairs with r = 0.6 inside each family; families differ in both numbers by far more.

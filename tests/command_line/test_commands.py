@@ -19,7 +19,8 @@ from equistudy.models import weights
 
 ROOT = Path(__file__).parents[2]
 OF_A_STUDY = ["study", "--scale", "--results", "--weights-dir", "--json"]
-WHERE = ["--address", "--num-cpus", "--cpus-per-trial", "--gpus-per-trial", "--workers-per-trial", "--max-concurrent"]
+WHERE = ["--address", "--cluster", "--num-cpus", "--max-concurrent"]
+WHERE += ["--cpus-per-trial", "--gpus-per-trial", "--workers-per-trial"]
 # Options say where and how much, never what: what is studied stands in the study's file.
 OPTIONS = {
     "plan": [*OF_A_STUDY, "--pilot"],
@@ -30,6 +31,11 @@ OPTIONS = {
     "report": OF_A_STUDY,
     "explain": ["trial", "--results", "--study", "--scale", "--weights-dir", "--json"],
     "diff": ["a", "b", "--results", "--study", "--scale", "--weights-dir", "--json"],
+    "audit": ["model", "--size", "--group", "--json"],
+    "measure": [
+        *("target", "--model", "--stages", "--data", "--images", "--size", "--group", "--measure", "--plot"),
+        *("--results", "--study", "--scale", "--weights-dir", "--workers", "--address", "--csv", "--json"),
+    ],
     "doctor": ["--results", "--json"],
 }
 

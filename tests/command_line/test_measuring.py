@@ -141,6 +141,7 @@ def test_a_folder_with_an_image_that_cannot_be_read(measure, tmp_path) -> None:
     assert "1 of 40 images of" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_trial_of_a_study_gets_a_new_measure_and_its_report_shows_it(
     measure, invoke, asked, folder, write, monkeypatch
 ) -> None:
@@ -222,6 +223,7 @@ def test_a_trial_has_its_own_images(measure, folder) -> None:
     assert "got 't_00', which 0 of those in" in unknown.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_capacity")
 def test_ray_workers_print_what_this_process_prints(measure, invoke, folder) -> None:
     words = ("nets.py:small", "--size", 16, "--images", 40)

@@ -39,6 +39,7 @@ def test_the_sizes_of_a_chain_are_those_of_the_closed_form(layers: list[tuple[in
     assert found.above == min(n for n in range(61, 100) if n in expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
@@ -52,6 +53,7 @@ def test_networks_of_the_paper(model: Model, expected: Residue) -> None:
     assert exact_sizes(tracer, 29, tracer.exact(29)).residue == expected
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # timm's own
 @pytest.mark.parametrize(
     ("name", "residue", "below", "above"),

@@ -36,6 +36,7 @@ def configurations() -> Iterator[Windows]:
             yield windows
 
 
+@pytest.mark.slow
 def test_every_convolution_agrees_with_brute_force_under_every_symmetry() -> None:
     """All 7,892 of sizes 5 to 40, kernels 1 to 7, strides 1 to 4, padding 0 to 3, dilation 1 and 2; 4,120 are exact.
 
@@ -57,6 +58,7 @@ def test_every_convolution_agrees_with_brute_force_under_every_symmetry() -> Non
     assert (count, exact, wrong) == (7892, 4120, [])
 
 
+@pytest.mark.slow
 def test_asymmetric_padding_agrees_with_brute_force() -> None:
     checked = 0
     for size, kernel, stride, before, after in itertools.product(

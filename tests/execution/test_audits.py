@@ -27,6 +27,7 @@ class Raises(Model):
         raise KeyError("weights")
 
 
+@pytest.mark.slow
 def test_one_crash_takes_nothing_else_down(ray_capacity: Capacity) -> None:
     from ray import cloudpickle
 

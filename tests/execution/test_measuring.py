@@ -49,6 +49,7 @@ def conditions(tmp_path: Path) -> Conditions:
     return Conditions("measure", Store.open(tmp_path / "results"), Provenance(None, None, {}))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_capacity")
 def test_one_worker_and_four_give_the_same_bits(conditions: Conditions, tmp_path: Path) -> None:
     found: dict[int, dict[str, MeasuringResult]] = {0: measure_networks(JOBS, conditions)}
@@ -81,6 +82,7 @@ def test_a_stop_between_two_shards_loses_nothing(conditions: Conditions) -> None
     assert rest == measure_networks(JOBS[1:], replace(conditions, store=Store.open(conditions.store.url + "2")))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_capacity")
 def test_an_error_of_a_worker_is_raised_here(conditions: Conditions) -> None:
     first = next(NetworkRun(JOBS[0], conditions).tasks())

@@ -110,6 +110,7 @@ def test_a_request_that_can_never_be_met_is_refused(tmp_path: Path, ray_capacity
         run(written(tmp_path), Store.open(tmp_path / "results"), cpus=64)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_capacity")
 def test_runs_also_outside_the_main_thread(tmp_path: Path) -> None:
     # where no signal handler can be set

@@ -144,6 +144,7 @@ def test_shifts_by_whole_cells_are_exact_where_nothing_breaks_them(family: Famil
     assert min(row.value for rows in before.values() for row in rows) < 0.99
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "family", [family for family in FAMILIES if family.layout is not Layout.NCHW], ids=lambda f: f.name
 )

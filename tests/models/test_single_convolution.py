@@ -31,6 +31,7 @@ def test_invariant_exactly_where_the_stride_divides_what_it_walks(size, kernel, 
     assert (deviation < 1e-12) == ((size + 2 * padding - kernel) % stride == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "picture", "size", "learns"),
     [
