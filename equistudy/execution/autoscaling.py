@@ -25,6 +25,7 @@ DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 STORE_BYTES = 83886080  # of the head, which holds handles only
 # read by the head and by the nodes that it starts
 ENVIRONMENT = {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
+MARK = "EQUISTUDY_CLUSTER"  # in the environment of every process of a cluster: its folder
 
 
 @contextmanager
@@ -71,7 +72,7 @@ def local_cluster(file: ClusterFile) -> Iterator[str]:
                 _command(port, folder, config),
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **ENVIRONMENT},
+                env={**os.environ, **ENVIRONMENT, MARK: folder},
                 start_new_session=True,
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 -- one call into libc, which takes no lock
             )
@@ -128,7 +129,7 @@ def _stop(head: subprocess.Popen[bytes], folder: str) -> None:
         head.wait()
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if folder.encode() in (process / "cmdline").read_bytes():
+            if f"{MARK}={folder}".encode() in (process / "environ").read_bytes():
                 os.kill(int(process.name), signal.SIGKILL)
         except OSError:
             continue  # it has ended by itself
