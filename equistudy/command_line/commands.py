@@ -312,7 +312,7 @@ def audit(model: str, size: str, group: str | None, as_json: bool) -> None:
 @cli.command(
     examples=(
         "measure resnet50.a1_in1k --plot layers.svg",
-        "measure mine.pt --model nets.py:build --data photos/ --group rotation:30,90",
+        "measure mine.pt --model nets.py:build --data photos/",
         "measure t_7fcb --measure lie_derivative_error",
     )
 )
