@@ -18,6 +18,12 @@ def ray_capacity() -> Iterator[Capacity]:
         yield capacity
 
 
+@pytest.fixture(autouse=True)
+def _no_weights_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of pretrained weights that a command names holds for its process: here for one test."""
+    monkeypatch.setattr("equistudy.models.weights._folder", [])
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout."""
