@@ -111,8 +111,9 @@ OF_STUDY = click.option(
     "--study", type=click.Path(path_type=Path), help="Look into this study instead, also for trials not yet run."
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+ADDRESS = click.option("--address", metavar="HOST:PORT", help="Join a Ray cluster; auto: the one on this node.")
 WHERE = (
-    click.option("--address", metavar="HOST:PORT", help="Join a Ray cluster; auto: the one on this node."),
+    ADDRESS,
     click.option(
         "--cluster", type=click.Path(path_type=Path), metavar="FILE", help="The file of an autoscaling cluster."
     ),
@@ -331,7 +332,7 @@ def audit(model: str, size: str, group: str | None, as_json: bool) -> None:
     SCALE,
     WEIGHTS,
     click.option("--workers", type=click.IntRange(1), help="Processes of one CPU each. Default: as many as CPUs."),
-    WHERE[0],
+    ADDRESS,
     click.option("--csv", "as_csv", is_flag=True, help="Print all values with all columns as CSV."),
     JSON,
 )

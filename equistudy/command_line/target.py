@@ -67,11 +67,9 @@ def model_of(target: str, model: str | None, size: int | None, stages: tuple[str
                 "--model FILE.py:FUNCTION."
             )
         inner = _architecture(model, size, stages)
-        return (
-            dataclasses.replace(inner, model=Checkpoint(inner.model, target))
-            if isinstance(inner, Window)
-            else (Checkpoint(inner, target))
-        )
+        if isinstance(inner, Window):
+            return dataclasses.replace(inner, model=Checkpoint(inner.model, target))
+        return Checkpoint(inner, target)
     if model is not None:
         raise ValueError(
             f"--model is the architecture of a file of weights ({', '.join(WEIGHTS)}), got {target!r}. "

@@ -5,17 +5,15 @@ results from time to time, so that a process that dies loses little.
 """
 
 import io
-import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import torch
 
 from equistudy.execution.job import Conditions, Job
-from equistudy.execution.trial_run import network_of, trial_row
+from equistudy.execution.trial_run import network_of, skipped_text, trial_row, write_measured
 from equistudy.measures.comparison import Plan
 from equistudy.measures.engine import SHARD_SIZE, Known, families_of, family_rows, no_sums, plans_of, shards
 from equistudy.measures.group_measure import GroupMeasure, Key
@@ -138,13 +136,11 @@ class NetworkRun:
             self._add(family_rows(family, sums[False], sums.get(True, {}), self._subject))
         job, store, result = self.job, self._conditions.store, self._found
         seconds = (datetime.now(UTC) - self._started).total_seconds()
-        for measure in job.measures:
-            rows = [asdict(row) for row in result.rows if row.measure_id == measure.id]
-            store.write_measurements(job.trial.id, job.attempt, measure.id, rows)
+        write_measured(job, store, result)
         if not job.finished:
             values = {"status": Status.DONE, "epochs": 0, "images_seen": 0, "seconds": 0.0, "scores": "{}"}
-            skipped = json.dumps([absent._asdict() for absent in result.skipped])
-            values |= {"parameters": self._parameters, "measuring_seconds": seconds, "skipped": skipped}
+            values |= {"parameters": self._parameters, "measuring_seconds": seconds}
+            values |= {"skipped": skipped_text(result.skipped)}
             store.write_trial(trial_row(job, self._conditions, self._started, **values))
         for _, _, walk in self._passes:
             walk.forget()

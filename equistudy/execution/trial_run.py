@@ -10,7 +10,7 @@ import re
 import socket
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ import torch
 from equistudy.execution.job import Conditions, Job, Phase, Progress
 from equistudy.execution.sign_of_life import SignOfLife
 from equistudy.measures.engine import measure_all
-from equistudy.measures.measure import Skipped
+from equistudy.measures.measure import MeasuringResult, Skipped
 from equistudy.results.schema import CurveRow, TrialRow
 from equistudy.results.store import StorageError, Store
 from equistudy.study.trial import Stream, derived_seed, fingerprint
@@ -30,7 +30,7 @@ from equistudy.training.failures import Reason, reason_of, told
 from equistudy.training.subject import network_from, subject_of, weights_of
 from equistudy.training.trainer import Trainer, build_network
 
-__all__ = ["TrialRun", "failed_row", "network_of", "stopped_row", "trial_row"]
+__all__ = ["TrialRun", "failed_row", "network_of", "skipped_text", "stopped_row", "trial_row", "write_measured"]
 
 SAVING_SHARE = 0.05  # how much of the time checkpoints may cost
 WORTH_SECONDS = 1.0  # of training; less is trained again sooner than it is read back
@@ -172,7 +172,7 @@ class TrialRun:
             scores=json.dumps(self.scores),
             parameters=sum(parameter.numel() for parameter in network.parameters()),
             measuring_seconds=time.perf_counter() - began,
-            skipped=json.dumps([absent._asdict() for absent in skipped]),
+            skipped=skipped_text(skipped),
             resumed=self._resumed,
             **values,
         )
@@ -185,9 +185,7 @@ class TrialRun:
         if not self.job.measures:
             return []
         result = measure_all(self.job.measures, subject_of(self.job.trial, network.eval(), self._device))
-        for measure in self.job.measures:
-            rows = [asdict(row) for row in result.rows if row.measure_id == measure.id]
-            self._store.write_measurements(self.job.trial.id, self.job.attempt, measure.id, rows)
+        write_measured(self.job, self._store, result)
         return result.skipped
 
     def _measured(self) -> Iterator[Progress]:
@@ -222,6 +220,18 @@ def _check_data(job: Job) -> None:
                 f"A worker must have the {what} that the plan was made with, got fingerprint {found} on "
                 f"{socket.gethostname()} and {planned} in the plan. Copy the same files to every node."
             )
+
+
+def write_measured(job: Job, store: Store, result: MeasuringResult) -> None:
+    """Writes the rows of each measure of the job, also where it has none."""
+    for measure in job.measures:
+        rows = [asdict(row) for row in result.rows if row.measure_id == measure.id]
+        store.write_measurements(job.trial.id, job.attempt, measure.id, rows)
+
+
+def skipped_text(skipped: Sequence[Skipped]) -> str:
+    """What could not be measured, as a trial's row has it."""
+    return json.dumps([absent._asdict() for absent in skipped])
 
 
 def _hardware(device: str) -> str:
