@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from equistudy.groups.one_parameter import Rotation, Scaling, Shear
     from equistudy.groups.translation import Border, Translation
     from equistudy.measures.accuracy import Accuracy
+    from equistudy.measures.accuracy_per_angle import AccuracyPerAngle, Surround
     from equistudy.measures.agreement import (
         AbsoluteError,
         ConcordanceCorrelation,
@@ -144,6 +145,7 @@ _HOME = {
     "groups.one_parameter": ("Rotation", "Scaling", "Shear"),
     "groups.translation": ("Border", "Translation"),
     "measures.accuracy": ("Accuracy",),
+    "measures.accuracy_per_angle": ("AccuracyPerAngle", "Surround"),
     "measures.agreement": (
         "AbsoluteError",
         "ConcordanceCorrelation",

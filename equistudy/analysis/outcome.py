@@ -215,12 +215,12 @@ def outcome_of(what: Any) -> Outcome:
     raise TypeError(f"A claim or a figure is about an Outcome, Measure, Score, Combination or Known, got {what!r}.")
 
 
-def seen_minus_unseen(measure: GroupMeasure, unseen: Sequence[str] | None = None) -> Combination:
+def seen_minus_unseen(measure: Measure, unseen: Sequence[str] | None = None) -> Combination:
     """How much lower the measure is at unseen elements than on the images as they are: a gap of generalisation.
 
     The mean over the `unseen` elements, all of the group if none are named, does not contain the seen orientation. With
     it, as in the code of Edixhoven et al. 2023, arXiv:2308.11316, the gap over quarter turns would be a quarter
-    smaller.
+    smaller. A measure that has a row at the seen orientation needs `unseen`.
     """
     gain = Outcome(measure, elements=unseen, reference=Reference.NO_MOTION)
     return Combination(f"{measure.title}, seen minus unseen: gap", ((-1, gain),))

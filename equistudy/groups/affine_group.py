@@ -14,7 +14,7 @@ from equistudy.groups.group import Element, Grid, Group, Region
 from equistudy.groups.square import CLOSE, Matrix, Symmetry, moved, symmetry_of
 from equistudy.spec import Tensor
 
-__all__ = ["AffineGroup"]
+__all__ = ["AffineGroup", "central_square", "inscribed_disk"]
 
 
 class _CellMap(NamedTuple):
@@ -75,7 +75,7 @@ class AffineGroup(Group):
         elements = self.elements()
         symmetries = [symmetry_of(self._matrix(element)) for element in elements]
         if any(symmetry is None or symmetry.transposes for symmetry in symmetries) and self.ROUND:
-            images = _central_square(images)
+            images = central_square(images)
         outside = background if background is not None else 0.0
         rows = images.new_tensor([element.parameters for element in elements], dtype=torch.float64)
         shown = [images]
@@ -85,7 +85,7 @@ class AffineGroup(Group):
             else:
                 shown.append(self.act(images - outside, row.expand(len(images), -1)) + outside)
         if self.ROUND and None in symmetries:
-            disk = _disk(images)
+            disk = inscribed_disk(images)
             return [torch.where(disk, view, outside) for view in shown]
         return shown
 
@@ -223,14 +223,15 @@ def _fitting(symmetry: Symmetry | None, size: tuple[int, ...]) -> Symmetry | Non
     return None if symmetry is None or (symmetry.transposes and size[0] != size[1]) else symmetry
 
 
-def _central_square(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h h"]:
+def central_square(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h h"]:
+    """The largest square about the centre, which a quarter turn maps to itself."""
     height, width = images.shape[-2:]
     size = min(height, width)
     top, left = (height - size) // 2, (width - size) // 2
     return images[..., top : top + size, left : left + size]
 
 
-def _disk(images: Float[Tensor, "B C h h"]) -> Bool[Tensor, "h h"]:
+def inscribed_disk(images: Float[Tensor, "B C h h"]) -> Bool[Tensor, "h h"]:
     """Which pixels have their centre in the inscribed disk, so that every turn shows four known pixels there."""
     import torch
 

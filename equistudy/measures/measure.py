@@ -1,11 +1,12 @@
 """What a measure is: a spec that turns a network and images into rows."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from jaxtyping import Float, Int64
 
+from equistudy.groups.group import Group
 from equistudy.spec import Spec, Tensor, canonical, digest
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class Subject(NamedTuple):
     `images` are in [0, 1]; `mean` and `std` normalise them per channel just before the network. `background` continues
     the images beyond their border, where it is known. `untrained` is the same network before its first step. Where the
     network takes less than a whole image, `window` is the side of the central square that it takes of each view.
+    `invariant` says of a group whether an audit finds that the network ignores it exactly; None where none was made.
     """
 
     network: Module
@@ -34,6 +36,7 @@ class Subject(NamedTuple):
     untrained: Module | None
     seed: int
     window: int | None = None
+    invariant: Callable[[Group], bool] | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -12,6 +13,7 @@ from torch.nn.functional import interpolate
 from equistudy.augmentations.learned.network import AugmentedNetwork
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.resident import resident
+from equistudy.exactness.invariance import invariant
 from equistudy.measures.measure import Subject
 from equistudy.models.model import Preprocessing
 from equistudy.study.trial import Stream, Trial, derived_seed
@@ -42,10 +44,12 @@ def subject_of(trial: Trial, network: nn.Module, device: torch.device) -> Subjec
     examples = resident(trial.dataset, Split.TEST, device)
     preprocessing = trial.model.preprocessing(trial.dataset)
     before = replace(trial, model=trial.model.untrained)
+    images = scaled(examples.images.to(torch.float32) / 255, preprocessing)
+    side = preprocessing.window or min(images.shape[2:])  # measures cut images to their central square to turn them
     return Subject(
         network=network,
         stages=_stages(trial, network),
-        images=scaled(examples.images.to(torch.float32) / 255, preprocessing),
+        images=images,
         targets=examples.targets if trial.dataset.labelled else None,
         mean=preprocessing.mean,
         std=preprocessing.std,
@@ -53,6 +57,7 @@ def subject_of(trial: Trial, network: nn.Module, device: torch.device) -> Subjec
         untrained=build_network(before, device) if trial.recipe.epochs or before != trial else None,
         seed=derived_seed(trial.seed, Stream.MEASURING),
         window=preprocessing.window,
+        invariant=partial(invariant, network, side, images.shape[1]),
     )
 
 
