@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     from equistudy.models.window import Window
     from equistudy.models.zoo import SMALL_ZOO, ZOO
     from equistudy.recipe import SGD, AdamW, Constant, Cosine, OneCycle, Precision, Recipe
+    from equistudy.report.angles import AngleCurve
     from equistudy.report.figures import Curve, LayerProfile, LearningCurve, Scatter, Score
     from equistudy.report.relations import DepthProfile, RankScatter
     from equistudy.results.results import results
@@ -177,6 +178,7 @@ _HOME = {
     "models.window": ("Window",),
     "models.zoo": ("SMALL_ZOO", "ZOO"),
     "recipe": ("SGD", "AdamW", "Constant", "Cosine", "OneCycle", "Precision", "Recipe"),
+    "report.angles": ("AngleCurve",),
     "report.figures": ("Curve", "LayerProfile", "LearningCurve", "Scatter", "Score"),
     "report.relations": ("DepthProfile", "RankScatter"),
     "study.design": ("Factor", "factorial", "nested"),

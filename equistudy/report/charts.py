@@ -10,11 +10,13 @@ from equistudy.report.theme import MUTED, palette
 from equistudy.spec import label
 from equistudy.study.design import Factor
 
-__all__ = ["curve", "fitted_scatter", "learning_curve", "points", "profile", "scatter"]
+__all__ = ["angle_curves", "curve", "fitted_scatter", "learning_curve", "points", "profile", "scatter"]
 
 MOST_COLORS, LEGEND_COLUMNS = 5, 3  # entries of a legend in one row, and in each of several
 MOST_NAMES = 12  # levels or stages that fit under an axis by name
 LINE, BAND, DOT, SEED = 2.0, 0.15, 52, 15
+QUARTER_TURNS = [0, 90, 180, 270, 360]
+PANELS_BESIDE, PANEL = 2, {"width": 230, "height": 150}
 DASHES = ([1, 0], [5, 3], [1.5, 2.5])
 
 
@@ -86,6 +88,24 @@ def learning_curve(frame: pl.DataFrame, color: Factor | None, title: str) -> alt
         base.mark_area(opacity=BAND, clip=True).encode(**bounds, detail="split:N"),
         base.mark_line(strokeWidth=LINE).encode(**value, **_dashes("split", sorted(set(frame["split"])))),
     )
+
+
+def angle_curves(frame: pl.DataFrame, color: Factor | None, panels: Factor | None, title: str) -> alt.TopLevelMixin:
+    """A line with its band around the circle of angles; a panel for each level, all on the same scales."""
+    value, bounds = _vertical(frame, title)
+    angle = alt.X(
+        "angle:Q", title="degrees", scale=alt.Scale(domain=[0, 360], nice=False), axis=alt.Axis(values=QUARTER_TURNS)
+    )
+    charts = []
+    for level in [None] if panels is None else _levels(panels, frame):
+        shown = frame if panels is None else frame.filter(pl.col(panels.name) == level)
+        base = alt.Chart(shown).encode(x=angle, **_color(color, frame))
+        layers = alt.layer(
+            base.mark_area(opacity=BAND, clip=True).encode(**bounds),
+            base.mark_line(strokeWidth=LINE).encode(**value, tooltip=["angle", *_facts(color)]),
+        )
+        charts.append(layers if panels is None else layers.properties(**PANEL, title=f"{panels.name} {level}"))
+    return charts[0] if panels is None else alt.concat(*charts, columns=PANELS_BESIDE)
 
 
 def scatter(frame: pl.DataFrame, color: Factor | None, x: str, y: str) -> alt.TopLevelMixin:

@@ -17,7 +17,7 @@ else:
     # A study file names figures; Polars and Altair are imported where there is something to draw.
     TopLevelMixin = DataFrame = StudyTable = Any
 
-__all__ = ["Curve", "LayerProfile", "LearningCurve", "ReportFigure", "Scatter", "Score"]
+__all__ = ["Curve", "LayerProfile", "LearningCurve", "ReportFigure", "Scatter", "Score", "interval_method"]
 
 TRAINED, UNTRAINED, FLOOR = "trained", "untrained", "shuffled pairs"
 
@@ -75,7 +75,7 @@ class ReportFigure:
         return summarised(seeds, by), seeds
 
 
-def _method(frame: DataFrame) -> str:
+def interval_method(frame: DataFrame) -> str:
     """The method of the interval with the number of seeds, as captions begin."""
     counts = frame["n"].drop_nulls().unique().sort().to_list()
     if counts == [1]:
@@ -113,7 +113,7 @@ class Curve(ReportFigure):
 
     def caption(self, frame: DataFrame) -> str:
         """The method and the number of seeds."""
-        return f"{_method(frame)}; small dots are single seeds."
+        return f"{interval_method(frame)}; small dots are single seeds."
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class LayerProfile(ReportFigure):
         there = set(frame["series"])
         references = {UNTRAINED: "dashed: before training", FLOOR: "dotted: shuffled pairs of images"}
         lines = [text for name, text in references.items() if name in there]
-        return "; ".join([_method(frame.filter(frame["series"] == TRAINED)), *lines]) + "."
+        return "; ".join([interval_method(frame.filter(frame["series"] == TRAINED)), *lines]) + "."
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ class LearningCurve(ReportFigure):
 
     def caption(self, frame: DataFrame) -> str:
         """The method and the number of seeds."""
-        return f"{_method(frame)}."
+        return f"{interval_method(frame)}."
 
 
 @dataclass(frozen=True)

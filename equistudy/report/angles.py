@@ -1,0 +1,53 @@
+"""A figure of what turned images do to networks: a measure around the circle of angles."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from equistudy.analysis.outcome import Outcome
+from equistudy.measures.measure import Measure
+from equistudy.report.figures import ReportFigure, interval_method
+from equistudy.study.design import Factor
+
+if TYPE_CHECKING:
+    from altair import TopLevelMixin
+    from polars import DataFrame
+
+    from equistudy.analysis.table import StudyTable
+else:
+    # A study file names figures; Polars and Altair are imported where there is something to draw.
+    TopLevelMixin = DataFrame = StudyTable = Any
+
+__all__ = ["AngleCurve"]
+
+
+@dataclass(frozen=True)
+class AngleCurve(ReportFigure):
+    """A measure over the angle by which images were turned; a panel for each level of `panels`."""
+
+    y: Outcome | Measure
+    color: Factor | None = None
+    panels: Factor | None = None
+
+    @property
+    def title(self) -> str:
+        """The outcome over the angle."""
+        return self._by_factors(f"{self.outcomes[0].title} over the angle")
+
+    def frame(self, table: StudyTable) -> DataFrame:
+        """Columns: angle in degrees, the shown factors, value, low, high, n."""
+        import polars as pl
+
+        rows = self.outcomes[0].rows(table).select("trial", angle="magnitude", value="value")
+        values = table.design.join(rows.filter(pl.col("angle").is_not_null()), on="trial", maintain_order="left")
+        by = ["angle", *self.factors]
+        return self._summary(values.drop_nulls("angle"), by, table)[0].sort(*self.factors, "angle")
+
+    def draw(self, frame: DataFrame) -> TopLevelMixin:
+        """Lines with their bands, marked at quarter turns."""
+        from equistudy.report.charts import angle_curves
+
+        return angle_curves(frame, self.color, self.panels, self.outcomes[0].title)
+
+    def caption(self, frame: DataFrame) -> str:
+        """The method and the number of seeds."""
+        return f"{interval_method(frame)}. Angles are counter-clockwise; those of the axis are quarter turns."
