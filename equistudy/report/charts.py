@@ -1,23 +1,23 @@
 """The charts: columns of a frame become marks, and nothing is computed."""
 
-import math
 from typing import Any
 
 import altair as alt
 import polars as pl
 
-from equistudy.report.theme import MUTED, palette
-from equistudy.spec import label
+from equistudy.report.encodings import broken, color_of, crowded, dashes, facts, levels_of, lines_of, valued
+from equistudy.report.theme import MUTED, TONES
 from equistudy.study.design import Factor
 
-__all__ = ["angle_curves", "curve", "fitted_scatter", "learning_curve", "points", "profile", "scatter"]
+__all__ = ["angle_curves", "curve", "effects", "fitted_scatter", "learning_curve", "points", "profile", "scatter"]
 
-MOST_COLORS, LEGEND_COLUMNS = 5, 3  # entries of a legend in one row, and in each of several
 MOST_NAMES = 12  # levels or stages that fit under an axis by name
-LINE, BAND, DOT, SEED = 2.0, 0.15, 52, 15
+LINE, THIN, BAND, DOT, SEED = 2.0, 1.2, 0.15, 52, 15
+ROW, ROWS_WIDTH = 26, 300  # pixels of a row, and of the plot beside the names
+CLAIM_LETTERS = 30  # of a line of a claim
+SLANT = -35  # degrees of the names of many stages
 QUARTER_TURNS = [0, 90, 180, 270, 360]
 PANELS_BESIDE, PANEL = 2, {"width": 230, "height": 150}
-DASHES = ([1, 0], [5, 3], [1.5, 2.5])
 
 
 def curve(frame: pl.DataFrame, over: Factor, color: Factor | None, title: str) -> alt.TopLevelMixin:
@@ -26,83 +26,135 @@ def curve(frame: pl.DataFrame, over: Factor, color: Factor | None, title: str) -
     scale = alt.Scale(type="log" if over.log else "linear", zero=False, nice=False, padding=14)
     axis = alt.Axis(values=levels, format="~g") if len(levels) <= MOST_NAMES else alt.Axis(format="~g")
     base = alt.Chart().encode(
-        x=alt.X(f"{over.name}:Q", title=over.title, scale=scale, axis=axis), **_color(color, frame)
+        x=alt.X(f"{over.name}:Q", title=over.title, scale=scale, axis=axis), **color_of(color, frame)
     )
-    value, bounds = _vertical(frame, title)
-    means, seeds = frame.filter(pl.col("seed").is_null()), frame.filter(pl.col("seed").is_not_null())
+    value, bounds = valued(frame, title)
+    means, seeds = _split(frame)
     return alt.layer(
         base.mark_area(opacity=BAND, clip=True).encode(**bounds).properties(data=means),
         base.mark_circle(size=SEED, opacity=0.6).encode(**value, tooltip=["seed", "value"]).properties(data=seeds),
         base.mark_line(strokeWidth=LINE).encode(**value).properties(data=means),
-        base.mark_circle(size=DOT, opacity=1).encode(**value, tooltip=_facts(over, color)).properties(data=means),
+        base.mark_circle(size=DOT, opacity=1).encode(**value, tooltip=facts(over, color)).properties(data=means),
     )
 
 
+def _split(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The means, and the seeds behind them."""
+    return frame.filter(pl.col("seed").is_null()), frame.filter(pl.col("seed").is_not_null())
+
+
 def points(frame: pl.DataFrame, over: Factor, color: Factor | None, title: str) -> alt.TopLevelMixin:
-    """Means over categories: bars and dots, side by side in their colours; small dots for the seeds."""
-    x: dict[str, Any] = {"x": alt.X(f"{over.name}:O", title=over.title, sort=_levels(over, frame))}
-    if color is not None:
-        x["xOffset"] = alt.XOffset(f"{color.name}:O", sort=_levels(color, frame))
-    base = alt.Chart().encode(**x, **_color(color, frame))
-    value, bounds = _vertical(frame, title)
-    means, seeds = frame.filter(pl.col("seed").is_null()), frame.filter(pl.col("seed").is_not_null())
-    return alt.layer(
+    """Means over categories: bars and dots, side by side in their colours; small dots for the seeds.
+
+    The categories stand under the plot where their names fit there, and otherwise as rows, with the names in front.
+    """
+    levels = levels_of(over, frame)
+    rows = crowded([str(level) for level in levels])
+    colors = [] if color is None else levels_of(color, frame)
+    base = alt.Chart().encode(**_places(over, levels, color, colors, rows), **color_of(color, frame))
+    value, bounds = valued(frame, title, "x" if rows else "y")
+    means, seeds = _split(frame)
+    layers = alt.layer(
         base.mark_rule(strokeWidth=LINE, clip=True).encode(**bounds).properties(data=means),
         base.mark_circle(size=SEED, opacity=0.6).encode(**value, tooltip=["seed", "value"]).properties(data=seeds),
-        base.mark_circle(size=DOT, opacity=1).encode(**value, tooltip=_facts(over, color)).properties(data=means),
-    ).properties(height=260)
+        base.mark_circle(size=DOT, opacity=1).encode(**value, tooltip=facts(over, color)).properties(data=means),
+    )
+    if not rows:
+        return layers.properties(height=260)
+    lines = max(len(colors), *(len(lines_of(str(level))) for level in levels))
+    return layers.properties(height=len(levels) * ROW * max(1.0, 0.75 * lines), width=ROWS_WIDTH)
+
+
+def _places(over: Factor, levels: list[Any], color: Factor | None, colors: list[Any], rows: bool) -> dict[str, Any]:
+    """Where a category stands, and beside it its colours."""
+    if rows:
+        names = alt.Axis(labelExpr=broken([str(level) for level in levels]), grid=True, title=None)
+        place: dict[str, Any] = {"y": alt.Y(f"{over.name}:O", sort=levels, axis=names)}
+    else:
+        place = {"x": alt.X(f"{over.name}:O", sort=levels, title=over.title)}
+    if color is None:
+        return place
+    offset = (alt.YOffset if rows else alt.XOffset)(f"{color.name}:O", sort=colors)
+    return {**place, "yOffset" if rows else "xOffset": offset}
 
 
 def profile(frame: pl.DataFrame, color: Factor | None, title: str, series: list[str]) -> alt.TopLevelMixin:
     """Stages from left to right: a line for the first series, thin dashes for the references, dots for vectors."""
     stages = frame["stage"].unique(maintain_order=True).to_list()
-    x = alt.X("stage:O", sort=stages, title="stage")
+    axis = alt.Axis(labelAngle=SLANT) if crowded(stages) else alt.Axis()
+    x = alt.X("stage:O", sort=stages, title="stage", axis=axis)
     if len(stages) > MOST_NAMES:
         x = alt.X("stage_depth:Q", title="relative depth", scale=alt.Scale(nice=False))
-    widths = alt.Scale(domain=series, range=[LINE, 1.2, 1.2][: len(series)])
-    base = alt.Chart().encode(x=x, **_color(color, frame))
-    value, bounds = _vertical(frame, title)
-    trained = frame.filter(series=series[0])
+    widths = alt.Scale(domain=series, range=[LINE, THIN, THIN, THIN][: len(series)])
+    base = alt.Chart().encode(x=x, **color_of(color, frame))
+    value, bounds = valued(frame, title)
+    means, seeds = _split(frame)
+    trained = means.filter(series=series[0])
     maps, vectors = trained.filter(~pl.col("vector")), trained.filter(pl.col("vector"))
-    lines = base.mark_line().encode(
-        **value,
-        **_dashes("series", series),
-        strokeWidth=alt.StrokeWidth("series:N", scale=widths, legend=None),
-    )
+    width = alt.StrokeWidth("series:N", scale=widths, legend=None)
+    lines = base.mark_line().encode(**value, **dashes("series", series), strokeWidth=width)
+    dots = base.mark_circle(size=DOT, opacity=1)
     return alt.layer(
         base.mark_area(opacity=BAND, clip=True).encode(**bounds).properties(data=maps),
-        lines.properties(data=frame.filter(~pl.col("vector"))),
+        lines.properties(data=means.filter(~pl.col("vector"))),
+        base.mark_circle(size=SEED, opacity=0.6).encode(**value, tooltip=["seed", "value"]).properties(data=seeds),
         base.mark_rule(strokeWidth=LINE, clip=True).encode(**bounds).properties(data=vectors),
-        base.mark_circle(size=DOT, opacity=1)
-        .encode(**value, tooltip=["stage", *_facts(color)])
-        .properties(data=trained),
+        dots.encode(**value, tooltip=["stage", *facts(color)]).properties(data=trained),
     )
+
+
+def effects(frame: pl.DataFrame, unit: str) -> alt.TopLevelMixin:
+    """A row for each claim: its effect, interval and what was claimed; colour and form say the verdict."""
+    names, statuses = frame["claim"].to_list(), list(TONES)
+    words = alt.Axis(labelExpr=broken(names, CLAIM_LETTERS), labelLimit=320, grid=False, title=None)
+    numbers = alt.Axis(grid=True, tickCount=5)
+    place = alt.Y("claim:N", sort=names, axis=words)
+    tones = alt.Scale(domain=statuses, range=list(TONES.values()))
+    fills = alt.Scale(domain=statuses, range=[TONES["supported"], TONES["contradicted"], "transparent"])
+    forms = alt.Scale(domain=statuses, range=["circle", "cross", "circle"])
+    color, fill = alt.Color("status:N", scale=tones, legend=None), alt.Fill("status:N", scale=fills, legend=None)
+    scale = alt.Scale(zero=False, nice=True, padding=8)
+    value, low, bound = (
+        alt.X(f"{name}:Q", title=unit, scale=scale, axis=numbers) for name in ("value", "low", "bound")
+    )
+    told = ["claim", "status", "value", "low", "high", "n"]
+    base = alt.Chart(frame).encode(y=place)
+    claimed = alt.Chart(frame.filter(pl.col("bound").is_not_null())).encode(y=place, x=bound)
+    dots = base.mark_point(size=70, strokeWidth=LINE, opacity=1)
+    height = ROW * max(1.0, 0.72 * max(len(lines_of(name, CLAIM_LETTERS)) for name in names))
+    return alt.layer(
+        claimed.mark_tick(color=MUTED, thickness=1.5, size=20),
+        base.mark_rule(strokeWidth=LINE).encode(x=low, x2="high", color=color),
+        dots.encode(
+            x=value, color=color, fill=fill, shape=alt.Shape("status:N", scale=forms, legend=None), tooltip=told
+        ),
+    ).properties(height=len(names) * height, width=ROWS_WIDTH)
 
 
 def learning_curve(frame: pl.DataFrame, color: Factor | None, title: str) -> alt.TopLevelMixin:
     """A line with its band over the epochs for each split; the splits differ by dashes."""
     epochs = alt.X("epoch:Q", title="epoch", scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(tickMinStep=1))
-    value, bounds = _vertical(frame, title)
-    base = alt.Chart(frame).encode(x=epochs, **_color(color, frame))
+    value, bounds = valued(frame, title)
+    base = alt.Chart(frame).encode(x=epochs, **color_of(color, frame))
     return alt.layer(
         base.mark_area(opacity=BAND, clip=True).encode(**bounds, detail="split:N"),
-        base.mark_line(strokeWidth=LINE).encode(**value, **_dashes("split", sorted(set(frame["split"])))),
+        base.mark_line(strokeWidth=LINE).encode(**value, **dashes("split", sorted(set(frame["split"])))),
     )
 
 
 def angle_curves(frame: pl.DataFrame, color: Factor | None, panels: Factor | None, title: str) -> alt.TopLevelMixin:
     """A line with its band around the circle of angles; a panel for each level, all on the same scales."""
-    value, bounds = _vertical(frame, title)
+    value, bounds = valued(frame, title)
     angle = alt.X(
         "angle:Q", title="degrees", scale=alt.Scale(domain=[0, 360], nice=False), axis=alt.Axis(values=QUARTER_TURNS)
     )
     charts = []
-    for level in [None] if panels is None else _levels(panels, frame):
+    for level in [None] if panels is None else levels_of(panels, frame):
         shown = frame if panels is None else frame.filter(pl.col(panels.name) == level)
-        base = alt.Chart(shown).encode(x=angle, **_color(color, frame))
+        base = alt.Chart(shown).encode(x=angle, **color_of(color, frame))
         layers = alt.layer(
             base.mark_area(opacity=BAND, clip=True).encode(**bounds),
-            base.mark_line(strokeWidth=LINE).encode(**value, tooltip=["angle", *_facts(color)]),
+            base.mark_line(strokeWidth=LINE).encode(**value, tooltip=["angle", *facts(color)]),
         )
         charts.append(layers if panels is None else layers.properties(**PANEL, title=f"{panels.name} {level}"))
     return charts[0] if panels is None else alt.concat(*charts, columns=PANELS_BESIDE)
@@ -110,7 +162,7 @@ def angle_curves(frame: pl.DataFrame, color: Factor | None, panels: Factor | Non
 
 def scatter(frame: pl.DataFrame, color: Factor | None, x: str, y: str) -> alt.TopLevelMixin:
     """A dot for each trial."""
-    facts = [name for name in frame.columns if name != "trial"]
+    told = [name for name in frame.columns if name != "trial"]
     scale = alt.Scale(zero=False)
     return (
         alt.Chart(frame)
@@ -118,8 +170,8 @@ def scatter(frame: pl.DataFrame, color: Factor | None, x: str, y: str) -> alt.To
         .encode(
             x=alt.X("x_value:Q", title=x, scale=scale),
             y=alt.Y("y_value:Q", title=y, scale=scale),
-            tooltip=facts,
-            **_color(color, frame),
+            tooltip=told,
+            **color_of(color, frame),
         )
     )
 
@@ -127,51 +179,7 @@ def scatter(frame: pl.DataFrame, color: Factor | None, x: str, y: str) -> alt.To
 def fitted_scatter(frame: pl.DataFrame, color: Factor | None, x: str, y: str) -> alt.TopLevelMixin:
     """A dot for each row and a line through the fitted values of each colour."""
     scale = alt.Scale(zero=False)
-    base = alt.Chart(frame).encode(x=alt.X("x:Q", title=x, scale=scale), **_color(color, frame))
+    base = alt.Chart(frame).encode(x=alt.X("x:Q", title=x, scale=scale), **color_of(color, frame))
     lines = base.mark_line(strokeWidth=LINE, opacity=0.5).encode(y=alt.Y("fitted:Q", title=y, scale=scale))
     dots = base.mark_circle(size=DOT, opacity=0.9).encode(y=alt.Y("y:Q", title=y, scale=scale), tooltip=frame.columns)
     return alt.layer(lines, dots)
-
-
-def _vertical(frame: pl.DataFrame, title: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The y axis for values, and the two ends of their intervals on it."""
-    y = {name: alt.Y(f"{name}:Q", title=title, scale=_window(frame)) for name in ("value", "low")}
-    return {"y": y["value"]}, {"y": y["low"], "y2": "high"}
-
-
-def _window(frame: pl.DataFrame) -> alt.Scale:
-    """All values and, as far as they leave the values legible, all intervals: those of two seeds may be 13 s long."""
-    lowest, highest = (float(value) for value in frame.select(pl.col("value").min(), high=pl.col("value").max()).row(0))
-    room = 2 * (highest - lowest) or math.inf
-    low, high = frame.select(pl.col("low").min(), pl.col("high").max()).row(0)
-    bottom = max(lowest - room, lowest if low is None else min(low, lowest))  # some values may have no interval
-    top = min(highest + room, highest if high is None else max(high, highest))
-    return alt.Scale(zero=False, nice=True, domain=[bottom, top]) if bottom < top else alt.Scale(zero=False)
-
-
-def _facts(*factors: Factor | None) -> list[str]:
-    """What a tooltip says of a mean."""
-    return [*(factor.name for factor in factors if factor is not None), "value", "low", "high", "n"]
-
-
-def _levels(factor: Factor, frame: pl.DataFrame) -> list[Any]:
-    """The levels in the order of the factor, and then those that only the frame has."""
-    there = set(frame[factor.name].drop_nulls())
-    known = [level if factor.numeric else label(level) for level in factor.levels]
-    return [level for level in known if level in there] + sorted(there.difference(known))
-
-
-def _color(factor: Factor | None, frame: pl.DataFrame) -> dict[str, Any]:
-    """Ordered colours for numbers, far-apart ones for categories, one colour without a factor."""
-    if factor is None:
-        return {"color": alt.value(palette(1, ordered=False)[0])}
-    levels = _levels(factor, frame)
-    scale = alt.Scale(domain=levels, range=palette(len(levels), ordered=factor.numeric and len(levels) > 2))
-    legend = alt.Legend(symbolOpacity=1, columns=LEGEND_COLUMNS if len(levels) > MOST_COLORS else alt.Undefined)
-    return {"color": alt.Color(f"{factor.name}:O", title=factor.title, scale=scale, legend=legend)}
-
-
-def _dashes(column: str, names: list[str]) -> dict[str, Any]:
-    scale = alt.Scale(domain=names, range=list(DASHES[: len(names)]))
-    legend = alt.Legend(symbolType="stroke", symbolStrokeColor=MUTED, symbolSize=400, symbolStrokeWidth=1.5)
-    return {"strokeDash": alt.StrokeDash(f"{column}:N", title=None, scale=scale, legend=legend)}

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from equistudy.analysis.outcome import Outcome, Quantity, Score, outcome_of
+from equistudy.analysis.outcome import Outcome, Quantity, Reference, Score, outcome_of
 from equistudy.measures.measure import Measure
 from equistudy.study.design import Factor, nearest
 
@@ -19,7 +19,12 @@ else:
 
 __all__ = ["Curve", "LayerProfile", "LearningCurve", "ReportFigure", "Scatter", "Score", "interval_method"]
 
-TRAINED, UNTRAINED, FLOOR = "trained", "untrained", "shuffled pairs"
+TRAINED, UNTRAINED, FLOOR, CEILING = "trained", "untrained", "shuffled pairs", "ceiling"
+REFERENCES = {  # and how captions explain them
+    UNTRAINED: "dashed: before training",
+    FLOOR: "dotted: shuffled pairs of images",
+    CEILING: "dash-dotted: the most that interpolating the map leaves of a perfect layer",
+}
 
 
 @dataclass(frozen=True)
@@ -118,9 +123,10 @@ class Curve(ReportFigure):
 
 @dataclass(frozen=True)
 class LayerProfile(ReportFigure):
-    """A measure at every stage of the network, from the input to the output, beside what it is without learning.
+    """A measure at every stage of the network, from the input to the output, between its floor and its ceiling.
 
-    Dashed: the network before training. Dotted: pairs of different images. Vectors at the end of the network are
+    Dashed: the network before training. Dotted: pairs of different images, the floor. Dash-dotted: what a perfect layer
+    keeps where elements move by fractions of a cell. Small dots are seeds. Vectors at the end of the network are
     invariant at best, so they are not joined to the feature maps.
     """
 
@@ -133,35 +139,54 @@ class LayerProfile(ReportFigure):
         return self._by_factors(f"{self.outcomes[0].title} along the network")
 
     def frame(self, table: StudyTable) -> DataFrame:
-        """Columns: stage, vector, series, the colour's factor, value, low, high, n, stage_depth.
+        """Columns: stage, vector, series, the colour's factor, value, low, high, n, seed, stage_depth.
 
-        `series` is trained, untrained or shuffled pairs; `stage_depth` runs from 0 at the input to 1 at the output.
+        `series` is trained, untrained, shuffled pairs or ceiling; `stage_depth` runs from 0 at the input to 1 at the
+        output. A row without seed is the mean over the seeds.
         """
         import polars as pl
 
-        rows = self.outcomes[0].rows(table).with_columns(vector=pl.col("stride").is_null())
-        names = {"value": TRAINED, "untrained": UNTRAINED, "floor": FLOOR}
+        rows = self._with_ceiling(self.outcomes[0].rows(table)).with_columns(vector=pl.col("stride").is_null())
+        names = {"value": TRAINED, "untrained": UNTRAINED, "floor": FLOOR, "ceiling": CEILING}
         lines = rows.rename(names).unpivot(
             [*names.values()], index=["trial", "stage", "vector"], variable_name="series"
         )
         values = table.design.join(lines.filter(pl.col("value").is_finite()), on="trial", maintain_order="left")
-        means, _ = self._summary(values, ["stage", "vector", "series", *self.factors], table)
+        means, seeds = self._summary(values, ["stage", "vector", "series", *self.factors], table)
         depths = rows.group_by("stage").agg(stage_depth=pl.col("depth").mean())
-        return means.join(depths, on="stage").sort("stage_depth", "stage", *self.factors, "series")
+        shown = pl.concat([means, seeds.filter(series=TRAINED)], how="diagonal").join(depths, on="stage")
+        return shown.sort("stage_depth", "stage", *self.factors, "series", "seed")
+
+    def _with_ceiling(self, rows: DataFrame) -> DataFrame:
+        """The rows with a ceiling at every element of the stages that have one at any, and nowhere else.
+
+        Where cells move to cells nothing is interpolated and a perfect correlation is 1; a stage at which that is not
+        known of some element would have a mean over other elements than the value's.
+        """
+        import polars as pl
+
+        of = self.outcomes[0]
+        if "ceiling" not in rows.columns or of.reference is not Reference.NONE:
+            return rows.with_columns(ceiling=pl.lit(None, pl.Float64))
+        perfect = 1.0 if of.measure.name.endswith("correlation") else None
+        known = pl.coalesce("ceiling", pl.when("grid_aligned").then(pl.lit(perfect, pl.Float64)))
+        stage = ["trial", "stage"]
+        everywhere = (known.count() == pl.len()).over(stage) & (pl.col("ceiling").count() > 0).over(stage)
+        return rows.with_columns(ceiling=pl.when(everywhere).then(known))
 
     def draw(self, frame: DataFrame) -> TopLevelMixin:
         """Lines over the stages by name, or over the relative depth where there are too many to name."""
         from equistudy.report.charts import profile
 
-        names = [name for name in (TRAINED, UNTRAINED, FLOOR) if name in set(frame["series"])]
+        names = [name for name in (TRAINED, *REFERENCES) if name in set(frame["series"])]
         return profile(frame, self.color, self.outcomes[0].title, names)
 
     def caption(self, frame: DataFrame) -> str:
         """The method, the references and the number of seeds."""
         there = set(frame["series"])
-        references = {UNTRAINED: "dashed: before training", FLOOR: "dotted: shuffled pairs of images"}
-        lines = [text for name, text in references.items() if name in there]
-        return "; ".join([interval_method(frame.filter(frame["series"] == TRAINED)), *lines]) + "."
+        lines = [text for name, text in REFERENCES.items() if name in there]
+        trained = frame.filter((frame["series"] == TRAINED) & frame["seed"].is_null())
+        return "; ".join([f"{interval_method(trained)}, small dots are single seeds", *lines]) + "."
 
 
 @dataclass(frozen=True)

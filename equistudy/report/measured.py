@@ -65,6 +65,7 @@ def _profile(rows: pl.DataFrame, measure: Measure) -> Any:
             value=name,
             low="low" if name == "value" else pl.lit(None, pl.Float64),
             high="high" if name == "value" else pl.lit(None, pl.Float64),
+            seed=pl.lit(None, pl.Int64),
         )
         for name, text in names.items()
     )

@@ -10,10 +10,11 @@ if TYPE_CHECKING:
 else:
     TopLevelMixin = Any
 
-__all__ = ["GRID", "INK", "MUTED", "inline", "palette", "png", "svg"]
+__all__ = ["GRID", "INK", "MUTED", "TONES", "inline", "palette", "png", "svg"]
 
-# These three are swapped for the page's own colours when a chart stands in a page, which may be dark.
+# These are swapped for the page's own colours when a chart stands in a page, which may be dark.
 INK, MUTED, GRID = "#22272e", "#66707b", "#e3e7eb"
+TONES = {"supported": "#0a7f4f", "contradicted": "#c0392b", "undecided": "#96690a"}
 # Okabe and Ito's set, told apart with every kind of colour vision, in the order of contrast on white and on black.
 CATEGORIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D46", "#7A7A7A")
 # For ordered levels: lightness rises with the level, and both ends show on white and on black.
@@ -50,7 +51,7 @@ CONFIG: dict[str, Any] = {
         "titlePadding": 10,
     }
     | {"labelColor": INK, "titleColor": MUTED, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"}
-    | {"labelLimit": 260, "symbolStrokeWidth": 2, "layout": {"top": {"direction": "vertical", "anchor": "start"}}},
+    | {"labelLimit": 400, "symbolStrokeWidth": 2, "layout": {"top": {"direction": "vertical", "anchor": "start"}}},
 }
 
 
@@ -95,11 +96,11 @@ def inline(drawn: str, name: str, description: str) -> str:
     it in a `title` element is what browsers show under the pointer, without a script.
     """
     drawn = re.sub(r'(id="|url\(#)(?=\w)', rf"\g<1>{name}-", drawn)
-    for color, variable in ((INK, "ink"), (MUTED, "muted"), (GRID, "grid")):
+    for variable, color in {"ink": INK, "muted": MUTED, "grid": GRID, **TONES}.items():
         drawn = drawn.replace(f'"{color}"', f'"var(--{variable})"')
     drawn = drawn.replace('fill="white"/>', 'fill="none"/>', 1)
     drawn = re.sub(r"\d+\.\d{5,}(?=[;\"])", lambda number: f"{float(number[0]):.4g}", drawn)
-    dot = r'(<path aria-label="([^"]*)"[^>]*aria-roledescription="circle"[^>]*?)/>'
+    dot = r'(<path aria-label="([^"]*)"[^>]*aria-roledescription="(?:circle|point)"[^>]*?)/>'
     drawn = re.sub(dot, r"\1><title>\2</title></path>", drawn)
     label = html.escape(description, quote=True)
     return drawn.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)

@@ -49,6 +49,20 @@ def test_numbers_have_a_line_and_a_band_and_categories_have_bars():
     assert (x["scale"]["type"], x["title"], x["axis"]["values"]) == ("log", "width (channels)", [4, 8, 16, 32])
 
 
+def test_categories_with_long_names_are_rows_and_the_names_are_broken():
+    levels = ("ViT(depth=4, width=22, num_heads=2)", "ViT(depth=4, width=22, num_heads=2, positions=none)")
+    model, frame = Factor("model", levels), FIGURES[2].frame(table())
+    frame = frame.with_columns(
+        model=pl.when(pl.col("augmentation") == "Crop").then(*map(pl.lit, levels[:1])).otherwise(pl.lit(levels[1]))
+    )
+    chart = charts.points(frame, model, None, "value").to_dict()
+    encoding = chart["layer"][0]["encoding"]
+    assert encoding["y"]["field"] == "model"
+    assert (encoding["x"]["field"], encoding["x2"]["field"]) == ("low", "high")
+    assert '"positions=none)"' in encoding["y"]["axis"]["labelExpr"]
+    assert chart["height"] > 2 * 26
+
+
 def test_bands_hold_means_and_small_dots_hold_seeds():
     frame = FIGURES[0].frame(table())
     chart = FIGURES[0].draw(frame).to_dict()
@@ -64,6 +78,10 @@ def test_a_profile_joins_the_maps_and_leaves_the_vectors_apart():
     line = chart["layer"][marks(chart).index("line")]
     assert {row["stage"] for row in chart["datasets"][line["data"]["name"]]} == {"stem", "stage1", "stage2"}
     assert line["encoding"]["strokeDash"]["scale"]["domain"] == ["trained", "untrained", "shuffled pairs"]
+    seeds = chart["layer"][marks(chart).index("circle")]
+    rows = chart["datasets"][seeds["data"]["name"]]
+    assert {row["series"] for row in rows} == {"trained"}
+    assert {row["seed"] for row in rows} == {0, 1, 2}
 
 
 def test_many_stages_lie_on_the_relative_depth():

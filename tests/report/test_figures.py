@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
+import polars as pl
 import pytest
 from scipy import stats
 
@@ -51,19 +53,47 @@ def test_a_profile_has_every_stage_and_its_references():
     assert frame.filter("vector")["stage"].unique().sort().to_list() == ["logits", "pooled"]
     assert frame.filter(series="untrained")["value"].to_list() == pytest.approx([0.7] * 20)
     assert frame.filter(series="shuffled pairs")["value"].to_list() == pytest.approx([0.1] * 20)
-    stem, stage2 = (frame.filter(series="trained", stage=name, width=8) for name in ("stem", "stage2"))
+    means = frame.filter(pl.col("seed").is_null())
+    stem, stage2 = (means.filter(series="trained", stage=name, width=8) for name in ("stem", "stage2"))
     assert (stem["value"] - stage2["value"]).item() == pytest.approx(0.04)
     assert stem["n"].item() == 3
     assert figure.caption(frame) == (
-        "Mean with 95 % t interval over 3 seeds; dashed: before training; dotted: shuffled pairs of images."
+        "Mean with 95 % t interval over 3 seeds, small dots are single seeds; dashed: before training; dotted: "
+        "shuffled pairs of images."
     )
+    seeds = frame.filter(pl.col("seed").is_not_null())
+    assert set(seeds["series"]) == {"trained"}
+    assert len(seeds) == 3 * 20
+    ours = seeds.filter(stage="stem", width=8)["value"]
+    assert ours.mean() == pytest.approx(stem["value"].item())
+
+
+def with_ceilings(aligned: bool | None, ceilings: tuple[float | None, float | None]) -> pl.DataFrame:
+    """The ceilings in a profile; those of the last map are given, and whether its first element is aligned."""
+    data = table(noise=0.0)
+    first, place = pl.col("element") == "dx=1", pl.col("stage") == "stage2"
+    rows = data.measurement_rows.with_columns(
+        grid_aligned=pl.when(first).then(pl.lit(aligned)).otherwise(pl.lit(False)),
+        ceiling=pl.when(place & first).then(pl.lit(ceilings[0], pl.Float64)).when(place).then(pl.lit(ceilings[1])),
+    )
+    return LayerProfile(CORRELATION).frame(replace(data, measurement_rows=rows)).filter(series="ceiling")
+
+
+def test_a_ceiling_is_the_mean_of_what_interpolation_leaves_and_of_1_where_cells_move_to_cells():
+    assert with_ceilings(True, (None, 0.8)).select("stage", "value").rows() == [("stage2", pytest.approx(0.9))]
+    assert with_ceilings(False, (0.6, 0.8)).select("stage", "value").rows() == [("stage2", pytest.approx(0.7))]
+
+
+def test_a_ceiling_that_is_not_known_of_every_element_is_not_drawn():
+    assert with_ceilings(False, (None, 0.8)).is_empty()
+    assert with_ceilings(None, (None, 0.8)).is_empty()
 
 
 def test_a_profile_of_a_gain_keeps_the_reference_subtracted():
     gain = LayerProfile(Outcome(CORRELATION, reference=Reference.UNTRAINED)).frame(table(noise=0.0))
     plain = LayerProfile(CORRELATION).frame(table(noise=0.0))
     difference = plain.filter(series="trained")["value"] - gain.filter(series="trained")["value"]
-    assert difference.to_list() == pytest.approx([0.7] * 5)
+    assert difference.to_list() == pytest.approx([0.7] * 20)
 
 
 def test_a_learning_curve_has_each_epoch_and_split():
