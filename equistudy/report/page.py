@@ -1,4 +1,4 @@
-"""The report: one self-contained page without scripts, and every figure and table beside it as files.
+"""The report: one self-contained page without scripts, the verdict first; every figure and table beside it as files.
 
 Figures are inline SVG: 40 ms and some 20 kB a chart, prints, and needs no network. The interactive alternative embeds
 a bundle of 898 kB that takes seconds to make.
@@ -7,12 +7,14 @@ a bundle of 898 kB that takes seconds to make.
 import re
 from collections import Counter
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from polars import DataFrame
 
 from equistudy.analysis.table import StudyTable, absence
 from equistudy.analysis.verdicts import Status, judge
+from equistudy.report.effects import CAPTION, effect_chart, effect_frame
 from equistudy.report.methods import costs, method, provenance, settings, unfinished
 from equistudy.report.tables import Table, cell_table, claim_table, explored_table
 from equistudy.report.theme import inline, png, svg
@@ -35,18 +37,17 @@ def write_report(study: Study, table: StudyTable, name: str, command: str, folde
 
     `name` is the study's, `command` the one that makes the report again. Works while trials are missing, and says so.
     """
-    from jinja2 import Environment
-
     judged = judge(study, table)
-    figures = [_drawn(figure, table, number, folder) for number, figure in enumerate(study.figures, 1)]
+    drawn = [_drawn(figure, table, number, folder) for number, figure in enumerate(study.figures, 1)]
+    lead = [drawn[index] for index in leading(study)]
+    if len(judged) > 1:
+        lead.insert(0, _effects(judged, folder))
     tables = [claim_table(judged, table)] if judged else []
     tables += [cell_table(study, table), explored_table(study, table)]
     for each in tables:
         _write_table(each, folder / "tables")
-    template = Environment(autoescape=True, trim_blocks=True).from_string(
-        files("equistudy.report").joinpath("page.html").read_text(encoding="utf-8")
-    )
-    page = template.render(
+    page = rendered(
+        "page.html",
         name=name,
         command=command,
         question=study.question,
@@ -54,7 +55,8 @@ def write_report(study: Study, table: StudyTable, name: str, command: str, folde
         headline=headline(judged),
         statuses=list(Status),
         absence=_absence_beyond([verdict.sentence for _, verdict in judged], table),
-        figures=figures,
+        lead=[figure for figure in lead if figure.svg],
+        figures=[figure for figure in drawn if figure not in lead or not figure.svg],
         tables=tables,
         method=method(study, table),
         settings=settings(study),
@@ -66,6 +68,14 @@ def write_report(study: Study, table: StudyTable, name: str, command: str, folde
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def rendered(template: str, **values: Any) -> str:
+    """A template of this room, filled in."""
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(loader=PackageLoader("equistudy", "report"), autoescape=True, trim_blocks=True)
+    return environment.get_template(template).render(**values)
 
 
 def verdict_lines(study: Study, table: StudyTable) -> list[str]:
@@ -82,10 +92,39 @@ def _absence_beyond(sentences: Sequence[str], table: StudyTable) -> str:
 
 
 def headline(judged: Sequence[tuple[Claim, Verdict]]) -> str:
-    """How many claims got which verdict."""
+    """The study's verdict in one sentence: that of its one claim, or how many claims got which."""
+    if not judged:
+        return "The study declares no claim: everything below is exploratory."
+    if len(judged) == 1:
+        return judged[0][1].sentence
     counts = Counter(verdict.status for _, verdict in judged)
     parts = [f"{counts[status]} {status}" for status in Status if counts[status]]
-    return f"Of {len(judged)} claims: {', '.join(parts)}." if judged else "No claim is declared."
+    return f"Of {len(judged)} claims: {', '.join(parts)}."
+
+
+def leading(study: Study) -> list[int]:
+    """Which figure carries the verdict: the first that shows the first claim's outcome over its factors, if any does.
+
+    Otherwise the first that shows the outcome, or else the first.
+    """
+    if not study.figures or not study.claims:
+        return [0] if study.figures else []
+    test = study.claims[0].test
+    wanted, factors = set(getattr(test, "outcomes", ())), set(test.factors)
+    scores = [
+        (bool(wanted & set(getattr(figure, "outcomes", ()))), len(factors & set(figure.factors)), -number)
+        for number, figure in enumerate(study.figures)
+    ]
+    return [-max(scores)[2]]
+
+
+def _effects(judged: Sequence[tuple[Claim, Verdict]], folder: Path) -> Drawn:
+    """All claims in one figure."""
+    frame = effect_frame(judged)
+    title = "The claims at one glance"
+    if frame.is_empty():
+        return Drawn("claims", title, "", None)
+    return _kept(frame, effect_chart(frame), Drawn("claims", title, CAPTION, None), folder)
 
 
 def _drawn(figure: Figure, table: StudyTable, number: int, folder: Path) -> Drawn:
@@ -96,14 +135,20 @@ def _drawn(figure: Figure, table: StudyTable, number: int, folder: Path) -> Draw
     name = "-".join([str(number), *words])
     if frame.is_empty():
         return Drawn(name, title, "", None)
-    drawn = svg(figure.draw(frame))
-    path = folder / "figures" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_name(f"{name}.svg").write_text(drawn, encoding="utf-8")
-    path.with_name(f"{name}.png").write_bytes(png(drawn))
-    frame.write_csv(path.with_name(f"{name}.csv"))
     caption = figure.caption(frame) if hasattr(figure, "caption") else ""
-    return Drawn(name, title, caption, inline(drawn, f"f{number}", f"{title}. {caption}"))
+    return _kept(frame, figure.draw(frame), Drawn(name, title, caption, None), folder)
+
+
+def _kept(frame: DataFrame, chart: Any, figure: Drawn, folder: Path) -> Drawn:
+    """The figure with its drawing, which is written beside the page together with its numbers."""
+    drawn = svg(chart)
+    path = folder / "figures" / figure.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_name(f"{figure.name}.svg").write_text(drawn, encoding="utf-8")
+    path.with_name(f"{figure.name}.png").write_bytes(png(drawn))
+    frame.write_csv(path.with_name(f"{figure.name}.csv"))
+    prefix = f"f{figure.name.partition('-')[0]}"
+    return figure._replace(svg=inline(drawn, prefix, f"{figure.title}. {figure.caption}"))
 
 
 def _write_table(table: Table, folder: Path) -> None:

@@ -3,13 +3,15 @@
 import re
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from equistudy.analysis.claims import Contrast
+from equistudy.report import page as page_module
 from equistudy.report.figures import Curve, LayerProfile, LearningCurve, Scatter, Score
-from equistudy.report.page import verdict_lines, write_report
+from equistudy.report.page import leading, verdict_lines, write_report
 from equistudy.study.study import Claim
 from tests.analysis.synthetic import CORRELATION, CROP, WIDTH, study, table
 
@@ -54,7 +56,7 @@ def report(tmp_path_factory):
 
 def test_the_page_refers_to_its_own_files_alone_and_runs_nothing(report):
     folder, page, reader = report
-    assert all((folder / reference).is_file() for reference in reader.references)
+    assert all((folder / reference).is_file() for reference in reader.references if not reference.startswith("#"))
     assert "<script" not in page
     assert "@import" not in page
     assert not re.search(r"url\((?!#)", page)
@@ -65,8 +67,19 @@ def test_the_page_refers_to_its_own_files_alone_and_runs_nothing(report):
 
 def test_the_verdict_comes_before_everything_else(report):
     _, _, reader = report
-    places = [reader.text.index(text) for text in (study().question, "Supported.", "Figures", "Method", COMMAND)]
-    assert places[0] < places[1] < places[2] < places[3] < places[4]
+    order = (
+        study().question,
+        "Supported.",
+        "by width and augmentation",
+        "Claims",
+        "Figures",
+        "Numbers",
+        "Method",
+        COMMAND,
+    )
+    body = reader.text.partition("Skip to the numbers")[2]
+    places = [body.index(text) for text in order]
+    assert places == sorted(places)
 
 
 def test_every_figure_and_table_is_a_file_too(report):
@@ -107,8 +120,10 @@ def test_a_study_without_claims_is_exploratory_and_names_what_is_absent(tmp_path
 def test_several_claims_are_counted(tmp_path):
     wrong = Contrast(CORRELATION, CROP, CROP.levels[1], CROP.levels[0], expected="decreasing")
     of = study(claims=(*study().claims, Claim("crops lower it", wrong, source="nobody")))
-    _, reader = written(tmp_path, of)
+    page, reader = written(tmp_path, of)
     assert "Of 2 claims: 1 supported, 1 contradicted." in reader.text
+    assert page.index('id="claims"') < page.index("<h2>Claims</h2>")
+    assert pl.read_csv(tmp_path / "figures" / "claims.csv")["status"].to_list() == ["supported", "contradicted"]
     assert "crops lower it (nobody)" in reader.text
 
 
@@ -128,6 +143,44 @@ def test_a_figure_of_the_users_own_needs_no_more_than_a_frame_and_a_chart(tmp_pa
 
     _, reader = written(tmp_path, study(figures=(Own(),)))
     assert "Figure 1" in reader.text
+
+
+def test_the_figure_that_carries_the_verdict_shows_its_outcome_over_its_factors():
+    assert leading(study(figures=FIGURES)) == [0]
+    assert leading(study(figures=(FIGURES[2], SCATTER, FIGURES[1], FIGURES[0]))) == [2]
+    assert leading(study(figures=(FIGURES[2], SCATTER))) == [1]
+    assert leading(study(figures=FIGURES[2:], claims=())) == [0]
+    assert leading(study()) == []
+
+
+def luminance(color: str) -> float:
+    """The relative luminance of the Web Content Accessibility Guidelines 2.2."""
+    channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(first: str, second: str) -> float:
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_text_has_contrast_enough_in_light_in_dark_and_on_paper():
+    style = (Path(page_module.__file__).parent / "style.css").read_text()
+    blocks = [dict(re.findall(r"--(\w+): (#\w+);", block)) for block in style.split(":root")[1:]]
+    assert len(blocks) == 3
+    for block in blocks:
+        colors = {name: c if len(c) == 7 else "#" + "".join(2 * x for x in c[1:]) for name, c in block.items()}
+        for ground in ("paper", "card"):
+            for text in ("ink", "muted", "supported", "contradicted", "undecided"):
+                assert contrast(colors[text], colors[ground]) >= 4.5, (text, ground)
+
+
+def test_the_keyboard_reaches_every_table_and_can_skip_the_figures(report):
+    _, page, _ = report
+    assert page.count('class="wide" tabindex="0" role="region" aria-label="') == page.count('class="wide"')
+    assert '<a class="skip" href="#numbers">' in page
+    assert 'id="numbers"' in page
 
 
 def test_lines_for_a_terminal():
