@@ -49,9 +49,11 @@ if TYPE_CHECKING:
     from equistudy.datasets.dataset import Dataset
     from equistudy.datasets.dead_leaves import DeadLeaves
     from equistudy.datasets.digits import Digits
+    from equistudy.datasets.flowers import Flowers102
     from equistudy.datasets.image_folder import ImageFolder
     from equistudy.datasets.mnist import MNIST, FashionMNIST
     from equistudy.datasets.parquet_images import ParquetImages
+    from equistudy.datasets.patch_camelyon import PatchCamelyon
     from equistudy.datasets.sprites import Sprites
     from equistudy.datasets.turned_pair import Picture, TurnedPair
     from equistudy.exactness.audit import Audit, audit
@@ -136,9 +138,11 @@ _HOME = {
     "datasets.dataset": ("Dataset",),
     "datasets.dead_leaves": ("DeadLeaves",),
     "datasets.digits": ("Digits",),
+    "datasets.flowers": ("Flowers102",),
     "datasets.image_folder": ("ImageFolder",),
     "datasets.mnist": ("MNIST", "FashionMNIST"),
     "datasets.parquet_images": ("ParquetImages",),
+    "datasets.patch_camelyon": ("PatchCamelyon",),
     "datasets.sprites": ("Sprites",),
     "datasets.turned_pair": ("Picture", "TurnedPair"),
     "exactness.audit": ("Audit", "audit"),

@@ -1,0 +1,100 @@
+"""Flowers-102 in its original files: a folder of photographs and two MATLAB files of labels and splits."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int64
+
+from equistudy.datasets.dataset import Split
+from equistudy.datasets.photographs import Listing, Photographs
+
+__all__ = ["Flowers102"]
+
+LABELS, SPLITS, PHOTOGRAPHS = "imagelabels.mat", "setid.mat", "jpg"
+
+
+class Tables(NamedTuple):
+    """The class of each photograph, from 1, and the numbers of the photographs in each split, from 1."""
+
+    labels: Int64[np.ndarray, " N"]
+    train: Int64[np.ndarray, " M"]
+    test: Int64[np.ndarray, " K"]
+
+
+@dataclass(frozen=True)
+class Flowers102(Photographs):
+    """Flowers of 102 classes: 2,040 photographs for training, the published train and valid, and 6,149 for testing.
+
+    `path` is the folder with jpg/, imagelabels.mat and setid.mat, or the one that holds them as flowers-102, as
+    torchvision writes it. Photographs of folders by class are read by `ImageFolder`.
+
+    Source: Nilsback and Zisserman 2008, Automated Flower Classification over a Large Number of Classes.
+    """
+
+    def listing(self, split: Split) -> Listing:
+        """The photographs of a split in the order of setid.mat."""
+        tables = self._tables()
+        numbers = tables.train if split is Split.TRAIN else tables.test
+        names = tuple(f"image_{number:05d}.jpg" for number in numbers.tolist())
+        return Listing(names, tuple((tables.labels[numbers - 1] - 1).tolist()))
+
+    def encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes]:
+        """The bytes of the files; none where one is missing."""
+        names, folder = self.listing(split).names, self._folder() / PHOTOGRAPHS
+        paths = (folder / names[index] for index in chosen)
+        return (path.read_bytes() if path.is_file() else b"" for path in paths)
+
+    def stamp(self) -> tuple[tuple[str, int, int], ...]:
+        """Name, size and time of change of the tables and of each photograph that is there."""
+        folder = self._folder()
+        paths = [folder / LABELS, folder / SPLITS, *sorted((folder / PHOTOGRAPHS).glob("*.jpg"))]
+        stats = ((path.name, path.stat()) for path in paths)
+        return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+
+    def way_out(self) -> str:
+        """What to put there."""
+        return f"Put there {PHOTOGRAPHS}/ (official: 102flowers.tgz), {LABELS} and {SPLITS}."
+
+    def _folder(self) -> Path:
+        for folder in (self.root, self.root / "flowers-102"):
+            absent = [name for name in (LABELS, SPLITS, PHOTOGRAPHS) if not (folder / name).exists()]
+            if not absent:
+                return folder
+        raise ValueError(f"Flowers102 needs all its files, got {self.root} without them. {self.way_out()}")
+
+    def _tables(self) -> Tables:
+        folder = self._folder()
+        return _tables(folder, (folder / LABELS).stat().st_mtime_ns, (folder / SPLITS).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _tables(folder: Path, *changed: int) -> Tables:
+    """The tables, read once for each time of their change."""
+    labels = _columns(folder / LABELS, ("labels",))[0]
+    train, valid, test = _columns(folder / SPLITS, ("trnid", "valid", "tstid"))
+    for numbers in (train, valid, test):
+        if len(numbers) and (numbers.min() < 1 or numbers.max() > len(labels)):
+            raise ValueError(
+                f"Numbers of photographs lie in 1 to {len(labels)}, the length of {LABELS}, got {numbers.min()} to "
+                f"{numbers.max()} in {folder / SPLITS}. Check that both files belong to this dataset."
+            )
+    return Tables(labels, np.concatenate([train, valid]), test)
+
+
+def _columns(path: Path, names: tuple[str, ...]) -> list[Int64[np.ndarray, " N"]]:
+    """Rows of whole numbers of a MATLAB file."""
+    from scipy.io import loadmat
+
+    try:
+        found = loadmat(path)
+    except Exception as error:  # the reader has many ways of refusing bytes
+        raise ValueError(f"{path.name} is a MATLAB file, got {path} with: {error}. Copy it again.") from error
+    missing = [name for name in names if name not in found]
+    if missing:
+        there = ", ".join(name for name in found if not name.startswith("__")) or "nothing"
+        raise ValueError(f"{path.name} holds {', '.join(names)}, got {there} in {path}. Copy it again.")
+    return [np.asarray(found[name]).reshape(-1).astype(np.int64) for name in names]

@@ -1,0 +1,144 @@
+"""PatchCamelyon: patches of lymph nodes under the microscope, in the HDF5 files in which they are published."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+
+from equistudy.datasets.arrays import Arrays, stratified_order
+from equistudy.datasets.dataset import Examples, Split
+from equistudy.datasets.folder import FolderDataset, Layout, check_labels
+
+__all__ = ["PatchCamelyon"]
+
+CHUNK = 1024  # patches that are in memory at once at their original size: 28 MB
+
+_digests: dict[tuple[tuple[str, int, int], ...], str] = {}
+
+
+def _files(split: str) -> tuple[str, str]:
+    return f"camelyonpatch_level_2_split_{split}_x.h5", f"camelyonpatch_level_2_split_{split}_y.h5"
+
+
+@dataclass(frozen=True)
+class PatchCamelyon(FolderDataset):
+    """262,144 training and 32,768 test patches of 96 x 96 pixels in colour; class 1 has tumour tissue in its middle.
+
+    Orientation means nothing in them. Reads the unpacked .h5 files of the training and the test split with h5py, which
+    the extra `hdf5` installs; of a subset, its patches alone. `mean` and `std` are those of Edixhoven et al. 2023,
+    arXiv:2308.11316, for values in [0, 1].
+
+    Source: Veeling et al. 2018, arXiv:1806.03962.
+    """
+
+    num_classes: ClassVar[int] = 2
+    mean: ClassVar[tuple[float, ...]] = (0.69745, 0.5348, 0.6880)
+    std: ClassVar[tuple[float, ...]] = (0.23605, 0.27855, 0.21455)
+    original_shape: ClassVar[tuple[int, int, int]] = (3, 96, 96)
+    usual_folder: ClassVar[str] = "pcam"
+    layouts: ClassVar[tuple[Layout, ...]] = (
+        Layout("the .h5.gz files of PatchCamelyon, unpacked", "pcam", _files("train"), _files("test")),
+    )
+
+    @property
+    def num_train(self) -> int:
+        """How many training examples the official set has."""
+        return 262_144
+
+    def read(self, split: Split) -> Arrays:
+        """The whole split at its original size: 7 GB for training."""
+        labels = self._labels(split)
+        return Arrays(np.concatenate(list(self._patches(split, range(len(labels))))), labels)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the decoded patches and labels, whatever their compression; read piece by piece.
+
+        Kept in the process until a file's path, size or time of change differs.
+        """
+        stats = ((str(path.absolute()), path.stat()) for path in self.files())
+        key = tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
+        if key not in _digests:
+            hashed = hashlib.sha256()
+            for split in (Split.TEST, Split.TRAIN):
+                labels = self._labels(split)
+                hashed.update(f"{split.value}/{len(labels)}/".encode())
+                for patches in self._patches(split, range(len(labels))):
+                    hashed.update(patches.data)
+                hashed.update(labels.astype("<i8").data)
+            _digests[key] = hashed.hexdigest()
+        return _digests[key]
+
+    def load(self, split: Split) -> Examples:
+        """All examples of a split on the CPU, in the order of the files, or of `stratified_order` for a subset."""
+        import torch
+
+        labels = self._labels(split)
+        size = self.train_size if split is Split.TRAIN else self.test_size
+        chosen: Sequence[int] = range(len(labels))
+        if size is not None:
+            self._check_size(split, size, len(labels))
+            chosen = stratified_order(labels.tolist())[:size]
+        order = np.argsort(chosen)  # files are read from front to back
+        pieces = self._patches(split, np.asarray(chosen)[order].tolist())
+        fitted = np.concatenate([self.fitted(patches) for patches in pieces])
+        return Examples(torch.from_numpy(fitted[np.argsort(order)]), torch.from_numpy(labels[chosen]))
+
+    def _labels(self, split: Split) -> Int64[np.ndarray, " N"]:
+        path = self.found().of(split)[1]
+        with _opened(path, "y") as table:
+            labels = np.asarray(table).reshape(len(table), -1).astype(np.int64)
+        if labels.shape[1:] != (1,):
+            raise ValueError(f"PatchCamelyon has one label for each patch, got {labels.shape[1]} in {path}.")
+        check_labels(labels[:, 0], self.num_classes, path)
+        return labels[:, 0]
+
+    def _patches(self, split: Split, chosen: Sequence[int]) -> Iterator[UInt8[np.ndarray, "N C H W"]]:
+        """The patches at these places, which grow, piece by piece."""
+        path, labels_path = self.found().of(split)
+        channels, height, width = self.original_shape
+        with _opened(path, "x") as table, _opened(labels_path, "y") as labels:
+            if table.shape[1:] != (height, width, channels) or table.dtype != np.uint8:
+                raise ValueError(
+                    f"PatchCamelyon has 8-bit patches of {height} x {width} x {channels}, got {table.dtype} of "
+                    f"{' x '.join(map(str, table.shape[1:]))} in {path}. Check that the file belongs to this dataset."
+                )
+            if len(table) != len(labels):
+                raise ValueError(
+                    f"Each patch has one label, got {len(table)} patches in {path} and {len(labels)} labels in "
+                    f"{labels_path}. Copy both again."
+                )
+            for start in range(0, len(chosen), CHUNK):
+                piece = chosen[start : start + CHUNK]
+                rows = slice(piece.start, piece.stop) if isinstance(piece, range) else piece
+                yield np.ascontiguousarray(np.moveaxis(table[rows], -1, 1))
+
+
+@contextmanager
+def _opened(path: Path, name: str) -> Iterator[Any]:
+    """The one table of an HDF5 file."""
+    try:
+        import h5py
+    except ImportError:
+        raise ValueError(
+            'PatchCamelyon is read with h5py, which is not installed. Install it: pip install "equistudy[hdf5]".'
+        ) from None
+    if path.suffix == ".gz":
+        raise ValueError(
+            f"PatchCamelyon is read from unpacked files, got {path}. Unpack it: gunzip --keep {path.name}."
+        )
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise ValueError(f"An HDF5 file must be whole, got {path} with: {error}. Copy it again.") from error
+    with file:
+        if name not in file:
+            raise ValueError(
+                f"A file of PatchCamelyon holds the table {name}, got {', '.join(file) or 'none'} in {path}. "
+                "Check that the file belongs to this dataset."
+            )
+        yield file[name]

@@ -1,0 +1,108 @@
+"""PatchCamelyon from HDF5 files that are written here."""
+
+import gzip
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from equistudy.datasets import patch_camelyon
+from equistudy.datasets.dataset import Split
+from equistudy.datasets.patch_camelyon import PatchCamelyon
+
+FILES = PatchCamelyon.layouts[0]
+
+
+def write(path: Path, name: str, values: np.ndarray, **how: object) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset(name, data=values, **how)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """10 training and 6 test patches; each tells its number in its pixel at row 2, column 5, in green."""
+    for (patches, labels), count in ((FILES.train, 10), (FILES.test, 6)):
+        values = np.zeros((count, 96, 96, 3), dtype=np.uint8)
+        values[:, 2, 5, 1] = np.arange(count)
+        write(tmp_path / patches, "x", values)
+        write(tmp_path / labels, "y", (np.arange(count) % 2).astype(np.uint8).reshape(-1, 1, 1, 1))
+    return tmp_path
+
+
+def test_patches_and_labels_are_those_of_the_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patch_camelyon, "CHUNK", 4)
+    images, targets = PatchCamelyon(str(folder)).load(Split.TRAIN)
+    assert images.shape == (10, 3, 96, 96)
+    assert images[:, 1, 2, 5].tolist() == list(range(10))
+    assert int(images.long().sum()) == sum(range(10))
+    assert targets.tolist() == [0, 1] * 5
+    assert PatchCamelyon(str(folder)).read(Split.TEST).images[:, 1, 2, 5].tolist() == list(range(6))
+
+
+def test_a_subset_is_read_piece_by_piece_and_keeps_its_order(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patch_camelyon, "CHUNK", 2)
+    whole = PatchCamelyon(str(folder), train_size=10).load(Split.TRAIN)
+    part = PatchCamelyon(str(folder), train_size=5).load(Split.TRAIN)
+    numbers = whole.images[:, 1, 2, 5]
+    assert sorted(numbers.tolist()) == list(range(10)) != numbers.tolist()
+    assert torch.equal(part.images, whole.images[:5])
+    assert torch.equal(part.targets, whole.targets[:5])
+    assert torch.equal(whole.targets, numbers.long() % 2)
+
+
+def test_the_fingerprint_is_of_the_data_and_not_of_its_compression(folder: Path) -> None:
+    before = PatchCamelyon(str(folder)).fingerprint()
+    with h5py.File(folder / FILES.train[0]) as file:
+        values = np.asarray(file["x"])
+    write(folder / FILES.train[0], "x", values, compression="gzip", chunks=(1, 96, 96, 3))
+    assert PatchCamelyon(str(folder)).fingerprint() == before
+    values[3, 0, 0, 0] = 1
+    write(folder / FILES.train[0], "x", values)
+    assert PatchCamelyon(str(folder)).fingerprint() != before
+
+
+def test_the_statistics_are_those_of_the_paper_in_other_units() -> None:
+    """Published for values in [-1, 1]."""
+    assert [2 * mean - 1 for mean in PatchCamelyon.mean] == pytest.approx([0.3949, 0.0696, 0.3760])
+    assert [2 * std for std in PatchCamelyon.std] == pytest.approx([0.4721, 0.5571, 0.4291])
+
+
+def test_without_h5py_it_says_how_to_get_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(
+        ValueError, match=r'with h5py, which is not installed. Install it: pip install "equistudy\[hdf5'
+    ):
+        PatchCamelyon(str(folder)).load(Split.TEST)
+
+
+def test_packed_files_are_to_be_unpacked(folder: Path) -> None:
+    path = folder / FILES.test[1]
+    path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    with pytest.raises(ValueError, match=rf"read from unpacked files, got .*{path.name}.gz. Unpack it: gunzip"):
+        PatchCamelyon(str(folder)).load(Split.TEST)
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "values", "message"),
+    [
+        (0, "x", np.zeros((6, 64, 64, 3), np.uint8), "8-bit patches of 96 x 96 x 3, got uint8 of 64 x 64 x 3 in"),
+        (0, "x", np.zeros((5, 96, 96, 3), np.uint8), "Each patch has one label, got 5 patches in .* and 6 labels in"),
+        (0, "images", np.zeros((6, 96, 96, 3), np.uint8), "holds the table x, got images in"),
+        (1, "y", np.zeros((6, 2), np.uint8), "one label for each patch, got 2 in"),
+        (1, "y", np.full((6, 1, 1, 1), 2, np.uint8), "Labels lie in 0 to 1, got 2 at position 0"),
+    ],
+)
+def test_other_files_are_refused(folder: Path, number: int, name: str, values: np.ndarray, message: str) -> None:
+    write(folder / FILES.test[number], name, values)
+    with pytest.raises(ValueError, match=message):
+        PatchCamelyon(str(folder)).load(Split.TEST)
+
+
+def test_a_broken_file_is_refused(folder: Path) -> None:
+    (folder / FILES.test[0]).write_bytes(b"no table")
+    with pytest.raises(ValueError, match=r"An HDF5 file must be whole, got .* Copy it again"):
+        PatchCamelyon(str(folder)).load(Split.TEST)
