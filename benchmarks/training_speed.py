@@ -83,7 +83,7 @@ def trained(trial: Trial, layout: torch.memory_format, batches: Callable[[], Ite
     optimiser = trial.recipe.optimiser.build(network.parameters())
     peaks = [group["lr"] for group in optimiser.param_groups]
     criterion = nn.CrossEntropyLoss()
-    step, total = 0, trial.recipe.epochs * len(resident(trial.dataset, Split.TRAIN, "cpu").images) // BATCH
+    step, total = 0, trial.recipe.epochs * len(resident(trial.dataset, Split.TRAIN, "cpu").inputs) // BATCH
     while True:
         for images, targets in batches():
             for group, peak in zip(optimiser.param_groups, peaks, strict=True):
@@ -116,7 +116,7 @@ class PILImages(torch.utils.data.Dataset):  # type: ignore[type-arg]
     """The dataset as torchvision's own are: arrays, from which every access makes a PIL image and transforms it."""
 
     def __init__(self, examples: Examples, dataset: Dataset) -> None:
-        self._images = examples.images[:, 0].numpy()
+        self._images = examples.inputs[:, 0].numpy()
         self._targets = examples.targets.tolist()
         self._transform = transforms.Compose(
             [
@@ -138,10 +138,10 @@ class TensorImages(torch.utils.data.Dataset):  # type: ignore[type-arg]
     """The same with tensors and torchvision.transforms.v2."""
 
     def __init__(self, examples: Examples, dataset: Dataset) -> None:
-        self._images, self._targets = examples.images, examples.targets.tolist()
+        self._images, self._targets = examples.inputs, examples.targets.tolist()
         self._transform = v2.Compose(
             [
-                v2.RandomCrop(examples.images.shape[2:], padding=PADDING),
+                v2.RandomCrop(examples.inputs.shape[2:], padding=PADDING),
                 v2.RandomHorizontalFlip(),
                 v2.ToDtype(torch.float32, scale=True),
                 v2.Normalize(dataset.mean, dataset.std),

@@ -1,11 +1,11 @@
 """What an augmentation is: it draws an element for each sample and lets it act."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from jaxtyping import Float
 
-from equistudy.datasets.dataset import Dataset
+from equistudy.datasets.dataset import Dataset, Modality
 from equistudy.spec import Generator, Spec, Tensor
 
 if TYPE_CHECKING:
@@ -20,8 +20,18 @@ __all__ = ["Augmentation", "NoAugmentation"]
 class Augmentation(Spec):
     """Base of the augmentations: drawing and acting are apart, so that workers who share a batch draw the same.
 
-    Images are floats in [0, 1]; what comes in from beyond the border is black.
+    Images are floats in [0, 1]; what comes in from beyond the border is black. `inputs` are what it can move.
     """
+
+    inputs: ClassVar[tuple[Modality, ...]] = (Modality.IMAGES,)
+
+    def check(self, dataset: Dataset) -> None:
+        """ValueError if it cannot move what the dataset holds."""
+        if dataset.modality not in self.inputs:
+            raise ValueError(
+                f"{type(self).__name__} moves {' or '.join(kind.value for kind in self.inputs)}, got {dataset}, whose "
+                f"inputs are {dataset.modality.value}. Use NoAugmentation(), or one that moves them."
+            )
 
     @property
     def num_parameters(self) -> int:
@@ -51,7 +61,9 @@ class Augmentation(Spec):
 
 @dataclass(frozen=True)
 class NoAugmentation(Augmentation):
-    """Leaves every image as it is."""
+    """Leaves every input as it is."""
+
+    inputs: ClassVar[tuple[Modality, ...]] = tuple(Modality)
 
     @property
     def num_parameters(self) -> int:
@@ -64,6 +76,6 @@ class NoAugmentation(Augmentation):
 
         return torch.empty(batch_size, 0, device=rng.device)
 
-    def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B 0"]) -> Float[Tensor, "B C H W"]:
-        """The images themselves."""
+    def apply(self, images: Float[Tensor, "B ..."], elements: Float[Tensor, "B 0"]) -> Float[Tensor, "B ..."]:
+        """The inputs themselves."""
         return images

@@ -1,14 +1,14 @@
-"""What a dataset is: labelled images of one size in two splits, and a fingerprint of their bytes."""
+"""What a dataset is: inputs of one shape with their targets in two splits, and a fingerprint of their bytes."""
 
 from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar, NamedTuple
 
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float, Int64, UInt8
 
 from equistudy.spec import Spec, Tensor
 
-__all__ = ["Dataset", "Examples", "Split"]
+__all__ = ["Dataset", "Examples", "Modality", "Split", "Target"]
 
 
 class Split(Enum):
@@ -18,11 +18,35 @@ class Split(Enum):
     TEST = "test"
 
 
-class Examples(NamedTuple):
-    """A split that fits into memory: 8-bit images and their class indices, on one device."""
+class Modality(Enum):
+    """What a network sees: images, or sets of points with features."""
 
-    images: UInt8[Tensor, "N C H W"]
-    targets: Int64[Tensor, " N"]
+    IMAGES = "images"
+    POINTS = "points"
+
+
+class Target(Enum):
+    """What a network is asked for; the shapes are those of a batch of targets.
+
+    CLASS: a class index, [B]. NUMBERS: real numbers that stay when the input moves, [B K]. LABELS: a class index for
+    each pixel, [B H W], which moves with the image. TRAJECTORY: what each point does over time, [B T P D], which moves
+    with the points.
+    """
+
+    CLASS = "a class"
+    NUMBERS = "numbers"
+    LABELS = "a label for each pixel"
+    TRAJECTORY = "a trajectory"
+
+
+class Examples(NamedTuple):
+    """A split that fits into memory, on one device: 8-bit images or points with D features, and their targets.
+
+    A set of fewer points than others is filled up with rows of zeros.
+    """
+
+    inputs: UInt8[Tensor, "N C H W"] | Float[Tensor, "N P D"]
+    targets: Int64[Tensor, " N"] | Float[Tensor, "N K"] | UInt8[Tensor, "N H W"] | Float[Tensor, "N T P D"]
 
 
 @dataclass(frozen=True)
@@ -31,11 +55,19 @@ class Dataset(Spec):
 
     `mean` and `std` normalise images in [0, 1], one number per channel. `background` is the value in [0, 1] that
     continues the image beyond its border where that is the truth (black around a digit), or None where it is unknown.
+    `void` is the label of pixels that belong to no class: they count in no loss and no score. `target_unit` is the
+    unit of numbers, and `target_mean` and `target_std` are theirs, over the training split.
     """
 
+    modality: ClassVar[Modality] = Modality.IMAGES
+    target: ClassVar[Target] = Target.CLASS
+    void: ClassVar[int | None] = None
+    target_unit: ClassVar[str] = ""
+    target_mean: ClassVar[float] = 0.0
+    target_std: ClassVar[float] = 1.0
     num_classes: ClassVar[int]
-    mean: ClassVar[tuple[float, ...]]
-    std: ClassVar[tuple[float, ...]]
+    mean: ClassVar[tuple[float, ...]] = ()
+    std: ClassVar[tuple[float, ...]] = ()
     background: ClassVar[float | None] = None
 
     def anchored(self) -> "Dataset":
@@ -51,6 +83,11 @@ class Dataset(Spec):
     def image_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of every image."""
         raise NotImplementedError
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one input: that of an image, or the most points of a set and their features."""
+        return self.image_shape
 
     def fingerprint(self) -> str:
         """A digest of the data itself, without torch: the same images and labels give the same text."""

@@ -25,5 +25,5 @@ def resident(dataset: Dataset, split: Split, device: torch.device | str) -> Exam
 
 @lru_cache(maxsize=MOST_SPLITS)
 def _resident(dataset: Dataset, split: Split, device: torch.device) -> Examples:
-    images, targets = dataset.load(split)
-    return Examples(images.to(device), targets.to(device))
+    inputs, targets = dataset.load(split)
+    return Examples(inputs.to(device), targets.to(device))

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from equistudy.datasets.dataset import Modality
 from equistudy.execution.job import Conditions, Job, Phase, Progress
 from equistudy.execution.sign_of_life import SignOfLife
 from equistudy.measures.engine import measure_all
@@ -184,6 +185,10 @@ class TrialRun:
         """Writes the rows of all measures of the job; gives what could not be measured."""
         if not self.job.measures:
             return []
+        if self.job.trial.dataset.modality is not Modality.IMAGES:
+            absent = [Skipped(measure.name, "output", None, "measures look at images") for measure in self.job.measures]
+            write_measured(self.job, self._store, MeasuringResult([], absent))
+            return absent
         result = measure_all(self.job.measures, subject_of(self.job.trial, network.eval(), self._device))
         write_measured(self.job, self._store, result)
         return result.skipped

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from equistudy.datasets.dataset import Dataset
 from equistudy.models.model import Model, Module
 from equistudy.models.weights import digest_of
 from equistudy.spec import location
@@ -30,6 +31,9 @@ class Custom(Model):
     function: str
     file: str | None = location(None)
     paths: tuple[str, ...] = ()
+
+    def check(self, dataset: Dataset) -> None:
+        """Nothing: what the network sees and gives is up to the function."""
 
     def validate(self) -> None:
         """ValueError if the file has no such function."""

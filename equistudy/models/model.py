@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
-from equistudy.datasets.dataset import Dataset
+from equistudy.datasets.dataset import Dataset, Modality, Target
 from equistudy.spec import Spec
 
 if TYPE_CHECKING:
@@ -30,14 +30,31 @@ class Preprocessing(NamedTuple):
     image_size: int | None = None
     window: int | None = None
 
-    def input_shape(self, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
-        """Channels, height and width of what the network takes."""
-        return image_shape if self.window is None else (image_shape[0], self.window, self.window)
+    def input_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of what the network takes of inputs of this shape."""
+        return shape if self.window is None else (shape[0], self.window, self.window)
 
 
 @dataclass(frozen=True)
 class Model(Spec):
-    """Base of the models."""
+    """Base of the models. `inputs` are what its networks see, and `targets` what they can be asked for."""
+
+    inputs: ClassVar[tuple[Modality, ...]] = (Modality.IMAGES,)
+    targets: ClassVar[tuple[Target, ...]] = (Target.CLASS, Target.NUMBERS)
+
+    def check(self, dataset: Dataset) -> None:
+        """ValueError if its networks cannot see the dataset's inputs, or cannot give what its targets ask for."""
+        name = type(self).__name__
+        if dataset.modality not in self.inputs:
+            raise ValueError(
+                f"{name} sees {' or '.join(kind.value for kind in self.inputs)}, got {dataset}, whose inputs are "
+                f"{dataset.modality.value}. Use a model or a dataset that fits the other."
+            )
+        if dataset.target not in self.targets:
+            raise ValueError(
+                f"{name} gives {' or '.join(target.value for target in self.targets)}, got {dataset}, which asks for "
+                f"{dataset.target.value}. Use a model or a dataset that fits the other."
+            )
 
     def validate(self) -> None:
         """ValueError if no network can be built from this spec, for what its fields alone do not show.
@@ -45,8 +62,11 @@ class Model(Spec):
         Called once before a study trains, not when it is planned: it may import what builds the network.
         """
 
-    def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
-        """A fresh network for images of (channels, height, width), initialised from torch's current random state."""
+    def build(self, image_shape: tuple[Any, ...], num_outputs: int) -> Module:
+        """A fresh network for images of (channels, height, width), initialised from torch's current random state.
+
+        For points the shape is that of a set: the most points, and their features.
+        """
         raise NotImplementedError
 
     def stages(self, network: Module) -> Mapping[str, str]:

@@ -19,6 +19,10 @@ class WrappedModel(Model):
 
     model: Model
 
+    def check(self, dataset: Dataset) -> None:
+        """As the model."""
+        self.model.check(dataset)
+
     def validate(self) -> None:
         """As the model."""
         self.model.validate()

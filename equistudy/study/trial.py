@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Any
 
 from equistudy.augmentations.augmentation import Augmentation
-from equistudy.datasets.dataset import Dataset
+from equistudy.datasets.dataset import Dataset, Target
 from equistudy.models.model import Model
 from equistudy.recipe import Recipe
 from equistudy.spec import Spec, canonical, described, digest, flattened, label
@@ -56,10 +56,17 @@ class Trial(Spec):
             object.__setattr__(self, name, _shared(part))
         if not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"seed must be an integer of at least 0, got seed={self.seed!r}.")
+        for part in (self.task, self.model, self.augmentation):
+            part.check(self.dataset)
         if self.recipe.epochs:
             self._check_training()
 
     def _check_training(self) -> None:
+        if self.recipe.label_smoothing and self.task.target is not Target.CLASS:
+            raise ValueError(
+                f"Only classes can be smoothed, got label_smoothing={self.recipe.label_smoothing} for {self.task}. "
+                "Use label_smoothing=0."
+            )
         if not self.dataset.labelled:
             raise ValueError(
                 f"Training needs labels, got {self.dataset} with epochs={self.recipe.epochs}. "

@@ -1,10 +1,11 @@
 """Classification: cross-entropy, scored by accuracy."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float, Int64
 
-from equistudy.datasets.dataset import Dataset
+from equistudy.datasets.dataset import Dataset, Target
 from equistudy.spec import Tensor
 from equistudy.tasks.task import Task
 
@@ -14,6 +15,8 @@ __all__ = ["Classification"]
 @dataclass(frozen=True)
 class Classification(Task):
     """One class for each image: cross-entropy with optional label smoothing, scored by top-1 accuracy."""
+
+    target: ClassVar[Target] = Target.CLASS
 
     def num_outputs(self, dataset: Dataset) -> int:
         """One logit for each class."""

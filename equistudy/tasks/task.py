@@ -1,29 +1,58 @@
 """What is optimised and how an output is scored."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Shaped
 
-from equistudy.datasets.dataset import Dataset
+from equistudy.datasets.dataset import Dataset, Target
 from equistudy.spec import Spec, Tensor
 
 __all__ = ["Task"]
+
+TASKS = {
+    Target.CLASS: "Classification()",
+    Target.NUMBERS: "Regression()",
+    Target.LABELS: "Segmentation()",
+    Target.TRAJECTORY: "Dynamics()",
+}
 
 
 @dataclass(frozen=True)
 class Task(Spec):
     """Base of the tasks. Losses and scores are sums over the samples, so that workers can add them up."""
 
+    target: ClassVar[Target]
+
+    def check(self, dataset: Dataset) -> None:
+        """ValueError if the dataset has other targets than the task needs."""
+        if dataset.target is not self.target:
+            raise ValueError(
+                f"{type(self).__name__} needs {self.target.value} for each input, got {dataset}, which has "
+                f"{dataset.target.value}. Use {TASKS[dataset.target]}, or another dataset."
+            )
+
     def num_outputs(self, dataset: Dataset) -> int:
-        """How many numbers the network gives for each sample."""
+        """How many numbers the network gives for each sample, or for each pixel of it."""
         raise NotImplementedError
 
+    def prepared(self, targets: Shaped[Tensor, "B ..."], dataset: Dataset) -> Shaped[Tensor, "B ..."]:
+        """The dataset's targets as `loss` and `score` take them: as they are."""
+        return targets
+
     def loss(
-        self, outputs: Float[Tensor, "B K"], targets: Int64[Tensor, " B"], label_smoothing: float = 0.0
+        self, outputs: Float[Tensor, "B ..."], targets: Shaped[Tensor, "B ..."], label_smoothing: float = 0.0
     ) -> Float[Tensor, ""]:
         """The sum of the samples' losses."""
         raise NotImplementedError
 
-    def score(self, outputs: Float[Tensor, "B K"], targets: Int64[Tensor, " B"]) -> dict[str, Float[Tensor, ""]]:
-        """Sums over the samples of each score by name; 1 for each sample is perfect."""
+    def score(
+        self, outputs: Float[Tensor, "B ..."], targets: Shaped[Tensor, "B ..."]
+    ) -> dict[str, Float[Tensor, "..."]]:
+        """What `scores` needs of these samples, by name: sums over them."""
         raise NotImplementedError
+
+    def scores(self, sums: Mapping[str, Float[Tensor, "..."]], count: int, dataset: Dataset) -> dict[str, float]:
+        """The scores of `count` samples from the sums over them: the means, unless a task says otherwise."""
+        return {name: float(value) / count for name, value in sums.items()}

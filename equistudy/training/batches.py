@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from equistudy.augmentations.augmentation import Augmentation
-from equistudy.datasets.dataset import Dataset, Examples
+from equistudy.datasets.dataset import Dataset, Examples, Modality
 from equistudy.study.trial import Stream, derived_seed
 
 __all__ = ["ALONE", "Batch", "Share", "evaluation_batches", "normalised", "num_batches", "training_batches"]
@@ -27,11 +27,11 @@ ALONE = Share()
 class Batch(NamedTuple):
     """This process's share of one batch; `total` is the size of the whole batch over all workers.
 
-    `elements` are those that the augmentation drew for these images in training.
+    `elements` are those that the augmentation drew for these inputs in training.
     """
 
-    images: Float[Tensor, "B C H W"]
-    targets: Int64[Tensor, " B"]
+    inputs: Float[Tensor, "B ..."]
+    targets: Shaped[Tensor, "B ..."]
     total: int
     elements: Float[Tensor, "B P"] | None = None
 
@@ -48,8 +48,14 @@ def normalised(images: Float[Tensor, "B C H W"], dataset: Dataset) -> Float[Tens
     return (images - mean[:, None, None]) / std[:, None, None]
 
 
-def _unit(images: UInt8[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-    return images.to(torch.float32).div_(255)
+def _unit(inputs: Shaped[Tensor, "B ..."]) -> Float[Tensor, "B ..."]:
+    """8-bit images in [0, 1]; points as they are."""
+    return inputs.to(torch.float32).div_(255) if inputs.dtype == torch.uint8 else inputs
+
+
+def _prepared(inputs: Float[Tensor, "B ..."], dataset: Dataset) -> Float[Tensor, "B ..."]:
+    """What the network sees: images normalised, points as they are."""
+    return normalised(inputs, dataset) if dataset.modality is Modality.IMAGES else inputs
 
 
 def training_batches(
@@ -67,21 +73,21 @@ def training_batches(
     after an interruption. Every worker draws the elements of the whole batch and applies those of its share, so any
     number of workers sees the same augmented images.
     """
-    device = examples.images.device
+    device = examples.inputs.device
     order_rng = torch.Generator().manual_seed(derived_seed(seed, Stream.ORDER, epoch))
     augmentation_rng = torch.Generator(device).manual_seed(derived_seed(seed, Stream.AUGMENTATION, epoch))
-    order = torch.randperm(len(examples.images), generator=order_rng).to(device)
+    order = torch.randperm(len(examples.inputs), generator=order_rng).to(device)
     for indices in torch.tensor_split(order, num_batches(len(order), batch_size)):
         elements = augmentation.draw(len(indices), augmentation_rng)[share.rank :: share.workers]
         mine = indices[share.rank :: share.workers]
-        images = augmentation.apply(_unit(examples.images[mine]), elements)
-        yield Batch(normalised(images, dataset), examples.targets[mine], len(indices), elements)
+        inputs = augmentation.apply(_unit(examples.inputs[mine]), elements)
+        yield Batch(_prepared(inputs, dataset), examples.targets[mine], len(indices), elements)
 
 
 def evaluation_batches(examples: Examples, dataset: Dataset, batch_size: int, share: Share = ALONE) -> Iterator[Batch]:
     """The split in its own order, nothing random; each sample falls to exactly one worker."""
-    for start in range(0, len(examples.images), batch_size):
+    for start in range(0, len(examples.inputs), batch_size):
         whole = slice(start, start + batch_size)
-        images, targets = examples.images[whole], examples.targets[whole]
+        inputs, targets = examples.inputs[whole], examples.targets[whole]
         mine = slice(share.rank, None, share.workers)
-        yield Batch(normalised(_unit(images[mine]), dataset), targets[mine], len(images))
+        yield Batch(_prepared(_unit(inputs[mine]), dataset), targets[mine], len(inputs))

@@ -8,7 +8,7 @@ from statistics import median
 import torch
 from torch import nn
 
-from equistudy.datasets.dataset import Split
+from equistudy.datasets.dataset import Modality, Split
 from equistudy.datasets.resident import resident
 from equistudy.measures.engine import SHARD_SIZE, measure_all
 from equistudy.measures.measure import Measure
@@ -48,7 +48,7 @@ def _training(trainer: Trainer, steps: int) -> float:
         times.append(time.perf_counter())
     step = median(later - earlier for earlier, later in pairwise(times[1:] if len(times) > 2 else times))
     examples = resident(trial.dataset, Split.TRAIN, trainer.device)
-    epochs, per_epoch = trial.recipe.epochs, num_batches(len(examples.images), trial.recipe.batch_size)
+    epochs, per_epoch = trial.recipe.epochs, num_batches(len(examples.inputs), trial.recipe.batch_size)
     return step * per_epoch * epochs + _timed(trainer.device, trainer.evaluate) * num_evaluations(epochs)
 
 
@@ -58,6 +58,8 @@ def num_evaluations(epochs: int) -> int:
 
 
 def _measuring(trial: Trial, network: nn.Module, measures: Sequence[Measure]) -> float:
+    if trial.dataset.modality is not Modality.IMAGES:
+        return 0.0
     device = next(network.parameters()).device
     subject = subject_of(trial, network.eval(), device)
     number = len(subject.images)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from equistudy.augmentations.learned.network import AugmentedNetwork
-from equistudy.datasets.dataset import Split
+from equistudy.datasets.dataset import Modality, Split, Target
 from equistudy.datasets.resident import resident
 from equistudy.exactness.invariance import invariant
 from equistudy.measures.measure import Subject
@@ -39,18 +39,22 @@ def subject_of(trial: Trial, network: nn.Module, device: torch.device) -> Subjec
     """The network before and after training, with the test images in [0, 1].
 
     A network that is not trained at all has nothing before it, unless its weights come from elsewhere: before them it
-    was random.
+    was random. Targets that are no classes are left out. ValueError for points: measures look at images.
     """
+    if trial.dataset.modality is not Modality.IMAGES:
+        raise ValueError(
+            f"Measures look at images, got {trial.dataset}, which holds points. Use eq.Score(...) instead."
+        )
     examples = resident(trial.dataset, Split.TEST, device)
     preprocessing = trial.model.preprocessing(trial.dataset)
     before = replace(trial, model=trial.model.untrained)
-    images = scaled(examples.images.to(torch.float32) / 255, preprocessing)
+    images = scaled(examples.inputs.to(torch.float32) / 255, preprocessing)
     side = preprocessing.window or min(images.shape[2:])  # measures cut images to their central square to turn them
     return Subject(
         network=network,
         stages=_stages(trial, network),
         images=images,
-        targets=examples.targets if trial.dataset.labelled else None,
+        targets=examples.targets if trial.dataset.labelled and trial.dataset.target is Target.CLASS else None,
         mean=preprocessing.mean,
         std=preprocessing.std,
         background=trial.dataset.background,

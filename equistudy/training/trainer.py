@@ -1,13 +1,14 @@
 """Trains one network, epoch by epoch; its state between epochs is a string of bytes."""
 
 import io
+import math
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from equistudy.augmentations.learned.network import AugmentedNetwork
@@ -23,6 +24,7 @@ from equistudy.training.failures import DivergedError, NotANumberError
 __all__ = ["CurveValue", "Trainer", "build_network"]
 
 EVALUATIONS = 10  # how many times, at most, the test split is looked at during training
+LARGEST_BATCH = 2**22  # numbers in a batch of inputs that is evaluated
 DIVERGED = 100.0  # how many times its first value a finite loss may reach
 
 
@@ -38,7 +40,7 @@ class CurveValue(NamedTuple):
 def build_network(trial: Trial, device: torch.device) -> nn.Module:
     """The trial's network before its first step, initialised from the replicate's own seed; no global state changes."""
     outputs = trial.task.num_outputs(trial.dataset)
-    shape = trial.model.preprocessing(trial.dataset).input_shape(trial.dataset.image_shape)
+    shape = trial.model.preprocessing(trial.dataset).input_shape(trial.dataset.input_shape)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(trial.seed, Stream.INITIALISATION))
         network = trial.model.build(shape, outputs)
@@ -73,7 +75,7 @@ class Trainer:
         self._peaks = [group["lr"] for group in self._optimiser.param_groups]
 
     def _distributed(self) -> nn.Module:
-        smallest = len(self._train.images) // num_batches(len(self._train.images), self.trial.recipe.batch_size)
+        smallest = len(self._train.inputs) // num_batches(len(self._train.inputs), self.trial.recipe.batch_size)
         if smallest < self.share.workers:
             raise ValueError(
                 f"Each worker needs at least one sample of every batch, got {self.share.workers} workers for batches "
@@ -90,7 +92,7 @@ class Trainer:
     @property
     def images_seen(self) -> int:
         """How many training images the network has seen, over all workers."""
-        return self.epoch * len(self._train.images)
+        return self.epoch * len(self._train.inputs)
 
     def train_epoch(self) -> list[CurveValue]:
         """One epoch, then the curve values that it adds: the training loss, and at some epochs the test scores.
@@ -104,7 +106,7 @@ class Trainer:
             total += step_loss
             if self._learned is not None:
                 extents.append(self._learned.extents)
-        loss = float(self._summed(total)) / len(self._train.images)
+        loss = float(self._summed(total)) / len(self._train.inputs)
         self.epoch += 1
         self._check(loss)
         values = [CurveValue(self.epoch, Split.TRAIN.value, "loss", loss), *self._trajectory(extents)]
@@ -129,7 +131,7 @@ class Trainer:
     def steps(self) -> Iterator[Float[Tensor, ""]]:
         """The optimiser steps of the coming epoch, one by one; each gives the summed loss of this process's share."""
         trial, recipe = self.trial, self.trial.recipe
-        steps = num_batches(len(self._train.images), recipe.batch_size)
+        steps = num_batches(len(self._train.inputs), recipe.batch_size)
         batches = training_batches(
             self._train, trial.dataset, trial.augmentation, recipe.batch_size, trial.seed, self.epoch, self.share
         )
@@ -147,7 +149,8 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision is Precision.BFLOAT16):
             outputs = self._outputs(batch)
         copies = len(outputs) // len(batch.targets)
-        loss = self.trial.task.loss(outputs.float(), batch.targets.repeat(copies), recipe.label_smoothing) / copies
+        targets = torch.cat([self._targets(batch)] * copies)
+        loss = self.trial.task.loss(outputs.float(), targets, recipe.label_smoothing) / copies
         self._optimiser.zero_grad(set_to_none=True)
         # workers average their gradients, so this is the gradient of the mean over the whole batch
         mean = loss * (self.share.workers / batch.total)
@@ -157,9 +160,12 @@ class Trainer:
         self._optimiser.step()
         return loss.detach()
 
-    def _outputs(self, batch: Batch) -> Float[Tensor, "... K"]:
-        """One row for each image, or for each copy of each image that a learned augmentation makes, copy by copy."""
-        given = (batch.images,) if self._learned is None else (batch.images, batch.elements)
+    def _targets(self, batch: Batch) -> Shaped[Tensor, "B ..."]:
+        return self.trial.task.prepared(batch.targets, self.trial.dataset)
+
+    def _outputs(self, batch: Batch) -> Float[Tensor, "N ..."]:
+        """One row for each input, or for each copy of each input that a learned augmentation makes, copy by copy."""
+        given = (batch.inputs,) if self._learned is None else (batch.inputs, batch.elements)
         outputs: Tensor = self._parallel(*given)
         return outputs
 
@@ -183,16 +189,20 @@ class Trainer:
 
     @torch.inference_mode()
     def evaluate(self) -> dict[str, float]:
-        """Mean loss and mean scores on the test split, over all workers."""
-        trial = self.trial
+        """Mean loss and scores on the test split, over all workers."""
+        task, dataset, count = self.trial.task, self.trial.dataset, len(self._test.inputs)
         self.network.eval()
         sums: dict[str, Tensor] = {}
-        for batch in evaluation_batches(self._test, trial.dataset, max(256, self.share.workers), self.share):
-            outputs = self.network(batch.images)
-            values = {"loss": trial.task.loss(outputs, batch.targets), **trial.task.score(outputs, batch.targets)}
-            for name, value in values.items():
+        for batch in evaluation_batches(self._test, dataset, self._evaluation_size(), self.share):
+            outputs, targets = self.network(batch.inputs), self._targets(batch)
+            for name, value in {"loss": task.loss(outputs, targets), **task.score(outputs, targets)}.items():
                 sums[name] = sums.get(name, torch.zeros((), device=self.device, dtype=torch.float64)) + value
-        return {name: float(self._summed(value)) / len(self._test.images) for name, value in sums.items()}
+        totals = {name: self._summed(value) for name, value in sums.items()}
+        return {"loss": float(totals.pop("loss")) / count, **task.scores(totals, count, dataset)}
+
+    def _evaluation_size(self) -> int:
+        """How many inputs are evaluated at once: fewer of large ones, whose feature maps would fill the memory."""
+        return max(1, self.share.workers, min(256, LARGEST_BATCH // math.prod(self._test.inputs.shape[1:])))
 
     def state(self) -> bytes:
         """Everything that the next epoch depends on; random numbers are derived and need no state."""

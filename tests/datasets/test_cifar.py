@@ -74,9 +74,9 @@ def test_all_formats_are_one_dataset(kind, tmp_path):
     for dataset in sets:
         train, test = dataset.load(Split.TRAIN), dataset.load(Split.TEST)
         count = len(kind.layouts[0].train)
-        assert train.images.shape == (count * PER_FILE, 3, 32, 32)
+        assert train.inputs.shape == (count * PER_FILE, 3, 32, 32)
         data, labels = examples(count)
-        assert test.images[1, 2, 3, 4] == data[1, 2 * 1024 + 3 * 32 + 4]
+        assert test.inputs[1, 2, 3, 4] == data[1, 2 * 1024 + 3 * 32 + 4]
         assert test.targets.tolist() == [label + (90 if kind is CIFAR100 else 0) for label in labels]
 
 
@@ -136,4 +136,4 @@ def test_fortran_order(tmp_path):
     data, labels = examples(5)
     packed = pickle.dumps({"data": np.asfortranarray(data), "labels": labels}, protocol=2)
     (tmp_path / "cifar-10-batches-py" / "test_batch").write_bytes(packed)
-    assert torch.equal(dataset.load(Split.TEST).images.flatten(1), torch.from_numpy(data))
+    assert torch.equal(dataset.load(Split.TEST).inputs.flatten(1), torch.from_numpy(data))

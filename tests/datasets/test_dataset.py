@@ -83,7 +83,7 @@ def test_examples(dataset, split):
     assert targets.dtype == torch.int64
     assert 0 <= targets.min() <= targets.max() < dataset.num_classes
     again = dataset.load(split)
-    assert torch.equal(again.images, images)
+    assert torch.equal(again.inputs, images)
     assert torch.equal(again.targets, targets)
 
 
@@ -119,7 +119,7 @@ def test_subsets_are_nested_and_balanced(dataset):
         assert previous <= rows
         previous = rows
     assert torch.equal(
-        dataclasses.replace(dataset, train_size=150).load(Split.TEST).images, dataset.load(Split.TEST).images
+        dataclasses.replace(dataset, train_size=150).load(Split.TEST).inputs, dataset.load(Split.TEST).inputs
     )
 
 
@@ -147,7 +147,7 @@ def test_another_size(dataset, size):
         return
     resized = dataclasses.replace(dataset, size=size)
     assert resized.image_shape == (dataset.image_shape[0], size, size)
-    assert resized.load(Split.TEST).images.shape[1:] == resized.image_shape
+    assert resized.load(Split.TEST).inputs.shape[1:] == resized.image_shape
     assert resized.fingerprint() == dataset.fingerprint()
     assert canonical(resized) != canonical(dataset)
     with pytest.raises(ValueError, match=r"number of pixels, at least 1, got size=0\. Use None for the original"):

@@ -28,14 +28,14 @@ def test_examples():
 def test_the_bytes_are_those_of_this_revision():
     """Every machine and every version gives the same images, or else REVISION rises."""
     assert DeadLeaves.REVISION == 1
-    data = DeadLeaves(size=48, test_images=3, seed=5).load(Split.TEST).images.numpy().tobytes()
+    data = DeadLeaves(size=48, test_images=3, seed=5).load(Split.TEST).inputs.numpy().tobytes()
     assert hashlib.sha256(data).hexdigest()[:16] == "35ba1c9f6104d136"
 
 
 def test_fewer_images_are_the_first_ones_and_seeds_differ():
-    images = SMALL.load(Split.TEST).images
-    assert torch.equal(DeadLeaves(size=32, test_images=2).load(Split.TEST).images, images[:2])
-    others = DeadLeaves(size=32, test_images=4, seed=1).load(Split.TEST).images
+    images = SMALL.load(Split.TEST).inputs
+    assert torch.equal(DeadLeaves(size=32, test_images=2).load(Split.TEST).inputs, images[:2])
+    others = DeadLeaves(size=32, test_images=4, seed=1).load(Split.TEST).inputs
     every = torch.cat([images, others]).flatten(1)
     assert len(every.unique(dim=0)) == 8
 
@@ -57,7 +57,7 @@ def test_radii_have_the_density_of_the_inverse_cube_among_the_disks_that_touch_t
 
 
 def test_every_pixel_is_covered_and_colours_are_uniform():
-    values = DeadLeaves(size=64, test_images=200, radii=(1 / 64, 1 / 16)).load(Split.TEST).images.double() / 255
+    values = DeadLeaves(size=64, test_images=200, radii=(1 / 64, 1 / 16)).load(Split.TEST).inputs.double() / 255
     error = 0.01  # of some 30,000 independent disks
     assert values.mean(dim=(0, 2, 3)).tolist() == pytest.approx(DeadLeaves.mean, abs=error)
     assert values.std(dim=(0, 2, 3)).tolist() == pytest.approx(DeadLeaves.std, abs=error)
@@ -77,7 +77,7 @@ def shared_area(radius, distance):
 def test_pixels_correlate_as_often_as_they_show_the_same_disk(distance):
     """c(d) / (2 c(0) - c(d)), the same along both axes and at every place."""
     size, low, high = 64, 2.0, 16.0
-    images = DeadLeaves(size=size, test_images=150, radii=(low / size, high / size)).load(Split.TEST).images.double()
+    images = DeadLeaves(size=size, test_images=150, radii=(low / size, high / size)).load(Split.TEST).inputs.double()
     centred = images - 127.5
 
     def mean_shared(d):

@@ -13,8 +13,8 @@ from equistudy.datasets.digits import Digits
 
 def test_split_is_stratified_and_complete():
     train, test = Digits().load(Split.TRAIN), Digits().load(Split.TEST)
-    assert train.images.shape == (1200, 1, 28, 28)
-    assert test.images.shape == (597, 1, 28, 28)
+    assert train.inputs.shape == (1200, 1, 28, 28)
+    assert test.inputs.shape == (597, 1, 28, 28)
     counts = train.targets.bincount() + test.targets.bincount()
     assert counts.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert torch.all((train.targets.bincount() - counts * 1200 / 1797).abs() <= 1)
@@ -24,15 +24,15 @@ def test_no_image_is_in_both_splits():
     sklearn = pytest.importorskip("sklearn.datasets")
     original = torch.from_numpy(sklearn.load_digits().images).reshape(1797, -1)
     unenlarged = Digits(canvas=8, digit=8)
-    both = torch.cat([unenlarged.load(split).images for split in Split]).reshape(1797, -1)
+    both = torch.cat([unenlarged.load(split).inputs for split in Split]).reshape(1797, -1)
     expected = torch.floor(original * 255 / 16 + 0.5).to(torch.uint8)
     assert sorted(map(tuple, both.tolist())) == sorted(map(tuple, expected.tolist()))
 
 
 @pytest.mark.parametrize(("canvas", "digit"), [(28, 12), (9, 9), (32, 16), (21, 15)])
 def test_enlargement_equals_bilinear_interpolation(canvas, digit):
-    small = Digits(canvas=8, digit=8).load(Split.TEST).images
-    large = Digits(canvas=canvas, digit=digit).load(Split.TEST).images
+    small = Digits(canvas=8, digit=8).load(Split.TEST).inputs
+    large = Digits(canvas=canvas, digit=digit).load(Split.TEST).inputs
     margin = (canvas - digit) // 2
     inside = large[:, :, margin : canvas - margin, margin : canvas - margin]
     reference = interpolate(small.double(), size=digit, mode="bilinear", align_corners=False)
@@ -42,7 +42,7 @@ def test_enlargement_equals_bilinear_interpolation(canvas, digit):
 
 
 def test_mean_and_std_are_those_of_the_training_split():
-    pixels = Digits().load(Split.TRAIN).images.double() / 255
+    pixels = Digits().load(Split.TRAIN).inputs.double() / 255
     assert pixels.mean().item() == pytest.approx(Digits.mean[0], abs=1e-5)
     assert pixels.std(correction=0).item() == pytest.approx(Digits.std[0], abs=1e-5)
 

@@ -43,7 +43,7 @@ def test_folders_of_splits(write, test) -> None:
     assert dataset.listing(Split.TRAIN).names == ("train/a/1.png", "train/b/2.png")
     assert dataset.listing(Split.TEST).names == (f"{test}/a/3.png", f"{test}/b/4.png")
     assert dataset.num_classes == 2
-    assert len(dataset.load(Split.TRAIN).images) == 2
+    assert len(dataset.load(Split.TRAIN).inputs) == 2
 
 
 def test_test_comes_before_val_and_a_class_may_be_a_train(write) -> None:
@@ -70,5 +70,5 @@ def test_real_frames() -> None:
     if not frames.is_dir():
         pytest.skip("the frames of CamVid are not beside the checkout")
     examples = ImageFolder(str(frames), 48, test_size=5).load(Split.TEST)
-    assert examples.images.shape == (5, 3, 48, 48)
-    assert examples.images.float().std(dim=(1, 2, 3)).min() > 20
+    assert examples.inputs.shape == (5, 3, 48, 48)
+    assert examples.inputs.float().std(dim=(1, 2, 3)).min() > 20

@@ -35,14 +35,14 @@ def test_real_files(kind, folder):
     if not (REAL / folder).is_dir():
         pytest.skip(f"the original files of {folder} are not beside the checkout")
     train, test = (kind(str(REAL / folder)).load(split) for split in Split)
-    assert train.images.shape == (60_000, 1, 28, 28)
+    assert train.inputs.shape == (60_000, 1, 28, 28)
     assert test.targets.shape == (10_000,)
     if kind is MNIST:
         # counts of the digits as published by the authors
         assert train.targets.bincount().tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     else:
         assert train.targets.bincount().tolist() == [6000] * 10
-    values, counts = torch.arange(256).double() / 255, train.images.flatten().bincount(minlength=256).double()
+    values, counts = torch.arange(256).double() / 255, train.inputs.flatten().bincount(minlength=256).double()
     mean = (values * counts).sum() / counts.sum()
     std = ((values - mean) ** 2 * counts).sum().div(counts.sum()).sqrt()
     assert (mean.item(), std.item()) == pytest.approx((kind.mean[0], kind.std[0]), abs=6e-5)
@@ -51,7 +51,7 @@ def test_real_files(kind, folder):
 def test_images_and_labels_in_order(written):
     test = MNIST(str(written)).load(Split.TEST)
     raw = (written / TEST).read_bytes()[16:]
-    assert test.images.flatten().tolist() == list(raw)
+    assert test.inputs.flatten().tolist() == list(raw)
     assert test.targets.tolist() == [k % 10 for k in range(20)]
 
 
@@ -62,7 +62,7 @@ def test_gzipped_or_not_is_one_identity(written, tmp_path_factory):
         (gzipped / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
     plain, packed = MNIST(str(written)), MNIST(str(gzipped.parents[1]))
     assert plain.fingerprint() == packed.fingerprint() == MNIST(str(gzipped)).fingerprint()
-    assert torch.equal(plain.load(Split.TRAIN).images, packed.load(Split.TRAIN).images)
+    assert torch.equal(plain.load(Split.TRAIN).inputs, packed.load(Split.TRAIN).inputs)
 
 
 def test_one_changed_pixel_is_another_identity(written):

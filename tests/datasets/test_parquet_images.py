@@ -30,7 +30,7 @@ def write(path: Path, shades: range, labels: list[int] | None = None, **columns:
 
 
 def shades(dataset: ParquetImages, split: Split = Split.TEST) -> list[int]:
-    return [int(image[0, 0, 0]) for image in dataset.load(split).images]
+    return [int(image[0, 0, 0]) for image in dataset.load(split).inputs]
 
 
 def test_shards_are_one_after_the_other_and_as_good_as_one_file(tmp_path: Path) -> None:

@@ -46,9 +46,9 @@ def test_a_subset_is_read_piece_by_piece_and_keeps_its_order(folder: Path, monke
     monkeypatch.setattr(patch_camelyon, "CHUNK", 2)
     whole = PatchCamelyon(str(folder), train_size=10).load(Split.TRAIN)
     part = PatchCamelyon(str(folder), train_size=5).load(Split.TRAIN)
-    numbers = whole.images[:, 1, 2, 5]
+    numbers = whole.inputs[:, 1, 2, 5]
     assert sorted(numbers.tolist()) == list(range(10)) != numbers.tolist()
-    assert torch.equal(part.images, whole.images[:5])
+    assert torch.equal(part.inputs, whole.inputs[:5])
     assert torch.equal(part.targets, whole.targets[:5])
     assert torch.equal(whole.targets, numbers.long() % 2)
 

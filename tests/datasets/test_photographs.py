@@ -82,7 +82,7 @@ def test_unreadable_images_are_named_counted_and_left_out(ten: Path) -> None:
     with pytest.warns(CorruptImages, match=r"1 of 10 images of .* cannot be read: even/4.png \(not an image\); they"):
         images, targets = dataset.load(Split.TEST)
     kept = [0, 1, 3, 4, 5, 6, 7, 8, 9]
-    assert torch.equal(images, whole.images[kept])
+    assert torch.equal(images, whole.inputs[kept])
     assert torch.equal(targets, whole.targets[kept])
     for name in ("even/0.png", "odd/1.png"):
         (ten / name).write_bytes(b"")

@@ -13,13 +13,13 @@ def test_read_once(monkeypatch):
     monkeypatch.setattr(Digits, "load", lambda self, split: reads.append(split) or original(self, split))
     first = resident(Digits(train_size=170), Split.TRAIN, "cpu")
     second = resident(Digits(train_size=170), Split.TRAIN, torch.device("cpu"))
-    assert first.images.data_ptr() == second.images.data_ptr()
+    assert first.inputs.data_ptr() == second.inputs.data_ptr()
     assert reads == [Split.TRAIN]
 
 
 def test_equal_to_what_is_loaded():
     on_device, loaded = resident(Digits(), Split.TEST, "cpu"), Digits().load(Split.TEST)
-    assert torch.equal(on_device.images, loaded.images)
+    assert torch.equal(on_device.inputs, loaded.inputs)
     assert torch.equal(on_device.targets, loaded.targets)
 
 
@@ -27,4 +27,4 @@ def test_residents_are_bounded():
     first = resident(Digits(train_size=10), Split.TRAIN, "cpu")
     for size in range(11, 19):
         resident(Digits(train_size=size), Split.TRAIN, "cpu")
-    assert resident(Digits(train_size=10), Split.TRAIN, "cpu").images.data_ptr() != first.images.data_ptr()
+    assert resident(Digits(train_size=10), Split.TRAIN, "cpu").inputs.data_ptr() != first.inputs.data_ptr()

@@ -22,7 +22,7 @@ def test_a_sprite_has_no_symmetry_of_its_own(sprite):
     """Else the labels would allow more than `extent`: each turn by 30 degrees or more changes many pixels."""
     sprites = Sprites(1, 180.0, 16, train_size=1200)
     images, _ = sprites.load(Split.TRAIN)
-    upright = Sprites(1, 0.0, 16, train_size=2).load(Split.TRAIN).images[sprite].double()
+    upright = Sprites(1, 0.0, 16, train_size=2).load(Split.TRAIN).inputs[sprite].double()
     distances = (images[sprite::2].double() - upright).square().mean(dim=(1, 2, 3)).sqrt()
     assert (distances < 0.35 * distances.max()).double().mean() < 60 / 360
 
@@ -37,10 +37,10 @@ def test_sprites_stay_inside_the_disk():
 def test_classes_are_balanced_and_smaller_sets_begin_larger_ones():
     large, small = (Sprites(size=12, train_size=size).load(Split.TRAIN) for size in (400, 100))
     assert torch.equal(large.targets.bincount(), torch.full((4,), 100))
-    assert torch.equal(large.images[:100], small.images)
+    assert torch.equal(large.inputs[:100], small.inputs)
     assert torch.equal(large.targets[:100], small.targets)
     test = Sprites(size=12, train_size=400, test_size=100).load(Split.TEST)
-    assert not torch.equal(test.images, small.images)
+    assert not torch.equal(test.inputs, small.inputs)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_the_extent_that_labels_allow(sectors, jitter, extent):
 
 
 def test_mean_and_deviation_are_those_of_the_images():
-    images = Sprites(train_size=2000).load(Split.TRAIN).images / 255
+    images = Sprites(train_size=2000).load(Split.TRAIN).inputs / 255
     np.testing.assert_allclose([images.mean(), images.std()], [Sprites.mean[0], Sprites.std[0]], atol=0.02)
 
 

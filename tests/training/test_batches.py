@@ -26,8 +26,8 @@ def test_an_epoch_holds_every_sample_once_in_batches_of_nearly_one_size(examples
     sizes = [batch.total for batch in batches]
     assert sum(sizes) == 100
     assert max(sizes) - min(sizes) <= 1
-    seen = torch.cat([batch.images for batch in batches]).flatten(1).sum(1).sort().values
-    every = normalised(examples.images / 255, Digits()).flatten(1).sum(1).sort().values
+    seen = torch.cat([batch.inputs for batch in batches]).flatten(1).sum(1).sort().values
+    every = normalised(examples.inputs / 255, Digits()).flatten(1).sum(1).sort().values
     torch.testing.assert_close(seen, every)
 
 
@@ -51,8 +51,8 @@ def test_workers_share_each_batch_without_overlap(examples: Examples, augmentati
     ]
     for number, batch in enumerate(whole):
         for rank in range(workers):
-            assert torch.equal(shares[rank][number].images, batch.images[rank::workers])
-            assert shares[rank][number].total == batch.total == len(batch.images)
+            assert torch.equal(shares[rank][number].inputs, batch.inputs[rank::workers])
+            assert shares[rank][number].total == batch.total == len(batch.inputs)
 
 
 def test_evaluation_keeps_the_order_and_gives_each_sample_to_one_worker(examples: Examples) -> None:

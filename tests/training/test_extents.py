@@ -83,7 +83,7 @@ def test_the_first_step_is_the_mean_over_copies_plus_the_regulariser() -> None:
     trainer._step = lambda batch, factor: batches.append(batch) or original(batch, factor)  # type: ignore[method-assign]
     (total,) = list(trainer.steps())
     (batch,) = batches
-    loss = cross_entropy(network(batch.images, batch.elements), batch.targets.repeat(2)) + network.penalty()
+    loss = cross_entropy(network(batch.inputs, batch.elements), batch.targets.repeat(2)) + network.penalty()
     loss.backward()
     torch.testing.assert_close(total / 96, (loss - network.penalty()).detach())
     learned = trainer.network
@@ -135,7 +135,7 @@ def test_a_half_extent_that_is_not_a_number_has_a_name() -> None:
 def test_stored_weights_give_the_same_network() -> None:
     trainer = trained(TRIAL)
     network = network_from(weights_of(trainer.network, TRIAL), TRIAL, CPU)
-    images = trainer._test.images[:8] / 255
+    images = trainer._test.inputs[:8] / 255
     assert torch.equal(network(images), trainer.network.eval()(images))
 
 

@@ -97,7 +97,7 @@ def test_the_loss_of_the_first_step_is_the_cross_entropy() -> None:
     network = build_network(trainer.trial, CPU).train()
     (total,) = list(trainer.steps())
     train = trainer._train
-    images = (train.images / 255 - DIGITS.mean[0]) / DIGITS.std[0]
+    images = (train.inputs / 255 - DIGITS.mean[0]) / DIGITS.std[0]
     expected = nn.functional.cross_entropy(network(images), train.targets) * 256
     torch.testing.assert_close(total, expected.detach(), rtol=1e-4, atol=0)
 
