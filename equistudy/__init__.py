@@ -42,6 +42,8 @@ if TYPE_CHECKING:
         TranslationYGenerator,
     )
     from equistudy.augmentations.learned.regulariser import EntropyRegulariser, NormRegulariser
+    from equistudy.augmentations.mixing import CutMix, Mixup
+    from equistudy.augmentations.rand_augment import RandAugment
     from equistudy.augmentations.resized_crop import RandomResizedCrop
     from equistudy.augmentations.rotation import NormalRotation, RandomRotation
     from equistudy.augmentations.translation import RandomTranslation
@@ -131,6 +133,8 @@ _HOME = {
         "TranslationYGenerator",
     ),
     "augmentations.learned.regulariser": ("EntropyRegulariser", "NormRegulariser"),
+    "augmentations.mixing": ("CutMix", "Mixup"),
+    "augmentations.rand_augment": ("RandAugment",),
     "augmentations.resized_crop": ("RandomResizedCrop",),
     "augmentations.rotation": ("NormalRotation", "RandomRotation"),
     "augmentations.translation": ("RandomTranslation",),

@@ -6,6 +6,7 @@ from jaxtyping import Float
 
 from equistudy.augmentations.augmentation import Augmentation
 from equistudy.augmentations.learned.augmentation import LearnedAugmentation
+from equistudy.augmentations.mixing import Mixing
 from equistudy.spec import Generator, Tensor
 
 __all__ = ["Chain"]
@@ -27,6 +28,11 @@ class Chain(Augmentation):
             raise TypeError(
                 "A learned augmentation moves images inside the network, after all others, so it is no part of a "
                 "Chain. Write LearnedAugmentation(before=Chain(...))."
+            )
+        if any(isinstance(part, Mixing) for part in self.parts):
+            raise TypeError(
+                "Images are mixed after all that moves each for itself, so Mixup and CutMix are no parts of a Chain. "
+                "Write Mixup(before=Chain(...))."
             )
         if not self.parts:
             raise ValueError("Chain needs at least one augmentation, got parts=(). Use NoAugmentation() for none.")

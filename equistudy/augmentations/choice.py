@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from jaxtyping import Float
 
 from equistudy.augmentations.augmentation import Augmentation
+from equistudy.augmentations.learned.augmentation import LearnedAugmentation
+from equistudy.augmentations.mixing import Mixing
 from equistudy.spec import Generator, Tensor
 
 __all__ = ["RandomChoice"]
@@ -17,8 +19,7 @@ class RandomChoice(Augmentation):
     A round's element is the number of the part, and then the elements that every part drew, side by side. Include
     `NoAugmentation()` for images that are left alone.
 
-    RandAugment (Cubuk et al. 2020, arXiv:1909.13719) is such a policy with two rounds over 14 operations, all of one
-    fixed strength; here each part has its own strength, and draws any element up to it.
+    In `RandAugment` all operations have one fixed strength; here each part has its own, and draws any element up to it.
     """
 
     parts: tuple[Augmentation, ...]
@@ -29,6 +30,11 @@ class RandomChoice(Augmentation):
             raise TypeError(
                 f"RandomChoice takes a tuple of augmentations, got parts={self.parts!r}. "
                 f"Write RandomChoice((RandomRotation(), Cutout()))."
+            )
+        if any(isinstance(part, (LearnedAugmentation, Mixing)) for part in self.parts):
+            raise TypeError(
+                f"RandomChoice chooses what moves an image for itself, got parts={self.parts!r}. "
+                f"Write Mixup(before=RandomChoice(...))."
             )
         if len(self.parts) < 2 or self.rounds < 1:
             raise ValueError(

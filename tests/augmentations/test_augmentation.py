@@ -13,6 +13,8 @@ from equistudy.augmentations.crop import RandomCrop
 from equistudy.augmentations.cutout import Cutout
 from equistudy.augmentations.flip import HorizontalFlip
 from equistudy.augmentations.learned.augmentation import LearnedAugmentation
+from equistudy.augmentations.mixing import CutMix, Mixup
+from equistudy.augmentations.rand_augment import RandAugment
 from equistudy.augmentations.resized_crop import RandomResizedCrop
 from equistudy.augmentations.rotation import NormalRotation, RandomRotation
 from equistudy.augmentations.translation import RandomTranslation
@@ -32,6 +34,9 @@ AUGMENTATIONS = [
     RandomResizedCrop(),
     ColourJitter(),
     Cutout(3),
+    RandAugment(2, 20.0),
+    Mixup(0.4, RandomCrop(2)),
+    CutMix(),
     RandomChoice((RandomRotation(45.0), NoAugmentation(), RandomResizedCrop(), RandomCrop(1))),
     Chain((HorizontalFlip(), NoAugmentation(), RandomCrop(2), RandomRotation(45.0))),
     LearnedAugmentation(train_copies=2, before=RandomCrop(2)),

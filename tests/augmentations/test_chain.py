@@ -7,6 +7,7 @@ import torch
 from equistudy.augmentations.chain import Chain
 from equistudy.augmentations.crop import RandomCrop
 from equistudy.augmentations.flip import HorizontalFlip
+from equistudy.augmentations.mixing import Mixup
 
 
 def test_chain_acts_in_order():
@@ -35,3 +36,8 @@ def test_bad_parts_of_a_chain():
         Chain([HorizontalFlip()])
     with pytest.raises(TypeError, match=r"tuple of augmentations, got parts=\(3,\)"):
         Chain((3,))
+
+
+def test_what_mixes_images_is_no_part():
+    with pytest.raises(TypeError, match=r"so Mixup and CutMix are no parts of a Chain\. Write Mixup\(before=Chain"):
+        Chain((HorizontalFlip(), Mixup()))

@@ -9,6 +9,7 @@ from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.augmentations.choice import RandomChoice
 from equistudy.augmentations.crop import RandomCrop
 from equistudy.augmentations.cutout import Cutout
+from equistudy.augmentations.mixing import CutMix
 from equistudy.augmentations.rotation import RandomRotation
 
 PARTS = (NoAugmentation(), RandomCrop(2), RandomRotation(90.0), Cutout(3))
@@ -49,3 +50,8 @@ def test_bad_parts():
             RandomChoice([Cutout(), Cutout(3)])
     finally:
         jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def test_what_mixes_images_is_no_part():
+    with pytest.raises(TypeError, match=r"chooses what moves an image for itself, got .*Write Mixup\(before=RandomCh"):
+        RandomChoice((NoAugmentation(), CutMix()))

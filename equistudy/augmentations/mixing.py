@@ -1,0 +1,131 @@
+"""Mixup and CutMix: each image mixed with another one of its batch, and its target likewise."""
+
+import math
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float, Int64
+
+from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
+from equistudy.augmentations.learned.augmentation import LearnedAugmentation
+from equistudy.spec import Generator, Tensor
+
+__all__ = ["CutMix", "Mixing", "Mixup"]
+
+
+@dataclass(frozen=True)
+class Mixing(Augmentation):
+    """Base of the augmentations that mix each image with its partner, another one of the batch.
+
+    Partners are a random permutation of the batch. Each image draws its own weight, from Beta(alpha, alpha); of the
+    loss that share is for its own target, and the rest for its partner's. `before` acts first, on every image for
+    itself: `apply` does that alone, and `mixed` does the rest, for the partner may lie on another worker.
+
+    The published codes draw one weight for each batch.
+    """
+
+    alpha: float = 1.0
+    before: Augmentation = NoAugmentation()  # noqa: RUF009 -- frozen
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha < math.inf:
+            raise ValueError(f"alpha must be positive and finite, got alpha={self.alpha}. Use 1 for uniform weights.")
+        if isinstance(self.before, (Mixing, LearnedAugmentation)):
+            raise TypeError(
+                f"What acts before {type(self).__name__} moves every image for itself, got before={self.before}."
+            )
+
+    @property
+    def num_parameters(self) -> int:
+        """Those of `before`; the partner's place in the batch, the weight, x and y."""
+        return self.before.num_parameters + 4
+
+    def draw(self, batch_size: int, rng: Generator) -> Float[Tensor, "B P"]:
+        """The elements of `before`, a permutation, Beta-distributed weights and uniform places."""
+        import torch
+
+        before = self.before.draw(batch_size, rng)
+        partners = torch.randperm(batch_size, generator=rng, device=rng.device)
+        shape = torch.full((batch_size, 2), self.alpha, device=rng.device, dtype=torch.float64)
+        gammas = torch._standard_gamma(shape, generator=rng)  # the one sampler of torch that takes a generator
+        weights = gammas[:, 0] / gammas.sum(dim=1).clamp(min=1e-300)
+        places = torch.rand(batch_size, 2, generator=rng, device=rng.device)
+        return torch.cat([before, partners[:, None], weights[:, None], places], dim=1).float()
+
+    def partners(self, elements: Float[Tensor, "B P"]) -> Int64[Tensor, " B"]:
+        """The place in the whole batch of each image's partner."""
+        return elements[:, -4].long()
+
+    def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"]) -> Float[Tensor, "B C H W"]:
+        """What `before` does."""
+        return self.before.apply(images, elements[:, :-4])
+
+    def augment(self, images: Float[Tensor, "B C H W"], rng: Generator) -> Float[Tensor, "B C H W"]:
+        """A whole batch, moved and mixed."""
+        elements = self.draw(len(images), rng)
+        moved = self.apply(images, elements)
+        return self.mixed(moved, moved[self.partners(elements)], elements)
+
+    def mixed(
+        self, images: Float[Tensor, "B C H W"], partners: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"]
+    ) -> Float[Tensor, "B C H W"]:
+        """Each image mixed with its partner."""
+        raise NotImplementedError
+
+    def weights(self, elements: Float[Tensor, "B P"], shape: tuple[int, int]) -> Float[Tensor, " B"]:
+        """The share of each image's own target, for images of this height and width."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Mixup(Mixing):
+    """The weighted mean of the image and its partner.
+
+    Source: Zhang et al. 2018, arXiv:1710.09412.
+    """
+
+    def mixed(
+        self, images: Float[Tensor, "B C H W"], partners: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"]
+    ) -> Float[Tensor, "B C H W"]:
+        """The image times its weight, plus the partner times the rest."""
+        weights = elements[:, -3, None, None, None].to(images.dtype)
+        return weights * images + (1 - weights) * partners
+
+    def weights(self, elements: Float[Tensor, "B P"], shape: tuple[int, int]) -> Float[Tensor, " B"]:
+        """As drawn."""
+        return elements[:, -3]
+
+
+@dataclass(frozen=True)
+class CutMix(Mixing):
+    """A rectangle of the image replaced by that of its partner.
+
+    It has the image's proportions and 1 - weight of its area, its centre is any pixel, and it is cut off at the border;
+    the target's share is what remains of the image.
+
+    Source: Yun et al. 2019, arXiv:1905.04899.
+    """
+
+    def mixed(
+        self, images: Float[Tensor, "B C H W"], partners: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"]
+    ) -> Float[Tensor, "B C H W"]:
+        """The partner inside the rectangle, the image elsewhere."""
+        import torch
+
+        height, width = images.shape[-2:]
+        rows, columns = self._covered(elements, -1, height), self._covered(elements, -2, width)
+        return torch.where((rows[:, :, None] & columns[:, None, :])[:, None], partners, images)
+
+    def weights(self, elements: Float[Tensor, "B P"], shape: tuple[int, int]) -> Float[Tensor, " B"]:
+        """The share of pixels outside the rectangle."""
+        height, width = shape
+        covered = self._covered(elements, -1, height).sum(dim=1) * self._covered(elements, -2, width).sum(dim=1)
+        return 1 - covered / (height * width)
+
+    def _covered(self, elements: Float[Tensor, "B P"], place: int, size: int) -> Bool[Tensor, "B S"]:
+        """Which pixels of an axis the rectangle covers."""
+        import torch
+
+        length = ((1 - elements[:, -3]).clamp(min=0).sqrt() * size).floor()
+        start = (elements[:, place] * size).floor() - (length / 2).floor()
+        pixels = torch.arange(size, device=elements.device)
+        return (pixels >= start[:, None]) & (pixels < (start + length)[:, None])

@@ -1,0 +1,140 @@
+"""RandAugment: each image changed by operations drawn at random, all of one strength."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum, auto
+
+from jaxtyping import Float
+
+from equistudy.augmentations.augmentation import Augmentation
+from equistudy.augmentations.colour import ColourJitter
+from equistudy.spec import Generator, Tensor
+
+__all__ = ["Operation", "RandAugment"]
+
+STRONGEST = 30
+LARGEST_SHEAR, LARGEST_SHIFT, LARGEST_ANGLE = 0.3, 150 / 331, 30.0  # at that strength; shifts in shares of the image
+
+
+class Operation(IntEnum):
+    """What may be done to an image; strength and sign say how much."""
+
+    NOTHING = 0
+    SHEAR_X = auto()
+    SHEAR_Y = auto()
+    TRANSLATE_X = auto()
+    TRANSLATE_Y = auto()
+    ROTATE = auto()
+    BRIGHTNESS = auto()
+    SATURATION = auto()
+    CONTRAST = auto()
+    SHARPNESS = auto()
+    POSTERISE = auto()
+    SOLARISE = auto()
+    STRETCH = auto()
+    EQUALISE = auto()
+
+
+@dataclass(frozen=True)
+class RandAugment(Augmentation):
+    """Draws one of 14 operations for each image, all equally likely, and does so `rounds` times.
+
+    `strength` m from 0 to 30 is that of all. With either sign: shears by 0.3 m / 30, shifts by 150 / 331 m / 30 of the
+    image, rotations by m degrees, changes of brightness, saturation, contrast and sharpness by the factor 1 + 0.9 m /
+    30. Posterising is to 8 - 4 m / 30 bits, rounded, and values from 1 - m / 30 on are inverted. Stretching the
+    contrast and equalising the histogram have no strength. An element is, for each round, the number of the operation
+    and the sign.
+
+    Source: Cubuk et al. 2020, arXiv:1909.13719; strengths as in torchvision's `RandAugment`, with bilinear
+    interpolation. Shears and rotations are about the centre of the image.
+    """
+
+    rounds: int = 2
+    strength: float = 9.0
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1 or not 0 <= self.strength <= STRONGEST:
+            raise ValueError(
+                f"RandAugment has at least one round and a strength from 0 to {STRONGEST}, got rounds={self.rounds}, "
+                f"strength={self.strength}. The paper's usual choice is 2 and 9."
+            )
+
+    @property
+    def num_parameters(self) -> int:
+        """Two for each round: the operation, and 1 or -1."""
+        return 2 * self.rounds
+
+    def draw(self, batch_size: int, rng: Generator) -> Float[Tensor, "B P"]:
+        """An operation and a sign for each round, all equally likely."""
+        import torch
+
+        shape = batch_size, self.rounds
+        chosen = torch.randint(len(Operation), shape, generator=rng, device=rng.device)
+        signs = 2 * torch.randint(2, shape, generator=rng, device=rng.device) - 1
+        return torch.stack([chosen, signs], dim=2).flatten(1).float()
+
+    def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"]) -> Float[Tensor, "B C H W"]:
+        """Each image through its own operations in turn."""
+        values = images if images.dtype.itemsize >= 4 else images.float()
+        for chosen, signs in elements.unflatten(1, (self.rounds, 2)).permute(1, 2, 0):
+            values = values.clone()
+            for operation in Operation:
+                here = chosen == operation
+                if operation is not Operation.NOTHING and here.any():
+                    values[here] = _done(operation, values[here], signs[here], self.strength / STRONGEST)
+        return values.to(images.dtype)
+
+
+def _done(
+    operation: Operation, images: Float[Tensor, "B C H W"], signs: Float[Tensor, " B"], share: float
+) -> Float[Tensor, "B C H W"]:
+    """One operation done to all of the images, with this share of the largest strength."""
+    from equistudy.augmentations import tone
+
+    factors = 1 + 0.9 * share * signs
+    if operation <= Operation.ROTATE:
+        return _moved(operation, images, signs * share)
+    if operation <= Operation.CONTRAST:
+        return _coloured(operation, images, factors)
+    changes: dict[Operation, Callable[[], Float[Tensor, "B C H W"]]] = {
+        Operation.SHARPNESS: lambda: tone.sharpened(images, factors.to(images)[:, None, None, None]),
+        Operation.POSTERISE: lambda: tone.posterised(images, round(8 - 4 * share)),
+        Operation.SOLARISE: lambda: tone.solarised(images, 1 - share),
+        Operation.STRETCH: lambda: tone.stretched(images),
+        Operation.EQUALISE: lambda: tone.equalised(images),
+    }
+    return changes[operation]()
+
+
+def _moved(
+    operation: Operation, images: Float[Tensor, "B C H W"], share: Float[Tensor, " B"]
+) -> Float[Tensor, "B C H W"]:
+    """Each image moved by its signed share of the largest motion."""
+    import torch
+
+    from equistudy.groups.affine import rotation_matrices, warp
+
+    if operation is Operation.ROTATE:
+        return warp(images, rotation_matrices(LARGEST_ANGLE * share))
+    height, width = images.shape[-2:]
+    row, column, largest = {
+        Operation.SHEAR_X: (0, 1, LARGEST_SHEAR),
+        Operation.SHEAR_Y: (1, 0, LARGEST_SHEAR),
+        Operation.TRANSLATE_X: (0, 2, LARGEST_SHIFT * width),
+        Operation.TRANSLATE_Y: (1, 2, LARGEST_SHIFT * height),
+    }[operation]
+    matrices = torch.eye(2, 3, device=share.device).repeat(len(share), 1, 1)
+    matrices[:, row, column] = -largest * share  # where each position of the output lies in the input
+    return warp(images, matrices)
+
+
+def _coloured(
+    operation: Operation, images: Float[Tensor, "B C H W"], factors: Float[Tensor, " B"]
+) -> Float[Tensor, "B C H W"]:
+    """Brightness, saturation or contrast of each image multiplied by its own factor."""
+    import torch
+
+    column = (Operation.BRIGHTNESS, Operation.CONTRAST, Operation.SATURATION).index(operation)
+    elements = torch.ones(len(factors), 4, device=factors.device)
+    elements[:, column], elements[:, 3] = factors, 0
+    return ColourJitter(hue=0).apply(images, elements)
