@@ -33,15 +33,26 @@ class ParquetImages(Photographs):
         return Listing(names, labels if len(labels) == len(names) > 0 else None)
 
     def encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes]:
-        """The bytes of the column `image`; none where a row has none."""
+        """The bytes of the column `image`; none where a row has none. Only row groups with such images are read."""
         wanted: dict[int, bytes] = {}
-        place, places = 0, set(chosen)
-        for shard in self._shards()[split]:
-            for batch in _opened(shard).iter_batches(BATCH, columns=["image.bytes"]):
-                data = batch.column("image").field("bytes")
-                wanted |= {place + row: data[row].as_py() or b"" for row in range(len(batch)) if place + row in places}
-                place += len(batch)
+        start, places = 0, set(chosen)
+        for shard, rows in self._row_groups(split):
+            groups = []
+            for group, count in enumerate(rows):
+                if any(start <= place < start + count for place in places):
+                    groups.append((group, start))
+                start += count
+            for group, first in groups:
+                wanted |= {first + row: data for row, data in _images(shard, group) if first + row in places}
         return (wanted[index] for index in chosen)
+
+    def parts(self, split: Split) -> list[int]:
+        """The row groups of all shards."""
+        return [count for _, rows in self._row_groups(split) for count in rows]
+
+    def _row_groups(self, split: Split) -> list[tuple[Path, tuple[int, ...]]]:
+        """Each shard and the rows of its row groups."""
+        return [(shard, _rows(shard, shard.stat().st_mtime_ns)) for shard in self._shards()[split]]
 
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
         """Name, size and time of change of each shard."""
@@ -66,6 +77,23 @@ class ParquetImages(Photographs):
         return found if all(found.values()) else {Split.TEST: shards}
 
 
+def _images(shard: Path, group: int) -> Iterator[tuple[int, bytes]]:
+    """Each row of a row group and its compressed image."""
+    row = 0
+    try:
+        for batch in _opened(shard).iter_batches(BATCH, row_groups=[group], columns=["image.bytes"]):
+            for value in batch.column("image").field("bytes"):
+                yield row, value.as_py() or b""
+                row += 1
+    except OSError as error:
+        raise _damaged(f"{shard}, row group {group},", error) from error
+
+
+def _damaged(what: str, error: OSError) -> ValueError:
+    """What is said where pyarrow meets pages that are cut off or cannot be decoded."""
+    return ValueError(f"A shard must be whole, got {what} with: {str(error).splitlines()[0]}. Copy it again.")
+
+
 def _opened(shard: Path) -> Any:
     """The Parquet file, which must have the column `image`."""
     import pyarrow as pa
@@ -85,7 +113,14 @@ def _opened(shard: Path) -> Any:
     return file
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
+def _rows(shard: Path, changed: int) -> tuple[int, ...]:
+    """How many rows each row group of a shard has, read once for each time of its change."""
+    metadata = _opened(shard).metadata
+    return tuple(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
+
+
+@lru_cache(maxsize=4096)
 def _listing(shard: Path, changed: int) -> Listing:
     """The names and labels of a shard, read once for each time of its change."""
     import pyarrow as pa
@@ -93,7 +128,10 @@ def _listing(shard: Path, changed: int) -> Listing:
     file = _opened(shard)
     has_path = file.schema_arrow.field("image").type.get_field_index("path") >= 0
     columns = ["label"] if "label" in file.schema_arrow.names else []
-    table = file.read(columns=[*columns, *(["image.path"] if has_path else [])])
+    try:
+        table = file.read(columns=[*columns, *(["image.path"] if has_path else [])])
+    except OSError as error:
+        raise _damaged(str(shard), error) from error
     rows = range(file.metadata.num_rows)
     paths = table["image"].combine_chunks().field("path").to_pylist() if has_path else [None for _ in rows]
     names = tuple(path or f"{shard.name}:{row}" for row, path in zip(rows, paths, strict=True))

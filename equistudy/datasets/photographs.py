@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 
 from equistudy.datasets.arrays import stratified_order
 from equistudy.datasets.dataset import Dataset, Examples, Split
-from equistudy.spec import location
+from equistudy.spec import added, location
 
 __all__ = ["CorruptImages", "Listing", "Photographs", "square"]
 
@@ -49,6 +49,10 @@ class Photographs(Dataset):
     for images without labels. Images that cannot be read are left out with a warning that counts and names them; where
     they are more than one in five, that is a ValueError.
 
+    With `streamed` the images for training never are in memory all at once: they are read part by part and decoded
+    while the network trains (`datasets.streaming`), and an unreadable one is replaced by its neighbour. Those for
+    testing are in memory, so `test_size` should say how many are used.
+
     `mean` and `std` are those of ImageNet, which most published networks expect.
     """
 
@@ -57,6 +61,7 @@ class Photographs(Dataset):
     train_size: int | None = dataclasses.field(default=None, kw_only=True)
     test_size: int | None = dataclasses.field(default=None, kw_only=True)
     labels: bool = dataclasses.field(default=True, kw_only=True)
+    streamed: bool = added(False)
 
     mean: ClassVar[tuple[float, ...]] = (0.485, 0.456, 0.406)
     std: ClassVar[tuple[float, ...]] = (0.229, 0.224, 0.225)
@@ -103,10 +108,15 @@ class Photographs(Dataset):
         """The compressed images at these places of the listing, as they are stored, in this order."""
         raise NotImplementedError
 
+    def parts(self, split: Split) -> list[int]:
+        """How many images, in the order of the listing, lie together and are best read together: here each alone."""
+        return [1] * len(self.listing(split).names)
+
     def fingerprint(self) -> str:
         """SHA-256 over the stored bytes and the labels of the images in use.
 
-        Kept in the process until the size or the time of change of a file differs.
+        Kept in the process until the size or the time of change of a file differs. Of images that are streamed, which
+        would take hours to read, only the names and labels count, and the sizes of the files.
         """
         return _fingerprint(self, self.root.absolute(), self.stamp())
 
@@ -118,7 +128,7 @@ class Photographs(Dataset):
         """The images in use on the CPU, less those that cannot be read; without labels each target is -1."""
         import torch
 
-        listing, chosen = self._listed(split), self._chosen(split)
+        listing, chosen = self._listed(split), self.chosen(split)
         images: list[UInt8[np.ndarray, "C H W"]] = []
         kept: list[int] = []
         corrupt: list[str] = []
@@ -129,7 +139,7 @@ class Photographs(Dataset):
             else:
                 images.append(decoded)
                 kept.append(index)
-        self._tell(corrupt, len(chosen))
+        self.tell(corrupt, len(chosen))
         targets = [-1 if listing.labels is None else listing.labels[index] for index in kept]
         return Examples(torch.from_numpy(np.stack(images)), torch.tensor(targets))
 
@@ -137,7 +147,7 @@ class Photographs(Dataset):
         listing = self.listing(split)
         return listing if self.labels else Listing(listing.names, None)
 
-    def _chosen(self, split: Split) -> list[int]:
+    def chosen(self, split: Split) -> list[int]:
         """The places of the images in use: all in their order, or a part with every class in proportion."""
         names, labels = self._listed(split)
         wanted = self.train_size if split is Split.TRAIN else self.test_size
@@ -157,7 +167,8 @@ class Photographs(Dataset):
         """What to put there, for messages."""
         raise NotImplementedError
 
-    def _tell(self, corrupt: list[str], total: int) -> None:
+    def tell(self, corrupt: Sequence[str], total: int, instead: str = "they are left out") -> None:
+        """Warns of images that cannot be read, by number and name; ValueError where they are too many."""
         if not corrupt:
             return
         more = f", and {len(corrupt) - NAMED} more" if len(corrupt) > NAMED else ""
@@ -165,7 +176,7 @@ class Photographs(Dataset):
         if len(corrupt) > MOST_CORRUPT * total:
             most = f"{MOST_CORRUPT:.0%}"
             raise ValueError(f"At most {most} of the images may be unreadable, but {told}. Copy them again.")
-        warnings.warn(f"{told}; they are left out", CorruptImages, stacklevel=3)
+        warnings.warn(f"{told}; {instead}", CorruptImages, stacklevel=3)
 
 
 @lru_cache(maxsize=64)
@@ -175,8 +186,13 @@ def _fingerprint(dataset: Photographs, root: Path, stamp: tuple[tuple[str, int, 
         names, labels = dataset._listed(split)
         if split is Split.TRAIN and not names:
             continue
-        chosen = dataset._chosen(split)
+        chosen = dataset.chosen(split)
         hashed.update(f"{split.value}/{len(chosen)}/".encode())
+        if dataset.streamed:
+            sizes = [(name, size) for name, size, _ in stamp]
+            listed = [(names[index], None if labels is None else labels[index]) for index in chosen]
+            hashed.update(repr((sizes, listed)).encode())
+            continue
         for index, data in zip(chosen, dataset.encoded(split, chosen), strict=True):
             hashed.update(f"{None if labels is None else labels[index]}/".encode())
             hashed.update(hashlib.sha256(data).digest())

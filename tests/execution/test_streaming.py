@@ -1,0 +1,42 @@
+"""Ray Data gives what this process reads itself, bit by bit."""
+
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+
+from equistudy.datasets.photographs import CorruptImages
+from equistudy.execution.cluster import Capacity
+from equistudy.execution.streaming import RayReader
+from equistudy.training.streamed import streamed_shares
+from tests.datasets.shards import damage, shards
+
+SIZES = [17, 17, 16, 10]
+
+
+@pytest.mark.usefixtures("ray_capacity")
+def test_the_same_batches_as_without_ray(tmp_path: Path) -> None:
+    dataset = shards(tmp_path, corrupt=(11,))
+    told = []
+    for rank in range(2):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", CorruptImages)
+            mine, rays = (
+                list(streamed_shares(dataset, 3, SIZES, 1, rank, 2, *reader)) for reader in ((), (RayReader(2),))
+            )
+        told += [str(warning.message) for warning in caught if warning.category is CorruptImages]
+        assert len(mine) == len(rays) == 3
+        for (images, targets), (its_images, its_targets) in zip(mine, rays, strict=True):
+            assert torch.equal(images, its_images)
+            assert torch.equal(targets, its_targets)
+    assert len(told) == 2  # one share has the image; both readers tell
+    assert told[0] == told[1]
+    assert "11.png (not an image)" in told[0]
+
+
+def test_a_damaged_shard_is_named(tmp_path: Path, ray_capacity: Capacity) -> None:
+    dataset = shards(tmp_path)
+    damage(tmp_path / "train-00002.parquet")
+    with pytest.raises(ValueError, match=r"A shard must be whole, got .*train-00002\.parquet, row group 0, with: "):
+        list(streamed_shares(dataset, 3, SIZES, 0, 0, 1, RayReader(2)))
