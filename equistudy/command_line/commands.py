@@ -14,6 +14,7 @@ from equistudy.command_line.errors import Exit
 from equistudy.command_line.group import EPILOG, Group
 from equistudy.command_line.network_commands import audit, measure
 from equistudy.command_line.options import JSON, OF_STUDY, RESULTS, SCALE, STUDY, WEIGHTS, WHERE, options, say
+from equistudy.command_line.report_commands import export
 
 __all__ = ["cli", "main"]
 
@@ -174,6 +175,7 @@ def diff(a: str, b: str, folder: str, study: Path | None, scale: str | None, as_
 
 cli.add_command(audit)
 cli.add_command(measure)
+cli.add_command(export)
 
 
 @cli.command(examples=("doctor", "doctor --results s3://bucket/results"))

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from polars import DataFrame
 
+from equistudy.analysis.findings import ClaimFound, claims_found
 from equistudy.analysis.table import StudyTable, absence
 from equistudy.analysis.verdicts import Status, judge
 from equistudy.report.effects import CAPTION, effect_chart, effect_frame
@@ -41,7 +42,7 @@ def write_report(study: Study, table: StudyTable, name: str, command: str, folde
     drawn = [_drawn(figure, table, number, folder) for number, figure in enumerate(study.figures, 1)]
     lead = [drawn[index] for index in leading(study)]
     if len(judged) > 1:
-        lead.insert(0, _effects(judged, folder))
+        lead.insert(0, _effects(claims_found(judged, table), folder))
     tables = [claim_table(judged, table)] if judged else []
     tables += [cell_table(study, table), explored_table(study, table)]
     for each in tables:
@@ -118,9 +119,9 @@ def leading(study: Study) -> list[int]:
     return [-max(scores)[2]]
 
 
-def _effects(judged: Sequence[tuple[Claim, Verdict]], folder: Path) -> Drawn:
+def _effects(claims: Sequence[ClaimFound], folder: Path) -> Drawn:
     """All claims in one figure."""
-    frame = effect_frame(judged)
+    frame = effect_frame(claims)
     title = "The claims at one glance"
     if frame.is_empty():
         return Drawn("claims", title, "", None)

@@ -14,7 +14,7 @@ from equistudy.analysis.verdicts import corrected, p_text
 from equistudy.spec import label
 from equistudy.study.study import Claim, Study, Verdict
 
-__all__ = ["Table", "cell_table", "claim_table", "explored_table"]
+__all__ = ["Table", "cell_table", "claim_table", "explored_table", "markdown_line"]
 
 LATEX = str.maketrans(
     {**{mark: f"\\{mark}" for mark in "&%$#_{}"}, "\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
@@ -37,8 +37,8 @@ class Table:
     def markdown(self) -> str:
         """A Markdown table with its caption."""
         head = [text.translate(MARKDOWN) for text in self.header]
-        lines = [f"{self.caption}\n", _line(head), _line(["---"] * len(head))]
-        return "\n".join([*lines, *map(_line, self._marked(MARKDOWN, "**{}**"))]) + "\n"
+        lines = [f"{self.caption}\n", markdown_line(head), markdown_line(["---"] * len(head))]
+        return "\n".join([*lines, *map(markdown_line, self._marked(MARKDOWN, "**{}**"))]) + "\n"
 
     def latex(self) -> str:
         """A LaTeX table for the packages booktabs and, for the symbols, none other."""
@@ -58,7 +58,8 @@ class Table:
         ]
 
 
-def _line(texts: Sequence[str]) -> str:
+def markdown_line(texts: Sequence[str]) -> str:
+    """One row of a Markdown table."""
     return f"| {' | '.join(texts)} |"
 
 

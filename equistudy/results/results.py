@@ -53,6 +53,11 @@ class Results:
         return expanded(self._rows).lazy()
 
     @property
+    def attempts(self) -> pl.DataFrame:
+        """The row of each trial as it was written: the columns of `TrialRow`, with JSON texts in their places."""
+        return self._rows
+
+    @property
     def curves(self) -> pl.LazyFrame:
         """One row a trial, epoch, split and name."""
         return self._lazy(CURVES)

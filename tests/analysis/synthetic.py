@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,7 @@ def _trial_row(cell, fate: str, value: float) -> dict:
         "host": "laptop",
         "commit": "0123456789abcdef",
         "dirty": False,
+        "finished": datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
         "versions": json.dumps({"torch": "2.13.0", "polars": "2.1.0"}),
     }
 

@@ -3,6 +3,7 @@
 import pytest
 
 from equistudy.analysis.claims import Contrast, Trend
+from equistudy.analysis.findings import claims_found
 from equistudy.analysis.outcome import Score
 from equistudy.analysis.verdicts import judge
 from equistudy.report.effects import effect_chart, effect_frame
@@ -20,12 +21,12 @@ CLAIMS = (
 
 @pytest.fixture(scope="module")
 def judged():
-    return judge(study(claims=CLAIMS), table())
+    return claims_found(judge(study(claims=CLAIMS), table()), table())
 
 
 def test_a_row_holds_the_numbers_of_its_verdict(judged):
     frame = effect_frame(judged)
-    for row, (claim, verdict) in zip(frame.rows(named=True), judged, strict=True):
+    for row, (claim, verdict) in zip(frame.rows(named=True), judge(study(claims=CLAIMS), table()), strict=True):
         scale = 100 if claim.statement == "accuracy" else 1
         assert row["claim"] == claim.statement
         assert row["status"] == verdict.status
@@ -47,4 +48,4 @@ def test_the_verdict_is_told_by_form_as_well_as_by_colour(judged):
 
 
 def test_a_claim_without_an_effect_has_no_row():
-    assert effect_frame([(CLAIMS[0], Verdict("undecided", "nothing yet"))]).is_empty()
+    assert effect_frame(claims_found([(CLAIMS[0], Verdict("undecided", "nothing yet"))], table())).is_empty()

@@ -1,0 +1,179 @@
+"""What a study found when it ran: each claim with its verdict and the effects behind it, as a record that is kept."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import polars as pl
+
+from equistudy.analysis.claims import Contrast, EffectTest, Trend, Value
+from equistudy.analysis.correlations import RankCorrelation
+from equistudy.analysis.outcome import Outcome
+from equistudy.analysis.summary import compute
+from equistudy.analysis.table import DONE, StudyTable
+from equistudy.analysis.verdicts import judge
+from equistudy.spec import label
+from equistudy.study.study import Claim, Verdict
+
+__all__ = ["ClaimFound", "Finding", "claims_found", "found", "read_findings", "written_findings"]
+
+
+@dataclass(frozen=True)
+class ClaimFound:
+    """One claim: what was compared, the verdict, and `effects`, one number for each seed where the test has such.
+
+    `unit` says what the numbers are, so that effects of one unit may be compared; shares of images are in percentage
+    points. `low_claimed` and `high_claimed` say where the effect lies if the claim is true; None where that is open.
+    """
+
+    statement: str
+    source: str | None
+    outcome: str
+    comparison: str
+    unit: str
+    status: str
+    sentence: str
+    effect: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    n: int
+    low_claimed: float | None
+    high_claimed: float | None
+    effects: list[float]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A study as it ran. `about` is what the study's file says of it; `hours` are of training and measuring.
+
+    `trials` has a record for each row of the design that ran: trial, seed, and the level of each factor.
+    """
+
+    study: str
+    scale: str | None
+    question: str
+    about: str
+    data: str
+    date: str
+    commits: list[str]
+    dirty: bool
+    hardware: str
+    device: str
+    hours: float
+    failed_hours: float
+    planned: int
+    done: int
+    failed: int
+    seeds: list[int]
+    trials: list[dict[str, Any]]
+    claims: list[ClaimFound]
+
+    @property
+    def name(self) -> str:
+        """The study, and its scale where it is not the first."""
+        return self.study if self.scale is None else f"{self.study}-{self.scale}"
+
+
+def found(table: StudyTable, study: str, scale: str | None, about: str) -> Finding:
+    """The record of what the table says now. ValueError where nothing has run."""
+    ran = table.trials.filter(pl.col("attempt").is_not_null()).unique("trial", maintain_order=True)
+    if ran.is_empty():
+        raise ValueError(
+            f"A finding is of trials that have run, got none of the {len(table.design)} of {study}. "
+            "Run the study first, or check --results and --scale."
+        )
+    ledger = compute(table)
+    spent = ledger.select("status", hours=pl.sum_horizontal("seconds", "measuring_seconds", "lost_seconds") / 3600)
+    hours = dict(spent.iter_rows())
+    counts = dict(ran["status"].value_counts().iter_rows())
+    return Finding(
+        study,
+        scale,
+        table.study.question,
+        about,
+        ", ".join(sorted({label(cell.trial.dataset) for cell in table.study.design.cells()})),
+        str(ran["finished"].max())[:10],
+        ran["commit"].drop_nulls().unique().sort().to_list(),
+        bool(ran["dirty"].fill_null(value=False).any()),
+        _listed(ran, "hardware"),
+        _listed(ran, "device"),
+        sum(hours.values()),
+        sum(number for status, number in hours.items() if status != DONE),
+        len(table.design),
+        counts.get(DONE, 0),
+        sum(number for status, number in counts.items() if status != DONE),
+        list(table.seeds),
+        table.design.filter(pl.col("trial").is_in(ran["trial"].implode())).to_dicts(),
+        claims_found(judge(table.study, table), table),
+    )
+
+
+def claims_found(judged: Sequence[tuple[Claim, Verdict]], table: StudyTable) -> list[ClaimFound]:
+    """The records of claims that were judged on a table."""
+    return [_claim(claim, verdict, table) for claim, verdict in judged]
+
+
+def _claim(claim: Claim, verdict: Verdict, table: StudyTable) -> ClaimFound:
+    test: Any = claim.test
+    outcomes: Sequence[Outcome] = getattr(test, "outcomes", ())
+    own = isinstance(test, EffectTest)
+    over_seeds = isinstance(test, EffectTest) and not isinstance(test, RankCorrelation)
+    points = over_seeds and outcomes[0].share
+    scale = 100.0 if points else 1.0
+    effects = test.effects(table)["value"].to_list() if over_seeds else []
+    ends = getattr(test, "claimed", (None, None))
+    effect, low, high = (_finite(number, scale) for number in (verdict.effect, verdict.low, verdict.high))
+    low_claimed, high_claimed = (_finite(end, scale) for end in ends)
+    return ClaimFound(
+        claim.statement,
+        claim.source,
+        " and ".join(outcome.title for outcome in outcomes),
+        f"{test.comparison}{test.place}" if own else "",
+        f"{_unit(test)} (points)" if points else _unit(test),
+        str(verdict.status),
+        verdict.sentence,
+        effect,
+        low,
+        high,
+        verdict.p,
+        verdict.n,
+        low_claimed,
+        high_claimed,
+        [scale * number for number in effects],
+    )
+
+
+def _unit(test: Any) -> str:
+    """What the effect of a test is."""
+    if isinstance(test, RankCorrelation):
+        return "Spearman's rho"
+    units = {Contrast: "difference", Value: "value", Trend: f"slope {getattr(test, 'comparison', '')}"}
+    return next((unit for kind, unit in units.items() if isinstance(test, kind)), "effect")
+
+
+def _finite(number: float | None, scale: float) -> float | None:
+    return None if number is None or math.isinf(number) else scale * number
+
+
+def _listed(rows: pl.DataFrame, column: str) -> str:
+    return ", ".join(map(label, rows[column].drop_nulls().unique().sort())) if column in rows.columns else ""
+
+
+def written_findings(findings: Sequence[Finding]) -> str:
+    """The records as text, one line each, in the order of their names."""
+    ordered = sorted(findings, key=lambda finding: finding.name)
+    return "".join(json.dumps(asdict(finding), sort_keys=True) + "\n" for finding in ordered)
+
+
+def read_findings(text: str) -> list[Finding]:
+    """The records of such a text."""
+    return [_finding(json.loads(line)) for line in text.splitlines()]
+
+
+def _finding(record: Mapping[str, Any]) -> Finding:
+    known = {field.name for field in fields(Finding)}
+    plain = {name: value for name, value in record.items() if name in known}
+    return Finding(**{**plain, "claims": [ClaimFound(**claim) for claim in record["claims"]]})

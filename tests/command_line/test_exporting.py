@@ -1,0 +1,95 @@
+"""Findings are written from results, kept beside the code, and written again from what was kept."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from equistudy.command_line.exporting import about, export_findings
+from equistudy.results.results import results
+from equistudy.study.file import load_study
+
+HEADER = '''"""Does it run?
+
+Somebody (2023) finds that it does.
+Here it is smaller.
+
+    python -m equistudy run studies/question.py
+
+Found on digits: it does.
+"""
+'''
+CLAIM = """
+WIDTH = eq.Factor("width", levels=(2, 4))
+study = replace(study, claims=(eq.Claim(
+    "wider is better", eq.Contrast(eq.Score("test_accuracy"), WIDTH, 4, 2, expected="increasing")),),
+    figures=(eq.LearningCurve("loss"),))
+"""
+
+
+@pytest.fixture
+def ran(write, finish):
+    """A study with a claim whose trials are done: width 4 is better by 10, 11 and 12 points."""
+
+    def ran(name="question.py"):
+        path = write(
+            ("\nimport equistudy as eq\n", f"{HEADER}\nfrom dataclasses import replace\nimport equistudy as eq\n"),
+            name=name,
+        )
+        path.write_text(path.read_text().replace("seeds=range(2)", "seeds=range(3)") + CLAIM)
+        for cell in load_study(path).study.design.cells():
+            accuracy = 0.5 + 0.05 * (cell.levels["width"] - 2) + 0.005 * cell.seed * (cell.levels["width"] - 2)
+            finish(cell.trial, cell.levels, scores=json.dumps({"test_accuracy": accuracy}), commit="abcdef0123")
+        return path
+
+    return ran
+
+
+def test_findings_keep_numbers_and_rows(ran, folder, tmp_path):
+    (line,) = export_findings([ran()], None, folder, tmp_path / "out")
+    page = (tmp_path / "out" / "FINDINGS.md").read_text()
+    assert line.endswith("FINDINGS.md: 1 studies, 1 of them judged now")
+    assert "wider is better | supported | 11.0 [8.5, 13.5], difference (points) |" in page
+    assert "Somebody (2023) finds that it does. Here it is smaller." in page
+    assert results(tmp_path / "out" / "kept").trials.collect().height == 6
+    assert (tmp_path / "out" / "kept" / "question.svg").read_text().startswith("<svg")
+
+
+def test_the_same_page_comes_from_what_was_kept(ran, folder, tmp_path):
+    out, path = tmp_path / "out", ran()
+    export_findings([path], None, folder, out)
+    files = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+    export_findings([], None, "nowhere", out)
+    export_findings([path], None, str(out / "kept"), out)
+    assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == files
+
+
+def test_other_studies_stay_and_shared_trials_are_kept_once(ran, folder, tmp_path):
+    out = tmp_path / "out"
+    export_findings([ran()], None, folder, out)
+    export_findings([ran("second.py")], None, folder, out)
+    page = (out / "FINDINGS.md").read_text()
+    assert page.index("## question: Does") < page.index("## second: Does")
+    assert results(out / "kept").trials.collect().height == 6
+
+
+def test_nothing_named_and_nothing_kept(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"Findings are of studies, got none and no .*findings.jsonl\. Name study files"
+    ):
+        export_findings([], None, "nowhere", tmp_path)
+
+
+def test_the_header_without_question_commands_and_finding():
+    assert about(HEADER.strip('\n"')) == "Somebody (2023) finds that it does. Here it is smaller."
+    assert about("Only a question?") == ""
+
+
+def test_the_command(ran, folder, tmp_path, invoke):
+    path = ran()
+    done = invoke("export", "findings", path, "--results", folder, "--into", tmp_path)
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"{tmp_path / 'FINDINGS.md'}: 1 studies, 1 of them judged now\n"
+    wrong = invoke("export", "findings", path, "--results", folder, "--into", tmp_path, "--scale", "none")
+    assert wrong.exit_code == 2
+    assert Path(tmp_path / "FINDINGS.md").is_file()

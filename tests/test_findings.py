@@ -1,0 +1,79 @@
+"""FINDINGS.md, the records behind it and the kept rows agree."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from equistudy.analysis.contrasts import holm
+from equistudy.analysis.findings import Finding, claims_found, read_findings
+from equistudy.analysis.intervals import t_interval
+from equistudy.analysis.table import StudyTable
+from equistudy.analysis.verdicts import judge
+from equistudy.command_line.exporting import export_findings
+from equistudy.results.results import Results, results
+from equistudy.study.file import load_study
+from equistudy.study.study import Study
+
+STUDIES = Path(__file__).parents[1] / "studies"
+KEPT = STUDIES / "kept"
+FINDINGS = read_findings((KEPT / "findings.jsonl").read_text())
+NAMES = [finding.name for finding in FINDINGS]
+NUMBERS = ("effect", "low", "high")
+
+
+def test_the_page_is_what_the_records_give(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "findings.jsonl").write_bytes((KEPT / "findings.jsonl").read_bytes())
+    export_findings([], None, "nowhere", tmp_path)
+    assert (tmp_path / "FINDINGS.md").read_text() == (STUDIES / "FINDINGS.md").read_text()
+    assert all((KEPT / f"{name}.svg").is_file() == (tmp_path / "kept" / f"{name}.svg").is_file() for name in NAMES)
+
+
+def test_what_is_kept_is_small() -> None:
+    assert sum(path.stat().st_size for path in KEPT.rglob("*.parquet")) < 1_000_000
+
+
+@pytest.mark.parametrize("finding", FINDINGS, ids=NAMES)
+def test_verdicts_follow_from_the_effects_of_the_seeds(finding: Finding) -> None:
+    ps = holm([claim.p if claim.effects else None for claim in finding.claims])
+    assert len(ps) == len(finding.claims)
+    for claim in finding.claims:
+        if not claim.effects:
+            continue
+        interval = t_interval(claim.effects)
+        assert [claim.effect, claim.low, claim.high] == pytest.approx(list(interval[:3]))
+        assert claim.n == len(claim.effects)
+        low = float("-inf") if claim.low_claimed is None else claim.low_claimed
+        high = float("inf") if claim.high_claimed is None else claim.high_claimed
+        sure = claim.p is not None and claim.p < 0.05
+        inside, outside = low < claim.low and claim.high < high, claim.high < low or high < claim.low
+        expected = "undecided" if not sure else "supported" if inside else "contradicted" if outside else "undecided"
+        assert claim.status == expected or claim.p is None
+
+
+def as_run(study: Study, finding: Finding, kept: Results) -> StudyTable:
+    """The table of the trials that the finding is of, whatever ids the code gives them now."""
+    design = pl.DataFrame(finding.trials)
+    ids = {measure.name: measure.id for measure in study.measures}
+    assert len(ids) == len(study.measures)
+    found = kept.trials.join(design.lazy().select("trial").unique(), on="trial", how="semi").collect()
+    taken = [name for name in found.columns if name in design.columns and name != "trial"]
+    trials = design.join(found.drop(taken), on="trial", how="left")
+    rows = kept.measurements.filter(pl.col("trial").is_in(design["trial"].implode())).collect()
+    renamed = rows.with_columns(measure_id=pl.col("measure").replace_strict(ids, default=None))
+    curves = kept.curves.filter(pl.col("trial").is_in(design["trial"].implode())).collect()
+    return StudyTable(study, design, trials, renamed, curves)
+
+
+@pytest.mark.parametrize("finding", FINDINGS, ids=NAMES)
+def test_the_kept_rows_give_the_same_numbers(finding: Finding) -> None:
+    study = load_study(STUDIES / f"{finding.study}.py").study.at(finding.scale)
+    table = as_run(study, finding, results(KEPT))
+    again = {claim.statement: claim for claim in claims_found(judge(study, table), table)}
+    common = [claim for claim in finding.claims if claim.statement in again]
+    assert common, f"{finding.name} has no claim left that ran: run it again"
+    for claim in common:
+        for name in NUMBERS:
+            was, is_now = getattr(claim, name), getattr(again[claim.statement], name)
+            assert is_now == (None if was is None else pytest.approx(was, abs=1e-9)), (claim.statement, name)
