@@ -139,7 +139,7 @@ def share(device: torch.device, batch: int, repetitions: int) -> None:
 
     def alone() -> None:
         """Everything that the augmentation adds, with the gradient that a network would send back."""
-        moved = network._moved(images, augmentation.draw(batch, rng), network._extents())
+        moved = network._moved(images, augmentation.draw(batch, rng))
         (moved.sum() + network.penalty()).backward()
 
     times: dict[str, list[float]] = {"with": [], "without": [], "alone": []}

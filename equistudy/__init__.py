@@ -28,10 +28,18 @@ if TYPE_CHECKING:
     from equistudy.augmentations.cutout import Cutout
     from equistudy.augmentations.flip import HorizontalFlip
     from equistudy.augmentations.learned.augmentation import Aggregate, LearnedAugmentation
+    from equistudy.augmentations.learned.colours import (
+        COLOUR,
+        BrightnessGenerator,
+        ContrastGenerator,
+        HueGenerator,
+        SaturationGenerator,
+    )
     from equistudy.augmentations.learned.generators import (
         AFFINE,
         GL2,
         SE2,
+        Domain,
         LieGenerator,
         MatrixGenerator,
         RotationGenerator,
@@ -41,7 +49,23 @@ if TYPE_CHECKING:
         TranslationXGenerator,
         TranslationYGenerator,
     )
-    from equistudy.augmentations.learned.regulariser import EntropyRegulariser, NormRegulariser
+    from equistudy.augmentations.learned.regulariser import (
+        BandRegulariser,
+        BudgetRegulariser,
+        EntropyRegulariser,
+        NormRegulariser,
+    )
+    from equistudy.augmentations.learned.space import (
+        AFFINE3,
+        SE3,
+        SO3,
+        Axis,
+        SpaceRotation,
+        SpaceScaling,
+        SpaceShear,
+        SpaceSqueeze,
+        SpaceTranslation,
+    )
     from equistudy.augmentations.mixing import CutMix, Mixup
     from equistudy.augmentations.rand_augment import RandAugment
     from equistudy.augmentations.resized_crop import RandomResizedCrop
@@ -119,10 +143,18 @@ _HOME = {
     "augmentations.cutout": ("Cutout",),
     "augmentations.flip": ("HorizontalFlip",),
     "augmentations.learned.augmentation": ("Aggregate", "LearnedAugmentation"),
+    "augmentations.learned.colours": (
+        "COLOUR",
+        "BrightnessGenerator",
+        "ContrastGenerator",
+        "HueGenerator",
+        "SaturationGenerator",
+    ),
     "augmentations.learned.generators": (
         "AFFINE",
         "GL2",
         "SE2",
+        "Domain",
         "LieGenerator",
         "MatrixGenerator",
         "RotationGenerator",
@@ -132,7 +164,23 @@ _HOME = {
         "TranslationXGenerator",
         "TranslationYGenerator",
     ),
-    "augmentations.learned.regulariser": ("EntropyRegulariser", "NormRegulariser"),
+    "augmentations.learned.regulariser": (
+        "BandRegulariser",
+        "BudgetRegulariser",
+        "EntropyRegulariser",
+        "NormRegulariser",
+    ),
+    "augmentations.learned.space": (
+        "AFFINE3",
+        "SE3",
+        "SO3",
+        "Axis",
+        "SpaceRotation",
+        "SpaceScaling",
+        "SpaceShear",
+        "SpaceSqueeze",
+        "SpaceTranslation",
+    ),
     "augmentations.mixing": ("CutMix", "Mixup"),
     "augmentations.rand_augment": ("RandAugment",),
     "augmentations.resized_crop": ("RandomResizedCrop",),

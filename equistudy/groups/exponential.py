@@ -1,19 +1,21 @@
 """Exponentials of affine generators in closed form: batched, differentiable, without branches on the data."""
 
 import math
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["affine_exponentials", "rotation_exponentials"]
+__all__ = ["affine_exponentials", "plane_rotations", "rigid_exponentials", "rotation_exponentials"]
 
 SERIES = 1e-2  # below this size the even functions are summed: five terms are then exact in float64
 # Gauss-Legendre with ten nodes integrates exp(u x) over [0, 1] to 1e-16 at |x| = 4 and to 1e-13 at |x| = 8.
 NODES = 10
+FEWER_NODES = 6  # to 1e-9 of the largest entry at |x| = 8: float32 rounds more
 
 
 def affine_exponentials(matrices: Float[Tensor, "*N 2 3"]) -> Float[Tensor, "*N 2 3"]:
@@ -24,109 +26,173 @@ def affine_exponentials(matrices: Float[Tensor, "*N 2 3"]) -> Float[Tensor, "*N 
     where D < 0, even and smooth through D = 0. phi(A) = int_0^1 exp(u A) du is summed over Gauss-Legendre nodes:
     (exp(A) - I) A^-1 breaks down wherever det A = 0, which is a cone and not only A = 0.
 
-    Equal to `torch.linalg.matrix_exp` to rounding, gradients as well, for norms up to about 8. Every operation acts
-    element by element, so that automatic mixed precision leaves it in float32.
+    Equal to `torch.linalg.matrix_exp` to rounding, gradients as well, for norms up to about 8. Automatic mixed
+    precision leaves it in the precision of its argument.
     """
-    (a, b, x), (c, d, y) = (row.unbind(-1) for row in matrices.unbind(-2))
-    s, e = (a + d) / 2, (a - d) / 2
-    C, S, P, Q = _integrals(s, e * e + b * c)
-    rows = [
-        torch.stack([C + S * e, S * b, P * x + Q * (e * x + b * y)], dim=-1),
-        torch.stack([S * c, C - S * e, P * y + Q * (c * x - e * y)], dim=-1),
-    ]
-    return torch.stack(rows, dim=-2)
+    exponentials: Tensor = _AffineExponential.apply(matrices)[0]
+    return exponentials
+
+
+def plane_rotations(radians: Float[Tensor, "*N"]) -> Float[Tensor, "*N 2 3"]:
+    """The maps of (x, y), y down, that turn counter-clockwise as displayed: exp of the generator of rotations."""
+    cos, sin, zero = radians.cos(), radians.sin(), torch.zeros_like(radians)
+    return torch.stack([cos, sin, zero, -sin, cos, zero], dim=-1).unflatten(-1, (2, 3))
 
 
 def rotation_exponentials(vectors: Float[Tensor, "*N 3"]) -> Float[Tensor, "*N 3 3"]:
     """Rotations of space about `vectors` by their lengths in radians: exp of the cross-product matrix W of w.
 
-    Rodrigues: I + sin a / a W + (1 - cos a) / a^2 W^2 with a = |w|. The second factor cancels at small angles, so it is
-    taken as the integral of u S(- u^2 a^2) over [0, 1].
+    Rodrigues: I + sin a / a W + (1 - cos a) / a^2 W^2 with a = |w|. The second factor, which cancels at small angles,
+    is half the square of sin(a / 2) / (a / 2).
     """
-    squared = vectors.square().sum(-1)
-    _, sine, _, cosine = _integrals(torch.zeros_like(squared), -squared)
+    W, square, sine, cosine, _ = _rodrigues(vectors)
+    return torch.eye(3).to(vectors) + sine * W + cosine * square
+
+
+def rigid_exponentials(matrices: Float[Tensor, "*N 3 4"]) -> Float[Tensor, "*N 3 4"]:
+    """The exponentials of generators of rigid motions: [W | t], W the cross-product matrix of w, gives [exp(W) | V t].
+
+    V = I + (1 - cos a) / a^2 W + (a - sin a) / a^3 W^2 with a = |w|.
+    """
+    vectors = torch.stack([matrices[..., 2, 1], matrices[..., 0, 2], matrices[..., 1, 0]], dim=-1)
+    W, square, sine, cosine, third = _rodrigues(vectors)
+    eye = torch.eye(3).to(vectors)
+    moved = ((eye + cosine * W + third * square) * matrices[..., None, :, 3]).sum(-1, keepdim=True)
+    return torch.cat([eye + sine * W + cosine * square, moved], dim=-1)
+
+
+Five = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
+def _rodrigues(vectors: Float[Tensor, "*N 3"]) -> Five:
+    """W, W^2, and the three factors: sin a / a, (1 - cos a) / a^2, (a - sin a) / a^3."""
+    squared = vectors.square().sum(-1)[..., None, None]
     x, y, z = vectors.unbind(-1)
     zero = torch.zeros_like(x)
     W = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
     # W^2 = w w^T - |w|^2 I, element by element
-    square = vectors[..., :, None] * vectors[..., None, :] - squared[..., None, None] * torch.eye(3).to(vectors)
-    return torch.eye(3).to(vectors) + sine[..., None, None] * W + cosine[..., None, None] * square
+    square = vectors[..., :, None] * vectors[..., None, :] - squared * torch.eye(3).to(vectors)
+    sine = _sine(squared)
+    small = squared < 1  # where 1 - sin a / a cancels, eight terms are exact in float64
+    terms = torch.full_like(squared, -1 / math.factorial(17))
+    for k in range(6, -1, -1):
+        terms = terms * torch.where(small, squared, 0) + (-1) ** k / math.factorial(2 * k + 3)
+    third = torch.where(small, terms, (1 - sine) / torch.where(small, 1, squared))
+    return W, square, sine, _sine(squared / 4).square() / 2, third
 
 
-Four = tuple[Float[Tensor, "*N"], Float[Tensor, "*N"], Float[Tensor, "*N"], Float[Tensor, "*N"]]
+def _sine(squared: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
+    """The function sin a / a of a, as one of a^2."""
+    near = squared < SERIES
+    terms = torch.full_like(squared, 1 / math.factorial(9))
+    for k in (3, 2, 1, 0):
+        terms = 1 / math.factorial(2 * k + 1) - terms * torch.where(near, squared, 0)
+    root = torch.where(near, 1, squared).sqrt()
+    return torch.where(near, terms, root.sin() / root)
 
 
-def _integrals(s: Float[Tensor, "*N"], D: Float[Tensor, "*N"]) -> Four:
-    """e^s C(D), e^s S(D), and the integrals over u in [0, 1] of e^(u s) C(u^2 D) and of u e^(u s) S(u^2 D)."""
-    C, S, P, Q, _ = _Integrals.apply(s, D)
-    return C, S, P, Q
-
-
-class _Integrals(torch.autograd.Function):
-    """With the gradients in closed form: autograd's would keep and pass back every node, and meet 0 times infinity.
+class _AffineExponential(torch.autograd.Function):
+    """With the gradient in closed form: autograd's would keep and pass back every node, and meet 0 times infinity.
 
     With alpha = e^(u s) C(u^2 D) and beta = u e^(u s) S(u^2 D) the derivatives by s are u alpha and u beta, those by D
-    u beta / 2 and u^3 e^(u s) S'(u^2 D). There are no second derivatives: asking for them is an error.
+    u beta / 2 and gamma = u^3 e^(u s) S'(u^2 D). The second output holds, for each of the three, its value at u = 1,
+    its integral over u, and the integral of u times it. There are no second derivatives: asking for them is an error.
+
+    Nodes come before samples in memory, and the operations are few: a batch is small, and each costs the same.
     """
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(s: Tensor, D: Tensor) -> tuple[Tensor, ...]:
-        # the last node is u = 1, with weight 0 in the integrals
-        nodes, weights = (s.new_tensor(values) for values in _nodes())
-        growth = torch.exp(s[..., None] * nodes)
-        cosine, sine, slope = _even(D[..., None] * nodes.square())
-        alpha, beta, gamma = growth * cosine, growth * nodes * sine, growth * nodes**3 * slope
-        sums = [(alpha * weights).sum(-1), (beta * weights).sum(-1)]
-        moments = [gamma[..., -1], *((each * nodes * weights).sum(-1) for each in (alpha, beta))]
-        slopes = torch.stack([*moments, (gamma * weights).sum(-1)])
-        return alpha[..., -1].clone(), beta[..., -1].clone(), *sums, slopes
+    def forward(matrices: Tensor) -> tuple[Tensor, Tensor]:
+        s, e, b, c, x, y = _parts(matrices)
+        constants = _constants(matrices.dtype, matrices.device)
+        u = constants.powers[1]
+        functions = _even(u * u * (e * e).addcmul(b, c), constants) * constants.powers * torch.exp(u * s)
+        with torch.autocast(matrices.device.type, enabled=False):
+            moments = constants.sums @ functions
+        C, P, _, S, Q, *_ = moments.flatten(0, 1).unbind(0)
+        turned, squeezed = S * b, S * e
+        moved = P * x + Q * (e * x).addcmul(b, y), P * y + Q * (c * x).addcmul(e, y, value=-1)
+        rows = [C + squeezed, turned, moved[0], S * c, C - squeezed, moved[1]]
+        return torch.stack(rows, dim=-1).reshape(matrices.shape), moments
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
-        C, S, _, _, slopes = output
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(C, S, slopes)
+        ctx.save_for_backward(*inputs, output[1])
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor, Tensor]:
-        C, S, slopes = ctx.saved_tensors
-        S_D, P_s, Q_s, Q_D = slopes
-        *given, of_slopes = gradients
-        if of_slopes is not None:
+    def backward(ctx: Any, *gradients: Tensor | None) -> Tensor | None:
+        gradient, of_moments = gradients
+        if of_moments is not None:
             raise RuntimeError(
                 "The closed-form exponential has first derivatives alone, got a request for second ones."
             )
-        of_C, of_S, of_P, of_Q = (0 if gradient is None else gradient for gradient in given)
-        by_s = of_C * C + of_S * S + of_P * P_s + of_Q * Q_s
-        return by_s, (of_C * S + of_P * Q_s) / 2 + of_S * S_D + of_Q * Q_D
+        if gradient is None:
+            return None
+        matrices, moments = ctx.saved_tensors
+        _, e, b, c, x, y = _parts(matrices)
+        C, P, P_s, S, Q, Q_s, S_D, Q_D, _ = moments.flatten(0, 1).unbind(0)
+        half, of_e, of_b, of_c, of_x, of_y = _parts(gradient)
+        of_C, of_e = 2 * half, 2 * of_e
+        of_S = (e * of_e).addcmul(b, of_b).addcmul(c, of_c)
+        across, along = x * of_x, y * of_y
+        of_P, of_Q = across + along, (e * (across - along)).addcmul(b * y, of_x).addcmul(c * x, of_y)
+        by_s = (of_C * C).addcmul(of_S, S).addcmul(of_P, P_s).addcmul(of_Q, Q_s)
+        by_D = ((of_C * S).addcmul(of_P, Q_s) / 2).addcmul(of_S, S_D).addcmul(of_Q, Q_D)
+        by_e = (S * of_e).addcmul(Q, across - along).addcmul(2 * e, by_D)
+        by_b = (S * of_b).addcmul(Q * y, of_x).addcmul(c, by_D)
+        by_c = (S * of_c).addcmul(Q * x, of_y).addcmul(b, by_D)
+        by_x = (P * of_x).addcmul(Q, (e * of_x).addcmul(c, of_y))
+        by_y = (P * of_y).addcmul(Q, (b * of_x).addcmul(e, of_y, value=-1))
+        rows = [(by_s + by_e) / 2, by_b, by_x, by_c, (by_s - by_e) / 2, by_y]
+        return torch.stack(rows, dim=-1).reshape(matrices.shape)
 
 
-def _even(D: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """C = cosh sqrt D, S = sinh sqrt D / sqrt D and S' = (C - S) / (2 D): cosine and sine where D < 0."""
-    near, positive = D.abs() < SERIES, D > 0
-    root = D.abs().sqrt()
-    cosine = torch.where(near, _series(D, 0), torch.where(positive, root.cosh(), root.cos()))
-    sine = torch.where(positive, root.sinh(), root.sin()) / torch.where(near, 1, root)
-    sine = torch.where(near, _series(D, 1), sine)
-    slope = (cosine - sine) / torch.where(near, 1, 2 * D)
-    return cosine, sine, torch.where(near, _series(D, 1, derivative=True), slope)
+class _Constants(NamedTuple):
+    """1, u and u^3 at the nodes, the last of which is u = 1; three sums over nodes; the factors of three series."""
 
-
-def _series(D: Tensor, first: int, derivative: bool = False) -> Tensor:
-    """The sum over k of D^k / (2 k + first)!, or its derivative."""
-    terms = [1 / math.factorial(2 * k + first) for k in range(7)]
-    if derivative:
-        terms = [k * term for k, term in enumerate(terms)][1:]
-    total = torch.full_like(D, terms[4])
-    for term in reversed(terms[:4]):
-        total = total.mul_(D).add_(term)
-    return total
+    powers: Float[Tensor, "3 U 1"]
+    sums: Float[Tensor, "3 U"]
+    factors: tuple[Float[Tensor, "3 1 1"], ...]
 
 
 @cache
-def _nodes() -> tuple[list[float], list[float]]:
-    """Gauss-Legendre nodes and weights on [0, 1], and behind them 1 with weight 0."""
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    return [*(nodes + 1) / 2, 1.0], [*weights / 2, 0.0]
+def _constants(dtype: torch.dtype, device: torch.device) -> _Constants:
+    """Nodes of Gauss and Legendre on [0, 1]; sums that give the value at 1, the integral, and that of u times it.
+
+    The series are those of C, of S, and of the derivative of S, from the power 0 of D to 4.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(NODES if dtype == torch.float64 else FEWER_NODES)
+    u, integral = np.append((nodes + 1) / 2, 1.0), np.append(weights / 2, 0.0)
+    factorials = [math.factorial(n) for n in range(12)]
+    factors = [[1 / factorials[2 * k], 1 / factorials[2 * k + 1], (k + 1) / factorials[2 * k + 3]] for k in range(5)]
+    with torch.inference_mode(False):
+        powers, sums, series = (
+            torch.tensor(np.array(values), dtype=dtype, device=device)
+            for values in ([np.ones_like(u), u, u**3], [u == 1, integral, u * integral], factors)
+        )
+    return _Constants(powers[..., None], sums, series[..., None, None].unbind(0))
+
+
+def _parts(matrices: Float[Tensor, "*N 2 3"]) -> Sequence[Float[Tensor, " M"]]:
+    """s, e, b, c, x, y of matrices [[s + e, b, x], [c, s - e, y]], each in one row."""
+    a, b, x, c, d, y = matrices.reshape(-1, 6).mT.contiguous().unbind(0)
+    s = (a + d) / 2
+    return s, a - s, b, c, x, y
+
+
+def _even(D: Float[Tensor, "U M"], constants: _Constants) -> Float[Tensor, "3 U M"]:
+    """C = cosh sqrt D, S = sinh sqrt D / sqrt D and S' = (C - S) / (2 D): cosine and sine where D < 0."""
+    size, positive = D.abs(), D > 0
+    near = size < SERIES
+    size = size.masked_fill(near, 1)
+    root = size.sqrt()
+    cosine = torch.where(positive, root.cosh(), root.cos())
+    sine = torch.where(positive, root.sinh(), root.sin()) / root
+    slope = (cosine - sine) / torch.where(positive, 2 * size, -2 * size)
+    *factors, total = constants.factors
+    for factor in reversed(factors):
+        total = factor.addcmul(D, total)
+    return torch.where(near, total, torch.stack([cosine, sine, slope]))

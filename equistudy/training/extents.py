@@ -12,23 +12,52 @@ from equistudy.augmentations.learned.oracle import expected_extent
 from equistudy.study.trial import Trial
 from equistudy.training.failures import NotANumberError
 
-__all__ = ["epoch_extents", "final_extents"]
+__all__ = ["Trajectory", "final_extents"]
 
 TAIL = 0.2  # the share of the epochs that a final value is the mean of: single steps wander
 
 
-def epoch_extents(network: AugmentedNetwork, steps: Sequence[Float[Tensor, " P"]]) -> dict[str, float]:
-    """`NAME_extent` of each learned generator: its half-extent in its unit, the mean over the steps of an epoch."""
-    means = torch.stack([*steps]).double().mean(0).tolist()
-    generators = network.augmentation.generators
-    values = {f"{g.name}_extent": mean for g, mean in zip(generators, means, strict=True) if g.learned}
-    for name, value in values.items():
-        if not math.isfinite(value):
-            raise NotANumberError(
-                f"The {name.replace('_', ' ')} has become {value}. Lower the learned augmentation's "
-                "learning_rate, or give its generators a cap."
-            )
-    return values
+class Trajectory:
+    """What the steps of an epoch do to the half-extents of a learned augmentation."""
+
+    def __init__(self, network: AugmentedNetwork) -> None:
+        self._network = network
+        self._steps: list[Float[Tensor, "3 P"]] = []
+        self._weights: list[Float[Tensor, ""]] = []
+
+    def record(self) -> None:
+        """Notes where the half-extents are and what pulls at them: between the backward pass and the optimiser."""
+        box, penalty = self._network.box, self._network.penalty()
+        (paid,) = torch.autograd.grad(penalty, box.raw)
+        with torch.enable_grad():
+            (stretch,) = torch.autograd.grad((2 * box.rates * box.trained).sum(), box.raw)
+        assert box.raw.grad is not None
+        slopes = torch.stack([box.raw.grad - paid, paid]) / stretch  # fixed ones have no stretch and are left out
+        self._steps.append(torch.cat([box.extents[None], slopes]))
+        self._weights.append(self._network.weight.clone())
+
+    def epoch(self) -> dict[str, float]:
+        """The means over the steps since the last call, for each learned generator.
+
+        `NAME_extent` is the half-extent in its unit. `NAME_data_slope` and `NAME_regulariser_slope` are how much the
+        two parts of the objective rise per unit of full width, of rotations per radian: they cancel where it rests.
+        `regulariser_weight` is lambda, where it adapts.
+        """
+        means = torch.stack(self._steps).double().mean(0).tolist()
+        values: dict[str, float] = {}
+        for kind, row in zip(("extent", "data_slope", "regulariser_slope"), means, strict=True):
+            generators = zip(self._network.augmentation.generators, row, strict=True)
+            values |= {f"{generator.name}_{kind}": value for generator, value in generators if generator.learned}
+        if self._network.augmentation.regulariser.adaptive:
+            values["regulariser_weight"] = float(torch.stack(self._weights).double().mean())
+        self._steps, self._weights = [], []
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise NotANumberError(
+                    f"The {name.replace('_', ' ')} has become {value}. Lower the learned augmentation's "
+                    "learning_rate, or give its generators a cap."
+                )
+        return values
 
 
 def final_extents(trial: Trial, trajectories: dict[str, Sequence[float]]) -> dict[str, float]:
@@ -38,6 +67,8 @@ def final_extents(trial: Trial, trajectories: dict[str, Sequence[float]]) -> dic
     """
     values: dict[str, float] = {}
     for name, trajectory in trajectories.items():
+        if not name.endswith("_extent"):
+            continue
         last = trajectory[-math.ceil(TAIL * len(trajectory)) :]
         values[f"{name}_tail"] = sum(last) / len(last)
     expected = expected_extent(trial.augmentation, trial.dataset)

@@ -3,7 +3,7 @@
 import io
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -18,7 +18,7 @@ from equistudy.recipe import Precision
 from equistudy.study.trial import Stream, Trial, derived_seed
 from equistudy.training.batch_norm import with_global_batch_norm
 from equistudy.training.batches import ALONE, Batch, Share, evaluation_batches, num_batches, training_batches
-from equistudy.training.extents import epoch_extents, final_extents
+from equistudy.training.extents import Trajectory, final_extents
 from equistudy.training.failures import DivergedError, NotANumberError
 
 __all__ = ["CurveValue", "Trainer", "build_network"]
@@ -68,6 +68,7 @@ class Trainer:
         self.network = build_network(trial, device)
         self._parallel = self._distributed() if share.workers > 1 else self.network
         self._learned = self.network if isinstance(self.network, AugmentedNetwork) else None
+        self._watched = None if self._learned is None else Trajectory(self._learned)
         inner = self.network if self._learned is None else self._learned.network
         self._optimiser = trial.recipe.optimiser.build(inner.parameters())
         if self._learned is not None:
@@ -101,15 +102,12 @@ class Trainer:
         """
         began = time.perf_counter()
         total = torch.zeros((), device=self.device, dtype=torch.float64)
-        extents = []
         for step_loss in self.steps():
             total += step_loss
-            if self._learned is not None:
-                extents.append(self._learned.extents)
         loss = float(self._summed(total)) / len(self._train.inputs)
         self.epoch += 1
         self._check(loss)
-        values = [CurveValue(self.epoch, Split.TRAIN.value, "loss", loss), *self._trajectory(extents)]
+        values = [CurveValue(self.epoch, Split.TRAIN.value, "loss", loss), *self._trajectory()]
         every = -(-self.trial.recipe.epochs // EVALUATIONS)
         if self.epoch % every == 0 or self.finished:
             scores = self.evaluate()
@@ -118,11 +116,11 @@ class Trainer:
         self.seconds += time.perf_counter() - began
         return values
 
-    def _trajectory(self, steps: Sequence[Tensor]) -> list[CurveValue]:
-        """What a learned augmentation adds to the curves of an epoch, from its half-extents after each step."""
-        if self._learned is None:
+    def _trajectory(self) -> list[CurveValue]:
+        """What a learned augmentation adds to the curves of an epoch, from its half-extents at each step."""
+        if self._watched is None:
             return []
-        values = epoch_extents(self._learned, steps)
+        values = self._watched.epoch()
         if self.finished:
             before = {name: [value.value for value in self.curves if value.name == name] for name in values}
             values |= final_extents(self.trial, {name: [*before[name], value] for name, value in values.items()})
@@ -155,6 +153,9 @@ class Trainer:
         # workers average their gradients, so this is the gradient of the mean over the whole batch
         mean = loss * (self.share.workers / batch.total)
         (mean if self._learned is None else mean + self._learned.penalty()).backward()
+        if self._learned is not None and self._watched is not None:
+            self._watched.record()
+            self._adapt(loss.detach() / batch.total)
         if recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
         self._optimiser.step()
@@ -162,6 +163,11 @@ class Trainer:
 
     def _targets(self, batch: Batch) -> Shaped[Tensor, "B ..."]:
         return self.trial.task.prepared(batch.targets, self.trial.dataset)
+
+    def _adapt(self, loss: Float[Tensor, ""]) -> None:
+        """Tells an adaptive regulariser the batch's mean loss, over all workers: they must agree on its weight."""
+        if self._learned is not None and self._learned.augmentation.regulariser.adaptive:
+            self._learned.adapt(self._summed(loss))
 
     def _outputs(self, batch: Batch) -> Float[Tensor, "N ..."]:
         """One row for each input, or for each copy of each input that a learned augmentation makes, copy by copy."""

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from equistudy.groups.exponential import affine_exponentials, rotation_exponentials
+from equistudy.groups.exponential import affine_exponentials, plane_rotations, rigid_exponentials, rotation_exponentials
 
 ROTATION = torch.tensor([[0.0, 1, 0], [-1, 0, 0]], dtype=torch.float64)
 
@@ -114,3 +114,33 @@ def test_rotations_of_space(dtype, tolerance):
     vectors.requires_grad_()
     (slope,) = torch.autograd.grad(rotation_exponentials(vectors).sum(), vectors)
     assert slope.isfinite().all()
+
+
+def test_rotations_of_the_plane():
+    radians = torch.linspace(-7, 7, 29, dtype=torch.float64)
+    torch.testing.assert_close(plane_rotations(radians), affine_exponentials(radians[:, None, None] * ROTATION))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 2e-6)])
+def test_rigid_motions_of_space(dtype, tolerance):
+    """Against torch, from no turn to more than a half, on both sides of where the series ends."""
+    rng = torch.Generator().manual_seed(0)
+    vectors = torch.nn.functional.normalize(torch.randn(400, 3, generator=rng, dtype=torch.float64), dim=-1)
+    sizes = torch.tensor([0.0, 1e-9, 1e-4, 0.0999, 0.1, 0.9999, 1.0, 1.0001, 2.5, math.pi, 3.5])
+    x, y, z = (vectors * sizes.repeat(37)[:400, None]).unbind(-1)
+    zero, shift = torch.zeros_like(x), torch.randn(400, 3, generator=rng, dtype=torch.float64)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
+    matrices = torch.cat([cross, shift[..., None]], dim=-1)
+    whole = torch.cat([matrices, torch.zeros(400, 1, 4)], dim=1).requires_grad_()
+    exact = torch.linalg.matrix_exp(whole)[:, :3]
+    assert (rigid_exponentials(matrices.to(dtype)) - exact).abs().max() < tolerance
+    if dtype == torch.float64:
+        weights = torch.randn(exact.shape, generator=rng, dtype=torch.float64)
+        matrices.requires_grad_()
+        (found,) = torch.autograd.grad((rigid_exponentials(matrices) * weights).sum(), matrices)
+        (slope,) = torch.autograd.grad((exact * weights).sum(), whole)
+        # along the antisymmetric directions alone: the others leave the rigid motions
+        turns = [found[:, i, j] - found[:, j, i] for i, j in ((2, 1), (0, 2), (1, 0))]
+        expected = [slope[:, i, j] - slope[:, j, i] for i, j in ((2, 1), (0, 2), (1, 0))]
+        torch.testing.assert_close(torch.stack(turns), torch.stack(expected), rtol=1e-8, atol=1e-8)
+        torch.testing.assert_close(found[..., 3], slope[:, :3, 3], rtol=1e-10, atol=1e-10)

@@ -13,7 +13,7 @@ from equistudy.augmentations.crop import RandomCrop
 from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.augmentations.learned.generators import RotationGenerator, ScalingGenerator
 from equistudy.augmentations.learned.network import AugmentedNetwork
-from equistudy.augmentations.learned.regulariser import EntropyRegulariser, NormRegulariser
+from equistudy.augmentations.learned.regulariser import BudgetRegulariser, EntropyRegulariser, NormRegulariser
 from equistudy.datasets.sprites import Sprites
 from equistudy.execution.job import Conditions, Job, Phase, Provenance
 from equistudy.execution.trial_run import TrialRun
@@ -31,7 +31,7 @@ from equistudy.results.store import Store
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
 from equistudy.training.batches import Share
-from equistudy.training.extents import epoch_extents
+from equistudy.training.extents import Trajectory
 from equistudy.training.failures import NotANumberError
 from equistudy.training.subject import network_from, subject_of, weights_of
 from equistudy.training.trainer import Trainer
@@ -74,6 +74,51 @@ def test_a_box_the_oracle_does_not_know_has_no_oracle() -> None:
     assert names == {f"{name}_extent{tail}" for name in ("rotation", "scaling") for tail in ("", "_tail")}
 
 
+def test_the_two_parts_of_the_objective_are_told_apart() -> None:
+    """Against the gradient of the whole, by finite differences of the regulariser alone."""
+    trainer = trained(replace(TRIAL, augmentation=BOX, recipe=replace(RECIPE, epochs=1)))
+    pushes = curve(trainer, "rotation_regulariser_slope")
+    # the derivative of - lambda log width is - lambda / width: the widths wander, so the mean is near that of the mean
+    width = 2 * math.radians(curve(trainer, "rotation_extent")[0])
+    assert pushes == [pytest.approx(-0.05 / width, rel=0.01)]
+    trial = replace(TRIAL, augmentation=replace(ROTATION, regulariser=NormRegulariser(0.3)))
+    both = trained(trial), trained(replace(trial, augmentation=ROTATION))
+    assert [curve(trainer, "rotation_regulariser_slope")[0] for trainer in both] == [
+        pytest.approx(-0.3),
+        pytest.approx(-0.05),
+    ]
+    assert all(abs(slope) > 0 for trainer in both for slope in curve(trainer, "rotation_data_slope"))
+
+
+def test_the_first_slope_of_the_data_is_the_derivative_of_the_loss() -> None:
+    trial = replace(TRIAL, recipe=Recipe(1, 96, SGD(1e-3, 0.0, 0.0, nesterov=False), Constant()))
+    trainer, network = Trainer(trial, CPU), Trainer(trial, CPU).network.train()
+    assert isinstance(network, AugmentedNetwork)
+    batches: list = []
+    original = trainer._step
+    trainer._step = lambda batch, factor: batches.append(batch) or original(batch, factor)  # type: ignore[method-assign]
+    trainer.train_epoch()
+    (batch,) = batches
+    cross_entropy(network(batch.inputs, batch.elements), batch.targets).backward()
+    assert network.box.raw.grad is not None
+    # h = scale softplus(raw), of which a full width is 2 h in radians
+    stretch = 2 * math.radians(math.degrees(0.5)) * torch.sigmoid(network.box.raw.detach())
+    assert curve(trainer, "rotation_data_slope") == [pytest.approx((network.box.raw.grad / stretch).item(), rel=1e-4)]
+
+
+def test_a_lambda_that_adapts_is_in_the_curves_and_in_the_state() -> None:
+    trial = replace(TRIAL, augmentation=replace(ROTATION, regulariser=BudgetRegulariser(budget=0.5)))
+    trainer = trained(trial)
+    weights = curve(trainer, "regulariser_weight")
+    assert len(set(weights)) == 3
+    resumed, first = Trainer(trial, CPU), Trainer(trial, CPU)
+    first.train_epoch()
+    resumed.load(first.state())
+    while not resumed.finished:
+        resumed.train_epoch()
+    assert curve(resumed, "regulariser_weight") == weights
+
+
 def test_the_first_step_is_the_mean_over_copies_plus_the_regulariser() -> None:
     trial = replace(TRIAL, augmentation=BOX, recipe=Recipe(1, 96, SGD(1e-3, 0.0, 0.0, nesterov=False), Constant()))
     trainer, network = Trainer(trial, CPU), Trainer(trial, CPU).network.train()
@@ -88,10 +133,10 @@ def test_the_first_step_is_the_mean_over_copies_plus_the_regulariser() -> None:
     torch.testing.assert_close(total / 96, (loss - network.penalty()).detach())
     learned = trainer.network
     assert isinstance(learned, AugmentedNetwork)
-    assert network.raw.grad is not None
+    assert network.box.raw.grad is not None
     # the half-extents have their own learning rate, the weights that of the recipe
     torch.testing.assert_close(
-        learned.raw.detach(), network.raw.detach() - 0.04 * network.raw.grad, rtol=1e-5, atol=1e-7
+        learned.box.raw.detach(), network.box.raw.detach() - 0.04 * network.box.raw.grad, rtol=1e-5, atol=1e-7
     )
     weights, its = (n.network.classifier.weight for n in (learned, network))
     torch.testing.assert_close(weights.detach(), its.detach() - 1e-3 * its.grad, rtol=1e-5, atol=1e-7)
@@ -128,8 +173,13 @@ def test_weight_decay_does_not_act_on_half_extents() -> None:
 def test_a_half_extent_that_is_not_a_number_has_a_name() -> None:
     network = Trainer(TRIAL, CPU).network
     assert isinstance(network, AugmentedNetwork)
+    network.train()(torch.rand(2, 1, 16, 16), torch.zeros(2, 1)).sum().backward()
+    with torch.no_grad():
+        network.box.raw.fill_(math.nan)
+    trajectory = Trajectory(network)
+    trajectory.record()
     with pytest.raises(NotANumberError, match=r"rotation extent has become nan\. Lower .*learning_rate, or give .*cap"):
-        epoch_extents(network, [torch.tensor([math.nan])])
+        trajectory.epoch()
 
 
 def test_stored_weights_give_the_same_network() -> None:

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from enum import Enum
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from jaxtyping import Float
 
 from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
-from equistudy.augmentations.learned.generators import AFFINE, LieGenerator
+from equistudy.augmentations.learned.generators import AFFINE, Domain, LieGenerator
 from equistudy.augmentations.learned.regulariser import EntropyRegulariser, Regulariser
 from equistudy.datasets.dataset import Dataset
 from equistudy.spec import Generator, Tensor
@@ -52,6 +52,8 @@ class LearnedAugmentation(Augmentation):
     exact exponentials on the device, pixels (so that a rotation of an oblong image is one), caps at the period in place
     of a shutdown of all widths, a mixture of probabilities in place of log-probabilities.
     """
+
+    REVISION: ClassVar[int] = 2
 
     generators: tuple[LieGenerator, ...] = AFFINE
     regulariser: Regulariser = ENTROPY
@@ -114,6 +116,12 @@ class LearnedAugmentation(Augmentation):
         """The network in its `AugmentedNetwork`."""
         from equistudy.augmentations.learned.network import AugmentedNetwork
 
+        channels = dataset.image_shape[0]
+        if channels != 3 and any(generator.domain is Domain.COLOUR for generator in self.generators):
+            raise ValueError(
+                f"Colours have three channels, got {channels} in {dataset} and generators that move colours: "
+                f"{', '.join(g.name for g in self.generators if g.domain is Domain.COLOUR)}. Leave these out."
+            )
         if self.reflected >= min(dataset.image_shape[1:]):
             raise ValueError(
                 f"An image is mirrored by less than its size, got reflected={self.reflected} for "

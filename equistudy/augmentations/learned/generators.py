@@ -1,6 +1,7 @@
 """The directions in which a learned augmentation may reach: Lie generators with a start, a unit and a cap."""
 
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from math import degrees, isfinite
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ __all__ = [
     "AFFINE",
     "GL2",
     "SE2",
+    "Domain",
     "LieGenerator",
     "MatrixGenerator",
     "RotationGenerator",
@@ -24,9 +26,25 @@ __all__ = [
 Matrix = tuple[tuple[float, ...], ...]
 
 
+class Domain(Enum):
+    """What a generator moves: positions in an image, points of space, or the colour of each pixel."""
+
+    PLANE = "plane"
+    SPACE = "space"
+    COLOUR = "colour"
+
+    @property
+    def size(self) -> int:
+        """How many rows a matrix has: one for each coordinate, and one for the constant."""
+        return 3 if self is Domain.PLANE else 4
+
+
 @dataclass(frozen=True)
 class LieGenerator(Spec):
-    """Base of the generators: content at (x, y) pixels from the centre moves along the matrix times (x, y, 1).
+    """Base of the generators: what is at x moves along the matrix times (x, 1).
+
+    In the plane x is (x, y) in pixels from the image's centre, y down; in space (x, y, z) in the data's own unit; of
+    colours (red, green, blue) in [0, 1].
 
     `start` is the half-extent h with which training begins, in the generator's unit: coefficients are uniform on
     [-h, h]. `cap` is the largest half-extent, None for no limit. A generator with `learned=False` keeps its start.
@@ -36,6 +54,7 @@ class LieGenerator(Spec):
 
     name: ClassVar[str]
     unit: ClassVar[str]
+    domain: ClassVar[Domain] = Domain.PLANE
     rate: ClassVar[float] = 1.0
     scale: ClassVar[float] = 0.5
 
@@ -57,7 +76,7 @@ class LieGenerator(Spec):
 
     @property
     def rows(self) -> Matrix:
-        """The matrix: three rows of three, the last one 0."""
+        """The matrix, the last row 0."""
         raise NotImplementedError
 
     def starting(self, start: float) -> "LieGenerator":
@@ -167,12 +186,16 @@ class ShearGenerator(LieGenerator):
 
 @dataclass(frozen=True)
 class MatrixGenerator(LieGenerator):
-    """A generator of the user's own: a name for the tables, and its matrix, whose coefficient is the unit."""
+    """A generator of the user's own: a name for the tables, and its matrix, whose coefficient is the unit.
+
+    A matrix of the plane has three rows of three, one of space or of colours four of four.
+    """
 
     unit: ClassVar[str] = "of the matrix"
 
     name: str = field(default="own")  # type: ignore[misc]
     matrix: Matrix = ((0.0, 1.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+    domain: Domain = field(default=Domain.PLANE, kw_only=True, metadata={"added": True})  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -181,12 +204,15 @@ class MatrixGenerator(LieGenerator):
                 f"A generator's name becomes the name of a column: letters, digits and underscores, got "
                 f"name={self.name!r}. For example name='shear_x'."
             )
+        size = self.domain.size
         shape = [len(row) for row in self.matrix]
         entries = [entry for row in self.matrix for entry in row]
-        if shape != [3, 3, 3] or any(self.matrix[2]) or not all(map(isfinite, entries)) or not any(entries):
+        if shape != [size] * size or any(self.matrix[-1]) or not all(map(isfinite, entries)) or not any(entries):
+            count = "three rows of three" if size == 3 else "four rows of four"
             raise ValueError(
-                f"An affine generator has three rows of three finite numbers, not all 0, the last row 0, got "
-                f"matrix={self.matrix}. For example ((0.0, 1.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)), a shear."
+                f"An affine generator of domain={self.domain.value!r} has {count} finite numbers, not all 0, the last "
+                f"row 0, got matrix={self.matrix}. For example ((0.0, 1.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)), a "
+                f"shear of the plane."
             )
 
     @property

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import pad, softplus
+from torch.nn.functional import pad
 
 from equistudy.augmentations.learned.augmentation import Aggregate, LearnedAugmentation
+from equistudy.augmentations.learned.box import Box
+from equistudy.augmentations.learned.generators import Domain
 from equistudy.datasets.dataset import Dataset
 from equistudy.groups.affine import warp
-from equistudy.groups.exponential import affine_exponentials
 
 __all__ = ["AugmentedNetwork", "lattice"]
 
@@ -28,62 +29,48 @@ class AugmentedNetwork(nn.Module):
     the output alone. So the stages of the inner network are measured as those of any other network.
     """
 
-    raw: nn.Parameter
-    matrices: Tensor
-    scales: Tensor
-    rates: Tensor
-    caps: Tensor
-    learned: Tensor
+    weight: Tensor
     lattice: Tensor
-    black: Tensor
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, network: nn.Module, augmentation: LearnedAugmentation, dataset: Dataset) -> None:
         super().__init__()
         self.network = network
         self.augmentation = augmentation
-        generators = augmentation.generators
+        self.box = Box(augmentation.generators)
+        self.register_buffer("weight", torch.tensor(float(augmentation.regulariser.weight)))
         constants = {
-            "matrices": torch.tensor([generator.rows[:2] for generator in generators]),
-            "scales": torch.tensor([generator.scale for generator in generators]),
-            "rates": torch.tensor([generator.rate for generator in generators]),
-            "caps": torch.tensor([torch.inf if g.cap is None else g.cap for g in generators]),
-            "learned": torch.tensor([generator.learned for generator in generators]),
-            "lattice": lattice(augmentation.test_copies, len(generators)),
-            # images come normalised: this is what black, 0, has become
-            "black": -torch.tensor(dataset.mean)[:, None, None] / torch.tensor(dataset.std)[:, None, None],
+            "lattice": lattice(augmentation.test_copies, len(augmentation.generators)),
+            # images come normalised
+            "mean": torch.tensor(dataset.mean)[:, None, None],
+            "std": torch.tensor(dataset.std)[:, None, None],
         }
         for name, value in constants.items():
             self.register_buffer(name, value, persistent=False)
-        self.raw = nn.Parameter(self._raw(torch.tensor([float(generator.start) for generator in generators])))
-
-    def _raw(self, extents: Float[Tensor, " P"]) -> Float[Tensor, " P"]:
-        """The inverse of h = scale * softplus(raw)."""
-        shares = (extents / self.scales).double()
-        return (shares + torch.log(-torch.expm1(-shares))).to(extents.dtype)
-
-    def _extents(self) -> Float[Tensor, " P"]:
-        """The half-extents as a function of the raw numbers of those that are learned."""
-        return self.scales * softplus(torch.where(self.learned, self.raw, self.raw.detach()))
 
     @property
     def extents(self) -> Float[Tensor, " P"]:
         """The half-extents in the generators' units, detached."""
-        return torch.minimum(self._extents().detach(), self.caps)
+        return self.box.extents
+
+    @property
+    def black(self) -> Float[Tensor, "C 1 1"]:
+        """What black, 0, has become in images that come normalised."""
+        return -self.mean / self.std
 
     def penalty(self) -> Float[Tensor, ""]:
         """What the regulariser adds to the mean loss."""
-        widths = 2 * self.rates * self._extents()
-        return self.augmentation.regulariser.penalty(widths[self.learned])
+        return -self.weight * self.augmentation.regulariser.reward(self.box.widths)
+
+    @torch.no_grad()
+    def adapt(self, loss: Float[Tensor, ""]) -> None:
+        """Lets an adaptive regulariser answer to the mean loss of a batch."""
+        self.weight.copy_(self.augmentation.regulariser.adapted(self.weight, self.box.widths, loss.to(self.weight)))
 
     def parameter_group(self) -> dict[str, Any]:
         """The half-extents for an optimiser: with their own learning rate, and without weight decay."""
-        return {"params": [self.raw], "lr": self.augmentation.learning_rate, "weight_decay": 0.0}
-
-    @torch.no_grad()
-    def project(self) -> None:
-        """Takes half-extents that a step carried beyond their caps back to them."""
-        beyond = self._extents() > self.caps
-        self.raw.copy_(torch.where(beyond, self._raw(self.caps), self.raw))
+        return {"params": [self.box.raw], "lr": self.augmentation.learning_rate, "weight_decay": 0.0}
 
     def forward(
         self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"] | None = None
@@ -91,32 +78,41 @@ class AugmentedNetwork(nn.Module):
         """Outputs for the images moved by `elements`, drawn for them, in training; the aggregate in evaluation."""
         if self.training:
             assert elements is not None
-            self.project()
+            self.box.project()
             own = elements[:, self.augmentation.before.num_parameters :]
             units = own.unflatten(1, (self.augmentation.train_copies, -1)).transpose(0, 1).flatten(0, 1)
-            return self.network(self._moved(images, units, self._extents()))
+            return self.network(self._moved(images, units))
         copies = self.lattice.repeat_interleave(len(images), dim=0)
         if _watched(self.network):
             self.network(images)
         with _unwatched(self.network):
-            outputs: Tensor = self.network(self._moved(images, copies, self.extents))
+            outputs: Tensor = self.network(self._moved(images, copies))
         return self._aggregated(outputs.unflatten(0, (len(self.lattice), len(images))))
 
-    def _moved(
-        self, images: Float[Tensor, "B C H W"], units: Float[Tensor, "N P"], extents: Float[Tensor, " P"]
-    ) -> Float[Tensor, "N C H W"]:
-        """The images as often as there are rows of coefficients in [-1, 1] for them, each moved by its own."""
-        height, width = images.shape[-2:]
-        margin = self.augmentation.reflected
+    def _moved(self, images: Float[Tensor, "B C H W"], units: Float[Tensor, "N P"]) -> Float[Tensor, "N C H W"]:
+        """The images as often as there are rows of units in [-1, 1] for them, each moved by its own."""
         with torch.autocast(images.device.type, enabled=False):
-            if margin:
-                images = pad(images, (margin,) * 4, mode="reflect")
-            copies = images.repeat(len(units) // len(images), 1, 1, 1)
-            # a warp asks where in the input each position of the output lies: the inverse, exp(-A)
-            coefficients = -units * extents * self.rates
-            exponents = (coefficients[:, :, None, None] * self.matrices).sum(1)
-            moved = warp(copies - self.black, affine_exponentials(exponents)) + self.black
-        return moved[..., margin : margin + height, margin : margin + width]
+            images = images.repeat(len(units) // len(images), 1, 1, 1)
+            if self.box.moves(Domain.COLOUR):
+                images = self._coloured(images, self.box.maps(units, Domain.COLOUR))
+            if self.box.moves(Domain.PLANE):
+                # a warp asks where in the input each position of the output lies
+                images = self._warped(images, self.box.maps(units, Domain.PLANE, inverse=True))
+            return images
+
+    def _coloured(self, images: Float[Tensor, "B C H W"], maps: Float[Tensor, "B 3 4"]) -> Float[Tensor, "B C H W"]:
+        """Each image with its colours mapped, cut off at black and white."""
+        colours = images * self.std + self.mean
+        mapped = torch.einsum("bij,bjhw->bihw", maps[..., :3], colours) + maps[..., 3, None, None]
+        return (mapped.clamp(0, 1) - self.mean) / self.std
+
+    def _warped(self, images: Float[Tensor, "B C H W"], maps: Float[Tensor, "B 2 3"]) -> Float[Tensor, "B C H W"]:
+        """Each image warped, continued by its mirror images as far as asked and by black beyond."""
+        height, width = images.shape[-2:]
+        margin, black = self.augmentation.reflected, self.black
+        if margin:
+            images = pad(images, (margin,) * 4, mode="reflect")
+        return (warp(images - black, maps) + black)[..., margin : margin + height, margin : margin + width]
 
     def _aggregated(self, outputs: Float[Tensor, "N B K"]) -> Float[Tensor, "B K"]:
         aggregate = self.augmentation.aggregate

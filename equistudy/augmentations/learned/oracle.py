@@ -10,11 +10,11 @@ from jaxtyping import Float64
 from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
 from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.augmentations.learned.generators import RotationGenerator
-from equistudy.augmentations.learned.regulariser import Regulariser
+from equistudy.augmentations.learned.regulariser import BandRegulariser, BudgetRegulariser, Regulariser
 from equistudy.datasets.dataset import Dataset
 from equistudy.datasets.sprites import Sprites
 
-__all__ = ["bayes_losses", "blow_up", "expected_extent", "largest_weight", "stable_extent"]
+__all__ = ["affordable_extent", "bayes_losses", "blow_up", "expected_extent", "largest_weight", "stable_extent"]
 
 BINS = 1800  # of the circle
 STEP = 360 / BINS
@@ -61,6 +61,15 @@ def stable_extent(sectors: int, jitter: float, regulariser: Regulariser, start: 
     return float(EXTENTS[index])
 
 
+def affordable_extent(sectors: int, jitter: float, budget: float) -> float:
+    """The largest half-extent in degrees, to 0.2, up to which the Bayes loss stays within a budget in nats.
+
+    180 where the budget pays for knowing nothing of the angle.
+    """
+    beyond = np.flatnonzero(bayes_losses(sectors, jitter) > budget)
+    return float(EXTENTS[max(beyond[0] - 1, 0)] if len(beyond) else EXTENTS[-1])
+
+
 def largest_weight(sectors: int, jitter: float) -> float:
     """The lambda of a `NormRegulariser` above which no half-extent is stable: the steepest rise of the Bayes loss.
 
@@ -72,14 +81,19 @@ def largest_weight(sectors: int, jitter: float) -> float:
 def expected_extent(augmentation: Augmentation, dataset: Dataset) -> float | None:
     """The half-extent of the rotation that training should end with, or None where the oracle does not know it.
 
-    It knows sprites in sectors when rotation is all that moves them.
+    It knows sprites in sectors when rotation is all that moves them, unless a band says where it ends.
     """
     if not isinstance(augmentation, LearnedAugmentation) or not isinstance(dataset, Sprites):
         return None
     first, *others = augmentation.generators
     if others or not isinstance(first, RotationGenerator) or not isinstance(augmentation.before, NoAugmentation):
         return None
-    return stable_extent(dataset.sectors, dataset.jitter, augmentation.regulariser, first.start)
+    regulariser = augmentation.regulariser
+    if isinstance(regulariser, BandRegulariser):
+        return None
+    if isinstance(regulariser, BudgetRegulariser):
+        return affordable_extent(dataset.sectors, dataset.jitter, regulariser.budget)
+    return stable_extent(dataset.sectors, dataset.jitter, regulariser, first.start)
 
 
 def blow_up(augmentation: LearnedAugmentation, dataset: Dataset) -> str | None:
@@ -88,7 +102,14 @@ def blow_up(augmentation: LearnedAugmentation, dataset: Dataset) -> str | None:
         return None
     if dataset.extent >= EXTENTS[-1]:
         return None
-    weight, start = augmentation.regulariser.weight, augmentation.generators[0].start
+    regulariser, start = augmentation.regulariser, augmentation.generators[0].start
+    if isinstance(regulariser, BudgetRegulariser):
+        most = bayes_losses(dataset.sectors, dataset.jitter).max()
+        return (
+            f"Nothing will hold the learned rotation on {dataset}: its loss is at most {most:.3g} nats, and "
+            f"budget={regulariser.budget:g} allows that. Use a smaller budget, such as {most / 10:.2g}."
+        )
+    weight = regulariser.weight
     largest = largest_weight(dataset.sectors, dataset.jitter)
     return (
         f"Nothing will hold the learned rotation on {dataset}: with weight={weight:g} and start={start:g} it grows to "

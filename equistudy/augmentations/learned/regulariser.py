@@ -1,13 +1,14 @@
 """What pays for reach: without it the widths of a learned augmentation only ever shrink."""
 
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, log
+from typing import ClassVar
 
 from jaxtyping import Float
 
 from equistudy.spec import Spec, Tensor
 
-__all__ = ["EntropyRegulariser", "NormRegulariser", "Regulariser"]
+__all__ = ["BandRegulariser", "BudgetRegulariser", "EntropyRegulariser", "NormRegulariser", "Regulariser"]
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,8 @@ class Regulariser(Spec):
 
     Widths are full widths of the box in coefficients of the matrices: 2 h rate, which for rotations is in radians.
     """
+
+    adaptive: ClassVar[bool] = False
 
     weight: float = 0.05
 
@@ -26,9 +29,19 @@ class Regulariser(Spec):
                 f"Use 0.01 to 0.1, or 0 for none."
             )
 
-    def penalty(self, widths: Float[Tensor, " P"]) -> Float[Tensor, ""]:
-        """What is added to the mean loss of a batch."""
+    def reward(self, widths: Float[Tensor, " P"]) -> Float[Tensor, ""]:
+        """What lambda is paid for."""
         raise NotImplementedError
+
+    def penalty(self, widths: Float[Tensor, " P"]) -> Float[Tensor, ""]:
+        """What is added to the mean loss of a batch while lambda is `weight`."""
+        return -self.weight * self.reward(widths)
+
+    def adapted(
+        self, weight: Float[Tensor, ""], widths: Float[Tensor, " P"], loss: Float[Tensor, ""]
+    ) -> Float[Tensor, ""]:
+        """The lambda of the next step, from that of this one and the mean loss of its batch."""
+        return weight
 
 
 @dataclass(frozen=True)
@@ -42,9 +55,9 @@ class NormRegulariser(Regulariser):
     there alone, where the code takes the push from all widths as soon as one is above 10.
     """
 
-    def penalty(self, widths: Float[Tensor, " P"]) -> Float[Tensor, ""]:
-        """- lambda times the norm."""
-        return -self.weight * widths.norm()
+    def reward(self, widths: Float[Tensor, " P"]) -> Float[Tensor, ""]:
+        """The norm."""
+        return widths.norm()
 
 
 @dataclass(frozen=True)
@@ -54,6 +67,91 @@ class EntropyRegulariser(Regulariser):
     Its push on a width, lambda / width, grows as the width shrinks: no width goes to zero.
     """
 
-    def penalty(self, widths: Float[Tensor, " P"]) -> Float[Tensor, ""]:
-        """- lambda times the sum of the logarithms."""
-        return -self.weight * widths.log().sum()
+    def reward(self, widths: Float[Tensor, " P"]) -> Float[Tensor, ""]:
+        """The sum of the logarithms."""
+        return widths.log().sum()
+
+
+@dataclass(frozen=True)
+class AdaptiveRegulariser(EntropyRegulariser):
+    """Base of those that pay for entropy and set lambda themselves, step by step; it begins as `weight`.
+
+    It stays within a factor `RANGE` of that.
+    """
+
+    adaptive: ClassVar[bool] = True
+    RANGE: ClassVar[float] = 1000.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.weight > 0:
+            raise ValueError(
+                f"A lambda that adapts is multiplied, so it begins positive, got weight={self.weight}. Use 0.05."
+            )
+
+    def _within(self, weight: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        return weight.clamp(self.weight / self.RANGE, self.weight * self.RANGE)
+
+
+@dataclass(frozen=True)
+class BudgetRegulariser(AdaptiveRegulariser):
+    """The widest box whose mean training loss is within a budget: the dual form, in which lambda is learned.
+
+    max over widths of the entropy, subject to loss <= `budget` in nats. Dual ascent: after each step log lambda grows
+    by `rate` (1 - loss / budget), at most by `rate` and falling by at most three times that, so that the epochs before
+    the network has learned anything do not carry it away. No lambda blows up: a box that costs too much loses its push.
+    The budget holds what the network cannot fit as well; it is compared with the loss over augmented copies.
+    """
+
+    budget: float = 0.05
+    rate: float = 0.05
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("budget", "rate"):
+            value = getattr(self, name)
+            if not (isfinite(value) and value > 0):
+                raise ValueError(
+                    f"A budget of loss and the rate of its lambda are positive and finite, got {name}={value}. "
+                    f"Use 0.05."
+                )
+
+    def adapted(
+        self, weight: Float[Tensor, ""], widths: Float[Tensor, " P"], loss: Float[Tensor, ""]
+    ) -> Float[Tensor, ""]:
+        """More while the loss is within the budget, less beyond it."""
+        return self._within(weight * (self.rate * (1 - loss / self.budget).clamp(-3, 1)).exp())
+
+
+@dataclass(frozen=True)
+class BandRegulariser(AdaptiveRegulariser):
+    """Keeps the entropy of the box in nats, the sum of the logarithms of its widths, between `low` and `high`.
+
+    After each step outside the band lambda is multiplied or divided by `factor`; inside it stays. What the labels allow
+    plays no part: the band is the user's.
+
+    Source: the controller of Miao et al. 2023, "Learning Instance-Specific Augmentations by Capturing Local
+    Invariances", arXiv:2206.00051, whose factor is 1.2.
+    """
+
+    low: float = 0.0
+    high: float = 0.5
+    factor: float = 1.2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (isfinite(self.low) and isfinite(self.high) and self.low < self.high):
+            raise ValueError(
+                f"A band of entropy reaches from low to a higher end, got low={self.low}, high={self.high}. A rotation "
+                f"of 30 to 60 degrees to each side is low={log(60 / 57.3):.2g}, high={log(120 / 57.3):.2g}."
+            )
+        if not (isfinite(self.factor) and self.factor > 1):
+            raise ValueError(f"Lambda changes by a factor above 1, got factor={self.factor}. Use 1.2.")
+
+    def adapted(
+        self, weight: Float[Tensor, ""], widths: Float[Tensor, " P"], loss: Float[Tensor, ""]
+    ) -> Float[Tensor, ""]:
+        """More below the band, less above it."""
+        entropy = self.reward(widths)
+        steps = (entropy < self.low).to(weight) - (entropy > self.high).to(weight)
+        return self._within(weight * (steps * log(self.factor)).exp())

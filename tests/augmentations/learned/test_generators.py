@@ -9,6 +9,7 @@ from equistudy.augmentations.learned.generators import (
     AFFINE,
     GL2,
     SE2,
+    Domain,
     MatrixGenerator,
     RotationGenerator,
     ScalingGenerator,
@@ -86,8 +87,16 @@ ZERO = (0.0, 0.0, 0.0)
     ],
 )
 def test_a_matrix_of_another_shape(bad):
-    with pytest.raises(ValueError, match=r"three rows of three finite numbers, not all 0, the last row 0, got matrix="):
+    with pytest.raises(
+        ValueError,
+        match=r"domain='plane' has three rows of three finite numbers, not all 0, the last row 0, got matrix=.*example",
+    ):
         MatrixGenerator(matrix=bad)
+
+
+def test_a_matrix_of_space_has_four_rows():
+    with pytest.raises(ValueError, match=r"domain='space' has four rows of four finite numbers, .* got matrix="):
+        MatrixGenerator(matrix=RotationGenerator().rows, domain=Domain.SPACE)
 
 
 def test_a_name_becomes_a_column():

@@ -91,8 +91,8 @@ def test_gradients_reach_learned_half_extents_alone():
     network = wrapped(LearnedAugmentation(generators), linear())
     loss = cross_entropy(network(images(), torch.rand(4, 3)), torch.tensor([0, 1, 2, 0])) + network.penalty()
     loss.backward()
-    assert network.raw.grad is not None
-    assert (network.raw.grad != 0).tolist() == [True, False, True]
+    assert network.box.raw.grad is not None
+    assert (network.box.raw.grad != 0).tolist() == [True, False, True]
     torch.testing.assert_close(network.extents, torch.tensor([20.0, 0.35, 0.5]))
 
 
@@ -107,7 +107,7 @@ def test_a_cap_holds_and_lets_go():
     optimiser = torch.optim.SGD([network.parameter_group()], lr=1.0)
     assert optimiser.param_groups[0]["lr"] == network.augmentation.learning_rate
     for sign, expected in ((-1e5, [180.0, 0.5]), (2.0, [180 - 0.02 * math.degrees(0.5), None])):
-        network.raw.grad = torch.full((2,), sign)
+        network.box.raw.grad = torch.full((2,), sign)
         optimiser.step()
         network(images(), torch.zeros(4, 2))
         for extent, value in zip(network.extents.tolist(), expected, strict=True):
@@ -204,7 +204,7 @@ def test_an_own_generator():
 
 def test_it_can_be_copied_and_stored():
     network = wrapped(LearnedAugmentation(), linear()).eval()
-    assert set(network.state_dict()) == {"raw", "network.1.weight", "network.1.bias"}
+    assert set(network.state_dict()) == {"box.raw", "weight", "network.1.weight", "network.1.bias"}
     for other in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
         assert torch.equal(other(images()), network(images()))
 
@@ -218,12 +218,12 @@ def test_the_gradient_of_the_half_extents_is_that_of_finite_differences():
     def loss():
         return cross_entropy(network(smooth, elements), torch.tensor([0, 1, 2, 0])) + network.penalty()
 
-    (gradient,) = torch.autograd.grad(loss(), network.raw)
-    start, step = network.raw.detach().clone(), 1e-6
+    (gradient,) = torch.autograd.grad(loss(), network.box.raw)
+    start, step = network.box.raw.detach().clone(), 1e-6
     for index in range(6):
         losses = []
         for sign in (1, -1):
             with torch.no_grad():
-                network.raw.copy_(start + sign * step * torch.eye(6)[index])
+                network.box.raw.copy_(start + sign * step * torch.eye(6)[index])
             losses.append(loss().item())
         assert gradient[index].item() == pytest.approx((losses[0] - losses[1]) / (2 * step), rel=1e-4, abs=1e-8)

@@ -9,8 +9,20 @@ import pytest
 from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.augmentations.learned.generators import AFFINE, GL2, RotationGenerator
-from equistudy.augmentations.learned.oracle import EXTENTS, bayes_losses, expected_extent, largest_weight, stable_extent
-from equistudy.augmentations.learned.regulariser import EntropyRegulariser, NormRegulariser
+from equistudy.augmentations.learned.oracle import (
+    EXTENTS,
+    affordable_extent,
+    bayes_losses,
+    expected_extent,
+    largest_weight,
+    stable_extent,
+)
+from equistudy.augmentations.learned.regulariser import (
+    BandRegulariser,
+    BudgetRegulariser,
+    EntropyRegulariser,
+    NormRegulariser,
+)
 from equistudy.augmentations.rotation import RandomRotation
 from equistudy.datasets.digits import Digits
 from equistudy.datasets.sprites import Sprites
@@ -127,3 +139,22 @@ def test_a_weight_that_nothing_holds_is_told_with_the_largest_that_something_doe
     for augmentation, dataset in ((held, Sprites(2, 45.0)), (rotation, Sprites(1, 45.0)), (rotation, Digits())):
         assert augmentation.warning(dataset) is None
     assert NoAugmentation().warning(Sprites()) is None
+
+
+def test_a_budget_affords_what_costs_no_more():
+    losses = bayes_losses(2, 45.0)
+    for budget in (0.01, 0.05, 0.3):
+        extent = affordable_extent(2, 45.0, budget)
+        assert losses[at(extent)] <= budget < losses[at(extent) + 1]
+    assert affordable_extent(2, 45.0, math.log(2)) == affordable_extent(1, 45.0, 0.01) == 180
+    assert affordable_extent(2, 90.0, 1e-9) == EXTENTS[0]
+
+
+def test_adaptive_regularisers():
+    rotation = LearnedAugmentation((RotationGenerator(start=9.0),), BudgetRegulariser(budget=0.05))
+    assert expected_extent(rotation, Sprites(2, 45.0)) == affordable_extent(2, 45.0, 0.05)
+    assert rotation.warning(Sprites(2, 45.0)) is None
+    told = replace(rotation, regulariser=BudgetRegulariser(budget=0.7)).warning(Sprites(2, 45.0))
+    assert told is not None
+    assert told.endswith("loss is at most 0.693 nats, and budget=0.7 allows that. Use a smaller budget, such as 0.069.")
+    assert expected_extent(replace(rotation, regulariser=BandRegulariser()), Sprites(2, 45.0)) is None

@@ -5,7 +5,12 @@ import math
 import pytest
 import torch
 
-from equistudy.augmentations.learned.regulariser import EntropyRegulariser, NormRegulariser
+from equistudy.augmentations.learned.regulariser import (
+    BandRegulariser,
+    BudgetRegulariser,
+    EntropyRegulariser,
+    NormRegulariser,
+)
 
 
 def push(regulariser, widths):
@@ -39,3 +44,56 @@ def test_weight_0_is_no_regulariser():
 def test_impossible_weight(bad):
     with pytest.raises(ValueError, match=r"weight is a finite number of at least 0, got weight=.*Use 0.01 to 0.1"):
         NormRegulariser(bad)
+
+
+def steps(regulariser, width, loss, count=1):
+    """Lambda after so many steps at one width and one loss."""
+    weight = torch.tensor(regulariser.weight)
+    for _ in range(count):
+        weight = regulariser.adapted(weight, torch.tensor([width]), torch.tensor(loss))
+    return weight.item()
+
+
+def test_lambda_stays_where_it_does_not_adapt():
+    for regulariser in (NormRegulariser(), EntropyRegulariser()):
+        assert not regulariser.adaptive
+        assert steps(regulariser, 1.0, 5.0) == pytest.approx(0.05)
+
+
+def test_a_budget_pays_more_while_the_loss_is_within_it():
+    budget = BudgetRegulariser(budget=0.2, rate=0.1)
+    assert budget.adaptive
+    assert steps(budget, 1.0, 0.2) == pytest.approx(0.05)  # the constraint holds with equality: lambda rests
+    assert steps(budget, 1.0, 0.0) == pytest.approx(0.05 * math.exp(0.1))
+    assert steps(budget, 1.0, 0.1) == pytest.approx(0.05 * math.exp(0.05))
+    assert steps(budget, 1.0, 0.4) == pytest.approx(0.05 * math.exp(-0.1))
+    assert steps(budget, 1.0, 100.0) == pytest.approx(0.05 * math.exp(-0.3))
+    assert [steps(budget, 1.0, loss, 1000) for loss in (0.0, 9.0)] == pytest.approx([50.0, 5e-5])  # within a range
+
+
+def test_a_band_pays_more_below_it_and_less_above():
+    band = BandRegulariser(low=0.0, high=1.0)
+    assert steps(band, 0.5, 0.0) == pytest.approx(0.05 * 1.2)
+    assert steps(band, 2.0, 0.0) == pytest.approx(0.05)
+    assert steps(band, 3.0, 0.0, 2) == pytest.approx(0.05 / 1.44)
+    penalty = band.penalty(torch.tensor([0.5, 2.0]))
+    torch.testing.assert_close(penalty, EntropyRegulariser(0.05).penalty(torch.tensor([0.5, 2.0])))
+
+
+@pytest.mark.parametrize("regulariser", [BudgetRegulariser, BandRegulariser])
+def test_a_lambda_that_adapts_begins_positive(regulariser):
+    with pytest.raises(ValueError, match=r"is multiplied, so it begins positive, got weight=0\.0\. Use 0\.05"):
+        regulariser(0.0)
+
+
+@pytest.mark.parametrize(("name", "bad"), [("budget", 0.0), ("budget", math.nan), ("rate", -1.0)])
+def test_impossible_budget(name, bad):
+    with pytest.raises(ValueError, match=rf"rate of its lambda are positive and finite, got {name}=.*Use 0\.05"):
+        BudgetRegulariser(**{name: bad})
+
+
+def test_impossible_band():
+    with pytest.raises(ValueError, match=r"from low to a higher end, got low=1.0, high=1.0\. A rotation of 30 to 60"):
+        BandRegulariser(low=1.0, high=1.0)
+    with pytest.raises(ValueError, match=r"changes by a factor above 1, got factor=1.0\. Use 1\.2"):
+        BandRegulariser(factor=1.0)

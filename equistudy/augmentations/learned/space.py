@@ -1,0 +1,159 @@
+"""Generators that move points of space: turns, shears, squeezes, scaling and shifts."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from math import degrees
+from typing import ClassVar
+
+from equistudy.augmentations.learned.generators import Domain, LieGenerator, Matrix
+from equistudy.groups.one_parameter import Rotation, Scaling
+
+__all__ = [
+    "AFFINE3",
+    "SE3",
+    "SO3",
+    "Axis",
+    "SpaceRotation",
+    "SpaceScaling",
+    "SpaceShear",
+    "SpaceSqueeze",
+    "SpaceTranslation",
+]
+
+
+class Axis(Enum):
+    """An axis of space."""
+
+    X = "x"
+    Y = "y"
+    Z = "z"
+
+    @property
+    def index(self) -> int:
+        """0, 1 or 2."""
+        return "xyz".index(self.value)
+
+    @property
+    def others(self) -> tuple[int, int]:
+        """The two that follow it: x turns y into z."""
+        return (self.index + 1) % 3, (self.index + 2) % 3
+
+
+def _matrix(entries: dict[tuple[int, int], float]) -> Matrix:
+    """Four rows of four with these entries."""
+    return tuple(tuple(entries.get((row, column), 0.0) for column in range(4)) for row in range(4))
+
+
+@dataclass(frozen=True)
+class _SpaceGenerator(LieGenerator):
+    """Base of those that belong to an axis, whose letter ends their name."""
+
+    kind: ClassVar[str]
+    domain: ClassVar[Domain] = Domain.SPACE
+
+    axis: Axis = field(default=Axis.Z, kw_only=True)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """What it does, and along or about which axis."""
+        return f"{self.kind}_{self.axis.value}"
+
+
+@dataclass(frozen=True)
+class SpaceRotation(_SpaceGenerator):
+    """Turns about an axis through the origin, in degrees, by the right hand.
+
+    A box of all three turns about vectors of at most its half-extents; 180 degrees about each reaches every rotation,
+    some more often than others.
+    """
+
+    kind: ClassVar[str] = "rotation"
+    unit: ClassVar[str] = Rotation.unit
+    rate: ClassVar[float] = Rotation.RATE
+    scale: ClassVar[float] = degrees(0.5)
+
+    start: float = 20.0
+    cap: float | None = 180.0
+
+    def __post_init__(self) -> None:
+        if self.cap is None or not self.cap <= 180:
+            raise ValueError(
+                f"A rotation is capped at its period, 180 degrees to each side, got cap={self.cap}. Use 180."
+            )
+        super().__post_init__()
+
+    @property
+    def rows(self) -> Matrix:
+        """The cross product with the axis."""
+        first, second = self.axis.others
+        return _matrix({(second, first): 1.0, (first, second): -1.0})
+
+
+@dataclass(frozen=True)
+class SpaceShear(_SpaceGenerator):
+    """Stretches along one diagonal of the plane across the axis by what it shrinks along the other, as a logarithm."""
+
+    kind: ClassVar[str] = "shear"
+    unit: ClassVar[str] = Scaling.unit
+
+    @property
+    def rows(self) -> Matrix:
+        """Symmetric in the two other axes."""
+        first, second = self.axis.others
+        return _matrix({(second, first): 1.0, (first, second): 1.0})
+
+
+@dataclass(frozen=True)
+class SpaceSqueeze(_SpaceGenerator):
+    """Stretches along the axis by what it shrinks along the next one, as the logarithm of the factor.
+
+    Two of the three are independent.
+    """
+
+    kind: ClassVar[str] = "squeeze"
+    unit: ClassVar[str] = Scaling.unit
+
+    @property
+    def rows(self) -> Matrix:
+        """One axis grows, the next shrinks."""
+        own, after = self.axis.index, self.axis.others[0]
+        return _matrix({(own, own): 1.0, (after, after): -1.0})
+
+
+@dataclass(frozen=True)
+class SpaceTranslation(_SpaceGenerator):
+    """Shifts along the axis, in the data's own unit of length."""
+
+    kind: ClassVar[str] = "translation"
+    unit: ClassVar[str] = "length"
+
+    @property
+    def rows(self) -> Matrix:
+        """One unit along the axis."""
+        return _matrix({(self.axis.index, 3): 1.0})
+
+
+@dataclass(frozen=True)
+class SpaceScaling(LieGenerator):
+    """Enlargements about the origin, as the logarithm of the factor."""
+
+    name: ClassVar[str] = "scaling"
+    unit: ClassVar[str] = Scaling.unit
+    domain: ClassVar[Domain] = Domain.SPACE
+
+    @property
+    def rows(self) -> Matrix:
+        """All three axes grow."""
+        return _matrix({(index, index): 1.0 for index in range(3)})
+
+
+SO3 = tuple(SpaceRotation(axis=axis) for axis in Axis)
+SE3 = (*SO3, *(SpaceTranslation(axis=axis) for axis in Axis))
+AFFINE3 = (
+    *SO3,
+    *(SpaceShear(axis=axis) for axis in Axis),
+    SpaceSqueeze(axis=Axis.X),
+    SpaceSqueeze(axis=Axis.Y),
+    SpaceScaling(),
+    *SE3[3:],
+)
