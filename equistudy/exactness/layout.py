@@ -17,6 +17,7 @@ __all__ = ["NONE", "Call", "Letters", "Pending", "layout_of", "merged", "moved_d
 Letters = frozenset[str]
 NONE: Letters = frozenset()
 Shape = Sequence[int]
+Factors = tuple[tuple[int, Letters], ...]
 
 
 @dataclass(frozen=True)
@@ -31,15 +32,37 @@ class Pending:
 
 @dataclass(frozen=True)
 class Layout:
-    """The letters of each dimension, the pixels between neighbouring cells, and padding not yet judged, by letter."""
+    """The letters of each dimension, the pixels between neighbouring cells, and padding not yet judged, by letter.
+
+    `factors` remembers of a dimension that several were joined to how many indices each had and what they stood for,
+    the outermost first; it is empty for one that was never joined or is not what it was.
+    """
 
     dims: tuple[Letters, ...]
     stride: Fraction = Fraction(1)
     pending: Mapping[str, Pending] = field(default_factory=dict)
+    factors: tuple[Factors, ...] = ()
 
     def with_dims(self, dims: Iterable[Letters], shape: Shape) -> "Layout":
-        """The same with other dimensions; one that has a single index cannot move."""
-        return replace(self, dims=tuple(NONE if size == 1 else dim for dim, size in zip(dims, shape, strict=True)))
+        """The same with other dimensions; one that has a single index cannot move.
+
+        Of a dimension at the same place that stands for the same, with as many indices, the factors are kept.
+        """
+        new = tuple(NONE if size == 1 else dim for dim, size in zip(dims, shape, strict=True))
+        known = self.factors if len(self.factors) == len(new) else ((),) * len(new)
+        kept = (
+            parts if math.prod(count for count, _ in parts) == size and letters == self.dims[place] else ()
+            for place, (parts, letters, size) in enumerate(zip(known, new, shape, strict=True))
+        )
+        return replace(self, dims=new, factors=tuple(kept))
+
+    def taking(self, places: Sequence[int], shape: Shape) -> "Layout":
+        """The same with the dimensions at these places, in this order."""
+        known = self.factors or ((),) * len(self.dims)
+        moved = replace(
+            self, dims=tuple(self.dims[place] for place in places), factors=tuple(known[place] for place in places)
+        )
+        return moved.with_dims(moved.dims, shape)
 
 
 def layout_of(value: Any) -> Layout | None:
@@ -93,22 +116,52 @@ def merged(tensors: Iterable[Tensor], shape: Shape) -> Layout:
 def rearranged(layout: Layout, before: Shape, after: Shape, order: int) -> Layout:
     """The layout after a reshape: dimensions are split and joined in groups of equal product.
 
-    Where tokens are split in two, they become rows and columns. Elements of the group are the last factor of theirs.
+    Where tokens of unknown origin are split in two, they become rows and columns. Elements of the group are the last
+    factor of theirs.
     """
-    dims = [NONE] * len(after)
+    known = layout.factors or ((),) * len(before)
+    dims, factors = [NONE] * len(after), [()] * len(after)  # type: list[Letters], list[Factors]
     for sources, targets in _groups(before, after):
         letters = NONE.union(*(layout.dims[source] for source in sources))
-        if letters == {"h", "w"} and len(targets) == 2:
-            for target, letter in zip(targets, "hw", strict=True):
-                dims[target] = frozenset(letter)
-            continue
+        if "g" not in letters:
+            parts = [part for d in sources for part in known[d] or ((before[d], layout.dims[d]),)]
+            split = _split(parts, [after[target] for target in targets])
+            for target, part in zip(targets, split or (), strict=False):
+                dims[target], factors[target] = NONE.union(*(letters for _, letters in part)), part
+            if split is not None:
+                continue
         if "g" in letters and len(letters) > 1 and len(targets) == 2 and after[targets[0]] == order:
             dims[targets[0]], dims[targets[1]] = frozenset("g"), letters - {"g"}
             continue
         for target in targets:
             inner = target == targets[-1] or after[targets[-1]] != order
             dims[target] = letters if inner else letters - {"g"}
-    return layout.with_dims(dims, after)
+    return replace(layout, dims=tuple(dims), factors=tuple(factors)).with_dims(dims, after)
+
+
+def _split(parts: Sequence[tuple[int, Letters]], sizes: Sequence[int]) -> list[Factors] | None:
+    """The parts, outermost first, dealt to dimensions of these sizes; None where one would end within a part.
+
+    A part that is divided stands for the same on both sides, but for tokens: their rows, then their columns.
+    """
+    left, found = list(parts), []
+    for size in sizes:
+        taken: list[tuple[int, Letters]] = []
+        room = size
+        while room > 1:
+            count, letters = left.pop(0)
+            if count > room:
+                if count % room:
+                    return None
+                tokens = letters == {"h", "w"}
+                left.insert(0, (count // room, frozenset("w") if tokens else letters))
+                count, letters = room, frozenset("h") if tokens else letters
+            elif room % count:
+                return None
+            taken.append((count, letters))
+            room //= count
+        found.append(tuple(taken))
+    return found
 
 
 def _groups(before: Shape, after: Shape) -> Iterable[tuple[list[int], list[int]]]:

@@ -217,8 +217,7 @@ def _roll(call: Call, place: Place) -> Ruling:
 
 
 def _moved(call: Call, place: Place) -> Ruling:
-    order = moved_dimensions(call)
-    return place.layout.with_dims([place.layout.dims[dim] for dim in order], call.output.shape), []
+    return place.layout.taking(moved_dimensions(call), call.output.shape), []
 
 
 def _slice(call: Call, place: Place) -> Ruling:
@@ -267,8 +266,8 @@ def _reduced(call: Call, place: Place) -> Ruling:
 
 def _removed(call: Call, place: Place) -> Ruling:
     dim = call.get(1, "dim", 0) % call.input.ndim
-    dims = [letters for number, letters in enumerate(place.layout.dims) if number != dim]
-    return place.layout.with_dims(dims, call.output[0].shape), []
+    kept = [number for number in range(call.input.ndim) if number != dim]
+    return place.layout.taking(kept, call.output[0].shape), []
 
 
 def _stacked(call: Call, place: Place) -> Ruling:

@@ -45,6 +45,26 @@ class Attention(nn.Module):
         return (scores.softmax(dim=-1) @ value).mT.unflatten(2, features.shape[2:])
 
 
+class Folded(nn.Module):
+    """A layer of tokens (B 4, 9, 8), which are the pixels at one place of their 2 x 2 patches, of 6 x 6 pixels."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, features: Tensor) -> Tensor:
+        rows = features.reshape(-1, 2, 3, 2).transpose(1, 2)
+        tokens = rows.reshape(-1, 8, 9, 4).transpose(1, 3).reshape(-1, 9, 8)
+        tokens = tokens + self.layers(tokens)
+        patches = tokens.view(-1, 4, 9, 8).transpose(1, 3).reshape(-1, 3, 2, 2)
+        return patches.transpose(1, 2).reshape(-1, 8, 6, 6)
+
+
+def attention(tokens: Tensor) -> Tensor:
+    """Every token sees all of its sequence."""
+    return F.scaled_dot_product_attention(*[tokens] * 3)
+
+
 def head(*layers: Layer) -> nn.Module:
     """A convolution and these layers, without pooling."""
     return stacked(nn.Conv2d(3, 8, 3, padding=1), nn.LeakyReLU(), *layers)
@@ -66,6 +86,8 @@ def head(*layers: Layer) -> nn.Module:
             Cause.MIXED,
             "1.layers.0",
         ),
+        (pooled(Folded(Shifted(9, 8))), Cause.POSITION, "1.layers.0.numbers"),
+        (pooled(Folded(Calls(lambda x, mix: mix(x.mT).mT, nn.Linear(9, 9)))), Cause.MIXED, "1.layers.0.layers.0"),
         (pooled(nn.PixelUnshuffle(2), nn.Conv2d(32, 8, 3, padding=1)), Cause.PHASES, "2"),
         (pooled(nn.PixelShuffle(2), nn.Conv2d(2, 8, 3, padding=1)), Cause.PHASES, "1"),
         (pooled(nn.Unfold(3, padding=1), nn.Conv1d(72, 8, 1), nn.Unflatten(2, (6, 6))), Cause.PHASES, "2"),
@@ -98,7 +120,8 @@ def test_what_tells_positions_apart_is_found(network: nn.Module, cause: Cause, n
         lambda x: torch.cat([x, x.relu()], dim=1)[:, :8],
         lambda x: torch.stack([x, x.relu()], dim=1).amax(dim=1),
         lambda x: sum(x.chunk(2, dim=1)).repeat(1, 2, 1, 1),
-        lambda x: F.scaled_dot_product_attention(*[x.flatten(2).mT] * 3).mT.unflatten(2, (6, 6)),
+        lambda x: attention(x.flatten(2).mT).mT.unflatten(2, (6, 6)),
+        Folded(nn.LayerNorm(8), nn.Linear(8, 8), Calls(attention)),
     ],
 )
 def test_what_treats_all_positions_alike_is_left_alone(layer: Layer) -> None:
