@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from equistudy.command_line.tables import aligned
-from equistudy.exactness.audit import Size, audit
+from equistudy.exactness.audit import audit
+from equistudy.exactness.judging import Size
 from equistudy.groups.finite import FiniteGroup
 from equistudy.models.timm_model import TimmModel
 

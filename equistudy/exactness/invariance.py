@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from equistudy.exactness.audit import Size, audit
+from equistudy.exactness.judging import Size, judged
 from equistudy.exactness.trace import groups_of
 from equistudy.groups.finite import FiniteGroup
 
@@ -18,6 +18,6 @@ def invariant(network: nn.Module, size: Size, channels: int, group: FiniteGroup)
     if not any(set(group.rows) <= set(own.rows) for own in groups_of(network)):
         return False
     try:
-        return audit(network, size, group, channels).exact
+        return judged(network, size, group, channels)[0].exact
     except ValueError:
         return False

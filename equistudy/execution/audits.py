@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from equistudy.exactness.audit import Size, audit
+from equistudy.exactness.audit import audit
+from equistudy.exactness.judging import Size
 from equistudy.execution.cluster import connected
 from equistudy.groups.finite import FiniteGroup
 from equistudy.models.model import Model
