@@ -9,9 +9,14 @@ from pathlib import Path
 from equistudy.analysis.findings import Finding, found, read_findings, written_findings
 from equistudy.analysis.table import StudyTable
 from equistudy.command_line.asked import PROGRAM, Asked
+from equistudy.command_line.doctor import version
 from equistudy.command_line.standing import planned, read
+from equistudy.models.timm_model import TimmModel
+from equistudy.report.appendix import appendix
 from equistudy.report.figures import LearningCurve
 from equistudy.report.findings import findings_page, findings_picture, has_picture
+from equistudy.report.references import bibtex
+from equistudy.report.trackers import TRACKERS, runs_of
 from equistudy.results.compaction import compact
 from equistudy.results.keeping import keep
 from equistudy.results.results import Results, results
@@ -19,7 +24,7 @@ from equistudy.results.schema import TABLES
 from equistudy.results.store import Store
 from equistudy.study.file import LoadedStudy
 
-__all__ = ["about", "export_findings"]
+__all__ = ["about", "export_appendix", "export_bibtex", "export_findings", "export_runs"]
 
 KEPT, RECORDS, PAGE = "kept", "findings.jsonl", "FINDINGS.md"
 
@@ -32,20 +37,15 @@ def export_findings(studies: Sequence[Path], scale: str | None, folder: str, int
     kept = into / KEPT
     records = kept / RECORDS
     known = {each.name: each for each in read_findings(records.read_text())} if records.is_file() else {}
-    loaded = [planned(read(Asked(study, scale, folder)), folder)[0] for study in studies]
-    fresh: dict[str, Finding] = {}
-    for study in loaded:
-        with study.blamed():
-            table = StudyTable.of(study.study, results(folder))
-            finding = found(table, study.name, scale, about(study.module.__doc__ or ""))
-        fresh[finding.name] = finding
+    judged = _judged(studies, scale, folder) if studies else []
+    fresh = {finding.name: finding for _, _, finding in judged}
     merged = [finding for _, finding in sorted({**known, **fresh}.items())]
     if not merged:
         raise ValueError(f"Findings are of studies, got none and no {records}. Name study files, or another --into.")
     kept.mkdir(parents=True, exist_ok=True)
-    if loaded:
+    if judged:
         older = [row["trial"] for name, each in known.items() if name not in fresh for row in each.trials]
-        _keep_rows(kept, older, results(folder), [*zip(loaded, fresh.values(), strict=True)])
+        _keep_rows(kept, older, results(folder), judged)
     for finding in merged:
         if has_picture(finding):
             (kept / f"{finding.name}.svg").write_text(findings_picture(finding), encoding="utf-8")
@@ -56,14 +56,14 @@ def export_findings(studies: Sequence[Path], scale: str | None, folder: str, int
 
 
 def _keep_rows(
-    kept: Path, older: Sequence[str], found_now: Results, fresh: Sequence[tuple[LoadedStudy, Finding]]
+    kept: Path, older: Sequence[str], found_now: Results, judged: Sequence[tuple[LoadedStudy, StudyTable, Finding]]
 ) -> None:
     """Makes the kept rows anew: those of older findings as they are, and those of the fresh ones."""
     with tempfile.TemporaryDirectory() as made:
         store = Store.open(made, create=True)
         if older:
             keep(results(kept), store, older)
-        for loaded, finding in fresh:
+        for loaded, _, finding in judged:
             study = loaded.study
             curves = {figure.name for figure in study.figures if isinstance(figure, LearningCurve)}
             trials = [row["trial"] for row in finding.trials]
@@ -72,6 +72,63 @@ def _keep_rows(
         for table in TABLES:
             shutil.rmtree(kept / table.name, ignore_errors=True)
         shutil.copytree(made, kept, dirs_exist_ok=True)
+
+
+def export_runs(tracker: str, studies: Sequence[Path], scale: str | None, folder: str, into: Path) -> list[str]:
+    """Writes trials as runs of another tracker: those of the studies, or all of the results."""
+    wanted = [planned(read(Asked(study, scale, folder)), folder)[1] for study in studies]
+    trials = [trial.id for made in wanted for trial in made.trials] if studies else None
+    runs = runs_of(results(folder), trials)
+    if not runs:
+        raise ValueError(f"An export is of trials that have run, got none in {folder}. Run a study first.")
+    TRACKERS[tracker](runs, into)
+    return [f"{into}: {len(runs)} runs for {tracker}"]
+
+
+def export_bibtex(studies: Sequence[Path], scale: str | None, folder: str, into: Path) -> list[str]:
+    """Writes `studies.bib`: the studies as they ran, and the papers that their files name."""
+    loaded = _judged(studies, scale, folder)
+    path = into / "studies.bib"
+    into.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        bibtex([finding for _, _, finding in loaded], version("equistudy") or "unreleased"), encoding="utf-8"
+    )
+    return [f"{path}: {len(loaded)} studies"]
+
+
+def export_appendix(studies: Sequence[Path], scale: str | None, folder: str, into: Path) -> list[str]:
+    """Writes `NAME-appendix.md` for each study: compute with failures, seeds, versions, licences."""
+    told = []
+    into.mkdir(parents=True, exist_ok=True)
+    for study, table, finding in _judged(studies, scale, folder):
+        path = into / f"{finding.name}-appendix.md"
+        path.write_text(appendix(finding.name, table, _weights(study)), encoding="utf-8")
+        told.append(str(path))
+    return told
+
+
+def _judged(studies: Sequence[Path], scale: str | None, folder: str) -> list[tuple[LoadedStudy, StudyTable, Finding]]:
+    """Each study with its table and what it found."""
+    if not studies:
+        raise ValueError(f"This export is of studies, got none. Name study files: {PROGRAM} export FORM STUDY...")
+    loaded = []
+    for path in studies:
+        study = planned(read(Asked(path, scale, folder)), folder)[0]
+        with study.blamed():
+            table = StudyTable.of(study.study, results(folder))
+            loaded.append((study, table, found(table, study.name, scale, about(study.module.__doc__ or ""))))
+    return loaded
+
+
+def _weights(loaded: LoadedStudy) -> dict[str, str]:
+    """The pretrained networks of a study with the licences of their weights."""
+    models = {cell.trial.model for cell in loaded.study.design.cells()}
+    names = sorted(model.name for model in models if isinstance(model, TimmModel) and model.pretrained)
+    if not names:
+        return {}
+    from equistudy.models.timm_network import licence
+
+    return {name: licence(name) or "none stated by timm" for name in names}
 
 
 def about(header: str) -> str:

@@ -9,13 +9,19 @@ from equistudy.command_line.options import RESULTS, SCALE, WEIGHTS, options, say
 
 __all__ = ["export"]
 
+FORMS = ("findings", "appendix", "bibtex", "tensorboard", "mlflow", "wandb")
+
 
 @click.command(
     cls=Command,
-    examples=("export findings studies/capacity.py --into studies",),
+    examples=(
+        "export findings studies/capacity.py --into studies",
+        "export appendix studies/capacity.py",
+        "export wandb --into wandb-runs",
+    ),
 )
 @options(
-    click.argument("form", type=click.Choice(["findings"]), metavar="FORM"),
+    click.argument("form", type=click.Choice(FORMS), metavar="|".join(FORMS)),
     click.argument("studies", type=click.Path(path_type=Path), nargs=-1, metavar="[STUDY]..."),
     SCALE,
     RESULTS,
@@ -23,7 +29,20 @@ __all__ = ["export"]
     click.option("--into", type=click.Path(path_type=Path), default=Path(), help="Folder to write to. Default: here."),
 )
 def export(form: str, studies: tuple[Path, ...], scale: str | None, folder: str, into: Path) -> None:
-    """Write results in another form: findings."""
-    from equistudy.command_line.exporting import export_findings
+    """Write what was found in another form.
 
-    say(export_findings(studies, scale, folder, into))
+    findings: FINDINGS.md, and the rows behind it. appendix: compute, seeds, versions, licences. bibtex: the studies and
+    the papers they name. The others: trials as runs of that tracker, without a network; of all results if no study is
+    named.
+    """
+    from equistudy.command_line import exporting
+
+    forms = {
+        "findings": exporting.export_findings,
+        "appendix": exporting.export_appendix,
+        "bibtex": exporting.export_bibtex,
+    }
+    if form in forms:
+        say(forms[form](studies, scale, folder, into))
+    else:
+        say(exporting.export_runs(form, studies, scale, folder, into))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from equistudy.models.model import Preprocessing
 from equistudy.models.torchvision_operators import import_timm
 
-__all__ = ["bare_network", "build_network", "check_name", "matching", "native_classes", "native_input"]
+__all__ = ["bare_network", "build_network", "check_name", "licence", "matching", "native_classes", "native_input"]
 
 
 def check_name(name: str, *, needs_tag: bool) -> None:
@@ -61,6 +61,12 @@ def native_input(name: str) -> Preprocessing:
 def native_classes(name: str) -> int:
     """How many classes the weights of that name tell apart."""
     return int(import_timm().get_pretrained_cfg(name).num_classes)
+
+
+def licence(name: str) -> str | None:
+    """Under what licence the weights are, as timm has it; None where it says nothing."""
+    found = import_timm().models.get_pretrained_cfg(name)
+    return None if found is None else found.license
 
 
 def build_network(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from equistudy.command_line.exporting import about, export_findings
+from equistudy.command_line.exporting import about, export_appendix, export_bibtex, export_findings, export_runs
 from equistudy.results.results import results
 from equistudy.study.file import load_study
 
@@ -93,3 +93,43 @@ def test_the_command(ran, folder, tmp_path, invoke):
     wrong = invoke("export", "findings", path, "--results", folder, "--into", tmp_path, "--scale", "none")
     assert wrong.exit_code == 2
     assert Path(tmp_path / "FINDINGS.md").is_file()
+
+
+def test_bibtex_names_the_study_and_its_papers(ran, folder, tmp_path):
+    path = ran()
+    path.write_text(path.read_text().replace("Somebody (2023) finds", "Benton et al. (2020, arXiv:2010.11882) find"))
+    export_bibtex([path], None, folder, tmp_path)
+    text = (tmp_path / "studies.bib").read_text()
+    assert "@misc{equistudy:question," in text
+    assert "Learning Invariances in Neural Networks" in text
+
+
+def test_the_appendix_sums_what_was_spent(ran, folder, tmp_path):
+    (told,) = export_appendix([ran()], None, folder, tmp_path / "out")
+    text = Path(told).read_text()
+    assert told.endswith("question-appendix.md")
+    assert f"| all | 6 | {6 * 8 / 3600:.3f} | {6 * 2 / 3600:.3f} | 0.000 |" in text
+    assert "- data, Digits: CC BY 4.0" in text
+
+
+def test_runs_of_all_results_or_of_some_studies(ran, folder, tmp_path, invoke):
+    path = ran()
+    assert export_runs("tensorboard", [], None, folder, tmp_path / "all") == [
+        f"{tmp_path / 'all'}: 6 runs for tensorboard"
+    ]
+    done = invoke("export", "tensorboard", path, "--results", folder, "--into", tmp_path / "some")
+    assert done.stdout == f"{tmp_path / 'some'}: 6 runs for tensorboard\n"
+    assert len(list((tmp_path / "some" / "question").iterdir())) == 6
+
+
+def test_an_export_of_nothing_is_refused(write, folder, tmp_path, finish):
+    path = write()
+    with pytest.raises(
+        ValueError, match=r"This export is of studies, got none\. Name study files: .* export FORM STUDY"
+    ):
+        export_bibtex([], None, folder, tmp_path)
+    cell = next(iter(load_study(path).study.design.cells()))
+    finish(cell.trial, cell.levels)
+    other = write(("width: int", "width: int"), ("ResNet(8", "ResNet(14"), name="other.py")
+    with pytest.raises(ValueError, match=r"An export is of trials that have run, got none in .*\. Run a study first\."):
+        export_runs("tensorboard", [other], None, folder, tmp_path)

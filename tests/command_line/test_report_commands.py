@@ -5,6 +5,7 @@ def test_the_help_of_export_shows_examples(invoke):
     done = invoke("export", "--help")
     assert done.exit_code == 0
     assert "export findings studies/capacity.py --into studies" in done.stdout
+    assert "compute, seeds, versions, licences" in " ".join(done.stdout.split())
 
 
 def test_an_unknown_form_is_refused(invoke):

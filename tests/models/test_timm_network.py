@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from equistudy.models.timm_model import TimmModel
+from equistudy.models.timm_network import licence
 from equistudy.models.torchvision_operators import import_timm
 
 NAME = "test_resnet.r160_in1k"
@@ -39,3 +40,8 @@ def test_a_classifier_that_takes_no_vector():
         ValueError, match=r"vector that enters the classifier, got name='dla46x_c' without one\. Choose"
     ):
         TimmModel("dla46x_c").build((3, 64, 64), 2)
+
+
+def test_the_licence_of_weights_is_the_one_that_timm_states():
+    assert licence("resnet18.a1_in1k") == "apache-2.0"
+    assert licence("no_such_network.at_all") is None

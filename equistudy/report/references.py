@@ -1,0 +1,55 @@
+"""BibTeX: each study as it ran, and the papers that its file names by their arXiv number."""
+
+import re
+from collections.abc import Sequence
+
+from equistudy.analysis.findings import Finding
+
+__all__ = ["bibtex"]
+
+CITED = re.compile(r"(?P<authors>[A-Z][^().;:]*?(?: et al\.)?)\s+\((?P<year>\d{4}),\s+arXiv:(?P<number>\d{4}\.\d{5})\)")
+# What a header abbreviates: authors and titles as the papers have them.
+PAPERS = {
+    "2304.02628": (
+        "Robert-Jan Bruintjes and Tomasz Motyka and Jan van Gemert",
+        "What Affects Learned Equivariance in Deep Image Recognition Models?",
+    ),
+    "2308.11316": ("Tom Edixhoven and Attila Lengyel and Jan van Gemert", "Using and Abusing Equivariance"),
+    "2010.11882": (
+        "Gregory Benton and Marc Finzi and Pavel Izmailov and Andrew Gordon Wilson",
+        "Learning Invariances in Neural Networks",
+    ),
+}
+LATEX = str.maketrans({mark: f"\\{mark}" for mark in "&%$#_{}"})
+
+
+def bibtex(findings: Sequence[Finding], version: str) -> str:
+    """An entry for each study, then one for each paper that their files name; `version` is equistudy's."""
+    papers: dict[str, str] = {}
+    for finding in findings:
+        for cited in CITED.finditer(finding.about):
+            papers.setdefault(cited["number"], _paper(cited["authors"], cited["year"], cited["number"]))
+    return "\n".join([*(_study(finding, version) for finding in findings), *papers.values()])
+
+
+def _study(finding: Finding, version: str) -> str:
+    counts = f"{finding.done} networks, {len(finding.seeds)} seeds, {finding.data}"
+    commits = ", ".join(commit[:12] for commit in finding.commits)
+    fields = {
+        "title": f"{{{finding.question.translate(LATEX)}}}",
+        "howpublished": f"equistudy {version}, study {finding.name}, commit {commits or 'unknown'}".translate(LATEX),
+        "year": finding.date[:4],
+        "note": f"Ran {finding.date}: {counts}".translate(LATEX),
+    }
+    return _entry("misc", f"equistudy:{finding.name}", fields)
+
+
+def _paper(authors: str, year: str, number: str) -> str:
+    known, title = PAPERS.get(number, (authors, f"arXiv:{number}"))
+    fields = {"author": known, "title": f"{{{title}}}", "year": year, "eprint": number, "archiveprefix": "arXiv"}
+    return _entry("article", f"arXiv:{number}", fields)
+
+
+def _entry(kind: str, key: str, fields: dict[str, str]) -> str:
+    lines = [f"  {name} = {{{value}}}," for name, value in fields.items()]
+    return "\n".join([f"@{kind}{{{key},", *lines, "}", ""])
