@@ -235,12 +235,31 @@ class Contrast(EffectTest):
     def effects(self, table: StudyTable) -> DataFrame:
         """One difference a seed."""
         from equistudy.analysis.contrasts import differences
-        from equistudy.analysis.table import level_value
 
         frame, others = self._values(table)
+        return differences(frame, self.factor.name, self._pair(table), others)
+
+    def details(self, table: StudyTable) -> str:
+        """Hedges g of the differences, and Welch's interval, which does not know which values share a seed."""
+        from equistudy.analysis.contrasts import sides
+        from equistudy.analysis.intervals import welch_interval
+        from equistudy.analysis.rounding import rounded
+
+        frame, others = self._values(table)
+        first, second = sides(frame, self.factor.name, self._pair(table), others)
+        unpaired = ""
+        if min(len(first), len(second)) > 1:
+            found = welch_interval(first, second)
+            numbers = (rounded(value, found.half_width) for value in found[:3] if value is not None)
+            unpaired = "unpaired (Welch) {} [{}, {}]".format(*numbers)
+        return "; ".join(filter(None, [super().details(table), unpaired]))
+
+    def _pair(self, table: StudyTable) -> tuple[Any, Any]:
+        """The two levels as they stand in the table."""
+        from equistudy.analysis.table import level_value
+
         own = next(factor for factor in table.study.design.factors if factor.name == self.factor.name)
-        pair = level_value(own, self.level), level_value(own, self.baseline)
-        return differences(frame, self.factor.name, pair, others)
+        return level_value(own, self.level), level_value(own, self.baseline)
 
     @property
     def _factor(self) -> Factor:

@@ -9,7 +9,7 @@ import polars as pl
 
 from equistudy.analysis.replicates import per_seed
 
-__all__ = ["differences", "hedges_g", "holm", "mann_whitney_floor", "rank_test_note", "wilcoxon_floor"]
+__all__ = ["differences", "hedges_g", "holm", "mann_whitney_floor", "rank_test_note", "sides", "wilcoxon_floor"]
 
 ALPHA = 0.05
 
@@ -20,14 +20,26 @@ def differences(frame: pl.DataFrame, factor: str, pair: tuple[Any, Any], others:
     Paired within (seed, other factors), then averaged over the other factors' cells. A cell without both levels in any
     seed has no contrast and takes no part.
     """
+    paired = _paired(frame, factor, pair, others).with_columns(value=pl.col("value") - pl.col("value_baseline"))
+    return per_seed(paired, by=(), over=others)
+
+
+def sides(
+    frame: pl.DataFrame, factor: str, pair: tuple[Any, Any], others: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The values behind `differences`, one a seed: those at the first level of `pair`, and those at the second."""
+    paired = _paired(frame, factor, pair, others)
+    first, second = (per_seed(paired, by=(), over=others, value=name)[name] for name in ("value", "value_baseline"))
+    return first.to_numpy(), second.to_numpy()
+
+
+def _paired(frame: pl.DataFrame, factor: str, pair: tuple[Any, Any], others: Sequence[str]) -> pl.DataFrame:
+    """`value` at the first level and `value_baseline` at the second, in a row for each cell and seed."""
     level, baseline = (
         frame.filter(pl.col(factor) == name).group_by(*others, "seed", maintain_order=True).agg(pl.col("value").mean())
         for name in pair
     )
-    paired = level.join(
-        baseline, on=[*others, "seed"], suffix="_baseline", nulls_equal=True, maintain_order="left"
-    ).with_columns(value=pl.col("value") - pl.col("value_baseline"))
-    return per_seed(paired, by=(), over=others)
+    return level.join(baseline, on=[*others, "seed"], suffix="_baseline", nulls_equal=True, maintain_order="left")
 
 
 def hedges_g(effects: Sequence[float] | np.ndarray) -> float | None:

@@ -1,4 +1,5 @@
 import math
+import re
 
 import numpy as np
 import polars as pl
@@ -92,6 +93,22 @@ def test_details_give_the_effect_size_and_the_rank_correlation():
     assert "Spearman rho = -0." in FALLS.details(table())
     assert "over 24 trials" in FALLS.details(table())
     assert CROP_HELPS.details(table()).startswith("Hedges g = ")
+
+
+def test_a_contrast_is_also_told_as_if_its_samples_were_not_paired():
+    """The seeds differ by more than crops add noise, so that Welch's interval is the longer one."""
+    data = table()
+    by_seed = (
+        Outcome(CORRELATION).per_trial(data).group_by("augmentation", "seed").agg(pl.col("value").mean()).sort("seed")
+    )
+    crop, none = (by_seed.filter(augmentation=name)["value"] for name in ("Crop", "NoAugmentation"))
+    welch = stats.ttest_ind(crop, none, equal_var=False).confidence_interval(0.95)
+    found = re.search(r"; unpaired \(Welch\) (\S+) \[(\S+), (\S+)\]$", CROP_HELPS.details(data))
+    assert found is not None
+    expected = crop.mean() - none.mean(), welch.low, welch.high
+    assert [float(number) for number in found.groups()] == pytest.approx(expected, abs=1e-3)
+    paired = CROP_HELPS.test(data)
+    assert welch.high - welch.low > 2 * (paired.high - paired.low)
 
 
 def test_bad_claims_are_refused_when_they_are_written():
