@@ -139,18 +139,25 @@ def pooled(moments: Moments, dim: int = 0) -> Moments:
 def leave_one_out(groups: Moments) -> tuple[Moments, Moments]:
     """The moments of all groups along the first dimension, and those of all groups but each one.
 
-    Left-out totals merge what lies before a group with what lies after it. Subtracting a group from the total would
-    cancel digits.
+    Each left-out total adds up the other groups, as one matrix product: subtracting a group from the total would cancel
+    digits. Means are taken as distances from the mean of all. Only what the others' own mean is off that centre comes
+    off their squares: as little as one group among G can move it.
     """
-    each = [Moments(*(field[index] for field in groups)) for index in range(len(groups.pairs))]
-    nothing = empty(*groups.pairs.shape[1:])
-    before, after = [nothing], [nothing]
-    for group in each:
-        before.append(merge(before[-1], group))
-    for group in reversed(each):
-        after.append(merge(group, after[-1]))
-    rest = [merge(before[index], after[len(each) - 1 - index]) for index in range(len(each))]
-    return before[-1], Moments(*(torch.stack(fields) for fields in zip(*rest, strict=True)))
+    total, pairs = pooled(groups), groups.pairs
+    off_a, off_b = groups.mean_a - total.mean_a, groups.mean_b - total.mean_b
+    apart = off_a - off_b
+    firsts = pairs * off_a, pairs * off_b, pairs * apart
+    seconds = (firsts[0] * off_a, firsts[1] * off_b, firsts[0] * off_b, firsts[2] * apart)
+    betweens = (each.add_(kept) for each, kept in zip(seconds, groups[7:], strict=True))
+    summands = torch.stack([pairs, *firsts[:2], *groups[3:7], *betweens], dim=1)
+    others = 1 - torch.eye(len(pairs), dtype=torch.float64)
+    count, first_a, first_b, *sums = (others @ summands.flatten(1)).view_as(summands).unbind(dim=1)
+    step_a, step_b = first_a / count.clamp(min=1), first_b / count.clamp(min=1)
+    moved = ((first_a, step_a), (first_b, step_b), (first_a, step_b), (first_a - first_b, step_a - step_b))
+    rest = [each.addcmul_(*pair, value=-1) for each, pair in zip(sums[4:], moved, strict=True)]
+    for squares in (rest[0], rest[1], rest[3]):
+        squares.clamp_(min=0)
+    return total, Moments(count, total.mean_a + step_a, total.mean_b + step_b, *sums[:4], *rest)
 
 
 def within(moments: Moments) -> Float[Tensor, "*shape"]:

@@ -147,3 +147,20 @@ def test_leaving_a_group_out_is_merging_the_others() -> None:
         expected = pooled(Moments(*(field[others] for field in groups)))
         for field, reference in zip(without, expected, strict=True):
             torch.testing.assert_close(field[index], reference, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("distance", [1e2, 1e4])
+def test_a_group_far_off_does_not_cost_the_others_digits(distance: float) -> None:
+    a, b = normal(2, 32, 3, 20, seed=3) + normal(2, 32, 3, 1, seed=4)
+    a[5] += distance
+    b[5] -= distance
+    groups = paired(a, b)
+    _, without = leave_one_out(groups)
+    for index in (5, 6):
+        others = [other for other in range(32) if other != index]
+        expected = pooled(Moments(*(field[others] for field in groups)))
+        for field, reference in zip(without, expected, strict=True):
+            torch.testing.assert_close(field[index], reference, rtol=1e-8, atol=1e-12)
+        for coefficient in (between, pearson, concordance, normalised_error):
+            mine = coefficient(Moments(*(field[index] for field in without)))
+            torch.testing.assert_close(mine, coefficient(expected), rtol=1e-8, atol=1e-12)
