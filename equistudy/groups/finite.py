@@ -56,6 +56,11 @@ class FiniteGroup(AffineGroup):
         """The number of elements, |G|."""
         return len(self.rows)
 
+    @property
+    def mixed_channels(self) -> int:
+        """Those of a regular field."""
+        return self.order if self.channel_action is ChannelAction.REGULAR else 1
+
     def elements(self) -> tuple[Element, ...]:
         """Every element but the identity."""
         return tuple(

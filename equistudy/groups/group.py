@@ -107,6 +107,11 @@ class Group(Spec):
 
     unit: ClassVar[str]
 
+    @property
+    def mixed_channels(self) -> int:
+        """Of how many neighbouring channels `act_on_features` makes each one: 1, unless the group moves channels."""
+        return 1
+
     def elements(self) -> tuple[Element, ...]:
         """The elements at which a measure is evaluated, in a fixed order; the identity is not among them."""
         raise NotImplementedError

@@ -1,8 +1,12 @@
 """Sums over the cells of feature maps and of their products, block by block, so that what is read once stays in cache.
 
-Of each image and channel, the rows a, b, u and a - b lie side by side, less their means. On a CPU a block is as many
-channels of one image as the cache holds, elsewhere it is everything.
+Of each image and channel, the rows a, b, a - b, u, the next image's b and ones lie side by side, less their means: one
+product of the rows with themselves gives all sums. On a CPU a block is as many channels of one image as the cache
+holds, elsewhere it is everything. The maps of x are moved block by block as well, each of them once: b of an image
+waits until the image before it is done.
 """
+
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -10,57 +14,76 @@ from torch import Tensor
 
 from equistudy.groups.group import Region
 
-__all__ = ["Columns", "sums"]
+__all__ = ["Act", "Columns", "sums"]
 
 CACHE = 2**21  # bytes of a block on a CPU: of the order of a core's own cache
-ROWS = 4
+A, B, DIFFERENCE, U, NEXT, ONES = range(6)
 
 Columns = tuple[Float[Tensor, "B C"], ...]
+Act = Callable[[Float[Tensor, "B C H W"]], Float[Tensor, "B C h w"]]
 
 
 def sums(
-    moved: Float[Tensor, "B C H W"], expected: Float[Tensor, "B C h w"], still: Float[Tensor, "B C H W"], region: Region
+    moved: Float[Tensor, "B C H W"], still: Float[Tensor, "B C H W"], region: Region, act: Act, mixed: int = 1
 ) -> Columns:
-    """The sums over a region of a = f(g x), b = g f(x), which is cut to it, and u = f(x), for each image and channel.
+    """The sums over a region of a = f(g x), b = g f(x) and u = f(x), for each image and channel.
 
-    Of a, b and u in turn: the rounded mean, and the sums and sums of squares less that mean. Then the sums of a b,
-    (a - b)^2, a b of the next image, and a u, all less the means.
+    `act` gives b, cut to the region, from u, or from whole fields of `mixed` channels of some images. Of a, b and u in
+    turn: the rounded mean, and the sums and sums of squares less that mean. Then the sums of a b, (a - b)^2, a b of
+    the next image, and a u, all less the means.
     """
-    cut = (..., region.rows, region.columns)
-    sides = [region.positions(part) for part in (moved[cut], expected, still[cut])]
+    images, channels = still.shape[:2]
     kind = moved.dtype if moved.dtype in (torch.float32, torch.float64) else torch.float32
-    images, channels, cells = sides[0].shape
-    zeros = torch.zeros(images, channels, 1, dtype=kind, device=moved.device)
-    many, some = _block(images, channels, cells * kind.itemsize * 2 * ROWS, moved.device.type == "cpu")
-    rows, scratch = zeros.new_empty(many * some, ROWS, cells), zeros.new_empty(many * some, ROWS, cells)
-    means, rests, squares, products = (zeros.repeat(1, 1, width) for width in (3, 3, 4, 3))
-    following = torch.arange(1, images + 1) % images
-    for first in range(0, images, many):
-        for start in range(0, channels, some):
-            here = (slice(first, first + many), slice(start, start + some))
+    like = torch.ones((), dtype=kind, device=moved.device)
+    many, some = _block(images, channels, mixed, region.num_cells * kind.itemsize * (ONES + 1), moved.device.type)
+    rows = like.repeat(many * some, ONES + 1, region.num_cells)
+    means, products = like.new_empty(images, channels, 3), like.new_empty(images, channels, ONES + 1, ONES + 1)
+    cut = (..., region.rows, region.columns)
+    for start in range(0, channels, some):
+        part = slice(start, start + some)
+        waiting = region.positions(act(still[:1, part])).to(kind)
+        mean_waiting = waiting.mean(dim=-1, keepdim=True)
+        waiting = waiting - mean_waiting
+        for first in range(0, images, many):
+            here = (slice(first, first + many), part)
             shape = means[here].shape[:2]
-            block, product = rows[: shape.numel()], scratch[: shape.numel()]
-            for row, side in enumerate(sides):
-                block[:, row].unflatten(0, shape).copy_(side[here])
-            centre = block[:, :3].mean(dim=-1)
-            block[:, :3] -= centre[..., None]
-            torch.sub(block[:, 0], block[:, 1], out=block[:, 3])
-            means[here], rests[here] = centre.unflatten(0, shape), block[:, :3].sum(dim=-1).unflatten(0, shape)
-            squares[here] = torch.mul(block, block, out=product).sum(dim=-1).unflatten(0, shape)
-            after = sides[1][following[here[0]]][:, here[1]] if many > 1 else sides[1][following[first], here[1]]
-            block[:, 3].unflatten(0, shape).copy_(after)
-            torch.mul(block[:, :1], block[:, 1:], out=product[:, 1:])
-            products[here] = product[:, 1:].sum(dim=-1).unflatten(0, shape)
-    # b of the next image is not centred: its mean times what rounding left of a is taken off
-    products[..., 2] -= rests[..., 0] * means[..., 1].roll(-1, dims=0)
-    by_side = (part[..., side] for side in range(3) for part in (means, rests, squares))
-    with_b, with_u, with_next = products.unbind(dim=-1)
-    return (*by_side, with_b, squares[..., 3], with_next, with_u)
+            block = rows[: shape.numel()]
+            sides = block.unflatten(0, shape)
+            sides[:1, :, B] = waiting
+            after = still[first + 1 : first + 1 + shape[0], part]
+            if len(after) < shape[0]:
+                after = torch.cat([after, still[:1, part]])
+            mean_next = _centre(region.positions(act(after)), sides[:, :, NEXT])
+            sides[1:, :, B] = sides[:-1, :, NEXT]
+            mean_a, mean_u = (
+                _centre(region.positions(part_of[here][cut]), sides[:, :, row])
+                for row, part_of in ((A, moved), (U, still))
+            )
+            means[here] = torch.cat([mean_a, torch.cat([mean_waiting, mean_next[:-1]]), mean_u], dim=-1)
+            torch.sub(sides[:, :, A], sides[:, :, B], out=sides[:, :, DIFFERENCE])
+            products[here] = torch.bmm(block, block.transpose(1, 2)).unflatten(0, shape)
+            waiting, mean_waiting = sides[-1:, :, NEXT], mean_next[-1:]
+    by_side = (
+        column
+        for number, side in enumerate((A, B, U))
+        for column in (means[..., number], products[..., side, ONES], products[..., side, side])
+    )
+    pairs = ((A, B), (DIFFERENCE, DIFFERENCE), (A, NEXT), (A, U))
+    return (*by_side, *(products[..., row, column] for row, column in pairs))
 
 
-def _block(images: int, channels: int, size: int, cached: bool) -> tuple[int, int]:
-    """Images and channels of a block, for rows of this many bytes."""
-    if not cached:
+def _centre(side: Float[Tensor, "B C P"], into: Float[Tensor, "B C P"]) -> Float[Tensor, "B C 1"]:
+    """Writes the rows less their means, and gives the means."""
+    mean = side.mean(dim=-1, keepdim=True, dtype=into.dtype)
+    torch.sub(side, mean, out=into)
+    return mean
+
+
+def _block(images: int, channels: int, mixed: int, size: int, device: str) -> tuple[int, int]:
+    """Images and channels of a block, whose rows take this many bytes for each channel of an image."""
+    if device != "cpu":
         return images, channels
     fitting = max(1, CACHE // size)
-    return (1, min(fitting, channels)) if fitting < 2 * channels else (min(images, fitting // channels), channels)
+    if fitting < 2 * channels:
+        return 1, min(channels, max(mixed, fitting // mixed * mixed))
+    return min(images, fitting // channels), channels

@@ -1,7 +1,7 @@
 """What a pass over the images keeps of one stage: moments of f(g x) against g f(x), by element, channel and group."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -40,6 +40,11 @@ class Plan:
         if self.channel_maps is None:
             return moved
         return torch.einsum("dc,bchw->bdhw", self.channel_maps[index].to(moved), moved)
+
+    @property
+    def mixed_channels(self) -> int:
+        """Into fields of how many channels the elements mix: all of them with channel maps."""
+        return self.group.mixed_channels if self.channel_maps is None else self.geometry.channels
 
     @property
     def cells(self) -> list[int | None]:
@@ -97,7 +102,8 @@ class ShardComparison:
 def _sums(reference: Float[Tensor, "B C H W"], moved: Float[Tensor, "B C H W"], plan: Plan, index: int) -> Columns:
     """The sums over the cells of the region of an element."""
     assert plan.regions is not None
-    return sums(moved, plan.expected(reference, index), reference, plan.regions[index])
+    act = partial(plan.expected, index=index)
+    return sums(moved, reference, plan.regions[index], act, plan.mixed_channels)
 
 
 def _map_moments(columns: list[Float[Tensor, "B K C"]], plan: Plan) -> ShardMoments:
