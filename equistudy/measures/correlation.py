@@ -35,7 +35,7 @@ class MomentMeasure(GroupMeasure):
     `scale` is where the interval is symmetric, `limits` what rounding must not leave.
     """
 
-    REVISION: ClassVar[int] = 3
+    REVISION: ClassVar[int] = 4
 
     watch: ClassVar[Watch] = Watch.MOMENTS
     scale: ClassVar[Scale] = Scale.FISHER

@@ -31,7 +31,7 @@ def derivative_rows(measure: LieDerivative, subject: Subject) -> MeasuringResult
     """The rows of every stage."""
 
     def taken(network: Flowing, images: Tensor, plans: dict[str, Plan]) -> dict[str, ShardMoments]:
-        each = [network.derivatives(images, flow) for flow in measure.flows()]
+        each = network.derivatives(images, measure.flows())
         return {name: _shard_moments([found[name] for found in each], plan) for name, plan in plans.items()}
 
     return _rows(measure, subject, taken, vectors=False)

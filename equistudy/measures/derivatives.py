@@ -1,7 +1,7 @@
 """Forward-mode derivatives of the stages of a network along a flow, by hooks."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from equistudy.groups.group import Grid
 from equistudy.measures.flow import Flow
@@ -44,20 +45,32 @@ class Flowing(NamedTuple):
     stages: list[Stage]
     grid: Grid
 
-    def derivatives(self, images: Float[Tensor, "B C H W"], flow: Flow) -> dict[str, Derivatives]:
-        """Those of every stage, from one forward-mode pass."""
+    def derivatives(self, images: Float[Tensor, "B C H W"], flows: Sequence[Flow]) -> list[dict[str, Derivatives]]:
+        """Those of every stage for each flow, from one forward-mode pass: the network itself runs once for all.
 
-        def outputs(t: Tensor) -> dict[str, Tensor]:
-            return self._run(flow.act(images, t, self.grid), flow, t, None)
+        Unless it does what cannot be batched, as writing into a part of a map: then it runs once for each.
+        """
+        motions = torch.stack([flow.motion(images, self.grid) for flow in flows])
+        still = torch.zeros((), dtype=images.dtype, device=images.device)
 
-        features, moved = forward_mode(outputs, images)
-        found = {}
+        def outputs(moving: Tensor) -> dict[str, Tensor]:
+            return self._run(moving, flows[0], still, None)
+
+        along = partial(_along, outputs, images)
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
+                features, moved = torch.func.vmap(along, out_dims=(None, 0))(motions)
+        except RuntimeError:
+            each = [along(motion) for motion in motions]
+            features = each[0][0]
+            moved = {name: [derivatives[name] for _, derivatives in each] for name in features}
+        found: list[dict[str, Derivatives]] = [{} for _ in flows]
         for name, _, geometry in self.stages:
-            maps = [_features(geometry, each[name]) for each in (features, moved)]
-            own = None
-            if geometry.grid is not None:
-                _, own = forward_mode(partial(_acting, flow, maps[0], geometry.grid), images)
-            found[name] = Derivatives(maps[0], maps[1], own)
+            maps = _features(geometry, features[name])
+            for number, flow in enumerate(flows):
+                own = None if geometry.grid is None else flow.motion(maps, geometry.grid)
+                found[number][name] = Derivatives(maps, _features(geometry, moved[name][number]), own)
         return found
 
     def carried(self, images: Float[Tensor, "B C H W"], flow: Flow, stage: str | None) -> tuple[Tensor, Tensor]:
@@ -121,8 +134,11 @@ def forward_mode(function: Callable[[Tensor], Any], like: Tensor) -> tuple[Any, 
     return found[0], found[1]
 
 
-def _acting(flow: Flow, maps: Tensor, grid: Grid, t: Tensor) -> Tensor:
-    return flow.act(maps, t, grid)
+def _along(function: Callable[[Tensor], Any], images: Tensor, motion: Tensor) -> tuple[Any, Any]:
+    """The values of a function of images and their derivatives along a motion."""
+    _first_use()
+    found: Any = torch.func.jvp(function, (images,), (motion,))
+    return found[0], found[1]
 
 
 def _features(geometry: Geometry, output: Tensor) -> Tensor:
@@ -140,8 +156,25 @@ def _moved_output(output: Tensor, geometry: Geometry, flow: Flow, t: Tensor) -> 
     return torch.cat([output[:, : geometry.prefix], moved.flatten(2).transpose(1, 2)], dim=1)
 
 
+class _AffineNorms(TorchFunctionMode):
+    """Evaluates batch norms as the gain and offset that they are: torch's own forward derivative takes many passes."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = kwargs or {}
+        if func is not nn.functional.batch_norm or given or len(args) != _NORM_ARGUMENTS or args[5]:
+            return func(*args, **given)
+        images, mean, variance, weight, bias, _, _, eps = args
+        gain = (variance + eps).rsqrt() if weight is None else weight * (variance + eps).rsqrt()
+        offset = -mean * gain if bias is None else bias - mean * gain
+        return torch.addcmul(*(each.view(-1, *[1] * (images.ndim - 2)) for each in (offset, gain)), images)
+
+
+_NORM_ARGUMENTS = 8  # input, mean, variance, weight, bias, training, momentum, eps
+
+
 @contextmanager
 def differentiating(network: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients, where forward-mode derivatives work: those of fused attention do not."""
-    with evaluating(network), torch.inference_mode(mode=False), torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+    plain = evaluating(network), torch.inference_mode(mode=False), torch.no_grad()
+    with plain[0], plain[1], plain[2], sdpa_kernel(SDPBackend.MATH), _AffineNorms():
         yield

@@ -36,6 +36,30 @@ class Flow(NamedTuple):
                 maps = _shifted(maps, t * self.generator[row][2] / grid.stride, axis)
         return maps
 
+    def motion(self, maps: Float[Tensor, "B C H W"], grid: Grid) -> Float[Tensor, "B C H W"]:
+        """The derivative of `act` in t at t = 0, at less than half the cost of forward mode."""
+        (a, b, right), (c, d, down), _ = self.generator
+        if self.circular:
+            found = torch.zeros_like(maps)
+            for axis, speed in ((-1, right), (-2, down)):
+                if speed:
+                    found += _slope(maps, axis) * (-speed / grid.stride)
+            return found
+        y, x = _from_centre(maps, grid)
+        next_column, next_row = (
+            torch.cat([maps.narrow(axis, 1, maps.shape[axis] - 1), maps.narrow(axis, -1, 1)], dim=axis)
+            for axis in (-1, -2)
+        )
+        along_x, along_y = a * x + b * y + right / grid.stride, c * x + d * y + down / grid.stride
+        return along_x * (maps - next_column) + along_y * (maps - next_row)
+
+
+def _slope(maps: Float[Tensor, "B C H W"], axis: int) -> Float[Tensor, "B C H W"]:
+    """The derivative along an axis of what the cells sample, by the Fourier transform."""
+    size = maps.shape[axis]
+    angles = 2j * pi * torch.fft.rfftfreq(size, device=maps.device, dtype=maps.dtype)
+    return torch.fft.irfft(torch.fft.rfft(maps, dim=axis) * (angles if axis == -1 else angles[:, None]), size, axis)
+
 
 def _shifted(maps: Float[Tensor, "B C H W"], cells: Float[Tensor, ""], axis: int) -> Float[Tensor, "B C H W"]:
     """The maps shifted in a circle by any number of cells, by the phase of each frequency."""
@@ -50,16 +74,26 @@ def _positions(
     maps: Float[Tensor, "B C H W"], generator: Matrix, t: Float[Tensor, ""], grid: Grid
 ) -> tuple[Float[Tensor, "H W"], Float[Tensor, "H W"]]:
     """Row and column, in cells, from which each cell of the moved maps takes its content: exp(-t A) of its own."""
-    height, width = maps.shape[-2:]
-    row, column = grid.centre or ((height - 1) / 2, (width - 1) / 2)  # for shifts any centre is the same
-    y = (torch.arange(height, device=maps.device, dtype=maps.dtype) - row)[:, None].expand(height, width)
-    x = (torch.arange(width, device=maps.device, dtype=maps.dtype) - column).expand(height, width)
+    row, column = _centre(maps, grid)
+    y, x = _from_centre(maps, grid)
     back = torch.linalg.matrix_exp(-t * torch.tensor(generator, device=maps.device, dtype=maps.dtype))
     (a, b, right), (c, d, down) = (back[index].unbind() for index in (0, 1))
     # What is added to x and y is exactly 0 at t = 0, so that a cell's own position is not rounded off its place.
     from_x = (a - 1) * x + b * y + right / grid.stride
     from_y = c * x + (d - 1) * y + down / grid.stride
     return y + row + from_y, x + column + from_x
+
+
+def _centre(maps: Float[Tensor, "B C H W"], grid: Grid) -> tuple[float, float]:
+    """Row and column of the image's centre; that of the map where it is not known, for shifts any is the same."""
+    return grid.centre or ((maps.shape[-2] - 1) / 2, (maps.shape[-1] - 1) / 2)
+
+
+def _from_centre(maps: Float[Tensor, "B C H W"], grid: Grid) -> tuple[Float[Tensor, "H W"], Float[Tensor, "H W"]]:
+    """How many cells below and to the right of the centre each cell lies."""
+    (row, column), shape = _centre(maps, grid), maps.shape[-2:]
+    y = (torch.arange(shape[0], device=maps.device, dtype=maps.dtype) - row)[:, None].expand(shape)
+    return y, (torch.arange(shape[1], device=maps.device, dtype=maps.dtype) - column).expand(shape)
 
 
 def _bilinear(

@@ -35,7 +35,7 @@ class LieDerivative(Measure):
     and returns 0 for outputs it takes not to be maps; here those are absent, with the reason.
     """
 
-    REVISION: ClassVar[int] = 2
+    REVISION: ClassVar[int] = 3
 
     name: ClassVar[str] = "lie_derivative_error"
     title: ClassVar[str] = "Lie derivative, share of the features' own motion"
@@ -73,7 +73,7 @@ class LieContribution(Measure):
     by random probes: for a vector of outputs they are computed.
     """
 
-    REVISION: ClassVar[int] = 2
+    REVISION: ClassVar[int] = 3
 
     name: ClassVar[str] = "lie_contribution_error"
     title: ClassVar[str] = "Contribution to the Lie derivative of the output"

@@ -13,7 +13,7 @@ from equistudy.measures.derivatives import Flowing, Stage, contributions, differ
 from equistudy.measures.geometry import probe
 from equistudy.measures.lie_derivative import LieDerivative
 
-FLOW, _ = LieDerivative(Translation(border=Border.CIRCULAR)).flows()
+FLOW, DOWN = LieDerivative(Translation(border=Border.CIRCULAR)).flows()
 GRID = Grid(16, 16, 1, 16, 16, 0.0, 0.0)
 IMAGES = torch.randn(3, 1, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
@@ -35,7 +35,7 @@ def flowing(net: nn.Sequential) -> Flowing:
 def test_forward_mode_agrees_with_two_backward_passes_and_with_central_differences() -> None:
     net = network(nn.GELU)
     with differentiating(net):
-        found = flowing(net).derivatives(IMAGES, FLOW)
+        (found,) = flowing(net).derivatives(IMAGES, [FLOW])
     t = torch.zeros((), dtype=torch.float64, requires_grad=True)
     output = net(FLOW.act(IMAGES, t, GRID))
     weights = torch.zeros_like(output, requires_grad=True)
@@ -55,7 +55,7 @@ def test_contributions_are_those_of_the_chain_rule_and_add_up(activation: Callab
     with differentiating(net):
         network_stages = flowing(net)
         output, found = contributions(network_stages, IMAGES, FLOW)
-        whole = network_stages.derivatives(IMAGES, FLOW)["logits"].moved
+        whole = network_stages.derivatives(IMAGES, [FLOW])[0]["logits"].moved
         torch.testing.assert_close(output, net(IMAGES), rtol=0, atol=1e-14)
         # L f of a part, pushed through the rest: J (J_part A x - A part(x))
         parts = {"first": (net[:0], net[:2], net[2:]), "second": (net[:2], net[2:4], net[4:])}
@@ -89,6 +89,38 @@ def test_random_probes_in_reverse_mode_estimate_the_size_of_a_contribution() -> 
 def _own(maps: torch.Tensor, stride: int) -> torch.Tensor:
     grid = Grid(*maps.shape[-2:], stride, 16, 16)
     return forward_mode(lambda t: FLOW.act(maps, t, grid), maps)[1]
+
+
+class Writes(nn.Module):
+    """Writes its maps into zeros, which derivatives of several flows cannot share."""
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        written = torch.zeros(maps.shape, dtype=maps.dtype)
+        written[:, 1:] = maps[:, 1:]
+        return written
+
+
+@pytest.mark.parametrize("layer", [nn.BatchNorm2d(4), nn.BatchNorm2d(4, affine=False), nn.GELU(), Writes()])
+def test_several_flows_share_a_pass_and_norms_are_affine(layer: nn.Module) -> None:
+    net = network(nn.ReLU).insert(2, layer.double())
+    if isinstance(layer, nn.BatchNorm2d):
+        for value in layer.state_dict().values():
+            if value.is_floating_point():
+                value.uniform_(0.5, 1.5)
+    net.eval()
+    modules = {"mixed": net[2], "logits": net[-1]}
+    with torch.no_grad():
+        geometries = probe(net, modules, IMAGES)
+    stages = Flowing(net, [Stage(name, modules[name], geometries[name]) for name in modules], GRID)  # type: ignore[arg-type]
+    with differentiating(net):
+        together = stages.derivatives(IMAGES, [FLOW, DOWN])
+    for flow, found in zip((FLOW, DOWN), together, strict=True):
+        for name, derivatives in found.items():
+            part = net[:3] if name == "mixed" else net
+            with torch.no_grad():
+                features, moved = forward_mode(lambda t, flow=flow, part=part: part(flow.act(IMAGES, t, GRID)), IMAGES)
+            torch.testing.assert_close(derivatives.features, features, rtol=0, atol=1e-12)
+            torch.testing.assert_close(derivatives.moved, moved, rtol=0, atol=1e-12)
 
 
 def test_the_network_is_as_it_was() -> None:

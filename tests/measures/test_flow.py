@@ -76,3 +76,10 @@ def test_the_true_centre_of_a_map_is_what_it_turns_about() -> None:
     ramp = (torch.arange(16, dtype=torch.float64)).expand(1, 1, 12, 16)
     found = derivative(turn, ramp, shifted)[0, 0, 1:-1, 5]
     torch.testing.assert_close(found, -(pi / 180) * y[1:-1])
+
+
+@pytest.mark.parametrize("group", [Rotation(), Scaling(), Shear(), Translation(), Translation(border=Border.CIRCULAR)])
+@pytest.mark.parametrize("grid", [GRID, Grid(12, 16, 4, 48, 64, 1.5, 0.5)])
+def test_the_motion_is_the_derivative_at_rest(group: OneParameterGroup | Translation, grid: Grid) -> None:
+    for flow in LieDerivative(group).flows():
+        torch.testing.assert_close(flow.motion(noise(), grid), derivative(flow, noise(), grid), rtol=0, atol=1e-12)
