@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     from equistudy.exactness.audit import Audit, audit
     from equistudy.groups.finite import ChannelAction, CyclicGroup, DihedralGroup, Flip, Reflection
     from equistudy.groups.one_parameter import Rotation, Scaling, Shear
+    from equistudy.groups.subpixel import SubpixelTranslation
     from equistudy.groups.translation import Border, Translation
     from equistudy.measures.accuracy import Accuracy
     from equistudy.measures.accuracy_per_angle import AccuracyPerAngle, Surround
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
         ConcordanceCorrelation,
         CosineSimilarity,
         NormalisedError,
+        PeakSignalToNoise,
         SignalToNoise,
     )
     from equistudy.measures.consistency import AccuracyUnder, ShiftConsistency, TopOneChange
@@ -200,6 +202,7 @@ _HOME = {
     "exactness.audit": ("Audit", "audit"),
     "groups.finite": ("ChannelAction", "CyclicGroup", "DihedralGroup", "Flip", "Reflection"),
     "groups.one_parameter": ("Rotation", "Scaling", "Shear"),
+    "groups.subpixel": ("SubpixelTranslation",),
     "groups.translation": ("Border", "Translation"),
     "measures.accuracy": ("Accuracy",),
     "measures.accuracy_per_angle": ("AccuracyPerAngle", "Surround"),
@@ -208,6 +211,7 @@ _HOME = {
         "ConcordanceCorrelation",
         "CosineSimilarity",
         "NormalisedError",
+        "PeakSignalToNoise",
         "SignalToNoise",
     ),
     "measures.consistency": ("AccuracyUnder", "ShiftConsistency", "TopOneChange"),

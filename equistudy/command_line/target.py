@@ -18,6 +18,7 @@ from equistudy.datasets.parquet_images import ParquetImages
 from equistudy.groups.finite import DihedralGroup, Reflection
 from equistudy.groups.group import Group
 from equistudy.groups.one_parameter import Rotation, Scaling, Shear
+from equistudy.groups.subpixel import SubpixelTranslation
 from equistudy.groups.translation import Border, Translation
 from equistudy.measures.measure import Measure
 from equistudy.models.checkpoint import Checkpoint
@@ -154,9 +155,9 @@ def _group(text: str) -> Group:
         raise ValueError(f"A group is NAME:SIZE,SIZE with numbers as sizes, got {text!r}. Try {name}:4.") from error
     if name in ("translation", "circular-translation"):
         border = Border.CIRCULAR if name.startswith("circular") else Border.WINDOW
+        if not all(size.is_integer() for size in sizes):
+            return SubpixelTranslation(sizes, border)
         whole = tuple(int(size) for size in sizes) or (4,)
-        if whole != (sizes or whole):
-            raise ValueError(f"Translations are by whole pixels, got {text!r}. Round the sizes.")
         return Translation(max(map(abs, whole)), border, whole if len(whole) > 1 else None)
     if name == "rotation":
         return Rotation(sizes) if sizes else Rotation()

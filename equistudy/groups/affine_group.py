@@ -68,6 +68,14 @@ class AffineGroup(Group):
             ]
         )
 
+    def act_on_points(self, points: Float[Tensor, "B N 2"], elements: Float[Tensor, "B P"]) -> Float[Tensor, "B N 2"]:
+        """Each set of points moved by the inverse of its element's output-to-input matrix."""
+        import torch
+
+        matrices = self.matrices(elements.double())
+        offsets = points.double() - matrices[:, None, :, 2]
+        return torch.linalg.solve(matrices[:, :, :2], offsets.transpose(1, 2)).transpose(1, 2).to(points)
+
     def views(self, images: Float[Tensor, "B C H W"], background: float | None) -> list[Float[Tensor, "B C h w"]]:
         """The image and the moved images: a central square of them where the group turns rows into columns."""
         import torch

@@ -161,3 +161,50 @@ class Group(Spec):
     ) -> Float[Tensor, "B C h w"]:
         """The feature map of x moved by the element, g f(x), within the region."""
         raise NotImplementedError
+
+    def act_on_points(self, points: Float[Tensor, "B N 2"], elements: Float[Tensor, "B P"]) -> Float[Tensor, "B N 2"]:
+        """Each set of points (x, y) moved by its own element, in pixels from the image centre, y down.
+
+        Points move as the content of images does: what an image shows at p, g x shows at g p.
+        """
+        raise NotImplementedError
+
+    def act_on_maps(
+        self, maps: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"], grid: Grid
+    ) -> Float[Tensor, "B C H W"]:
+        """Each feature map on a grid moved by its own element; 0 in the cells whose content is not known."""
+        import torch
+
+        obstacle = self.obstacle(grid) or self.channel_obstacle(maps.shape[1])
+        if obstacle is not None:
+            raise ValueError(f"The maps cannot be moved under {self}: {obstacle}. Choose another layer or group.")
+        moved = torch.zeros_like(maps)
+        distinct, which = elements.unique(dim=0, return_inverse=True)
+        for number, parameters in enumerate(distinct.tolist()):
+            element, samples = Element("", 0.0, tuple(parameters)), which == number
+            region = self.region(element, grid, 0)
+            here = torch.zeros_like(maps[samples])
+            cut = here[..., region.rows, region.columns]
+            acted = self.act_on_features(maps[samples], element, grid, region)
+            shown = torch.zeros(region.shape, dtype=torch.bool, device=maps.device)
+            for row, (start, stop) in enumerate(region.spans or ((0, region.shape[1]),) * region.shape[0]):
+                shown[row, start:stop] = True
+            cut.copy_(torch.where(shown, acted, 0))
+            moved[samples] = here
+        return moved
+
+    def act_on_tokens(
+        self, tokens: Float[Tensor, "B N C"], elements: Float[Tensor, "B P"], grid: Grid
+    ) -> Float[Tensor, "B N C"]:
+        """Each token grid, row by row, moved by its own element; tokens before the grid, as of a class, stay."""
+        import torch
+
+        prefix = tokens.shape[1] - grid.height * grid.width
+        if prefix < 0:
+            raise ValueError(
+                f"Tokens must fill their grid, got {tokens.shape[1]} tokens for {grid.height} x {grid.width} cells. "
+                "Give the grid of these tokens."
+            )
+        maps = tokens[:, prefix:].transpose(1, 2).unflatten(2, (grid.height, grid.width))
+        moved = self.act_on_maps(maps, elements, grid)
+        return torch.cat([tokens[:, :prefix], moved.flatten(2).transpose(1, 2)], dim=1)

@@ -1,5 +1,6 @@
 """Translations by whole pixels: windows cut from a larger image, circular shifts, or zeros from beyond the border."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from math import ceil
@@ -10,7 +11,7 @@ from jaxtyping import Float
 from equistudy.groups.group import Element, Grid, Group, Region
 from equistudy.spec import Generator, Tensor
 
-__all__ = ["Border", "Translation"]
+__all__ = ["Border", "Shifts", "Translation"]
 
 
 class Border(Enum):
@@ -26,7 +27,53 @@ class Border(Enum):
 
 
 @dataclass(frozen=True)
-class Translation(Group):
+class Shifts(Group):
+    """Base of the translations, by whole pixels or by fractions: parameters (dx, dy), dx to the right, dy down."""
+
+    unit: ClassVar[str] = "px"
+
+    @property
+    def border(self) -> Border:
+        """What enters at the border."""
+        raise NotImplementedError
+
+    def _along_axes(self, shifts: Iterable[float]) -> tuple[Element, ...]:
+        """The elements that shift along x and along y by each number of pixels."""
+        pairs = (
+            (Element(f"dx={shift:g}", size, (float(shift), 0.0)), Element(f"dy={shift:g}", size, (0.0, float(shift))))
+            for shift, size in ((shift, float(abs(shift))) for shift in shifts)
+        )
+        return tuple(element for pair in pairs for element in pair)
+
+    def inverse(self, elements: Float[Tensor, "N 2"]) -> Float[Tensor, "N 2"]:
+        """The opposite shifts."""
+        return -elements
+
+    def compose(self, first: Float[Tensor, "N 2"], second: Float[Tensor, "N 2"]) -> Float[Tensor, "N 2"]:
+        """The sums of the shifts."""
+        return first + second
+
+    def act_on_points(self, points: Float[Tensor, "B N 2"], elements: Float[Tensor, "B 2"]) -> Float[Tensor, "B N 2"]:
+        """Each set of points moved by its own pixels; they leave the image, with CIRCULAR as well."""
+        return points + elements[:, None].to(points)
+
+    def obstacle(self, grid: Grid) -> str | None:
+        """Circular shifts need a map whose cells tile the image."""
+        tiles = (grid.height * grid.stride, grid.width * grid.stride) == (grid.image_height, grid.image_width)
+        if self.border is Border.CIRCULAR and not tiles:
+            return (
+                f"{grid.height} x {grid.width} cells of {grid.stride} pixels do not tile the image of "
+                f"{grid.image_height} x {grid.image_width}, so the map does not shift in a circle"
+            )
+        return None
+
+    def grid_aligned(self, element: Element, grid: Grid) -> bool:
+        """Whether the stride divides the shift."""
+        return all(shift % grid.stride == 0 for shift in element.parameters)
+
+
+@dataclass(frozen=True)
+class Translation(Shifts):
     """Shifts of the content by whole pixels, parameters (dx, dy): dx to the right, dy down.
 
     A measure is evaluated at the shifts along x and along y by each of `pixels`, by default 1 ... max_pixels. Random
@@ -37,8 +84,6 @@ class Translation(Group):
     interpolation. With WINDOW and ZERO the cells that both maps show are compared, less the erosion at each border;
     with CIRCULAR every cell is, for nothing enters or leaves.
     """
-
-    unit: ClassVar[str] = "px"
 
     max_pixels: int = 4
     border: Border = Border.WINDOW
@@ -62,11 +107,7 @@ class Translation(Group):
     def elements(self) -> tuple[Element, ...]:
         """The shifts along x and along y by each number of pixels."""
         shifts = self.pixels if self.pixels is not None else range(1, self.max_pixels + 1)
-        pairs = (
-            (Element(f"dx={shift}", size, (float(shift), 0.0)), Element(f"dy={shift}", size, (0.0, float(shift))))
-            for shift, size in ((shift, float(abs(shift))) for shift in shifts)
-        )
-        return tuple(element for pair in pairs for element in pair)
+        return self._along_axes(shifts)
 
     def sample(self, count: int, rng: Generator) -> Float[Tensor, "N 2"]:
         """Shifts with dx and dy uniform over the integers of [-max_pixels, max_pixels]."""
@@ -76,14 +117,6 @@ class Translation(Group):
         shifts = torch.randint(-self.max_pixels, self.max_pixels + 1, size, generator=rng, device=rng.device)
         return shifts.to(torch.get_default_dtype())
 
-    def inverse(self, elements: Float[Tensor, "N 2"]) -> Float[Tensor, "N 2"]:
-        """The opposite shifts."""
-        return -elements
-
-    def compose(self, first: Float[Tensor, "N 2"], second: Float[Tensor, "N 2"]) -> Float[Tensor, "N 2"]:
-        """The sums of the shifts."""
-        return first + second
-
     def act(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B 2"]) -> Float[Tensor, "B C H W"]:
         """Each image moved by its own whole pixels, exactly; with WINDOW as with ZERO, black enters."""
         import torch
@@ -92,7 +125,7 @@ class Translation(Group):
         if not torch.equal(shifts.to(elements), elements):
             raise ValueError(
                 "A Translation moves images by whole pixels, got fractions of a pixel. "
-                "Use equistudy.groups.affine.warp to interpolate."
+                "Use SubpixelTranslation to interpolate."
             )
         (height, width), (dx, dy) = images.shape[-2:], shifts.unbind(dim=1)
         rows = torch.arange(height, device=images.device) - dy[:, None]
@@ -126,26 +159,12 @@ class Translation(Group):
         # Content that moves by +d is a window that moves by -d.
         return [source[..., top - dy : top - dy + height, left - dx : left - dx + width] for dx, dy in shifts]
 
-    def obstacle(self, grid: Grid) -> str | None:
-        """Circular shifts need a map whose cells tile the image."""
-        tiles = (grid.height * grid.stride, grid.width * grid.stride) == (grid.image_height, grid.image_width)
-        if self.border is Border.CIRCULAR and not tiles:
-            return (
-                f"{grid.height} x {grid.width} cells of {grid.stride} pixels do not tile the image of "
-                f"{grid.image_height} x {grid.image_width}, so the map does not shift in a circle"
-            )
-        return None
-
     def region(self, element: Element, grid: Grid, erosion: int) -> Region:
         """The overlap of both maps less the erosion; every cell with CIRCULAR."""
         if self.border is Border.CIRCULAR:
             return Region(slice(0, grid.height), slice(0, grid.width))
         dx, dy = (int(shift) for shift in element.parameters)
         return Region(_overlap(dy, grid.stride, grid.height, erosion), _overlap(dx, grid.stride, grid.width, erosion))
-
-    def grid_aligned(self, element: Element, grid: Grid) -> bool:
-        """Whether the stride divides the shift."""
-        return all(shift % grid.stride == 0 for shift in element.parameters)
 
     def act_on_features(
         self, features: Float[Tensor, "B C H W"], element: Element, grid: Grid, region: Region

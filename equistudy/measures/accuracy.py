@@ -26,7 +26,7 @@ class Accuracy(Measure):
         from equistudy.measures.intervals import wilson
         from equistudy.measures.stages import evaluating, prepared
 
-        stage = list(subject.stages)[-1] if subject.stages else "output"
+        stage = subject.output
         if subject.targets is None:
             return MeasuringResult([], [Skipped(self.name, stage, None, "the images have no labels")])
         images, correct = len(subject.images), 0

@@ -69,7 +69,7 @@ class AccuracyPerAngle(Measure):
 
     def measure(self, subject: Subject) -> MeasuringResult:
         """One row for each angle, or none for images without labels."""
-        stage = list(subject.stages)[-1] if subject.stages else "output"
+        stage = subject.output
         if subject.targets is None:
             return MeasuringResult([], [Skipped(self.name, stage, None, "the images have no labels")])
         periodic = subject.invariant is not None and subject.invariant(CyclicGroup(QUARTERS))

@@ -8,14 +8,16 @@ from jaxtyping import Float
 
 from equistudy.measures.correlation import MomentMeasure
 from equistudy.measures.group_measure import Watch
+from equistudy.measures.measure import MeasuringResult, Skipped, Subject
 from equistudy.measures.scale import Scale
 from equistudy.spec import Tensor
 
 if TYPE_CHECKING:
+    from equistudy.measures.comparison import Plan
     from equistudy.measures.geometry import Geometry
     from equistudy.measures.moments import Moments
 else:
-    Geometry = Moments = Any
+    Geometry = Moments = Plan = Any
 
 __all__ = [
     "AbsoluteError",
@@ -23,6 +25,7 @@ __all__ = [
     "ConcordanceCorrelation",
     "CosineSimilarity",
     "NormalisedError",
+    "PeakSignalToNoise",
     "SignalToNoise",
 ]
 
@@ -132,6 +135,70 @@ class SignalToNoise(AgreementMeasure):
         """Unrelated images should be near -3 dB."""
         high = -10 * log10(LOW_FLOOR)
         return f"unrelated images already reach {floor:.1f} dB" if floor > high else None
+
+
+@dataclass(frozen=True)
+class PeakSignalToNoise(MomentMeasure):
+    """How exactly a network of images moves its output with its input, 10 log10(peak^2 / mean (f(g x) - g f(x))^2).
+
+    In decibels, higher is better, of the network's own output and of no stage: for features, which have no range of
+    their own, `SignalToNoise` takes their variance. `peak` is the range of the output, 2 for images in [-1, 1]. The
+    mean is over images, cells and the channels that vary, of the cells that both sides show. 313 dB below the peak,
+    where float64 cannot tell the two apart, stands for equality.
+
+    With whole shifts this is EQ-T, under a `SubpixelTranslation` in windows EQ-T_frac, under a `Rotation` EQ-R.
+
+    Source: Karras et al. 2021, "Alias-free generative adversarial networks", arXiv:2106.12423. Differs from the
+    authors' code, which draws one shift or angle for each batch: here each image is compared at every element, and the
+    output is turned bilinearly, not through a filter that limits the band on both sides, so that EQ-R is lower.
+    """
+
+    name: ClassVar[str] = "peak_signal_to_noise"
+    title: ClassVar[str] = "Peak signal to noise of g f(x) in f(g x), dB"
+    of_output: ClassVar[bool] = True
+    scale: ClassVar[Scale] = Scale.LINEAR
+    limits: ClassVar[tuple[float, float]] = (-inf, MOST_DECIBELS)
+    unit: ClassVar[bool] = True
+
+    peak: float = 2.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.peak < inf:
+            raise ValueError(f"peak is the range of the output, a positive number, got peak={self.peak}.")
+
+    def takes(self, geometry: Geometry) -> bool:
+        """Every output: `planned` tells what is wrong with one that is no map."""
+        return True
+
+    def planned(self, stage: str, geometry: Geometry) -> tuple[Plan | None, list[Skipped]]:
+        """The elements, of an output that is an image."""
+        if geometry.grid is None:
+            reason = f"it is a vector of {geometry.channels} numbers, not an image"
+            return None, [Skipped(self.name, "output", None, reason)]
+        return super().planned("output", geometry)
+
+    def rows(self, stage: str, found: Any, untrained: Any, subject: Subject) -> MeasuringResult:
+        """One row for each element, of the network's output."""
+        return super().rows(subject.output, found, untrained, subject)
+
+    def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
+        """Mean (a - b)^2."""
+        from equistudy.measures.moments import squared_error
+
+        return squared_error(moments)
+
+    def of_mean(self, mean: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Its share of the squared peak, in decibels."""
+        return -10 * (mean / self.peak**2).clamp(min=10 ** (-MOST_DECIBELS / 10)).log10()
+
+    def spreads(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+        """S_aa and S_bb."""
+        return moments.within_aa + moments.between_aa, moments.within_bb + moments.between_bb
+
+    def floor_note(self, floor: float) -> str | None:
+        """What unrelated images give depends on how much of the range they fill."""
+        return None
 
 
 @dataclass(frozen=True)

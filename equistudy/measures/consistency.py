@@ -30,6 +30,7 @@ class AnswerMeasure(GroupMeasure):
     """
 
     watch: ClassVar[Watch] = Watch.ANSWERS
+    of_output: ClassVar[bool] = True
     share: ClassVar[bool] = True
 
     def planned(self, stage: str, geometry: Geometry) -> tuple[Plan | None, list[Skipped]]:
@@ -48,7 +49,7 @@ class AnswerMeasure(GroupMeasure):
         """One row for each element."""
         from equistudy.measures.answers import NO_ANSWER, share_row
 
-        stage, result = list(subject.stages)[-1] if subject.stages else "output", MeasuringResult([], [])
+        stage, result = subject.output, MeasuringResult([], [])
         missing = self.missing(subject)
         answers, before = found.table, None if untrained is None else untrained.table
         if missing is None and (answers == NO_ANSWER).any():

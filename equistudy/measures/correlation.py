@@ -32,7 +32,8 @@ class MomentMeasure(GroupMeasure):
     the same for shuffled images, for unmoved features and for the untrained network, whose correlation may be near 1
     too: what training did is the difference.
 
-    `scale` is where the interval is symmetric, `limits` what rounding must not leave.
+    `scale` is where the interval is symmetric, `limits` what rounding must not leave. Values with a `unit` have no
+    ceiling, which images of another unit would give.
     """
 
     REVISION: ClassVar[int] = 4
@@ -40,6 +41,7 @@ class MomentMeasure(GroupMeasure):
     watch: ClassVar[Watch] = Watch.MOMENTS
     scale: ClassVar[Scale] = Scale.FISHER
     limits: ClassVar[tuple[float, float]] = (-1, 1)
+    unit: ClassVar[bool] = False
 
     erosion: int = 1
 
@@ -74,6 +76,10 @@ class MomentMeasure(GroupMeasure):
     def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
         """The value of each channel."""
         raise NotImplementedError
+
+    def of_mean(self, mean: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """The value of a stage from the mean over its channels."""
+        return mean
 
     def spreads(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
         """The sums of squares of a and of b that the coefficient divides by: a channel without them has no value."""

@@ -60,7 +60,7 @@ class Flowing(NamedTuple):
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
-                features, moved = torch.func.vmap(along, out_dims=(None, 0))(motions)
+                features, moved = torch.func.vmap(along, out_dims=(None, 0))(motions)  # type: ignore[arg-type]
         except RuntimeError:
             each = [along(motion) for motion in motions]
             features = each[0][0]
@@ -166,7 +166,8 @@ class _AffineNorms(TorchFunctionMode):
         images, mean, variance, weight, bias, _, _, eps = args
         gain = (variance + eps).rsqrt() if weight is None else weight * (variance + eps).rsqrt()
         offset = -mean * gain if bias is None else bias - mean * gain
-        return torch.addcmul(*(each.view(-1, *[1] * (images.ndim - 2)) for each in (offset, gain)), images)
+        shape = (-1, *[1] * (images.ndim - 2))
+        return torch.addcmul(offset.view(shape), gain.view(shape), images)
 
 
 _NORM_ARGUMENTS = 8  # input, mean, variance, weight, bias, training, momentum, eps

@@ -170,7 +170,7 @@ def plans_of(
     plans, absent = {}, []
     for measure in measures:
         for stage, geometry in known[key].items():
-            if (stage == OUTPUT) != (measure.watch is Watch.ANSWERS):
+            if (stage == OUTPUT) != measure.of_output:
                 continue
             if isinstance(geometry, str):
                 absent.append(Skipped(measure.name, stage or "output", None, geometry))

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from equistudy.groups.group import Grid
+from equistudy.groups.resampling import fourier_shift
 
 __all__ = ["Flow", "Matrix"]
 
@@ -33,7 +34,7 @@ class Flow(NamedTuple):
             return _bilinear(maps, _positions(maps, self.generator, t, grid))
         for axis, row in ((-1, 0), (-2, 1)):
             if self.generator[row][2]:
-                maps = _shifted(maps, t * self.generator[row][2] / grid.stride, axis)
+                maps = fourier_shift(maps, t * self.generator[row][2] / grid.stride, axis)
         return maps
 
     def motion(self, maps: Float[Tensor, "B C H W"], grid: Grid) -> Float[Tensor, "B C H W"]:
@@ -59,15 +60,6 @@ def _slope(maps: Float[Tensor, "B C H W"], axis: int) -> Float[Tensor, "B C H W"
     size = maps.shape[axis]
     angles = 2j * pi * torch.fft.rfftfreq(size, device=maps.device, dtype=maps.dtype)
     return torch.fft.irfft(torch.fft.rfft(maps, dim=axis) * (angles if axis == -1 else angles[:, None]), size, axis)
-
-
-def _shifted(maps: Float[Tensor, "B C H W"], cells: Float[Tensor, ""], axis: int) -> Float[Tensor, "B C H W"]:
-    """The maps shifted in a circle by any number of cells, by the phase of each frequency."""
-    size = maps.shape[axis]
-    angles = torch.fft.rfftfreq(size, device=maps.device, dtype=maps.dtype) * (-2 * pi * cells)
-    phases = torch.complex(angles.cos(), angles.sin())
-    spectrum = torch.fft.rfft(maps, dim=axis)
-    return torch.fft.irfft(spectrum * (phases if axis == -1 else phases[:, None]), n=size, dim=axis)
 
 
 def _positions(

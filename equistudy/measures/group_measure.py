@@ -43,11 +43,13 @@ class Key(NamedTuple):
 class GroupMeasure(Measure):
     """Base of the measures under a group. Those with equal groups share one pass over x, g1 x, ... gK x.
 
-    Unless `shares_pass` is False: then the measure looks at the network in its own way.
+    Unless `shares_pass` is False: then the measure looks at the network in its own way. With `of_output` it looks at
+    the network's own output and at no stage.
     """
 
     watch: ClassVar[Watch]
     shares_pass: ClassVar[bool] = True
+    of_output: ClassVar[bool] = False
 
     group: Group
 

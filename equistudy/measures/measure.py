@@ -36,6 +36,12 @@ class Subject(NamedTuple):
     untrained: Module | None
     seed: int
     window: int | None = None
+
+    @property
+    def output(self) -> str:
+        """What rows call the network's own output: as its last stage."""
+        return list(self.stages)[-1] if self.stages else "output"
+
     invariant: Callable[[Group], bool] | None = None
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "pearson",
     "pooled",
     "singles",
+    "squared_error",
     "within",
 ]
 
@@ -191,8 +192,13 @@ def concordance(moments: Moments) -> Float[Tensor, "*shape"]:
 
 def normalised_error(moments: Moments) -> Float[Tensor, "*shape"]:
     """Mean of (a - b)^2 over the variance of b: 0 is perfect, 2 is what unrelated features of one variance give."""
-    squared = moments.within_dd + moments.between_dd + moments.pairs * (moments.mean_a - moments.mean_b).square()
-    return squared / (moments.within_bb + moments.between_bb)
+    return moments.pairs * squared_error(moments) / (moments.within_bb + moments.between_bb)
+
+
+def squared_error(moments: Moments) -> Float[Tensor, "*shape"]:
+    """Mean of (a - b)^2."""
+    apart = (moments.mean_a - moments.mean_b).square()
+    return (moments.within_dd + moments.between_dd) / moments.pairs + apart
 
 
 def cosine(moments: Moments) -> Float[Tensor, "*shape"]:

@@ -30,7 +30,7 @@ def live_channels(measure: MomentMeasure, moments: Moments) -> Bool[Tensor, "*sh
 def layer_values(measure: MomentMeasure, moments: Moments, live: Bool[Tensor, "*shape C"]) -> Float[Tensor, "*shape"]:
     """The mean over the live channels; not a number where there is none."""
     values = measure.coefficient(moments)
-    return torch.where(live, values, torch.nan).nanmean(dim=-1).clamp(*measure.limits)
+    return measure.of_mean(torch.where(live, values, torch.nan).nanmean(dim=-1)).clamp(*measure.limits)
 
 
 class Columns(NamedTuple):
@@ -127,7 +127,7 @@ def _columns(measure: MomentMeasure, comparison: Comparison, untrained: Comparis
 def _ceilings(measure: MomentMeasure, comparison: Comparison) -> list[float | None]:
     """The value of a perfect layer at each element, None where it moves cells to cells."""
     plan, grid = comparison.plan, comparison.plan.geometry.grid
-    if comparison.ceiling is None or grid is None:
+    if comparison.ceiling is None or grid is None or measure.unit:
         return [None] * len(plan.elements)
     values = _own_value(measure, comparison.ceiling)
     assert values is not None

@@ -24,6 +24,7 @@ from equistudy.datasets.image_folder import ImageFolder
 from equistudy.datasets.parquet_images import ParquetImages
 from equistudy.groups.finite import DihedralGroup, Reflection
 from equistudy.groups.one_parameter import Rotation, Scaling, Shear
+from equistudy.groups.subpixel import SubpixelTranslation
 from equistudy.groups.translation import Border, Translation
 from equistudy.measures.accuracy import Accuracy
 from equistudy.measures.correlation import WithinCorrelation
@@ -45,6 +46,8 @@ from equistudy.tasks.classification import Classification
         ("translation:3", Translation(3)),
         ("translation:1,32", Translation(32, pixels=(1, 32))),
         ("circular-translation:8,16", Translation(16, Border.CIRCULAR, (8, 16))),
+        ("translation:0.5", SubpixelTranslation((0.5,), Border.WINDOW)),
+        ("circular-translation:0.5,2", SubpixelTranslation((0.5, 2.0))),
         ("rotation", Rotation()),
         ("rotation:90", Rotation((90.0,))),
         ("rotation:7.5,30", Rotation((7.5, 30.0))),
@@ -71,7 +74,7 @@ def test_the_default_groups_fit_the_room(room: int, pixels: tuple[int, ...]) -> 
             "A group is one of translation, circular-translation, rotation, .* got 'rotate:90'. Did you mean",
         ),
         ("rotation:ninety", "A group is NAME:SIZE,SIZE with numbers as sizes, got 'rotation:ninety'. Try rotation:4"),
-        ("translation:1.5", "Translations are by whole pixels, got 'translation:1.5'"),
+        ("translation:1.5,nan", "pixels must be different finite shifts other than 0"),
         ("translation:0", "max_pixels must be at least 1"),
         ("dihedral:4", "A group is one of"),
     ],

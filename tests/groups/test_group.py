@@ -96,3 +96,49 @@ def test_the_centre_of_a_grid_follows_from_its_offsets() -> None:
     assert (patches.centre, patches.centre_error) == ((27.5, 13.5), (0, 0))
     assert Grid(7, 7, 4, 28, 28).centre is None
     assert Grid(7, 7, 4, 28, 28, 0.0).centre_error is None
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=str)
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 2**31))
+def test_points_move_as_the_content_of_images_does(group: Any, seed: int) -> None:
+    rng = torch.Generator().manual_seed(seed)
+    g, h = (group.sample(3, rng).double() for _ in range(2))
+    points = 8 * torch.rand(3, 4, 2, generator=rng, dtype=torch.float64) - 4
+    twice = group.act_on_points(group.act_on_points(points, h), g)
+    torch.testing.assert_close(twice, group.act_on_points(points, group.compose(g, h)))
+    # a blob about each set's first point, and the centre of mass of the moved blob
+    y, x = (torch.arange(81.0, dtype=torch.float64) - 40).unsqueeze(1), torch.arange(81.0, dtype=torch.float64) - 40
+    near, down = points[:, 0, 0, None, None], points[:, 0, 1, None, None]
+    blobs = torch.exp(-((x - near).square() + (y - down).square()) / 8)[:, None]
+    moved = group.act(blobs, g)
+    mass = moved.sum(dim=(1, 2, 3))
+    centre = torch.stack([(moved * x).sum(dim=(1, 2, 3)) / mass, (moved * y).sum(dim=(1, 2, 3)) / mass], dim=1)
+    torch.testing.assert_close(centre, group.act_on_points(points, g)[:, 0], rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=str)
+def test_maps_and_tokens_move_each_by_its_own_element(group: Any) -> None:
+    elements, grid = group.elements(), Grid(12, 12, 4, 48, 48, 1.5, 1.5)
+    channels = getattr(group, "order", 1) * 2
+    maps = torch.rand(3, channels, 12, 12, dtype=torch.float64)
+    first, last = (torch.tensor([element.parameters]).double() for element in (elements[0], elements[-1]))
+    moved = group.act_on_maps(maps, torch.cat([first, last, first]), grid)
+    for sample, element in zip(range(3), (elements[0], elements[-1], elements[0]), strict=True):
+        region = group.region(element, grid, 0)
+        expected = group.act_on_features(maps[sample : sample + 1], element, grid, region)
+        found = moved[sample : sample + 1, :, region.rows, region.columns]
+        torch.testing.assert_close(region.positions(found), region.positions(expected))
+        assert int((moved[sample, 0] != 0).sum()) <= region.num_cells
+    tokens = torch.cat([torch.rand(3, 2, channels, dtype=torch.float64), maps.flatten(2).transpose(1, 2)], dim=1)
+    acted = group.act_on_tokens(tokens, torch.cat([first, last, first]), grid)
+    assert torch.equal(acted[:, :2], tokens[:, :2])
+    assert torch.equal(acted[:, 2:].transpose(1, 2).unflatten(2, (12, 12)), moved)
+
+
+def test_maps_and_tokens_that_do_not_fit_are_refused() -> None:
+    still = torch.zeros(1, 2)
+    with pytest.raises(ValueError, match="got 3 tokens for 2 x 2 cells"):
+        Translation().act_on_tokens(torch.rand(1, 3, 4), still, Grid(2, 2, 4, 8, 8))
+    with pytest.raises(ValueError, match=r"cannot be moved under .* do not tile"):
+        Translation(border=Border.CIRCULAR).act_on_maps(torch.rand(1, 3, 2, 2), still, Grid(2, 2, 4, 9, 9))

@@ -8,12 +8,15 @@ import pytest
 import torch
 from torch import nn
 
+from equistudy.groups.one_parameter import Rotation
+from equistudy.groups.subpixel import SubpixelTranslation
 from equistudy.groups.translation import Border, Translation
 from equistudy.measures.agreement import (
     AbsoluteError,
     ConcordanceCorrelation,
     CosineSimilarity,
     NormalisedError,
+    PeakSignalToNoise,
     SignalToNoise,
 )
 from equistudy.measures.correlation import WithinCorrelation
@@ -61,6 +64,45 @@ def test_noise_on_features_has_closed_forms(s: float, subject: Any) -> None:
         assert row.low is not None
         assert row.high is not None
         assert row.low < row.value < row.high
+
+
+@pytest.mark.parametrize(("error", "decibels"), [(1e-3, 36.02), (1e-2, 26.02), (1.0, 6.02)])
+def test_the_peak_stands_over_the_mean_squared_error_of_an_image(error: float, decibels: float, subject: Any) -> None:
+    images = torch.randn(64, 1, 48, 48, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    network = nn.Sequential(Moody(images, 1, 0, error**0.5))
+    measured = subject(network, images)._replace(mean=(0.0,), std=(1.0,))
+    group = Translation(max_pixels=1, border=CIRCLE)
+    rows = measure_all([PeakSignalToNoise(group), PeakSignalToNoise(group, peak=20)], measured).rows
+    assert [row.value for row in rows] == pytest.approx([decibels, decibels, decibels + 20, decibels + 20], abs=0.05)
+    assert rows[0].floor == pytest.approx(10 * log10(4 / (2 + error)), abs=0.05)
+    assert rows[0].no_motion == pytest.approx(10 * log10(4 / (2 + error)), abs=0.05)
+    assert (rows[0].stage, rows[0].ceiling, rows[0].note) == ("last", None, None)
+    assert rows[0].low is not None
+    assert rows[0].low < rows[0].value
+
+
+def test_outputs_that_are_no_images_have_no_peak(convolutions: Any, subject: Any, smooth_images: Any) -> None:
+    network = nn.Sequential(*convolutions((1,), "zeros"), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    result = measure_all([PeakSignalToNoise(Translation(max_pixels=1))], subject(network, smooth_images[:4]))
+    assert result.rows == []
+    assert [str(skipped) for skipped in result.skipped] == [
+        "peak_signal_to_noise of output: it is a vector of 6 numbers, not an image"
+    ]
+    with pytest.raises(ValueError, match="a positive number, got peak=0"):
+        PeakSignalToNoise(Translation(), peak=0)
+
+
+def test_fractions_of_a_pixel_and_turns_are_measured_of_images(subject: Any, smooth_images: Any) -> None:
+    blur = nn.Conv2d(1, 1, 3, padding=1, bias=False).double()
+    nn.init.constant_(blur.weight, 1 / 9)
+    measured = subject(nn.Sequential(blur), smooth_images[:8])
+    groups = (SubpixelTranslation((0.5,), Border.WINDOW), SubpixelTranslation((0.5,)), Rotation((30.0,)))
+    window, circle, turned = (
+        measure_all([PeakSignalToNoise(group, erosion=2)], measured).rows[0].value for group in groups
+    )
+    assert window > 200  # the same six pixels on both sides
+    assert 20 < turned < 60  # bilinear turns of blurred images and blurs of bilinear turns
+    assert circle < 60  # zeros at the border do not move in a circle
 
 
 def test_gain_and_offset_count(subject: Any) -> None:

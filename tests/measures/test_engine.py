@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from equistudy.groups.subpixel import SubpixelTranslation
 from equistudy.groups.translation import Border, Translation
 from equistudy.measures import engine, geometry
 from equistudy.measures.accuracy import Accuracy
@@ -55,6 +56,26 @@ def test_strides_are_equivariant_to_their_multiples_alone(convolutions: Any, sub
         assert row.stride == 4
         assert row.grid_aligned == (row.magnitude in (4, 8))
         assert row.value == pytest.approx(1, abs=1e-12) if row.grid_aligned else row.value < 0.95
+
+
+def test_fractions_of_a_pixel_show_aliasing_and_nothing_else(
+    convolutions: Any, subject: Any, smooth_images: Any
+) -> None:
+    group, images = SubpixelTranslation((0.5, 1.7)), smooth_images[:6, :, :45, :45]
+    linear = nn.Sequential(*list(convolutions((1, 1), "circular"))[::2])
+    for row in measure_all([WithinCorrelation(group)], subject(linear, images)).rows:
+        assert row.value == pytest.approx(1, abs=1e-12)
+        assert row.grid_aligned is False
+    rectified = measure_all([WithinCorrelation(group)], subject(convolutions((1, 1), "circular"), images)).rows
+    strided = convolutions((2, 2, 1), "circular")
+    pixels = SubpixelTranslation((1.0, 2.0, 3.0))
+    coarse = measure_all([WithinCorrelation(pixels)], subject(strided, smooth_images[:6])).rows
+    assert len(rectified) == 4
+    assert len(coarse) == 6
+    for row in rectified:
+        assert 0.9 < row.value < 1 - 1e-6
+    for row in coarse:
+        assert row.value < 0.95
 
 
 @pytest.mark.parametrize(

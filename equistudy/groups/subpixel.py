@@ -1,0 +1,127 @@
+"""Translations by fractions of a pixel: exact for what pixels can hold in a circle, by a windowed sinc in windows."""
+
+from dataclasses import dataclass
+from math import ceil, isfinite
+
+from jaxtyping import Float
+
+from equistudy.groups.group import Element, Grid, Region
+from equistudy.groups.translation import Border, Shifts
+from equistudy.spec import Generator, Tensor
+
+__all__ = ["SubpixelTranslation"]
+
+REACH = 3  # cells to each side that a windowed sinc needs
+
+
+@dataclass(frozen=True)
+class SubpixelTranslation(Shifts):
+    """Shifts of the content by any number of pixels, parameters (dx, dy): dx to the right, dy down.
+
+    A measure is evaluated at the shifts along x and along y by each of `pixels`. Random elements have dx and dy uniform
+    on [-largest, largest].
+
+    With CIRCULAR images and maps are shifted by the phases of their Fourier transform: what pixels can hold moves
+    exactly, so that circular convolutions without strides stay exactly equivariant and what is lost shows aliasing
+    alone: by strides, and by ReLUs, whose edges are finer than cells. With WINDOW a window of a larger image is
+    resampled by the windowed sinc of Lanczos over six pixels, in maps over six cells, and cells are compared whose six
+    lie inside: maps of fewer than 10 cells are too small. Shifts by whole cells are copies (`grid_aligned`).
+
+    Source: Karras et al. 2021, "Alias-free generative adversarial networks", arXiv:2106.12423 (sub-pixel translation
+    of images by Lanczos, a = 3).
+    """
+
+    pixels: tuple[float, ...] = (0.25, 0.5)
+    border: Border = Border.CIRCULAR
+
+    def __post_init__(self) -> None:
+        if self.border is Border.ZERO:
+            raise ValueError(
+                "Zeros cannot enter by fractions of a pixel, got border=ZERO. Use Border.WINDOW or Border.CIRCULAR."
+            )
+        distinct = len(set(self.pixels)) == len(self.pixels) > 0
+        if not distinct or 0 in self.pixels or not all(isfinite(shift) for shift in self.pixels):
+            raise ValueError(
+                f"pixels must be different finite shifts other than 0, at least one, got pixels={self.pixels}. "
+                "For example pixels=(0.25, 0.5)."
+            )
+
+    @property
+    def largest(self) -> float:
+        """The largest shift, in pixels."""
+        return max(abs(shift) for shift in self.pixels)
+
+    def elements(self) -> tuple[Element, ...]:
+        """The shifts along x and along y by each number of pixels."""
+        return self._along_axes(self.pixels)
+
+    def sample(self, count: int, rng: Generator) -> Float[Tensor, "N 2"]:
+        """Shifts with dx and dy uniform on [-largest, largest]."""
+        import torch
+
+        return (2 * torch.rand(count, 2, generator=rng, device=rng.device) - 1) * self.largest
+
+    def act(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B 2"]) -> Float[Tensor, "B C H W"]:
+        """Each image moved by its own pixels; with WINDOW black enters."""
+        return self._moved(images, elements.to(images.device), 1)
+
+    def views(self, images: Float[Tensor, "B C H W"], background: float | None) -> list[Float[Tensor, "B C h w"]]:
+        """The image and the moved images; WINDOW without a background cuts windows smaller by the largest shifts."""
+        import torch
+
+        parameters = images.new_tensor([element.parameters for element in self.elements()], dtype=torch.float64)
+        each = [row.expand(len(images), -1) for row in parameters]
+        if self.border is Border.CIRCULAR:
+            return [images, *(self.act(images, row) for row in each)]
+        margin, source = ceil(self.largest) + REACH, images
+        if background is not None:
+            source = torch.nn.functional.pad(images, (margin,) * 4, value=background)
+        if min(source.shape[-2:]) <= 2 * margin:
+            raise ValueError(
+                f"Windows need images larger than the shifts and {REACH} pixels around them, got images of "
+                f"{images.shape[-2]} x {images.shape[-1]} pixels for {self}. Use smaller shifts or Border.CIRCULAR."
+            )
+        inside = (..., slice(margin, -margin), slice(margin, -margin))
+        return [source[inside], *(self.act(source, row)[inside] for row in each)]
+
+    def region(self, element: Element, grid: Grid, erosion: int) -> Region:
+        """The cells all of whose sources lie in the map, less the erosion; every cell with CIRCULAR."""
+        if self.border is Border.CIRCULAR:
+            return Region(slice(0, grid.height), slice(0, grid.width))
+        dx, dy = element.parameters
+        return Region(_inside(dy / grid.stride, grid.height, erosion), _inside(dx / grid.stride, grid.width, erosion))
+
+    def act_on_features(
+        self, features: Float[Tensor, "B C H W"], element: Element, grid: Grid, region: Region
+    ) -> Float[Tensor, "B C h w"]:
+        """The map moved by d / stride cells."""
+        import torch
+
+        parameters = torch.tensor(element.parameters, dtype=torch.float64, device=features.device)
+        return self._moved(features, parameters.expand(len(features), 2), grid.stride)[..., region.rows, region.columns]
+
+    def _moved(self, maps: Float[Tensor, "B C H W"], pixels: Float[Tensor, "B 2"], stride: int) -> Tensor:
+        """The maps of a stride moved, each by its own pixels."""
+        import torch
+
+        from equistudy.groups.resampling import fourier_shift, lanczos_shift
+
+        exact = maps if maps.dtype in (torch.float32, torch.float64) else maps.float()
+        for axis, along in ((-1, pixels[:, 0]), (-2, pixels[:, 1])):
+            cells = (along / stride).to(exact.dtype)
+            if not cells.any():
+                continue
+            if self.border is Border.WINDOW:
+                exact = lanczos_shift(exact, cells, axis)
+            elif (cells == cells[0]).all() and float(cells[0]).is_integer():
+                exact = torch.roll(exact, int(cells[0]), axis)
+            else:
+                exact = fourier_shift(exact, cells, axis)
+        return exact.to(maps.dtype)
+
+
+def _inside(shift: float, size: int, erosion: int) -> slice:
+    """Cells i of a map of `size` with i and the sources of i - shift inside, `erosion` cells off the border."""
+    whole = ceil(shift)
+    before, after = (whole, -whole) if whole == shift else (whole + REACH - 1, REACH - whole)
+    return slice(max(before, 0) + erosion, size - max(after, 0) - erosion)
