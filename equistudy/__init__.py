@@ -123,6 +123,7 @@ if TYPE_CHECKING:
     from equistudy.recipe import SGD, AdamW, Constant, Cosine, OneCycle, Precision, Recipe
     from equistudy.report.angles import AngleCurve
     from equistudy.report.figures import Curve, LayerProfile, LearningCurve, Scatter, Score
+    from equistudy.report.phases import PhaseCurve
     from equistudy.report.relations import DepthProfile, RankScatter
     from equistudy.results.results import results
     from equistudy.study.design import Factor, factorial, nested
@@ -240,6 +241,7 @@ _HOME = {
     "recipe": ("SGD", "AdamW", "Constant", "Cosine", "OneCycle", "Precision", "Recipe"),
     "report.angles": ("AngleCurve",),
     "report.figures": ("Curve", "LayerProfile", "LearningCurve", "Scatter", "Score"),
+    "report.phases": ("PhaseCurve",),
     "report.relations": ("DepthProfile", "RankScatter"),
     "study.design": ("Factor", "factorial", "nested"),
     "study.search": ("search",),

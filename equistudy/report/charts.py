@@ -9,7 +9,17 @@ from equistudy.report.encodings import broken, color_of, crowded, dashes, facts,
 from equistudy.report.theme import MUTED, TONES
 from equistudy.study.design import Factor
 
-__all__ = ["angle_curves", "curve", "effects", "fitted_scatter", "learning_curve", "points", "profile", "scatter"]
+__all__ = [
+    "angle_curves",
+    "curve",
+    "effects",
+    "fitted_scatter",
+    "learning_curve",
+    "phase_curves",
+    "points",
+    "profile",
+    "scatter",
+]
 
 MOST_NAMES = 12  # levels or stages that fit under an axis by name
 LINE, THIN, BAND, DOT, SEED = 2.0, 1.2, 0.15, 52, 15
@@ -144,18 +154,36 @@ def learning_curve(frame: pl.DataFrame, color: Factor | None, title: str) -> alt
 
 def angle_curves(frame: pl.DataFrame, color: Factor | None, panels: Factor | None, title: str) -> alt.TopLevelMixin:
     """A line with its band around the circle of angles; a panel for each level, all on the same scales."""
-    value, bounds = valued(frame, title)
     angle = alt.X(
         "angle:Q", title="degrees", scale=alt.Scale(domain=[0, 360], nice=False), axis=alt.Axis(values=QUARTER_TURNS)
     )
+    return _panelled(frame, angle, (color, panels), title)
+
+
+def phase_curves(frame: pl.DataFrame, color: Factor | None, panels: Factor | None, title: str) -> alt.TopLevelMixin:
+    """A line with its band over the shifts, and a dot where they move cells to cells; a panel for each level."""
+    shift = alt.X(
+        "shift:Q", title="pixels", scale=alt.Scale(zero=False, nice=False, padding=8), axis=alt.Axis(tickMinStep=1)
+    )
+    return _panelled(frame, shift, (color, panels), title, dotted="aligned")
+
+
+def _panelled(
+    frame: pl.DataFrame, x: alt.X, by: tuple[Factor | None, Factor | None], title: str, dotted: str | None = None
+) -> alt.TopLevelMixin:
+    """Lines with bands in the colours of one factor; a panel for each level of the other; dots in rows so marked."""
+    value, bounds = valued(frame, title)
+    color, panels = by
     charts = []
     for level in [None] if panels is None else levels_of(panels, frame):
         shown = frame if panels is None else frame.filter(pl.col(panels.name) == level)
-        base = alt.Chart(shown).encode(x=angle, **color_of(color, frame))
+        base = alt.Chart(shown).encode(x=x, **color_of(color, frame))
         layers = alt.layer(
             base.mark_area(opacity=BAND, clip=True).encode(**bounds),
-            base.mark_line(strokeWidth=LINE).encode(**value, tooltip=["angle", *facts(color)]),
+            base.mark_line(strokeWidth=LINE).encode(**value, tooltip=[x.shorthand.partition(":")[0], *facts(color)]),
         )
+        if dotted is not None:
+            layers += base.mark_circle(size=DOT, opacity=1).encode(**value).transform_filter(alt.datum[dotted])
         charts.append(layers if panels is None else layers.properties(**PANEL, title=f"{panels.name} {level}"))
     return charts[0] if panels is None else alt.concat(*charts, columns=PANELS_BESIDE)
 
