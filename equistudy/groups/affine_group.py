@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 
 from jaxtyping import Bool, Float
 
-from equistudy.groups.group import Element, Grid, Group, Region
+from equistudy.groups.group import Element, Grid, Group, Region, Views
 from equistudy.groups.square import CLOSE, Matrix, Symmetry, moved, symmetry_of
 from equistudy.spec import Tensor
 
@@ -76,7 +76,7 @@ class AffineGroup(Group):
         offsets = points.double() - matrices[:, None, :, 2]
         return torch.linalg.solve(matrices[:, :, :2], offsets.transpose(1, 2)).transpose(1, 2).to(points)
 
-    def views(self, images: Float[Tensor, "B C H W"], background: float | None) -> list[Float[Tensor, "B C h w"]]:
+    def views(self, images: Float[Tensor, "B C H W"], background: float | None) -> Views:
         """The image and the moved images: a central square of them where the group turns rows into columns."""
         import torch
 
@@ -86,16 +86,17 @@ class AffineGroup(Group):
             images = central_square(images)
         outside = background if background is not None else 0.0
         rows = images.new_tensor([element.parameters for element in elements], dtype=torch.float64)
-        shown = [images]
-        for row, symmetry in zip(rows, symmetries, strict=True):
-            if symmetry is not None:
-                shown.append(moved(images, symmetry))
-            else:
-                shown.append(self.act(images - outside, row.expand(len(images), -1)) + outside)
-        if self.ROUND and None in symmetries:
-            disk = inscribed_disk(images)
-            return [torch.where(disk, view, outside) for view in shown]
-        return shown
+        disk = inscribed_disk(images) if self.ROUND and None in symmetries else None
+
+        def view(number: int) -> Tensor:
+            shown = images
+            if number and (symmetry := symmetries[number - 1]) is not None:
+                shown = moved(images, symmetry)
+            elif number:
+                shown = self.act(images - outside, rows[number - 1].expand(len(images), -1)) + outside
+            return shown if disk is None else torch.where(disk, shown, outside)
+
+        return Views(1 + len(elements), view)
 
     def obstacle(self, grid: Grid) -> str | None:
         """The centre of the cells must be known, and quarter turns need square maps."""

@@ -1,14 +1,15 @@
 """What a group is: elements that act on images and on feature maps, and the conventions of every action."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, overload
 
 from jaxtyping import Float, Int64
 
 from equistudy.spec import Generator, Spec, Tensor
 
-__all__ = ["Element", "Grid", "Group", "Region"]
+__all__ = ["Element", "Grid", "Group", "Region", "Views"]
 
 
 class Element(NamedTuple):
@@ -92,6 +93,27 @@ def _indices(spans: tuple[tuple[int, int], ...], width: int) -> Int64[Tensor, " 
     return torch.tensor([row * width + column for row, span in enumerate(spans) for column in range(*span)])
 
 
+class Views(Sequence[Tensor]):
+    """Batches of images (B, C, h, w), each made when it is asked for: no more than those in use take memory."""
+
+    def __init__(self, count: int, make: Callable[[int], Tensor]) -> None:
+        self._count, self._make = count, make
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Tensor: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Tensor]: ...
+
+    def __getitem__(self, index: int | slice) -> Tensor | list[Tensor]:
+        if isinstance(index, slice):
+            return [self._make(number) for number in range(self._count)[index]]
+        return self._make(range(self._count)[index])
+
+
 @dataclass(frozen=True)
 class Group(Spec):
     """Base of the groups: how an element g acts on images and, through a stage's grid, on its feature map.
@@ -132,7 +154,7 @@ class Group(Spec):
         """Each image moved by its own element."""
         raise NotImplementedError
 
-    def views(self, images: Float[Tensor, "B C H W"], background: float | None) -> list[Float[Tensor, "B C h w"]]:
+    def views(self, images: Float[Tensor, "B C H W"], background: float | None) -> Views:
         """The images to compare: x, then g x for each of `elements()`, all of one size.
 
         `background` continues the images beyond their border where it is known. Without it the views may be smaller

@@ -5,7 +5,7 @@ from math import ceil, isfinite
 
 from jaxtyping import Float
 
-from equistudy.groups.group import Element, Grid, Region
+from equistudy.groups.group import Element, Grid, Region, Views
 from equistudy.groups.translation import Border, Shifts
 from equistudy.spec import Generator, Tensor
 
@@ -65,14 +65,20 @@ class SubpixelTranslation(Shifts):
         """Each image moved by its own pixels; with WINDOW black enters."""
         return self._moved(images, elements.to(images.device), 1)
 
-    def views(self, images: Float[Tensor, "B C H W"], background: float | None) -> list[Float[Tensor, "B C h w"]]:
+    def views(self, images: Float[Tensor, "B C H W"], background: float | None) -> Views:
         """The image and the moved images; WINDOW without a background cuts windows smaller by the largest shifts."""
         import torch
 
-        parameters = images.new_tensor([element.parameters for element in self.elements()], dtype=torch.float64)
-        each = [row.expand(len(images), -1) for row in parameters]
+        elements = self.elements()
+
+        def moved(images: Tensor, number: int) -> Tensor:
+            if number == 0:
+                return images
+            parameters = images.new_tensor(elements[number - 1].parameters, dtype=torch.float64)
+            return self.act(images, parameters.expand(len(images), 2))
+
         if self.border is Border.CIRCULAR:
-            return [images, *(self.act(images, row) for row in each)]
+            return Views(1 + len(elements), lambda number: moved(images, number))
         margin, source = ceil(self.largest) + REACH, images
         if background is not None:
             source = torch.nn.functional.pad(images, (margin,) * 4, value=background)
@@ -82,7 +88,7 @@ class SubpixelTranslation(Shifts):
                 f"{images.shape[-2]} x {images.shape[-1]} pixels for {self}. Use smaller shifts or Border.CIRCULAR."
             )
         inside = (..., slice(margin, -margin), slice(margin, -margin))
-        return [source[inside], *(self.act(source, row)[inside] for row in each)]
+        return Views(1 + len(elements), lambda number: moved(source, number)[inside])
 
     def region(self, element: Element, grid: Grid, erosion: int) -> Region:
         """The cells all of whose sources lie in the map, less the erosion; every cell with CIRCULAR."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from jaxtyping import Float
 
-from equistudy.groups.group import Element, Grid, Group, Region
+from equistudy.groups.group import Element, Grid, Group, Region, Views
 from equistudy.spec import Generator, Tensor
 
 __all__ = ["Border", "Shifts", "Translation"]
@@ -137,13 +137,13 @@ class Translation(Shifts):
             moved = torch.where(seen[..., None], moved, torch.zeros((), dtype=moved.dtype, device=moved.device))
         return moved.permute(0, 3, 1, 2).contiguous()
 
-    def views(self, images: Float[Tensor, "B C H W"], background: float | None) -> list[Float[Tensor, "B C h w"]]:
+    def views(self, images: Float[Tensor, "B C H W"], background: float | None) -> Views:
         """The image and the moved images; WINDOW without a background cuts windows smaller by the largest shifts."""
         import torch
 
         shifts = [(0, 0), *((int(dx), int(dy)) for _, _, (dx, dy) in self.elements())]
         if self.border is Border.CIRCULAR:
-            return [torch.roll(images, (dy, dx), dims=(2, 3)) for dx, dy in shifts]
+            return Views(len(shifts), lambda number: torch.roll(images, shifts[number][::-1], dims=(2, 3)))
         left, top = (max(shift[axis] for shift in shifts) for axis in (0, 1))
         right, bottom = (-min(shift[axis] for shift in shifts) for axis in (0, 1))
         outside = 0.0 if self.border is Border.ZERO else background
@@ -156,8 +156,12 @@ class Translation(Shifts):
                 "Windows need images larger than the shifts, "
                 f"got images of {images.shape[-2]} x {images.shape[-1]} pixels for {self}. Use smaller shifts."
             )
-        # Content that moves by +d is a window that moves by -d.
-        return [source[..., top - dy : top - dy + height, left - dx : left - dx + width] for dx, dy in shifts]
+
+        def window(number: int) -> Tensor:  # content that moves by +d is a window that moves by -d
+            dx, dy = shifts[number]
+            return source[..., top - dy : top - dy + height, left - dx : left - dx + width]
+
+        return Views(len(shifts), window)
 
     def region(self, element: Element, grid: Grid, erosion: int) -> Region:
         """The overlap of both maps less the erosion; every cell with CIRCULAR."""

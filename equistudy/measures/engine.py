@@ -126,7 +126,8 @@ class PairedPass:
 
         with evaluating(self.network), watching(self._modules, look):
             for done in range(0, len(views), self.views_together):
-                batch = torch.cat(views[done : done + self.views_together])
+                several = views[done : done + self.views_together]
+                batch = several[0] if len(several) == 1 else torch.cat(several)
                 together = len(batch)
                 self.network(prepared(batch, self.subject, self.network))
         return {key: comparison.finished() for key, comparison in found.items()}

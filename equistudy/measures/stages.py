@@ -68,7 +68,7 @@ def prepared(images: Float[Tensor, "B C H W"], subject: Subject, network: nn.Mod
     like = next((parameter for parameter in network.parameters() if parameter.is_floating_point()), images)
     placed = central(images, subject.window).to(like)
     mean, std = (placed.new_tensor(values)[:, None, None] for values in (subject.mean, subject.std))
-    return (placed - mean) / std
+    return (placed - mean).div_(std)
 
 
 def central(images: Float[Tensor, "B C H W"], window: int | None) -> Float[Tensor, "B C h w"]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import equistudy.groups
-from equistudy.groups.group import Grid, Group, Region
+from equistudy.groups.group import Grid, Group, Region, Views
 from equistudy.groups.translation import Border, Translation
 
 for found in pkgutil.iter_modules(equistudy.groups.__path__):
@@ -110,11 +110,11 @@ def test_points_move_as_the_content_of_images_does(group: Any, seed: int) -> Non
     # a blob about each set's first point, and the centre of mass of the moved blob
     y, x = (torch.arange(81.0, dtype=torch.float64) - 40).unsqueeze(1), torch.arange(81.0, dtype=torch.float64) - 40
     near, down = points[:, 0, 0, None, None], points[:, 0, 1, None, None]
-    blobs = torch.exp(-((x - near).square() + (y - down).square()) / 8)[:, None]
+    blobs = torch.exp(-((x - near).square() + (y - down).square()) / 32)[:, None]
     moved = group.act(blobs, g)
     mass = moved.sum(dim=(1, 2, 3))
     centre = torch.stack([(moved * x).sum(dim=(1, 2, 3)) / mass, (moved * y).sum(dim=(1, 2, 3)) / mass], dim=1)
-    torch.testing.assert_close(centre, group.act_on_points(points, g)[:, 0], rtol=0, atol=0.02)
+    torch.testing.assert_close(centre, group.act_on_points(points, g)[:, 0], rtol=0, atol=0.05)
 
 
 @pytest.mark.parametrize("group", GROUPS, ids=str)
@@ -142,3 +142,21 @@ def test_maps_and_tokens_that_do_not_fit_are_refused() -> None:
         Translation().act_on_tokens(torch.rand(1, 3, 4), still, Grid(2, 2, 4, 8, 8))
     with pytest.raises(ValueError, match=r"cannot be moved under .* do not tile"):
         Translation(border=Border.CIRCULAR).act_on_maps(torch.rand(1, 3, 2, 2), still, Grid(2, 2, 4, 9, 9))
+
+
+def test_views_are_made_when_they_are_asked_for() -> None:
+    made: list[int] = []
+
+    def make(number: int) -> torch.Tensor:
+        made.append(number)
+        return torch.full((1, 1, 2, 2), float(number))
+
+    views = Views(4, make)
+    assert len(views) == 4
+    assert made == []
+    assert views[-1].mean() == 3
+    assert [view.mean().item() for view in views[1:3]] == [1, 2]
+    assert made == [3, 1, 2]
+    assert [view.mean().item() for view in views] == [0, 1, 2, 3]
+    with pytest.raises(IndexError):
+        views[4]
