@@ -120,7 +120,7 @@ if TYPE_CHECKING:
     from equistudy.models.vit import Positions, Stem, ViT
     from equistudy.models.window import Window
     from equistudy.models.zoo import SMALL_ZOO, ZOO
-    from equistudy.recipe import SGD, AdamW, Constant, Cosine, OneCycle, Precision, Recipe
+    from equistudy.recipe import SGD, AdamW, Constant, Cosine, OneCycle, Precision, RateScaling, Recipe
     from equistudy.report.angles import AngleCurve
     from equistudy.report.figures import Curve, LayerProfile, LearningCurve, Scatter, Score
     from equistudy.report.phases import PhaseCurve
@@ -238,7 +238,7 @@ _HOME = {
     "models.vit": ("Positions", "Stem", "ViT"),
     "models.window": ("Window",),
     "models.zoo": ("SMALL_ZOO", "ZOO"),
-    "recipe": ("SGD", "AdamW", "Constant", "Cosine", "OneCycle", "Precision", "Recipe"),
+    "recipe": ("SGD", "AdamW", "Constant", "Cosine", "OneCycle", "Precision", "RateScaling", "Recipe"),
     "report.angles": ("AngleCurve",),
     "report.figures": ("Curve", "LayerProfile", "LearningCurve", "Scatter", "Score"),
     "report.phases": ("PhaseCurve",),

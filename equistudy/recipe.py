@@ -6,9 +6,20 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from equistudy.spec import Spec
+from equistudy.spec import Spec, added
 
-__all__ = ["SGD", "AdamW", "Constant", "Cosine", "OneCycle", "Optimiser", "Precision", "Recipe", "Schedule"]
+__all__ = [
+    "SGD",
+    "AdamW",
+    "Constant",
+    "Cosine",
+    "OneCycle",
+    "Optimiser",
+    "Precision",
+    "RateScaling",
+    "Recipe",
+    "Schedule",
+]
 
 
 class Precision(Enum):
@@ -16,6 +27,19 @@ class Precision(Enum):
 
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
+
+
+class RateScaling(Enum):
+    """How the learning rate follows the size of the batch.
+
+    NONE: not at all. LINEAR: as the batch (Goyal et al. 2017, arXiv:1706.02677, for SGD). SQUARE_ROOT: as its root, so
+    that the noise of a step keeps its size (Krizhevsky 2014, arXiv:1404.5997; Malladi et al. 2022, arXiv:2205.10287,
+    for Adam).
+    """
+
+    NONE = "none"
+    LINEAR = "linear"
+    SQUARE_ROOT = "square root"
 
 
 @dataclass(frozen=True)
@@ -136,6 +160,13 @@ class Recipe(Spec):
 
     `batch_size` is the global batch: more workers share it, they do not enlarge it. `clip_norm` bounds the norm of the
     whole gradient. `label_smoothing` is for classification.
+
+    `micro_batch` is the most that a worker passes through the network at once: gradients of its share are summed over
+    such parts, and the step is that of the whole batch. Batch norms then see the parts alone. With `scaling` the
+    optimiser's learning rate is that of batches of `base_batch`. `average` is the decay of an exponential moving
+    average of the weights, at most (1 + steps) / (10 + steps), which is what is evaluated, measured and kept.
+    `compiled` asks `torch.compile` for the training step; where it fails, the network runs as it is, with a warning.
+    `deterministic` forbids algorithms of the accelerator that give other bits each time; on CPU there are none.
     """
 
     epochs: int = 30
@@ -145,6 +176,12 @@ class Recipe(Spec):
     label_smoothing: float = 0.0
     clip_norm: float | None = None
     precision: Precision = Precision.FLOAT32
+    micro_batch: int | None = added(None)
+    scaling: RateScaling = added(RateScaling.NONE)  # noqa: RUF009 -- a field
+    base_batch: int = added(256)
+    average: float | None = added(None)
+    compiled: bool = added(False)
+    deterministic: bool = added(False)
 
     def __post_init__(self) -> None:
         if self.epochs < 0:
@@ -155,3 +192,17 @@ class Recipe(Spec):
             raise ValueError(f"label_smoothing must lie in [0, 1), got label_smoothing={self.label_smoothing}.")
         if self.clip_norm is not None and self.clip_norm <= 0:
             raise ValueError(f"clip_norm must be positive or None, got clip_norm={self.clip_norm}.")
+        for name in ("micro_batch", "base_batch"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {name}={value}.")
+        if self.average is not None and not 0 < self.average < 1:
+            raise ValueError(f"average is a decay in (0, 1) or None, got average={self.average}. The usual is 0.999.")
+
+    @property
+    def rate_factor(self) -> float:
+        """What `scaling` multiplies the optimiser's learning rate by."""
+        ratio = self.batch_size / self.base_batch
+        return {RateScaling.NONE: 1.0, RateScaling.LINEAR: ratio, RateScaling.SQUARE_ROOT: math.sqrt(ratio)}[
+            self.scaling
+        ]

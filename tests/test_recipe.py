@@ -3,7 +3,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equistudy.recipe import SGD, AdamW, Constant, Cosine, OneCycle, Optimiser, Recipe, Schedule
+from equistudy.recipe import SGD, AdamW, Constant, Cosine, OneCycle, Optimiser, RateScaling, Recipe, Schedule
+from equistudy.spec import canonical
 
 
 @pytest.mark.parametrize("schedule", [Constant(), Cosine(), Cosine(warmup=0.1), OneCycle(), OneCycle(peak=0.5)])
@@ -49,3 +50,21 @@ def test_weight_decay_spares_biases_and_norms(optimiser: Optimiser) -> None:
 def test_impossible_recipes_are_refused(make: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()  # type: ignore[operator]
+
+
+def test_what_came_later_is_checked_and_leaves_identities_as_they_were():
+    for name, bad, message in (
+        ("micro_batch", 0, r"micro_batch must be at least 1, got micro_batch=0"),
+        ("base_batch", -1, r"base_batch must be at least 1, got base_batch=-1"),
+        ("average", 1.0, r"average is a decay in \(0, 1\) or None, got average=1\.0\. The usual is 0\.999"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Recipe(**{name: bad})
+    later = {"micro_batch", "scaling", "base_batch", "average", "compiled", "deterministic"}
+    assert not any(f'"{name}"' in canonical(Recipe()) for name in later)
+
+
+def test_the_learning_rate_is_scaled_by_an_explicit_choice():
+    assert Recipe(batch_size=1024).rate_factor == 1
+    assert Recipe(batch_size=1024, scaling=RateScaling.LINEAR).rate_factor == 4
+    assert Recipe(batch_size=64, scaling=RateScaling.SQUARE_ROOT, base_batch=256).rate_factor == 0.5

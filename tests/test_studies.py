@@ -52,7 +52,7 @@ def test_the_first_trial_of_a_study_can_be_trained(path: Path, tmp_path: Path) -
     first = next(each.trial for each in planned if each.state is State.MISSING)
     few = {"train_size": 64} if first.recipe.epochs else {"test_images": 2}
     few = {name: size for name, size in few.items() if hasattr(first.dataset, name)}
-    recipe = replace(first.recipe, epochs=min(1, first.recipe.epochs))
+    recipe = replace(first.recipe, epochs=min(1, first.recipe.epochs), batch_size=min(64, first.recipe.batch_size))
     shrunk = replace(first, dataset=replace(first.dataset, **few), recipe=recipe)
     conditions = Conditions(path.stem, Store.open(tmp_path / "results"), Provenance(None, None, {}))
     *_, last = TrialRun(Job(shrunk, {}, study.measures[:1]), conditions)

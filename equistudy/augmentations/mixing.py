@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int64
 
 from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
 from equistudy.augmentations.learned.augmentation import LearnedAugmentation
+from equistudy.datasets.dataset import Dataset, Target
 from equistudy.spec import Generator, Tensor
 
 __all__ = ["CutMix", "Mixing", "Mixup"]
@@ -32,6 +33,16 @@ class Mixing(Augmentation):
         if isinstance(self.before, (Mixing, LearnedAugmentation)):
             raise TypeError(
                 f"What acts before {type(self).__name__} moves every image for itself, got before={self.before}."
+            )
+
+    def check(self, dataset: Dataset) -> None:
+        """ValueError unless the targets are classes: their probabilities are mixed."""
+        super().check(dataset)
+        self.before.check(dataset)
+        if dataset.target is not Target.CLASS:
+            raise ValueError(
+                f"{type(self).__name__} mixes the probabilities of classes, got {dataset}, which asks for "
+                f"{dataset.target.value}. Use another augmentation."
             )
 
     @property

@@ -1,10 +1,11 @@
-"""Splits that stay on a device: read once in each process, however many trials it runs."""
+"""Splits that stay on a device: decoded once on each node, loaded once in each process, however many trials it runs."""
 
 from functools import lru_cache
 
 import torch
 
 from equistudy.datasets.dataset import Dataset, Examples, Split
+from equistudy.datasets.shared import shared
 
 __all__ = ["resident"]
 
@@ -25,5 +26,5 @@ def resident(dataset: Dataset, split: Split, device: torch.device | str) -> Exam
 
 @lru_cache(maxsize=MOST_SPLITS)
 def _resident(dataset: Dataset, split: Split, device: torch.device) -> Examples:
-    inputs, targets = dataset.load(split)
+    inputs, targets = shared(dataset, split)
     return Examples(inputs.to(device), targets.to(device))

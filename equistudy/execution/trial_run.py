@@ -4,6 +4,7 @@ Order of the writes: weights, curves and measurements first, the trial's row las
 dies before leaves a checkpoint, from which the next one continues.
 """
 
+import gc
 import json
 import platform
 import re
@@ -23,15 +24,26 @@ from equistudy.execution.job import Conditions, Job, Phase, Progress
 from equistudy.execution.sign_of_life import SignOfLife
 from equistudy.measures.engine import measure_all
 from equistudy.measures.measure import MeasuringResult, Skipped
+from equistudy.recipe import Recipe
 from equistudy.results.schema import CurveRow, TrialRow
 from equistudy.results.store import StorageError, Store
 from equistudy.study.trial import Stream, derived_seed, fingerprint
-from equistudy.training.batches import ALONE, Share
 from equistudy.training.failures import Reason, reason_of, told
+from equistudy.training.sources import ALONE, Share
+from equistudy.training.streamed import Reader, read_here
 from equistudy.training.subject import network_from, subject_of, weights_of
 from equistudy.training.trainer import Trainer, build_network
 
-__all__ = ["TrialRun", "failed_row", "network_of", "skipped_text", "stopped_row", "trial_row", "write_measured"]
+__all__ = [
+    "TrialRun",
+    "failed_row",
+    "halved",
+    "network_of",
+    "skipped_text",
+    "stopped_row",
+    "trial_row",
+    "write_measured",
+]
 
 SAVING_SHARE = 0.05  # how much of the time checkpoints may cost
 WORTH_SECONDS = 1.0  # of training; less is trained again sooner than it is read back
@@ -40,13 +52,22 @@ WORTH_SECONDS = 1.0  # of training; less is trained again sooner than it is read
 class TrialRun:
     """A trial under way in this process, as an iterator of `Progress`, which ends once the row is written.
 
-    With several workers every process runs one of these on its share, and rank 0 writes.
+    With several workers every process runs one of these on its share, and rank 0 writes. `reader` decodes a set that is
+    streamed. Where memory does not suffice, the trial goes on from its checkpoint with half as many images at a time,
+    summing gradients, so that its batches stay; several workers leave that to who started them, with `micro_batch`.
     """
 
     def __init__(
-        self, job: Job, conditions: Conditions, share: Share = ALONE, device: torch.device | None = None
+        self,
+        job: Job,
+        conditions: Conditions,
+        share: Share = ALONE,
+        device: torch.device | None = None,
+        reader: Reader = read_here,
+        micro_batch: int | None = None,
     ) -> None:
         self.job, self.conditions, self.share = job, conditions, share
+        self._reader, self._micro_batch = reader, micro_batch
         self._store = conditions.store
         self._started = datetime.now(UTC)
         self._device = device or torch.device("cuda" if conditions.use_gpu else "cpu")
@@ -106,18 +127,38 @@ class TrialRun:
         if not self.job.trial.recipe.epochs:
             yield from self._built()
             return
-        trainer = self._trainer = Trainer(self.job.trial, self._device, self.share)
-        self._resume(trainer)
-        yield self._progress(Phase.TRAINING)
-        while not trainer.finished:
-            trainer.train_epoch()
-            self.save(self._worth_saving())
-            yield self._progress(Phase.TRAINING)
+        while True:
+            try:
+                yield from self._epochs()
+                break
+            except Exception as error:
+                smaller = self._smaller(error)
+                if smaller is None:
+                    raise
+                self._micro_batch, self._trainer = smaller, None
+            _free_memory(self._device)
+        assert self._trainer is not None
         self.save(time.perf_counter() - self._saved_at >= WORTH_SECONDS)
         yield self._progress(Phase.MEASURING)  # by every worker: their reports wait for each other
         if self._writes:
-            self._write_trained(trainer)
+            self._write_trained(self._trainer)
         yield self._progress(Phase.DONE)
+
+    def _epochs(self) -> Iterator[Progress]:
+        """Trains from the last checkpoint to the end."""
+        trainer = self._trainer = Trainer(self.job.trial, self._device, self.share, self._reader, self._micro_batch)
+        self._resume(trainer)
+        yield self._progress(Phase.TRAINING)
+        while not trainer.finished:
+            trainer.train_epoch(lambda: self.save(self._worth_saving()))
+            self.save(self._worth_saving())
+            yield self._progress(Phase.TRAINING)
+
+    def _smaller(self, error: Exception) -> int | None:
+        """How many images at a time to go on with after this error; None where that is no way out."""
+        if self.share.workers > 1 or reason_of(error) is not Reason.OUT_OF_MEMORY:
+            return None
+        return halved(self.job.trial.recipe, self._micro_batch, workers=1)
 
     def _built(self) -> Iterator[Progress]:
         """A network that is not trained: measured, and not stored, for its model builds it again bit by bit."""
@@ -138,8 +179,8 @@ class TrialRun:
         return since >= WORTH_SECONDS and self._saving_cost <= SAVING_SHARE * since
 
     def save(self, when: bool = True) -> None:
-        """Writes the checkpoint between two epochs, so that a later process can continue here."""
-        if not (when and self._writes and self._trainer and self._trainer.epoch) or self._over:
+        """Writes the checkpoint, between two epochs or in a pause, so that a later process can continue here."""
+        if not (when and self._writes and self._trainer and self._trainer.images_seen) or self._over:
             return
         began = time.perf_counter()
         self._store.write_bytes(self._checkpoint, self._trainer.state())
@@ -159,6 +200,8 @@ class TrialRun:
             images_seen=trainer.images_seen,
             seconds=trainer.seconds,
             weights=weights,
+            micro_batch=trainer.work.micro_batch,
+            compiled=trainer.work.compiled,
         )
 
     def _write(self, network: torch.nn.Module, **values: Any) -> None:
@@ -199,6 +242,19 @@ class TrialRun:
         yield self._progress(Phase.MEASURING)
         self._measure(network_of(self.job, self._store, self._device))
         yield self._progress(Phase.DONE)
+
+
+def halved(recipe: Recipe, micro_batch: int | None, workers: int) -> int | None:
+    """Half of what a worker passed through the network at once; None where that was one sample."""
+    before = micro_batch or recipe.micro_batch or -(-recipe.batch_size // workers)
+    return before // 2 or None
+
+
+def _free_memory(device: torch.device) -> None:
+    """Gives back what the failed attempt held; its frames are gone by now."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def network_of(job: Job, store: Store, device: torch.device) -> torch.nn.Module:
@@ -263,7 +319,7 @@ def trial_row(job: Job, conditions: Conditions, started: datetime, **values: Any
         hardware=_hardware(device),
         workers=conditions.workers,
         threads=conditions.threads,
-        deterministic=device == "cpu",
+        deterministic=device == "cpu" or trial.recipe.deterministic,
         precision=trial.recipe.precision.value,
         host=socket.gethostname(),
         started=started,

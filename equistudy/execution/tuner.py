@@ -16,9 +16,10 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from equistudy.execution.cluster import Resources
 from equistudy.execution.job import Conditions, Job, Phase, Progress
 from equistudy.execution.source import Source
-from equistudy.execution.trial_run import TrialRun, failed_row, stopped_row
-from equistudy.training.batches import Share
-from equistudy.training.failures import told
+from equistudy.execution.streaming import RayReader
+from equistudy.execution.trial_run import TrialRun, failed_row, halved, stopped_row
+from equistudy.training.failures import Reason, reason_of, told
+from equistudy.training.sources import Share
 
 __all__ = ["run_jobs"]
 
@@ -42,7 +43,7 @@ class TrialActor(tune.Trainable):
         return True
 
     def _begin(self, config: Mapping[str, Any]) -> None:
-        self._run = TrialRun(self._source.job(config), self._conditions)
+        self._run = TrialRun(self._source.job(config), self._conditions, reader=RayReader(self._conditions.threads))
         self._progress = iter(self._run)
 
     def step(self) -> dict[str, Any]:
@@ -74,7 +75,8 @@ def _train_worker(config: dict[str, Any]) -> None:
     context = train.get_context()
     share = Share(context.get_world_rank(), context.get_world_size())
     # the workers of a node see each other's GPUs: Train says which one is this worker's
-    for progress in TrialRun(config["job"], config["conditions"], share, get_device()):
+    device, reader = get_device(), RayReader(config["conditions"].threads)
+    for progress in TrialRun(config["job"], config["conditions"], share, device, reader, config["micro_batch"]):
         train.report(progress._asdict())
 
 
@@ -82,16 +84,23 @@ def _train_trial(config: dict[str, Any], source: Source, conditions: Conditions,
     """Spreads one trial over several workers, from a Tune function that itself only waits.
 
     Starts again after a death. An error of the trial's own is met a second time before it counts: when one worker dies,
-    the others fail too, in ways that look like bugs.
+    the others fail too, in ways that look like bugs. Where memory did not suffice, it goes on with half as many samples
+    at a time.
     """
     job, started = source.job(config), datetime.now(UTC)
+    micro_batch: int | None = None
     seen: list[str] = []
     while True:
         try:
             with TemporaryDirectory() as folder:
-                _trainer(job, conditions, resources, folder).fit()
+                _trainer(job, conditions, resources, folder, micro_batch).fit()
         except train.TrainingFailedError as error:
             cause = _cause(error)
+            if reason_of(cause) is Reason.OUT_OF_MEMORY:
+                smaller = halved(job.trial.recipe, micro_batch, conditions.workers)
+                if smaller is not None:
+                    micro_batch = smaller
+                    continue
             if len(seen) < DEATHS and (_is_death(cause) or repr(cause) not in seen):
                 seen.append(repr(cause))
                 continue
@@ -103,12 +112,14 @@ def _train_trial(config: dict[str, Any], source: Source, conditions: Conditions,
         return
 
 
-def _trainer(job: Job, conditions: Conditions, resources: Resources, folder: str) -> TorchTrainer:
+def _trainer(
+    job: Job, conditions: Conditions, resources: Resources, folder: str, micro_batch: int | None
+) -> TorchTrainer:
     """A Train run of this trial; what Train itself stores goes to a folder that is thrown away."""
     per_worker = {"CPU": resources.cpus, **({"GPU": resources.gpus} if resources.gpus else {})}
     return TorchTrainer(
         _train_worker,
-        train_loop_config={"job": job, "conditions": conditions},
+        train_loop_config={"job": job, "conditions": conditions, "micro_batch": micro_batch},
         torch_config=TorchConfig(backend="nccl" if resources.gpus else "gloo"),
         scaling_config=train.ScalingConfig(
             num_workers=resources.workers, use_gpu=bool(resources.gpus), resources_per_worker=per_worker

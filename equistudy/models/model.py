@@ -82,7 +82,7 @@ class Model(Spec):
 
     @property
     def preprocesses(self) -> bool:
-        """Whether `preprocessing` is the model's own. Training knows the dataset's alone."""
+        """Whether `preprocessing` is the model's own, and not the dataset's."""
         return False
 
     @property

@@ -39,9 +39,9 @@ class TimmModel(Model):
     are taken from the folder of `--weights-dir` or the local cache of the Hugging Face hub, never downloaded, and the
     digest of their file is part of a trial's identity. The classifier (unless it has the dataset's number of classes),
     the input channels and, where the architecture fixes it, the image size are adapted to the dataset. `protocol` says
-    how images become its input; only Protocol.DATASET can be trained. Stages before `pooled` bear timm's own names
-    (`layer1`, `blocks.3`): they are what its `feature_info` lists, as maps (B, C, H, W) for convolutional networks and
-    as timm leaves them for others.
+    how images become its input, in training as in measuring: Protocol.NATIVE fine-tunes with timm's own numbers. Stages
+    before `pooled` bear timm's own names (`layer1`, `blocks.3`): they are what its `feature_info` lists, as maps (B, C,
+    H, W) for convolutional networks and as timm leaves them for others.
 
     `weights` is the file, where it is not to be searched.
     """

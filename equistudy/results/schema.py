@@ -39,8 +39,10 @@ class TrialRow:
     `factors`, `spec`, `scores`, `versions` and `seeds` are JSON texts of flat objects. `seconds` of training and
     `measuring_seconds` went into the row; `lost_seconds` were trained and lost when a process died. `epochs` and
     `images_seen` count what was trained. `resumed` counts how often a checkpoint was continued. `weights` is a path
-    relative to the results. `skipped` is a JSON list of what could not be measured, each with its reason. `reason` says
-    why there is no network; `message` and `traceback` are the exception's.
+    relative to the results. `micro_batch` is the most that a worker passed through the network at once, None for its
+    whole share; `compiled` says whether torch's compiler made the network that trained. `skipped` is a JSON list of
+    what could not be measured, each with its reason. `reason` says why there is no network; `message` and `traceback`
+    are the exception's.
     """
 
     trial: str
@@ -77,6 +79,8 @@ class TrialRow:
     weights: str | None = None
     skipped: str | None = None
     resumed: int | None = None
+    micro_batch: int | None = None
+    compiled: bool | None = None
 
     def __post_init__(self) -> None:
         if self.status not in list(Status):

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any
 
 from equistudy.augmentations.augmentation import Augmentation
+from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.datasets.dataset import Dataset, Target
 from equistudy.models.model import Model
 from equistudy.recipe import Recipe
@@ -72,10 +73,10 @@ class Trial(Spec):
                 f"Training needs labels, got {self.dataset} with epochs={self.recipe.epochs}. "
                 "Use Recipe(epochs=0) to measure the network as it is, or a dataset with labels."
             )
-        if self.model.preprocesses:
+        if self.model.preprocesses and isinstance(self.augmentation, LearnedAugmentation):
             raise ValueError(
-                f"Training normalises images by the dataset's own mean and std, got {self.model} with "
-                f"epochs={self.recipe.epochs}. Use Recipe(epochs=0), or leave the preprocessing to the dataset."
+                f"A learned augmentation knows the dataset's own mean and std, got {self.model}, which has others. "
+                "Leave the preprocessing to the dataset, or use another augmentation."
             )
 
     @property

@@ -23,9 +23,12 @@ class Classification(Task):
         return dataset.num_classes
 
     def loss(
-        self, outputs: Float[Tensor, "B K"], targets: Int64[Tensor, " B"], label_smoothing: float = 0.0
+        self,
+        outputs: Float[Tensor, "B K"],
+        targets: Int64[Tensor, " B"] | Float[Tensor, "B K"],
+        label_smoothing: float = 0.0,
     ) -> Float[Tensor, ""]:
-        """The summed cross-entropy in nats."""
+        """The summed cross-entropy in nats, of classes or of their probabilities."""
         from torch.nn.functional import cross_entropy
 
         return cross_entropy(outputs, targets, label_smoothing=label_smoothing, reduction="sum")

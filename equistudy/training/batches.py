@@ -1,4 +1,4 @@
-"""Batches of a set that lies on the device: order, augmentation and each worker's share, all from derived seeds."""
+"""Batches: their order, their augmentation and each worker's share, all from derived seeds."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -6,28 +6,22 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
+from torch.nn.functional import one_hot
 
-from equistudy.augmentations.augmentation import Augmentation
-from equistudy.datasets.dataset import Dataset, Examples, Modality
-from equistudy.study.trial import Stream, derived_seed
+from equistudy.augmentations.mixing import Mixing
+from equistudy.datasets.dataset import Examples
+from equistudy.study.trial import Stream, Trial, derived_seed
+from equistudy.training.preparation import prepared, raw
+from equistudy.training.sources import ALONE, Share, Source, Take
 
-__all__ = ["ALONE", "Batch", "Share", "evaluation_batches", "normalised", "num_batches", "training_batches"]
-
-
-class Share(NamedTuple):
-    """Which part of each batch this process trains on: every `workers`-th sample, beginning with `rank`."""
-
-    rank: int = 0
-    workers: int = 1
-
-
-ALONE = Share()
+__all__ = ["Batch", "batch_sizes", "evaluation_batches", "num_batches", "training_batches"]
 
 
 class Batch(NamedTuple):
     """This process's share of one batch; `total` is the size of the whole batch over all workers.
 
-    `elements` are those that the augmentation drew for these inputs in training.
+    `elements` are those that the augmentation drew for these inputs in training. Where it mixes images, targets are
+    the probabilities of the classes.
     """
 
     inputs: Float[Tensor, "B ..."]
@@ -35,59 +29,64 @@ class Batch(NamedTuple):
     total: int
     elements: Float[Tensor, "B P"] | None = None
 
+    def parts(self, count: int) -> "list[Batch]":
+        """The share in `count` parts of nearly one size, for one step after the other."""
+        columns = (self.inputs, self.targets, *(() if self.elements is None else (self.elements,)))
+        split = zip(*(column.tensor_split(count) for column in columns), strict=True)
+        return [Batch(inputs, targets, self.total, *elements) for inputs, targets, *elements in split]
+
 
 def num_batches(num_examples: int, batch_size: int) -> int:
     """How many batches an epoch has. Their sizes differ by at most one: no sample is dropped, no batch is tiny."""
     return max(1, -(-num_examples // batch_size))
 
 
-def normalised(images: Float[Tensor, "B C H W"], dataset: Dataset) -> Float[Tensor, "B C H W"]:
-    """Images in [0, 1] with the dataset's mean and standard deviation per channel taken out."""
-    mean = torch.tensor(dataset.mean, device=images.device, dtype=images.dtype)
-    std = torch.tensor(dataset.std, device=images.device, dtype=images.dtype)
-    return (images - mean[:, None, None]) / std[:, None, None]
+def batch_sizes(num_examples: int, batch_size: int) -> list[int]:
+    """The sizes of the batches of an epoch; the larger ones come first."""
+    count = num_batches(num_examples, batch_size)
+    size, larger = divmod(num_examples, count)
+    return [size + (number < larger) for number in range(count)]
 
 
-def _unit(inputs: Shaped[Tensor, "B ..."]) -> Float[Tensor, "B ..."]:
-    """8-bit images in [0, 1]; points as they are."""
-    return inputs.to(torch.float32).div_(255) if inputs.dtype == torch.uint8 else inputs
-
-
-def _prepared(inputs: Float[Tensor, "B ..."], dataset: Dataset) -> Float[Tensor, "B ..."]:
-    """What the network sees: images normalised, points as they are."""
-    return normalised(inputs, dataset) if dataset.modality is Modality.IMAGES else inputs
-
-
-def training_batches(
-    examples: Examples,
-    dataset: Dataset,
-    augmentation: Augmentation,
-    batch_size: int,
-    seed: int,
-    epoch: int,
-    share: Share = ALONE,
-) -> Iterator[Batch]:
-    """The batches of one epoch.
+def training_batches(source: Source, trial: Trial, epoch: int, share: Share = ALONE, first: int = 0) -> Iterator[Batch]:
+    """The batches of one epoch from batch `first` on.
 
     The order and the random elements depend on the replicate's seed and the epoch alone, so an epoch can be repeated
-    after an interruption. Every worker draws the elements of the whole batch and applies those of its share, so any
-    number of workers sees the same augmented images.
+    after an interruption, and entered anywhere. Every worker draws the elements of the whole batch and applies those of
+    its share, so any number of workers sees the same augmented images.
     """
-    device = examples.inputs.device
-    order_rng = torch.Generator().manual_seed(derived_seed(seed, Stream.ORDER, epoch))
-    augmentation_rng = torch.Generator(device).manual_seed(derived_seed(seed, Stream.AUGMENTATION, epoch))
-    order = torch.randperm(len(examples.inputs), generator=order_rng).to(device)
-    for indices in torch.tensor_split(order, num_batches(len(order), batch_size)):
-        elements = augmentation.draw(len(indices), augmentation_rng)[share.rank :: share.workers]
-        mine = indices[share.rank :: share.workers]
-        inputs = augmentation.apply(_unit(examples.inputs[mine]), elements)
-        yield Batch(_prepared(inputs, dataset), examples.targets[mine], len(indices), elements)
+    augmentation, sizes = trial.augmentation, batch_sizes(len(source), trial.recipe.batch_size)
+    rng = torch.Generator(source.device).manual_seed(derived_seed(trial.seed, Stream.AUGMENTATION, epoch))
+    for size in sizes[:first]:
+        augmentation.draw(size, rng)
+    takes = source.batches(derived_seed(trial.seed, Stream.ORDER, epoch), sizes, first, share)
+    for size, take in zip(sizes[first:], takes, strict=True):
+        elements = augmentation.draw(size, rng)
+        mine = torch.arange(share.rank, size, share.workers, device=source.device)
+        inputs, targets = _moved(take, mine, elements, trial)
+        if isinstance(augmentation, Mixing):
+            partners = augmentation.partners(elements[mine])
+            its_inputs, its_targets = _moved(take, partners, elements, trial)
+            height, width = inputs.shape[-2:]
+            weights = augmentation.weights(elements[mine], (height, width))[:, None]
+            inputs = augmentation.mixed(inputs, its_inputs, elements[mine])
+            own, its = (one_hot(each, trial.dataset.num_classes).float() for each in (targets, its_targets))
+            targets = weights * own + (1 - weights) * its
+        yield Batch(prepared(inputs, trial), targets, size, elements[mine])
 
 
-def evaluation_batches(examples: Examples, dataset: Dataset, batch_size: int, share: Share = ALONE) -> Iterator[Batch]:
+def _moved(
+    take: Take, places: Shaped[Tensor, " n"], elements: Float[Tensor, "B P"], trial: Trial
+) -> tuple[Float[Tensor, "n ..."], Shaped[Tensor, "n ..."]]:
+    """The inputs at these places of the batch, each moved by its own element, and their targets."""
+    inputs, targets = take(places)
+    return trial.augmentation.apply(raw(inputs, trial), elements[places]), targets
+
+
+def evaluation_batches(examples: Examples, trial: Trial, batch_size: int, share: Share = ALONE) -> Iterator[Batch]:
     """The split in its own order, nothing random; each sample falls to exactly one worker."""
     for start in range(0, len(examples.inputs), batch_size):
         whole = slice(start, start + batch_size)
         inputs, targets = examples.inputs[whole], examples.targets[whole]
         mine = slice(share.rank, None, share.workers)
-        yield Batch(_prepared(_unit(inputs[mine]), dataset), targets[mine], len(inputs))
+        yield Batch(prepared(raw(inputs[mine], trial), trial), targets[mine], len(inputs))

@@ -1,7 +1,7 @@
 """What the curves say of a learned augmentation: its half-extents epoch by epoch, and where they end."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -35,6 +35,14 @@ class Trajectory:
         slopes = torch.stack([box.raw.grad - paid, paid]) / stretch  # fixed ones have no stretch and are left out
         self._steps.append(torch.cat([box.extents[None], slopes]))
         self._weights.append(self._network.weight.clone())
+
+    def state(self) -> dict[str, list[Tensor]]:
+        """What was noted since the last call of `epoch`."""
+        return {"steps": self._steps, "weights": self._weights}
+
+    def load(self, state: Mapping[str, list[Tensor]]) -> None:
+        """Goes on from a state."""
+        self._steps, self._weights = list(state["steps"]), list(state["weights"])
 
     def epoch(self) -> dict[str, float]:
         """The means over the steps since the last call, for each learned generator.

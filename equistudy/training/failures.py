@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-__all__ = ["DivergedError", "NotANumberError", "Reason", "reason_of", "told"]
+__all__ = ["DataError", "DivergedError", "NotANumberError", "Reason", "reason_of", "told"]
 
 
 class Reason(Enum):
@@ -19,6 +19,10 @@ class Reason(Enum):
 
 class NotANumberError(ArithmeticError):
     """The loss is infinite or not a number."""
+
+
+class DataError(ValueError):
+    """The examples are not such as a network could learn from."""
 
 
 class DivergedError(ArithmeticError):
@@ -42,6 +46,6 @@ def reason_of(error: BaseException) -> Reason:
         return Reason.OUT_OF_MEMORY
     if type(error).__module__.partition(".")[0] == "ray":
         return Reason.WORKER_DIED
-    if isinstance(error, OSError) or type(error).__name__ == "DataError":
+    if isinstance(error, (OSError, DataError)):
         return Reason.DATA
     return Reason.BUG

@@ -8,8 +8,7 @@ from statistics import median
 import torch
 from torch import nn
 
-from equistudy.datasets.dataset import Modality, Split
-from equistudy.datasets.resident import resident
+from equistudy.datasets.dataset import Modality
 from equistudy.measures.engine import SHARD_SIZE, measure_all
 from equistudy.measures.measure import Measure
 from equistudy.study.trial import Trial
@@ -47,8 +46,7 @@ def _training(trainer: Trainer, steps: int) -> float:
         _wait(trainer.device)
         times.append(time.perf_counter())
     step = median(later - earlier for earlier, later in pairwise(times[1:] if len(times) > 2 else times))
-    examples = resident(trial.dataset, Split.TRAIN, trainer.device)
-    epochs, per_epoch = trial.recipe.epochs, num_batches(len(examples.inputs), trial.recipe.batch_size)
+    epochs, per_epoch = trial.recipe.epochs, num_batches(len(trainer.source), trial.recipe.batch_size)
     return step * per_epoch * epochs + _timed(trainer.device, trainer.evaluate) * num_evaluations(epochs)
 
 

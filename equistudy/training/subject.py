@@ -5,21 +5,19 @@ from dataclasses import replace
 from functools import partial
 
 import torch
-from jaxtyping import Float
 from safetensors.torch import load, save
-from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch import nn
 
 from equistudy.augmentations.learned.network import AugmentedNetwork
 from equistudy.datasets.dataset import Modality, Split, Target
 from equistudy.datasets.resident import resident
 from equistudy.exactness.invariance import invariant
 from equistudy.measures.measure import Subject
-from equistudy.models.model import Preprocessing
 from equistudy.study.trial import Stream, Trial, derived_seed
+from equistudy.training.preparation import scaled
 from equistudy.training.trainer import build_network
 
-__all__ = ["network_from", "scaled", "subject_of", "weights_of"]
+__all__ = ["network_from", "subject_of", "weights_of"]
 
 
 def weights_of(network: nn.Module, trial: Trial) -> bytes:
@@ -70,12 +68,3 @@ def _stages(trial: Trial, network: nn.Module) -> Mapping[str, str]:
     if not isinstance(network, AugmentedNetwork):
         return trial.model.stages(network)
     return {name: f"network.{path}".rstrip(".") for name, path in trial.model.stages(network.network).items()}
-
-
-def scaled(images: Float[Tensor, "N C H W"], preprocessing: Preprocessing) -> Float[Tensor, "N C h w"]:
-    """Images whose shorter side has the pixels that the preprocessing wants: bilinear, averaging where it shrinks."""
-    size, shorter = preprocessing.image_size, min(images.shape[-2:])
-    if size is None or size == shorter:
-        return images
-    height, width = (round(side * size / shorter) for side in images.shape[-2:])
-    return interpolate(images, (height, width), mode="bilinear", antialias=True)

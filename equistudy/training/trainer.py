@@ -3,27 +3,29 @@
 import io
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from equistudy.augmentations.learned.network import AugmentedNetwork
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.resident import resident
-from equistudy.recipe import Precision
 from equistudy.study.trial import Stream, Trial, derived_seed
-from equistudy.training.batch_norm import with_global_batch_norm
-from equistudy.training.batches import ALONE, Batch, Share, evaluation_batches, num_batches, training_batches
-from equistudy.training.extents import Trajectory, final_extents
+from equistudy.training.batches import batch_sizes, evaluation_batches, num_batches, training_batches
+from equistudy.training.checks import check_conditions, check_data
+from equistudy.training.extents import final_extents
 from equistudy.training.failures import DivergedError, NotANumberError
+from equistudy.training.sources import ALONE, Share, source_of
+from equistudy.training.step import Step, deterministic
+from equistudy.training.streamed import Reader, read_here
 
 __all__ = ["CurveValue", "Trainer", "build_network"]
 
 EVALUATIONS = 10  # how many times, at most, the test split is looked at during training
+PAUSE = 16  # steps after which a long epoch can be saved
 LARGEST_BATCH = 2**22  # numbers in a batch of inputs that is evaluated
 DIVERGED = 100.0  # how many times its first value a finite loss may reach
 
@@ -54,36 +56,35 @@ class Trainer:
 
     With several workers `torch.distributed` must be initialised; each process then works on its share of every batch
     and all hold the same network. One worker and several give the same losses up to rounding: gradients are means over
-    the whole batch, and so are batch-norm statistics.
+    the whole batch, and so are batch-norm statistics. `reader` decodes a set that is streamed. `micro_batch` bounds
+    what is passed through the network at once, where memory allows less than the recipe says.
     """
 
-    def __init__(self, trial: Trial, device: torch.device, share: Share = ALONE) -> None:
+    def __init__(
+        self,
+        trial: Trial,
+        device: torch.device,
+        share: Share = ALONE,
+        reader: Reader = read_here,
+        micro_batch: int | None = None,
+    ) -> None:
         self.trial, self.device, self.share = trial, device, share
-        self.epoch = 0
+        self.epoch, self.step = 0, 0  # complete ones; steps of the coming epoch
         self.seconds = 0.0
         self.curves: list[CurveValue] = []
         self._first_loss: float | None = None
-        self._train = resident(trial.dataset, Split.TRAIN, device)
+        self.source = source_of(trial.dataset, device, reader)
         self._test = resident(trial.dataset, Split.TEST, device)
-        self.network = build_network(trial, device)
-        self._parallel = self._distributed() if share.workers > 1 else self.network
-        self._learned = self.network if isinstance(self.network, AugmentedNetwork) else None
-        self._watched = None if self._learned is None else Trajectory(self._learned)
-        inner = self.network if self._learned is None else self._learned.network
-        self._optimiser = trial.recipe.optimiser.build(inner.parameters())
-        if self._learned is not None:
-            self._optimiser.add_param_group(self._learned.parameter_group())
-        self._peaks = [group["lr"] for group in self._optimiser.param_groups]
+        check_data(trial, self.source, self._test)
+        check_conditions(trial, len(self.source), device, share)
+        self.work = Step(trial, build_network(trial, device), share, micro_batch or trial.recipe.micro_batch)
+        self._loss = torch.zeros((), device=device, dtype=torch.float64)  # of the coming epoch, over all workers
+        self._random: list[bytes] | None = None  # states of torch's generators, of each worker
 
-    def _distributed(self) -> nn.Module:
-        smallest = len(self._train.inputs) // num_batches(len(self._train.inputs), self.trial.recipe.batch_size)
-        if smallest < self.share.workers:
-            raise ValueError(
-                f"Each worker needs at least one sample of every batch, got {self.share.workers} workers for batches "
-                f"of {smallest}. Use fewer workers per trial or a larger batch_size."
-            )
-        self.network = with_global_batch_norm(self.network, self.device)
-        return nn.parallel.DistributedDataParallel(self.network)
+    @property
+    def network(self) -> nn.Module:
+        """What is evaluated and kept: the network, or the average of its weights where the recipe asks for one."""
+        return self.work.network if self.work.average is None else self.work.average
 
     @property
     def finished(self) -> bool:
@@ -93,21 +94,32 @@ class Trainer:
     @property
     def images_seen(self) -> int:
         """How many training images the network has seen, over all workers."""
-        return self.epoch * len(self._train.inputs)
+        done = batch_sizes(len(self.source), self.trial.recipe.batch_size)[: self.step]
+        return self.epoch * len(self.source) + sum(done)
 
-    def train_epoch(self) -> list[CurveValue]:
+    def train_epoch(self, between: Callable[[], None] = lambda: None) -> list[CurveValue]:
         """One epoch, then the curve values that it adds: the training loss, and at some epochs the test scores.
 
-        Raises NotANumberError or DivergedError as soon as the epoch's mean loss shows it; the state is then of no use.
+        Calls `between` every few steps, at which `state` can be taken. Raises NotANumberError or DivergedError as soon
+        as the epoch's mean loss shows it; the state is then of no use.
         """
         began = time.perf_counter()
-        total = torch.zeros((), device=self.device, dtype=torch.float64)
+        share = torch.zeros_like(self._loss)
         for step_loss in self.steps():
-            total += step_loss
-        loss = float(self._summed(total)) / len(self._train.inputs)
+            share += step_loss
+            self.step += 1
+            if self.step % PAUSE == 0:
+                self._loss += self._summed(share)
+                share.zero_()
+                self._random = self._random_states()
+                self.seconds, began = self.seconds + time.perf_counter() - began, time.perf_counter()
+                between()
+        loss = float(self._loss + self._summed(share)) / len(self.source)
         self.epoch += 1
         self._check(loss)
         values = [CurveValue(self.epoch, Split.TRAIN.value, "loss", loss), *self._trajectory()]
+        self.step, self._random = 0, None
+        self._loss.zero_()
         every = -(-self.trial.recipe.epochs // EVALUATIONS)
         if self.epoch % every == 0 or self.finished:
             scores = self.evaluate()
@@ -118,9 +130,9 @@ class Trainer:
 
     def _trajectory(self) -> list[CurveValue]:
         """What a learned augmentation adds to the curves of an epoch, from its half-extents at each step."""
-        if self._watched is None:
+        if self.work.watched is None:
             return []
-        values = self._watched.epoch()
+        values = self.work.watched.epoch()
         if self.finished:
             before = {name: [value.value for value in self.curves if value.name == name] for name in values}
             values |= final_extents(self.trial, {name: [*before[name], value] for name, value in values.items()})
@@ -129,51 +141,36 @@ class Trainer:
     def steps(self) -> Iterator[Float[Tensor, ""]]:
         """The optimiser steps of the coming epoch, one by one; each gives the summed loss of this process's share."""
         trial, recipe = self.trial, self.trial.recipe
-        steps = num_batches(len(self._train.inputs), recipe.batch_size)
-        batches = training_batches(
-            self._train, trial.dataset, trial.augmentation, recipe.batch_size, trial.seed, self.epoch, self.share
-        )
-        self._parallel.train()
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+        steps = num_batches(len(self.source), recipe.batch_size)
+        batches = training_batches(self.source, trial, self.epoch, self.share, self.step)
+        self.work.parallel.train()
+        with torch.random.fork_rng(devices=self._devices), deterministic(recipe.deterministic):
             # dropout and the like draw from torch's global state: tied to replicate, epoch and rank
             torch.manual_seed(derived_seed(trial.seed, Stream.INITIALISATION, self.epoch) + self.share.rank)
-            for step, batch in enumerate(batches, self.epoch * steps):
-                yield self._step(batch, recipe.schedule.factor(step / (steps * recipe.epochs)))
+            if self._random is not None:
+                self._continue_random(self._random[self.share.rank])
+            for step, batch in enumerate(batches, self.epoch * steps + self.step):
+                yield self.work.take(batch, recipe.schedule.factor(step / (steps * recipe.epochs)))
 
-    def _step(self, batch: Batch, factor: float) -> Float[Tensor, ""]:
-        recipe = self.trial.recipe
-        for group, peak in zip(self._optimiser.param_groups, self._peaks, strict=True):
-            group["lr"] = peak * factor
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision is Precision.BFLOAT16):
-            outputs = self._outputs(batch)
-        copies = len(outputs) // len(batch.targets)
-        targets = torch.cat([self._targets(batch)] * copies)
-        loss = self.trial.task.loss(outputs.float(), targets, recipe.label_smoothing) / copies
-        self._optimiser.zero_grad(set_to_none=True)
-        # workers average their gradients, so this is the gradient of the mean over the whole batch
-        mean = loss * (self.share.workers / batch.total)
-        (mean if self._learned is None else mean + self._learned.penalty()).backward()
-        if self._learned is not None and self._watched is not None:
-            self._watched.record()
-            self._adapt(loss.detach() / batch.total)
-        if recipe.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
-        self._optimiser.step()
-        return loss.detach()
+    @property
+    def _devices(self) -> list[torch.device]:
+        return [self.device] if self.device.type == "cuda" else []
 
-    def _targets(self, batch: Batch) -> Shaped[Tensor, "B ..."]:
-        return self.trial.task.prepared(batch.targets, self.trial.dataset)
+    def _random_states(self) -> list[bytes]:
+        """What the generators of each worker will draw next."""
+        mine = [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in self._devices)]
+        state = torch.cat(mine).numpy().tobytes()
+        states: list[Any] = [state] * self.share.workers
+        if self.share.workers > 1:
+            dist.all_gather_object(states, state)
+        return states
 
-    def _adapt(self, loss: Float[Tensor, ""]) -> None:
-        """Tells an adaptive regulariser the batch's mean loss, over all workers: they must agree on its weight."""
-        if self._learned is not None and self._learned.augmentation.regulariser.adaptive:
-            self._learned.adapt(self._summed(loss))
-
-    def _outputs(self, batch: Batch) -> Float[Tensor, "N ..."]:
-        """One row for each input, or for each copy of each input that a learned augmentation makes, copy by copy."""
-        given = (batch.inputs,) if self._learned is None else (batch.inputs, batch.elements)
-        outputs: Tensor = self._parallel(*given)
-        return outputs
+    def _continue_random(self, state: bytes) -> None:
+        values = torch.frombuffer(bytearray(state), dtype=torch.uint8)
+        size = len(torch.get_rng_state())
+        torch.set_rng_state(values[:size])
+        for device in self._devices:
+            torch.cuda.set_rng_state(values[size:], device)
 
     def _summed(self, value: Tensor) -> Tensor:
         if self.share.workers > 1:
@@ -199,8 +196,8 @@ class Trainer:
         task, dataset, count = self.trial.task, self.trial.dataset, len(self._test.inputs)
         self.network.eval()
         sums: dict[str, Tensor] = {}
-        for batch in evaluation_batches(self._test, dataset, self._evaluation_size(), self.share):
-            outputs, targets = self.network(batch.inputs), self._targets(batch)
+        for batch in evaluation_batches(self._test, self.trial, self._evaluation_size(), self.share):
+            outputs, targets = self.network(batch.inputs), task.prepared(batch.targets, dataset)
             for name, value in {"loss": task.loss(outputs, targets), **task.score(outputs, targets)}.items():
                 sums[name] = sums.get(name, torch.zeros((), device=self.device, dtype=torch.float64)) + value
         totals = {name: self._summed(value) for name, value in sums.items()}
@@ -211,16 +208,21 @@ class Trainer:
         return max(1, self.share.workers, min(256, LARGEST_BATCH // math.prod(self._test.inputs.shape[1:])))
 
     def state(self) -> bytes:
-        """Everything that the next epoch depends on; random numbers are derived and need no state."""
+        """Everything that the next step depends on, between two epochs or in a pause of one.
+
+        What is random is derived from seeds, but for what the network itself draws.
+        """
         buffer = io.BytesIO()
         torch.save(
             {
                 "epoch": self.epoch,
+                "step": self.step,
                 "seconds": self.seconds,
                 "first_loss": self._first_loss,
                 "curves": [tuple(value) for value in self.curves],
-                "network": self.network.state_dict(),
-                "optimiser": self._optimiser.state_dict(),
+                "loss": self._loss,
+                "random": self._random,
+                **self.work.state(),
             },
             buffer,
         )
@@ -229,7 +231,7 @@ class Trainer:
     def load(self, state: bytes) -> None:
         """Continues from `state` as if nothing had happened: on CPU the following epochs are equal bit for bit."""
         saved: dict[str, Any] = torch.load(io.BytesIO(state), map_location=self.device, weights_only=True)
-        self.network.load_state_dict(saved["network"])
-        self._optimiser.load_state_dict(saved["optimiser"])
-        self.epoch, self.seconds, self._first_loss = saved["epoch"], saved["seconds"], saved["first_loss"]
+        self.work.load(saved)
+        self.epoch, self.step, self.seconds = saved["epoch"], saved["step"], saved["seconds"]
+        self._first_loss, self._loss, self._random = saved["first_loss"], saved["loss"], saved["random"]
         self.curves = [CurveValue(*value) for value in saved["curves"]]

@@ -1,7 +1,9 @@
 import json
+import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -26,6 +28,8 @@ from equistudy.results.results import results
 from equistudy.results.store import StorageError, Store
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
+from equistudy.training import sources, streamed, trainer
+from tests.datasets.shards import shards
 
 DIGITS = Digits(canvas=16, digit=8, train_size=128)
 TRIAL = Trial(ResNet(8, 2), DIGITS, Classification(), NoAugmentation(), Recipe(epochs=3, batch_size=64), seed=0)
@@ -38,6 +42,34 @@ class Broken(Model):
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> nn.Module:
         raise KeyError("a bug in the model")
+
+
+class Dropless(nn.Module):
+    """A linear network, which accumulated gradients leave as it is."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.body = nn.Linear(inputs, outputs)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.body(images.flatten(1))
+
+
+class Starving(Dropless):
+    """Fails with any batch."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+@dataclass(frozen=True)
+class Plain(Model):
+    """Builds the network that a test chooses."""
+
+    network: ClassVar[type[Dropless]] = Dropless
+
+    def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> nn.Module:
+        return type(self).network(math.prod(image_shape), num_outputs)
 
 
 def conditions(tmp_path: Path) -> Conditions:
@@ -83,6 +115,68 @@ def test_an_interrupted_trial_continues_to_the_same_numbers(tmp_path: Path, monk
     assert straight.equals(killed)
     assert frames[0].curves.collect().equals(frames[1].curves.collect())
     assert frames[1].trials.collect()["resumed"].item() == 1
+
+
+def test_a_trial_killed_within_an_epoch_continues_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial_run, "WORTH_SECONDS", 0)
+    monkeypatch.setattr(trial_run, "SAVING_SHARE", 1e9)
+    monkeypatch.setattr(trainer, "PAUSE", 2)
+    trial = replace(TRIAL, dataset=shards(tmp_path / "data"), recipe=Recipe(2, 15))
+    run(Job(trial, {}, (ACCURACY,)), tmp_path / "straight")
+    saves = []
+
+    def killed(self: Store, name: str, data: bytes) -> None:
+        write(self, name, data)
+        if name.startswith("checkpoints"):
+            saves.append(name)
+            if len(saves) == 4:  # after two steps of the second epoch
+                raise KeyboardInterrupt
+
+    write = Store.write_bytes
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "write_bytes", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(Job(trial, {}, (ACCURACY,)), tmp_path / "killed")
+    seen = []
+    patched = streamed.streamed_shares
+    monkeypatch.setattr(
+        sources,
+        "streamed_shares",
+        lambda dataset, seed, sizes, first, *rest: seen.append(first) or patched(dataset, seed, sizes, first, *rest),
+    )
+    run(Job(trial, {}, (ACCURACY,)), tmp_path / "killed")
+    assert seen == [2]
+    frames = [results(tmp_path / name / "results") for name in ("straight", "killed")]
+    assert frames[0].curves.collect().equals(frames[1].curves.collect())
+    assert frames[0].measurements.drop("seconds").collect().equals(frames[1].measurements.drop("seconds").collect())
+
+
+def test_too_little_memory_is_met_with_half_as_many_images_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    class Hungry(Dropless):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            tried.append(len(images))
+            if self.training and len(images) > 20:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().forward(images)
+
+    monkeypatch.setattr(Plain, "network", Hungry)
+    trial = replace(TRIAL, model=Plain(), recipe=Recipe(2, 64, optimiser=SGD(learning_rate=0.01)))
+    assert run(Job(trial, {}, ()), tmp_path)[-1].phase == Phase.DONE
+    (row,) = results(tmp_path / "results").trials.collect().to_dicts()
+    assert tried[:6] == [64, 32, 16, 16, 16, 16]
+    assert (row["micro_batch"], row["epochs"]) == (16, 2)
+    monkeypatch.setattr(Plain, "network", Dropless)
+    run(Job(trial, {}, ()), tmp_path / "enough")
+    (enough,) = results(tmp_path / "enough" / "results").trials.collect().to_dicts()
+    assert enough["micro_batch"] is None
+    assert row["train_loss"] == pytest.approx(enough["train_loss"], rel=1e-5)
+    monkeypatch.setattr(Plain, "network", Starving)
+    assert run(Job(trial, {}, ()), tmp_path / "none")[-1].phase == Phase.FAILED
+    assert results(tmp_path / "none" / "results").trials.collect()["reason"].item() == "out of memory"
 
 
 def test_a_finished_trial_is_not_trained_again(tmp_path: Path) -> None:

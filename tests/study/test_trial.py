@@ -7,6 +7,7 @@ from typing import ClassVar
 import pytest
 
 from equistudy.augmentations.augmentation import NoAugmentation
+from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.datasets.dead_leaves import DeadLeaves
 from equistudy.datasets.digits import Digits
 from equistudy.models.resnet import ResNet
@@ -141,6 +142,8 @@ def test_what_cannot_be_trained_is_refused() -> None:
     ):
         replace(TRIAL, dataset=leaves)
     common = TimmModel("test_vit", protocol=Protocol.COMMON)
-    with pytest.raises(ValueError, match=r"by the dataset's own mean and std, got TimmModel\(.*protocol=common\)"):
-        replace(TRIAL, model=common)
+    learned = LearnedAugmentation()
+    with pytest.raises(ValueError, match=r"the dataset's own mean and std, got TimmModel\(.*protocol=common\), which"):
+        replace(TRIAL, model=common, augmentation=learned)
+    assert replace(TRIAL, model=common).id != TRIAL.id
     assert replace(TRIAL, dataset=leaves, model=common, recipe=Recipe(epochs=0)).id != TRIAL.id

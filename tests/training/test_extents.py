@@ -30,9 +30,9 @@ from equistudy.results.results import results
 from equistudy.results.store import Store
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
-from equistudy.training.batches import Share
 from equistudy.training.extents import Trajectory
 from equistudy.training.failures import NotANumberError
+from equistudy.training.sources import Share
 from equistudy.training.subject import network_from, subject_of, weights_of
 from equistudy.training.trainer import Trainer
 
@@ -95,8 +95,8 @@ def test_the_first_slope_of_the_data_is_the_derivative_of_the_loss() -> None:
     trainer, network = Trainer(trial, CPU), Trainer(trial, CPU).network.train()
     assert isinstance(network, AugmentedNetwork)
     batches: list = []
-    original = trainer._step
-    trainer._step = lambda batch, factor: batches.append(batch) or original(batch, factor)  # type: ignore[method-assign]
+    original = trainer.work.take
+    trainer.work.take = lambda batch, factor: batches.append(batch) or original(batch, factor)  # type: ignore[method-assign]
     trainer.train_epoch()
     (batch,) = batches
     cross_entropy(network(batch.inputs, batch.elements), batch.targets).backward()
@@ -124,8 +124,8 @@ def test_the_first_step_is_the_mean_over_copies_plus_the_regulariser() -> None:
     trainer, network = Trainer(trial, CPU), Trainer(trial, CPU).network.train()
     assert isinstance(network, AugmentedNetwork)
     batches: list = []
-    original = trainer._step
-    trainer._step = lambda batch, factor: batches.append(batch) or original(batch, factor)  # type: ignore[method-assign]
+    original = trainer.work.take
+    trainer.work.take = lambda batch, factor: batches.append(batch) or original(batch, factor)  # type: ignore[method-assign]
     (total,) = list(trainer.steps())
     (batch,) = batches
     loss = cross_entropy(network(batch.inputs, batch.elements), batch.targets.repeat(2)) + network.penalty()

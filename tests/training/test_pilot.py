@@ -14,6 +14,7 @@ from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
 from equistudy.training import pilot, trainer
 from equistudy.training.pilot import expected_seconds
+from equistudy.training.step import Step
 
 DIGITS = Digits(canvas=16, digit=8, train_size=256)
 TRIAL = Trial(ResNet(8, 2), DIGITS, Classification(), NoAugmentation(), Recipe(epochs=3, batch_size=64), seed=1)
@@ -30,11 +31,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         now[0] += seconds * (1 if kind in warm else 10)
         warm.add(kind)
 
-    step = trainer.Trainer._step
+    take = Step.take
 
     def slow_step(self, batch, factor):
         work("step", STEP)
-        return step(self, batch, factor)
+        return take(self, batch, factor)
 
     def evaluate(self):
         now[0] += EVALUATION
@@ -46,7 +47,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         return MeasuringResult([], [])
 
     monkeypatch.setattr(pilot.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(trainer.Trainer, "_step", slow_step)
+    monkeypatch.setattr(Step, "take", slow_step)
     monkeypatch.setattr(trainer.Trainer, "evaluate", evaluate)
     monkeypatch.setattr(pilot, "measure_all", measure)
     return now

@@ -6,20 +6,28 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from equistudy.augmentations.augmentation import NoAugmentation
+from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
 from equistudy.augmentations.crop import RandomCrop
+from equistudy.augmentations.flip import HorizontalFlip
+from equistudy.augmentations.learned.augmentation import LearnedAugmentation
+from equistudy.augmentations.learned.generators import RotationGenerator
+from equistudy.augmentations.mixing import Mixup
+from equistudy.datasets.dataset import Split
 from equistudy.datasets.digits import Digits
+from equistudy.datasets.resident import resident
 from equistudy.models.model import Model
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import SGD, AdamW, Constant, Precision, Recipe
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
-from equistudy.training.batches import Share
+from equistudy.training import trainer as module
 from equistudy.training.failures import DivergedError, NotANumberError
+from equistudy.training.sources import Share
 from equistudy.training.trainer import Trainer, build_network
 
 CPU = torch.device("cpu")
 DIGITS = Digits(canvas=16, digit=8, train_size=256)
+LEARNED = LearnedAugmentation((RotationGenerator(),))
 TRIAL = Trial(ResNet(8, 2), DIGITS, Classification(), RandomCrop(padding=2), Recipe(epochs=3, batch_size=64), seed=1)
 
 
@@ -64,6 +72,33 @@ def test_resuming_is_bit_identical(trial: Trial) -> None:
     assert straight.curves == resumed.curves
 
 
+@pytest.mark.parametrize("augmentation", [RandomCrop(padding=2), Mixup(before=HorizontalFlip()), LEARNED], ids=str)
+def test_resuming_within_an_epoch_is_bit_identical(augmentation: Augmentation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAUSE", 3)
+    trial = replace(TRIAL, model=Dropping(), augmentation=augmentation, recipe=Recipe(2, 32, average=0.9))
+    states: list[tuple[int, int, bytes]] = []
+    straight = Trainer(trial, CPU)
+    while not straight.finished:
+        straight.train_epoch(lambda: states.append((straight.epoch, straight.step, straight.state())))
+    assert [state[:2] for state in states] == [(0, 3), (0, 6), (1, 3), (1, 6)]
+    for epoch, step, state in states:
+        resumed = Trainer(trial, CPU)
+        resumed.load(state)
+        assert resumed.images_seen == epoch * 256 + step * 32
+        while not resumed.finished:
+            resumed.train_epoch()
+        assert torch.equal(weights(straight), weights(resumed))
+        assert straight.curves == resumed.curves
+
+
+def test_the_average_is_what_is_evaluated_and_kept() -> None:
+    trainer = trained(replace(TRIAL, recipe=Recipe(2, 64, average=0.99)))
+    assert trainer.network is trainer.work.average
+    assert not torch.equal(weights(trainer), weights(trained(replace(TRIAL, recipe=Recipe(2, 64)))))
+    scores = {value.name: value.value for value in trainer.curves if value.split == "test"}
+    assert trainer.evaluate() == scores
+
+
 def test_a_trial_does_not_depend_on_what_the_process_did_before() -> None:
     first = trained(TRIAL)
     trained(replace(TRIAL, seed=2))
@@ -96,7 +131,7 @@ def test_the_loss_of_the_first_step_is_the_cross_entropy() -> None:
     trainer = Trainer(replace(TRIAL, augmentation=NoAugmentation(), recipe=Recipe(1, batch_size=256)), CPU)
     network = build_network(trainer.trial, CPU).train()
     (total,) = list(trainer.steps())
-    train = trainer._train
+    train = resident(DIGITS, Split.TRAIN, CPU)
     images = (train.inputs / 255 - DIGITS.mean[0]) / DIGITS.std[0]
     expected = nn.functional.cross_entropy(network(images), train.targets) * 256
     torch.testing.assert_close(total, expected.detach(), rtol=1e-4, atol=0)

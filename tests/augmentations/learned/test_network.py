@@ -22,9 +22,11 @@ from equistudy.augmentations.learned.network import AugmentedNetwork, lattice
 from equistudy.augmentations.learned.regulariser import EntropyRegulariser, NormRegulariser
 from equistudy.augmentations.rotation import RandomRotation
 from equistudy.datasets.digits import Digits
-from equistudy.training.batches import normalised
+from equistudy.models.model import Preprocessing
+from equistudy.training.preparation import normalised
 
 DIGITS = Digits(canvas=16, digit=8)
+NUMBERS = Preprocessing(DIGITS.mean, DIGITS.std)
 
 
 class Pixels(nn.Module):
@@ -51,8 +53,8 @@ def test_training_moves_by_the_elements_in_units_of_the_half_extents():
     """Against the fixed rotation: normalised before or after, moved by the same angles, black enters."""
     network = wrapped(LearnedAugmentation((RotationGenerator(start=30.0),)))
     elements = torch.tensor([[-1.0], [0.0], [0.4], [1.0]])
-    expected = normalised(RandomRotation(30.0).apply(images(), 30 * elements), DIGITS)
-    found = network(normalised(images(), DIGITS), elements)
+    expected = normalised(RandomRotation(30.0).apply(images(), 30 * elements), NUMBERS)
+    found = network(normalised(images(), NUMBERS), elements)
     torch.testing.assert_close(found, expected.flatten(1), atol=1e-4, rtol=0)
 
 

@@ -1,0 +1,85 @@
+"""Decoded splits that the processes of a node have in common: decoded once, mapped into the memory of each.
+
+A split is written to a file beside the system's other temporary ones, and every process maps it; the pages of a mapped
+file are in memory once. Files that nobody has used for a day are removed.
+"""
+
+import hashlib
+import os
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from equistudy.datasets.dataset import Dataset, Examples, Split
+from equistudy.spec import canonical
+
+__all__ = ["shared"]
+
+WORTH_BYTES = 2**24  # less is decoded in each process
+UNUSED_SECONDS = 86_400.0
+
+
+def shared(dataset: Dataset, split: Split) -> Examples:
+    """The split on the CPU, as `load` gives it, in memory that all processes of the user on this node share.
+
+    Small splits, and all where nothing can be written, are this process's own.
+    """
+    stem = (
+        _folder() / hashlib.sha256(f"{canonical(dataset)}/{dataset.fingerprint()}/{split.value}".encode()).hexdigest()
+    )
+    with suppress(OSError, ValueError):  # not there yet, or cut off: written anew
+        return _mapped(stem)
+    examples = dataset.load(split)
+    if sum(tensor.numel() * tensor.element_size() for tensor in examples) < WORTH_BYTES:
+        return examples
+    try:
+        _remove_unused()
+        for place, tensor in zip(_files(stem), examples, strict=True):
+            _write(place, tensor.numpy())
+        return _mapped(stem)
+    except OSError:  # a full disk: a copy of its own does as well
+        return examples
+
+
+def _folder() -> Path:
+    return Path(tempfile.gettempdir()) / f"equistudy-{os.getuid()}"
+
+
+def _files(stem: Path) -> tuple[Path, Path]:
+    return stem.with_suffix(".inputs.npy"), stem.with_suffix(".targets.npy")
+
+
+def _mapped(stem: Path) -> Examples:
+    """Copy on write: what a process changes by mistake stays its own."""
+    import torch
+
+    places = _files(stem)
+    if any(place.stat().st_uid != os.getuid() for place in places):
+        raise OSError(f"{stem} is another user's")
+    for place in places:
+        place.touch()
+    inputs, targets = (torch.from_numpy(np.load(place, mmap_mode="c")) for place in places)
+    return Examples(inputs, targets)
+
+
+def _write(place: Path, array: np.ndarray) -> None:
+    """All or nothing, also when several processes write at once."""
+    place.parent.mkdir(mode=0o700, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=place.parent, delete=False) as file:
+        try:
+            np.save(file, array)
+        except BaseException:
+            Path(file.name).unlink()
+            raise
+    Path(file.name).replace(place)
+
+
+def _remove_unused() -> None:
+    oldest = time.time() - UNUSED_SECONDS
+    for place in _folder().glob("*"):
+        with suppress(OSError):  # another process was faster
+            if place.stat().st_mtime < oldest:
+                place.unlink()

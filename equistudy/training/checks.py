@@ -1,0 +1,107 @@
+"""What is checked before a network trains: the data, and whether the machine can do what the recipe asks."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from jaxtyping import Int64, Shaped
+from torch import Tensor
+
+from equistudy.augmentations.mixing import Mixing
+from equistudy.datasets.dataset import Dataset, Examples, Split, Target
+from equistudy.recipe import Precision
+from equistudy.study.trial import Trial
+from equistudy.training.batches import batch_sizes
+from equistudy.training.failures import DataError
+from equistudy.training.sources import Resident, Share, Source, Streamed
+
+__all__ = ["check_conditions", "check_data", "fingerprints"]
+
+MOST_OVERLAP = 0.01  # published sets have a few images twice
+CHUNK = 2**22  # numbers that are looked at together
+
+
+def check_data(trial: Trial, source: Source, test: Examples) -> None:
+    """DataError for labels that are no classes, classes without an example, and tests that are trained on."""
+    dataset = trial.dataset
+    if dataset.target is Target.CLASS:
+        if isinstance(source, Resident):
+            train = source.examples.targets.tolist()
+        else:
+            train = list(source.dataset.listing(Split.TRAIN).labels or ()) if isinstance(source, Streamed) else []
+        _check_labels(train, dataset, Split.TRAIN)
+        _check_labels(test.targets.tolist(), dataset, Split.TEST)
+        absent = sorted(set(range(dataset.num_classes)) - set(train))
+        if absent:
+            raise DataError(
+                f"Each class needs an example to train on, got none of class {', '.join(map(str, absent[:5]))} of "
+                f"{dataset.num_classes} in {dataset}. Number the classes without gaps, or add the examples."
+            )
+    if isinstance(source, Resident):
+        _check_overlap(dataset, source.examples, test)
+
+
+def _check_labels(labels: Sequence[int], dataset: Dataset, split: Split) -> None:
+    for place, label in enumerate(labels):
+        if not 0 <= label < dataset.num_classes:
+            raise DataError(
+                f"Labels lie in 0 to {dataset.num_classes - 1}, got {label} at position {place} of the "
+                f"{split.value} split of {dataset}. Check num_classes and how the labels are read."
+            )
+
+
+def _check_overlap(dataset: Dataset, train: Examples, test: Examples) -> None:
+    known = _overlaps.get(dataset)
+    if known is None:
+        seen = set(fingerprints(train.inputs).tolist())
+        known = _overlaps[dataset] = sum(mark in seen for mark in fingerprints(test.inputs).tolist())
+    if known > max(1, MOST_OVERLAP * len(test.inputs)):
+        raise DataError(
+            f"Test and training examples must differ, got {known} of {len(test.inputs)} test inputs of {dataset} that "
+            "are also trained on, byte for byte. Split the set anew."
+        )
+
+
+_overlaps: dict[Dataset, int] = {}
+
+
+def fingerprints(inputs: Shaped[Tensor, "N ..."]) -> Int64[Tensor, " N"]:
+    """A number for each input, equal for equal ones and else with a probability of 2^-64: a random linear form."""
+    rows = inputs.flatten(1)
+    rng = torch.Generator().manual_seed(0)
+    weights = torch.randint(-(2**63), 2**63 - 1, (rows.shape[1],), generator=rng).to(inputs.device)
+    # floats by their bits; integers modulo 2^64
+    whole = rows.view(torch.int32) if rows.dtype == torch.float32 else rows
+    chunks = whole.split(max(1, CHUNK // rows.shape[1]))
+    return torch.cat([(chunk.long() * weights).sum(dim=1) for chunk in chunks])
+
+
+def check_conditions(trial: Trial, num_examples: int, device: torch.device, share: Share) -> None:
+    """ValueError for batches that the set or the workers cannot fill, and for formats that the device lacks."""
+    recipe = trial.recipe
+    if recipe.batch_size > num_examples:
+        raise ValueError(
+            f"A batch is at most the training set, got batch_size={recipe.batch_size} for {num_examples} examples of "
+            f"{trial.dataset}. Use batch_size={num_examples} or less."
+        )
+    smallest = batch_sizes(num_examples, recipe.batch_size)[-1]
+    if smallest < share.workers:
+        raise ValueError(
+            f"Each worker needs at least one sample of every batch, got {share.workers} workers for batches "
+            f"of {smallest}. Use fewer workers per trial or a larger batch_size."
+        )
+    if share.workers > 1 and isinstance(trial.augmentation, Mixing) and getattr(trial.dataset, "streamed", False):
+        raise ValueError(
+            f"A streamed image is on one worker alone, got {trial.augmentation} with {share.workers} workers, which "
+            "mixes images of several. Use one worker per trial, or streamed=False."
+        )
+    if recipe.precision is Precision.BFLOAT16 and device.type == "cuda" and not _has_bfloat16():
+        raise ValueError(
+            f"Precision.BFLOAT16 needs an accelerator that multiplies in it, got {torch.cuda.get_device_name(device)}. "
+            "Use Precision.FLOAT32."
+        )
+
+
+@lru_cache(maxsize=1)
+def _has_bfloat16() -> bool:
+    return torch.cuda.is_bf16_supported(including_emulation=False)

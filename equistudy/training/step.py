@@ -1,0 +1,173 @@
+"""One optimiser step: forward, backward and update of a batch, in parts where that saves memory."""
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from copy import deepcopy
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from equistudy.augmentations.learned.network import AugmentedNetwork
+from equistudy.recipe import Precision
+from equistudy.study.trial import Trial
+from equistudy.training.batch_norm import with_global_batch_norm
+from equistudy.training.batches import Batch
+from equistudy.training.extents import Trajectory
+from equistudy.training.sources import Share
+
+__all__ = ["NotCompiled", "Step", "deterministic"]
+
+
+class NotCompiled(UserWarning):
+    """`torch.compile` was asked for and failed: the network trains as it is."""
+
+
+class Step:
+    """The network in training with its optimiser, and what a step does to both.
+
+    `micro_batch` bounds what is passed through the network at once. `average` is the moving average of the weights
+    where the recipe asks for one.
+    """
+
+    def __init__(self, trial: Trial, network: nn.Module, share: Share, micro_batch: int | None) -> None:
+        self.trial, self.share, self.micro_batch = trial, share, micro_batch
+        self.device = next(network.parameters()).device
+        self.network = with_global_batch_norm(network, self.device) if share.workers > 1 else network
+        self.average = None if trial.recipe.average is None else deepcopy(self.network).requires_grad_(False)
+        self.steps = 0
+        self.learned = self.network if isinstance(self.network, AugmentedNetwork) else None
+        self.watched = None if self.learned is None else Trajectory(self.learned)
+        inner = self.network if self.learned is None else self.learned.network
+        self.optimiser = trial.recipe.optimiser.build(inner.parameters())
+        if self.learned is not None:
+            self.optimiser.add_param_group(self.learned.parameter_group())
+        self._peaks = [group["lr"] * trial.recipe.rate_factor for group in self.optimiser.param_groups]
+        self.parallel: nn.Module = self.network
+        if share.workers > 1:
+            self.parallel = nn.parallel.DistributedDataParallel(self.network)
+        self._compiled = torch.compile(self.parallel) if trial.recipe.compiled else None
+
+    @property
+    def compiled(self) -> bool:
+        """Whether a compiled network trains."""
+        return self._compiled is not None
+
+    def take(self, batch: Batch, factor: float) -> Float[Tensor, ""]:
+        """One step at this factor of the learning rate; gives the summed loss of this process's share."""
+        for group, peak in zip(self.optimiser.param_groups, self._peaks, strict=True):
+            group["lr"] = peak * factor
+        self.optimiser.zero_grad(set_to_none=True)
+        parts = batch.parts(self._num_parts(batch.total))
+        total = torch.zeros((), device=self.device)
+        for number, part in enumerate(parts, 1):
+            last = number == len(parts)
+            # workers average their gradients, so this is the gradient of the mean over the whole batch
+            with nullcontext() if last or self.share.workers == 1 else self.parallel.no_sync():  # type: ignore[operator]
+                loss = self._loss(part)
+                mean = loss * (self.share.workers / batch.total)
+                (mean + self.learned.penalty() if self.learned is not None and last else mean).backward()
+            total = total + loss.detach()
+        if self.watched is not None:
+            self.watched.record()
+            self._adapt(total / batch.total)
+        if self.trial.recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.trial.recipe.clip_norm)
+        self.optimiser.step()
+        self.steps += 1
+        self._follow()
+        return total
+
+    def _adapt(self, loss: Float[Tensor, ""]) -> None:
+        """Tells an adaptive regulariser the batch's mean loss, over all workers: they must agree on its weight."""
+        if self.learned is not None and self.learned.augmentation.regulariser.adaptive:
+            if self.share.workers > 1:
+                dist.all_reduce(loss)
+            self.learned.adapt(loss)
+
+    def _num_parts(self, total: int) -> int:
+        """The same on every worker, whose shares differ by one: they wait for each other in each part."""
+        if self.micro_batch is None:
+            return 1
+        smallest, largest = total // self.share.workers, -(-total // self.share.workers)
+        return min(-(-largest // self.micro_batch), smallest)
+
+    def _loss(self, part: Batch) -> Float[Tensor, ""]:
+        """The summed loss of a part of the share."""
+        recipe, task = self.trial.recipe, self.trial.task
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision is Precision.BFLOAT16):
+            outputs = self._outputs(part)
+        copies = len(outputs) // len(part.targets)
+        targets = torch.cat([task.prepared(part.targets, self.trial.dataset)] * copies)
+        return task.loss(outputs.float(), targets, recipe.label_smoothing) / copies
+
+    def _outputs(self, part: Batch) -> Float[Tensor, "N ..."]:
+        """One row for each input, or for each copy of each input that a learned augmentation makes, copy by copy."""
+        given: tuple[Any, ...] = (part.inputs,) if self.learned is None else (part.inputs, part.elements)
+        outputs: Tensor
+        if self._compiled is not None:
+            try:
+                outputs = self._compiled(*given)
+            except torch._dynamo.exc.TorchDynamoException as error:
+                self._compiled = None
+                reason = str(error).strip().splitlines()[0]
+                warnings.warn(f"torch.compile failed, and the network trains as it is: {reason}", NotCompiled, 2)
+            else:
+                return outputs
+        outputs = self.parallel(*given)
+        return outputs
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Moves the average towards the weights; running statistics follow likewise, counters are copied."""
+        if self.average is None or self.trial.recipe.average is None:
+            return
+        decay = min(self.trial.recipe.average, (1 + self.steps) / (10 + self.steps))
+        for average, value in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
+            _approach(average, value, 1 - decay)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on."""
+        return {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "steps": self.steps,
+            "average": None if self.average is None else self.average.state_dict(),
+            "watched": None if self.watched is None else self.watched.state(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Continues from a state."""
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.steps = state["steps"]
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        if self.watched is not None:
+            self.watched.load(state["watched"])
+
+
+def _approach(average: Shaped[Tensor, "..."], value: Shaped[Tensor, "..."], share: float) -> None:
+    if average.is_floating_point():
+        average.lerp_(value, share)
+    else:
+        average.copy_(value)
+
+
+@contextmanager
+def deterministic(asked: bool) -> Iterator[None]:
+    """Only algorithms that give the same bits each time, where that is asked for."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    if asked:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for it
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
