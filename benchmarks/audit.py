@@ -1,11 +1,12 @@
 """How long an audit takes: one large network in detail, many by Ray.
 
     resnet50 at 224      expect under 10 s on one core, of which torch and timm take 4 to be imported
-    --many "resnet*"     every network of the pattern, on as many processes as there are cores
+    --many 200           so many of timm's networks, spread evenly over all their names, at `--many-size` pixels and on
+                         `--cpus` processes: how many are judged, refuse the size, fail or end in a disagreement
 
 CPU seconds are those of the audit's process alone; the wall clock also counts what else the machine does.
 
-    python benchmarks/audit.py [--model resnet50] [--size 224] [--repetitions 3] [--many PATTERN]
+    python benchmarks/audit.py [--model resnet50] [--size 224] [--repetitions 3] [--many N] [--many-size 64] [--cpus 2]
 """
 
 import argparse
@@ -15,9 +16,14 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
+from equistudy.execution.audits import audit_all
+from equistudy.models.timm_model import TimmModel
+
 ROOT = Path(__file__).resolve().parents[1]
+LARGEST = ("large", "huge", "giant", "gigantic", "xlarge", "enormous", "_l_", "_xl", "so400m", "so150m", "7b", "_g_")
 
 
 def timed(arguments: list[str]) -> tuple[float, float]:
@@ -28,20 +34,46 @@ def timed(arguments: list[str]) -> tuple[float, float]:
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def kind_of(record: dict[str, object]) -> str:
+    """What became of one audit."""
+    if "error" not in record:
+        return "exact" if record["exact"] else "not exact"
+    error = str(record["error"])
+    if "Rules and numbers must agree" in error:
+        return "disagreement"
+    return "refuses the size" if "must take the images" in error else "failed"
+
+
+def many(count: int, size: int, num_cpus: int) -> None:
+    """Audits of networks spread over all of timm's names, but those too large for a laptop's memory."""
+    from equistudy.models.timm_network import matching
+
+    names = [name for name in matching("*") if not any(mark in name for mark in LARGEST)]
+    names = [names[len(names) * number // count] for number in range(count)]
+    began, kinds = time.perf_counter(), Counter[str]()
+    for position, record in audit_all([(name, TimmModel(name)) for name in names], size, None, num_cpus=num_cpus):
+        kinds[kind := kind_of(record)] += 1
+        if kind in ("disagreement", "failed"):
+            print(f"{names[position]}: {kind}: {str(record['error'])[:200]}", flush=True)
+    print(f"{count} networks at {size}: {dict(kinds)} in {time.perf_counter() - began:.0f} s on {num_cpus} processes")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="resnet50")
     parser.add_argument("--size", default="224")
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--many", metavar="PATTERN", help="also every network that matches")
+    parser.add_argument("--many", type=int, metavar="N", help="only so many of timm's networks at once")
+    parser.add_argument("--many-size", type=int, default=64)
+    parser.add_argument("--cpus", type=int, default=2)
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
+    if arguments.many:
+        many(arguments.many, arguments.many_size, arguments.cpus)
+        return
     times = [timed([arguments.model, "--size", arguments.size, "--json"]) for _ in range(arguments.repetitions)]
     wall, used = (statistics.median(column) for column in zip(*times, strict=True))
     print(f"{arguments.model} at {arguments.size}: {wall:.1f} s, {used:.1f} CPU seconds")
-    if arguments.many:
-        wall, _ = timed([arguments.many, "--size", arguments.size, "--json"])
-        print(f"{arguments.many} at {arguments.size}: {wall:.0f} s")
 
 
 if __name__ == "__main__":
