@@ -1,8 +1,9 @@
 """How long an audit takes: one large network in detail, many by Ray.
 
     resnet50 at 224      expect under 10 s on one core, of which torch and timm take 4 to be imported
-    --many 200           so many of timm's networks, spread evenly over all their names, at `--many-size` pixels and on
-                         `--cpus` processes: how many are judged, refuse the size, fail or end in a disagreement
+    --many 250           so many of timm's networks, spread evenly over all their names but for those of more than 60
+                         million parameters, at `--many-size` pixels on `--cpus` processes: how many are judged,
+                         refuse the size, fail or end in a disagreement
 
 CPU seconds are those of the audit's process alone; the wall clock also counts what else the machine does.
 
@@ -19,11 +20,15 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import torch
+
 from equistudy.execution.audits import audit_all
 from equistudy.models.timm_model import TimmModel
+from equistudy.models.timm_network import matching
+from equistudy.models.torchvision_operators import import_timm
 
 ROOT = Path(__file__).resolve().parents[1]
-LARGEST = ("large", "huge", "giant", "gigantic", "xlarge", "enormous", "_l_", "_xl", "so400m", "so150m", "7b", "_g_")
+LARGEST = 60e6  # parameters: audits beside each other are to fit into a laptop's memory
 
 
 def timed(arguments: list[str]) -> tuple[float, float]:
@@ -44,18 +49,35 @@ def kind_of(record: dict[str, object]) -> str:
     return "refuses the size" if "must take the images" in error else "failed"
 
 
-def many(count: int, size: int, num_cpus: int) -> None:
-    """Audits of networks spread over all of timm's names, but those too large for a laptop's memory."""
-    from equistudy.models.timm_network import matching
+def small_enough(name: str) -> bool:
+    """Whether a network has few enough parameters; they are counted without memory for them."""
+    with torch.device("meta"):
+        network = import_timm().create_model(name, pretrained=False)
+    return sum(parameter.numel() for parameter in network.parameters()) <= LARGEST
 
-    names = [name for name in matching("*") if not any(mark in name for mark in LARGEST)]
-    names = [names[len(names) * number // count] for number in range(count)]
+
+def spread(names: list[str], count: int) -> list[str]:
+    """So many names at even distances; the next one that is small enough stands for one that is not."""
+    starts = [len(names) * number // count for number in range(count)]
+    ends = [*starts[1:], len(names)]
+    return [
+        found
+        for start, end in zip(starts, ends, strict=True)
+        if (found := next(filter(small_enough, names[start:end]), None)) is not None
+    ]
+
+
+def many(count: int, size: int, num_cpus: int) -> None:
+    """Audits of networks spread over all of timm's names."""
+    names = spread(matching("*"), count)
     began, kinds = time.perf_counter(), Counter[str]()
     for position, record in audit_all([(name, TimmModel(name)) for name in names], size, None, num_cpus=num_cpus):
         kinds[kind := kind_of(record)] += 1
         if kind in ("disagreement", "failed"):
             print(f"{names[position]}: {kind}: {str(record['error'])[:200]}", flush=True)
-    print(f"{count} networks at {size}: {dict(kinds)} in {time.perf_counter() - began:.0f} s on {num_cpus} processes")
+    print(
+        f"{len(names)} networks at {size}: {dict(kinds)} in {time.perf_counter() - began:.0f} s on {num_cpus} processes"
+    )
 
 
 def main() -> None:
