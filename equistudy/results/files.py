@@ -33,8 +33,17 @@ WAYS_OUT = {
 }
 
 
+# Waiting does not help: what the system or an object store answers where somebody must change something first.
+LASTING = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+LASTING_WORDS = re.compile(
+    "ACCESS_DENIED|NO_SUCH_BUCKET|INVALID_ACCESS_KEY|INVALID_CLIENT|SIGNATURE|UNRECOGNIZED_CLIENT"
+)
+
+
 class StorageError(OSError):
-    """Results cannot be written or read: says what, where, why, and the way out."""
+    """Results cannot be written or read: says what, where, why, and the way out. Not `lasting`: it may pass."""
+
+    lasting = False
 
 
 @contextlib.contextmanager
@@ -47,7 +56,9 @@ def _explained(doing: str, where: object) -> Iterator[None]:
             raise
         why = error.strerror or str(error) or type(error).__name__
         way_out = WAYS_OUT.get(error.errno or 0, "Check the storage, then run the same command again.")
-        raise StorageError(f"Cannot {doing} {where}: {why}. {way_out}") from error
+        told = StorageError(f"Cannot {doing} {where}: {why}. {way_out}")
+        told.lasting = error.errno in LASTING or LASTING_WORDS.search(str(error)) is not None
+        raise told from error
 
 
 _counter = itertools.count()

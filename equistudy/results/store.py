@@ -2,11 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from equistudy.results.files import Files, LocalFiles, StorageError, open_files
 from equistudy.results.inventory import Inventory
@@ -16,6 +17,9 @@ __all__ = ["StorageError", "Store"]
 
 MARKER = "equistudy.json"
 NAME = re.compile(r"[\w-]+", re.ASCII)
+PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds between two tries at a storage that does not answer: each time doubled
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -23,10 +27,12 @@ class Store:
     """A results folder. Any number of processes may write to it at once; it travels to workers by pickle.
 
     A row is written once, into a file of its own, and is never changed. The row of a trial is the marker that the
-    trial is over: curves, measurements and weights are written before it. Writing raises StorageError.
+    trial is over: curves, measurements and weights are written before it. Writing raises StorageError; where the
+    reason may pass (a server that does not answer, a full disk), not before `patience` seconds of trying again.
     """
 
     files: Files
+    patience: float = 0.0
 
     @classmethod
     def open(cls, place: str | Path, create: bool = True) -> "Store":
@@ -61,6 +67,22 @@ class Store:
         """Whether the results lie on a file system of this machine, which other nodes may not reach."""
         return isinstance(self.files, LocalFiles)
 
+    def patient(self, seconds: float) -> "Store":
+        """The same results, for writers that would rather wait than lose what they have."""
+        return self if seconds == self.patience else replace(self, patience=seconds)
+
+    def _tried(self, verb: Callable[..., T], *arguments: Any) -> T:
+        """What the verb gives; again and again while the storage fails in a way that may pass."""
+        deadline, pause = time.monotonic() + self.patience, PAUSE
+        while True:
+            try:
+                return verb(*arguments)
+            except StorageError as error:
+                if error.lasting or time.monotonic() + pause > deadline:
+                    raise
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
     def write_trial(self, row: TrialRow) -> None:
         """Writes the row that ends an attempt at a trial. A failure never replaces a row that is already there.
 
@@ -69,13 +91,15 @@ class Store:
         unit = f"{_stem(row.trial, row.attempt)}.{row.status}"
         data = TRIALS.encoded([asdict(row)], [unit])
         name = _file(TRIALS, _stem(row.trial, row.attempt))
-        self.files.write(name, data, replace=row.status == Status.DONE)
+        self._tried(self.files.write, name, data, row.status == Status.DONE)
 
     def write_curves(self, trial: str, attempt: int, rows: Sequence[CurveRow]) -> None:
         """Writes the curves of one attempt."""
         stem = _stem(trial, attempt)
         key = {"trial": trial, "attempt": attempt}
-        self.files.write(_file(CURVES, stem), CURVES.encoded([{**key, **asdict(row)} for row in rows], [stem]))
+        self._tried(
+            self.files.write, _file(CURVES, stem), CURVES.encoded([{**key, **asdict(row)} for row in rows], [stem])
+        )
 
     def write_measurements(
         self,
@@ -94,15 +118,15 @@ class Store:
                     f"Measurements of {measure_id} carry its id, got measure_id={row.get('measure_id')!r}. "
                     "Write each measure by itself."
                 )
-        self.files.write(_file(MEASUREMENTS, stem), MEASUREMENTS.encoded(listed, [stem]))
+        self._tried(self.files.write, _file(MEASUREMENTS, stem), MEASUREMENTS.encoded(listed, [stem]))
 
     def has_trial(self, trial: str) -> bool:
         """Whether any attempt at the trial is over, done or failed."""
-        return self._has(TRIALS, _stem(trial, 0))
+        return self._tried(self._has, TRIALS, _stem(trial, 0))
 
     def has_measurements(self, trial: str, attempt: int, measure_id: str) -> bool:
         """Whether this measure was written for this network."""
-        return self._has(MEASUREMENTS, _stem(trial, attempt, measure_id))
+        return self._tried(self._has, MEASUREMENTS, _stem(trial, attempt, measure_id))
 
     def _has(self, table: Table, stem: str) -> bool:
         """Looks for the small file, then into the footers of the compacted ones: no listing of many files."""
@@ -126,23 +150,23 @@ class Store:
         return {table.name: Inventory(self.files, table) for table in (TRIALS, CURVES, MEASUREMENTS)}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"files": self.files}
+        return {"files": self.files, "patience": self.patience}
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Writes a file, such as weights or a checkpoint, in place of the one that may be there."""
-        self.files.write(name, data)
+        self._tried(self.files.write, name, data)
 
     def read_bytes(self, name: str) -> bytes | None:
         """All bytes of a file, or None where there is none."""
-        return self.files.read(name)
+        return self._tried(self.files.read, name)
 
     def delete(self, name: str) -> None:
         """Deletes a file, if it is there."""
-        self.files.delete(name)
+        self._tried(self.files.delete, name)
 
     def list(self, folder: str) -> list[str]:
         """The names in a folder, sorted."""
-        return self.files.names(folder)
+        return self._tried(self.files.names, folder)
 
 
 def _stem(trial: str, attempt: int, *measure_id: str) -> str:

@@ -1,5 +1,6 @@
 """What a store writes is there, once, whatever else happens."""
 
+import errno
 import json
 import os
 import pickle
@@ -234,3 +235,26 @@ def test_killed_writers_leave_every_row_whole(store):
     compact(store)
     assert store.finished() == finished
     assert CurveRow(0, "train", "loss", 0.5)
+
+
+def test_what_may_pass_is_tried_again_and_what_lasts_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("equistudy.results.store.PAUSE", 0.01)
+    store, flushed = Store.open(tmp_path / "results"), os.fsync
+    left = [errno.ENOSPC, errno.EIO]
+
+    def failing(descriptor: int) -> None:
+        if left:
+            raise OSError(left.pop(), "no")
+        flushed(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(StorageError, match="no"):
+        store.write_bytes("a", b"1")
+    store.patient(10).write_bytes("a", b"2")
+    assert left == []
+    assert store.read_bytes("a") == b"2"
+    left[:] = [errno.ENOSPC, errno.EACCES]
+    with pytest.raises(StorageError, match="Choose a folder that you can write to"):
+        store.patient(10).write_bytes("a", b"3")
+    assert left == [errno.ENOSPC]
+    assert pickle.loads(pickle.dumps(store.patient(10))).patience == 10
