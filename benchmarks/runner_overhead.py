@@ -24,7 +24,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from equistudy.execution.cluster import ENVIRONMENT, Resources
+from equistudy.execution.cluster import ENVIRONMENT, Resources, Site
 from equistudy.execution.job import Progress
 from equistudy.execution.plan import make_plan
 from equistudy.execution.source import Listed
@@ -80,6 +80,9 @@ class Clock:
         """A trial gave a sign of life."""
         self.first = self.first or time.time()
 
+    def noticed(self, text: str) -> None:
+        """Nobody waits."""
+
     def stopping(self) -> None:
         """Nobody asks."""
 
@@ -92,7 +95,7 @@ def runner(workload: Workload) -> Timings:
         store = Store.open(Path(temporary) / "results")
         clock = Clock()
         jobs = Listed(tuple(make_plan(loaded.study, None).jobs()))
-        outcome = run_study(loaded, jobs, store, Resources(), clock, num_cpus=SLOTS)
+        outcome = run_study(loaded, jobs, store, Resources(), clock, Site(num_cpus=SLOTS))
         ended = time.time()
         assert outcome.done == workload.trials, outcome
         rows = results(store.url).trials.select("started", "finished", "seconds").collect().to_dicts()

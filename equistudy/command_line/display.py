@@ -15,6 +15,10 @@ __all__ = ["Display", "duration"]
 
 TRAINED = 0.95  # the share of a trial that its last epoch ends; measuring follows
 BAR = range(8, 33)  # its length in characters, as the screen's width allows
+AGAIN = {
+    Phase.DIED: "its process is gone; it starts again from",
+    Phase.PREEMPTED: "its process was told to end; it starts again from",
+}
 STYLES = {Phase.DONE: "green", Phase.FAILED: "red", Phase.STOPPED: "yellow"}
 
 
@@ -70,10 +74,18 @@ class Display:
             self._failed += progress.phase == Phase.FAILED
             self._tell(progress)
         else:
+            if progress.phase in AGAIN:
+                why = (progress.message or "").partition("\n")[0]
+                where = f"{progress.trial}  {progress.levels}  {AGAIN[progress.phase]} epoch {progress.epoch}"
+                self._say(Text(f"{progress.phase}: {where}" + (f"\n    {why}" if why else ""), style="yellow"))
             self._running[progress.trial] = progress
             self._shares[progress.trial] = TRAINED * min(1.0, progress.epoch / max(1, progress.epochs))
         if self._first is None:
             self._first = self._clock(), self._share()
+
+    def noticed(self, text: str) -> None:
+        """Something has happened to the cluster, or is waited for."""
+        self._say(Text(text, style="yellow"))
 
     def stopping(self) -> None:
         """The user asked to stop."""

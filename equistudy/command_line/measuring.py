@@ -197,7 +197,7 @@ def _measure(job: Job, store: Store, where: dict[str, Any]) -> tuple[Exit, list[
     progress = Progress()
     conditions = Conditions(STUDY, store, provenance(Path(__file__)))
     workers = where["workers"] or (None if where["address"] else min(os.cpu_count() or 1, _most_workers(job)))
-    with interruptible(progress) as asked:
+    with interruptible(progress.stopping) as asked:
         if workers == 1 and not where["address"]:
             found = measure_networks([job], conditions, tell=progress.advanced, asked=asked)
         else:

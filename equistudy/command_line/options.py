@@ -10,7 +10,20 @@ import click
 
 from equistudy.command_line.asked import DEFAULT_RESULTS
 
-__all__ = ["ADDRESS", "JSON", "OF_STUDY", "RESULTS", "SCALE", "STUDY", "WEIGHTS", "WHERE", "options", "say"]
+__all__ = [
+    "ADDRESS",
+    "CLUSTER",
+    "JSON",
+    "OF_STUDY",
+    "RESULTS",
+    "SCALE",
+    "SHARE",
+    "STUDY",
+    "WEIGHTS",
+    "WHERE",
+    "options",
+    "say",
+]
 
 
 def options(*several: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,16 +59,27 @@ OF_STUDY = click.option(
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 ADDRESS = click.option("--address", metavar="HOST:PORT", help="Join a Ray cluster; auto: the one on this node.")
-WHERE = (
-    ADDRESS,
-    click.option(
-        "--cluster", type=click.Path(path_type=Path), metavar="FILE", help="The file of an autoscaling cluster."
-    ),
-    click.option("--num-cpus", type=click.IntRange(1), help="CPUs of a Ray started here. Default: all."),
+CLUSTER = click.option(
+    "--cluster", type=click.Path(path_type=Path), metavar="FILE", help="The file of an autoscaling cluster."
+)
+SHARE = (
     click.option("--cpus-per-trial", default=1.0, show_default=True, help="CPUs of each worker of a trial."),
     click.option("--gpus-per-trial", type=float, help="GPUs of each worker, also fractions. Default: 1 if there are."),
     click.option("--workers-per-trial", default=1, show_default=True, help="Processes that share each batch."),
     click.option("--max-concurrent", type=int, help="At most so many trials at once. Default: what fits."),
+)
+WHERE = (
+    ADDRESS,
+    CLUSTER,
+    click.option("--num-cpus", type=click.IntRange(1), help="CPUs of a Ray started here. Default: all."),
+    *SHARE,
+    click.option(
+        "--hang-minutes",
+        default=60.0,
+        show_default=True,
+        help="A trial that ends no step for so long is taken to hang.",
+    ),
+    click.option("--keep-going", is_flag=True, help="Also where the first trials all fail in the same way."),
 )
 
 

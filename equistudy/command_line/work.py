@@ -35,7 +35,11 @@ def run_and_report(asked: Asked, retry: tuple[str, ...] | None, where: dict[str,
     from equistudy.execution.cluster import Resources, Site, prepare
 
     resources = Resources(
-        where["cpus_per_trial"], where["gpus_per_trial"], where["workers_per_trial"], where["max_concurrent"]
+        where["cpus_per_trial"],
+        where["gpus_per_trial"],
+        where["workers_per_trial"],
+        where["max_concurrent"],
+        60 * where["hang_minutes"],
     )
     site = Site(where["address"], where["num_cpus"], where["cluster"])
     prepare(site.address)
@@ -55,11 +59,15 @@ def run_and_report(asked: Asked, retry: tuple[str, ...] | None, where: dict[str,
         expected = _expected(source, made)
         _say(console, f"Joining Ray at {where['address']}" if where["address"] else "Starting Ray on this machine")
         with Display(console, resume, expected) as display:
+            from equistudy.execution.breaker import SAME, Breaker
             from equistudy.execution.runner import run_study
 
-            outcome = run_study(known, source, store, resources, display, site)
+            breaker = Breaker(0 if where["keep_going"] else SAME)
+            outcome = run_study(known, source, store, resources, display, site, breaker)
         if outcome.interrupted:
             return _stopped(console, planned(loaded, asked.folder)[1], began, resume)
+        if outcome.broken:
+            _say(console, outcome.broken)
         failed = outcome.failed
     return _finished(console, loaded, asked, began, failed)
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,23 +27,33 @@ ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 ANSWER_SECONDS = 5.0
+STARTS = 3  # how often Ray is started here before that fails
+LATE = "timed out during startup"
 OBJECT_STORE_BYTES = 256 * 1024**2  # specs and handles; data sets are read by each process
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What one trial gets, and how many run at once. `gpus` may be a fraction; None takes one where there is one."""
+    """What one trial gets, and how many run at once. `gpus` may be a fraction; None takes one where there is one.
+
+    A trial that ends no step for `hang_seconds` is taken to hang.
+    """
 
     cpus: float = 1.0
     gpus: float | None = None
     workers: int = 1
     max_concurrent: int | None = None
+    hang_seconds: float = 3600.0
 
     def __post_init__(self) -> None:
         if self.cpus <= 0 or (self.gpus is not None and self.gpus < 0):
             raise ValueError(f"A trial needs cpus > 0 and gpus >= 0, got cpus={self.cpus:g}, gpus={self.gpus}.")
         if self.workers < 1:
             raise ValueError(f"A trial needs at least one worker, got workers={self.workers}.")
+        if self.hang_seconds <= 0:
+            raise ValueError(
+                f"A trial needs time to move, got hang_seconds={self.hang_seconds:g}. Raise --hang-minutes."
+            )
         if self.max_concurrent is not None and self.max_concurrent < 1:
             raise ValueError(f"At least one trial must run at once, got max_concurrent={self.max_concurrent}.")
 
@@ -94,7 +104,7 @@ def connected(address: str | None, num_cpus: int | None = None) -> Iterator[Capa
         if address is None:
             options = {"address": "local", "num_cpus": num_cpus, "object_store_memory": OBJECT_STORE_BYTES}
         try:
-            ray.init(log_to_driver=False, logging_level="error", configure_logging=False, **options)
+            _init(options)
         except ConnectionError as error:
             raise ValueError(_no_answer(address)) from error
     try:
@@ -102,6 +112,21 @@ def connected(address: str | None, num_cpus: int | None = None) -> Iterator[Capa
     finally:
         if own:
             ray.shutdown()
+
+
+def _init(options: dict[str, Any]) -> None:
+    """Ray gives its own processes 30 s to start; on a machine with much else to do another try may help."""
+    import ray
+
+    for attempt in range(1, 1 + STARTS):
+        try:
+            ray.init(log_to_driver=False, logging_level="error", configure_logging=False, **options)
+        except Exception as error:
+            if attempt == STARTS or LATE not in str(error):
+                raise
+            ray.shutdown()
+        else:
+            return
 
 
 def _check_answer(address: str | None) -> None:
@@ -183,4 +208,4 @@ def fitted(resources: Resources, capacity: Capacity) -> Resources:
         )
     most = int(fit // resources.workers)
     chosen = most if resources.max_concurrent is None else min(most, resources.max_concurrent)
-    return Resources(resources.cpus, gpus, resources.workers, chosen)
+    return replace(resources, gpus=gpus, max_concurrent=chosen)

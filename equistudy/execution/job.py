@@ -64,7 +64,10 @@ class Provenance(NamedTuple):
 
 @dataclass(frozen=True)
 class Conditions:
-    """What all trials of one run share: the study's name, the store, and the resources of a trial."""
+    """What all trials of one run share: the study's name, the store, and the resources of a trial.
+
+    A trial that ends no step for `hang_seconds` is taken to hang.
+    """
 
     study: str
     store: Store
@@ -72,6 +75,7 @@ class Conditions:
     workers: int = 1
     threads: int = 1
     use_gpu: bool = False
+    hang_seconds: float = 3600.0
 
 
 class Phase:
@@ -82,10 +86,15 @@ class Phase:
     DONE = "done"
     FAILED = "failed"
     STOPPED = "stopped"
+    DIED = "died"  # its process; it starts again from its checkpoint
+    PREEMPTED = "preempted"  # its process was told to end, and kept what it had
 
 
 class Progress(NamedTuple):
-    """A sign of life of a trial, after each epoch and each change of phase. `levels` names the trial for people."""
+    """A sign of life of a trial, after each epoch and each change of phase. `levels` names the trial for people.
+
+    A failure has its reason and its message.
+    """
 
     trial: str
     phase: str
@@ -93,6 +102,7 @@ class Progress(NamedTuple):
     epochs: int
     levels: str
     message: str | None = None
+    reason: str | None = None
 
     @property
     def final(self) -> bool:

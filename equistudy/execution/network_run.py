@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import torch
 
 from equistudy.execution.job import Conditions, Job
-from equistudy.execution.trial_run import network_of, skipped_text, trial_row, write_measured
+from equistudy.execution.rows import skipped_text, trial_row, write_measured
+from equistudy.execution.trial_run import network_of
 from equistudy.measures.comparison import Plan
 from equistudy.measures.engine import SHARD_SIZE, Known, families_of, family_rows, no_sums, plans_of, shards
 from equistudy.measures.group_measure import GroupMeasure, Key

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from equistudy.execution.autoscaling import joined
+from equistudy.execution.breaker import Breaker
 from equistudy.execution.cluster import Capacity, Resources, Site, blind_nodes, fitted
 from equistudy.execution.job import Conditions, Phase, Progress, provenance
+from equistudy.execution.lookout import looking_out
 from equistudy.execution.source import Source
 from equistudy.results.store import Store
 from equistudy.study.file import LoadedStudy
@@ -19,15 +21,17 @@ from equistudy.study.file import LoadedStudy
 __all__ = ["Outcome", "Reporter", "check_reach", "interruptible", "run_study"]
 
 HERE = Site()
+STORE_SECONDS = 120.0  # how long what is learned waits for a store that does not answer, or for room on a disk
 
 
 class Outcome(NamedTuple):
-    """How a run ended."""
+    """How a run ended; `broken` says why it ended itself."""
 
     done: int
     failed: int
     interrupted: bool
     seconds: float
+    broken: str | None = None
 
 
 @runtime_checkable
@@ -42,14 +46,18 @@ class Reporter(Protocol):
         """A trial gave a sign of life."""
         ...
 
+    def noticed(self, text: str) -> None:
+        """Something has happened to the cluster, or is waited for."""
+        ...
+
     def stopping(self) -> None:
         """The user asked to stop; running trials write their checkpoints."""
         ...
 
 
 @contextmanager
-def interruptible(reporter: Reporter) -> Iterator[Callable[[], bool]]:
-    """The first Ctrl-C or SIGTERM asks to stop; the second does what it always does."""
+def interruptible(stopping: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C or SIGTERM asks to stop, and `stopping` is told; the second does what it always does."""
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked.is_set
@@ -60,7 +68,7 @@ def interruptible(reporter: Reporter) -> Iterator[Callable[[], bool]]:
         asked.set()
         for each, handler in before.items():
             signal.signal(each, handler)
-        reporter.stopping()
+        stopping()
 
     for number in before:
         signal.signal(number, ask)
@@ -101,20 +109,29 @@ def run_study(
     resources: Resources,
     reporter: Reporter,
     site: Site = HERE,
+    breaker: Breaker | None = None,
 ) -> Outcome:
-    """Runs the jobs of the source, each to its row.
+    """Runs the jobs of the source, each to its row, unless the `breaker` finds that it makes no sense.
 
     Raises ValueError for a request that the cluster can never satisfy.
     """
     began = time.perf_counter()
     ends: dict[str, str] = {}
+    breaker = breaker or Breaker()
 
-    def tell(progress: Progress) -> None:
-        if progress.final:
-            ends[progress.trial] = progress.phase
-        reporter.progressed(progress)
+    with (
+        interruptible(reporter.stopping) as asked,
+        joined(site) as capacity,
+        looking_out(reporter.noticed) as lookout,
+    ):
 
-    with interruptible(reporter) as asked, joined(site) as capacity:
+        def tell(progress: Progress) -> None:
+            lookout.news()
+            breaker.see(progress)
+            if progress.final:
+                ends[progress.trial] = progress.phase
+            reporter.progressed(progress)
+
         from ray import cloudpickle
 
         from equistudy.execution.tuner import run_jobs
@@ -125,15 +142,17 @@ def run_study(
         cloudpickle.register_pickle_by_value(loaded.module)
         conditions = Conditions(
             study=loaded.name,
-            store=store,
+            store=store.patient(STORE_SECONDS),
             provenance=provenance(loaded.path),
             workers=chosen.workers,
             threads=chosen.threads,
             use_gpu=bool(chosen.gpus),
+            hang_seconds=chosen.hang_seconds,
         )
         reporter.started(source.total, min(source.total, chosen.max_concurrent or 1))
-        run_jobs(source, conditions, chosen, tell, asked)
+        run_jobs(source, conditions, chosen, tell, lambda: asked() or breaker.broken is not None)
         interrupted = asked()
     done = sum(phase == Phase.DONE for phase in ends.values())
     failed = sum(phase == Phase.FAILED for phase in ends.values())
-    return Outcome(done, failed, interrupted and len(ends) < source.total, time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    return Outcome(done, failed, interrupted and len(ends) < source.total, seconds, breaker.broken)

@@ -1,5 +1,6 @@
 """Where a running trial is, as `status` reads it in other shells."""
 
+import contextlib
 import json
 import os
 import socket
@@ -23,7 +24,7 @@ class SignOfLife:
     """
 
     def __init__(self, store: Store, trial: str) -> None:
-        self._store, self._name = store, f"running/{trial}.json"
+        self._store, self._name = store.patient(0), f"running/{trial}.json"
         self._latest: Mapping[str, Any] = {}
         self._told_at: float | None = None
         self._ended = threading.Event()
@@ -34,7 +35,8 @@ class SignOfLife:
         if self._ended.is_set() or (self._told_at and time.perf_counter() < self._told_at + TELL_SECONDS):
             return
         self._latest, self._told_at = news, time.perf_counter()
-        self._write()
+        with contextlib.suppress(StorageError):  # the trial's own writes tell what is wrong
+            self._write()
         if not self._thread.is_alive():
             self._thread.start()
 
@@ -45,7 +47,8 @@ class SignOfLife:
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join()
-            self._store.delete(self._name)
+            with contextlib.suppress(StorageError):  # it grows old by itself
+                self._store.delete(self._name)
 
     def _write(self) -> None:
         where = {"host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
@@ -53,7 +56,5 @@ class SignOfLife:
 
     def _renew(self) -> None:
         while not self._ended.wait(RENEW_SECONDS):
-            try:
+            with contextlib.suppress(StorageError):
                 self._write()
-            except StorageError:
-                continue  # the trial's own writes tell what is wrong

@@ -4,46 +4,37 @@ Order of the writes: weights, curves and measurements first, the trial's row las
 dies before leaves a checkpoint, from which the next one continues.
 """
 
+import contextlib
 import gc
+import hashlib
 import json
-import platform
-import re
+import pickle
 import socket
 import time
-import traceback
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from equistudy.datasets.dataset import Modality
 from equistudy.execution.job import Conditions, Job, Phase, Progress
+from equistudy.execution.rows import failed_row, skipped_text, trial_row, write_measured
 from equistudy.execution.sign_of_life import SignOfLife
+from equistudy.execution.watchdog import Watchdog
 from equistudy.measures.engine import measure_all
 from equistudy.measures.measure import MeasuringResult, Skipped
 from equistudy.recipe import Recipe
-from equistudy.results.schema import CurveRow, TrialRow
+from equistudy.results.schema import CurveRow
 from equistudy.results.store import StorageError, Store
-from equistudy.study.trial import Stream, derived_seed, fingerprint
+from equistudy.study.trial import fingerprint
 from equistudy.training.failures import Reason, reason_of, told
 from equistudy.training.sources import ALONE, Share
 from equistudy.training.streamed import Reader, read_here
 from equistudy.training.subject import network_from, subject_of, weights_of
 from equistudy.training.trainer import Trainer, build_network
 
-__all__ = [
-    "TrialRun",
-    "failed_row",
-    "halved",
-    "network_of",
-    "skipped_text",
-    "stopped_row",
-    "trial_row",
-    "write_measured",
-]
+__all__ = ["TrialRun", "checkpoint_of", "halved", "network_of"]
 
 SAVING_SHARE = 0.05  # how much of the time checkpoints may cost
 WORTH_SECONDS = 1.0  # of training; less is trained again sooner than it is read back
@@ -74,12 +65,15 @@ class TrialRun:
         self._trainer: Trainer | None = None
         self._saved_at, self._saving_cost = time.perf_counter(), 0.0
         self._sign = SignOfLife(self._store, job.trial.id)
+        self._watchdog = Watchdog(self._store.patient(0), self.name, conditions.hang_seconds)
+        self.in_a_pause: Callable[[], None] = lambda: None  # called where the trial can be saved, also within an epoch
         self._resumed = 0
         self._over = False
 
     @property
-    def _checkpoint(self) -> str:
-        return f"checkpoints/{self.job.trial.id}.{self.job.attempt}.pt"
+    def name(self) -> str:
+        """The attempt's own name in the results."""
+        return f"{self.job.trial.id}.{self.job.attempt}"
 
     @property
     def _writes(self) -> bool:
@@ -87,7 +81,11 @@ class TrialRun:
 
     def __iter__(self) -> Iterator[Progress]:
         try:
-            yield from self._measured() if self.job.finished else self._trained()
+            self._watchdog.alive()
+            for progress in self._measured() if self.job.finished else self._trained():
+                self._watchdog.wait()
+                yield progress
+                self._watchdog.alive()
         except StorageError:
             raise  # nothing can be written: no failure of the trial
         except Exception as error:
@@ -96,13 +94,13 @@ class TrialRun:
             self._over = True
             if self._writes:  # a bad loss is the sum over all workers: each of them has seen it
                 self._store.write_trial(failed_row(self.job, self.conditions, error, self._started))
-            yield self._progress(Phase.FAILED, message=told(error))
+            yield self._progress(Phase.FAILED, told(error), reason_of(error).value)
         finally:
             self.sign_off()  # also of a run that is dropped half way
 
-    def _progress(self, phase: str, message: str | None = None) -> Progress:
-        epoch = self._trainer.epoch if self._trainer else 0
-        progress = Progress(self.job.trial.id, phase, epoch, self.job.trial.recipe.epochs, str(self.job), message)
+    def _progress(self, phase: str, message: str | None = None, reason: str | None = None) -> Progress:
+        epoch, epochs = self._trainer.epoch if self._trainer else 0, self.job.trial.recipe.epochs
+        progress = Progress(self.job.trial.id, phase, epoch, epochs, str(self.job), message, reason)
         if progress.final:
             self.sign_off()
         elif self._writes:
@@ -115,7 +113,8 @@ class TrialRun:
         return {f"{value.split}_{value.name}": value.value for value in self._trainer.curves} if self._trainer else {}
 
     def sign_off(self) -> None:
-        """Takes back the sign of life that `status` reads in other shells."""
+        """Takes back the sign of life that `status` reads in other shells; nobody watches any more."""
+        self._watchdog.end()
         self._sign.end()
 
     def _trained(self) -> Iterator[Progress]:
@@ -146,13 +145,17 @@ class TrialRun:
 
     def _epochs(self) -> Iterator[Progress]:
         """Trains from the last checkpoint to the end."""
-        trainer = self._trainer = Trainer(self.job.trial, self._device, self.share, self._reader, self._micro_batch)
-        self._resume(trainer)
+        trainer = self._trainer = self._resumed_trainer()
         yield self._progress(Phase.TRAINING)
         while not trainer.finished:
-            trainer.train_epoch(lambda: self.save(self._worth_saving()))
+            trainer.train_epoch(self._between)
             self.save(self._worth_saving())
             yield self._progress(Phase.TRAINING)
+
+    def _between(self) -> None:
+        """A pause between two steps."""
+        self.save(self._worth_saving())
+        self.in_a_pause()
 
     def _smaller(self, error: Exception) -> int | None:
         """How many images at a time to go on with after this error; None where that is no way out."""
@@ -167,12 +170,23 @@ class TrialRun:
             self._write(build_network(self.job.trial, self._device).eval(), epochs=0, images_seen=0, seconds=0.0)
         yield self._progress(Phase.DONE)
 
-    def _resume(self, trainer: Trainer) -> None:
-        """Continues from the checkpoint of a process that died, if there is one."""
-        state = self._store.read_bytes(self._checkpoint)
-        if state is not None:
+    def _resumed_trainer(self) -> Trainer:
+        """Continues from the checkpoint of a process that died, if there is one; a damaged one is left aside."""
+        trainer = self._new_trainer()
+        state = self._store.read_bytes(_checkpoint(self.job))
+        if state is None:
+            return trainer
+        try:
             trainer.load(state)
-            self._resumed = 1
+        except (RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError):
+            return self._new_trainer()  # the damaged one may have got half of it
+        self._resumed = 1
+        return trainer
+
+    def _new_trainer(self) -> Trainer:
+        trainer = Trainer(self.job.trial, self._device, self.share, self._reader, self._micro_batch)
+        trainer.alive = self._watchdog.alive
+        return trainer
 
     def _worth_saving(self) -> bool:
         since = time.perf_counter() - self._saved_at
@@ -183,7 +197,8 @@ class TrialRun:
         if not (when and self._writes and self._trainer and self._trainer.images_seen) or self._over:
             return
         began = time.perf_counter()
-        self._store.write_bytes(self._checkpoint, self._trainer.state())
+        with contextlib.suppress(StorageError):  # the checkpoint of a later pause may come through
+            self._store.patient(0).write_bytes(_checkpoint(self.job), self._trainer.state())
         self._saved_at = time.perf_counter()
         self._saving_cost = self._saved_at - began
 
@@ -221,7 +236,7 @@ class TrialRun:
             **values,
         )
         self._store.write_trial(row)
-        self._store.delete(self._checkpoint)
+        self._store.delete(_checkpoint(self.job))
         self._over = True
 
     def _measure(self, network: torch.nn.Module) -> list[Skipped]:
@@ -242,6 +257,16 @@ class TrialRun:
         yield self._progress(Phase.MEASURING)
         self._measure(network_of(self.job, self._store, self._device))
         yield self._progress(Phase.DONE)
+
+
+def _checkpoint(job: Job) -> str:
+    return f"checkpoints/{job.trial.id}.{job.attempt}.pt"
+
+
+def checkpoint_of(job: Job, conditions: Conditions) -> str | None:
+    """The digest of what a trial under way has learned so far, or None where it has no checkpoint."""
+    state = conditions.store.read_bytes(_checkpoint(job))
+    return None if state is None else hashlib.sha256(state).hexdigest()
 
 
 def halved(recipe: Recipe, micro_batch: int | None, workers: int) -> int | None:
@@ -281,83 +306,3 @@ def _check_data(job: Job) -> None:
                 f"A worker must have the {what} that the plan was made with, got fingerprint {found} on "
                 f"{socket.gethostname()} and {planned} in the plan. Copy the same files to every node."
             )
-
-
-def write_measured(job: Job, store: Store, result: MeasuringResult) -> None:
-    """Writes the rows of each measure of the job, also where it has none."""
-    for measure in job.measures:
-        rows = [asdict(row) for row in result.rows if row.measure_id == measure.id]
-        store.write_measurements(job.trial.id, job.attempt, measure.id, rows)
-
-
-def skipped_text(skipped: Sequence[Skipped]) -> str:
-    """What could not be measured, as a trial's row has it."""
-    return json.dumps([absent._asdict() for absent in skipped])
-
-
-def _hardware(device: str) -> str:
-    """The name of the processor that trained, and the instructions that torch uses on it."""
-    if device == "cuda":
-        return torch.cuda.get_device_name()
-    table = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*: (.+)", table.read_text()) if table.exists() else []
-    name = names[0] if names else platform.processor() or platform.machine()
-    return f"{name} ({torch.backends.cpu.get_cpu_capability()})"
-
-
-def trial_row(job: Job, conditions: Conditions, started: datetime, **values: Any) -> TrialRow:
-    """The row of a trial with everything that its job and its conditions say; `values` adds what came out."""
-    trial, device = job.trial, "cuda" if conditions.use_gpu else "cpu"
-    return TrialRow(
-        trial=trial.id,
-        attempt=job.attempt,
-        study=conditions.study,
-        seed=trial.seed,
-        factors=json.dumps(dict(job.levels)),
-        spec=json.dumps(trial.fields()),
-        device=device,
-        hardware=_hardware(device),
-        workers=conditions.workers,
-        threads=conditions.threads,
-        deterministic=device == "cpu" or trial.recipe.deterministic,
-        precision=trial.recipe.precision.value,
-        host=socket.gethostname(),
-        started=started,
-        finished=datetime.now(UTC),
-        commit=conditions.provenance.commit,
-        dirty=conditions.provenance.dirty,
-        versions=json.dumps(dict(conditions.provenance.versions)),
-        seeds=json.dumps({stream.value: derived_seed(trial.seed, stream) for stream in Stream}),
-        fingerprint=fingerprint(trial.dataset),
-        **values,
-    )
-
-
-def failed_row(
-    job: Job, conditions: Conditions, error: BaseException, started: datetime, trace: str | None = None
-) -> TrialRow:
-    """The row of a trial that has no network, with the reason and the traceback, if it is not the error's own."""
-    return trial_row(
-        job,
-        conditions,
-        started,
-        status="failed",
-        reason=reason_of(error).value,
-        message=told(error),
-        traceback=trace or "".join(traceback.format_exception(error)),
-        seconds=(datetime.now(UTC) - started).total_seconds(),
-    )
-
-
-def stopped_row(job: Job, conditions: Conditions, epochs: int, scores: dict[str, float]) -> TrialRow:
-    """The row of a trial that a search's scheduler gave up after some epochs."""
-    return trial_row(
-        job,
-        conditions,
-        datetime.now(UTC),
-        status="failed",
-        reason=Reason.STOPPED.value,
-        message=f"the scheduler of the search stopped it after {epochs} of {job.trial.recipe.epochs} epochs",
-        epochs=epochs,
-        scores=json.dumps(scores),
-    )

@@ -15,15 +15,18 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from equistudy.execution.cluster import Resources
 from equistudy.execution.job import Conditions, Job, Phase, Progress
+from equistudy.execution.preemption import PreemptionNotice, taken_back
+from equistudy.execution.rows import failed_row, stopped_row
 from equistudy.execution.source import Source
 from equistudy.execution.streaming import RayReader
-from equistudy.execution.trial_run import TrialRun, failed_row, halved, stopped_row
-from equistudy.training.failures import Reason, reason_of, told
+from equistudy.execution.trial_run import TrialRun, checkpoint_of, halved
+from equistudy.execution.watchdog import stacks_of
+from equistudy.training.failures import HungError, Reason, reason_of, told
 from equistudy.training.sources import Share
 
 __all__ = ["run_jobs"]
 
-DEATHS = 3  # how often a trial starts again after its process or its node has died
+DEATHS = 3  # how often a trial starts again, without a new epoch, after its process or its node has died
 # A controller only waits. Any share of a CPU would be missing where the workers of one trial need all CPUs, and the
 # trial would wait forever; every cluster's head node has one unit of this resource.
 CONTROLLER = {"node:__internal_head__": 0.001}
@@ -35,6 +38,7 @@ class TrialActor(tune.Trainable):
     def setup(self, config: dict[str, Any], source: Source, conditions: Conditions) -> None:
         """Takes the first trial."""
         self._source, self._conditions = source, conditions
+        self._notice = PreemptionNotice(conditions.store)
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -44,7 +48,15 @@ class TrialActor(tune.Trainable):
 
     def _begin(self, config: Mapping[str, Any]) -> None:
         self._run = TrialRun(self._source.job(config), self._conditions, reader=RayReader(self._conditions.threads))
+        self._run.in_a_pause = self._leave_if_told
         self._progress = iter(self._run)
+        self._notice.trial = self._run.name
+
+    def _leave_if_told(self) -> None:
+        """Between two steps or epochs: a process that was told to end keeps what it has and goes."""
+        if self._notice.given:
+            self.cleanup()
+            self._notice.leave()
 
     def step(self) -> dict[str, Any]:
         """Works until the next report is due, or to the end of the trial."""
@@ -52,6 +64,10 @@ class TrialActor(tune.Trainable):
         for progress in self._progress:
             # from the last epoch it goes on to the row: a scheduler that ends trials there would leave it without one
             due = time.perf_counter() > deadline and progress.epoch < progress.epochs
+            if progress.final:
+                self._notice.trial = None  # nothing to keep
+            else:
+                self._leave_if_told()
             if progress.final or due:
                 break
         told = self._source.told(self._run.job, self._run.scores)
@@ -90,6 +106,7 @@ def _train_trial(config: dict[str, Any], source: Source, conditions: Conditions,
     job, started = source.job(config), datetime.now(UTC)
     micro_batch: int | None = None
     seen: list[str] = []
+    learned = checkpoint_of(job, conditions)
     while True:
         try:
             with TemporaryDirectory() as folder:
@@ -101,11 +118,15 @@ def _train_trial(config: dict[str, Any], source: Source, conditions: Conditions,
                 if smaller is not None:
                     micro_batch = smaller
                     continue
+            before, learned = learned, checkpoint_of(job, conditions)
+            if learned != before:
+                seen.clear()  # it gets on between two deaths
             if len(seen) < DEATHS and (_is_death(cause) or repr(cause) not in seen):
                 seen.append(repr(cause))
                 continue
-            conditions.store.write_trial(failed_row(job, conditions, cause, started, str(error)))
-            last = Progress(job.trial.id, Phase.FAILED, 0, job.trial.recipe.epochs, str(job), told(cause))
+            row = failed_row(job, conditions, cause, started, str(error))
+            conditions.store.write_trial(row)
+            last = Progress(job.trial.id, Phase.FAILED, 0, job.trial.recipe.epochs, str(job), told(cause), row.reason)
             tune.report({**last._asdict(), **source.told(job, {}), "done": True})
         else:
             tune.report({**source.told(job, {}), "done": True})  # rank 0 has told the rest
@@ -153,23 +174,46 @@ class _Events(_Unsaved, tune.Callback):
         self, source: Source, conditions: Conditions, tell: Callable[[Progress], None], asked: Callable[[], bool]
     ) -> None:
         self._source, self._conditions, self._tell, self._asked = source, conditions, tell, asked
+        self._epochs: dict[str, int] = {}
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """A trial has reported."""
-        if "phase" in result:
-            self._tell(Progress(**{name: result[name] for name in Progress._fields}))
+        if "phase" not in result:
+            return
+        if result["epoch"] > self._epochs.get(trial.trial_id, 0):
+            # what gets on between two deaths is no trial that kills its processes
+            self._epochs[trial.trial_id], trial.run_metadata.num_failures = result["epoch"], 0
+        self._tell(Progress(**{name: result[name] for name in Progress._fields}))
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial's process has died, and starts again. A preemption is not counted."""
+        job = self._source.job(trial.config)
+        notice, phase = f"{job.trial.id}.{job.attempt}", Phase.DIED
+        if taken_back(self._conditions.store, notice):
+            trial.run_metadata.num_failures -= 1
+            phase = Phase.PREEMPTED
+        epochs = self._epochs.get(trial.trial_id, 0), job.trial.recipe.epochs
+        self._tell(Progress(job.trial.id, phase, *epochs, str(job), str(trial.get_error() or "").strip()))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's process died more often than it is started again, or could not write."""
         job = self._source.job(trial.config)
         error = trial.get_error()
         message = str(error.as_instanceof_cause() if isinstance(error, ray.exceptions.RayTaskError) else error)
+        reason = None
         if isinstance(error, (ray.exceptions.RayActorError, ray.exceptions.NodeDiedError)):
-            row = failed_row(job, self._conditions, error, datetime.now(UTC))
+            stacks = stacks_of(self._conditions.store, f"{job.trial.id}.{job.attempt}")
+            if stacks is not None:
+                error = HungError(
+                    f"{stacks.partition(chr(10))[0]}, {DEATHS + 1} times. Raise --hang-minutes if it works."
+                )
+                message = told(error)
+            row = failed_row(job, self._conditions, error, datetime.now(UTC), stacks)
+            reason = row.reason
             self._conditions.store.write_trial(row)
-        self._tell(Progress(job.trial.id, Phase.FAILED, 0, job.trial.recipe.epochs, str(job), message))
+        self._tell(Progress(job.trial.id, Phase.FAILED, 0, job.trial.recipe.epochs, str(job), message, reason))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial is over; before its end, where the scheduler of a search gave it up."""

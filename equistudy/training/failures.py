@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-__all__ = ["DataError", "DivergedError", "NotANumberError", "Reason", "reason_of", "told"]
+__all__ = ["DataError", "DivergedError", "HungError", "NotANumberError", "Reason", "reason_of", "told"]
 
 
 class Reason(Enum):
@@ -14,6 +14,7 @@ class Reason(Enum):
     DATA = "data"
     BUG = "bug"
     WORKER_DIED = "worker died"
+    TIME = "time"
     STOPPED = "stopped early"
 
 
@@ -25,8 +26,20 @@ class DataError(ValueError):
     """The examples are not such as a network could learn from."""
 
 
+class HungError(RuntimeError):
+    """A trial has not moved for too long, in one process after the other."""
+
+
 class DivergedError(ArithmeticError):
     """The loss is finite, and far above where it began."""
+
+
+OURS = {
+    NotANumberError: Reason.NOT_A_NUMBER,
+    DivergedError: Reason.DIVERGED,
+    HungError: Reason.TIME,
+    DataError: Reason.DATA,
+}
 
 
 def told(error: BaseException) -> str:
@@ -37,15 +50,14 @@ def told(error: BaseException) -> str:
 
 def reason_of(error: BaseException) -> Reason:
     """The reason that an exception stands for; what nothing else explains is a bug."""
-    if isinstance(error, NotANumberError):
-        return Reason.NOT_A_NUMBER
-    if isinstance(error, DivergedError):
-        return Reason.DIVERGED
+    for kind, reason in OURS.items():
+        if isinstance(error, kind):
+            return reason
     # torch.OutOfMemoryError (CUDA) and the CPU allocator's RuntimeError are told apart by name and text, without torch
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate" in str(error):
         return Reason.OUT_OF_MEMORY
     if type(error).__module__.partition(".")[0] == "ray":
         return Reason.WORKER_DIED
-    if isinstance(error, (OSError, DataError)):
+    if isinstance(error, OSError):
         return Reason.DATA
     return Reason.BUG

@@ -72,6 +72,7 @@ class Trainer:
         self.epoch, self.step = 0, 0  # complete ones; steps of the coming epoch
         self.seconds = 0.0
         self.curves: list[CurveValue] = []
+        self.alive: Callable[[], None] = lambda: None  # called after every step
         self._first_loss: float | None = None
         self.source = source_of(trial.dataset, device, reader)
         self._test = resident(trial.dataset, Split.TEST, device)
@@ -108,6 +109,7 @@ class Trainer:
         for step_loss in self.steps():
             share += step_loss
             self.step += 1
+            self.alive()
             if self.step % PAUSE == 0:
                 self._loss += self._summed(share)
                 share.zero_()
@@ -200,6 +202,7 @@ class Trainer:
             outputs, targets = self.network(batch.inputs), task.prepared(batch.targets, dataset)
             for name, value in {"loss": task.loss(outputs, targets), **task.score(outputs, targets)}.items():
                 sums[name] = sums.get(name, torch.zeros((), device=self.device, dtype=torch.float64)) + value
+            self.alive()
         totals = {name: self._summed(value) for name, value in sums.items()}
         return {"loss": float(totals.pop("loss")) / count, **task.scores(totals, count, dataset)}
 

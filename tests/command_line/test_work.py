@@ -29,7 +29,7 @@ def trains(finish, monkeypatch: pytest.MonkeyPatch):
     def trains(ending: int | None = None, reason: str | None = None, interrupted: bool = False) -> list[str]:
         ran: list[str] = []
 
-        def run_study(loaded, source, store, resources, reporter, site) -> Outcome:
+        def run_study(loaded, source, store, resources, reporter, site, breaker) -> Outcome:
             reporter.started(source.total, 2)
             for number, job in enumerate(source.jobs[:ending]):
                 fails = reason if number == 0 else None

@@ -89,3 +89,26 @@ def test_every_node_looks_for_the_file(tmp_path: Path, monkeypatch: pytest.Monke
     assert blind_nodes(path, b"here") == (1, [])
     seeing, blind = blind_nodes(path, b"elsewhere")
     assert (seeing, len(blind)) == (0, 1)
+
+
+@pytest.mark.parametrize(("failures", "starts"), [(2, 3), (9, 3)])
+def test_a_ray_that_starts_too_late_is_started_again(
+    failures: int, starts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    tries: list[dict[str, object]] = []
+
+    def init(**options: object) -> None:
+        tries.append(options)
+        if len(tries) <= failures:
+            raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    if failures >= starts:
+        with pytest.raises(Exception, match="timed out during startup"):
+            cluster._init({})
+    else:
+        cluster._init({})
+    assert len(tries) == starts

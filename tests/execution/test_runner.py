@@ -53,6 +53,9 @@ class Log:
     def progressed(self, progress: Progress) -> None:
         self.progress.append(progress)
 
+    def noticed(self, text: str) -> None:
+        """The cluster of the tests does not change."""
+
     def stopping(self) -> None:
         raise AssertionError("nobody asked to stop")
 

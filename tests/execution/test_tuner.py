@@ -48,6 +48,9 @@ class Silence:
     def progressed(self, progress: Progress) -> None:
         self.progress.append(progress)
 
+    def noticed(self, text: str) -> None:
+        """The cluster of the tests does not change."""
+
     def stopping(self) -> None:
         raise AssertionError("nobody asked to stop")
 

@@ -1,0 +1,123 @@
+"""Says what a run waits for: nodes that start, nodes that are lost, requests that nothing satisfies."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["Lookout", "looking_out"]
+
+LOOK_SECONDS = 3.0
+SILENCE_SECONDS = 20.0  # without news of any trial, after which it says what is missing
+STATUS_KEY = b"__autoscaling_status"  # where Ray's autoscaler reports to `ray status`
+
+
+class Lookout:
+    """Compares the cluster with what it was a moment ago, and tells what has changed; each thing once."""
+
+    def __init__(self, tell: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._tell, self._clock = tell, clock
+        self._nodes: dict[str, str] | None = None
+        self._said: dict[str, str] = {}
+        self._news_at = clock()
+
+    def news(self) -> None:
+        """A trial has given a sign of life: nobody waits for the cluster."""
+        self._news_at = self._clock()
+
+    def look(self, nodes: list[dict[str, Any]], report: Mapping[str, Any], free: Mapping[str, float]) -> None:
+        """Tells what is new in the nodes of `ray.nodes()`, the autoscaler's report and the free resources."""
+        alive = {node["NodeID"]: _described(node) for node in nodes if node["Alive"]}
+        if self._nodes is not None:
+            for name in alive.keys() - self._nodes.keys():
+                self._tell(f"A node has joined: {alive[name]}")
+            for name in self._nodes.keys() - alive.keys():
+                self._tell(f"A node is gone: {self._nodes[name]}. Its trials start again from their checkpoints")
+        self._nodes = alive
+        autoscaler = report.get("autoscaler_report") or {}
+        self._once("starting", _starting(autoscaler))
+        self._once("failed", _failed(autoscaler))
+        waiting = None
+        if self._clock() - self._news_at > SILENCE_SECONDS:
+            waiting = _waiting(report.get("load_metrics_report") or {}, free, len(alive))
+        self._once("waiting", waiting)
+
+    def _once(self, kind: str, text: str | None) -> None:
+        if text and self._said.get(kind) != text:
+            self._tell(text)
+        self._said[kind] = text or ""
+
+
+def _described(node: Mapping[str, Any]) -> str:
+    resources = node["Resources"]
+    gpus = f" and {resources['GPU']:g} GPUs" if resources.get("GPU") else ""
+    return f"{node['NodeManagerAddress']} with {resources.get('CPU', 0):g} CPUs{gpus}"
+
+
+def _starting(report: Mapping[str, Any]) -> str | None:
+    """How many nodes of which kind have been asked for, and are not here yet."""
+    kinds: dict[str, int] = dict(report.get("pending_launches") or {})
+    for _, kind, _ in report.get("pending_nodes") or ():
+        kinds[kind] = kinds.get(kind, 0) + 1
+    listed = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
+    return f"Nodes are starting: {listed}" if listed else None
+
+
+def _failed(report: Mapping[str, Any]) -> str | None:
+    """What the cloud has refused, in its own words, such as a quota."""
+    found = (report.get("node_availability_summary") or {}).get("node_availabilities") or {}
+    reasons = {
+        kind: (told.get("unavailable_node_information") or {}).get("description") or "no reason given"
+        for kind, told in found.items()
+        if not told.get("is_available", False)
+    }
+    listed = "; ".join(f"{kind}: {reason}" for kind, reason in reasons.items())
+    return f"Nodes could not be started: {listed}. Raise the quota, or edit the cluster's file" if listed else None
+
+
+def _waiting(report: Mapping[str, Any], free: Mapping[str, float], nodes: int) -> str | None:
+    """What is asked for in vain, with the numbers."""
+    groups = [bundle for bundles, _ in report.get("pg_demand") or () for bundle in _bundles(bundles)]
+    wanted = [*(bundle for bundle, _ in report.get("resource_demand") or ()), *groups]
+    if not wanted:
+        return None
+    largest = max(wanted, key=lambda bundle: sum(bundle.values()))
+    asked = ", ".join(f"{amount:g} {name}" for name, amount in largest.items() if "_group_" not in name)
+    there = ", ".join(f"{free.get(name, 0):g} {name}" for name in ("CPU", "GPU"))
+    return f"No trial has moved for {SILENCE_SECONDS:g} s: one waits for {asked}; free on {nodes} nodes: {there}"
+
+
+def _bundles(group: Mapping[str, Any]) -> list[dict[str, float]]:
+    return [bundle for bundle, _ in group.get("bundles", ())]
+
+
+@contextmanager
+def looking_out(tell: Callable[[str], None]) -> Iterator[Lookout]:
+    """Looks at the connected cluster every few seconds while the block runs, in a thread of its own."""
+    lookout, ended = Lookout(tell), threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(LOOK_SECONDS):
+            try:
+                lookout.look(*_seen())
+            except Exception as error:
+                # whatever Ray answers when it has lost its head: the run itself will find out
+                lookout._once("lost", f"The cluster does not say how it is: {type(error).__name__}")
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield lookout
+    finally:
+        ended.set()
+        thread.join(LOOK_SECONDS)
+
+
+def _seen() -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, float]]:
+    import ray
+    from ray.experimental.internal_kv import _internal_kv_get
+
+    report = _internal_kv_get(STATUS_KEY)
+    return ray.nodes(), json.loads(report) if report else {}, ray.available_resources()

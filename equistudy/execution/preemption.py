@@ -1,0 +1,65 @@
+"""What a process does that is told to end: it keeps what its trial has learned, says so, and goes."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from types import FrameType
+
+from equistudy.results.store import StorageError, Store
+
+__all__ = ["PreemptionNotice", "taken_back"]
+
+# Kubernetes gives 30 s between SIGTERM and SIGKILL, spot machines 30 s (Google) to 2 min (AWS).
+GRACE_SECONDS = 25.0
+LEFT = 143  # the exit code of a process that was ended by SIGTERM
+
+
+class PreemptionNotice:
+    """Listens for SIGTERM in the main thread of a process that trains one trial after the other.
+
+    A process without a trial ends at once. With one it has `GRACE_SECONDS` to reach the end of an epoch, to save, and
+    to `leave`; an epoch that takes longer is lost. Either way the results remember that the trial was preempted.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.trial: str | None = None
+        self.given = False
+        self._noted = threading.Event()
+        self._store = store.patient(0)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._hear)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if self.trial is None:
+            self.leave()
+        if not self.given:
+            self.given = True
+            # a signal may come in the middle of a write: what is to be written now is written beside it
+            threading.Thread(target=self._note, args=(self.trial,), daemon=True).start()
+
+    def _note(self, trial: str) -> None:
+        with contextlib.suppress(StorageError):  # else it counts as a death, of which a trial survives several
+            self._store.write_bytes(_file(trial), str(time.time()).encode())
+        self._noted.set()
+        time.sleep(GRACE_SECONDS)
+        os._exit(LEFT)
+
+    def leave(self) -> None:
+        """Ends this process."""
+        if self.given:
+            self._noted.wait(GRACE_SECONDS)
+        os._exit(LEFT)
+
+
+def _file(trial: str) -> str:
+    return f"preempted/{trial}"
+
+
+def taken_back(store: Store, trial: str) -> bool:
+    """Whether the last process of this trial was preempted; asked once, for then it is forgotten."""
+    if store.read_bytes(_file(trial)) is None:
+        return False
+    store.delete(_file(trial))
+    return True
