@@ -2,6 +2,7 @@
 # Slurm: a study on whole nodes of one allocation. What is not done at the time limit is done by the next submission.
 #
 #     sbatch cluster/slurm.sh studies/capacity.py /shared/results
+#     python -m equistudy launch cluster/slurm.sh studies/capacity.py --results /shared/results    # the same
 #
 # Needs the environment in which equistudy is installed, on a disk that all nodes share, as are the results.
 

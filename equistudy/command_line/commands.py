@@ -12,8 +12,21 @@ import click
 from equistudy.command_line.asked import DEFAULT_RESULTS, PROGRAM, Asked
 from equistudy.command_line.errors import Exit
 from equistudy.command_line.group import EPILOG, Group
+from equistudy.command_line.launch_commands import attach, down, jobs, launch
 from equistudy.command_line.network_commands import audit, measure
-from equistudy.command_line.options import JSON, OF_STUDY, RESULTS, SCALE, STUDY, WEIGHTS, WHERE, options, say
+from equistudy.command_line.options import (
+    CLUSTER,
+    JSON,
+    OF_STUDY,
+    RESULTS,
+    SCALE,
+    SHARE,
+    STUDY,
+    WEIGHTS,
+    WHERE,
+    options,
+    say,
+)
 from equistudy.command_line.report_commands import export
 
 __all__ = ["cli", "main"]
@@ -38,17 +51,35 @@ def cli() -> None:
     """Studies of learned equivariance: one Python file asks one question."""
 
 
-@cli.command(examples=("plan studies/capacity.py", "plan studies/capacity.py --scale paper --pilot"))
-@options(*STUDY, JSON, click.option("--pilot", is_flag=True, help="Train a few steps of each cell to learn its cost."))
-def plan(study: Path, scale: str | None, folder: str, as_json: bool, pilot: bool) -> None:
+@cli.command(
+    examples=(
+        "plan studies/capacity.py",
+        "plan studies/capacity.py --scale paper --pilot",
+        "plan studies/capacity.py --cluster cluster/aws.yaml",
+    )
+)
+@options(
+    *STUDY,
+    JSON,
+    click.option("--pilot", is_flag=True, help="Train a few steps of each cell to learn its cost."),
+    CLUSTER,
+    click.option("--prices", type=click.Path(path_type=Path), help="Price table. Default: prices.yaml beside FILE."),
+    *SHARE,
+)
+def plan(study: Path, scale: str | None, folder: str, as_json: bool, pilot: bool, **where: Any) -> None:
     """Print the trials, which are done, and the cost of the rest."""
+    from equistudy.command_line.costs import costs_of
     from equistudy.command_line.standing import planned, read, samples_of, with_pilot
     from equistudy.command_line.tables import plan_lines, plan_record
 
     known, made = planned(read(Asked(study, scale, folder)), folder)
     if pilot:
         made = with_pilot(made, lambda line: click.echo(line, err=True))
-    say(plan_record(made) if as_json else plan_lines(made, samples_of(known)))
+    costs = costs_of(where)
+    if as_json:
+        say(plan_record(made) | ({"cluster": costs.record(made)} if costs else {}))
+    else:
+        say([*plan_lines(made, samples_of(known)), *(costs.lines(made) if costs else [])])
 
 
 @cli.command(
@@ -173,9 +204,8 @@ def diff(a: str, b: str, folder: str, study: Path | None, scale: str | None, as_
     say(differs if as_json else difference_lines(differs))
 
 
-cli.add_command(audit)
-cli.add_command(measure)
-cli.add_command(export)
+for command in (audit, measure, export, launch, attach, jobs, down):
+    cli.add_command(command)
 
 
 @cli.command(examples=("doctor", "doctor --results s3://bucket/results"))

@@ -16,7 +16,7 @@ from pathlib import Path
 from equistudy.execution.cluster import Capacity, Site, connected, prepare
 from equistudy.execution.cluster_file import ClusterFile
 
-__all__ = ["joined", "local_cluster"]
+__all__ = ["head_command", "head_config", "joined", "kill_marked", "local_cluster", "wait_for_head"]
 
 START_SECONDS = 120.0
 STARTED = "Ray runtime started"
@@ -61,15 +61,12 @@ def local_cluster(file: ClusterFile) -> Iterator[str]:
 
     The head trains nothing: nodes start as soon as a trial waits for one. If this process dies, so does the cluster.
     """
-    port = _free_port()
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        config = Path(folder) / "autoscaling.json"
-        provider = {**file.content["provider"], "gcs_address": f"127.0.0.1:{port}"}
-        config.write_text(json.dumps({**file.prepared, "provider": provider}))
+        config, port, jobs = head_config(file, Path(folder))
         log = Path(folder) / "head.log"
         with log.open("wb") as output:
             head = subprocess.Popen(
-                _command(port, folder, config),
+                head_command(port, jobs, Path(folder), config),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **ENVIRONMENT, MARK: folder},
@@ -77,16 +74,26 @@ def local_cluster(file: ClusterFile) -> Iterator[str]:
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 -- one call into libc, which takes no lock
             )
         try:
-            _wait(head, log)
+            wait_for_head(head, log)
             yield f"127.0.0.1:{port}"
         finally:
             _stop(head, folder)
 
 
-def _command(port: int, folder: str, config: Path) -> list[str]:
+def head_config(file: ClusterFile, folder: Path) -> tuple[Path, int, int]:
+    """Writes what Ray's autoscaler reads; gives the file, and free ports for the cluster and for its jobs."""
+    port, config = _free_port(), folder / "autoscaling.json"
+    provider = {**file.content["provider"], "gcs_address": f"127.0.0.1:{port}"}
+    config.write_text(json.dumps({**file.prepared, "provider": provider}))
+    return config, port, _free_port()
+
+
+def head_command(port: int, jobs: int, folder: Path, config: Path) -> list[str]:
+    """Starts a head that trains nothing. Its dashboard, which takes jobs, listens on loopback alone."""
     options = {
         "port": port,
-        "dashboard-port": _free_port(),
+        "dashboard-host": "127.0.0.1",
+        "dashboard-port": jobs,
         "num-cpus": 0,
         "object-store-memory": STORE_BYTES,
         "temp-dir": folder,
@@ -109,7 +116,8 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGTERM)
 
 
-def _wait(head: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for_head(head: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Raises RuntimeError with the log of a head that does not start."""
     deadline = time.monotonic() + START_SECONDS
     while STARTED not in (told := log.read_text(errors="replace")):
         if head.poll() is not None or time.monotonic() > deadline:
@@ -127,6 +135,11 @@ def _stop(head: subprocess.Popen[bytes], folder: str) -> None:
     except subprocess.TimeoutExpired:
         head.kill()
         head.wait()
+    kill_marked(folder)
+
+
+def kill_marked(folder: str) -> None:
+    """Ends every process of the cluster of this folder."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if f"{MARK}={folder}".encode() in (process / "environ").read_bytes():

@@ -11,6 +11,7 @@ from equistudy.execution.cluster import Capacity
 __all__ = ["ClusterFile", "Nodes"]
 
 LOCAL = "FakeMultiNodeProvider"
+FEWEST = 2  # Ray's max_workers where a file has none
 KUBERNETES = ("RayCluster", "RayJob")
 # Ray has defaults for each cloud, and none for nodes that are processes
 UNUSED: dict[str, Any] = {
@@ -23,12 +24,14 @@ UNUSED: dict[str, Any] = {
 
 
 class Nodes(NamedTuple):
-    """Nodes of one kind: what each has, and how many of them may run at once."""
+    """Nodes of one kind: what each has, how many of them may run at once, and which machine of a cloud each is."""
 
     name: str
     cpus: float
     gpus: float
     most: int
+    machine: str | None = None
+    spot: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,32 @@ class ClusterFile:
         return prepared
 
     @property
+    def provider(self) -> str:
+        """Who has the nodes: aws, gcp, ..., kubernetes, or local."""
+        if "kind" in self.content:
+            return "kubernetes"
+        return "local" if self.is_local else str(self.content.get("provider", {}).get("type"))
+
+    @property
+    def kinds(self) -> tuple[Nodes, ...]:
+        """The head, then the kinds of workers, as the file says and without asking Ray."""
+        return tuple(self._pods() if "kind" in self.content else self._machines(self.content))
+
+    @property
+    def most_workers(self) -> int:
+        """How many workers may run at once, of all kinds together."""
+        workers = sum(kind.most for kind in self.kinds[1:])
+        return workers if "kind" in self.content else min(workers, int(self.content.get("max_workers", FEWEST)))
+
+    @property
+    def idle_hours(self) -> float:
+        """How long a node without work is kept."""
+        if "kind" in self.content:
+            options = self._cluster().get("autoscalerOptions") or {}
+            return float(options.get("idleTimeoutSeconds", 60)) / 3600
+        return float(self.content.get("idle_timeout_minutes", 5)) / 60
+
+    @property
     def is_local(self) -> bool:
         """Whether its nodes are processes on this machine."""
         return str(self.content.get("provider", {}).get("module", "")).endswith(LOCAL)
@@ -90,7 +119,7 @@ class ClusterFile:
     @property
     def capacity(self) -> Capacity:
         """What the cluster has when every node is up that it may start: the head, and the largest workers."""
-        head, *workers = self._pods() if "kind" in self.content else self._machines()
+        head, *workers = self._pods() if "kind" in self.content else self._machines(self.prepared)
         total = sum(kind.most for kind in workers)
         most = total if "kind" in self.content else min(total, int(self.prepared["max_workers"]))
         return Capacity(
@@ -101,20 +130,32 @@ class ClusterFile:
             nodes=1 if self.is_local else 1 + most,  # of one machine, all reach its disk
         )
 
-    def _machines(self) -> list[Nodes]:
-        """The head, then the kinds of workers."""
-        types, head = dict(self.prepared["available_node_types"]), self.prepared["head_node_type"]
+    def _machines(self, content: dict[str, Any]) -> list[Nodes]:
+        """The head, then the kinds of workers, of a content in Ray's format."""
+        types, head = dict(content["available_node_types"]), content.get("head_node_type")
+        if head not in types:
+            raise ValueError(
+                f"A cluster has a head_node_type among its available_node_types ({', '.join(types)}), got {head!r} in "
+                f"{self.path}."
+            )
         nodes = []
         for name, kind in {head: types.pop(head), **types}.items():
-            most = 1 if name == head else int(kind.get("max_workers", self.prepared["max_workers"]))
-            resources = kind.get("resources", {})
-            nodes.append(Nodes(name, float(resources.get("CPU", 0)), float(resources.get("GPU", 0)), most))
+            most = 1 if name == head else int(kind.get("max_workers", content.get("max_workers", FEWEST)))
+            resources, config = kind.get("resources") or {}, kind.get("node_config") or {}
+            cpus, gpus = float(resources.get("CPU", 0)), float(resources.get("GPU", 0))
+            nodes.append(
+                Nodes(name, cpus, gpus, most, config.get("InstanceType", config.get("machineType")), _spot(config))
+            )
         return nodes
+
+    def _cluster(self) -> dict[str, Any]:
+        """KubeRay's description of the cluster, also within a job's."""
+        spec: dict[str, Any] = self.content["spec"]
+        return spec["rayClusterSpec"] if self.content["kind"] == "RayJob" else spec
 
     def _pods(self) -> list[Nodes]:
         """The head, then the groups of workers."""
-        spec, nodes = self.content["spec"], []
-        cluster = spec["rayClusterSpec"] if self.content["kind"] == "RayJob" else spec
+        cluster, nodes = self._cluster(), []
         for group in (cluster["headGroupSpec"], *cluster.get("workerGroupSpecs", ())):
             limits = group["template"]["spec"]["containers"][0].get("resources", {}).get("limits", {})
             cpus = group.get("rayStartParams", {}).get("num-cpus", limits.get("cpu", 0))
@@ -123,6 +164,14 @@ class ClusterFile:
                 Nodes(group.get("groupName", "head"), _cpus(cpus), float(limits.get("nvidia.com/gpu", 0)), most)
             )
         return nodes
+
+
+def _spot(config: dict[str, Any]) -> bool:
+    """Whether a cloud may take the machine back: in the words of AWS or of Google."""
+    scheduling = config.get("scheduling") or ()
+    return config.get("InstanceMarketOptions", {}).get("MarketType") == "spot" or any(
+        item.get("provisioningModel") == "SPOT" or item.get("preemptible") for item in scheduling
+    )
 
 
 def _cpus(text: str | float) -> float:

@@ -100,7 +100,7 @@ def _read(path: Path) -> bytes:
 
 def test_a_head_that_does_not_start_says_why(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        autoscaling, "_command", lambda *_: [sys.executable, "-c", "raise SystemExit('no such option')"]
+        autoscaling, "head_command", lambda *_: [sys.executable, "-c", "raise SystemExit('no such option')"]
     )
     with (
         pytest.raises(RuntimeError, match=r"head of the local cluster did not start within 120 s: no such option"),

@@ -1,0 +1,100 @@
+"""Commands as data: printed by a dry run, run otherwise, and explained where they fail."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["LaunchError", "Step", "explained"]
+
+KEPT_LINES = 30  # of what a command has said, for the message
+
+# what clouds, ssh and Kubernetes say, and what to do about it
+WAYS_OUT = {
+    r"InvalidInstanceType|instance type .*(not supported|does not exist)|invalid.*instance.?type|resource\.machineType":
+    "The provider has no such type of machine there: choose another InstanceType (AWS) or machineType (Google) in the "
+    "cluster's file, or another zone.",
+    r"NoCredentials|locate credentials|ExpiredToken|InvalidClientTokenId|DefaultCredentialsError|"
+    r"credentials were not found": "Log in to the provider first: aws sso login, or gcloud auth application-default "
+    "login.",
+    r"UnauthorizedOperation|AccessDenied|PERMISSION_DENIED|forbidden": "Your account may not do this: it needs the "
+    "rights that the first lines of the cluster's file name.",
+    r"VcpuLimitExceeded|InstanceLimitExceeded|QUOTA_EXCEEDED|Quota .* exceeded|InsufficientInstanceCapacity|"
+    r"RESOURCE_POOL_EXHAUSTED": "The provider gives no more such machines: raise the quota, or choose another type or "
+    "zone.",
+    r"ssh: connect|port 22|Connection timed out|No route to host|Operation timed out": "Port 22 of the head is closed "
+    "to this machine: let its public address in (IpPermissions on AWS, the network's firewall on Google).",
+    r"no matches for kind": "The Kubernetes cluster does not know Ray: install the KubeRay operator, 1.5.1 or newer.",
+    r"Unable to connect to the server|connection to the server .* refused|no configuration has been provided|"
+    r"current-context": "kubectl reaches no cluster: choose one with kubectl config use-context, and log in to it.",
+    r"ErrImagePull|ImagePullBackOff|manifest unknown|pull access denied": "The image cannot be pulled: build it from "
+    "cluster/Dockerfile, push it, and name it in the cluster's file.",
+    r"[Aa]ddress already in use|unable to listen on port": "The local port is taken: end what listens there, such as "
+    "another attach.",
+    r"AuthenticationError|Unauthenticated|Unauthorized|invalid token": "The cluster was started with another token: "
+    "bring it down and launch again, or set RAY_AUTH_TOKEN.",
+}  # fmt: skip
+
+
+class LaunchError(OSError):
+    """A command that brings up, reaches or takes down a cluster has failed: which, what it said, and the way out."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command and why it is run; `given` is its standard input."""
+
+    why: str
+    words: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    given: str | None = None
+
+    def __str__(self) -> str:
+        variables = "".join(f"{name}={shlex.quote(value)} " for name, value in self.environment.items())
+        return variables + shlex.join(self.words)
+
+    def start(self) -> "subprocess.Popen[str]":
+        """Starts the command; what it says can be read line by line."""
+        here = str(Path(sys.executable).parent)  # where ray is, also without an activated environment
+        path = os.pathsep.join([here, os.environ.get("PATH", "")])
+        try:
+            return subprocess.Popen(
+                self.words,
+                stdin=subprocess.DEVNULL if self.given is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                env={**os.environ, "PATH": path, **self.environment},
+            )
+        except FileNotFoundError as error:
+            raise LaunchError(f"Launching needs the program {self.words[0]}, which is not installed here.") from error
+
+    def run(self, tell: Callable[[str], None]) -> str:
+        """Runs the command and tells each line of what it says; gives the last ones. Raises LaunchError."""
+        said: list[str] = []
+        with self.start() as process:
+            if process.stdin is not None:
+                process.stdin.write(self.given or "")
+                process.stdin.close()
+            assert process.stdout is not None
+            for line in process.stdout:
+                tell(line.rstrip())
+                said = [*said[1 - KEPT_LINES :], line]
+        if process.returncode:
+            raise LaunchError(explained(str(self), process.returncode, "".join(said)))
+        return "".join(said)
+
+
+def explained(command: str, code: int, said: str) -> str:
+    """The message about a command that has failed: its last line, and the way out where it is known."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    for pattern, way_out in WAYS_OUT.items():
+        for line in reversed(lines):
+            if re.search(pattern, line):
+                return f"`{command}` ended with {code}: {line}\n{way_out}"
+    return f"`{command}` ended with {code}: {lines[-1] if lines else 'it said nothing'}"

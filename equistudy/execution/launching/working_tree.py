@@ -1,0 +1,105 @@
+"""The files that travel to a cluster: the code of a working tree, without its data and results."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["WorkingTree", "working_tree"]
+
+MOST_MEGABYTES = 100.0  # Ray refuses packages above 500; what is larger than this is data
+LEFT_OUT = {".git", "results", "data"}  # at the top: a package may have a folder of that name
+NEVER = {"__pycache__", "venv", "node_modules"}
+NAMED = 3  # how many of the largest files a message names
+# what is never code, and might be a secret; git ignores most of them already
+SECRET = (".env", ".pem", ".key", "id_rsa", "id_ed25519", "credentials", ".netrc")
+
+
+class WorkingTree(NamedTuple):
+    """Files below a root, by their paths relative to it."""
+
+    root: Path
+    files: tuple[Path, ...]
+    megabytes: float
+
+    def __str__(self) -> str:
+        return f"{len(self.files)} files of {self.root}, {self.megabytes:.1f} MB"
+
+    def copied(self, target: Path) -> Path:
+        """Writes the files below `target`, which is what a job gets."""
+        for name in self.files:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(self.root / name, target / name)
+        return target
+
+    def place(self, path: Path) -> Path:
+        """Where a file of this machine lies in the tree. Raises ValueError if it does not travel."""
+        inside = path.resolve()
+        if not inside.is_relative_to(self.root) or inside.relative_to(self.root) not in self.files:
+            raise ValueError(
+                f"What a job needs must be in the working tree that travels with it, got {path}, which is not among "
+                f"{self}. Move it below {self.root}; git must not ignore it."
+            )
+        return inside.relative_to(self.root)
+
+
+def working_tree(study: Path) -> WorkingTree:
+    """The tree around a study: its git repository (what git tracks or does not ignore), or the current folder.
+
+    Raises ValueError for a tree that is too large to be code.
+    """
+    if not study.is_file():
+        raise ValueError(f"A study is a Python file, got {study}, which does not exist. Check the path.")
+    root, names = _git(study) or _walk(study)
+    kept = sorted(name for name in names if _travels(root, name))
+    sizes = {name: (root / name).stat().st_size for name in kept}
+    megabytes = sum(sizes.values()) / 1e6
+    if megabytes > MOST_MEGABYTES:
+        largest = sorted(sizes, key=lambda name: -sizes[name])[:NAMED]
+        listed = ", ".join(f"{name} ({sizes[name] / 1e6:.0f} MB)" for name in largest)
+        raise ValueError(
+            f"Code travels with a job, data does not: at most {MOST_MEGABYTES:g} MB, got {megabytes:.0f} MB in {root}; "
+            f"the largest: {listed}. Put data into the folder data/, or let git ignore it."
+        )
+    return WorkingTree(root, tuple(kept), megabytes)
+
+
+def _git(study: Path) -> tuple[Path, list[Path]] | None:
+    """The repository and its files, or None outside of one."""
+    try:
+        top = subprocess.run(
+            ["git", "-C", str(study.resolve().parent), "rev-parse", "--show-toplevel"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        listed = subprocess.run(
+            ["git", "-C", top, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return Path(top), [Path(name) for name in listed.split("\0") if name]
+
+
+def _walk(study: Path) -> tuple[Path, list[Path]]:
+    """The current folder if the study is in it, else the study's own, with all files."""
+    here = Path.cwd()
+    root = here if study.resolve().is_relative_to(here) else study.resolve().parent
+    found: list[Path] = []
+    for folder, inner, names in os.walk(root):
+        left_out = NEVER | LEFT_OUT if Path(folder) == root else NEVER
+        inner[:] = [name for name in inner if name not in left_out and not name.startswith(".")]
+        found += [(Path(folder) / name).relative_to(root) for name in names]
+    return root, found
+
+
+def _travels(root: Path, name: Path) -> bool:
+    """Whether a file is there and is code: a link that leads out of the tree could bring anything along."""
+    if name.parts[0] in LEFT_OUT or name.name.endswith(SECRET):
+        return False
+    path = root / name
+    return path.is_file() and path.resolve().is_relative_to(root.resolve())
