@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -14,6 +15,9 @@ __all__ = ["Check", "checks", "version"]
 
 PACKAGES = ("torch", "torchvision", "timm", "ray", "pyarrow", "polars", "altair", "vl-convert-python", "scipy")
 FREE_GIGABYTES = 1.0
+CLOCK_SECONDS = 30.0
+DASHBOARD = 8265
+OFFSET = 15  # torch 2.13 and torchvision 0.28
 
 
 class Check(NamedTuple):
@@ -45,12 +49,15 @@ def checks(folder: str) -> Iterator[Check]:
     yield _checked(
         "torch", _torch, "install the torch for this machine's driver, or hide the GPU: CUDA_VISIBLE_DEVICES="
     )
+    yield _checked("pair", _pair, "install both from one index: pip install 'torch==2.13.*' 'torchvision==0.28.*'")
     yield _checked("timm", _timm, "install the torchvision that belongs to this torch")
+    yield _checked("ports", _ports, "let programs of this machine connect to 127.0.0.1, in its firewall or sandbox")
     yield _checked("ray", _ray, f"see the logs in /tmp/ray/session_latest/logs, or {reinstall}")
     yield _checked("report", _report, "pip install --force-reinstall vl-convert-python jinja2")
     yield _checked(
         "results", lambda: _results(folder), "choose another place with --results, or change its permissions"
     )
+    yield _checked("clock", lambda: _clock(folder), "set the clock of this machine: timedatectl set-ntp true")
     yield _checked("disk", lambda: _disk(folder), "free some space, or choose another disk with --results")
 
 
@@ -79,11 +86,31 @@ def _torch() -> str:
     import torch
 
     if not torch.cuda.is_available():
+        if shutil.which("nvidia-smi") and os.environ.get("CUDA_VISIBLE_DEVICES") != "":
+            raise RuntimeError(f"this machine has a driver for GPUs, which torch {torch.__version__} cannot use")
         return f"works on the CPU, {torch.get_num_threads()} threads; no GPU"
     ones = torch.ones(8, 8, device="cuda")  # a driver that is too old fails here, not before
     assert float((ones @ ones).sum()) == 512
     memory = torch.cuda.get_device_properties(0).total_memory / 1e9
     return f"works on {torch.cuda.device_count()} GPUs, the first {torch.cuda.get_device_name()} with {memory:.0f} GB"
+
+
+def _pair() -> str:
+    """The minor version of torchvision is that of torch plus 15."""
+    torch, vision = version("torch") or "", version("torchvision") or ""
+    minor, other = int(torch.split(".")[1]), int(vision.split(".")[1])
+    if other != minor + OFFSET:
+        raise RuntimeError(f"torch {torch} belongs with torchvision 0.{minor + OFFSET}, got {vision}")
+    return f"torch {torch} and torchvision {vision}"
+
+
+def _ports() -> str:
+    """Ray's processes talk over sockets of this machine; its dashboard has a port of its own by default."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname(), 5):
+        pass
+    with socket.socket() as other:
+        taken = other.connect_ex(("127.0.0.1", DASHBOARD)) == 0
+    return f"open on loopback; {DASHBOARD} {'is taken, perhaps by another Ray' if taken else 'is free'}"
 
 
 def _timm() -> str:
@@ -119,6 +146,26 @@ def _results(folder: str) -> str:
     store.write_bytes(probe, bytes(4096))
     store.delete(probe)
     return f"{len(store.list('trials'))} files of trials in {store.url}, which can be written"
+
+
+def _clock(folder: str) -> str:
+    """The time that the storage gives to a file, beside this machine's: signs of life are judged by it."""
+    from equistudy.results.store import Store
+
+    try:
+        store = Store.open(folder, create=False)
+    except FileNotFoundError:
+        return "nothing to compare with before there are results"
+    probe, began = f"doctor-clock-{os.getpid()}", time.time()
+    store.write_bytes(probe, b"now")
+    ended, there = time.time(), store.files.modified(probe)
+    store.delete(probe)
+    apart = max(there - ended, began - there, 0.0)
+    if apart > CLOCK_SECONDS:
+        raise OSError(
+            f"this machine and {store.url} differ by {apart:.0f} s: a trial that runs would be taken for dead"
+        )
+    return f"within {max(1.0, apart):.0f} s of the storage's"
 
 
 def _disk(folder: str) -> str:

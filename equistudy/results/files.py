@@ -118,6 +118,11 @@ class LocalFiles:
         """Whether there is such a file."""
         return (self.root / name).is_file()
 
+    def modified(self, name: str) -> float:
+        """When the file was written, in seconds since 1970 by the clock of the storage."""
+        with _explained("find", self.root / name):
+            return (self.root / name).stat().st_mtime
+
     def opened(self, name: str) -> Any:
         """The file as a `pyarrow.NativeFile`. Raises FileNotFoundError."""
         return pa.OSFile(f"{self.root}/{name}")
@@ -263,6 +268,11 @@ class RemoteFiles:
         """Whether there is such an object."""
         with _explained("find", f"{name} of {self.url}"):
             return self._opened[0].get_file_info(self._path(name)).type == fs.FileType.File
+
+    def modified(self, name: str) -> float:
+        """When the object was written, in seconds since 1970 by the clock of the store, which may tell whole ones."""
+        with _explained("find", f"{name} of {self.url}"):
+            return float(self._opened[0].get_file_info(self._path(name)).mtime_ns) / 1e9
 
     def opened(self, name: str) -> Any:
         """The object, open for reading at any position."""

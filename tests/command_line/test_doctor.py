@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -27,11 +28,12 @@ def found(folder: str) -> dict[str, Check]:
 def test_a_sound_installation(folder: str, invoke) -> None:
     every = found(folder)
     assert all(check.ok and check.mend is None for check in every.values()), every
-    assert list(every) == ["python", "packages", "torch", "timm", "ray", "report", "results", "disk"]
+    names = ["python", "packages", "torch", "pair", "timm", "ports", "ray", "report", "results", "clock", "disk"]
+    assert list(every) == names
     assert every["results"].found == f"nothing in {folder} yet"
     done = invoke("doctor", "--results", folder)
     assert done.exit_code == Exit.DONE
-    assert [line[:4] for line in done.stdout.splitlines()] == ["ok  "] * 8
+    assert [line[:4] for line in done.stdout.splitlines()] == ["ok  "] * len(names)
     assert not Path(folder).exists()
 
 
@@ -72,6 +74,47 @@ def test_the_results_folder_is_tried(folder: str, tmp_path: Path, monkeypatch: p
     assert "Permission denied" in check.found
     (tmp_path / "file").write_text("")
     assert not found(str(tmp_path))["results"].ok
+
+
+def test_a_torchvision_of_another_torch_is_bad(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = {"torch": "2.13.0+cpu", "torchvision": "0.27.1"}
+    monkeypatch.setattr(doctor, "version", versions.get)
+    check = found(folder)["pair"]
+    assert not check.ok
+    assert check.found == "RuntimeError: torch 2.13.0+cpu belongs with torchvision 0.28, got 0.27.1"
+    assert "torchvision==0.28.*" in str(check.mend)
+
+
+def test_a_driver_that_torch_cannot_use_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with pytest.raises(RuntimeError, match=r"has a driver for GPUs, which torch 2\.13.* cannot use"):
+        doctor._torch()
+
+
+def test_a_clock_that_is_off_is_bad(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found(folder)["clock"].found == "nothing to compare with before there are results"
+    Store.open(folder)
+    assert found(folder)["clock"].found == "within 1 s of the storage's"
+    now = time.time
+    monkeypatch.setattr(doctor.time, "time", lambda: now() + 90)
+    check = found(folder)["clock"]
+    assert not check.ok
+    assert "differ by 90 s: a trial that runs would be taken for dead" in check.found
+    assert "timedatectl set-ntp true" in str(check.mend)
+    assert sorted(path.name for path in Path(folder).iterdir()) == ["equistudy.json"]
+
+
+def test_ports_that_nobody_may_use_are_bad(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(doctor.socket, "create_server", refuse)
+    check = found(folder)["ports"]
+    assert not check.ok
+    assert "Operation not permitted" in check.found
+    assert "connect to 127.0.0.1" in str(check.mend)
 
 
 def test_a_full_disk_is_bad(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
