@@ -120,8 +120,8 @@ def run_study(
     breaker = breaker or Breaker()
 
     with (
-        interruptible(reporter.stopping) as asked,
         joined(site) as capacity,
+        interruptible(reporter.stopping) as asked,  # after Ray, which takes SIGTERM for itself when it connects
         looking_out(reporter.noticed) as lookout,
     ):
 

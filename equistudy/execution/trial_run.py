@@ -36,7 +36,7 @@ from equistudy.training.trainer import Trainer, build_network
 
 __all__ = ["TrialRun", "checkpoint_of", "halved", "network_of"]
 
-SAVING_SHARE = 0.05  # how much of the time checkpoints may cost
+SAVING_SHARE = 0.01  # how much of the time checkpoints may cost
 WORTH_SECONDS = 1.0  # of training; less is trained again sooner than it is read back
 
 

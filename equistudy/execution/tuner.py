@@ -249,7 +249,7 @@ def run_jobs(
 ) -> None:
     """Runs the jobs on the connected cluster until each has its row, or until the user asks to stop."""
     # Tune looks for the files of its own loggers, which are off: a trial's numbers are in its rows
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # deaths are told by _Events
     with TemporaryDirectory(prefix="equistudy-") as folder:
         tune.Tuner(
             _trainable(source, conditions, resources),
