@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import psutil
 import pytest
 from pyarrow import fs
 
@@ -33,7 +34,8 @@ study = eq.Study(
     measures=(eq.Accuracy(),),
 )
 """
-PATIENCE = 240.0
+PATIENCE = 600.0
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +95,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def started(command: str, study: Path, place: str, *options: str) -> subprocess.Popen[str]:
-    words = [sys.executable, "-m", "equistudy", command, str(study), "--results", place, *options]
+    words = [sys.executable, "-m", "equistudy", command, str(study), *options, "--results", place]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     # its own folder: a report on results in a store is written beside the study's user
     return subprocess.Popen(
@@ -127,25 +129,58 @@ def undisturbed(study: Path, tmp_path_factory: pytest.TempPathFactory) -> list[p
     return numbers(folder)
 
 
-def test_a_study_runs_in_a_store_alone_and_survives_the_death_of_its_driver(server, study, undisturbed) -> None:
+@pytest.fixture
+def launch(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+    """Launches the study as a job on nodes of this machine, which are gone in the end."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    file = study.with_name("local.yaml")
+    file.write_text((ROOT / "cluster" / "local.yaml").read_text().replace("name: local", "name: launched"))
+    yield lambda place: started("launch", file, place, str(study))
+    ended(subprocess.Popen([sys.executable, "-m", "equistudy", "down", str(file)], stdout=subprocess.PIPE, text=True))
+
+
+def _driver(place: str) -> int | None:
+    """The process of `run` that the job has started."""
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if words[1:4] == ["-m", "equistudy", "run"] and place in words:
+            return int(process.pid)
+    return None
+
+
+def test_a_study_runs_in_a_store_alone_as_a_job_and_survives_the_death_of_its_driver(
+    server, study, undisturbed, launch
+) -> None:
     _, address = server
     place = url(address, "killed")
-    driver = started("run", study, place, "--num-cpus", "2")
+    launched = launch(place)
     store = until(lambda: _opened(place))
     until(lambda: store.list("checkpoints"))
-    driver.kill()
-    driver.communicate()
+    os.kill(until(lambda: _driver(place)), signal.SIGKILL)
     assert len(store.list("trials")) < 2
 
-    assert "2 trials: 2 done" in ended(started("run", study, place, "--num-cpus", "2"))
+    told = ended(launched)
+    assert "is gone; what is finished is kept, the rest is submitted again" in told
+    assert "Job: done" in told
+    assert "local.yaml is down" in told
     for after, before in zip(numbers(place), undisturbed, strict=True):
         assert after.equals(before)
-    assert results(place).trials.collect()["resumed"].max() == 1
+    rows = results(place).trials.collect()
+    assert rows["resumed"].max() == 1
+    listed = subprocess.run(
+        [sys.executable, "-m", "equistudy", "results", place], capture_output=True, text=True, check=True
+    )
+    assert all(trial in listed.stdout for trial in rows["trial"])
     assert "2 trials: 2 done" in ended(started("status", study, place))
     assert "index.html" in ended(started("report", study, place))
-    stored = [store.read_bytes(f"{folder}/{name}") for folder in ("trials", "curves") for name in store.list(folder)]
-    assert stored
-    assert not any(b"planted-secret" in (content or b"") for content in stored)
+    page = (study.parent / "reports" / study.stem / "index.html").read_bytes()
+    folders = ("trials", "curves", "measurements", "weights", "hangs", "preempted")
+    stored = [store.read_bytes(f"{folder}/{name}") for folder in folders for name in store.list(folder)]
+    assert len(stored) >= 8
+    assert not any(b"planted-secret" in (content or b"") for content in [*stored, page, told.encode()])
 
 
 def _opened(place: str) -> Store | None:
