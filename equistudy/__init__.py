@@ -131,6 +131,7 @@ if TYPE_CHECKING:
     from equistudy.study.study import Claim, Study
     from equistudy.study.trial import Trial
     from equistudy.tasks.classification import Classification
+    from equistudy.tasks.penalised import Depth, Dissimilarity, Penalised, Penalty
 
 _HOME = {
     "analysis.claims": ("Contrast", "Direction", "Trend", "Value"),
@@ -248,6 +249,7 @@ _HOME = {
     "study.study": ("Claim", "Study"),
     "study.trial": ("Trial",),
     "tasks.classification": ("Classification",),
+    "tasks.penalised": ("Depth", "Dissimilarity", "Penalised", "Penalty"),
 }
 _MODULE = {name: f"equistudy.{module}" for module, names in _HOME.items() for name in names}
 _MODULE["results"] = "equistudy.results"

@@ -10,7 +10,7 @@ from equistudy.measures.stages import central
 from equistudy.models.model import Preprocessing
 from equistudy.study.trial import Trial
 
-__all__ = ["normalised", "prepared", "raw", "scaled"]
+__all__ = ["normalised", "prepared", "raw", "scaled", "unprepared"]
 
 
 def raw(inputs: Shaped[Tensor, "B ..."], trial: Trial) -> Float[Tensor, "B ..."]:
@@ -26,6 +26,13 @@ def prepared(inputs: Float[Tensor, "B ..."], trial: Trial) -> Float[Tensor, "B .
         return inputs
     preprocessing = trial.model.preprocessing(trial.dataset)
     return normalised(central(inputs, preprocessing.window), preprocessing)
+
+
+def unprepared(inputs: Float[Tensor, "B C H W"], trial: Trial) -> Float[Tensor, "B C H W"]:
+    """Images in [0, 1] from what the network sees of them."""
+    preprocessing = trial.model.preprocessing(trial.dataset)
+    mean, std = (inputs.new_tensor(each)[:, None, None] for each in (preprocessing.mean, preprocessing.std))
+    return inputs * std + mean
 
 
 def normalised(images: Float[Tensor, "B C H W"], preprocessing: Preprocessing) -> Float[Tensor, "B C H W"]:

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from equistudy.augmentations.learned.network import AugmentedNetwork
 from equistudy.recipe import Precision
 from equistudy.study.trial import Trial
+from equistudy.tasks.penalised import Penalised
 from equistudy.training.batch_norm import with_global_batch_norm
 from equistudy.training.batches import Batch
 from equistudy.training.extents import Trajectory
+from equistudy.training.penalties import Penalties
 from equistudy.training.sources import Share
 
 __all__ = ["NotCompiled", "Step", "deterministic"]
@@ -47,6 +49,12 @@ class Step:
         if self.learned is not None:
             self.optimiser.add_param_group(self.learned.parameter_group())
         self._peaks = [group["lr"] * trial.recipe.rate_factor for group in self.optimiser.param_groups]
+        self._penalties = Penalties(trial, self.network) if isinstance(trial.task, Penalised) else None
+        if self._penalties is not None and (self.learned is not None or trial.recipe.compiled):
+            raise ValueError(
+                f"Penalties look into the network that is trained as it is, got {trial.task} with {trial.augmentation} "
+                f"and compiled={trial.recipe.compiled}. Use another augmentation and compiled=False."
+            )
         self.parallel: nn.Module = self.network
         if share.workers > 1:
             self.parallel = nn.parallel.DistributedDataParallel(self.network)
@@ -97,13 +105,21 @@ class Step:
         return min(-(-largest // self.micro_batch), smallest)
 
     def _loss(self, part: Batch) -> Float[Tensor, ""]:
-        """The summed loss of a part of the share."""
-        recipe, task = self.trial.recipe, self.trial.task
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision is Precision.BFLOAT16):
-            outputs = self._outputs(part)
+        """The summed loss of a part of the share, with as many times the penalty of these inputs."""
+        recipe, task, penalties = self.trial.recipe, self.trial.task, self._penalties
+        inputs = part.inputs if penalties is None else penalties.views(part.inputs, self.steps)
+        with (
+            torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision is Precision.BFLOAT16),
+            nullcontext() if penalties is None else penalties.watching(),
+        ):
+            outputs = self._outputs(part._replace(inputs=inputs)).float()
+        if penalties is not None:
+            penalty = penalties.value(outputs, len(part.targets)) * len(part.targets)
+            outputs = outputs[: len(part.targets)]
         copies = len(outputs) // len(part.targets)
         targets = torch.cat([task.prepared(part.targets, self.trial.dataset)] * copies)
-        return task.loss(outputs.float(), targets, recipe.label_smoothing) / copies
+        loss = task.loss(outputs, targets, recipe.label_smoothing) / copies
+        return loss if penalties is None else loss + penalty
 
     def _outputs(self, part: Batch) -> Float[Tensor, "N ..."]:
         """One row for each input, or for each copy of each input that a learned augmentation makes, copy by copy."""

@@ -1,0 +1,125 @@
+"""Penalties on features: what they compare in a step, and how far it differs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from equistudy.groups.group import Element
+from equistudy.measures.geometry import probe
+from equistudy.measures.layout import Geometry
+from equistudy.measures.stages import evaluating, modules_of, watching
+from equistudy.study.trial import Stream, Trial, derived_seed
+from equistudy.tasks.penalised import Depth, Dissimilarity, Penalised, Penalty
+from equistudy.training.preparation import prepared, unprepared
+
+__all__ = ["Penalties", "dissimilarity"]
+
+
+class Penalties:
+    """The penalties of a trial's task; `network` is the one whose stages they look at."""
+
+    def __init__(self, trial: Trial, network: nn.Module) -> None:
+        assert isinstance(trial.task, Penalised)
+        self._trial, self._network = trial, network
+        self._penalties = trial.task.penalties
+        stages = dict(trial.model.stages(network))
+        maps = list(stages)[:-2]
+        named = {Depth.EARLY: maps[:1], Depth.MIDDLE: maps[len(maps) // 2 :][:1], Depth.LATE: maps[-1:]}
+        self._stages = [named[p.depth][0] if p.depth is not Depth.LOGITS else "logits" for p in self._penalties]
+        self._modules = modules_of(network, {name: stages[name] for name in self._stages if name != "logits"})
+        self._geometry: dict[str, Geometry] = {}
+        self._seen: dict[str, Tensor] = {}
+        self._elements: list[Element] = []
+
+    def views(self, inputs: Float[Tensor, "B C H W"], step: int) -> Float[Tensor, "N C H W"]:
+        """The inputs, and behind them the inputs moved for each penalty by the element of this step."""
+        if self._modules and not self._geometry:
+            self._geometry = self._probed(inputs)
+        drawn = derived_seed(self._trial.seed, Stream.AUGMENTATION, step)
+        self._elements = [
+            elements[drawn % len(elements)] for elements in (penalty.group.elements() for penalty in self._penalties)
+        ]
+        images, views = unprepared(inputs, self._trial), [inputs]
+        for penalty, element in zip(self._penalties, self._elements, strict=True):
+            parameters = torch.tensor([element.parameters], device=inputs.device).expand(len(inputs), -1)
+            views.append(prepared(penalty.group.act(images, parameters), self._trial))
+        return torch.cat(views)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Keeps what the stages give in a forward pass."""
+        self._seen.clear()
+        with watching(self._modules, self._seen.__setitem__):
+            yield
+
+    def value(self, outputs: Float[Tensor, "N K"], count: int) -> Float[Tensor, ""]:
+        """The weighted sum over the penalties, from the outputs for the views of `count` inputs and what was kept."""
+        total = torch.zeros((), device=outputs.device)
+        for place, (penalty, stage) in enumerate(zip(self._penalties, self._stages, strict=True), 1):
+            features = self._seen.get(stage, outputs).float()
+            moved, still = features[place * count : (place + 1) * count], features[:count]
+            if penalty.depth is not Depth.LOGITS:
+                moved, still = self._compared(penalty, stage, self._elements[place - 1], moved, still)
+            total = total + penalty.weight * dissimilarity(moved, still, penalty.dissimilarity)
+        self._seen.clear()
+        return total
+
+    def _compared(
+        self, penalty: Penalty, stage: str, element: Element, moved: Tensor, still: Tensor
+    ) -> tuple[Float[Tensor, "B C P"], Float[Tensor, "B C P"]]:
+        """f(g x) and g f(x) at the cells that both show."""
+        geometry = self._geometry[stage]
+        assert geometry.grid is not None
+        region = penalty.group.region(element, geometry.grid, penalty.erosion)
+        if not region.num_cells:
+            raise ValueError(
+                f"A penalty needs cells that both maps show, got none of {geometry.grid.height} x "
+                f"{geometry.grid.width} at stage {stage!r} for {element.label} of {penalty}. Use smaller motions, an "
+                "earlier stage or erosion=0."
+            )
+        expected = penalty.group.act_on_features(geometry.maps(still), element, geometry.grid, region)
+        cut = geometry.maps(moved)[..., region.rows, region.columns]
+        return region.positions(cut), region.positions(expected)
+
+    def _probed(self, inputs: Float[Tensor, "B C H W"]) -> dict[str, Geometry]:
+        """How each stage lies over the image; ValueError where a group cannot act on it."""
+        with evaluating(self._network):
+            found = probe(self._network, self._modules, inputs[:2])
+        for penalty, stage in zip(self._penalties, self._stages, strict=True):
+            if stage == "logits":
+                continue
+            geometry = found[stage]
+            reason = geometry if isinstance(geometry, str) else _obstacle(penalty, geometry)
+            if reason is not None:
+                raise ValueError(
+                    f"A penalty needs maps on which {penalty.group} acts, got stage {stage!r} of {self._trial.model}: "
+                    f"{reason}. Use Depth.LOGITS or another group."
+                )
+        return {name: geometry for name, geometry in found.items() if isinstance(geometry, Geometry)}
+
+
+def _obstacle(penalty: Penalty, geometry: Geometry) -> str | None:
+    if geometry.grid is None:
+        return "it is a vector"
+    return penalty.group.obstacle(geometry.grid) or penalty.group.channel_obstacle(geometry.channels)
+
+
+def dissimilarity(a: Float[Tensor, "B C *P"], b: Float[Tensor, "B C *P"], kind: Dissimilarity) -> Float[Tensor, ""]:
+    """The mean over the channels of how far a differs from b; differentiable in both."""
+    axes: Any = (0, 2) if a.ndim == 3 else 0
+    # a correlation looks within each image of maps; an error at all values of a channel, as the measures do
+    inner = 2 if a.ndim == 3 and kind is Dissimilarity.CORRELATION else axes
+    centred_a, centred_b = a - a.mean(dim=inner, keepdim=True), b - b.mean(dim=inner, keepdim=True)
+    spread_a, spread_b = centred_a.square().sum(dim=axes), centred_b.square().sum(dim=axes)
+    varies = (spread_a > 0) & (spread_b > 0)
+    if not varies.any():
+        return (a - b).sum() * 0
+    spread_a, spread_b = spread_a[varies], spread_b[varies]
+    if kind is Dissimilarity.NORMALISED_ERROR:
+        return ((a - b).square().sum(dim=axes)[varies] / spread_b).mean()
+    product = (centred_a * centred_b).sum(dim=axes)[varies]
+    return 1 - (product / (spread_a * spread_b).sqrt()).mean()
