@@ -6,7 +6,9 @@ import secrets
 import socket
 import subprocess
 import tempfile
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from equistudy.execution.launching.steps import LaunchError, Step, explained
+from equistudy.execution.launching.steps import KEPT_LINES, LaunchError, Step, explained
 from equistudy.execution.launching.targets import Cloud, Kubernetes, Local, Slurm
 from equistudy.execution.launching.working_tree import WorkingTree
 
@@ -22,6 +24,7 @@ __all__ = ["AGAIN", "Entry", "Jobs", "Launch", "brought_down", "brought_up", "dr
 
 ANSWER_SECONDS = 120.0  # for a tunnel: ssh to a fresh machine takes its time
 POLL_SECONDS = 2.0
+STOP_SECONDS = 5.0
 AGAIN = 3  # how often a job whose driver was killed is submitted again
 Reached = Cloud | Kubernetes | Local
 
@@ -132,17 +135,21 @@ def reached(target: Reached, tell: Callable[[str], None]) -> Iterator[Jobs]:
     if tunnel is None:
         yield Jobs(str(address), environment)
         return
-    process = Step(tunnel.why, tunnel.words, environment).start()
-    try:
-        _wait(tunnel, process, port)
-        yield Jobs(f"http://127.0.0.1:{port}", environment)
-    finally:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(5)
+    said: deque[str] = deque(maxlen=KEPT_LINES)
+    with Step(tunnel.why, tunnel.words, environment).start() as process:
+        # what it says is read on and on: a full pipe would stop it
+        reading = threading.Thread(target=lambda: said.extend(process.stdout or ()), daemon=True)
+        reading.start()
+        try:
+            _wait(tunnel, process, port, said)
+            yield Jobs(f"http://127.0.0.1:{port}", environment)
+        finally:
+            process.terminate()
+            reading.join(STOP_SECONDS)
+            process.kill()
 
 
-def _wait(tunnel: Step, process: "subprocess.Popen[str]", port: int) -> None:
+def _wait(tunnel: Step, process: "subprocess.Popen[str]", port: int, said: "deque[str]") -> None:
     deadline = time.monotonic() + ANSWER_SECONDS
     while True:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
@@ -150,9 +157,9 @@ def _wait(tunnel: Step, process: "subprocess.Popen[str]", port: int) -> None:
         over = time.monotonic() > deadline
         if over or process.poll() is not None:
             process.terminate()
-            said, _ = process.communicate()
-            code = process.returncode
-            told = explained(str(tunnel), code, said)
+            code = process.wait()
+            time.sleep(0.2)  # for its last words
+            told = explained(str(tunnel), code, "".join(said))
             raise LaunchError(
                 f"The cluster's jobs cannot be reached: {'after ' + str(ANSWER_SECONDS) + ' s ' if over else ''}{told}"
             )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["LaunchError", "Step", "explained"]
+__all__ = ["KEPT_LINES", "LaunchError", "Step", "explained"]
 
 KEPT_LINES = 30  # of what a command has said, for the message
 
