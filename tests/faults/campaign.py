@@ -33,7 +33,8 @@ from tests.faults.proxy import Proxy, free_port
 
 STUDY = Path(__file__).with_name("study.py")
 TRIALS = 12
-PATIENCE = 300.0
+PATIENCE = 900.0
+QUICK, SLOW = "0.1", "2"  # seconds that a batch takes at least; slow when trials end sooner than faults come
 PAUSES = (0.1, 0.8)  # seconds between two faults
 STORE_FAULTS = {"503": 3, "500": 1, "refuse": 2, "stall": 2, "cut": 3, "full": 2}
 FAULTS = {
@@ -91,7 +92,7 @@ class Campaign:
         return f"s3://studies/results?scheme=http&endpoint_override=127.0.0.1:{port}&region=us-east-1"
 
     def run(self) -> None:
-        (self._folder / "slow").touch()
+        self._set_pace(0)
         with self._server():
             self.proxy = Proxy(self._server_port).started()
             self.store = Store.open(self.url(self._server_port))
@@ -100,9 +101,10 @@ class Campaign:
                 self.driver = self._drive()
                 for number, fault in enumerate(self.faults, 1):
                     self._wait(self._rng.uniform(*PAUSES))
+                    self._set_pace(number)
                     self._strike(number, fault)
                 self._until(lambda: not self._pending, "every fault to be recovered from")
-                (self._folder / "slow").unlink()
+                (self._folder / "pace").unlink()
                 self._until(self._done, "the study to end")
             finally:
                 self.proxy.mode = ""
@@ -110,6 +112,13 @@ class Campaign:
                 self.driver.wait()
                 self.cluster.stop()
             self._compare()
+
+    def _set_pace(self, number: int) -> None:
+        """Keeps trials for the faults that are still to come."""
+        ahead = len(self._finished) > (TRIALS - 2) * number / len(self.faults)
+        new = self._folder / "pace.new"
+        new.write_text(SLOW if ahead else QUICK)
+        new.rename(self._folder / "pace")
 
     @contextlib.contextmanager
     def _server(self) -> Iterator[None]:
@@ -138,7 +147,7 @@ class Campaign:
         """`run`, as a user starts it and starts it again."""
         self._drivers += 1
         command = [sys.executable, "-m", "equistudy", "run", str(STUDY), "--results", self.url(self.proxy.port)]
-        command += ["--address", self.cluster.address, "--hang-minutes", "0.2"]
+        command += ["--address", self.cluster.address, "--hang-minutes", "0.3"]
         with (self._folder / f"driver.{self._drivers}.log").open("wb") as log:
             return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=self._folder)
 

@@ -91,6 +91,6 @@ class Cluster:
         """Ends it all; what a lost node has left goes too, for it stands in the cluster's folder."""
         self.kill()
         for process in psutil.process_iter(["cmdline"]):
-            if any(str(self._folder) in word for word in process.info["cmdline"] or ()):
+            if any(f"{self._folder}/session_" in word for word in process.info["cmdline"] or ()):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
