@@ -56,7 +56,9 @@ class Dataset(Spec):
     `mean` and `std` normalise images in [0, 1], one number per channel. `background` is the value in [0, 1] that
     continues the image beyond its border where that is the truth (black around a digit), or None where it is unknown.
     `void` is the label of pixels that belong to no class: they count in no loss and no score. `target_unit` is the
-    unit of numbers, and `target_mean` and `target_std` are theirs, over the training split.
+    unit of numbers, and `target_mean` and `target_std` are theirs, over the training split. `num_times` counts the
+    times of a trajectory. The first features of a point are `vectors` vectors of `space` numbers: its position, then
+    such as its momentum, which turn as it does but do not shift. The points of a trajectory have these alone.
     """
 
     modality: ClassVar[Modality] = Modality.IMAGES
@@ -65,6 +67,9 @@ class Dataset(Spec):
     target_unit: ClassVar[str] = ""
     target_mean: ClassVar[float] = 0.0
     target_std: ClassVar[float] = 1.0
+    num_times: ClassVar[int] = 0
+    space: ClassVar[int] = 0
+    vectors: ClassVar[int] = 0
     num_classes: ClassVar[int]
     mean: ClassVar[tuple[float, ...]] = ()
     std: ClassVar[tuple[float, ...]] = ()

@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from equistudy.datasets.dataset import Dataset, Examples, Split
+from equistudy.datasets.draws import uniforms
 
 __all__ = ["Sprites"]
 
-UNIT = 2.0**-53  # what the upper 53 of 64 random bits are multiplied with
 Plane = Float64[np.ndarray, "#N #H #W"]
 EDGE = 1.5  # pixels over which an edge goes from black to white, so that turning blurs little
 
@@ -76,8 +76,7 @@ class Sprites(Dataset):
 
         count = self.train_size if split is Split.TRAIN else self.test_size
         labels = np.arange(count) % self.num_classes
-        bits = np.random.PCG64(int(split is Split.TRAIN)).random_raw(count)
-        jitters = (2 * (bits >> np.uint64(11)) * UNIT - 1) * self.jitter
+        jitters = (2 * uniforms(int(split is Split.TRAIN), count) - 1) * self.jitter
         angles = np.radians(jitters + 360 / self.sectors * (labels // 2))
         images = np.empty((count, *self.image_shape), dtype=np.uint8)
         for sprite, draw in enumerate((_mushroom, _letter)):

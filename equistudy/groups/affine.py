@@ -1,11 +1,11 @@
 """Bilinear affine warps of images about their centre, each sample by its own matrix."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-__all__ = ["rotation_matrices", "translation_matrices", "warp"]
+__all__ = ["rotation_matrices", "translation_matrices", "warp", "warp_labels"]
 
 
 def warp(images: Float[Tensor, "B C H W"], matrices: Float[Tensor, "B 2 3"]) -> Float[Tensor, "B C H W"]:
@@ -15,21 +15,40 @@ def warp(images: Float[Tensor, "B C H W"], matrices: Float[Tensor, "B 2 3"]) -> 
     i - (n - 1) / 2. Bilinear; zero outside the image. Keeps the dtype; differentiable in images and matrices.
     Multiples of 90 degrees on square images and whole-pixel shifts are exact up to rounding.
     """
-    height, width = images.shape[-2:]
     dtype = images.dtype if images.dtype == torch.float64 else torch.float32
-    x = torch.arange(width, dtype=dtype, device=images.device) - (width - 1) / 2
-    y = (torch.arange(height, dtype=dtype, device=images.device) - (height - 1) / 2)[:, None]
+    grid = _grid(images.shape[-2:], matrices.to(images.device, dtype))
+    warped = grid_sample(images.to(dtype), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return warped.to(images.dtype)
+
+
+def warp_labels(
+    labels: UInt8[Tensor, "B H W"], matrices: Float[Tensor, "B 2 3"], outside: int
+) -> UInt8[Tensor, "B H W"]:
+    """Labels resampled as `warp` resamples images, each taken from the nearest pixel: no label is made of two others.
+
+    `outside` is the label of what comes in.
+    """
+    grid = _grid(labels.shape[-2:], matrices.to(labels.device, torch.float32))
+    shifted = (labels[:, None] + 1.0).float()  # 0 is left for what lies outside
+    found = grid_sample(shifted, grid, mode="nearest", padding_mode="zeros", align_corners=False)[:, 0]
+    return torch.where(found > 0, found - 1, outside).to(torch.uint8)
+
+
+def _grid(size: torch.Size, matrices: Float[Tensor, "B 2 3"]) -> Float[Tensor, "B H W 2"]:
+    """Where in the input each pixel of the output lies, as `grid_sample` wants it."""
+    height, width = size
+    dtype = matrices.dtype
+    x = torch.arange(width, dtype=dtype, device=matrices.device) - (width - 1) / 2
+    y = (torch.arange(height, dtype=dtype, device=matrices.device) - (height - 1) / 2)[:, None]
     # torch's affine_grid is a matrix product, which automatic mixed precision would do in 16 bits. This stays in dtype.
-    entries = matrices.to(images.device, dtype)[..., None, None]
-    grid = torch.stack(
+    entries = matrices[..., None, None]
+    return torch.stack(
         [
             (2 / width) * (entries[:, 0, 0] * x + entries[:, 0, 1] * y + entries[:, 0, 2]),
             (2 / height) * (entries[:, 1, 0] * x + entries[:, 1, 1] * y + entries[:, 1, 2]),
         ],
         dim=-1,
     )
-    warped = grid_sample(images.to(dtype), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return warped.to(images.dtype)
 
 
 def rotation_matrices(degrees: Float[Tensor, " B"]) -> Float[Tensor, "B 2 3"]:

@@ -49,10 +49,10 @@ class Task(Spec):
 
     def score(
         self, outputs: Float[Tensor, "B ..."], targets: Shaped[Tensor, "B ..."]
-    ) -> dict[str, Float[Tensor, "..."]]:
+    ) -> dict[str, Shaped[Tensor, "..."]]:
         """What `scores` needs of these samples, by name: sums over them."""
         raise NotImplementedError
 
-    def scores(self, sums: Mapping[str, Float[Tensor, "..."]], count: int, dataset: Dataset) -> dict[str, float]:
+    def scores(self, sums: Mapping[str, Shaped[Tensor, "..."]], count: int, dataset: Dataset) -> dict[str, float]:
         """The scores of `count` samples from the sums over them: the means, unless a task says otherwise."""
         return {name: float(value) / count for name, value in sums.items()}

@@ -1,0 +1,163 @@
+"""Molecules in files: atoms with charges and positions, and one number for each molecule."""
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import ClassVar, NamedTuple, TypeVar
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int64
+
+from equistudy.datasets.arrays import stratified_order
+from equistudy.datasets.dataset import Dataset, Examples, Modality, Split, Target
+from equistudy.spec import location
+
+__all__ = ["SYMBOLS", "Atoms", "MoleculeDataset"]
+
+SYMBOLS = {1: "H", 6: "C", 7: "N", 8: "O", 9: "F", 16: "S"}
+
+Self = TypeVar("Self", bound="MoleculeDataset")
+
+
+class Atoms(NamedTuple):
+    """Molecules one after the other: how many atoms each has, and the charge and the place of every atom."""
+
+    counts: Int64[np.ndarray, " M"]
+    charges: Int64[np.ndarray, " A"]
+    positions: Float64[np.ndarray, "A 3"]
+    values: Float64[np.ndarray, " M"]
+
+
+@dataclass(frozen=True)
+class MoleculeDataset(Dataset):
+    """Base of the molecules, read from `folder`; nothing is ever downloaded.
+
+    A molecule is a set of points: x, y and z in angstrom about the mean of its atoms, then 1 for its element and 0 for
+    the others. Smaller training sets begin larger ones.
+    """
+
+    folder: str | None = location(None)
+    train_size: int | None = None
+    test_size: int | None = None
+
+    usual_folder: ClassVar[str]
+    elements: ClassVar[tuple[int, ...]]
+    most_atoms: ClassVar[int]
+    modality: ClassVar[Modality] = Modality.POINTS
+    target: ClassVar[Target] = Target.NUMBERS
+    space: ClassVar[int] = 3
+    vectors: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        for name in ("train_size", "test_size"):
+            size = getattr(self, name)
+            if size is not None and size < 1:
+                raise ValueError(f"{name} counts molecules, at least 1, got {name}={size}. Use None for all.")
+
+    @property
+    def root(self) -> Path:
+        """The folder that is searched."""
+        return Path(self.folder) if self.folder is not None else Path("data") / self.usual_folder
+
+    def anchored(self: Self) -> Self:
+        """The same dataset with an absolute folder."""
+        return dataclasses.replace(self, folder=str(self.root.absolute()))
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """The most atoms; three coordinates and the elements."""
+        return self.most_atoms, 3 + len(self.elements)
+
+    def files(self) -> tuple[Path, ...]:
+        """The files that hold the data; ValueError where there are none."""
+        raise NotImplementedError
+
+    def read(self) -> dict[Split, Atoms]:
+        """All molecules of both splits."""
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the molecules."""
+        return _fingerprint(self, self._stamp())
+
+    def load(self, split: Split) -> Examples:
+        """The molecules as points."""
+        import torch
+
+        atoms = _read(self, self._stamp())[split]
+        size = self.train_size if split is Split.TRAIN else self.test_size
+        if size is not None and size > len(atoms.counts):
+            raise ValueError(
+                f"{split.value}_size must be at most the number of molecules, got {split.value}_size={size} for "
+                f"{len(atoms.counts)} in {self.root}. Use None for all."
+            )
+        points = self._points(atoms)[:size]
+        return Examples(torch.from_numpy(points), torch.from_numpy(atoms.values[:size, None]).float())
+
+    def _points(self, atoms: Atoms) -> Float32[np.ndarray, "M {self.most_atoms} D"]:
+        molecule = np.repeat(np.arange(len(atoms.counts)), atoms.counts)
+        place = np.arange(len(molecule)) - np.repeat(np.cumsum(atoms.counts) - atoms.counts, atoms.counts)
+        sums = np.zeros((len(atoms.counts), 3))
+        np.add.at(sums, molecule, atoms.positions)
+        points = np.zeros((len(atoms.counts), *self.input_shape), dtype=np.float32)
+        points[molecule, place, :3] = atoms.positions - (sums / atoms.counts[:, None])[molecule]
+        points[molecule, place, 3 + np.searchsorted(self.elements, atoms.charges)] = 1
+        return points
+
+    def _stamp(self) -> tuple[tuple[str, int, int], ...]:
+        stats = ((str(path.absolute()), path.stat()) for path in self.files())
+        return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+
+    def _checked(self, atoms: Atoms, place: Path) -> Atoms:
+        """The atoms, if every molecule has some, all of known elements at finite places."""
+        empty, unknown = atoms.counts < 1, ~np.isin(atoms.charges, self.elements)
+        if empty.any():
+            raise ValueError(
+                f"A molecule has at least one atom, got {atoms.counts[empty.argmax()]} in molecule "
+                f"{empty.argmax()} of {place}. Take it out."
+            )
+        if unknown.any():
+            known = ", ".join(f"{SYMBOLS[charge]} ({charge})" for charge in self.elements)
+            first = int(np.searchsorted(np.cumsum(atoms.counts), unknown.argmax(), side="right"))
+            raise ValueError(
+                f"{type(self).__name__} knows the elements {known}, got charge {atoms.charges[unknown.argmax()]} in "
+                f"molecule {first} of {place}. Take it out, or check that the file belongs to this dataset."
+            )
+        if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.values).all()):
+            raise ValueError(f"Places and values must be finite numbers, got others in {place}. Copy it again.")
+        if atoms.counts.max() > self.most_atoms:
+            raise ValueError(
+                f"{type(self).__name__} has molecules of at most {self.most_atoms} atoms, got {atoms.counts.max()} in "
+                f"{place}. Check that the file belongs to this dataset."
+            )
+        return atoms
+
+
+def split_atoms(atoms: Atoms, num_test: int) -> dict[Split, Atoms]:
+    """The last `num_test` molecules of a fixed order for testing, those before for training."""
+    order = np.array(stratified_order([0] * len(atoms.counts)))
+    ends = np.cumsum(atoms.counts)
+
+    def part(chosen: Int64[np.ndarray, " m"]) -> Atoms:
+        rows = np.concatenate([np.arange(ends[index] - atoms.counts[index], ends[index]) for index in chosen])
+        return Atoms(atoms.counts[chosen], atoms.charges[rows], atoms.positions[rows], atoms.values[chosen])
+
+    kept = max(1, len(order) - num_test)
+    return {Split.TRAIN: part(order[:kept]), Split.TEST: part(order[kept:] if kept < len(order) else order)}
+
+
+@lru_cache(maxsize=8)
+def _read(dataset: MoleculeDataset, stamp: tuple[tuple[str, int, int], ...]) -> dict[Split, Atoms]:
+    return dataset.read()
+
+
+@lru_cache(maxsize=64)
+def _fingerprint(dataset: MoleculeDataset, stamp: tuple[tuple[str, int, int], ...]) -> str:
+    hashed = hashlib.sha256()
+    for split, atoms in sorted(_read(dataset, stamp).items(), key=lambda item: item[0].value):
+        hashed.update(f"{split.value}/{len(atoms.counts)}/".encode())
+        for values in atoms:
+            hashed.update(np.ascontiguousarray(values).data)
+    return hashed.hexdigest()

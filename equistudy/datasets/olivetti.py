@@ -1,0 +1,71 @@
+"""The Olivetti faces in their MATLAB file, split by person."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from equistudy.datasets.arrays import Arrays, stratified_order
+from equistudy.datasets.dataset import Split
+from equistudy.datasets.folder import FolderDataset, Layout
+
+__all__ = ["Olivetti"]
+
+FILE, ARRAY = "olivettifaces.mat", "faces"
+PERSONS, VIEWS, SIZE = 40, 10, 64
+NUM_TRAIN_PERSONS = 30
+
+
+@dataclass(frozen=True)
+class Olivetti(FolderDataset):
+    """400 grey photographs of 64 x 64 pixels: 40 persons, ten times each; 300 of 30 persons are for training.
+
+    No person is in both splits, so that the class, which is the person, is nothing to be learned: it serves balanced
+    subsets and `Turned(..., asked=Asked.ANGLE)`. The ten persons for testing are fixed.
+
+    Source: AT&T Laboratories Cambridge; `olivettifaces.mat` (MATLAB 5) holds the array `faces` of 4,096 by 400, one
+    photograph a column, column by column from the left.
+    """
+
+    num_classes: ClassVar[int] = PERSONS
+    mean: ClassVar[tuple[float, ...]] = (0.517,)
+    std: ClassVar[tuple[float, ...]] = (0.165,)
+    original_shape: ClassVar[tuple[int, int, int]] = (1, SIZE, SIZE)
+    usual_folder: ClassVar[str] = "olivetti"
+    layouts: ClassVar[tuple[Layout, ...]] = (Layout(FILE, "olivetti", (FILE,), (FILE,)),)
+
+    @property
+    def num_train(self) -> int:
+        """How many photographs 30 persons have."""
+        return NUM_TRAIN_PERSONS * VIEWS
+
+    def read(self, split: Split) -> Arrays:
+        """The photographs of the persons of a split."""
+        faces = _faces(self.found().of(split)[0])
+        order = stratified_order([0] * PERSONS)
+        persons = sorted(order[:NUM_TRAIN_PERSONS] if split is Split.TRAIN else order[NUM_TRAIN_PERSONS:])
+        columns = [VIEWS * person + view for person in persons for view in range(VIEWS)]
+        images = faces[:, columns].T.reshape(-1, 1, SIZE, SIZE).transpose(0, 1, 3, 2)
+        return Arrays(np.ascontiguousarray(images), np.repeat(np.array(persons, dtype=np.int64), VIEWS))
+
+
+def _faces(path: Path) -> np.ndarray:
+    """The array of the file."""
+    import io
+
+    from scipy.io import loadmat
+
+    from equistudy.datasets.folder import content
+
+    try:
+        faces = loadmat(io.BytesIO(content(path)), variable_names=[ARRAY]).get(ARRAY)
+    except Exception as error:  # scipy's reader refuses damaged files in many ways
+        raise ValueError(f"Olivetti reads a MATLAB 5 file, got {path} with: {error}. Copy it again.") from error
+    if faces is None or faces.shape != (SIZE * SIZE, PERSONS * VIEWS):
+        shape = "no such array" if faces is None else f"one of {' x '.join(map(str, faces.shape))}"
+        raise ValueError(
+            f"{FILE} holds the array {ARRAY} of {SIZE * SIZE} x {PERSONS * VIEWS}, got {shape} in {path}. "
+            f"Check that it is the original file."
+        )
+    return faces.astype(np.uint8)

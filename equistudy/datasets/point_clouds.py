@@ -1,0 +1,80 @@
+"""Generated points of space, and a number that depends on their distances from each other alone."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float64
+
+from equistudy.datasets.dataset import Dataset, Examples, Modality, Split, Target
+from equistudy.datasets.draws import normals
+
+__all__ = ["PointClouds"]
+
+
+@dataclass(frozen=True)
+class PointClouds(Dataset):
+    """Sets of `points` normal points of space; asked for is the mean distance between two of them.
+
+    Moving a set as a rigid body changes no distance: of the twelve generators of affine maps of space, the three turns
+    and the three shifts leave the number as it is, shears, squeezes and scaling do not.
+    """
+
+    points: int = 5
+    train_size: int = 2000
+    test_size: int = 500
+
+    modality: ClassVar[Modality] = Modality.POINTS
+    target: ClassVar[Target] = Target.NUMBERS
+    space: ClassVar[int] = 3
+    vectors: ClassVar[int] = 1
+    target_unit: ClassVar[str] = "length"
+
+    def __post_init__(self) -> None:
+        if self.points < 2 or min(self.train_size, self.test_size) < 2:
+            raise ValueError(
+                f"A set needs two points, and a split two sets, got points={self.points}, "
+                f"train_size={self.train_size}, test_size={self.test_size}. Use at least 2."
+            )
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """Points, and their three coordinates."""
+        return self.points, 3
+
+    @property
+    def target_mean(self) -> float:  # type: ignore[override]
+        """Over the training split."""
+        return float(_distances(self._drawn(Split.TRAIN)).mean())
+
+    @property
+    def target_std(self) -> float:  # type: ignore[override]
+        """Over the training split."""
+        return float(_distances(self._drawn(Split.TRAIN)).std())
+
+    def fingerprint(self) -> str:
+        """The same for all: the points follow from the fields and this code."""
+        return "generated"
+
+    def load(self, split: Split) -> Examples:
+        """The points and their mean distances. Smaller sets begin larger ones."""
+        import torch
+
+        points = self._drawn(split)
+        return Examples(torch.from_numpy(points).float(), torch.from_numpy(_distances(points)[:, None]).float())
+
+    def _drawn(self, split: Split) -> Float64[np.ndarray, "N P 3"]:
+        count = self.train_size if split is Split.TRAIN else self.test_size
+        return _points(int(split is Split.TRAIN), count, self.points)
+
+
+@lru_cache(maxsize=8)
+def _points(seed: int, count: int, points: int) -> Float64[np.ndarray, "N P 3"]:
+    return normals(seed, count, points, 3)
+
+
+def _distances(points: Float64[np.ndarray, "N P 3"]) -> Float64[np.ndarray, " N"]:
+    """The mean over all pairs."""
+    first, second = np.triu_indices(points.shape[1], 1)
+    return np.linalg.norm(points[:, first] - points[:, second], axis=-1).mean(1)

@@ -1,0 +1,123 @@
+"""QM9: organic molecules of up to nine heavy atoms, with the energies of their frontier orbitals."""
+
+import zipfile
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from equistudy.datasets.dataset import Split
+from equistudy.datasets.molecules import SYMBOLS, Atoms, MoleculeDataset, split_atoms
+
+__all__ = ["QM9", "Property"]
+
+NUM_TEST = 10_831
+ELECTRONVOLTS = 27.211386  # in a hartree
+NPZ = {Split.TRAIN: "train.npz", Split.TEST: "test.npz"}
+CHARGES = {symbol: charge for charge, symbol in SYMBOLS.items()}
+
+
+class Property(Enum):
+    """Which number of a molecule is asked for; the value is its name in the npz files."""
+
+    HOMO = "homo"
+    LUMO = "lumo"
+    GAP = "gap"
+
+    @property
+    def column(self) -> int:
+        """Where it stands in the second line of an xyz file, behind tag and number."""
+        return {"homo": 7, "lumo": 8, "gap": 9}[self.value]
+
+
+@dataclass(frozen=True)
+class QM9(MoleculeDataset):
+    """133,885 molecules of up to 29 atoms of H, C, N, O and F; asked for is `quantity`, in electronvolts.
+
+    The folder holds the original files `dsgdb9nsd_*.xyz`, of which 10,831 in a fixed order are for testing, or the two
+    files train.npz and test.npz with `num_atoms`, `charges`, `positions` and the quantities in hartree, one row a
+    molecule filled up with zeros.
+
+    Source: Ramakrishnan et al. 2014, Scientific Data 1:140022; the npz files are those of Anderson et al. 2019,
+    arXiv:1906.04015 (Cormorant).
+    """
+
+    quantity: Property = Property.HOMO
+
+    usual_folder: ClassVar[str] = "qm9"
+    elements: ClassVar[tuple[int, ...]] = (1, 6, 7, 8, 9)
+    most_atoms: ClassVar[int] = 29
+    target_unit: ClassVar[str] = "eV"
+
+    @property
+    def target_mean(self) -> float:  # type: ignore[override]
+        """Of the whole set."""
+        return {Property.HOMO: -6.53, Property.LUMO: 0.30, Property.GAP: 6.83}[self.quantity]
+
+    @property
+    def target_std(self) -> float:  # type: ignore[override]
+        """Of the whole set."""
+        return {Property.HOMO: 0.60, Property.LUMO: 1.28, Property.GAP: 1.28}[self.quantity]
+
+    def files(self) -> tuple[Path, ...]:
+        """The two npz files, or all xyz files in the order of their names."""
+        both = tuple(self.root / name for name in NPZ.values())
+        if all(path.is_file() for path in both):
+            return both
+        found = tuple(sorted(self.root.glob("*.xyz")))
+        if not found:
+            raise ValueError(
+                f"QM9 needs dsgdb9nsd_*.xyz, or {' and '.join(NPZ.values())}, got none in {self.root}. Put them there, "
+                f"or name a place: QM9(folder=...)."
+            )
+        return found
+
+    def read(self) -> dict[Split, Atoms]:
+        """All molecules of both splits."""
+        files = self.files()
+        if files[0].suffix == ".npz":
+            return {split: self._from_npz(path) for split, path in zip(NPZ, files, strict=True)}
+        molecules = [_from_xyz(path, self.quantity.column) for path in files]
+        counts, charges, positions, values = zip(*molecules, strict=True)
+        atoms = Atoms(np.array(counts), np.concatenate(charges), np.concatenate(positions), np.array(values))
+        return split_atoms(self._checked(atoms, self.root), NUM_TEST)
+
+    def _from_npz(self, path: Path) -> Atoms:
+        names = ("num_atoms", "charges", "positions", self.quantity.value)
+        try:
+            with np.load(path) as found:
+                arrays = [found[name] for name in names]
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise ValueError(f"QM9 reads {', '.join(names)}, got {path} with: {error}. Copy it again.") from error
+        counts, charges, positions, values = arrays
+        there = np.arange(charges.shape[1]) < counts[:, None]
+        return self._checked(
+            Atoms(
+                counts.astype(np.int64),
+                charges[there].astype(np.int64),
+                positions[there].astype(np.float64),
+                values.astype(np.float64) * ELECTRONVOLTS,
+            ),
+            path,
+        )
+
+
+Molecule = tuple[int, np.ndarray, np.ndarray, float]
+
+
+def _from_xyz(path: Path, column: int) -> Molecule:
+    """Number of atoms; tag and properties; a line for each atom: symbol, x, y, z, partial charge; then other things."""
+    lines = path.read_text().splitlines()
+    try:
+        count = int(lines[0])
+        rows = [line.replace("*^", "e").split() for line in lines[2 : 2 + count]]
+        if len(rows) < count:
+            raise ValueError(f"{len(rows)} atoms in place of {count}")
+        charges = np.array([CHARGES.get(row[0], 0) for row in rows], dtype=np.int64)
+        positions = np.array([[float(number) for number in row[1:4]] for row in rows]).reshape(count, 3)
+        value = float(lines[1].split()[column].replace("*^", "e")) * ELECTRONVOLTS
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"QM9 reads xyz files with properties, got {path} with: {error}. Copy it again.") from error
+    return count, charges, positions, value

@@ -1,0 +1,108 @@
+"""Generated scenes with a class for each pixel: coloured shapes before a horizon."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float64, UInt8
+
+from equistudy.datasets.dataset import Dataset, Examples, Split, Target
+from equistudy.datasets.draws import normals, uniforms
+
+__all__ = ["Shapes"]
+
+CHUNK = 256
+SKY, GROUND, DISK, SQUARE, TRIANGLE, VOID = range(6)
+Plane = Float64[np.ndarray, "#N #H #W"]
+
+
+@dataclass(frozen=True)
+class Shapes(Dataset):
+    """Sky above ground and on them a disk, a square and a triangle, of `size` by `size` pixels; label 5 is void.
+
+    Classes: sky, ground, disk, square, triangle. The horizon, the shapes' places and sizes and all colours are drawn
+    for each scene, so that a shape is told by its outline, and sky from ground by which is above and a little by
+    colour. Shapes stand upright; later ones hide earlier ones. Pixels are noisy, and those on an outline are void.
+    """
+
+    size: int = 32
+    train_size: int = 400
+    test_size: int = 200
+
+    target: ClassVar[Target] = Target.LABELS
+    num_classes: ClassVar[int] = 5
+    void: ClassVar[int | None] = VOID
+    mean: ClassVar[tuple[float, ...]] = (0.5, 0.5, 0.5)
+    std: ClassVar[tuple[float, ...]] = (0.2, 0.2, 0.2)
+
+    def __post_init__(self) -> None:
+        if self.size < 16 or min(self.train_size, self.test_size) < 1:
+            raise ValueError(
+                f"Scenes need 16 pixels and splits of at least 1, got size={self.size}, train_size={self.train_size}, "
+                f"test_size={self.test_size}. Use size=32."
+            )
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Three channels of `size` by `size` pixels."""
+        return 3, self.size, self.size
+
+    def fingerprint(self) -> str:
+        """The same for all: the scenes follow from the fields and this code."""
+        return "generated"
+
+    def load(self, split: Split) -> Examples:
+        """The scenes and their labels. Smaller sets begin larger ones."""
+        import torch
+
+        count = self.train_size if split is Split.TRAIN else self.test_size
+        seed = int(split is Split.TRAIN)
+        choices = uniforms(10 + seed, count, 32)
+        noise = normals(20 + seed, count, 3, self.size, self.size)
+        parts = [self._drawn(choices[at : at + CHUNK], noise[at : at + CHUNK]) for at in range(0, count, CHUNK)]
+        images, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return Examples(torch.from_numpy(images), torch.from_numpy(labels))
+
+    def _drawn(
+        self, choices: Float64[np.ndarray, "N 32"], noise: Float64[np.ndarray, "N 3 S S"]
+    ) -> tuple[UInt8[np.ndarray, "N 3 S S"], UInt8[np.ndarray, "N S S"]]:
+        axis = (2 * np.arange(self.size) - (self.size - 1)) / self.size
+        x, y = axis[None, None, :], axis[None, :, None]
+        take = iter(choices.T[:, :, None, None])
+        horizon = 0.3 * (2 * next(take) - 1)
+        outlines = [np.broadcast_to(y - horizon, (len(choices), self.size, self.size))]
+        for distance in (_disk, _square, _triangle):
+            radius = 0.22 + 0.12 * next(take)
+            reach = 1 - radius
+            outlines.append(distance(x - reach * (2 * next(take) - 1), y - reach * (2 * next(take) - 1), radius))
+        labels = np.full(outlines[0].shape, SKY)
+        colours = 0.2 + 0.6 * choices[:, 13:28].reshape(-1, 5, 3)
+        colours[:, SKY, 2] += 0.2
+        colours[:, GROUND, 0] += 0.2
+        for kind, inside in enumerate(outlines, GROUND):
+            labels = np.where(inside > 0, kind, labels)
+            # void: half a pixel to each side, unless a later shape covers it
+            labels = np.where(np.abs(inside) < 1 / self.size, VOID, labels)
+        # an outline shows the colour of the class that is there without the void
+        painted = np.full(outlines[0].shape, SKY)
+        for kind, inside in enumerate(outlines, GROUND):
+            painted = np.where(inside > 0, kind, painted)
+        shown = colours[np.arange(len(choices))[:, None, None], painted].transpose(0, 3, 1, 2) + 0.08 * noise
+        return np.round(255 * np.clip(shown, 0, 1)).astype(np.uint8), labels.astype(np.uint8)
+
+
+def _disk(x: Plane, y: Plane, radius: Plane) -> Plane:
+    """How far inside a point is, in halves of the image; negative outside."""
+    return radius - np.hypot(x, y)
+
+
+def _square(x: Plane, y: Plane, radius: Plane) -> Plane:
+    """Sides along the axes, the area of the disk."""
+    half = 0.886 * radius
+    return half - np.maximum(np.abs(x), np.abs(y))
+
+
+def _triangle(x: Plane, y: Plane, radius: Plane) -> Plane:
+    """Equal sides, one corner above, the area of the disk."""
+    inner = 0.777 * radius
+    return inner - np.maximum(y, (np.sqrt(3) * np.abs(x) - y) / 2)

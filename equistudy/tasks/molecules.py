@@ -1,0 +1,31 @@
+"""Molecules: an energy for each set of atoms, by mean absolute error."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+
+from equistudy.datasets.dataset import Dataset, Modality
+from equistudy.spec import Tensor
+from equistudy.tasks.regression import Regression
+
+__all__ = ["Molecules"]
+
+
+@dataclass(frozen=True)
+class Molecules(Regression):
+    """The energy of a molecule: absolute error in units of `scale`, scored by `mae` and `rmse` in the dataset's unit.
+
+    Source: the mean absolute error is what Benton et al. 2020, arXiv:2010.11882, train and report on QM9.
+    """
+
+    def check(self, dataset: Dataset) -> None:
+        """ValueError if the inputs are no atoms."""
+        if dataset.modality is not Modality.POINTS:
+            raise ValueError(f"Molecules are sets of atoms, got {dataset}, whose inputs are images. Use Regression().")
+        super().check(dataset)
+
+    def loss(
+        self, outputs: Float[Tensor, "B K"], targets: Float[Tensor, "B K"], label_smoothing: float = 0.0
+    ) -> Float[Tensor, ""]:
+        """The summed absolute error."""
+        return (outputs - targets).abs().mean(dim=1).sum()

@@ -1,0 +1,66 @@
+"""Segmentation: a class for each pixel; pixels of no class count nowhere."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Float, Int64, Shaped, UInt8
+
+from equistudy.datasets.dataset import Dataset, Target
+from equistudy.spec import Tensor
+from equistudy.tasks.task import Task
+
+__all__ = ["Segmentation"]
+
+VOID = 255  # of the prepared labels, whatever the dataset's own is
+
+
+@dataclass(frozen=True)
+class Segmentation(Task):
+    """A class for each pixel: cross-entropy, scored by `pixel_accuracy` and `mean_iou`; void pixels count in neither.
+
+    The loss of an image is the mean over its labelled pixels, 0 where there is none. Scores are over all labelled
+    pixels of the split: the share that is right, and the mean over classes of intersection over union. A class that is
+    neither in the labels nor predicted takes no part in the mean.
+    """
+
+    target: ClassVar[Target] = Target.LABELS
+
+    def num_outputs(self, dataset: Dataset) -> int:
+        """One logit for each class at each pixel."""
+        return dataset.num_classes
+
+    def prepared(self, targets: UInt8[Tensor, "B H W"], dataset: Dataset) -> UInt8[Tensor, "B H W"]:
+        """The labels, with 255 for the dataset's void."""
+        if dataset.void in (None, VOID):
+            return targets
+        return targets.masked_fill(targets == dataset.void, VOID)
+
+    def loss(
+        self, outputs: Float[Tensor, "B K H W"], targets: UInt8[Tensor, "B H W"], label_smoothing: float = 0.0
+    ) -> Float[Tensor, ""]:
+        """The summed loss of the images in nats."""
+        from torch.nn.functional import cross_entropy
+
+        losses = cross_entropy(outputs, targets.long(), ignore_index=VOID, reduction="none")
+        return (losses.sum((1, 2)) / (targets != VOID).sum((1, 2)).clamp(min=1)).sum()
+
+    def score(
+        self, outputs: Float[Tensor, "B K H W"], targets: UInt8[Tensor, "B H W"]
+    ) -> dict[str, Int64[Tensor, "K K"]]:
+        """How many pixels of each class (rows) were taken for each class (columns)."""
+        K = outputs.shape[1]
+        valid = targets != VOID
+        pairs = targets[valid].long() * K + outputs.argmax(1)[valid]
+        return {"confusion": pairs.bincount(minlength=K * K).reshape(K, K)}
+
+    def scores(self, sums: Mapping[str, Shaped[Tensor, "..."]], count: int, dataset: Dataset) -> dict[str, float]:
+        """Pixel accuracy and mean intersection over union."""
+        confusion = sums["confusion"].double()
+        right = confusion.diagonal()
+        union = confusion.sum(0) + confusion.sum(1) - right
+        seen = union > 0
+        return {
+            "pixel_accuracy": float(right.sum() / confusion.sum()),
+            "mean_iou": float((right[seen] / union[seen]).mean()),
+        }
