@@ -1,0 +1,56 @@
+"""A compact U-Net, for a class at each pixel; with a group it is equivariant."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from equistudy.datasets.dataset import Target
+from equistudy.groups.finite import FiniteGroup
+from equistudy.models.model import Model, Module
+
+__all__ = ["UNet"]
+
+
+@dataclass(frozen=True)
+class UNet(Model):
+    """An encoder of `levels` halvings, and a decoder that joins the encoder's map of each resolution.
+
+    Every level has two 3 x 3 convolutions with batch norm and ReLU; `width` fields on the finest, twice as many on each
+    coarser one. Max-pools halve, nearest neighbours double, and a 1 x 1 convolution gives the logits. With a `group`
+    the convolutions are its regular ones, and the largest of the channels of a field goes to the last one: the logits
+    of a moved image are then the moved logits, exactly, where 2^levels divides the sides.
+
+    Source: Ronneberger et al. 2015, arXiv:1505.04597, with padding and batch norm. Benton et al. 2020,
+    arXiv:2010.11882, use a FC-DenseNet67 in its place.
+    """
+
+    width: int = 16
+    levels: int = 2
+    group: FiniteGroup | None = None
+
+    targets: ClassVar[tuple[Target, ...]] = (Target.LABELS,)
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.levels < 1:
+            raise ValueError(
+                f"UNet needs at least 1 field and 1 level, got width={self.width}, levels={self.levels}. Use 16 and 2."
+            )
+
+    def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
+        """A fresh network, initialised from torch's current random state."""
+        from equistudy.models.unet_network import UNetNetwork
+
+        channels, height, width = image_shape
+        if min(height, width) < 2**self.levels:
+            raise ValueError(
+                f"UNet with levels={self.levels} needs images of at least {2**self.levels} x {2**self.levels} pixels, "
+                f"got {height} x {width}. Use fewer levels, or larger images."
+            )
+        return UNetNetwork(self, channels, num_outputs)
+
+    def stages(self, network: Module) -> Mapping[str, str]:
+        """Encoder, decoder, both from the finest level, and the map of logits."""
+        levels = range(self.levels + 1)
+        down = {f"encoder{level}": f"encoders.{level}" for level in levels}
+        up = {f"decoder{level}": f"decoders.{level}" for level in reversed(levels[:-1])}
+        return {**down, **up, "logits": "head"}

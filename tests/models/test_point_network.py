@@ -1,0 +1,59 @@
+import pytest
+import torch
+
+from equistudy.groups.exponential import rotation_exponentials
+from equistudy.models.point_network import PointNetwork, Sight
+
+
+def cloud(features: int) -> torch.Tensor:
+    """Two sets of five points, the last two of the first one padding where there are features."""
+    rng = torch.Generator().manual_seed(0)
+    points = torch.randn(2, 5, 3 + features, generator=rng, dtype=torch.float64)
+    if features:
+        points[0, 3:] = 0
+    return points
+
+
+def network(sight: Sight, features: int) -> torch.nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        return PointNetwork(8, sight).build((5, 3 + features), 2).double()
+
+
+@pytest.mark.parametrize("features", [0, 4])
+@pytest.mark.parametrize(
+    ("sight", "shifts", "turns"),
+    [(Sight.PLACES, False, False), (Sight.DIFFERENCES, True, False), (Sight.DISTANCES, True, True)],
+)
+def test_what_is_seen_decides_the_invariance(sight: Sight, shifts: bool, turns: bool, features: int) -> None:
+    points, built = cloud(features), network(sight, features)
+    own = built(points)
+    assert own.shape == (2, 2)
+    torch.testing.assert_close(built(points[:, [2, 0, 1, 3, 4]]), own)  # the order of the points is none
+    shifted, turned = points.clone(), points.clone()
+    shifted[..., :3] += torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+    turned[..., :3] @= rotation_exponentials(torch.tensor([0.3, -1.0, 2.0], dtype=torch.float64))
+    assert torch.allclose(built(shifted), own, atol=1e-10) == shifts
+    assert torch.allclose(built(turned), own, atol=1e-10) == turns
+
+
+@pytest.mark.parametrize("sight", list(Sight))
+def test_padding_counts_nowhere(sight: Sight) -> None:
+    """Wherever its places are moved to, and with gradients that are finite."""
+    points, built = cloud(4), network(sight, 4)
+    moved = points.clone()
+    moved[0, 3:, :3] = 7.0
+    torch.testing.assert_close(built(moved), built(points))
+    points.requires_grad_()
+    built(points).sum().backward()
+    assert points.grad is not None
+    assert points.grad.isfinite().all()
+    assert not points.grad[0, 3:, :3].any()
+
+
+def test_what_cannot_be_built_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"width must be at least 1, got width=0"):
+        PointNetwork(0)
+    with pytest.raises(ValueError, match=r"takes points of space, got 2 features"):
+        PointNetwork().build((5, 2), 1)
+    assert PointNetwork().stages(torch.nn.Identity()) == {"output": ""}
