@@ -1,6 +1,7 @@
 """Random action: each image moved by its own element of a group."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float
 
@@ -18,6 +19,8 @@ class RandomAction(Augmentation):
     Of a finite group every element is equally likely, the identity among them, and images are moved exactly:
     `RandomAction(CyclicGroup(4))` turns by random quarter turns.
     """
+
+    moves: ClassVar[bool | None] = True
 
     group: Group
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float
 
@@ -22,6 +23,8 @@ class RandomAffine(Augmentation):
 
     torchvision's `RandomAffine` draws the factor itself uniformly, shears by an angle and moves by whole pixels.
     """
+
+    moves: ClassVar[bool | None] = True
 
     max_degrees: float = 0.0
     max_pixels: float = 0.0
@@ -67,6 +70,8 @@ class RandomScaling(Augmentation):
 
     The element is the logarithm of the factor. Bilinear; shrunk images have a black margin.
     """
+
+    moves: ClassVar[bool | None] = True
 
     max_factor: float = 1.25
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
-from equistudy.datasets.dataset import Dataset, Modality
+from equistudy.datasets.dataset import Dataset, Modality, Target
 from equistudy.spec import Generator, Spec, Tensor
 
 if TYPE_CHECKING:
@@ -15,22 +15,31 @@ else:
 
 __all__ = ["Augmentation", "NoAugmentation"]
 
+OUTSIDE = 255  # the label of what comes in, where the dataset has none for it
+
 
 @dataclass(frozen=True)
 class Augmentation(Spec):
     """Base of the augmentations: drawing and acting are apart, so that workers who share a batch draw the same.
 
     Images are floats in [0, 1]; what comes in from beyond the border is black. `inputs` are what it can move.
+    `moves` says whether pixels go to other places, so that labels must follow; None that this is not known.
     """
 
     inputs: ClassVar[tuple[Modality, ...]] = (Modality.IMAGES,)
+    moves: ClassVar[bool | None] = None
 
     def check(self, dataset: Dataset) -> None:
-        """ValueError if it cannot move what the dataset holds."""
+        """ValueError if it cannot move what the dataset holds, or what it asks for cannot follow."""
         if dataset.modality not in self.inputs:
             raise ValueError(
                 f"{type(self).__name__} moves {' or '.join(kind.value for kind in self.inputs)}, got {dataset}, whose "
                 f"inputs are {dataset.modality.value}. Use NoAugmentation(), or one that moves them."
+            )
+        if dataset.target is Target.LABELS and self.moves is None:
+            raise ValueError(
+                f"Labels for pixels must follow their pixels, got {dataset} and {type(self).__name__}, which does not "
+                "say where these go. Use RandomRotation, HorizontalFlip, RandomCrop and the like, or a Chain of them."
             )
 
     @property
@@ -45,6 +54,28 @@ class Augmentation(Spec):
     def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"]) -> Float[Tensor, "B C H W"]:
         """Each image transformed by its own element."""
         raise NotImplementedError
+
+    def apply_to_targets(
+        self, targets: Shaped[Tensor, "B ..."], elements: Float[Tensor, "B P"], dataset: Dataset
+    ) -> Shaped[Tensor, "B ..."]:
+        """The targets of the transformed images: labels follow their pixels, all else stays.
+
+        A pixel takes the label of the one nearest to where its content comes from, found by transforming an image of
+        coordinates; what comes in from beyond the border is void.
+        """
+        if dataset.target is not Target.LABELS or not self.moves:
+            return targets
+        import torch
+
+        B, H, W = targets.shape
+        axes = ((torch.arange(size, device=targets.device) + 0.5) / size for size in (H, W))
+        y, x = torch.meshgrid(*axes, indexing="ij")
+        moved = self.apply(torch.stack([x, y, torch.ones_like(x)]).expand(B, -1, -1, -1), elements)
+        inside = moved[:, 2] > 0.5
+        columns, rows = ((place / moved[:, 2].clamp(min=0.5)).clamp(0, 1 - 1e-6) for place in moved[:, :2].unbind(1))
+        found = (rows * H).long() * W + (columns * W).long()
+        labels = targets.flatten(1).gather(1, found.flatten(1)).reshape(B, H, W)
+        return torch.where(inside, labels, OUTSIDE if dataset.void is None else dataset.void).to(targets.dtype)
 
     def augment(self, images: Float[Tensor, "B C H W"], rng: Generator) -> Float[Tensor, "B C H W"]:
         """A randomly transformed batch, every sample by its own element."""
@@ -64,6 +95,7 @@ class NoAugmentation(Augmentation):
     """Leaves every input as it is."""
 
     inputs: ClassVar[tuple[Modality, ...]] = tuple(Modality)
+    moves: ClassVar[bool | None] = False
 
     @property
     def num_parameters(self) -> int:

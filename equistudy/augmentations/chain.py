@@ -1,12 +1,14 @@
 """Several augmentations, one after the other."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from equistudy.augmentations.augmentation import Augmentation
 from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.augmentations.mixing import Mixing
+from equistudy.datasets.dataset import Dataset
 from equistudy.spec import Generator, Tensor
 
 __all__ = ["Chain"]
@@ -48,9 +50,26 @@ class Chain(Augmentation):
 
         return torch.cat([part.draw(batch_size, rng) for part in self.parts], dim=1)
 
+    @property
+    def moves(self) -> bool | None:  # type: ignore[override]
+        """Whether any part does; not known where it is not known of one."""
+        known = [part.moves for part in self.parts]
+        return None if None in known else any(known)
+
     def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"]) -> Float[Tensor, "B C H W"]:
         """Each part in turn, with its own share of the elements."""
-        sizes = [part.num_parameters for part in self.parts]
-        for part, own in zip(self.parts, elements.split(sizes, dim=1), strict=True):
+        for part, own in self._shares(elements):
             images = part.apply(images, own)
         return images
+
+    def apply_to_targets(
+        self, targets: Shaped[Tensor, "B ..."], elements: Float[Tensor, "B P"], dataset: Dataset
+    ) -> Shaped[Tensor, "B ..."]:
+        """As `apply`."""
+        for part, own in self._shares(elements):
+            targets = part.apply_to_targets(targets, own, dataset)
+        return targets
+
+    def _shares(self, elements: Float[Tensor, "B P"]) -> Iterator[tuple[Augmentation, Float[Tensor, "B p"]]]:
+        sizes = [part.num_parameters for part in self.parts]
+        return zip(self.parts, elements.split(sizes, dim=1), strict=True)

@@ -1,6 +1,7 @@
 """Colour jitter: each image's brightness, contrast, saturation and hue changed by its own factors."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float
 
@@ -22,6 +23,8 @@ class ColourJitter(Augmentation):
 
     The changes are those of torchvision's `ColorJitter`, which makes them in a random order.
     """
+
+    moves: ClassVar[bool | None] = False
 
     brightness: float = 0.4
     contrast: float = 0.4

@@ -1,6 +1,7 @@
 """Random crop after padding: each image shifted by whole pixels."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float
 
@@ -19,6 +20,8 @@ class RandomCrop(Augmentation):
 
     Source: He et al. 2016, arXiv:1512.03385, section 4.2, which uses 4 pixels for CIFAR.
     """
+
+    moves: ClassVar[bool | None] = True
 
     padding: int = 4
 

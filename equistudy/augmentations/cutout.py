@@ -1,6 +1,7 @@
 """Cutout: a square of each image made black, at a random place."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Bool, Float
 
@@ -19,6 +20,8 @@ class Cutout(Augmentation):
     Source: DeVries and Taylor 2017, arXiv:1708.04552, who use 16 pixels for CIFAR-10, after normalisation, so that
     theirs are grey. Black is what enters at the border in all augmentations here.
     """
+
+    moves: ClassVar[bool | None] = False
 
     size: int = 8
 

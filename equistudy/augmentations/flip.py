@@ -1,6 +1,7 @@
 """Random horizontal flip: each image mirrored left to right with a given probability."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float
 
@@ -13,6 +14,8 @@ __all__ = ["HorizontalFlip"]
 @dataclass(frozen=True)
 class HorizontalFlip(Augmentation):
     """Mirrors each image left to right with `probability`. The element is 1 for mirrored and 0 for not; exact."""
+
+    moves: ClassVar[bool | None] = True
 
     probability: float = 0.5
 

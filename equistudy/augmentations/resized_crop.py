@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float
 
@@ -24,6 +25,8 @@ class RandomResizedCrop(Augmentation):
     Source: Szegedy et al. 2015, arXiv:1409.4842, section 6; the defaults and the ten attempts are those of
     torchvision's `RandomResizedCrop`, which takes the ratio itself where images are not square.
     """
+
+    moves: ClassVar[bool | None] = True
 
     min_area: float = 0.08
     max_ratio: float = 4 / 3

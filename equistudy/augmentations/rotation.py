@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float
 
@@ -17,6 +18,8 @@ class Turn(Augmentation):
 
     Positive is counter-clockwise as displayed; bilinear, black where nothing comes in.
     """
+
+    moves: ClassVar[bool | None] = True
 
     @property
     def num_parameters(self) -> int:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float
 
@@ -18,6 +19,8 @@ class RandomTranslation(Augmentation):
     Both are independently uniform on [-max_pixels, max_pixels], with any fraction of a pixel; bilinear, so that
     fractions blur. `RandomCrop` moves by whole pixels and never blurs.
     """
+
+    moves: ClassVar[bool | None] = True
 
     max_pixels: float = 4.0
 

@@ -80,7 +80,8 @@ def _moved(
 ) -> tuple[Float[Tensor, "n ..."], Shaped[Tensor, "n ..."]]:
     """The inputs at these places of the batch, each moved by its own element, and their targets."""
     inputs, targets = take(places)
-    return trial.augmentation.apply(raw(inputs, trial), elements[places]), targets
+    moved = trial.augmentation.apply_to_targets(targets, elements[places], trial.dataset)
+    return trial.augmentation.apply(raw(inputs, trial), elements[places]), moved
 
 
 def evaluation_batches(examples: Examples, trial: Trial, batch_size: int, share: Share = ALONE) -> Iterator[Batch]:

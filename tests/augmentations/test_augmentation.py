@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from equistudy.augmentations.action import RandomAction
 from equistudy.augmentations.affine import RandomAffine, RandomScaling
-from equistudy.augmentations.augmentation import NoAugmentation
+from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
 from equistudy.augmentations.chain import Chain
 from equistudy.augmentations.choice import RandomChoice
 from equistudy.augmentations.colour import ColourJitter
@@ -18,7 +19,10 @@ from equistudy.augmentations.rand_augment import RandAugment
 from equistudy.augmentations.resized_crop import RandomResizedCrop
 from equistudy.augmentations.rotation import NormalRotation, RandomRotation
 from equistudy.augmentations.translation import RandomTranslation
-from equistudy.groups.finite import DihedralGroup
+from equistudy.datasets.dataset import Split
+from equistudy.datasets.digits import Digits
+from equistudy.datasets.shapes import VOID, Shapes
+from equistudy.groups.finite import CyclicGroup, DihedralGroup
 from equistudy.spec import canonical, label
 
 AUGMENTATIONS = [
@@ -107,3 +111,73 @@ def test_on_the_device_of_the_images(augmentation):
 
 def test_identities_differ():
     assert len({canonical(augmentation) for augmentation in AUGMENTATIONS}) == len(AUGMENTATIONS)
+
+
+SHAPES = Shapes(32, 8, 8)
+CHAIN = Chain((HorizontalFlip(), ColourJitter(), RandomCrop(padding=4), Cutout(4), RandomRotation(90.0)))
+MOVING = (
+    RandomCrop(4),
+    RandomTranslation(6.0),
+    RandomResizedCrop(0.5),
+    HorizontalFlip(),
+    RandomRotation(180.0),
+    RandomAction(CyclicGroup(4)),
+    RandomAffine(20.0, 2.0, 1.2, 0.2),
+    RandomScaling(1.5),
+)
+
+
+def painted(labels: Tensor) -> Tensor:
+    """One channel for each label, whose transformed copy tells where it went."""
+    return torch.stack([(labels == label).float() for label in range(VOID)], dim=1)
+
+
+@pytest.mark.parametrize("augmentation", MOVING, ids=lambda augmentation: type(augmentation).__name__)
+def test_labels_follow_their_pixels(augmentation: Augmentation) -> None:
+    """Where the transformed channels are sure of a label it is this one; no label is made up."""
+    labels = SHAPES.load(Split.TRAIN).targets
+    elements = augmentation.draw(len(labels), torch.Generator().manual_seed(1))
+    moved = augmentation.apply_to_targets(labels, elements, SHAPES)
+    assert moved.dtype == labels.dtype
+    for kind in range(VOID):  # a channel at a time: three are a colour to some
+        channel = augmentation.apply(painted(labels)[:, kind : kind + 1], elements)[:, 0]
+        assert (moved[channel > 0.99] == kind).all()
+        assert not (moved[channel < 0.01] == kind).any()
+
+
+def test_nothing_follows_what_does_not_move() -> None:
+    labels = SHAPES.load(Split.TRAIN).targets
+    rng = torch.Generator().manual_seed(1)
+    for augmentation in (NoAugmentation(), ColourJitter(), Cutout(4)):
+        elements = augmentation.draw(len(labels), rng)
+        assert augmentation.apply_to_targets(labels, elements, SHAPES) is labels
+    classes = torch.arange(8)
+    elements = RandomRotation().draw(8, rng)
+    assert RandomRotation().apply_to_targets(classes, elements, Digits()) is classes
+
+
+def test_labels_follow_a_chain_part_by_part() -> None:
+    """Against the parts that move pixels, one after the other."""
+    labels = SHAPES.load(Split.TRAIN).targets
+    elements = CHAIN.draw(len(labels), torch.Generator().manual_seed(1))
+    expected = labels
+    for part, own in CHAIN._shares(elements):
+        if part.moves:
+            expected = part.apply_to_targets(expected, own, SHAPES)
+    assert torch.equal(CHAIN.apply_to_targets(labels, elements, SHAPES), expected)
+    assert not torch.equal(expected, labels)
+    learned = LearnedAugmentation(before=CHAIN)
+    own = learned.draw(len(labels), torch.Generator().manual_seed(1))
+    assert torch.equal(own[:, : CHAIN.num_parameters], elements)
+    assert torch.equal(learned.apply_to_targets(labels, own, SHAPES), expected)
+
+
+def test_what_does_not_say_where_pixels_go_is_refused() -> None:
+    unknown = RandomChoice((HorizontalFlip(), RandomCrop()))
+    for augmentation in (unknown, Chain((HorizontalFlip(), unknown)), LearnedAugmentation(before=unknown)):
+        with pytest.raises(
+            ValueError, match=r"Labels for pixels must follow .* got Shapes\(.*, which does not say where"
+        ):
+            augmentation.check(SHAPES)
+    CHAIN.check(SHAPES)
+    LearnedAugmentation(before=CHAIN).check(SHAPES)

@@ -5,13 +5,13 @@ from enum import Enum
 from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
 from equistudy.augmentations.learned.generators import AFFINE, Domain, LieGenerator
 from equistudy.augmentations.learned.regulariser import EntropyRegulariser, Regulariser
-from equistudy.datasets.dataset import Dataset
-from equistudy.spec import Generator, Tensor
+from equistudy.datasets.dataset import Dataset, Modality, Target
+from equistudy.spec import Generator, Tensor, added
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -48,6 +48,11 @@ class LearnedAugmentation(Augmentation):
     `reflected` continues images by so many mirrored pixels before they are moved, so that black wedges do not show the
     angle; beyond, black comes in. `before` is an augmentation that is not learned and acts first, in training alone.
 
+    Of points, generators move the places and turn the vectors. Labels for pixels and trajectories are moved back from
+    each copy's outputs before they are averaged, in training and testing: the network around them is equivariant, not
+    invariant. Images with such labels then lie on a canvas larger by `padding` pixels to each side, so that no corner
+    is lost on the way: 0.21 of the side for turns.
+
     Source: Benton et al. 2020, "Learning Invariances in Neural Networks", arXiv:2010.11882. Differs from their code:
     exact exponentials on the device, pixels (so that a rotation of an oblong image is one), caps at the period in place
     of a shutdown of all widths, a mixture of probabilities in place of log-probabilities.
@@ -63,12 +68,15 @@ class LearnedAugmentation(Augmentation):
     aggregate: Aggregate = Aggregate.PROBABILITY
     reflected: int = 0
     before: Augmentation = NOTHING
+    padding: int = added(0)
+
+    inputs: ClassVar[tuple[Modality, ...]] = tuple(Modality)
 
     def __post_init__(self) -> None:
         self._check_generators()
         if not (isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ValueError(f"learning_rate must be positive and finite, got learning_rate={self.learning_rate}.")
-        for name, least in (("train_copies", 1), ("test_copies", 1), ("reflected", 0)):
+        for name, least in (("train_copies", 1), ("test_copies", 1), ("reflected", 0), ("padding", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {name}={getattr(self, name)}. Use {least}.")
         if isinstance(self.before, LearnedAugmentation):
@@ -83,10 +91,35 @@ class LearnedAugmentation(Augmentation):
         names = [generator.name for generator in self.generators]
         if len(set(names)) < len(names):
             raise ValueError(f"Generators need different names, got {', '.join(names)}. Name your own with name=...")
+        self._check_learned()
+
+    def _check_learned(self) -> None:
         if not any(generator.learned for generator in self.generators):
+            names = [generator.name for generator in self.generators]
             raise ValueError(
                 f"A learned augmentation learns at least one half-extent, got {', '.join(names) or 'no generators'}, "
-                f"none of them learned. Use RandomRotation and the like for fixed ones."
+                f"none of them learned. Use FixedAugmentation, or RandomRotation and the like, for fixed ones."
+            )
+
+    def check(self, dataset: Dataset) -> None:
+        """ValueError if a generator moves other things than the dataset holds, or what it asks for cannot follow."""
+        self.before.check(dataset)
+        points = dataset.modality is Modality.POINTS
+        plane = not points or dataset.space == 2
+        fitting = {Domain.PLANE if plane else Domain.SPACE} | (set() if points else {Domain.COLOUR})
+        wrong = [generator.name for generator in self.generators if generator.domain not in fitting]
+        if wrong:
+            raise ValueError(
+                f"Generators move what the inputs are, got {', '.join(wrong)} for {dataset}, whose inputs are "
+                f"{dataset.modality.value} of {'the plane' if plane else 'space'}. "
+                f"Use {'RotationGenerator, AFFINE, GL2' if plane else 'SO3, SE3, AFFINE3'} or some of them."
+            )
+        if points and self.reflected:
+            raise ValueError(f"Points have no border to be mirrored at, got reflected={self.reflected}. Use 0.")
+        if self.padding and dataset.target is not Target.LABELS:
+            raise ValueError(
+                f"Padding is for outputs that are moved back, got padding={self.padding} for {dataset}, which asks for "
+                f"{dataset.target.value}. Use padding=0, and reflected to continue images."
             )
 
     @property
@@ -102,7 +135,18 @@ class LearnedAugmentation(Augmentation):
         size = (batch_size, self.train_copies * len(self.generators))
         return torch.cat([first, 2 * torch.rand(*size, generator=rng, device=rng.device) - 1], dim=1)
 
-    def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"]) -> Float[Tensor, "B C H W"]:
+    @property
+    def moves(self) -> bool | None:  # type: ignore[override]
+        """As `before`: outputs are moved back in the network."""
+        return self.before.moves
+
+    def apply_to_targets(
+        self, targets: Shaped[Tensor, "B ..."], elements: Float[Tensor, "B P"], dataset: Dataset
+    ) -> Shaped[Tensor, "B ..."]:
+        """What `before` does."""
+        return self.before.apply_to_targets(targets, elements[:, : self.before.num_parameters], dataset)
+
+    def apply(self, images: Float[Tensor, "B ..."], elements: Float[Tensor, "B P"]) -> Float[Tensor, "B ..."]:
         """What `before` does: the rest is done in the network, where the half-extents are."""
         return self.before.apply(images, elements[:, : self.before.num_parameters])
 
@@ -116,6 +160,8 @@ class LearnedAugmentation(Augmentation):
         """The network in its `AugmentedNetwork`."""
         from equistudy.augmentations.learned.network import AugmentedNetwork
 
+        if dataset.modality is Modality.POINTS:
+            return AugmentedNetwork(network, self, dataset)
         channels = dataset.image_shape[0]
         if channels != 3 and any(generator.domain is Domain.COLOUR for generator in self.generators):
             raise ValueError(

@@ -1,4 +1,4 @@
-"""A network that sees moved copies of its images, and learns how far they are moved."""
+"""A network that sees moved copies of its inputs, and learns how far they are moved."""
 
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -8,22 +8,24 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from equistudy.augmentations.learned.augmentation import Aggregate, LearnedAugmentation
 from equistudy.augmentations.learned.box import Box
-from equistudy.augmentations.learned.generators import Domain
-from equistudy.datasets.dataset import Dataset
-from equistudy.groups.affine import warp
+from equistudy.augmentations.learned.motion import motion_of
+from equistudy.datasets.dataset import Dataset, Target
 
 __all__ = ["AugmentedNetwork", "lattice"]
+
+LARGEST_BATCH = 2**22  # numbers in the copies of a batch that are evaluated at once
 
 
 class AugmentedNetwork(nn.Module):
     """f(x) = E_g network(g x), with the half-extents of the distribution of g as a parameter.
 
-    In training one row of outputs for each copy and image, copy by copy, for the loss is averaged over them. In
-    evaluation one row for each image: the aggregate over the lattice of test copies.
+    Where what is asked for moves with the input, as labels and trajectories do, f(x) = E_g g^-1 network(g x).
+
+    In training one row of outputs for each copy and input, copy by copy, for the loss is averaged over them. In
+    evaluation one row for each input: the aggregate over the lattice of test copies.
 
     A module inside `network` that is watched by a hook in evaluation sees the images as they are: the copies are for
     the output alone. So the stages of the inner network are measured as those of any other network.
@@ -31,33 +33,22 @@ class AugmentedNetwork(nn.Module):
 
     weight: Tensor
     lattice: Tensor
-    mean: Tensor
-    std: Tensor
 
     def __init__(self, network: nn.Module, augmentation: LearnedAugmentation, dataset: Dataset) -> None:
         super().__init__()
         self.network = network
         self.augmentation = augmentation
+        self.target = dataset.target
         self.box = Box(augmentation.generators)
+        self.motion = motion_of(augmentation, dataset)
         self.register_buffer("weight", torch.tensor(float(augmentation.regulariser.weight)))
-        constants = {
-            "lattice": lattice(augmentation.test_copies, len(augmentation.generators)),
-            # images come normalised
-            "mean": torch.tensor(dataset.mean)[:, None, None],
-            "std": torch.tensor(dataset.std)[:, None, None],
-        }
-        for name, value in constants.items():
-            self.register_buffer(name, value, persistent=False)
+        points = lattice(augmentation.test_copies, len(augmentation.generators))
+        self.register_buffer("lattice", points, persistent=False)
 
     @property
     def extents(self) -> Float[Tensor, " P"]:
         """The half-extents in the generators' units, detached."""
         return self.box.extents
-
-    @property
-    def black(self) -> Float[Tensor, "C 1 1"]:
-        """What black, 0, has become in images that come normalised."""
-        return -self.mean / self.std
 
     def penalty(self) -> Float[Tensor, ""]:
         """What the regulariser adds to the mean loss."""
@@ -73,59 +64,56 @@ class AugmentedNetwork(nn.Module):
         return {"params": [self.box.raw], "lr": self.augmentation.learning_rate, "weight_decay": 0.0}
 
     def forward(
-        self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"] | None = None
-    ) -> Float[Tensor, "... K"]:
-        """Outputs for the images moved by `elements`, drawn for them, in training; the aggregate in evaluation."""
+        self, inputs: Float[Tensor, "B ..."], elements: Float[Tensor, "B P"] | None = None
+    ) -> Float[Tensor, "N ..."]:
+        """Outputs for the inputs moved by `elements`, drawn for them, in training; the aggregate in evaluation."""
         if self.training:
             assert elements is not None
             self.box.project()
             own = elements[:, self.augmentation.before.num_parameters :]
             units = own.unflatten(1, (self.augmentation.train_copies, -1)).transpose(0, 1).flatten(0, 1)
-            return self.network(self._moved(images, units))
-        copies = self.lattice.repeat_interleave(len(images), dim=0)
+            return self._outputs(inputs, units)
         if _watched(self.network):
-            self.network(images)
+            self.network(inputs)
+        at_once = max(1, LARGEST_BATCH // inputs.numel())
         with _unwatched(self.network):
-            outputs: Tensor = self.network(self._moved(images, copies))
-        return self._aggregated(outputs.unflatten(0, (len(self.lattice), len(images))))
+            parts = [
+                self._outputs(inputs, copies.repeat_interleave(len(inputs), dim=0))
+                for copies in self.lattice.split(at_once)
+            ]
+        return self._aggregated(torch.cat(parts).unflatten(0, (len(self.lattice), len(inputs))))
 
-    def _moved(self, images: Float[Tensor, "B C H W"], units: Float[Tensor, "N P"]) -> Float[Tensor, "N C H W"]:
-        """The images as often as there are rows of units in [-1, 1] for them, each moved by its own."""
-        with torch.autocast(images.device.type, enabled=False):
-            images = images.repeat(len(units) // len(images), 1, 1, 1)
-            if self.box.moves(Domain.COLOUR):
-                images = self._coloured(images, self.box.maps(units, Domain.COLOUR))
-            if self.box.moves(Domain.PLANE):
-                # a warp asks where in the input each position of the output lies
-                images = self._warped(images, self.box.maps(units, Domain.PLANE, inverse=True))
-            return images
+    def _outputs(self, inputs: Float[Tensor, "B ..."], units: Float[Tensor, "N P"]) -> Float[Tensor, "N ..."]:
+        """Outputs for as many copies of the inputs as there are rows of units in [-1, 1] for them, moved back."""
+        copies = inputs.repeat(len(units) // len(inputs), *[1] * (inputs.ndim - 1))
+        with torch.autocast(inputs.device.type, enabled=False):
+            moved = self.motion.moved(copies, units, self.box)
+        outputs: Tensor = self.network(moved)
+        self._check(outputs, moved)
+        with torch.autocast(inputs.device.type, enabled=False):
+            return self.motion.returned(outputs, units, self.box)
 
-    def _coloured(self, images: Float[Tensor, "B C H W"], maps: Float[Tensor, "B 3 4"]) -> Float[Tensor, "B C H W"]:
-        """Each image with its colours mapped, cut off at black and white."""
-        colours = images * self.std + self.mean
-        mapped = torch.einsum("bij,bjhw->bihw", maps[..., :3], colours) + maps[..., 3, None, None]
-        return (mapped.clamp(0, 1) - self.mean) / self.std
-
-    def _warped(self, images: Float[Tensor, "B C H W"], maps: Float[Tensor, "B 2 3"]) -> Float[Tensor, "B C H W"]:
-        """Each image warped, continued by its mirror images as far as asked and by black beyond."""
-        height, width = images.shape[-2:]
-        margin, black = self.augmentation.reflected, self.black
-        if margin:
-            images = pad(images, (margin,) * 4, mode="reflect")
-        return (warp(images - black, maps) + black)[..., margin : margin + height, margin : margin + width]
-
-    def _aggregated(self, outputs: Float[Tensor, "N B K"]) -> Float[Tensor, "B K"]:
-        aggregate = self.augmentation.aggregate
-        if aggregate is Aggregate.LOGIT:
-            return outputs.mean(0)
-        if outputs.shape[-1] < 2:
+    def _check(self, outputs: Float[Tensor, "N ..."], moved: Float[Tensor, "N ..."]) -> None:
+        """ValueError for outputs that cannot be moved back."""
+        if self.target is Target.LABELS and outputs.shape[2:] != moved.shape[2:]:
             raise ValueError(
-                f"Probabilities need at least two outputs, got {outputs.shape[-1]} with aggregate="
+                f"Outputs are moved back pixel by pixel, got outputs of {list(outputs.shape[2:])} for images of "
+                f"{list(moved.shape[2:])}. Use a network that gives a map of the image's size, such as UNet."
+            )
+
+    def _aggregated(self, outputs: Float[Tensor, "N B ..."]) -> Float[Tensor, "B ..."]:
+        """The mean over the copies: of numbers and trajectories always as they are, of classes as asked for."""
+        aggregate = self.augmentation.aggregate
+        if aggregate is Aggregate.LOGIT or self.target not in (Target.CLASS, Target.LABELS):
+            return outputs.mean(0)
+        if outputs.shape[2] < 2:
+            raise ValueError(
+                f"Probabilities need at least two outputs, got {outputs.shape[2]} with aggregate="
                 f"{aggregate.value!r}. Use Aggregate.LOGIT for outputs that are no classes."
             )
-        logs = outputs.log_softmax(-1)
+        logs = outputs.log_softmax(2)
         if aggregate is Aggregate.LOG_PROBABILITY:
-            return logs.mean(0).log_softmax(-1)
+            return logs.mean(0).log_softmax(1)
         return logs.logsumexp(0) - torch.tensor(float(len(outputs))).log()
 
 

@@ -86,7 +86,11 @@ def expected_extent(augmentation: Augmentation, dataset: Dataset) -> float | Non
     if not isinstance(augmentation, LearnedAugmentation) or not isinstance(dataset, Sprites):
         return None
     first, *others = augmentation.generators
-    if others or not isinstance(first, RotationGenerator) or not isinstance(augmentation.before, NoAugmentation):
+    if (
+        others
+        or not (isinstance(first, RotationGenerator) and first.learned)
+        or not isinstance(augmentation.before, NoAugmentation)
+    ):
         return None
     regulariser = augmentation.regulariser
     if isinstance(regulariser, BandRegulariser):

@@ -71,7 +71,7 @@ def test_oblong_images_are_turned_and_not_sheared():
     oblong = torch.zeros(1, 1, 9, 21)
     oblong[..., 4, 2:19] = 1  # a line through the centre
     network = wrapped(LearnedAugmentation((RotationGenerator(start=90.0),)))
-    turned = network(oblong + network.black, torch.ones(1, 1)).unflatten(1, (9, 21)) - network.black
+    turned = network(oblong + network.motion.black, torch.ones(1, 1)).unflatten(1, (9, 21)) - network.motion.black
     expected = torch.zeros(1, 9, 21)
     expected[:, :, 10] = 1
     torch.testing.assert_close(turned, expected, atol=1e-5, rtol=0)
@@ -200,7 +200,7 @@ def test_an_own_generator():
     network = wrapped(LearnedAugmentation((shear,)))
     dot = torch.zeros(1, 1, 17, 17)
     dot[..., 11, 8] = 1  # three pixels below the centre
-    sheared = network(dot + network.black, torch.ones(1, 1)).unflatten(1, (17, 17)) - network.black
+    sheared = network(dot + network.motion.black, torch.ones(1, 1)).unflatten(1, (17, 17)) - network.motion.black
     assert sheared[0, 11, 11].item() == pytest.approx(1, abs=1e-4)
 
 

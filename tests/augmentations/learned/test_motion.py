@@ -1,0 +1,187 @@
+"""What is moved back: labels for pixels and trajectories; and how equivariant the network around them then is."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, pad
+
+from equistudy.augmentations.crop import RandomCrop
+from equistudy.augmentations.learned.augmentation import Aggregate, LearnedAugmentation
+from equistudy.augmentations.learned.fixed import FixedAugmentation
+from equistudy.augmentations.learned.generators import GL2, RotationGenerator
+from equistudy.augmentations.learned.motion import motion_of
+from equistudy.augmentations.learned.space import SE3, SO3
+from equistudy.datasets.dataset import Split
+from equistudy.datasets.digits import Digits
+from equistudy.datasets.point_clouds import PointClouds
+from equistudy.datasets.shapes import Shapes
+from equistudy.datasets.springs import Springs
+from equistudy.groups.affine import rotation_matrices, warp
+from equistudy.models.force_network import ForceNetwork
+from equistudy.models.point_network import PointNetwork, Sight
+from equistudy.models.unet import UNet
+
+EVERY = FixedAugmentation((RotationGenerator(start=180.0),), test_copies=8, aggregate=Aggregate.LOGIT, padding=8)
+SHAPES = Shapes(32, 8, 8)
+BLACK = -2.5  # of the normalised images
+
+
+def scenes() -> Tensor:
+    """Smooth ones: what interpolation does to noise is another matter."""
+    images = (SHAPES.load(Split.TEST).inputs.float() / 255 - 0.5) / 0.2
+    return avg_pool2d(pad(images, (2,) * 4, mode="reflect"), 5, 1)
+
+
+def turned(images: Tensor, degrees: float, black: float = 0.0) -> Tensor:
+    return warp(images - black, rotation_matrices(torch.full((len(images),), degrees))) + black
+
+
+def apart(first: Tensor, second: Tensor) -> float:
+    """The relative distance of two sets of maps inside a disk that no turn leaves."""
+    axis = torch.arange(first.shape[-1]) - (first.shape[-1] - 1) / 2
+    disk = axis[:, None] ** 2 + axis**2 < (first.shape[-1] / 2 - 3) ** 2
+    return float(((first - second)[..., disk].norm() / second[..., disk].norm()).detach())
+
+
+@pytest.fixture(scope="module")
+def unet() -> nn.Module:
+    """Random, with the batch statistics of the scenes."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = UNet(4, 2).build(SHAPES.image_shape, 5)
+    with torch.no_grad():
+        for _ in range(20):
+            network(scenes())
+    return network.eval()
+
+
+@pytest.mark.parametrize(("copies", "degrees"), [(8, 45.0), (8, 135.0), (24, 30.0)])
+def test_the_network_around_a_map_is_equivariant_as_far_as_interpolation_goes(unet, copies, degrees):
+    """The ceiling is what turning there and back costs: of the images through the network, and of the map."""
+    network = replace(EVERY, test_copies=copies).wrapped(unet, SHAPES).eval()
+    x = scenes()
+    with torch.no_grad():
+        own = network(x)
+        error = apart(network(turned(x, degrees, BLACK)), turned(own, degrees))
+        there_and_back = network(turned(turned(x, degrees, BLACK), -degrees, BLACK))
+        plain = apart(unet(turned(x, degrees, BLACK)), turned(unet(x), degrees))
+    ceiling = apart(there_and_back, own) + apart(turned(turned(own, degrees), -degrees), own)
+    assert error < ceiling
+    assert plain > 3 * error
+
+
+def test_quarter_turns_are_exact(unet):
+    network = EVERY.wrapped(unet, SHAPES).eval()
+    with torch.no_grad():
+        assert apart(network(turned(scenes(), 90.0, BLACK)), torch.rot90(network(scenes()), 1, (2, 3))) < 1e-4
+
+
+@pytest.mark.parametrize(("padding", "low", "high"), [(0, 0.02, 0.15), (14, 0.0, 0.015)])
+def test_there_and_back_costs_little_with_padding(padding, low, high):
+    """A smooth field of 64 pixels turned by 45 degrees: .21 of the side keeps the corners."""
+    rng = torch.Generator().manual_seed(0)
+    noise = torch.randn(4, 1, 76, 76, generator=rng)
+    for _ in range(3):
+        noise = avg_pool2d(noise, 5, 1)
+    field = noise / noise.std() * 0.25
+    augmentation = replace(EVERY, generators=(RotationGenerator(start=45.0),), padding=padding)
+    motion = motion_of(augmentation, replace(SHAPES, size=64))
+    motion.mean, motion.std = torch.zeros(1, 1, 1), torch.ones(1, 1, 1)
+    box = augmentation.wrapped(nn.Identity(), SHAPES).box
+    units = torch.ones(4, 1)
+    back = motion.returned(motion.moved(field, units, box), units, box)
+    assert back.shape == field.shape
+    error = float((back - field).detach().abs().mean())
+    assert low <= error <= high
+
+
+def test_training_gives_maps_moved_back_to_the_labels(unet):
+    """A network that only repeats its input: what was moved comes back, copy by copy."""
+    network = replace(EVERY, train_copies=2).wrapped(nn.Identity(), SHAPES)
+    x = scenes()
+    rng = torch.Generator().manual_seed(1)
+    outputs = network(x, 2 * torch.rand(len(x), 2, generator=rng) - 1)
+    assert outputs.shape == (2 * len(x), *x.shape[1:])
+    assert apart(outputs[: len(x)], x) < 0.06
+    assert apart(outputs[len(x) :], x) < 0.06
+
+
+def test_evaluation_in_parts_is_the_same(unet, monkeypatch):
+    network = replace(EVERY, aggregate=Aggregate.PROBABILITY).wrapped(unet, SHAPES).eval()
+    with torch.no_grad():
+        whole = network(scenes())
+        monkeypatch.setattr("equistudy.augmentations.learned.network.LARGEST_BATCH", 1)
+        torch.testing.assert_close(network(scenes()), whole, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(whole.exp().sum(1), torch.ones(whole.shape[0], *whole.shape[2:]))
+
+
+def test_outputs_of_another_size_cannot_be_moved_back():
+    network = EVERY.wrapped(nn.AvgPool2d(4), SHAPES).eval()
+    with pytest.raises(
+        ValueError, match=r"moved back pixel by pixel, got outputs of \[12, 12\] for images of \[48, 48\]"
+    ):
+        network(scenes())
+
+
+def test_trajectories_are_moved_back_exactly():
+    """Springs obey every linear map of the plane, a network with central forces every turn of it, another one none."""
+    springs = Springs(train_size=2, test_size=16)
+    states, trajectories = (values.double() for values in springs.load(Split.TEST))
+    box = LearnedAugmentation(GL2)
+    motion, units = motion_of(box, springs), 2 * torch.rand(16, 4, generator=torch.Generator().manual_seed(0)) - 1
+    learned = box.wrapped(nn.Identity(), springs).box.double()
+    moved = motion.moved(states, units.double(), learned)
+    torch.testing.assert_close(moved[..., 4:], states[..., 4:])
+    exact = torch.from_numpy(springs.trajectories(moved.detach().numpy()))
+    torch.testing.assert_close(motion.returned(exact, units.double(), learned), trajectories, rtol=1e-4, atol=1e-4)
+    for central, close in ((True, True), (False, False)):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            plain = ForceNetwork(8, central=central).build((4, 6), 8)
+        around = FixedAugmentation((RotationGenerator(start=90.0),), test_copies=3).wrapped(plain, springs).eval()
+        with torch.no_grad():
+            error = (around(states.float()) - plain(states.float())).abs().max()
+        assert (error < 1e-4) == close
+
+
+def test_numbers_of_points_are_averaged_as_they_are():
+    """Distances do not see a rigid motion; places do. Features behind the vectors are never moved."""
+    clouds = PointClouds(train_size=8, test_size=8)
+    points = clouds.load(Split.TEST).inputs
+    for sight, close in ((Sight.DISTANCES, True), (Sight.PLACES, False)):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            plain = PointNetwork(8, sight).build(clouds.input_shape, 1)
+        around = FixedAugmentation(SE3, test_copies=5).wrapped(plain, clouds).eval()
+        with torch.no_grad():
+            answers = around(points)
+            assert answers.shape == (8, 1)
+            assert answers.std() > 0  # no softmax over one number
+            assert torch.allclose(answers, plain(points), atol=1e-5) == close
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(
+        ValueError, match=r"got rotation for PointClouds, whose inputs are points of space\. Use SO3, SE3"
+    ):
+        LearnedAugmentation((RotationGenerator(),)).check(PointClouds())
+    with pytest.raises(
+        ValueError, match=r"got rotation_x, rotation_y, rotation_z for Springs, .* points of the plane\. Use"
+    ):
+        LearnedAugmentation(SO3).check(Springs())
+    with pytest.raises(
+        ValueError, match=r"got rotation_x, .* for Digits, whose inputs are images of the plane\. Use Rot"
+    ):
+        LearnedAugmentation(SO3).check(Digits())
+    with pytest.raises(
+        ValueError, match=r"moved back, got padding=8 for Digits, which asks for a class\. Use padding=0"
+    ):
+        EVERY.check(Digits())
+    with pytest.raises(ValueError, match=r"Points have no border .*, got reflected=2\. Use 0"):
+        LearnedAugmentation(SO3, reflected=2).check(PointClouds())
+    with pytest.raises(ValueError, match=r"RandomCrop moves images, got PointClouds"):
+        LearnedAugmentation(SO3, before=RandomCrop()).check(PointClouds())
+    assert math.isfinite(SO3[0].start)
