@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         HueGenerator,
         SaturationGenerator,
     )
+    from equistudy.augmentations.learned.fixed import FixedAugmentation
     from equistudy.augmentations.learned.generators import (
         AFFINE,
         GL2,
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from equistudy.augmentations.resized_crop import RandomResizedCrop
     from equistudy.augmentations.rotation import NormalRotation, RandomRotation
     from equistudy.augmentations.translation import RandomTranslation
+    from equistudy.datasets.camvid import CamVid
     from equistudy.datasets.cifar import CIFAR10, CIFAR100
     from equistudy.datasets.dataset import Dataset
     from equistudy.datasets.dead_leaves import DeadLeaves
@@ -78,9 +80,16 @@ if TYPE_CHECKING:
     from equistudy.datasets.flowers import Flowers102
     from equistudy.datasets.image_folder import ImageFolder
     from equistudy.datasets.mnist import MNIST, FashionMNIST
+    from equistudy.datasets.olivetti import Olivetti
     from equistudy.datasets.parquet_images import ParquetImages
     from equistudy.datasets.patch_camelyon import PatchCamelyon
+    from equistudy.datasets.point_clouds import PointClouds
+    from equistudy.datasets.qm7 import QM7
+    from equistudy.datasets.qm9 import QM9, Property
+    from equistudy.datasets.shapes import Shapes
+    from equistudy.datasets.springs import Springs
     from equistudy.datasets.sprites import Sprites
+    from equistudy.datasets.turned import Asked, Turned
     from equistudy.datasets.turned_pair import Picture, TurnedPair
     from equistudy.exactness.audit import Audit, audit
     from equistudy.groups.finite import ChannelAction, CyclicGroup, DihedralGroup, Flip, Reflection
@@ -109,14 +118,18 @@ if TYPE_CHECKING:
     from equistudy.models.convnext import ConvNeXt
     from equistudy.models.custom import Custom
     from equistudy.models.equivariant.choices import Downsampling, Factorisation, Head, Initialisation
+    from equistudy.models.force_network import ForceNetwork
     from equistudy.models.group_cnn import GroupCNN
     from equistudy.models.mixer import MLPMixer
     from equistudy.models.model import Model
+    from equistudy.models.plain_cnn import PlainCNN
+    from equistudy.models.point_network import PointNetwork, Sight
     from equistudy.models.preactivation_resnet import PCamResNet, PreactivationResNet
     from equistudy.models.resnet import Padding, Pooling, Readout, ResNet, Shortcut
     from equistudy.models.single_convolution import SingleConvolution
     from equistudy.models.sized import Budget
     from equistudy.models.timm_model import Protocol, TimmModel
+    from equistudy.models.unet import UNet
     from equistudy.models.vit import Positions, Stem, ViT
     from equistudy.models.window import Window
     from equistudy.models.zoo import SMALL_ZOO, ZOO
@@ -131,7 +144,11 @@ if TYPE_CHECKING:
     from equistudy.study.study import Claim, Study
     from equistudy.study.trial import Trial
     from equistudy.tasks.classification import Classification
+    from equistudy.tasks.dynamics import Dynamics
+    from equistudy.tasks.molecules import Molecules
     from equistudy.tasks.penalised import Depth, Dissimilarity, Penalised, Penalty
+    from equistudy.tasks.regression import Regression
+    from equistudy.tasks.segmentation import Segmentation
 
 _HOME = {
     "analysis.claims": ("Contrast", "Direction", "Trend", "Value"),
@@ -154,6 +171,7 @@ _HOME = {
         "HueGenerator",
         "SaturationGenerator",
     ),
+    "augmentations.learned.fixed": ("FixedAugmentation",),
     "augmentations.learned.generators": (
         "AFFINE",
         "GL2",
@@ -190,6 +208,7 @@ _HOME = {
     "augmentations.resized_crop": ("RandomResizedCrop",),
     "augmentations.rotation": ("NormalRotation", "RandomRotation"),
     "augmentations.translation": ("RandomTranslation",),
+    "datasets.camvid": ("CamVid",),
     "datasets.cifar": ("CIFAR10", "CIFAR100"),
     "datasets.dataset": ("Dataset",),
     "datasets.dead_leaves": ("DeadLeaves",),
@@ -197,9 +216,16 @@ _HOME = {
     "datasets.flowers": ("Flowers102",),
     "datasets.image_folder": ("ImageFolder",),
     "datasets.mnist": ("MNIST", "FashionMNIST"),
+    "datasets.olivetti": ("Olivetti",),
     "datasets.parquet_images": ("ParquetImages",),
     "datasets.patch_camelyon": ("PatchCamelyon",),
+    "datasets.point_clouds": ("PointClouds",),
+    "datasets.qm7": ("QM7",),
+    "datasets.qm9": ("QM9", "Property"),
+    "datasets.shapes": ("Shapes",),
+    "datasets.springs": ("Springs",),
     "datasets.sprites": ("Sprites",),
+    "datasets.turned": ("Asked", "Turned"),
     "datasets.turned_pair": ("Picture", "TurnedPair"),
     "exactness.audit": ("Audit", "audit"),
     "groups.finite": ("ChannelAction", "CyclicGroup", "DihedralGroup", "Flip", "Reflection"),
@@ -228,14 +254,18 @@ _HOME = {
     "models.convnext": ("ConvNeXt",),
     "models.custom": ("Custom",),
     "models.equivariant.choices": ("Downsampling", "Factorisation", "Head", "Initialisation"),
+    "models.force_network": ("ForceNetwork",),
     "models.group_cnn": ("GroupCNN",),
     "models.mixer": ("MLPMixer",),
     "models.model": ("Model",),
+    "models.plain_cnn": ("PlainCNN",),
+    "models.point_network": ("PointNetwork", "Sight"),
     "models.preactivation_resnet": ("PCamResNet", "PreactivationResNet"),
     "models.resnet": ("Padding", "Pooling", "Readout", "ResNet", "Shortcut"),
-    "models.sized": ("Budget",),
     "models.single_convolution": ("SingleConvolution",),
+    "models.sized": ("Budget",),
     "models.timm_model": ("Protocol", "TimmModel"),
+    "models.unet": ("UNet",),
     "models.vit": ("Positions", "Stem", "ViT"),
     "models.window": ("Window",),
     "models.zoo": ("SMALL_ZOO", "ZOO"),
@@ -249,7 +279,11 @@ _HOME = {
     "study.study": ("Claim", "Study"),
     "study.trial": ("Trial",),
     "tasks.classification": ("Classification",),
+    "tasks.dynamics": ("Dynamics",),
+    "tasks.molecules": ("Molecules",),
     "tasks.penalised": ("Depth", "Dissimilarity", "Penalised", "Penalty"),
+    "tasks.regression": ("Regression",),
+    "tasks.segmentation": ("Segmentation",),
 }
 _MODULE = {name: f"equistudy.{module}" for module, names in _HOME.items() for name in names}
 _MODULE["results"] = "equistudy.results"
