@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Bool, Float, Int64
 
@@ -23,6 +24,8 @@ class Mixing(Augmentation):
 
     The published codes draw one weight for each batch.
     """
+
+    moves: ClassVar[bool | None] = False  # labels for pixels are refused below
 
     alpha: float = 1.0
     before: Augmentation = NoAugmentation()  # noqa: RUF009 -- frozen

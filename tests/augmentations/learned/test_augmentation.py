@@ -61,7 +61,10 @@ def test_one_generator_of_each_name():
 
 @pytest.mark.parametrize("generators", [(), tuple(generator.fixed() for generator in AFFINE)])
 def test_a_mask_that_learns_nothing(generators):
-    with pytest.raises(ValueError, match=r"learns at least one half-extent, got .*Use RandomRotation and the like"):
+    with pytest.raises(
+        ValueError,
+        match=r"learns at least one half-extent, got .*Use FixedAugmentation, or RandomRotation and the like",
+    ):
         LearnedAugmentation(generators)
     LearnedAugmentation((*generators, ScalingGenerator()) if not generators else (*generators[:-1], AFFINE[-1]))
 

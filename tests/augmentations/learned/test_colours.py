@@ -18,8 +18,10 @@ from equistudy.augmentations.learned.generators import RotationGenerator
 from equistudy.augmentations.learned.network import AugmentedNetwork
 from equistudy.datasets.cifar import CIFAR10
 from equistudy.datasets.digits import Digits
-from equistudy.training.batches import normalised
+from equistudy.models.model import Preprocessing
+from equistudy.training.preparation import normalised
 
+CIFAR = Preprocessing(CIFAR10.mean, CIFAR10.std)
 WEIGHTS = torch.tensor(LUMA, dtype=torch.float64) / sum(LUMA)
 COLOURS = torch.rand(100, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -65,8 +67,8 @@ def test_images_change_in_their_colours_and_are_cut_off():
     images = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     units = torch.tensor([[1.0], [-1.0], [0.0], [0.5]])
     expected = (images + 0.5 * units[..., None, None]).clamp(0, 1)
-    found = network(normalised(images, CIFAR10()), units)
-    torch.testing.assert_close(found, normalised(expected, CIFAR10()).flatten(1), atol=1e-4, rtol=0)
+    found = network(normalised(images, CIFAR), units)
+    torch.testing.assert_close(found, normalised(expected, CIFAR).flatten(1), atol=1e-4, rtol=0)
 
 
 def test_colours_and_positions_are_learned_together():
@@ -74,9 +76,9 @@ def test_colours_and_positions_are_learned_together():
     network = AugmentedNetwork(torch.nn.Flatten(), augmentation, CIFAR10()).train()
     images = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     rng = torch.Generator().manual_seed(0)
-    (network(normalised(images, CIFAR10()), augmentation.draw(4, rng)) ** 2).sum().backward()
+    (network(normalised(images, CIFAR), augmentation.draw(4, rng)) ** 2).sum().backward()
     assert (network.box.raw.grad != 0).all()
-    assert network.eval()(normalised(images, CIFAR10())).shape == (4, 192)
+    assert network.eval()(normalised(images, CIFAR)).shape == (4, 192)
 
 
 def test_grey_images_have_no_colours():
