@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from equistudy.augmentations.resized_crop import RandomResizedCrop
     from equistudy.augmentations.rotation import NormalRotation, RandomRotation
     from equistudy.augmentations.translation import RandomTranslation
+    from equistudy.augmentations.turned import Asked, Turned
     from equistudy.datasets.camvid import CamVid
     from equistudy.datasets.cifar import CIFAR10, CIFAR100
     from equistudy.datasets.dataset import Dataset
@@ -89,7 +90,6 @@ if TYPE_CHECKING:
     from equistudy.datasets.shapes import Shapes
     from equistudy.datasets.springs import Springs
     from equistudy.datasets.sprites import Sprites
-    from equistudy.datasets.turned import Asked, Turned
     from equistudy.datasets.turned_pair import Picture, TurnedPair
     from equistudy.exactness.audit import Audit, audit
     from equistudy.groups.finite import ChannelAction, CyclicGroup, DihedralGroup, Flip, Reflection
@@ -225,7 +225,7 @@ _HOME = {
     "datasets.shapes": ("Shapes",),
     "datasets.springs": ("Springs",),
     "datasets.sprites": ("Sprites",),
-    "datasets.turned": ("Asked", "Turned"),
+    "augmentations.turned": ("Asked", "Turned"),
     "datasets.turned_pair": ("Picture", "TurnedPair"),
     "exactness.audit": ("Audit", "audit"),
     "groups.finite": ("ChannelAction", "CyclicGroup", "DihedralGroup", "Flip", "Reflection"),

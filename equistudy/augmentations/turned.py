@@ -1,4 +1,4 @@
-"""Images of another dataset, each turned once by its own angle."""
+"""A dataset whose images are turned once, before training: each by its own angle."""
 
 import dataclasses
 import math

@@ -4,12 +4,12 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
+from equistudy.augmentations.turned import Asked, Turned
 from equistudy.datasets.dataset import Examples, Split, Target
 from equistudy.datasets.digits import Digits
 from equistudy.datasets.olivetti import Olivetti
 from equistudy.datasets.shapes import VOID, Shapes
 from equistudy.datasets.springs import Springs
-from equistudy.datasets.turned import Asked, Turned
 from equistudy.groups.affine import rotation_matrices, warp
 
 DIGITS = Digits(20, 12, train_size=40, test_size=20)
