@@ -59,6 +59,7 @@ class Wanted(NamedTuple):
     size: int | None
     groups: tuple[str, ...]
     measures: tuple[str, ...]
+    bf16: bool
     plot: Path | None
     results: str
     study: Path | None
@@ -136,7 +137,9 @@ def _job(wanted: Wanted) -> tuple[Job, tuple[Measure, ...]]:
                     f"Leave --{name} out."
                 )
         trial = _stored(wanted)
-        measures = measures_of(wanted.measures, groups_of(wanted.groups or ("translation:4", "rotation"), 0))
+        measures = measures_of(
+            wanted.measures, groups_of(wanted.groups or ("translation:4", "rotation"), 0), wanted.bf16
+        )
     else:
         trial, measures = _new(wanted)
     known = found_results(wanted.results)
@@ -163,7 +166,7 @@ def _new(wanted: Wanted) -> tuple[Trial, tuple[Measure, ...]]:
     check_classes(model, dataset)
     preprocessing = model.preprocessing(dataset)
     room = (preprocessing.image_size or 0) - (preprocessing.window or 0)
-    return trial_of(model, dataset), measures_of(wanted.measures, groups_of(wanted.groups, room))
+    return trial_of(model, dataset), measures_of(wanted.measures, groups_of(wanted.groups, room), wanted.bf16)
 
 
 def _stored(wanted: Wanted) -> Trial:

@@ -56,6 +56,7 @@ def audit(model: str, size: str, group: str | None, as_json: bool) -> None:
     click.option("--size", type=click.IntRange(8), help="Pixels of the network's input. Default: the model's own."),
     click.option("--group", "groups", multiple=True, metavar="NAME:SIZES", help="translation:4, rotation:90; repeat."),
     click.option("--measure", "measures", multiple=True, metavar="NAME", help="such as within_correlation; repeat."),
+    click.option("--bf16", is_flag=True, help="Forward passes in bfloat16; correlations move by about 1e-3."),
     click.option("--plot", type=click.Path(path_type=Path), help="Draw the layer profiles: .svg, .png or .html."),
     RESULTS,
     OF_STUDY,

@@ -20,13 +20,14 @@ from equistudy.groups.group import Group
 from equistudy.groups.one_parameter import Rotation, Scaling, Shear
 from equistudy.groups.subpixel import SubpixelTranslation
 from equistudy.groups.translation import Border, Translation
+from equistudy.measures.group_measure import GroupMeasure
 from equistudy.measures.measure import Measure
 from equistudy.models.checkpoint import Checkpoint
 from equistudy.models.custom import Custom
 from equistudy.models.model import Model
 from equistudy.models.timm_model import Protocol, TimmModel
 from equistudy.models.window import Window
-from equistudy.recipe import Recipe
+from equistudy.recipe import Precision, Recipe
 from equistudy.spec import Spec
 from equistudy.study.design import nearest
 from equistudy.study.trial import Trial
@@ -170,8 +171,8 @@ def _group(text: str) -> Group:
     raise ValueError(f"A group is one of {', '.join(GROUPS)}, got {text!r}. {nearest(name, GROUPS)}")
 
 
-def measures_of(names: Sequence[str], groups: Sequence[Group]) -> tuple[Measure, ...]:
-    """The measures by their public names, each under every group if it takes one."""
+def measures_of(names: Sequence[str], groups: Sequence[Group], bf16: bool = False) -> tuple[Measure, ...]:
+    """The measures by their public names, each under every group if it takes one; in bfloat16 those with a pass."""
     known = _known_measures()
     measures: list[Measure] = []
     for name in names or DEFAULT_MEASURES:
@@ -180,6 +181,11 @@ def measures_of(names: Sequence[str], groups: Sequence[Group]) -> tuple[Measure,
             raise ValueError(f"There is no measure {name!r}. {nearest(name, known)} There are: {', '.join(known)}.")
         grouped = "group" in {field.name for field in dataclasses.fields(kind)}
         measures += [kind(group) for group in groups] if grouped else [kind()]  # type: ignore[call-arg]
+    if bf16:
+        measures = [
+            dataclasses.replace(each, precision=Precision.BFLOAT16) if isinstance(each, GroupMeasure) else each
+            for each in measures
+        ]
     return tuple(dict.fromkeys(measures))
 
 

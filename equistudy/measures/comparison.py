@@ -12,8 +12,11 @@ from equistudy.groups.group import Element, Group, Region
 from equistudy.measures.block_sums import Columns, sums
 from equistudy.measures.geometry import Geometry
 from equistudy.measures.moments import Moments, Side, block, empty, leave_one_out, merge, pooled, singles
+from equistudy.recipe import Precision
 
 __all__ = ["Comparison", "Plan", "ShardComparison", "ShardMoments"]
+
+EXACT = 4  # bytes of a number that need not be made longer
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class Plan:
     """What is compared at a stage: its geometry, and the elements with their regions (None for vectors).
 
     `views` are the positions of the elements among the group's views, of which the first is x itself. `channel_maps`
-    has a matrix for each element that g applies to the channels of f(x), None where g moves cells alone.
+    has a matrix for each element that g applies to the channels of f(x), None where g moves cells alone. `precision` is
+    that of the pass.
     """
 
     geometry: Geometry
@@ -30,6 +34,7 @@ class Plan:
     views: tuple[int, ...]
     regions: tuple[Region, ...] | None
     channel_maps: Float[Tensor, "K C C"] | None = field(default=None, compare=False)
+    precision: Precision = Precision.FLOAT32
 
     def expected(self, reference: Float[Tensor, "B C H W"], index: int) -> Float[Tensor, "B C h w"]:
         """The map g f(x) in the region of an element, from f(x)."""
@@ -79,7 +84,8 @@ class ShardComparison:
         geometry = self.plan.geometry
         features = output.flatten(1) if self.plan.regions is None else geometry.maps(output)
         if self._reference is None:
-            self._reference = features.clone()  # the network may go on to change its output in place
+            # the network may go on to change its output in place; maps of short numbers are interpolated in float32
+            self._reference = features.clone() if features.itemsize >= EXACT else features.float()
         elif view in self.plan.views:
             index = self.plan.views.index(view)
             found = (

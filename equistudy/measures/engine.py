@@ -5,6 +5,7 @@ size. So the results are the same bit for bit however the shards are spread over
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from equistudy.measures.measure import Measure, MeasuringResult, Skipped, Subjec
 from equistudy.measures.products import ShardProducts
 from equistudy.measures.spreads import ShardSpreads
 from equistudy.measures.stages import CALIBRATION_IMAGES, calibrated, evaluating, modules_of, prepared, watching
+from equistudy.recipe import Precision
 
 __all__ = [
     "SHARD_SIZE",
@@ -80,12 +82,12 @@ def measure_all(measures: Sequence[Measure], subject: Subject, shard_size: int =
 
 
 def families_of(measures: Sequence[Measure]) -> tuple[list[list[GroupMeasure]], list[Measure]]:
-    """The measures that share a pass, as they have one group, and those that look at the network in their own way."""
-    families: dict[Group, list[GroupMeasure]] = {}
+    """The measures that share a pass, of one group and precision, and those with their own way of looking."""
+    families: dict[tuple[Group, Precision], list[GroupMeasure]] = {}
     others: list[Measure] = []
     for measure in dict.fromkeys(measures):
         if isinstance(measure, GroupMeasure) and measure.shares_pass:
-            families.setdefault(measure.group, []).append(measure)
+            families.setdefault((measure.group, measure.precision), []).append(measure)
         else:
             others.append(measure)
     return list(families.values()), others
@@ -106,15 +108,15 @@ class PairedPass:
         self.network, self.subject, self.plans = network, subject, plans
         self._keys = {key.stage: [other for other in plans if other.stage == key.stage] for key in plans}
         self._modules = modules_of(network, {stage: _stages(subject)[stage] for stage in self._keys})
-        on_cpu = all(parameter.device.type == "cpu" for parameter in network.parameters())
-        self.views_together = 1 if on_cpu else VIEWS_TOGETHER
+        self._device = next((parameter.device.type for parameter in network.parameters()), "cpu")
+        self.views_together = 1 if self._device == "cpu" else VIEWS_TOGETHER
 
     def shard(self, images: range) -> dict[Key, Any]:
         """What is kept of a shard of the images. Of the feature maps, only those of x outlive their stage."""
         if not self.plans:
             return {}
-        group = next(iter(self.plans.values())).group
-        views = group.views(self.subject.images[images.start : images.stop], self.subject.background)
+        first = next(iter(self.plans.values()))
+        views = first.group.views(self.subject.images[images.start : images.stop], self.subject.background)
         found = {key: SHARDS[key.watch](plan) for key, plan in self.plans.items()}
         done = together = 0
 
@@ -124,7 +126,8 @@ class PairedPass:
                 for key in self._keys[stage]:
                     found[key].take(view, features)
 
-        with evaluating(self.network), watching(self._modules, look):
+        short = torch.autocast(self._device, torch.bfloat16, enabled=first.precision is Precision.BFLOAT16)
+        with evaluating(self.network), watching(self._modules, look), short:
             for done in range(0, len(views), self.views_together):
                 several = views[done : done + self.views_together]
                 batch = several[0] if len(several) == 1 else torch.cat(several)
@@ -179,7 +182,7 @@ def plans_of(
                 plan, skipped = measure.planned(stage, geometry)
                 absent.extend(skipped)
                 if plan is not None:
-                    plans[measure.key(stage, plan)] = plan
+                    plans[measure.key(stage, plan)] = replace(plan, precision=measure.precision)
     return plans, absent
 
 

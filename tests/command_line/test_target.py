@@ -91,6 +91,10 @@ def test_measures_by_public_name_under_every_group() -> None:
         Accuracy(),
     )
     assert measures_of(("lie_derivative_error",), groups[:1]) == (LieDerivative(Translation(1)),)
+    assert measures_of(("within_correlation", "lie_derivative_error"), groups[:1], bf16=True) == (
+        WithinCorrelation(Translation(1), precision=Precision.BFLOAT16),
+        LieDerivative(Translation(1)),
+    )
     names = [measure.name for measure in measures_of((), groups)]
     assert names == [
         name for name in ("within_correlation", "between_correlation", "shift_consistency") for _ in groups

@@ -18,6 +18,7 @@ from equistudy.measures.engine import PairedPass, family_rows, measure_all, no_s
 from equistudy.measures.lie_derivative import LieDerivative
 from equistudy.measures.moments import cosine, normalised_error, pearson
 from equistudy.measures.normalised_variance import NormalisedVariance
+from equistudy.recipe import Precision
 
 CIRCLE = Border.CIRCULAR
 FAMILY = (WithinCorrelation, TotalCorrelation, BetweenCorrelation)
@@ -140,6 +141,23 @@ def test_float32_agrees_with_float64(convolutions: Any, subject: Any, smooth_ima
     for double_row, single_row in zip(exact, single, strict=True):
         for name in ("value", "low", "high", "floor", "no_motion"):
             assert getattr(single_row, name) == pytest.approx(getattr(double_row, name), abs=1e-5)
+
+
+def test_short_numbers_move_correlations_by_little(convolutions: Any, subject: Any, smooth_images: Any) -> None:
+    group, measured = Translation(max_pixels=3), subject(convolutions((1, 2), "zeros").float(), smooth_images.float())
+    seen: set[torch.dtype] = set()
+    measured.network[-1].register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
+    plain, short = (WithinCorrelation(group, precision=precision) for precision in Precision)
+    assert plain == WithinCorrelation(group)
+    assert plain.id == WithinCorrelation(group).id != short.id
+    rows = measure_all([plain, short], measured).rows
+    assert seen == {torch.float32, torch.bfloat16}
+    exact, rounded = ([row for row in rows if row.measure_id == measure.id] for measure in (plain, short))
+    assert len(exact) == len(rounded) == 6
+    for one, other in zip(exact, rounded, strict=True):
+        assert other.value == pytest.approx(one.value, abs=2e-3)
+        assert other.no_motion != one.no_motion
+        assert other.low == pytest.approx(one.low, abs=5e-3)
 
 
 def test_the_shard_size_changes_neither_values_nor_intervals(
