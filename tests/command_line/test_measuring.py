@@ -169,7 +169,7 @@ def test_a_trial_of_a_study_gets_a_new_measure_and_its_report_shows_it(
     assert done.exit_code == Exit.DONE, done.output
     (drawn,) = Path(f"{folder}/reports/question/figures").glob("*along-the-network.csv")
     series = {row["series"] for row in csv.DictReader(drawn.read_text().splitlines())}
-    assert series == {"trained", "untrained", "shuffled pairs"}
+    assert series == {"trained", "untrained", "shuffled pairs", "ceiling"}
 
 
 def test_an_interrupted_measurement_ends_with_130_and_goes_on(measure, folder, monkeypatch) -> None:
