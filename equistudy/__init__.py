@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from equistudy.augmentations.colour import ColourJitter
     from equistudy.augmentations.crop import RandomCrop
     from equistudy.augmentations.cutout import Cutout
+    from equistudy.augmentations.disk import InscribedDisk
     from equistudy.augmentations.flip import HorizontalFlip
     from equistudy.augmentations.learned.augmentation import Aggregate, LearnedAugmentation
     from equistudy.augmentations.learned.colours import (
@@ -162,6 +163,7 @@ _HOME = {
     "augmentations.colour": ("ColourJitter",),
     "augmentations.crop": ("RandomCrop",),
     "augmentations.cutout": ("Cutout",),
+    "augmentations.disk": ("InscribedDisk",),
     "augmentations.flip": ("HorizontalFlip",),
     "augmentations.learned.augmentation": ("Aggregate", "LearnedAugmentation"),
     "augmentations.learned.colours": (

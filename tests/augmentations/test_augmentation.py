@@ -12,6 +12,7 @@ from equistudy.augmentations.choice import RandomChoice
 from equistudy.augmentations.colour import ColourJitter
 from equistudy.augmentations.crop import RandomCrop
 from equistudy.augmentations.cutout import Cutout
+from equistudy.augmentations.disk import InscribedDisk
 from equistudy.augmentations.flip import HorizontalFlip
 from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.augmentations.mixing import CutMix, Mixup
@@ -28,6 +29,7 @@ from equistudy.spec import canonical, label
 AUGMENTATIONS = [
     NoAugmentation(),
     HorizontalFlip(),
+    InscribedDisk(),
     RandomCrop(2),
     RandomTranslation(1.5),
     RandomRotation(30.0),
