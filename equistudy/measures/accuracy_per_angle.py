@@ -15,6 +15,7 @@ __all__ = ["AccuracyPerAngle", "Surround"]
 
 FORWARD_SIZE = 128
 QUARTERS = 4
+REPEATED = "the network is exact, so the value is that within the first quarter turn"
 
 
 class Surround(Enum):
@@ -77,7 +78,7 @@ class AccuracyPerAngle(Measure):
         rows = []
         for index, degrees in enumerate(self.degrees):
             counted = index % len(answers)
-            note = None if counted == index else f"the network is exact: measured at {self.degrees[counted]:g} deg"
+            note = None if counted == index else REPEATED
             rows.append(self._row(subject, stage, degrees, (answers[0], answers[counted]), note))
         return MeasuringResult(rows, [])
 
