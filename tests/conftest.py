@@ -1,5 +1,6 @@
 """What all tests share: one local Ray for those that need it, real data where it lies beside the checkout."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from equistudy.execution.cluster import Capacity, connected
 
 torch.set_num_threads(1)
+os.environ.setdefault("RAY_worker_niceness", "0")  # at Ray's 15 its workers starve beside whatever else computes
 
 
 @pytest.fixture(scope="session")

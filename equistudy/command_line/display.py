@@ -16,8 +16,8 @@ __all__ = ["Display", "duration"]
 TRAINED = 0.95  # the share of a trial that its last epoch ends; measuring follows
 BAR = range(8, 33)  # its length in characters, as the screen's width allows
 AGAIN = {
-    Phase.DIED: "its process is gone; it starts again from",
-    Phase.PREEMPTED: "its process was told to end; it starts again from",
+    Phase.DIED: "its process is gone",
+    Phase.PREEMPTED: "its process was told to end",
 }
 STYLES = {Phase.DONE: "green", Phase.FAILED: "red", Phase.STOPPED: "yellow"}
 
@@ -76,8 +76,9 @@ class Display:
         else:
             if progress.phase in AGAIN:
                 why = (progress.message or "").partition("\n")[0]
-                where = f"{progress.trial}  {progress.levels}  {AGAIN[progress.phase]} epoch {progress.epoch}"
-                self._say(Text(f"{progress.phase}: {where}" + (f"\n    {why}" if why else ""), style="yellow"))
+                where = f"{progress.trial}  {progress.levels}  {AGAIN[progress.phase]} after epoch {progress.epoch}"
+                again = f"{progress.phase}: {where}; it starts again from its checkpoint"
+                self._say(Text(again + (f"\n    {why}" if why else ""), style="yellow"))
             self._running[progress.trial] = progress
             self._shares[progress.trial] = TRAINED * min(1.0, progress.epoch / max(1, progress.epochs))
         if self._first is None:

@@ -161,3 +161,19 @@ def test_stopping_prints_the_command_that_goes_on(make: Make) -> None:
     first, command = console.export_text().splitlines()
     assert first == "Stopping: trials write their checkpoints; Ctrl-C again ends at once. To go on:"
     assert command == "    python -m equistudy run x.py"
+
+
+@pytest.mark.parametrize(
+    ("phase", "told"), [(Phase.DIED, "its process is gone"), (Phase.PREEMPTED, "its process was told to end")]
+)
+def test_a_trial_that_starts_again_is_told(phase: str, told: str) -> None:
+    console = Console(file=io.StringIO(), width=200, force_terminal=False)
+    display = Display(console, "resume", {})
+    display.started(2, 1)
+    display.progressed(Progress("t_1", phase, 4, 10, "seed=0", "The actor died.\nTraceback"))
+    display.noticed("A node has joined: 10.0.0.2 with 8 CPUs")
+    assert console.file.getvalue().splitlines()[1:] == [
+        f"{phase}: t_1  seed=0  {told} after epoch 4; it starts again from its checkpoint",
+        "    The actor died.",
+        "A node has joined: 10.0.0.2 with 8 CPUs",
+    ]
