@@ -55,13 +55,12 @@ def test_verdicts_follow_from_the_effects_of_the_seeds(finding: Finding) -> None
 def as_run(study: Study, finding: Finding, kept: Results) -> StudyTable:
     """The table of the trials that the finding is of, whatever ids the code gives them now."""
     design = pl.DataFrame(finding.trials)
-    ids = {measure.name: measure.id for measure in study.measures}
-    assert len(ids) == len(study.measures)
+    ids = {old: measure.id for old, measure in zip(finding.measures, study.measures, strict=True)}
     found = kept.trials.join(design.lazy().select("trial").unique(), on="trial", how="semi").collect()
     taken = [name for name in found.columns if name in design.columns and name != "trial"]
     trials = design.join(found.drop(taken), on="trial", how="left")
     rows = kept.measurements.filter(pl.col("trial").is_in(design["trial"].implode())).collect()
-    renamed = rows.with_columns(measure_id=pl.col("measure").replace_strict(ids, default=None))
+    renamed = rows.with_columns(measure_id=pl.col("measure_id").replace_strict(ids, default=None))
     curves = kept.curves.filter(pl.col("trial").is_in(design["trial"].implode())).collect()
     return StudyTable(study, design, trials, renamed, curves)
 

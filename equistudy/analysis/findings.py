@@ -49,7 +49,8 @@ class ClaimFound:
 class Finding:
     """A study as it ran. `about` is what the study's file says of it; `hours` are of training and measuring.
 
-    `trials` has a record for each row of the design that ran: trial, seed, and the level of each factor.
+    `trials` has a record for each row of the design that ran: trial, seed, and the level of each factor. `measures` are
+    the ids of the study's measures, in its order, as they were then.
     """
 
     study: str
@@ -69,6 +70,7 @@ class Finding:
     failed: int
     seeds: list[int]
     trials: list[dict[str, Any]]
+    measures: list[str]
     claims: list[ClaimFound]
 
     @property
@@ -94,7 +96,7 @@ def found(table: StudyTable, study: str, scale: str | None, about: str) -> Findi
         scale,
         table.study.question,
         about,
-        ", ".join(sorted({label(cell.trial.dataset) for cell in table.study.design.cells()})),
+        ", ".join(sorted({type(cell.trial.dataset).__name__ for cell in table.study.design.cells()})),
         str(ran["finished"].max())[:10],
         ran["commit"].drop_nulls().unique().sort().to_list(),
         bool(ran["dirty"].fill_null(value=False).any()),
@@ -107,6 +109,7 @@ def found(table: StudyTable, study: str, scale: str | None, about: str) -> Findi
         sum(number for status, number in counts.items() if status != DONE),
         list(table.seeds),
         table.design.filter(pl.col("trial").is_in(ran["trial"].implode())).to_dicts(),
+        [measure.id for measure in table.study.measures],
         claims_found(judge(table.study, table), table),
     )
 

@@ -23,25 +23,26 @@ def keep(
 ) -> None:
     """Writes the rows of some trials, of the measures with these ids, and of the curves with these names; None: all.
 
-    Columns of measurements that no claim and no figure reads are left out, and so are paths to weights. A trial that is
-    there already stays as it is.
+    Columns of measurements that no claim and no figure reads are left out, and so are paths to weights. What is there
+    already stays as it is; measures that it lacks are added.
     """
-    known = store.finished()
-    new = [trial for trial in dict.fromkeys(trials) if trial not in known]
-    of_trials = pl.col("trial").is_in(new)
-    named = pl.lit(value=True) if curves is None else pl.col("name").is_in(curves)
-    chosen = pl.lit(value=True) if measures is None else pl.col("measure_id").is_in(measures)
+    known, of_trials = store.finished(), pl.col("trial").is_in([*trials])
+    named = pl.lit(value=True) if curves is None else pl.col("name").is_in([*curves])
+    chosen = pl.lit(value=True) if measures is None else pl.col("measure_id").is_in([*measures])
     lines = _by_trial(found.curves.filter(of_trials & named).collect())
     values = _by_trial(found.measurements.filter(of_trials & chosen).drop(LEFT_OUT).collect())
     for row in found.attempts.filter(of_trials).select(TRIALS.schema.names).rows(named=True):
-        attempt = row["trial"], row["attempt"]
-        if row["trial"] in lines:
-            frame = lines[row["trial"]].drop("trial", "attempt")
-            store.write_curves(*attempt, [CurveRow(**line) for line in frame.rows(named=True)])
-        if row["trial"] in values:
-            frame = values[row["trial"]].drop("trial", "attempt")
-            for (measure,), part in frame.group_by("measure_id", maintain_order=True):
-                store.write_measurements(*attempt, str(measure), part.rows(named=True))
+        trial, attempt = row["trial"], row["attempt"]
+        parts = values[trial].group_by("measure_id", maintain_order=True) if trial in values else ()
+        for (measure,), part in parts:
+            if not store.has_measurements(trial, attempt, str(measure)):
+                rows = part.drop("trial", "attempt").rows(named=True)
+                store.write_measurements(trial, attempt, str(measure), rows)
+        if trial in known:
+            continue
+        if trial in lines:
+            frame = lines[trial].drop("trial", "attempt")
+            store.write_curves(trial, attempt, [CurveRow(**line) for line in frame.rows(named=True)])
         store.write_trial(TrialRow(**{**row, "weights": None}))
 
 

@@ -47,3 +47,10 @@ def test_a_trial_that_is_there_stays_and_a_failure_is_kept_too(filled, tmp_path,
     keep(results(tmp_path / "all"), store, ["t_1", "t_2"])
     kept = results(tmp_path / "kept").attempts
     assert dict(kept.select("trial", "status").iter_rows()) == {"t_1": "done", "t_2": "done", "t_9": "failed"}
+
+
+def test_a_measure_that_a_kept_trial_lacks_is_added(filled, tmp_path):
+    store = Store.open(tmp_path / "kept")
+    keep(filled, store, ["t_1"], measures=["m_2"])
+    keep(filled, store, ["t_1"], measures=["m_1"])
+    assert results(tmp_path / "kept").measurements.collect().height == 2
