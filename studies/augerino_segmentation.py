@@ -1,0 +1,58 @@
+"""Does a network that names every pixel of turned scenes gain from a learned equivariance?
+
+Benton et al. (2020, arXiv:2010.11882) turn each CamVid frame once, by a normal angle of 1 radian, and let the network
+move its answers back before it averages them. The baselines are no augmentation, turns by up to 20 degrees with as many
+copies, and a U-Net that is equivariant to quarter turns by construction.
+
+    python -m equistudy run studies/augerino_segmentation.py                  # generated scenes
+    python -m equistudy run studies/augerino_segmentation.py --scale local    # CamVid from data/camvid
+"""
+
+from enum import Enum
+from functools import partial
+
+import equistudy as eq
+
+Way = Enum("Way", {"NONE": "none", "FIXED": "fixed", "LEARNED": "learned", "HANDMADE": "quarter turns"})
+WAY = eq.Factor("way", tuple(Way))
+UNION, PIXELS = eq.Score("test_mean_iou"), eq.Score("test_pixel_accuracy")
+TURN = (eq.RotationGenerator(start=20.0),)
+
+
+def augmentation(way: Way, padding: int) -> eq.Augmentation:
+    """A canvas that keeps the corners of what is turned."""
+    if way is Way.FIXED:
+        return eq.FixedAugmentation(TURN, test_copies=4, padding=padding)
+    regulariser = eq.NormRegulariser(0.05)
+    return eq.LearnedAugmentation(TURN, regulariser, learning_rate=0.1, test_copies=4, padding=padding)
+
+
+def trial(way: Way, seed: int, streets: bool = False, height: int = 36, epochs: int = 20, width: int = 8) -> eq.Trial:
+    """Few frames of 36 rows, and a U-Net of 30,000 parameters."""
+    scenes = eq.Turned(eq.CamVid(height=height) if streets else eq.Shapes(height, 80, 60), std_degrees=57.3)
+    handmade = way is Way.HANDMADE
+    model = eq.UNet(width // 2 if handmade else width, 2, eq.CyclicGroup(4) if handmade else None)
+    moved = eq.NoAugmentation() if handmade or way is Way.NONE else augmentation(way, height // 4)
+    recipe = eq.Recipe(epochs, 8, eq.AdamW(0.01, 0.0))
+    return eq.Trial(model, scenes, eq.Segmentation(), moved, recipe, seed)
+
+
+def gain(baseline: Way) -> eq.Contrast:
+    """Learned above a baseline."""
+    return eq.Contrast(UNION, WAY, Way.LEARNED, baseline, expected="increasing")
+
+
+study = eq.Study(
+    question="Does a network that names every pixel of turned scenes gain from a learned equivariance?",
+    design=eq.factorial(trial, WAY, seeds=range(3)),
+    measures=(),
+    claims=(
+        eq.Claim("Learned turns are better than none", gain(Way.NONE)),
+        eq.Claim("Learned turns are better than fixed ones with as many copies", gain(Way.FIXED)),
+    ),
+    figures=(eq.Curve(UNION, WAY), eq.Curve(PIXELS, WAY), eq.LearningCurve("rotation_extent", color=WAY)),
+    scales={
+        "local": eq.factorial(partial(trial, streets=True), WAY, seeds=range(3)),
+        "paper": eq.factorial(partial(trial, streets=True, height=360, epochs=500, width=48), WAY, seeds=range(3)),
+    },
+)
