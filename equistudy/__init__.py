@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from equistudy.datasets.digits import Digits
     from equistudy.datasets.flowers import Flowers102
     from equistudy.datasets.image_folder import ImageFolder
+    from equistudy.datasets.mario_iggy import MarioIggy
     from equistudy.datasets.mnist import MNIST, FashionMNIST
     from equistudy.datasets.olivetti import Olivetti
     from equistudy.datasets.parquet_images import ParquetImages
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
     from equistudy.datasets.point_clouds import PointClouds
     from equistudy.datasets.qm7 import QM7
     from equistudy.datasets.qm9 import QM9, Property
+    from equistudy.datasets.sectors import Sectors
     from equistudy.datasets.shapes import Shapes
     from equistudy.datasets.springs import Springs
     from equistudy.datasets.sprites import Sprites
@@ -136,12 +138,14 @@ if TYPE_CHECKING:
     from equistudy.models.zoo import SMALL_ZOO, ZOO
     from equistudy.recipe import SGD, AdamW, Constant, Cosine, OneCycle, Precision, RateScaling, Recipe
     from equistudy.report.angles import AngleCurve
+    from equistudy.report.examples import LearnedImages
     from equistudy.report.figures import Curve, LayerProfile, LearningCurve, Scatter, Score
     from equistudy.report.phases import PhaseCurve
     from equistudy.report.relations import DepthProfile, RankScatter
     from equistudy.results.results import results
     from equistudy.study.design import Factor, factorial, nested
-    from equistudy.study.search import search
+    from equistudy.study.search import ROUND, search
+    from equistudy.study.space import Choice, Halving, LogUniform, Uniform
     from equistudy.study.study import Claim, Study
     from equistudy.study.trial import Trial
     from equistudy.tasks.classification import Classification
@@ -217,6 +221,7 @@ _HOME = {
     "datasets.digits": ("Digits",),
     "datasets.flowers": ("Flowers102",),
     "datasets.image_folder": ("ImageFolder",),
+    "datasets.mario_iggy": ("MarioIggy",),
     "datasets.mnist": ("MNIST", "FashionMNIST"),
     "datasets.olivetti": ("Olivetti",),
     "datasets.parquet_images": ("ParquetImages",),
@@ -224,6 +229,7 @@ _HOME = {
     "datasets.point_clouds": ("PointClouds",),
     "datasets.qm7": ("QM7",),
     "datasets.qm9": ("QM9", "Property"),
+    "datasets.sectors": ("Sectors",),
     "datasets.shapes": ("Shapes",),
     "datasets.springs": ("Springs",),
     "datasets.sprites": ("Sprites",),
@@ -273,11 +279,13 @@ _HOME = {
     "models.zoo": ("SMALL_ZOO", "ZOO"),
     "recipe": ("SGD", "AdamW", "Constant", "Cosine", "OneCycle", "Precision", "RateScaling", "Recipe"),
     "report.angles": ("AngleCurve",),
+    "report.examples": ("LearnedImages",),
     "report.figures": ("Curve", "LayerProfile", "LearningCurve", "Scatter", "Score"),
     "report.phases": ("PhaseCurve",),
     "report.relations": ("DepthProfile", "RankScatter"),
     "study.design": ("Factor", "factorial", "nested"),
-    "study.search": ("search",),
+    "study.search": ("ROUND", "search"),
+    "study.space": ("Choice", "Halving", "LogUniform", "Uniform"),
     "study.study": ("Claim", "Study"),
     "study.trial": ("Trial",),
     "tasks.classification": ("Classification",),

@@ -146,3 +146,51 @@ def test_a_killed_worker_of_a_shared_trial_changes_nothing(study: Path, tmp_path
     for after, before in zip(killed, straight, strict=True):
         assert after.equals(before)
     assert results(folders[1]).trials.collect()["resumed"].item() == 1
+
+
+SEARCH = """
+import equistudy as eq
+
+def trial(learning_rate: float, seed: int) -> eq.Trial:
+    recipe = eq.Recipe(epochs=4, batch_size=64, optimiser=eq.SGD(learning_rate))
+    return eq.Trial(eq.ResNet(8, 2), eq.Digits(), eq.Classification(), eq.NoAugmentation(), recipe, seed)
+
+study = eq.Study(
+    question="Is a search lost?",
+    design=eq.search(trial, {"learning_rate": eq.LogUniform(1e-5, 0.1)}, num_samples=5, score="test_loss", mode="min",
+                     scheduler=eq.Halving(epochs=4, first=1, factor=2), confirm=(1, 2)),
+    measures=(eq.Accuracy(),),
+)
+"""
+
+
+def test_a_killed_search_goes_on_and_confirms_its_best(tmp_path: Path) -> None:
+    """What was drawn before is told again and trained no more; the best of all is trained with other seeds."""
+    study, folder = tmp_path / "searched.py", tmp_path / "results"
+    study.write_text(SEARCH)
+    driver = started(study, folder)
+    for _ in waited():
+        if len(list((folder / "trials").glob("*.parquet"))) >= 2:
+            break
+    driver.kill()
+    driver.communicate()
+    finished = {path.name: path.stat().st_mtime_ns for path in (folder / "trials").glob("*.parquet")}
+    output = ended(started(study, folder))
+    assert all((folder / "trials" / name).stat().st_mtime_ns == when for name, when in finished.items())
+    rows = results(folder).trials.collect()
+    drawn, confirmed = rows.filter(seed=0), rows.filter(pl.col("seed") > 0)
+    assert drawn.height == drawn["learning_rate"].n_unique() == 5
+    done = drawn.filter(status="done")
+    assert set(drawn.filter(pl.col("status") != "done")["reason"]) <= {"stopped early"}
+    best = done.sort("test_loss")["learning_rate"][0]
+    assert confirmed["seed"].sort().to_list() == [1, 2]
+    assert set(confirmed["learning_rate"]) == {best}
+    assert set(confirmed["round"]) == {"confirmation"}
+    table = (folder / "reports" / "searched" / "tables" / "search.md").read_text()
+    assert "judged after 1 and 2 epochs, by test loss" in table
+    assert table.count("| confirmation |") == 2
+    assert table.count("| drawn |") == 5
+    assert "Report: " in output
+    again = ended(started(study, folder))
+    assert "7 trials" in again
+    assert results(folder).trials.collect().height == 7

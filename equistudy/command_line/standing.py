@@ -43,7 +43,9 @@ def planned(loaded: LoadedStudy, folder: str) -> tuple[LoadedStudy, Plan]:
     """The study, with what a search has drawn so far, and where each of its trials stands."""
     found, study = found_results(folder), loaded.study
     if found is not None and isinstance(study.design, Search):
-        study = replace(study, design=study.design.known(found.levels(loaded.name)))
+        with loaded.blamed():
+            design = study.design.known(found.levels(loaded.name), found.ends(study.design.score))
+        study = replace(study, design=design)
     with loaded.blamed():
         _check_function(loaded)
         return loaded._replace(study=study), make_plan(study, found)

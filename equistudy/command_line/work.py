@@ -50,11 +50,10 @@ def run_and_report(asked: Asked, retry: tuple[str, ...] | None, where: dict[str,
     # FORCE_COLOR colours a log, but does not make it a screen
     console = Console(stderr=True, force_interactive=None if sys.stderr.isatty() else False, highlight=False)
     _say(console, loaded.study.question, _standing(made), *impossible_lines(made))
-    failed = 0
-    if source.total:
-        _check_models(source)
     store = Store.open(asked.folder, create=True)  # also where nothing can run: a report says so
-    if source.total:
+    failed = 0
+    while source.total:
+        _check_models(source)
         _say(console, *_warnings(source))
         expected = _expected(source, made)
         _say(console, f"Joining Ray at {where['address']}" if where["address"] else "Starting Ray on this machine")
@@ -68,7 +67,11 @@ def run_and_report(asked: Asked, retry: tuple[str, ...] | None, where: dict[str,
             return _stopped(console, planned(loaded, asked.folder)[1], began, resume)
         if outcome.broken:
             _say(console, outcome.broken)
-        failed = outcome.failed
+        failed += outcome.failed
+        if outcome.broken or isinstance(source, Listed):
+            break
+        known, made = planned(loaded, asked.folder)
+        source = Listed(tuple(made.jobs()))  # what a search has drawn may ask for its confirmation
     return _finished(console, loaded, asked, began, failed)
 
 
@@ -106,10 +109,11 @@ def _standing(made: Plan) -> str:
 def _source(known: LoadedStudy, made: Plan, retry: tuple[str, ...] | None, folder: str) -> Source:
     """What is to run: the jobs of the plan, or those that a search still draws."""
     jobs, design = made.jobs(retry), known.study.design
-    if jobs or not isinstance(design, Search) or len(made.trials) >= design.num_samples:
+    if jobs or not isinstance(design, Search) or design.over:
         return Listed(tuple(jobs))
     found = found_results(folder)
-    return Sampled(design, known.study.measures, found.scores() if found else {})
+    finished, histories = (found.scores(), found.histories(design.score)) if found else ({}, {})
+    return Sampled(design, known.study.measures, finished, histories)
 
 
 def _check_models(source: Source) -> None:

@@ -202,13 +202,23 @@ class TrialRun:
         self._saved_at = time.perf_counter()
         self._saving_cost = self._saved_at - began
 
+    def leave(self) -> None:
+        """Ends a trial that goes no further: its curves stay, so that what stopped it can be seen."""
+        if self._trainer and self._trainer.epoch and self._writes and not self._over:
+            self._write_curves(self._trainer)
+        self._over = True
+        self.sign_off()
+
+    def _write_curves(self, trainer: Trainer) -> None:
+        curves = [CurveRow(value.epoch, value.split, value.name, value.value) for value in trainer.curves]
+        self._store.write_curves(self.job.trial.id, self.job.attempt, curves)
+
     def _write_trained(self, trainer: Trainer) -> None:
         """Weights and curves, then what all networks have."""
         job, trial = self.job, self.job.trial
         weights = f"weights/{trial.id}.{job.attempt}.safetensors"
         self._store.write_bytes(weights, weights_of(trainer.network, trial))
-        curves = [CurveRow(value.epoch, value.split, value.name, value.value) for value in trainer.curves]
-        self._store.write_curves(trial.id, job.attempt, curves)
+        self._write_curves(trainer)
         self._write(
             trainer.network,
             epochs=trainer.epoch,

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -42,14 +42,17 @@ class TrialActor(tune.Trainable):
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Takes the next trial."""
+        """Takes the next trial; one that the scheduler gave up leaves its curves."""
+        self._run.leave()
         self._begin(new_config)
         return True
 
     def _begin(self, config: Mapping[str, Any]) -> None:
-        self._run = TrialRun(self._source.job(config), self._conditions, reader=RayReader(self._conditions.threads))
+        job = self._source.job(config)
+        self._run = TrialRun(job, self._conditions, reader=RayReader(self._conditions.threads))
         self._run.in_a_pause = self._leave_if_told
-        self._progress = iter(self._run)
+        self._again = dict(self._source.history(job))
+        self._progress = self._told_again(job)
         self._notice.trial = self._run.name
 
     def _leave_if_told(self) -> None:
@@ -57,6 +60,12 @@ class TrialActor(tune.Trainable):
         if self._notice.given:
             self.cleanup()
             self._notice.leave()
+
+    def _told_again(self, job: Job) -> Iterator[Progress]:
+        """The epochs of a trial that is over, for a scheduler that begins anew, and then the trial."""
+        for epoch in self._again:
+            yield Progress(job.trial.id, Phase.TRAINING, epoch, job.trial.recipe.epochs, str(job))
+        yield from self._run
 
     def step(self) -> dict[str, Any]:
         """Works until the next report is due, or to the end of the trial."""
@@ -70,13 +79,14 @@ class TrialActor(tune.Trainable):
                 self._leave_if_told()
             if progress.final or due:
                 break
-        told = self._source.told(self._run.job, self._run.scores)
+        again = self._again.get(progress.epoch)
+        told = self._source.told(self._run.job, self._run.scores, again)
         return {**progress._asdict(), **told, "done": progress.final}
 
     def cleanup(self) -> None:
         """Keeps what a trial that is stopped early has learned so far."""
         self._run.save()
-        self._run.sign_off()
+        self._run.leave()
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         """Nothing: a trial's checkpoint lies in the results. Tune reuses an actor only if it has this method."""
@@ -221,6 +231,9 @@ class _Events(_Unsaved, tune.Callback):
         if self._asked() or result.get("phase") != Phase.TRAINING:
             return
         job = self._source.job(trial.config)
+        if self._conditions.store.has_trial(job.trial.id):  # told again in another order, and over all the same
+            self._tell(Progress(job.trial.id, Phase.STOPPED, result["epoch"], result["epochs"], str(job)))
+            return
         told = self._source.told(job, {name: value for name, value in result.items() if name.startswith("test_")})
         self._conditions.store.write_trial(stopped_row(job, self._conditions, result["epoch"], told))
         self._tell(Progress(job.trial.id, Phase.STOPPED, result["epoch"], result["epochs"], str(job)))

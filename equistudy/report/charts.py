@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 MOST_NAMES = 12  # levels or stages that fit under an axis by name
+PICTURE = 44  # pixels of a side
 LINE, THIN, BAND, DOT, SEED = 2.0, 1.2, 0.15, 52, 15
 ROW, ROWS_WIDTH = 26, 300  # pixels of a row, and of the plot beside the names
 CLAIM_LETTERS = 30  # of a line of a claim
@@ -141,14 +142,16 @@ def effects(frame: pl.DataFrame, unit: str) -> alt.TopLevelMixin:
     ).properties(height=len(names) * height, width=ROWS_WIDTH)
 
 
-def learning_curve(frame: pl.DataFrame, color: Factor | None, title: str) -> alt.TopLevelMixin:
-    """A line with its band over the epochs for each split; the splits differ by dashes."""
+def learning_curve(
+    frame: pl.DataFrame, color: Factor | None, title: str, series: tuple[str, list[str]]
+) -> alt.TopLevelMixin:
+    """A line with its band over the epochs for each series, which is a column and its values; they differ by dashes."""
     epochs = alt.X("epoch:Q", title="epoch", scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(tickMinStep=1))
     value, bounds = valued(frame, title)
     base = alt.Chart(frame).encode(x=epochs, **color_of(color, frame))
     return alt.layer(
-        base.mark_area(opacity=BAND, clip=True).encode(**bounds, detail="split:N"),
-        base.mark_line(strokeWidth=LINE).encode(**value, **dashes("split", sorted(set(frame["split"])))),
+        base.mark_area(opacity=BAND, clip=True).encode(**bounds, detail=f"{series[0]}:N"),
+        base.mark_line(strokeWidth=LINE).encode(**value, **dashes(*series)),
     )
 
 
@@ -211,3 +214,19 @@ def fitted_scatter(frame: pl.DataFrame, color: Factor | None, x: str, y: str) ->
     lines = base.mark_line(strokeWidth=LINE, opacity=0.5).encode(y=alt.Y("fitted:Q", title=y, scale=scale))
     dots = base.mark_circle(size=DOT, opacity=0.9).encode(y=alt.Y("y:Q", title=y, scale=scale), tooltip=frame.columns)
     return alt.layer(lines, dots)
+
+
+def pictures(frame: pl.DataFrame, rows: Factor) -> alt.TopLevelMixin:
+    """Small pictures side by side, a row for each level."""
+    levels = frame.sort("row")["level"].unique(maintain_order=True).to_list()
+    return (
+        alt.Chart(frame)
+        .mark_image(width=PICTURE, height=PICTURE)
+        .encode(
+            x=alt.X("place:O", axis=None),
+            y=alt.Y("level:N", sort=levels, title=rows.title, axis=alt.Axis(grid=False)),
+            url="image:N",
+            tooltip=["level", "moved"],
+        )
+        .properties(width=alt.Step(PICTURE + 4), height=alt.Step(PICTURE + 4))
+    )

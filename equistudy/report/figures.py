@@ -191,37 +191,67 @@ class LayerProfile(ReportFigure):
 
 @dataclass(frozen=True)
 class LearningCurve(ReportFigure):
-    """A value of the curves table over the epochs, such as `accuracy` or `loss`, for each split."""
+    """A value of the curves table over the epochs, such as `accuracy` or `loss`, for each split.
+
+    `beside` are others that are drawn with it in dashes, for the split of training: what was expected, or the second
+    part of a sum. One that is known at the last epoch alone is drawn from the first.
+    """
 
     name: str
     color: Factor | None = None
+    beside: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
         """The value, over the epochs."""
-        return self._by_factors(f"{self.name.replace('_', ' ')} during training")
+        return self._by_factors(f"{', '.join(map(_words, self._names))} during training")
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return (self.name, *self.beside)
 
     def frame(self, table: StudyTable) -> DataFrame:
-        """Columns: epoch, split, the colour's factor, value, low, high, n."""
+        """Columns: epoch, split (or curve, where there are several), the colour's factor, value, low, high, n."""
         import polars as pl
 
         names = set(table.curve_rows["name"])
-        if names and self.name not in names:
-            raise ValueError(f"No trial has a curve {self.name!r}. {nearest(self.name, names)}")
-        rows = table.curve_rows.filter((pl.col("name") == self.name) & pl.col("value").is_finite())
-        values = table.design.join(rows.select("trial", "epoch", "split", "value"), on="trial", maintain_order="left")
-        by = ["epoch", "split", *self.factors]
-        return self._summary(values, by, table)[0].sort(by)
+        for name in self._names:
+            if names and name not in names:
+                raise ValueError(f"No trial has a curve {name!r}. {nearest(name, names)}")
+        rows = table.curve_rows.filter(pl.col("name").is_in(self._names) & pl.col("value").is_finite())
+        series = ["split"]
+        if self.beside:
+            rows, series = _drawn_out(rows.filter(split="train")), ["curve"]
+        values = table.design.join(rows.select("trial", "epoch", *series, "value"), on="trial", maintain_order="left")
+        by = ["epoch", *series, *self.factors]
+        return self._summary(values.drop_nulls("epoch"), by, table)[0].sort(by)
 
     def draw(self, frame: DataFrame) -> TopLevelMixin:
-        """A line and a band for each split, told apart by dashes."""
+        """A line and a band for each split or curve, told apart by dashes."""
         from equistudy.report.charts import learning_curve
 
-        return learning_curve(frame, self.color, self.name.replace("_", " "))
+        series = [_words(name) for name in self._names] if self.beside else sorted(set(frame["split"]))
+        column, title = ("curve", "") if self.beside else ("split", _words(self.name))
+        return learning_curve(frame, self.color, title, (column, series))
 
     def caption(self, frame: DataFrame) -> str:
         """The method and the number of seeds."""
         return f"{interval_method(frame)}."
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _drawn_out(rows: DataFrame) -> DataFrame:
+    """The rows with the words of their curve; a curve of a trial that has one epoch has it at all of the trial's."""
+    import polars as pl
+
+    epochs = rows.select("trial", "epoch").unique()
+    alone = pl.col("epoch").n_unique().over("trial", "name") == 1
+    level = rows.filter(alone).drop("epoch").join(epochs, on="trial")
+    both = pl.concat([rows.filter(~alone), level.select(rows.columns)])
+    return both.with_columns(curve=pl.col("name").str.replace_all("_", " "))
 
 
 @dataclass(frozen=True)

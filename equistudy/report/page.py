@@ -17,8 +17,10 @@ from equistudy.analysis.table import StudyTable, absence
 from equistudy.analysis.verdicts import Status, judge
 from equistudy.report.effects import CAPTION, effect_chart, effect_frame
 from equistudy.report.methods import costs, method, provenance, settings, unfinished
+from equistudy.report.searched import search_table
 from equistudy.report.tables import Table, cell_table, claim_table, explored_table
 from equistudy.report.theme import inline, png, svg
+from equistudy.study.search import Search
 from equistudy.study.study import Claim, Figure, Study, Verdict
 
 __all__ = ["verdict_lines", "write_report"]
@@ -44,6 +46,7 @@ def write_report(study: Study, table: StudyTable, name: str, command: str, folde
     if len(judged) > 1:
         lead.insert(0, _effects(claims_found(judged, table), folder))
     tables = [claim_table(judged, table)] if judged else []
+    tables += [search_table(study.design, table)] if isinstance(study.design, Search) else []
     tables += [cell_table(study, table), explored_table(study, table)]
     for each in tables:
         _write_table(each, folder / "tables")

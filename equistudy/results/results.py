@@ -85,6 +85,21 @@ class Results:
         """The scores of every trial that is over, by trial and name; none for a failure before the first one."""
         return {trial: json.loads(text or "{}") for trial, text in self._rows.select("trial", "scores").iter_rows()}
 
+    def ends(self, score: str) -> dict[str, float]:
+        """This score of every trial that was trained to its end, by trial."""
+        done = self._rows.filter(status=Status.DONE).select("trial", "scores")
+        scores = {trial: json.loads(text or "{}").get(score) for trial, text in done.iter_rows()}
+        return {trial: float(value) for trial, value in scores.items() if value is not None}
+
+    def histories(self, score: str) -> dict[str, list[tuple[int, float]]]:
+        """This score of every trial that is over, epoch by epoch: `test_loss` is the curve `loss` of the split test."""
+        split, _, name = score.partition("_")
+        rows = self.curves.filter(pl.col("split") == split, pl.col("name") == name).sort("trial", "epoch")
+        found: dict[str, list[tuple[int, float]]] = {}
+        for trial, epoch, value in rows.select("trial", "epoch", "value").collect().iter_rows():
+            found.setdefault(trial, []).append((epoch, value))
+        return found
+
     def identities(self, beginning: str = "") -> dict[str, dict[str, Any]]:
         """Everything that went into each trial's id that begins so, by id: the columns of `Trial.columns`."""
         rows = self._rows.filter(pl.col("trial").str.starts_with(beginning)).select("trial", "spec", "fingerprint")

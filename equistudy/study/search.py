@@ -2,16 +2,20 @@
 
 import inspect
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
+from math import isfinite
 from typing import Any
 
 from equistudy.spec import label
 from equistudy.study.design import Cell, Design, Factor, nearest
 from equistudy.study.trial import Trial
 
-__all__ = ["Mode", "Search", "search"]
+__all__ = ["CONFIRMATION", "DRAWN", "ROUND", "Mode", "Search", "search"]
+
+DRAWN, CONFIRMATION = "drawn", "confirmation"
+ROUND = Factor("round", (DRAWN, CONFIRMATION))
 
 
 class Mode(Enum):
@@ -25,7 +29,9 @@ class Mode(Enum):
 class Search(Design):
     """A design whose trials are drawn while it runs. Made by `search`.
 
-    What is known of it are the trials that the results hold for the study: `sampled` are their levels.
+    What is known of it are the trials that the results hold for the study: `sampled` are their levels. Once all are
+    over, the best of those that were trained to the end is known too, and is trained again with the seeds of `confirm`,
+    which had no part in its choice. The factor `ROUND` tells these trials, the confirmation, from the drawn ones.
     """
 
     function: Callable[..., Trial]
@@ -36,48 +42,82 @@ class Search(Design):
     algorithm: Any
     scheduler: Any
     seed: int
+    confirm: tuple[int, ...] = ()
     sampled: tuple[Mapping[str, Any], ...] = ()
+    best: Mapping[str, Any] | None = None
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """The names of what is drawn."""
+        return tuple(self.space)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The factors' names, known before their levels are."""
-        return tuple(self.space)
+        return (*self.drawn, ROUND.name) if self.confirm else self.drawn
 
     @property
     def factors(self) -> tuple[Factor, ...]:  # type: ignore[override]
         """The factors with the levels drawn so far."""
-        drawn = {name: [levels[name] for levels in self.sampled] for name in self.names}
-        return tuple(
+        drawn = {name: [levels[name] for levels in self.sampled] for name in self.drawn}
+        factors = [
             Factor(name, tuple({label(level): level for level in sorted(levels, key=_order)}.values()))
             for name, levels in drawn.items()
             if levels
-        )
+        ]
+        return (*factors, ROUND) if factors and self.confirm else tuple(factors)
 
     def cells(self) -> Iterator[Cell]:
-        """The trials drawn so far."""
+        """The trials drawn so far, then the confirmation of the best."""
         for levels in self.sampled:
             yield self.cell(levels)
+        if self.best is not None:
+            for seed in self.confirm:
+                yield self.cell(self.best, seed)
 
-    def cell(self, levels: Mapping[str, Any]) -> Cell:
-        """The row of the design that these levels make."""
-        return Cell(dict(levels), self.seed, self.function(**levels, seed=self.seed))
+    def cell(self, levels: Mapping[str, Any], seed: int | None = None) -> Cell:
+        """The row of the design that these levels make: drawn, or with a seed of the confirmation."""
+        row = dict(levels)
+        if self.confirm:
+            row[ROUND.name] = DRAWN if seed is None else CONFIRMATION
+        seed = self.seed if seed is None else seed
+        return Cell(row, seed, self.function(**levels, seed=seed))
 
     def __len__(self) -> int:
-        return len(self.sampled)
+        return len(self.sampled) + (0 if self.best is None else len(self.confirm))
 
-    def known(self, sampled: Iterable[str]) -> "Search":
-        """The same design with what was drawn so far, as JSON texts of levels: a level that is a spec has its label."""
+    @property
+    def over(self) -> bool:
+        """Whether every trial that is to be drawn has been."""
+        return len(self.sampled) >= self.num_samples
+
+    def known(self, sampled: Iterable[str], ends: Mapping[str, float] | None = None) -> "Search":
+        """The same design with what was drawn so far, as JSON texts of levels: a level that is a spec has its label.
+
+        `ends` are the scores, by id, of the trials that were trained to the end.
+        """
         choices = {
             name: {label(choice): choice for choice in getattr(domain, "categories", None) or ()}
             for name, domain in self.space.items()
         }
-        drawn = []
+        drawn: dict[str, Mapping[str, Any]] = {}
         for text in sampled:
-            levels = json.loads(text)
+            levels = {name: level for name, level in json.loads(text).items() if name != ROUND.name}
             if levels.keys() == choices.keys():  # rows of another search under the same name stay out of sight
-                drawn.append({name: choices[name].get(str(level), level) for name, level in levels.items()})
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return Search(**{**values, "sampled": tuple(drawn)})
+                drawn[json.dumps(levels)] = {
+                    name: choices[name].get(str(level), level) for name, level in levels.items()
+                }
+        found = replace(self, sampled=tuple(drawn.values()))
+        return replace(found, best=found._best(ends or {})) if self.confirm and found.over else found
+
+    def _best(self, ends: Mapping[str, float]) -> Mapping[str, Any] | None:
+        """The levels of the best of the drawn trials that were trained to the end; None where there is none."""
+        scores = {place: ends.get(self.cell(levels).trial.id) for place, levels in enumerate(self.sampled)}
+        known = {place: score for place, score in scores.items() if score is not None and isfinite(score)}
+        if not known:
+            return None
+        choose = max if self.mode is Mode.MAX else min
+        return self.sampled[choose(known, key=lambda place: known[place])]
 
 
 def _order(level: Any) -> tuple[bool, Any]:
@@ -96,12 +136,14 @@ def search(  # noqa: PLR0913 -- the words of Tune, each by its name
     algorithm: Any = None,
     scheduler: Any = None,
     seed: int = 0,
+    confirm: Sequence[int] = (),
 ) -> Search:
-    """Trials drawn from `space` by Ray Tune, whose own objects are used as they are.
+    """Trials drawn from `space` by Ray Tune, whose own objects may be used as they are.
 
-    `space` maps parameters of `trial` to domains such as `tune.loguniform(1e-3, 1)` or `tune.choice([...])`.
-    `algorithm` suggests (None: at random; `OptunaSearch`, ...), `scheduler` stops early (`ASHAScheduler`, ...; its time
-    attribute is `epoch`). `score` is a column of the results: split and name of a curve.
+    `space` maps parameters of `trial` to domains: `LogUniform(1e-3, 1)`, `Uniform`, `Choice`, or Tune's. `algorithm`
+    suggests (None: at random; `OptunaSearch`, ...), `scheduler` stops early (`Halving`, or Tune's `ASHAScheduler`, ...
+    with time attribute `epoch`). `score` is a column of the results: split and name of a curve. The best configuration
+    is trained again with each seed of `confirm`.
     """
     parameters = [name for name in inspect.signature(trial).parameters if name != "seed"]
     for name in space:
@@ -116,4 +158,20 @@ def search(  # noqa: PLR0913 -- the words of Tune, each by its name
         )
     if isinstance(mode, str) and mode not in [option.value for option in Mode]:
         raise ValueError(f"mode must be max or min, got mode={mode!r}.")
-    return Search(trial, dict(space), num_samples, score, Mode(mode), algorithm, scheduler, seed)
+    _check_confirmation(space, tuple(confirm), seed)
+    return Search(trial, dict(space), num_samples, score, Mode(mode), algorithm, scheduler, seed, tuple(confirm))
+
+
+def _check_confirmation(space: Mapping[str, Any], confirm: tuple[int, ...], seed: int) -> None:
+    if seed in confirm or len(set(confirm)) < len(confirm):
+        raise ValueError(
+            f"The best is confirmed with seeds that had no part in its choice, each once, got seed={seed}, "
+            f"confirm={confirm}. For example confirm={tuple(range(seed + 1, seed + 4))}."
+        )
+    if confirm and ROUND.name in space:
+        raise ValueError(f"{ROUND.name!r} tells drawn trials from the confirmation. Give the parameter another name.")
+    if confirm and not any(hasattr(domain, "low") or hasattr(domain, "lower") for domain in space.values()):
+        raise ValueError(
+            "A search that is confirmed draws a number from an interval, so that no two draws are alike and its end is "
+            f"known, got only choices for {', '.join(space)}. Use factorial for a few levels."
+        )

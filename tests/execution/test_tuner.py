@@ -65,7 +65,8 @@ def run(loaded: LoadedStudy, store: Store) -> tuple[Outcome, Silence]:
     design = loaded.study.design
     assert isinstance(design, Search)
     log = Silence()
-    source = Sampled(design, loaded.study.measures, results(store.url).scores())
+    found = results(store.url)
+    source = Sampled(design, loaded.study.measures, found.scores(), found.histories(design.score))
     return run_study(loaded, source, store, Resources(), log), log
 
 
@@ -81,7 +82,8 @@ def test_a_random_search_is_repeatable_and_repeats_nothing(tmp_path: Path) -> No
 
     again, log = run(loaded, store)
     assert again.done == 6
-    assert {progress.phase for progress in log.progress} == {Phase.DONE}
+    # what is over is told again epoch by epoch, for a scheduler that begins anew
+    assert {progress.phase for progress in log.progress} == {Phase.TRAINING, Phase.DONE}
     assert results(store.url).trials.collect().equals(rows)
     design = loaded.study.design.known(results(store.url).levels(loaded.name))
     assert {cell.trial.id for cell in design.cells()} == set(rows["trial"])
@@ -103,3 +105,10 @@ def test_what_a_scheduler_gives_up_has_a_row(tmp_path: Path) -> None:
     plan = make_plan(type(study)(study.question, design, study.measures), results(store.url))
     assert plan.counts[State.STOPPED] == stopped.height
     assert plan.jobs() == []
+    # what led to the stop stays
+    curves = results(store.url).curves.filter(split="test", name="accuracy").collect()
+    assert set(stopped["trial"]) <= set(curves["trial"])
+    for trial, epochs in stopped.select("trial", "epochs").iter_rows():
+        assert curves.filter(trial=trial)["epoch"].to_list() == list(range(1, epochs + 1))
+    _, log = run(loaded, store)
+    assert results(store.url).trials.collect().equals(rows)  # told again, the scheduler stops nothing that is over

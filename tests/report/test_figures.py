@@ -105,6 +105,24 @@ def test_a_learning_curve_has_each_epoch_and_split():
         LearningCurve("acuracy").frame(table())
 
 
+def test_curves_beside_each_other_and_one_that_is_known_at_the_end():
+    """The accuracy of each epoch, and beside it a number that only the last epoch has, drawn over all of them."""
+    data = table()
+    last = data.curve_rows.filter(name="accuracy", split="train").filter(epoch=pl.col("epoch").max())
+    expected = last.with_columns(name=pl.lit("accuracy_expected"), value=pl.lit(0.25))
+    data = replace(data, curve_rows=pl.concat([data.curve_rows, expected]))
+    figure = LearningCurve("accuracy", color=CROP, beside=("accuracy_expected",))
+    frame = figure.frame(data)
+    assert frame.group_by("curve", "augmentation").len()["len"].to_list() == [4] * 4
+    assert frame.filter(curve="accuracy expected")["value"].to_list() == [0.25] * 8
+    alone = LearningCurve("accuracy", color=CROP).frame(data).filter(split="train")
+    assert frame.filter(curve="accuracy")["value"].to_list() == pytest.approx(alone["value"].to_list())
+    assert figure.title == "accuracy, accuracy expected during training by augmentation"
+    assert figure.draw(frame).to_dict()
+    with pytest.raises(ValueError, match=r"No trial has a curve 'oracle'"):
+        LearningCurve("accuracy", beside=("oracle",)).frame(data)
+
+
 def test_a_scatter_joins_both_outcomes_of_each_trial():
     figure = Scatter(x=Score("test_accuracy"), y=CORRELATION, color=CROP)
     frame = figure.frame(table(absent={0: "failed"}))

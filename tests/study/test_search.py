@@ -9,7 +9,8 @@ from equistudy.augmentations.flip import HorizontalFlip
 from equistudy.datasets.digits import Digits
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import SGD, Recipe
-from equistudy.study.search import Mode, search
+from equistudy.study.search import ROUND, Mode, search
+from equistudy.study.space import Choice, LogUniform
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
 
@@ -57,8 +58,39 @@ def test_what_was_drawn_is_read_back_from_the_results() -> None:
         ({}, {}, "needs a space and at least one sample, got 0 parameters and 3 samples"),
         (SPACE, {"num_samples": 0}, "got 2 parameters and 0 samples"),
         (SPACE, {"mode": "best"}, "mode must be max or min, got mode='best'"),
+        (SPACE, {"confirm": (0, 1)}, r"seeds that had no part in its choice, .* got seed=0, confirm=\(0, 1\)\. For ex"),
+        (SPACE, {"confirm": (1, 1)}, r"each once, got seed=0, confirm=\(1, 1\)\. For example confirm=\(1, 2, 3\)"),
+        (
+            {"learning_rate": Choice((1.0,))},
+            {"confirm": (1,)},
+            r"draws a number from an interval, .* for learning_rate",
+        ),
     ],
 )
 def test_impossible_searches_are_refused(space: dict[str, Any], options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         search(trial, space, **{"num_samples": 3, **options})
+
+
+def test_the_best_is_known_once_all_are_over_and_confirmed_with_new_seeds() -> None:
+    space = {"learning_rate": LogUniform(1e-3, 1.0), "augmentation": Choice((NoAugmentation(), HorizontalFlip(0.25)))}
+    design = search(trial, space, num_samples=3, mode="min", confirm=(1, 2))
+    assert design.names == ("learning_rate", "augmentation", "round")
+    levels = [{"learning_rate": rate, "augmentation": "NoAugmentation"} for rate in (0.1, 0.2, 0.3)]
+    texts = [json.dumps(row) for row in levels]
+    ids = [trial(row["learning_rate"], NoAugmentation(), 0).id for row in levels]
+    ends = {ids[0]: 0.7, ids[1]: 0.4}  # the third was stopped
+    assert design.known(texts[:2], ends).best is None  # not all are drawn
+    known = design.known([*texts, json.dumps({**levels[1], "round": "confirmation"})], ends)
+    assert len(known) == 5
+    assert known.over
+    drawn, confirmed = list(known.cells())[:3], list(known.cells())[3:]
+    assert {cell.levels["round"] for cell in drawn} == {"drawn"}
+    assert {cell.seed for cell in drawn} == {0}
+    assert [(cell.levels["learning_rate"], cell.levels["round"], cell.seed) for cell in confirmed] == [
+        (0.2, "confirmation", 1),
+        (0.2, "confirmation", 2),
+    ]
+    assert known.factors[-1] == ROUND
+    assert search(trial, space, num_samples=3, confirm=(1,)).known(texts, ends).best["learning_rate"] == 0.1
+    assert design.known(texts, {ids[0]: float("nan")}).best is None

@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from math import pi
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.augmentations.learned.generators import RotationGenerator
 from equistudy.augmentations.learned.regulariser import BandRegulariser, BudgetRegulariser, Regulariser
 from equistudy.datasets.dataset import Dataset
+from equistudy.datasets.sectors import Sectors
 from equistudy.datasets.sprites import Sprites
 
 __all__ = ["affordable_extent", "bayes_losses", "blow_up", "expected_extent", "largest_weight", "stable_extent"]
@@ -81,9 +83,10 @@ def largest_weight(sectors: int, jitter: float) -> float:
 def expected_extent(augmentation: Augmentation, dataset: Dataset) -> float | None:
     """The half-extent of the rotation that training should end with, or None where the oracle does not know it.
 
-    It knows sprites in sectors when rotation is all that moves them, unless a band says where it ends.
+    It knows images in sectors when rotation is all that moves them, unless a band says where it ends. Of images of
+    other datasets it needs two sectors at least: whether one class turned looks like another it does not know.
     """
-    if not isinstance(augmentation, LearnedAugmentation) or not isinstance(dataset, Sprites):
+    if not isinstance(augmentation, LearnedAugmentation) or not _in_sectors(dataset):
         return None
     first, *others = augmentation.generators
     if (
@@ -102,7 +105,7 @@ def expected_extent(augmentation: Augmentation, dataset: Dataset) -> float | Non
 
 def blow_up(augmentation: LearnedAugmentation, dataset: Dataset) -> str | None:
     """That the regulariser will win against the labels, where the oracle knows it; None otherwise."""
-    if not isinstance(dataset, Sprites) or expected_extent(augmentation, dataset) != EXTENTS[-1]:
+    if not _in_sectors(dataset) or expected_extent(augmentation, dataset) != EXTENTS[-1]:
         return None
     if dataset.extent >= EXTENTS[-1]:
         return None
@@ -120,3 +123,7 @@ def blow_up(augmentation: LearnedAugmentation, dataset: Dataset) -> str | None:
         f"180 degrees, and labels allow {dataset.extent:g}. A NormRegulariser holds from a small start up to "
         f"weight={largest:.3g}."
     )
+
+
+def _in_sectors(dataset: Dataset) -> TypeGuard[Sprites | Sectors]:
+    return isinstance(dataset, Sprites) or (isinstance(dataset, Sectors) and dataset.sectors > 1)

@@ -25,6 +25,7 @@ from equistudy.augmentations.learned.regulariser import (
 )
 from equistudy.augmentations.rotation import RandomRotation
 from equistudy.datasets.digits import Digits
+from equistudy.datasets.sectors import Sectors
 from equistudy.datasets.sprites import Sprites
 
 RADIANS_OF_WIDTH = 2 * np.pi / 180  # full width for one degree of half-extent
@@ -112,6 +113,8 @@ def test_it_knows_sprites_when_rotation_is_all_that_moves_them():
     assert expected_extent(rotation, Sprites(2, 45.0)) == stable_extent(2, 45.0, NormRegulariser(0.05), 9.0)
     assert expected_extent(rotation, Sprites(1, 45.0)) == 180
     assert expected_extent(rotation, Digits()) is None
+    assert expected_extent(rotation, Sectors(Digits(), 2, 45.0)) == expected_extent(rotation, Sprites(2, 45.0))
+    assert expected_extent(rotation, Sectors(Digits(), 1, 45.0)) is None  # a turned 6 is a 9
     for unknown in (
         LearnedAugmentation(AFFINE),
         LearnedAugmentation(GL2),

@@ -1,0 +1,58 @@
+"""The two sprites of the Augerino paper, in their original file."""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from equistudy.datasets.arrays import Arrays
+from equistudy.datasets.dataset import Split
+from equistudy.datasets.folder import FolderDataset, Layout
+
+__all__ = ["MarioIggy"]
+
+FILE, NAMES = "images.npz", ("mario", "iggy")
+
+
+@dataclass(frozen=True)
+class MarioIggy(FolderDataset):
+    """Mario (class 0) and Iggy (class 1): two colour sprites of 32 x 32 pixels, the same for training and testing.
+
+    `Sectors(MarioIggy(), 2, 45)` is the set of Benton et al. 2020, arXiv:2010.11882, section 4.2, whose pixels lie in
+    [0, 1]; here they are rounded to 8 bits. `Sprites` needs no file.
+    """
+
+    num_classes: ClassVar[int] = 2
+    mean: ClassVar[tuple[float, ...]] = (0.2172, 0.1542, 0.1541)
+    std: ClassVar[tuple[float, ...]] = (0.3668, 0.2987, 0.3265)
+    background: ClassVar[float | None] = 0.0
+    original_shape: ClassVar[tuple[int, int, int]] = (3, 32, 32)
+    usual_folder: ClassVar[str] = "mario-iggy"
+    layouts: ClassVar[tuple[Layout, ...]] = (Layout(f"{FILE} of the paper's code", "", (FILE,), (FILE,)),)
+
+    @property
+    def num_train(self) -> int:
+        """One of each."""
+        return 2
+
+    def read(self, split: Split) -> Arrays:
+        """Both sprites, rounded to 8 bits."""
+        (path,) = self.found().of(split)
+        images = np.concatenate([_sprite(path, name) for name in NAMES])
+        return Arrays(np.round(255 * images).astype(np.uint8), np.arange(2))
+
+
+def _sprite(path: Path, name: str) -> np.ndarray:
+    """One picture of 1 x 3 x 32 x 32 numbers in [0, 1]."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            found = arrays.get(name)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"The sprites are a NumPy archive, got {path} with {error}. Copy it again.") from error
+    shape = (1, *MarioIggy.original_shape)
+    if found is None or found.shape != shape or found.min() < 0 or found.max() > 1:
+        told = "none" if found is None else f"{found.shape} from {found.min():g} to {found.max():g}"
+        raise ValueError(f"{name} is an array of {shape} numbers in [0, 1], got {told} in {path}. Copy it again.")
+    return np.asarray(found)

@@ -1,0 +1,132 @@
+"""A figure of what was learned: test images moved across the learned distribution."""
+
+import base64
+import io
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from equistudy.report.figures import ReportFigure
+from equistudy.study.design import Factor
+from equistudy.study.trial import Trial
+
+if TYPE_CHECKING:
+    from altair import TopLevelMixin
+    from polars import DataFrame
+
+    from equistudy.analysis.table import StudyTable
+else:
+    # A study file names figures; Polars, Altair and torch are imported where there is something to draw.
+    TopLevelMixin = DataFrame = StudyTable = Any
+
+__all__ = ["LearnedImages"]
+
+COLUMNS = ["row", "level", "place", "moved", "image"]
+
+
+@dataclass(frozen=True)
+class LearnedImages(ReportFigure):
+    """A test image moved by elements from one end of the learned box to the other; a row for each level of `rows`.
+
+    Of each level the first trial is drawn that learned an augmentation and has its curves, with the half-extents of its
+    end. Several generators move together, along a lattice through their box.
+    """
+
+    rows: Factor
+    image: int = 0
+    count: int = 9
+
+    def __post_init__(self) -> None:
+        if self.image < 0 or self.count < 2:
+            raise ValueError(
+                f"An image is one of the test split, moved to at least two places, got image={self.image}, "
+                f"count={self.count}. Use image=0, count=9."
+            )
+
+    @property
+    def title(self) -> str:
+        """What is drawn, by what."""
+        return self._by_factors("Images across the learned distribution")
+
+    def frame(self, table: StudyTable) -> DataFrame:
+        """Columns: row (an index), level, place (an index), moved (how far, in words), image (a PNG as a data URL)."""
+        import polars as pl
+
+        from equistudy.spec import label
+
+        tails = {(row["trial"], row["name"]): row["value"] for row in table.curve_rows.to_dicts() if _ends(row["name"])}
+        drawn: dict[str, list[dict[str, Any]]] = {}
+        for cell in table.study.design.cells():
+            level = label(cell.levels.get(self.rows.name))
+            if level not in drawn and (found := self._pictures(cell.trial, tails)):
+                drawn[level] = found
+        order = [label(level) for level in self.rows.levels if label(level) in drawn]
+        rows = [{"row": row, "level": level, **each} for row, level in enumerate(order) for each in drawn[level]]
+        return pl.DataFrame(
+            rows, schema={name: pl.Int64 if name in ("row", "place") else pl.String for name in COLUMNS}
+        )
+
+    def draw(self, frame: DataFrame) -> TopLevelMixin:
+        """Pictures in rows."""
+        from equistudy.report.charts import pictures
+
+        return pictures(frame, self.rows)
+
+    def caption(self, frame: DataFrame) -> str:
+        """What is to be seen."""
+        return (
+            "A test image at both ends of the learned half-extents and evenly between them, in one trial of each row."
+        )
+
+    def _pictures(self, trial: Trial, tails: dict[tuple[str, str], float]) -> list[dict[str, Any]]:
+        """One row of pictures; none for a trial that learned nothing or is not done."""
+        from equistudy.augmentations.learned.augmentation import LearnedAugmentation
+        from equistudy.augmentations.learned.box import Box
+        from equistudy.augmentations.learned.network import lattice
+        from equistudy.datasets.dataset import Modality, Split
+
+        augmentation, dataset = trial.augmentation, trial.dataset
+        if not isinstance(augmentation, LearnedAugmentation):
+            return []
+        ends = [
+            tails.get((trial.id, f"{g.name}_extent_tail")) if g.learned else g.start for g in augmentation.generators
+        ]
+        if None in ends or dataset.modality is not Modality.IMAGES:
+            return []
+        boxed = zip(augmentation.generators, ends, strict=True)
+        generators = tuple(replace(generator, start=float(end)) for generator, end in boxed if end is not None)
+        units = lattice(self.count, len(generators))
+        units = units / units[:, :1].abs().max() if len(generators) == 1 else units  # one axis is shown to its ends
+        image = dataset.load(Split.TEST).inputs[self.image : self.image + 1].float() / 255
+        moved = _moved(image.expand(self.count, -1, -1, -1), units, Box(generators).eval())
+        told = [
+            ", ".join(f"{u * e:.3g}" for u, e in zip(row, ends, strict=True) if e is not None) for row in units.tolist()
+        ]
+        return [{"place": i, "moved": told[i], "image": _url(picture)} for i, picture in enumerate(moved)]
+
+
+def _ends(name: str) -> bool:
+    return name.endswith("_extent_tail")
+
+
+def _moved(images: Any, units: Any, box: Any) -> Any:
+    """The images in [0, 1], each moved by its row of units: colours, then positions."""
+    import torch
+
+    from equistudy.augmentations.learned.generators import Domain
+    from equistudy.groups.affine import warp
+
+    with torch.no_grad():
+        if box.moves(Domain.COLOUR):
+            maps = box.maps(units, Domain.COLOUR)
+            images = torch.einsum("bij,bjhw->bihw", maps[..., :3], images) + maps[..., 3, None, None]
+        return warp(images, box.maps(units, Domain.PLANE, inverse=True)) if box.moves(Domain.PLANE) else images
+
+
+def _url(picture: Any) -> str:
+    """A PNG of (C, H, W) in [0, 1] as a data URL."""
+    from PIL import Image
+
+    values = (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    buffer = io.BytesIO()
+    Image.fromarray(values.squeeze(-1) if values.shape[-1] == 1 else values).save(buffer, format="PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,75 @@
+"""What a search draws from and how it stops early, as specs: without Ray, so that a study file may name them."""
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from equistudy.spec import label
+
+__all__ = ["Choice", "Halving", "LogUniform", "Uniform"]
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """A number between two, all alike."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not (isfinite(self.low) and isfinite(self.high) and self.low < self.high):
+            raise ValueError(
+                f"A domain reaches from a finite number to a larger one, got low={self.low}, high={self.high}. "
+                f"Use Choice for a single level."
+            )
+
+
+@dataclass(frozen=True)
+class LogUniform(Uniform):
+    """A positive number between two, all ratios alike."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.low <= 0:
+            raise ValueError(f"Logarithms need positive numbers, got low={self.low}, high={self.high}. Use Uniform.")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some levels, all alike."""
+
+    categories: tuple[Any, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "categories", tuple(self.categories))
+        if not self.categories or len({label(level) for level in self.categories}) < len(self.categories):
+            raise ValueError(f"A choice is among different levels, at least one, got {label(self.categories)}.")
+
+
+@dataclass(frozen=True)
+class Halving:
+    """Asynchronous successive halving: after `first`, `first` x `factor`, ... epochs the best 1 / `factor` go on.
+
+    A trial is judged when it comes to such a rung, among those that came there before it. `epochs` is the most.
+
+    Source: Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning", arXiv:1810.05934; Ray Tune's ASHA.
+    """
+
+    epochs: int
+    first: int = 1
+    factor: int = 3
+
+    def __post_init__(self) -> None:
+        if not (self.factor >= 2 and 1 <= self.first < self.epochs):
+            raise ValueError(
+                f"Halving keeps one of at least two and has a rung before the last epoch, got first={self.first}, "
+                f"factor={self.factor}, epochs={self.epochs}. For example Halving(epochs=27, first=3, factor=3)."
+            )
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """After how many epochs trials are judged."""
+        rungs = [self.first]
+        while rungs[-1] * self.factor < self.epochs:
+            rungs.append(rungs[-1] * self.factor)
+        return tuple(rungs)

@@ -1,0 +1,60 @@
+"""When does what a network learns about its augmentation depend on the regulariser's weight and on the start?
+
+Benton et al. (2020, arXiv:2010.11882) report little sensitivity to lambda. The least possible loss says where that must
+end: without lambda nothing widens the box, above 0.244 nothing holds it on these labels, and beyond some start the
+descent leads to the whole circle.
+
+    python -m equistudy run studies/invariance_sensitivity.py                  # 24 networks, through one middle cell
+    python -m equistudy run studies/invariance_sensitivity.py --scale all      # 60, every weight from every start
+    python -m equistudy run studies/invariance_sensitivity.py --scale paper    # those at the paper's size, for GPUs
+"""
+
+import equistudy as eq
+
+ACCURACY, LEARNED = eq.Accuracy(), eq.Score("train_rotation_extent_tail")
+EXCESS = eq.Score("train_rotation_extent_excess")
+WEIGHT = eq.Factor("weight", levels=(0.0, 0.01, 0.05, 0.1, 0.3), unit="lambda")
+START = eq.Factor("start", levels=(3.0, 9.0, 87.0, 172.0), unit="deg")
+ONE_WEIGHT, ONE_START = eq.Factor("weight", (0.05,)), eq.Factor("start", (9.0,))
+
+
+def trial(weight: float, start: float, seed: int, size: int = 16, train_size: int = 1920) -> eq.Trial:
+    """300 steps on sprites whose labels allow 45 degrees."""
+    rotation = (eq.RotationGenerator(start=start),)
+    augmentation = eq.LearnedAugmentation(rotation, eq.NormRegulariser(weight), learning_rate=0.04)
+    recipe = eq.Recipe(epochs=15, batch_size=96, optimiser=eq.AdamW(0.01, 0.0), schedule=eq.Constant())
+    data = eq.Sprites(2, 45.0, size, train_size, train_size // 4)
+    return eq.Trial(eq.ResNet(8, size // 4), data, eq.Classification(), augmentation, recipe, seed)
+
+
+def paper_trial(weight: float, start: float, seed: int) -> eq.Trial:
+    """1,570 steps on sprites of 32 pixels."""
+    return trial(weight, start, seed, size=32, train_size=10_000)
+
+
+def at(weight: float, start: float) -> tuple[tuple[eq.Factor, float], ...]:
+    """One cell of the design."""
+    return (WEIGHT, weight), (START, start)
+
+
+EVERY = eq.factorial(trial, WEIGHT, START, seeds=range(3))
+CROSS = eq.factorial(trial, WEIGHT, ONE_START, seeds=range(3)) + eq.factorial(trial, ONE_WEIGHT, START, seeds=range(3))
+
+study = eq.Study(
+    question="When does what is learned about an augmentation depend on the regulariser's weight and on the start?",
+    design=CROSS,
+    measures=(ACCURACY,),
+    claims=(
+        eq.Claim("It ends at the oracle", eq.Value(EXCESS, expected="unchanged", margin=5.0, within=at(0.05, 9.0))),
+        eq.Claim("Without one it shrinks", eq.Value(LEARNED, than=9.0, expected="decreasing", within=at(0.0, 9.0))),
+        eq.Claim("Nothing holds it at 0.3", eq.Value(LEARNED, than=90.0, expected="increasing", within=at(0.3, 9.0))),
+        eq.Claim("A wide start returns", eq.Value(LEARNED, than=60.0, expected="decreasing", within=at(0.05, 87.0))),
+        eq.Claim("A wider one escapes", eq.Value(LEARNED, than=150.0, expected="increasing", within=at(0.05, 172.0))),
+    ),
+    figures=(
+        eq.Curve(y=LEARNED, x=WEIGHT, color=START),
+        eq.LearningCurve("rotation_extent", color=START),
+        eq.Curve(y=ACCURACY, x=WEIGHT, color=START),
+    ),
+    scales={"all": EVERY, "paper": eq.factorial(paper_trial, WEIGHT, START, seeds=range(3))},
+)
