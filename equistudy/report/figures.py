@@ -231,7 +231,7 @@ class LearningCurve(ReportFigure):
         from equistudy.report.charts import learning_curve
 
         series = [_words(name) for name in self._names] if self.beside else sorted(set(frame["split"]))
-        column, title = ("curve", "") if self.beside else ("split", _words(self.name))
+        column, title = ("curve" if self.beside else "split"), _words(self.name)
         return learning_curve(frame, self.color, title, (column, series))
 
     def caption(self, frame: DataFrame) -> str:
