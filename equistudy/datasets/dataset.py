@@ -55,6 +55,7 @@ class Dataset(Spec):
 
     `mean` and `std` normalise images in [0, 1], one number per channel. `background` is the value in [0, 1] that
     continues the image beyond its border where that is the truth (black around a digit), or None where it is unknown.
+    `disjoint` says that an example of one split in the other is a mistake; of pictures drawn in a few ways it is none.
     `void` is the label of pixels that belong to no class: they count in no loss and no score. `target_unit` is the
     unit of numbers, and `target_mean` and `target_std` are theirs, over the training split. `num_times` counts the
     times of a trajectory. The first features of a point are `vectors` vectors of `space` numbers: its position, then
@@ -64,6 +65,7 @@ class Dataset(Spec):
     modality: ClassVar[Modality] = Modality.IMAGES
     target: ClassVar[Target] = Target.CLASS
     void: ClassVar[int | None] = None
+    disjoint: ClassVar[bool] = True
     target_unit: ClassVar[str] = ""
     target_mean: ClassVar[float] = 0.0
     target_std: ClassVar[float] = 1.0

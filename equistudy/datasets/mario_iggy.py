@@ -27,6 +27,7 @@ class MarioIggy(FolderDataset):
     num_classes: ClassVar[int] = 2
     mean: ClassVar[tuple[float, ...]] = (0.2172, 0.1542, 0.1541)
     std: ClassVar[tuple[float, ...]] = (0.3668, 0.2987, 0.3265)
+    disjoint: ClassVar[bool] = False
     background: ClassVar[float | None] = 0.0
     original_shape: ClassVar[tuple[int, int, int]] = (3, 32, 32)
     usual_folder: ClassVar[str] = "mario-iggy"

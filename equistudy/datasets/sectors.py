@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 from jaxtyping import Int64
@@ -28,6 +28,8 @@ class Sectors(Dataset):
 
     Source: the construction is that of Mario and Iggy in Benton et al. 2020, arXiv:2010.11882, section 4.2.
     """
+
+    disjoint: ClassVar[bool] = False
 
     dataset: Dataset
     sectors: int = 2

@@ -37,6 +37,7 @@ class Sprites(Dataset):
 
     mean: ClassVar[tuple[float, ...]] = (0.178,)
     std: ClassVar[tuple[float, ...]] = (0.346,)
+    disjoint: ClassVar[bool] = False
     background: ClassVar[float | None] = 0.0
 
     def __post_init__(self) -> None:

@@ -51,6 +51,7 @@ class TurnedPair(Dataset):
     num_classes: ClassVar[int] = 2
     mean: ClassVar[tuple[float, ...]] = (0.0,)
     std: ClassVar[tuple[float, ...]] = (0.125,)
+    disjoint: ClassVar[bool] = False
     background: ClassVar[float | None] = 0.0
 
     def __post_init__(self) -> None:

@@ -37,7 +37,7 @@ def check_data(trial: Trial, source: Source, test: Examples) -> None:
                 f"Each class needs an example to train on, got none of class {', '.join(map(str, absent[:5]))} of "
                 f"{dataset.num_classes} in {dataset}. Number the classes without gaps, or add the examples."
             )
-    if isinstance(source, Resident):
+    if isinstance(source, Resident) and dataset.disjoint:
         _check_overlap(dataset, source.examples, test)
 
 

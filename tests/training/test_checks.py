@@ -11,6 +11,8 @@ from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.augmentations.mixing import CutMix
 from equistudy.datasets.dataset import Dataset, Examples, Split
 from equistudy.datasets.digits import Digits
+from equistudy.datasets.sprites import Sprites
+from equistudy.datasets.turned_pair import TurnedPair
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import Precision, Recipe
 from equistudy.study.trial import Trial
@@ -84,6 +86,13 @@ def test_tests_that_are_trained_on() -> None:
     test = Examples(torch.cat([train.inputs[3:7], examples(8, 1).inputs]), torch.arange(12) % 3)
     with pytest.raises(DataError, match=r"got 4 of 12 test inputs of Made.* that are also trained on, byte for byte"):
         check_data(TRIAL, Resident(train), test)
+
+
+@pytest.mark.parametrize("dataset", [Sprites(2, 45.0, 16, 1920, 480), TurnedPair()])
+def test_pictures_that_are_drawn_in_a_few_ways_may_coincide(dataset) -> None:
+    train, test = dataset.load(Split.TRAIN), dataset.load(Split.TEST)
+    assert torch.isin(fingerprints(test.inputs), fingerprints(train.inputs)).sum() > 1
+    check_data(replace(TRIAL, dataset=dataset), Resident(train), test)
 
 
 def test_fingerprints_are_those_of_the_bytes() -> None:
