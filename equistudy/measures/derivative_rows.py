@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from equistudy.groups.affine_group import AffineGroup
 from equistudy.groups.group import Element, Grid, Region
 from equistudy.measures.comparison import Comparison, Plan, ShardMoments
 from equistudy.measures.derivatives import OUTPUT, Derivatives, Flowing, Stage, contributions, differentiating
@@ -76,7 +77,8 @@ def _planned(
     elements = tuple(Element(flow.label, 0.0, ()) for flow in flows)
     modules = modules_of(subject.network, {**subject.stages, OUTPUT: ""})
     with evaluating(subject.network):
-        geometries = probe(subject.network, modules, first)
+        turned = isinstance(measure.group, AffineGroup)  # shifts do not ask where the cells lie
+        geometries = probe(subject.network, modules, first, offsets=turned)
     edge = measure.erosion if isinstance(measure, LieDerivative) and not flows[0].circular else 0
     output, known, plans, absent = geometries.pop(OUTPUT), {}, {}, []
     for stage, geometry in geometries.items():
