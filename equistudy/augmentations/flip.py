@@ -38,6 +38,6 @@ class HorizontalFlip(Augmentation):
 
     def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B 1"]) -> Float[Tensor, "B C H W"]:
         """The images whose element is 1, mirrored."""
-        import torch
-
-        return torch.where(elements[:, :, None, None] == 1, images.flip(3), images)
+        mirrored, chosen = images.clone(), elements[:, 0] == 1
+        mirrored[chosen] = images[chosen].flip(3)
+        return mirrored

@@ -1,51 +1,60 @@
 """Photographs decoded by Ray Data: tasks on any node read and decode windows while the network trains."""
 
 import logging
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from equistudy.datasets.dataset import Split
+from equistudy.datasets.photographs import Photographs
 from equistudy.datasets.streaming import Decoded, decoded
 from equistudy.training.streamed import Window
 
 __all__ = ["RayReader"]
-
-SHARE_OF_CPU = 0.01  # of a decoding task: trials hold whole CPUs, and a task that waited for one would wait forever
 
 
 @dataclass(frozen=True)
 class RayReader:
     """Reads windows by `tasks` tasks of Ray Data at a time; their blocks arrive in the order of the windows.
 
-    Blocks travel through the object store of the node, which bounds how far the tasks run ahead.
+    The tasks run on the CPUs that the trial has, beside its training. Blocks travel through the object store of the
+    node, which bounds how far the tasks run ahead.
     """
 
     tasks: int
 
     def __call__(self, windows: Iterable[Window]) -> Iterator[Decoded]:
         """The blocks of the windows, one window after the other."""
-        import ray.data
-
         listed = list(windows)
         if not listed:
             return
         _quiet()
-        dataset, split = listed[0].dataset, listed[0].split
+        import ray.data
 
-        def blocks(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
-            for block in decoded(dataset, split, row["places"][0]):
-                yield _columns(block)
+        dataset, split = listed[0].dataset, listed[0].split
 
         items = [{"number": number, "places": window.places} for number, window in enumerate(listed)]
         stream = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-            blocks, batch_size=1, num_cpus=SHARE_OF_CPU, concurrency=min(self.tasks, len(items)), batch_format="numpy"
+            _blocks,
+            fn_kwargs={"dataset": dataset, "split": split},
+            batch_size=1,
+            num_cpus=0,  # trials hold all CPUs: a task that asked for a share of one would wait forever
+            concurrency=min(self.tasks, len(items)),
+            batch_format="numpy",
         )
         for batch in _raised_here(stream.iter_batches(batch_size=None, prefetch_batches=2)):
             names = batch["corrupt"][batch["corrupt"] != ""]
             corrupt = tuple(name for text in names for name in str(text).split("\n"))
             yield Decoded(batch["images"].copy(), batch["targets"].copy(), corrupt)
+
+
+def _blocks(row: dict[str, Any], dataset: Photographs, split: Split) -> Iterator[dict[str, Any]]:
+    """The decoded blocks of one window."""
+    for block in decoded(dataset, split, row["places"][0]):
+        yield _columns(block)
 
 
 def _columns(block: Decoded) -> dict[str, Any]:
@@ -69,9 +78,11 @@ def _raised_here(batches: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def _quiet() -> None:
     """Keeps Ray Data's progress off the screen, and its blocks in their order."""
-    from ray.data import DataContext
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Ray's of its own settings
+        from ray.data import DataContext
 
-    context = DataContext.get_current()
+        context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.execution_options.preserve_order = True

@@ -38,17 +38,13 @@ def _grid(size: torch.Size, matrices: Float[Tensor, "B 2 3"]) -> Float[Tensor, "
     """Where in the input each pixel of the output lies, as `grid_sample` wants it."""
     height, width = size
     dtype = matrices.dtype
-    x = torch.arange(width, dtype=dtype, device=matrices.device) - (width - 1) / 2
-    y = (torch.arange(height, dtype=dtype, device=matrices.device) - (height - 1) / 2)[:, None]
+    x = torch.arange(width, dtype=dtype, device=matrices.device)[:, None] - (width - 1) / 2
+    y = torch.arange(height, dtype=dtype, device=matrices.device)[:, None, None] - (height - 1) / 2
     # torch's affine_grid is a matrix product, which automatic mixed precision would do in 16 bits. This stays in dtype.
-    entries = matrices[..., None, None]
-    return torch.stack(
-        [
-            (2 / width) * (entries[:, 0, 0] * x + entries[:, 0, 1] * y + entries[:, 0, 2]),
-            (2 / height) * (entries[:, 1, 0] * x + entries[:, 1, 1] * y + entries[:, 1, 2]),
-        ],
-        dim=-1,
-    )
+    rows = matrices[:, None, None]
+    # [B, 1, W, 2] + [B, H, 1, 2]: only what has all axes is as large as the images
+    places = (rows[..., 0] * x + rows[..., 1] * y).add_(rows[..., 2])
+    return places.mul_(torch.tensor([2 / width, 2 / height], dtype=dtype, device=matrices.device))
 
 
 def rotation_matrices(degrees: Float[Tensor, " B"]) -> Float[Tensor, "B 2 3"]:

@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+import ray
 import torch
 
 from equistudy.datasets.photographs import CorruptImages
@@ -40,3 +41,19 @@ def test_a_damaged_shard_is_named(tmp_path: Path, ray_capacity: Capacity) -> Non
     damage(tmp_path / "train-00002.parquet")
     with pytest.raises(ValueError, match=r"A shard must be whole, got .*train-00002\.parquet, row group 0, with: "):
         list(streamed_shares(dataset, 3, SIZES, 0, 0, 1, RayReader(2)))
+
+
+def test_it_runs_while_trials_hold_every_cpu(tmp_path: Path, ray_capacity: Capacity) -> None:
+    holders = [ray.remote(num_cpus=1)(Holder).remote() for _ in range(2)]
+    try:
+        assert ray.get([holder.hold.remote() for holder in holders]) == [True, True]
+        batches = list(streamed_shares(shards(tmp_path), 3, SIZES, 0, 0, 1, RayReader(2)))
+    finally:
+        for holder in holders:
+            ray.kill(holder)
+    assert [len(images) for images, _ in batches] == SIZES
+
+
+class Holder:
+    def hold(self) -> bool:
+        return True

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from equistudy.models.group_cnn import GroupCNN
 from equistudy.models.mixer import MLPMixer
 from equistudy.models.preactivation_resnet import PCamResNet, PreactivationResNet
 from equistudy.models.resnet import Padding, Pooling, Readout, ResNet, Shortcut
+from equistudy.models.sized import cost_of
 from equistudy.models.timm_model import TimmModel
 from equistudy.models.vit import Stem, ViT
 from equistudy.spec import canonical, label
@@ -90,6 +92,40 @@ def test_gradients_reach_every_parameter(model):
     network = model.build((1, 32, 32), 5)
     network(torch.rand(4, 1, 32, 32)).square().sum().backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+@everyone
+@pytest.mark.parametrize("size", [8, 15, 28, 64])
+def test_forward_backward_stages_and_parameters_from_8_to_64_pixels(model, size):
+    """Or an error that says which sizes there are."""
+    shape = (3, size, size)
+    try:
+        network = model.build(shape, 5)
+    except ValueError as error:
+        assert re.search(rf"(?s){size}.*(Use|Enlarge|larger|multiple)", str(error)), error  # noqa: PT017
+        return
+    seen = {}
+    for name, path in model.stages(network).items():
+        network.get_submodule(path).register_forward_hook(
+            lambda module, given, output, name=name: seen.setdefault(name, output)
+        )
+    logits = network.train()(torch.rand(4, *shape))
+    logits.square().sum().backward()
+    assert logits.shape == (4, 5)
+    assert list(seen) == list(model.stages(network))
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in network.parameters())
+    assert cost_of(model, shape, 5).parameters == sum(parameter.numel() for parameter in network.parameters())
+
+
+@everyone
+def test_a_network_can_be_matched_to_it(model):
+    try:
+        match = ResNet(8).matched_to(model, (3, 32, 32), 5, tolerance=0.5)
+    except ValueError as error:
+        assert "within 50%" in str(error)  # noqa: PT017
+        assert cost_of(model, (3, 32, 32), 5).parameters < ResNet(8, 1).cost((3, 32, 32), 5).parameters
+    else:
+        assert abs(match.mismatch) < 0.5
 
 
 @everyone

@@ -1,0 +1,54 @@
+"""A streamed study from end to end: two workers, Ray Data, a kill within an epoch, and a shard that is cut off."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from equistudy.results.results import results
+from tests.datasets.shards import shards
+from tests.test_kill import ended, numbers, process_in_training, started
+
+pytestmark = pytest.mark.slow
+
+STUDY = """
+import equistudy as eq
+import equistudy.training.trainer as trainer
+from equistudy.execution import trial_run
+
+trainer.PAUSE, trial_run.WORTH_SECONDS, trial_run.SAVING_SHARE = 1, 0, 1e9  # a checkpoint after every step
+
+def trial(width: int, seed: int) -> eq.Trial:
+    recipe = eq.Recipe(epochs=2, batch_size=2, optimiser=eq.SGD(learning_rate=0.01))
+    images = eq.ParquetImages("FOLDER", 8, streamed=True)
+    return eq.Trial(eq.ResNet(8, width), images, eq.Classification(), eq.HorizontalFlip(), recipe, seed)
+
+study = eq.Study(
+    question="Is anything seen twice?",
+    design=eq.factorial(trial, eq.Factor("width", (2,)), seeds=range(1)),
+    measures=(eq.Accuracy(),),
+)
+"""
+
+
+def test_a_killed_worker_of_a_stream_goes_on_within_the_epoch(tmp_path: Path) -> None:
+    shards(tmp_path / "images")
+    study = tmp_path / "streamed.py"
+    study.write_text(STUDY.replace("FOLDER", str(tmp_path / "images")))
+    folders = [tmp_path / "undisturbed", tmp_path / "killed"]
+    ended(started(study, folders[0], "--workers-per-trial", "2"))
+    process = started(study, folders[1], "--workers-per-trial", "2")
+    os.kill(process_in_training(folders[1]), signal.SIGKILL)
+    ended(process)
+    for straight, killed in zip(*(numbers(folder) for folder in folders), strict=True):
+        assert straight.equals(killed)
+    rows = [results(folder).trials.collect().to_dicts()[0] for folder in folders]
+    assert [row["resumed"] for row in rows] == [0, 1]
+    assert {row["images_seen"] for row in rows} == {120}
+    # a shard that is cut off is named before anything is trained
+    path = tmp_path / "images" / "train-00001.parquet"
+    path.write_bytes(path.read_bytes()[:-500])
+    told = ended(started(study, tmp_path / "cut"), code=2)
+    assert "train-00001.parquet" in told
+    assert "Copy it again" in told

@@ -1,0 +1,82 @@
+"""What the network sees: the model's own size, window, mean and std, in training as in measuring."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from equistudy.augmentations.augmentation import NoAugmentation
+from equistudy.augmentations.flip import HorizontalFlip
+from equistudy.datasets.dataset import Split
+from equistudy.datasets.digits import Digits
+from equistudy.datasets.image_folder import ImageFolder
+from equistudy.models.model import Preprocessing
+from equistudy.models.resnet import ResNet
+from equistudy.models.timm_model import Protocol, TimmModel
+from equistudy.models.torchvision_operators import import_timm
+from equistudy.recipe import SGD, Recipe
+from equistudy.study.trial import Trial
+from equistudy.tasks.classification import Classification
+from equistudy.training.batches import training_batches
+from equistudy.training.preparation import normalised, prepared, raw, scaled, unprepared
+from equistudy.training.sources import source_of
+from equistudy.training.trainer import Trainer
+
+CPU = torch.device("cpu")
+DIGITS = Trial(ResNet(8, 2), Digits(), Classification(), NoAugmentation(), Recipe(), seed=0)
+
+
+def test_by_default_images_keep_their_size_and_have_the_datasets_numbers() -> None:
+    inputs = Digits().load(Split.TEST).inputs[:9]
+    images = raw(inputs, DIGITS)
+    assert torch.equal(images, inputs / 255)
+    expected = (images - Digits.mean[0]) / Digits.std[0]
+    torch.testing.assert_close(prepared(images, DIGITS), expected)
+    torch.testing.assert_close(unprepared(prepared(images, DIGITS), DIGITS), images)
+
+
+def test_images_are_scaled_by_their_shorter_side() -> None:
+    images = torch.rand(2, 3, 20, 30)
+    assert scaled(images, Preprocessing((0.5,), (0.5,), image_size=10)).shape == (2, 3, 10, 15)
+    assert scaled(images, Preprocessing((0.5,), (0.5,), image_size=20)) is images
+    assert scaled(images, Preprocessing((0.5,), (0.5,))) is images
+    numbers = normalised(images, Preprocessing((0.1, 0.2, 0.3), (1.0, 2.0, 4.0)))
+    torch.testing.assert_close(numbers[:, 2], (images[:, 2] - 0.3) / 4)
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> ImageFolder:
+    """Two classes: dark and bright squares."""
+    for split, count in (("train", 8), ("test", 4)):
+        for number in range(count):
+            path = tmp_path / split / "ab"[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shade = (60, 90, 30) if number % 2 else (200, 180, 190)
+            Image.new("RGB", (40, 40), tuple(value + 4 * number + (split == "test") for value in shade)).save(path)
+    return ImageFolder(str(tmp_path), 40)
+
+
+def test_a_timm_network_is_fine_tuned_with_its_own_numbers(photographs: ImageFolder) -> None:
+    name = "test_resnet.r160_in1k"
+    recipe = Recipe(epochs=8, batch_size=8, optimiser=SGD(learning_rate=0.05))
+    model = TimmModel(name, protocol=Protocol.NATIVE)
+    trial = Trial(model, photographs, Classification(), HorizontalFlip(), recipe, seed=0)
+    (batch,) = training_batches(source_of(photographs, CPU), trial, epoch=0)
+    timm = import_timm()
+    config = timm.data.resolve_model_data_config(timm.create_model(name, pretrained=False), use_test_size=True)
+    assert batch.inputs.shape[1:] == tuple(config["input_size"])
+    dark = next(image for image, target in zip(batch.inputs, batch.targets, strict=True) if target == 1)
+    mean, std = (torch.tensor(config[key])[:, None, None] for key in ("mean", "std"))
+    colours = (dark * std + mean) * 255
+    assert (colours.flatten(1).std(dim=1) < 0.5).all()
+    added = colours.mean(dim=(1, 2)) - torch.tensor([60.0, 90.0, 30.0])
+    torch.testing.assert_close(added, 4 * (added / 4).round(), atol=0.1, rtol=0)
+    trainer = Trainer(trial, CPU)
+    while not trainer.finished:
+        trainer.train_epoch()
+    losses = [value.value for value in trainer.curves if (value.split, value.name) == ("train", "loss")]
+    assert losses[-1] < 0.7 * losses[0]
+    other = replace(trial, model=replace(model, protocol=Protocol.DATASET))
+    assert other.id != trial.id
