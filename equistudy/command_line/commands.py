@@ -27,7 +27,7 @@ from equistudy.command_line.options import (
     options,
     say,
 )
-from equistudy.command_line.report_commands import export
+from equistudy.command_line.report_commands import compare, export
 
 __all__ = ["cli", "main"]
 
@@ -204,7 +204,7 @@ def diff(a: str, b: str, folder: str, study: Path | None, scale: str | None, as_
     say(differs if as_json else difference_lines(differs))
 
 
-for command in (audit, measure, export, launch, attach, jobs, down):
+for command in (audit, measure, export, compare, launch, attach, jobs, down):
     cli.add_command(command)
 
 

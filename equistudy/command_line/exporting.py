@@ -1,6 +1,7 @@
 """What leaves the results in other forms: the findings beside the code, other trackers, references, an appendix."""
 
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from equistudy.command_line.doctor import version
 from equistudy.command_line.standing import planned, read
 from equistudy.models.timm_model import TimmModel
 from equistudy.report.appendix import appendix
+from equistudy.report.comparison import write_comparison
 from equistudy.report.figures import LearningCurve
 from equistudy.report.findings import findings_page, findings_picture, has_picture
 from equistudy.report.references import bibtex
@@ -24,7 +26,7 @@ from equistudy.results.schema import TABLES
 from equistudy.results.store import Store
 from equistudy.study.file import LoadedStudy
 
-__all__ = ["about", "export_appendix", "export_bibtex", "export_findings", "export_runs"]
+__all__ = ["about", "compared", "export_appendix", "export_bibtex", "export_findings", "export_runs"]
 
 KEPT, RECORDS, PAGE = "kept", "findings.jsonl", "FINDINGS.md"
 
@@ -129,6 +131,19 @@ def _weights(loaded: LoadedStudy) -> dict[str, str]:
     from equistudy.models.timm_network import licence
 
     return {name: licence(name) or "none stated by timm" for name in names}
+
+
+def compared(studies: Sequence[Path], folder: str) -> list[str]:
+    """Writes the page that compares studies, beside their reports; gives its path."""
+    if len({path.stem for path in studies}) < 2:
+        raise ValueError(f"A comparison is of two studies or more, got {len(studies)}. Name another study file.")
+    loaded = [planned(read(Asked(path, None, folder)), folder)[0] for path in studies]
+    there = results(folder)
+    tables = {study.name: StudyTable.of(study.study, there) for study in loaded}
+    place = Path(there.store.url) if there.store.local else Path()
+    command = f"{PROGRAM} {shlex.join(['compare', *map(str, studies), '--results', folder])}"
+    name = "-".join(["comparison", *tables])
+    return [f"Comparison: {write_comparison(tables, there.measurements.collect(), command, place / 'reports' / name)}"]
 
 
 def about(header: str) -> str:

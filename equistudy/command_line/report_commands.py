@@ -7,7 +7,7 @@ import click
 from equistudy.command_line.group import Command
 from equistudy.command_line.options import RESULTS, SCALE, WEIGHTS, options, say
 
-__all__ = ["export"]
+__all__ = ["compare", "export"]
 
 FORMS = ("findings", "appendix", "bibtex", "tensorboard", "mlflow", "wandb")
 
@@ -46,3 +46,19 @@ def export(form: str, studies: tuple[Path, ...], scale: str | None, folder: str,
         say(forms[form](studies, scale, folder, into))
     else:
         say(exporting.export_runs(form, studies, scale, folder, into))
+
+
+@click.command(cls=Command, examples=("compare studies/capacity.py studies/augmentation.py",))
+@options(
+    click.argument("studies", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="STUDY STUDY..."),
+    RESULTS,
+    WEIGHTS,
+)
+def compare(studies: tuple[Path, ...], folder: str) -> None:
+    """Write one page about several studies.
+
+    Networks that they share count once; values of other revisions of a measure are left out, and the page says so.
+    """
+    from equistudy.command_line.exporting import compared
+
+    say(compared(studies, folder))

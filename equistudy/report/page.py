@@ -23,7 +23,7 @@ from equistudy.report.theme import inline, png, svg
 from equistudy.study.search import Search
 from equistudy.study.study import Claim, Figure, Study, Verdict
 
-__all__ = ["verdict_lines", "write_report"]
+__all__ = ["Drawn", "headline", "kept_figure", "rendered", "verdict_lines", "write_report", "write_table"]
 
 
 class Drawn(NamedTuple):
@@ -49,7 +49,7 @@ def write_report(study: Study, table: StudyTable, name: str, command: str, folde
     tables += [search_table(study.design, table)] if isinstance(study.design, Search) else []
     tables += [cell_table(study, table), explored_table(study, table)]
     for each in tables:
-        _write_table(each, folder / "tables")
+        write_table(each, folder / "tables")
     page = rendered(
         "page.html",
         name=name,
@@ -128,7 +128,7 @@ def _effects(claims: Sequence[ClaimFound], folder: Path) -> Drawn:
     title = "The claims at one glance"
     if frame.is_empty():
         return Drawn("claims", title, "", None)
-    return _kept(frame, effect_chart(frame), Drawn("claims", title, CAPTION, None), folder)
+    return kept_figure(frame, effect_chart(frame), Drawn("claims", title, CAPTION, None), folder)
 
 
 def _drawn(figure: Figure, table: StudyTable, number: int, folder: Path) -> Drawn:
@@ -140,10 +140,10 @@ def _drawn(figure: Figure, table: StudyTable, number: int, folder: Path) -> Draw
     if frame.is_empty():
         return Drawn(name, title, "", None)
     caption = figure.caption(frame) if hasattr(figure, "caption") else ""
-    return _kept(frame, figure.draw(frame), Drawn(name, title, caption, None), folder)
+    return kept_figure(frame, figure.draw(frame), Drawn(name, title, caption, None), folder)
 
 
-def _kept(frame: DataFrame, chart: Any, figure: Drawn, folder: Path) -> Drawn:
+def kept_figure(frame: DataFrame, chart: Any, figure: Drawn, folder: Path) -> Drawn:
     """The figure with its drawing, which is written beside the page together with its numbers."""
     drawn = svg(chart)
     path = folder / "figures" / figure.name
@@ -155,7 +155,8 @@ def _kept(frame: DataFrame, chart: Any, figure: Drawn, folder: Path) -> Drawn:
     return figure._replace(svg=inline(drawn, prefix, f"{figure.title}. {figure.caption}"))
 
 
-def _write_table(table: Table, folder: Path) -> None:
+def write_table(table: Table, folder: Path) -> None:
+    """The table as files: Markdown, LaTeX, CSV."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{table.name}.md").write_text(table.markdown(), encoding="utf-8")
     (folder / f"{table.name}.tex").write_text(table.latex(), encoding="utf-8")

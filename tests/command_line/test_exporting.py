@@ -133,3 +133,15 @@ def test_an_export_of_nothing_is_refused(write, folder, tmp_path, finish):
     other = write(("width: int", "width: int"), ("ResNet(8", "ResNet(14"), name="other.py")
     with pytest.raises(ValueError, match=r"An export is of trials that have run, got none in .*\. Run a study first\."):
         export_runs("tensorboard", [other], None, folder, tmp_path)
+
+
+def test_two_studies_on_one_page(ran, folder, invoke):
+    first, second = ran(), ran("second.py")
+    done = invoke("compare", first, second, "--results", folder)
+    assert done.exit_code == 0, done.output
+    page = Path(done.stdout.removeprefix("Comparison: ").strip())
+    assert page.parent.name == "comparison-question-second"
+    assert "6 of 6 networks belong to more than one study and count once." in page.read_text()
+    alone = invoke("compare", first, "--results", folder)
+    assert alone.exit_code == 2
+    assert "A comparison is of two studies or more, got 1. Name another study file." in alone.stderr

@@ -1,0 +1,151 @@
+"""Several studies on one page: trials that they share count once, and revisions are never mixed silently."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from equistudy.analysis.findings import claims_found
+from equistudy.analysis.outcome import outcome_of
+from equistudy.analysis.table import StudyTable
+from equistudy.analysis.verdicts import Status, judge
+from equistudy.report.effects import CAPTION, effect_chart, effect_frame
+from equistudy.report.page import Drawn, headline, kept_figure, rendered, write_table
+from equistudy.report.tables import Table
+
+__all__ = ["common_frame", "ledger", "other_revisions", "write_comparison"]
+
+Tables = Mapping[str, StudyTable]
+SPENT = ("seconds", "measuring_seconds", "lost_seconds")
+
+
+def write_comparison(tables: Tables, measurements: pl.DataFrame, command: str, folder: Path) -> Path:
+    """Writes `index.html` with its figures into the folder; gives the page's path.
+
+    `measurements` are all of the results, whatever their revision: the page says which of them it leaves out.
+    """
+    judged = {name: judge(table.study, table) for name, table in tables.items()}
+    figures = [_claims(name, claims_found(judged[name], table), folder) for name, table in tables.items()]
+    figures += _common(tables, folder)
+    shown = [_study_table(tables), _ledger_table(tables)]
+    for each in shown:
+        write_table(each, folder / "tables")
+    page = rendered(
+        "comparison.html",
+        names=list(tables),
+        command=command,
+        studies=[
+            {"name": name, "question": table.study.question, "headline": headline(judged[name])}
+            for name, table in tables.items()
+        ],
+        figures=figures,
+        tables=shown,
+        statuses=list(Status),
+        notices=[*_shared_notice(tables), *other_revisions(tables, measurements)],
+    )
+    path = folder / "index.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def ledger(tables: Tables) -> pl.DataFrame:
+    """What all studies cost, every trial once: status, trials, seconds, measuring_seconds, lost_seconds."""
+    columns = ["trial", "status", *SPENT]
+    rows = [table.trials.filter(pl.col("attempt").is_not_null()).select(columns) for table in tables.values()]
+    sums = [pl.col(name).cast(pl.Float64).sum() for name in SPENT]
+    return pl.concat(rows).unique("trial").group_by("status").agg(pl.len().alias("trials"), *sums).sort("status")
+
+
+def common_frame(tables: Tables) -> pl.DataFrame:
+    """Every network once with what all studies measured: trial, study, test_accuracy, measure, value.
+
+    `study` names all studies that share the network. A measure is common where its id is the same, so that values of
+    unlike groups or revisions never stand on one axis.
+    """
+    first, *others = tables.values()
+    common = [measure for measure in first.study.measures if all(measure in each.study.measures for each in others)]
+    owners: dict[str, list[str]] = {}
+    for name, table in tables.items():
+        for trial in table.design["trial"].unique():
+            owners.setdefault(trial, []).append(name)
+    parts = []
+    for measure in common:
+        for table in tables.values():
+            values = outcome_of(measure).per_trial(table).select("trial", "value").unique("trial")
+            scores = table.trials.filter(status="done").select("trial", "test_accuracy").unique("trial")
+            parts.append(values.join(scores, on="trial").with_columns(measure=pl.lit(outcome_of(measure).title)))
+    if not parts:
+        return pl.DataFrame(schema={"trial": pl.String, "value": pl.Float64})
+    frame = pl.concat(parts).unique(["trial", "measure"], maintain_order=True)
+    names = pl.Series("study", [", ".join(owners[trial]) for trial in frame["trial"]], dtype=pl.String)
+    return frame.with_columns(names)
+
+
+def other_revisions(tables: Tables, measurements: pl.DataFrame) -> list[str]:
+    """A sentence for each measure of which the results hold other revisions for these trials: they are not shown."""
+    trials = pl.concat([table.design.select("trial") for table in tables.values()]).unique()
+    rows = measurements.join(trials, on="trial", how="semi")
+    ours = {measure.id: measure for table in tables.values() for measure in table.study.measures}
+    now = {measure.name: type(measure).REVISION for measure in ours.values()}
+    told = []
+    for name, revision in sorted(now.items()):
+        found = rows.filter(pl.col("measure") == name, pl.col("revision") != revision)
+        if len(found):
+            old = ", ".join(map(str, found["revision"].unique().sort()))
+            told.append(
+                f"{found['trial'].n_unique()} networks were also measured by {name} of revision {old}; this page shows "
+                f"revision {revision} alone."
+            )
+    return told
+
+
+def _shared_notice(tables: Tables) -> list[str]:
+    counts = Counter(trial for table in tables.values() for trial in table.design["trial"].unique())
+    shared = sum(count > 1 for count in counts.values())
+    return [f"{shared} of {len(counts)} networks belong to more than one study and count once."] if shared else []
+
+
+def _study_table(tables: Tables) -> Table:
+    sets = {name: set(table.design["trial"]) for name, table in tables.items()}
+    rows = []
+    for name, table in tables.items():
+        others = set().union(*(each for other, each in sets.items() if other != name))
+        done = table.trials.filter(status="done")["trial"].n_unique()
+        shared = len(sets[name] & others)
+        rows.append([name, str(len(sets[name])), str(done), str(shared), str(len(table.seeds))])
+    header = ["study", "networks", "done", "shared with another", "seeds"]
+    return Table("studies", "The studies and their networks.", header, rows, pl.DataFrame(rows, header, orient="row"))
+
+
+def _ledger_table(tables: Tables) -> Table:
+    spent = ledger(tables)
+    rows = [
+        [row["status"], str(row["trials"]), *(f"{row[n] / 3600:.3f}" for n in SPENT)] for row in spent.rows(named=True)
+    ]
+    header = ["status", "networks", "training (h)", "measuring (h)", "lost (h)"]
+    return Table("compute", "What it cost, every network once.", header, rows, spent)
+
+
+def _claims(name: str, claims: Sequence[Any], folder: Path) -> Drawn:
+    frame, figure = effect_frame(claims), Drawn(f"claims-{name}", f"Claims of {name}", CAPTION, None)
+    return figure if frame.is_empty() else kept_figure(frame, effect_chart(frame), figure, folder)
+
+
+def _common(tables: Tables, folder: Path) -> list[Drawn]:
+    from equistudy.report.charts import scatter
+    from equistudy.study.design import Factor
+
+    figures, frame = [], common_frame(tables)
+    if frame.is_empty():
+        return []
+    for number, (title, part) in enumerate(frame.partition_by("measure", as_dict=True, maintain_order=True).items()):
+        shown = part.select("trial", "study", x_value="test_accuracy", y_value="value")
+        study = Factor("networks", tuple(shown["study"].unique(maintain_order=True)))
+        chart = scatter(shown.rename({"study": "networks"}), study, "test accuracy", str(title[0]))
+        caption = "A dot is a network; one that several studies share is drawn once, under the names of all."
+        figure = Drawn(f"common-{number}", f"{title[0]} against accuracy", caption, None)
+        figures.append(kept_figure(shown, chart, figure, folder))
+    return figures
