@@ -87,6 +87,13 @@ def found(table: StudyTable, study: str, scale: str | None, about: str) -> Findi
             f"A finding is of trials that have run, got none of the {len(table.design)} of {study}. "
             "Run the study first, or check --results and --scale."
         )
+    ids = [measure.id for measure in table.study.measures]
+    rows = table.measurement_rows
+    if ids and len(rows) and rows.filter(pl.col("measure_id").is_in(ids)).is_empty():
+        raise ValueError(
+            f"A finding needs values of the study's measures as they are now, got none for {study}: their revisions "
+            "have risen since. Run the study again: it measures what is stored and trains nothing."
+        )
     ledger = compute(table)
     spent = ledger.select("status", hours=pl.sum_horizontal("seconds", "measuring_seconds", "lost_seconds") / 3600)
     hours = dict(spent.iter_rows())
@@ -109,7 +116,7 @@ def found(table: StudyTable, study: str, scale: str | None, about: str) -> Findi
         sum(number for status, number in counts.items() if status != DONE),
         list(table.seeds),
         table.design.filter(pl.col("trial").is_in(ran["trial"].implode())).to_dicts(),
-        [measure.id for measure in table.study.measures],
+        ids,
         claims_found(judge(table.study, table), table),
     )
 

@@ -1,7 +1,9 @@
 """A record holds what the verdicts hold, and reads back as it was written."""
 
 import math
+from dataclasses import replace
 
+import polars as pl
 import pytest
 
 from equistudy.analysis.claims import Contrast, Trend, Value
@@ -65,3 +67,12 @@ def test_nothing_that_ran_is_no_finding():
     of = study()
     with pytest.raises(ValueError, match=r"A finding is of trials that have run, got none of the 24 of capacity\. Run"):
         found(table(of, absent=dict.fromkeys(range(24), "missing")), "capacity", None, "")
+
+
+def test_values_of_other_revisions_alone_are_no_finding():
+    of = table(OF)
+    old = replace(of, measurement_rows=of.measurement_rows.with_columns(measure_id=pl.lit("m_old")))
+    with pytest.raises(
+        ValueError, match=r"needs values of the study's measures as they are now, got none for capacity"
+    ):
+        found(old, "capacity", None, "")
