@@ -3,6 +3,9 @@
 Benton et al. (2020, arXiv:2010.11882) find that it does, and learns every angle. Each image is turned once by any;
 baselines: no augmentation, turns by up to 20 degrees with as many copies, quarter turns built into the network.
 
+Found on Fashion-MNIST over 3 seeds: turns of 173 [154, 192] degrees to each side are learned. With 600 images and 144
+steps accuracy shows no clear gain: 0.8 points [-9.0, 10.5] over none, 1.2 [-2.9, 5.2] over fixed turns.
+
     python -m equistudy run studies/augerino_classification.py                  # embedded digits
     python -m equistudy run studies/augerino_classification.py --scale local    # Fashion-MNIST from data/fashion-mnist
 """
