@@ -13,7 +13,8 @@ from equistudy.augmentations.learned.augmentation import Aggregate, LearnedAugme
 from equistudy.augmentations.learned.fixed import FixedAugmentation
 from equistudy.augmentations.learned.generators import GL2, RotationGenerator
 from equistudy.augmentations.learned.motion import motion_of
-from equistudy.augmentations.learned.space import SE3, SO3
+from equistudy.augmentations.learned.regulariser import NormRegulariser
+from equistudy.augmentations.learned.space import AFFINE3, SE3, SO3
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.digits import Digits
 from equistudy.datasets.point_clouds import PointClouds
@@ -23,6 +24,10 @@ from equistudy.groups.affine import rotation_matrices, warp
 from equistudy.models.force_network import ForceNetwork
 from equistudy.models.point_network import PointNetwork, Sight
 from equistudy.models.unet import UNet
+from equistudy.recipe import AdamW, Constant, Recipe
+from equistudy.study.trial import Trial
+from equistudy.tasks.regression import Regression
+from equistudy.training.trainer import Trainer
 
 EVERY = FixedAugmentation((RotationGenerator(start=180.0),), test_copies=8, aggregate=Aggregate.LOGIT, padding=8)
 SHAPES = Shapes(32, 8, 8)
@@ -185,3 +190,22 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"RandomCrop moves images, got PointClouds"):
         LearnedAugmentation(SO3, before=RandomCrop()).check(PointClouds())
     assert math.isfinite(SO3[0].start)
+
+
+@pytest.mark.slow
+def test_of_all_affine_maps_of_space_distances_leave_the_rigid_ones():
+    """A network that sees differences learns from a function of distances to turn and shift, and nothing else."""
+    clouds = PointClouds(train_size=2000, test_size=200)
+    box = LearnedAugmentation(AFFINE3, NormRegulariser(0.01), 0.03, test_copies=5)
+    recipe = Recipe(20, 60, AdamW(0.005, 0.0), Constant())
+    trial = Trial(PointNetwork(24, Sight.DIFFERENCES), clouds, Regression(), box, recipe, 0)
+    trainer = Trainer(trial, torch.device("cpu"))
+    while not trainer.finished:
+        trainer.train_epoch()
+    tails = {value.name.removesuffix("_extent_tail"): value.value for value in trainer.curves if "tail" in value.name}
+    turns = [math.radians(tails[f"rotation_{axis}"]) for axis in "xyz"]
+    others = [tails[generator.name] for generator in AFFINE3[3:9]]
+    assert 2 * min(turns) >= 3
+    assert 2 * max(others) <= 0.3
+    assert min(turns) >= 20 * max(others)
+    assert min(tails[f"translation_{axis}"] for axis in "xyz") > 1
