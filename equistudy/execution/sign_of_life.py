@@ -20,31 +20,34 @@ RENEW_SECONDS = 20.0  # how often old news is: an epoch may take hours, and sile
 class SignOfLife:
     """A small file in `running/` of the results, which says where a trial is, by which process, and when it said so.
 
-    While nothing new is told, a thread renews the time, until `end` or until the process dies.
+    A thread writes all but the first: training does not wait for a store. While nothing new is told it renews the
+    time, until `end` or until the process dies.
     """
 
     def __init__(self, store: Store, trial: str) -> None:
         self._store, self._name = store.patient(0), f"running/{trial}.json"
         self._latest: Mapping[str, Any] = {}
         self._told_at: float | None = None
-        self._ended = threading.Event()
+        self._ended, self._woken = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._renew, daemon=True)
 
     def tell(self, news: Mapping[str, Any]) -> None:
-        """Writes the news, unless the last are younger than two seconds."""
+        """Has the news written, unless the last are younger than two seconds."""
         if self._ended.is_set() or (self._told_at and time.perf_counter() < self._told_at + TELL_SECONDS):
             return
         self._latest, self._told_at = news, time.perf_counter()
-        with contextlib.suppress(StorageError):  # the trial's own writes tell what is wrong
-            self._write()
-        if not self._thread.is_alive():
-            self._thread.start()
+        if self._thread.is_alive():
+            self._woken.set()
+            return
+        self._write()
+        self._thread.start()
 
     def end(self) -> None:
         """Takes the sign back."""
         if self._ended.is_set():
             return
         self._ended.set()
+        self._woken.set()
         if self._thread.is_alive():
             self._thread.join()
             with contextlib.suppress(StorageError):  # it grows old by itself
@@ -52,9 +55,13 @@ class SignOfLife:
 
     def _write(self) -> None:
         where = {"host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
-        self._store.write_bytes(self._name, json.dumps({**self._latest, **where}).encode())
+        with contextlib.suppress(StorageError):  # the trial's own writes tell what is wrong
+            self._store.write_bytes(self._name, json.dumps({**self._latest, **where}).encode())
 
     def _renew(self) -> None:
-        while not self._ended.wait(RENEW_SECONDS):
-            with contextlib.suppress(StorageError):
-                self._write()
+        while True:
+            self._woken.wait(RENEW_SECONDS)
+            self._woken.clear()
+            if self._ended.is_set():
+                return
+            self._write()

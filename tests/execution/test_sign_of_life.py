@@ -42,7 +42,7 @@ def test_news_that_are_due_are_written(store: Store, monkeypatch: pytest.MonkeyP
     sign = SignOfLife(store, "t_1")
     sign.tell({"epoch": 1})
     sign.tell({"epoch": 2})
-    assert read(store)["epoch"] == 2
+    until(lambda: read(store)["epoch"] == 2)
     sign.end()
 
 
