@@ -66,9 +66,9 @@ def run_and_report(asked: Asked, retry: tuple[str, ...] | None, where: dict[str,
         if outcome.interrupted:
             return _stopped(console, planned(loaded, asked.folder)[1], began, resume)
         if outcome.broken:
-            _say(console, outcome.broken)
+            return _broken(console, planned(loaded, asked.folder)[1], asked, outcome.broken)
         failed += outcome.failed
-        if outcome.broken or isinstance(source, Listed):
+        if isinstance(source, Listed):
             break
         known, made = planned(loaded, asked.folder)
         source = Listed(tuple(made.jobs()))  # what a search has drawn may ask for its confirmation
@@ -79,6 +79,13 @@ def _stopped(console: Console, made: Plan, began: float, resume: str) -> Ended:
     _say(console, f"Stopped after {duration(time.perf_counter() - began)}. {_standing(made)}")
     record = {"interrupted": True, "resume": resume, "trials": counts_of(made)}
     return Ended([], record, Exit.INTERRUPTED)
+
+
+def _broken(console: Console, made: Plan, asked: Asked, why: str) -> Ended:
+    """No report: of what failed from the start there is nothing to say."""
+    again = f"Once it is mended: {asked.command('retry')}"
+    _say(console, why, _standing(made), f"Why trials failed: {asked.command('status')}", again)
+    return Ended([], {"interrupted": False, "stopped": why, "trials": counts_of(made)}, Exit.FAILED_TRIALS)
 
 
 def _finished(console: Console, loaded: LoadedStudy, asked: Asked, began: float, failed: int) -> Ended:

@@ -33,8 +33,7 @@ class Breaker:
             self._closed = False
             self.broken = (
                 f"The first {self._limit} trials failed in the same way, so no other was started: "
-                f"{(progress.message or '').strip().partition(chr(10))[0]} "
-                "Mend it and run again, or use --keep-going."
+                f"{(progress.message or '').strip().partition(chr(10))[0].rstrip('.')}. Mend it, or use --keep-going."
             )
 
 

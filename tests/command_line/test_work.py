@@ -102,6 +102,23 @@ def test_retry_repeats_the_failures_of_one_reason(asked, invoke, trains) -> None
     assert ran == [planned(read(asked), asked.folder)[1].trials[0].id]
 
 
+def test_a_run_that_stopped_itself_says_why_and_writes_no_report(asked, invoke, finish, monkeypatch) -> None:
+    def run_study(loaded, source, store, resources, reporter, site, breaker) -> Outcome:
+        for job in source.jobs[:2]:
+            finish(job.trial, dict(job.levels), reason="bug", message="Wrong.")
+        return Outcome(0, 2, False, 1.0, "The first 2 trials failed in the same way: Wrong.")
+
+    monkeypatch.setattr("equistudy.execution.runner.run_study", run_study)
+    done = invoke("run", asked.study, "--results", asked.folder, "--json")
+    assert done.exit_code == Exit.FAILED_TRIALS
+    assert json.loads(done.stdout)["stopped"] == "The first 2 trials failed in the same way: Wrong."
+    told = done.stderr.splitlines()[-4:]
+    assert told[0] == "The first 2 trials failed in the same way: Wrong."
+    assert told[1].startswith("4 trials: 2 failed, 2 missing")
+    assert told[3] == f"Once it is mended: {asked.command('retry')}"
+    assert not (Path(asked.folder) / "reports").exists()
+
+
 def test_what_could_not_be_stored_is_no_success(asked, invoke, trains) -> None:
     trains(ending=3)
     done = invoke("run", asked.study, "--results", asked.folder)

@@ -21,8 +21,8 @@ def test_the_same_mistake_at_the_start_stops_the_run() -> None:
         failure(1), Progress("t_2", Phase.TRAINING, 0, 2, ""), failure(2, "RuntimeError: no such layer: 4"), failure(3)
     )
     assert broken == (
-        "The first 3 trials failed in the same way, so no other was started: RuntimeError: no such layer: 3 "
-        "Mend it and run again, or use --keep-going."
+        "The first 3 trials failed in the same way, so no other was started: RuntimeError: no such layer: 3. "
+        "Mend it, or use --keep-going."
     )
 
 

@@ -97,6 +97,19 @@ def test_a_study_with_a_poisoned_cell_finishes_the_others(tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("ray_capacity")
+def test_the_same_bug_in_the_first_trials_stops_the_run(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "results")
+    loaded = written(tmp_path, widths=(0,), seeds=12)
+    outcome, _ = run(loaded, store)
+    assert outcome.broken is not None
+    assert outcome.broken.startswith("The first 5 trials failed in the same way, so no other was started: RuntimeError")
+    assert not outcome.interrupted
+    failed = results(store.url).trials.collect().height
+    assert 5 <= failed < 12  # the one beside the fifth may have ended as well
+    assert make_plan(loaded.study, results(store.url)).counts[State.MISSING] == 12 - failed
+
+
+@pytest.mark.usefixtures("ray_capacity")
 def test_one_process_runs_many_trials(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "results")
     outcome, log = run(written(tmp_path, widths=(1, 2, 3), seeds=2), store, max_concurrent=1)
