@@ -90,9 +90,10 @@ def _broken(console: Console, made: Plan, asked: Asked, why: str) -> Ended:
 
 def _finished(console: Console, loaded: LoadedStudy, asked: Asked, began: float, failed: int) -> Ended:
     known, made = planned(loaded, asked.folder)
-    page, verdicts = _report(known, asked)
-    _say(console, f"{_standing(made)} in {duration(time.perf_counter() - began)}")
     counts = made.counts
+    nothing = counts[State.FAILED] and not counts[State.DONE] + counts[State.UNMEASURED] + counts[State.STOPPED]
+    page, verdicts = (None, []) if nothing else _report(known, asked)  # of failures alone there is nothing to draw
+    _say(console, f"{_standing(made)} in {duration(time.perf_counter() - began)}")
     missing = counts[State.MISSING] + counts[State.UNMEASURED]
     if counts[State.FAILED]:
         _say(console, f"Why trials failed: {asked.command('status')}", f"Run them again: {asked.command('retry')}")
@@ -101,7 +102,7 @@ def _finished(console: Console, loaded: LoadedStudy, asked: Asked, began: float,
     # of a search, what has failed without a row is not missed by any plan
     code = Exit.FAILED_TRIALS if failed or missing or counts[State.FAILED] else Exit.DONE
     record = {"interrupted": False, "report": page, "verdicts": verdicts, "trials": counts_of(made)}
-    return Ended([*verdicts, f"Report: {page}"], record, code)
+    return Ended([] if page is None else [*verdicts, f"Report: {page}"], record, code)
 
 
 def _say(console: Console, *lines: str) -> None:

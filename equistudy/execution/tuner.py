@@ -4,11 +4,12 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import ray
-from ray import train, tune
+from ray import cloudpickle, train, tune
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.integration.ray_train import TuneReportCallback
@@ -170,6 +171,15 @@ def _is_death(error: BaseException) -> bool:
     return type(error).__module__.partition(".")[0] == "ray"
 
 
+def _error_of(trial: Any) -> BaseException | None:
+    """What Tune has just written down as the trial's error: the error of its own code, or the death of its process."""
+    path = Path(trial.pickled_error_file or "")
+    if not path.is_file():
+        return None
+    error: BaseException = cloudpickle.loads(path.read_bytes())
+    return error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+
+
 class _Unsaved:
     """Tune pickles its callbacks into the experiment's state, which is thrown away: nothing of ours belongs there."""
 
@@ -205,15 +215,16 @@ class _Events(_Unsaved, tune.Callback):
             trial.run_metadata.num_failures -= 1
             phase = Phase.PREEMPTED
         epochs = self._epochs.get(trial.trial_id, 0), job.trial.recipe.epochs
-        self._tell(Progress(job.trial.id, phase, *epochs, str(job), str(trial.get_error() or "").strip()))
+        error = _error_of(trial)
+        why = None if error is None or _is_death(error) else told(error)
+        self._tell(Progress(job.trial.id, phase, *epochs, str(job), why))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's process died more often than it is started again, or could not write."""
         job = self._source.job(trial.config)
-        error = trial.get_error()
-        message = str(error.as_instanceof_cause() if isinstance(error, ray.exceptions.RayTaskError) else error)
-        reason = None
-        if isinstance(error, (ray.exceptions.RayActorError, ray.exceptions.NodeDiedError)):
+        error, reason = _error_of(trial), None
+        message = "its process is gone" if error is None else told(error)
+        if error is not None and _is_death(error):
             stacks = stacks_of(self._conditions.store, f"{job.trial.id}.{job.attempt}")
             if stacks is not None:
                 error = HungError(
