@@ -165,6 +165,30 @@ def test_a_poisoned_trial_of_two_workers_has_its_row(tmp_path: Path) -> None:
     assert "poisoned" in row["message"]
 
 
+HANGING = STUDY.replace('raise RuntimeError("poisoned")', "import time; time.sleep(600)")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_capacity")
+def test_a_trial_that_hangs_again_and_again_has_a_row_with_its_stacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("equistudy.execution.tuner.DEATHS", 1)
+    monkeypatch.setitem(globals(), "STUDY", HANGING)
+    store = Store.open(tmp_path / "results")
+    loaded = written(tmp_path, widths=(0,))
+    log = Log()
+    source = Listed(tuple(make_plan(loaded.study, None).jobs()))
+    outcome = run_study(loaded, source, store, Resources(hang_seconds=2.0), log)
+    assert (outcome.done, outcome.failed) == (0, 1)
+    (row,) = results(store.url).trials.collect().to_dicts()
+    assert row["reason"] == "time"
+    assert "no step ended for 2 s in process" in row["message"]
+    assert "2 times. Raise --hang-minutes if it works." in row["message"]
+    assert "in build" in row["traceback"]
+    assert [progress.phase for progress in log.progress if progress.phase == Phase.DIED] == [Phase.DIED]
+
+
 @pytest.mark.usefixtures("ray_capacity")
 def test_a_local_folder_must_be_seen_from_every_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, several = Store.open(tmp_path / "results"), Capacity(4, 0, 2, 0, nodes=2)
