@@ -35,7 +35,7 @@ def curve(frame: pl.DataFrame, over: Factor, color: Factor | None, title: str) -
     """Means over a numeric factor: band, line, dots; small dots for the seeds."""
     levels = sorted(set(frame[over.name].drop_nulls()))
     scale = alt.Scale(type="log" if over.log else "linear", zero=False, nice=False, padding=14)
-    axis = alt.Axis(values=levels, format="~g") if len(levels) <= MOST_NAMES else alt.Axis(format="~g")
+    axis = alt.Axis(values=levels, format="~r") if len(levels) <= MOST_NAMES else alt.Axis(format="~r")
     base = alt.Chart().encode(
         x=alt.X(f"{over.name}:Q", title=over.title, scale=scale, axis=axis), **color_of(color, frame)
     )
@@ -79,7 +79,7 @@ def points(frame: pl.DataFrame, over: Factor, color: Factor | None, title: str) 
 def _places(over: Factor, levels: list[Any], color: Factor | None, colors: list[Any], rows: bool) -> dict[str, Any]:
     """Where a category stands, and beside it its colours."""
     if rows:
-        names = alt.Axis(labelExpr=broken([str(level) for level in levels]), grid=True, title=None)
+        names = alt.Axis(labelExpr=broken([str(level) for level in levels]), labelLimit=260, grid=True, title=None)
         place: dict[str, Any] = {"y": alt.Y(f"{over.name}:O", sort=levels, axis=names)}
     else:
         place = {"x": alt.X(f"{over.name}:O", sort=levels, title=over.title)}

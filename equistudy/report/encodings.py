@@ -41,7 +41,7 @@ def crowded(names: Sequence[str]) -> bool:
 
 def lines_of(name: str, letters: int = ROW_LETTERS) -> list[str]:
     """A name in the lines that it takes in front of a row."""
-    return textwrap.wrap(name, letters) or [name]
+    return textwrap.wrap(name, letters, break_long_words=False) or [name]
 
 
 def broken(names: Sequence[str], letters: int = ROW_LETTERS) -> str:

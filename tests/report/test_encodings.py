@@ -31,6 +31,7 @@ def test_a_long_name_is_broken_into_lines_and_nothing_of_it_is_lost():
     assert max(map(len, lines)) <= 24
     assert " ".join(lines) == LONG[1]
     assert lines_of("") == [""]
+    assert lines_of("RandomRotation(max_degrees=180)") == ["RandomRotation(max_degrees=180)"]
     assert broken(["a b"]) == '({"a b": ["a b"]})[datum.label]'
 
 
