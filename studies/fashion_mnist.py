@@ -5,6 +5,9 @@ ResNet-20 of He et al. (2016, arXiv:1512.03385), 0.27 million parameters, in few
 
     python -m equistudy run studies/fashion_mnist.py                  # embedded digits: the pipeline, in a minute
     python -m equistudy run studies/fashion_mnist.py --scale local    # all of Fashion-MNIST from data/fashion-mnist
+
+Found on Fashion-MNIST (commit 323e29c): test accuracy 0.927 after six epochs, of which each takes about two minutes of
+one core of a busy Xeon with AMX. That is one seed; the other two have not run to their end, so there is no interval.
 """
 
 from functools import partial

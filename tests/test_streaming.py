@@ -46,9 +46,15 @@ def test_a_killed_worker_of_a_stream_goes_on_within_the_epoch(tmp_path: Path) ->
     rows = [results(folder).trials.collect().to_dicts()[0] for folder in folders]
     assert [row["resumed"] for row in rows] == [0, 1]
     assert {row["images_seen"] for row in rows} == {120}
-    # a shard that is cut off is named before anything is trained
+
+
+def test_a_shard_that_is_cut_off_is_named_before_anything_is_trained(tmp_path: Path) -> None:
+    shards(tmp_path / "images")
+    study = tmp_path / "streamed.py"
+    study.write_text(STUDY.replace("FOLDER", str(tmp_path / "images")))
     path = tmp_path / "images" / "train-00001.parquet"
     path.write_bytes(path.read_bytes()[:-500])
-    told = ended(started(study, tmp_path / "cut"), code=2)
+    told = ended(started(study, tmp_path / "results"), code=2)
     assert "train-00001.parquet" in told
     assert "Copy it again" in told
+    assert not list((tmp_path / "results").glob("*/*"))
