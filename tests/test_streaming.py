@@ -12,16 +12,13 @@ from tests.test_kill import ended, numbers, process_in_training, started
 
 pytestmark = pytest.mark.slow
 
+# 30 steps an epoch: the first checkpoint is written in a pause after 16 of them
 STUDY = """
 import equistudy as eq
-import equistudy.training.trainer as trainer
-from equistudy.execution import trial_run
-
-trainer.PAUSE, trial_run.WORTH_SECONDS, trial_run.SAVING_SHARE = 1, 0, 1e9  # a checkpoint after every step
 
 def trial(width: int, seed: int) -> eq.Trial:
     recipe = eq.Recipe(epochs=2, batch_size=2, optimiser=eq.SGD(learning_rate=0.01))
-    images = eq.ParquetImages("FOLDER", 8, streamed=True)
+    images = eq.ParquetImages("FOLDER", 64, streamed=True)
     return eq.Trial(eq.ResNet(8, width), images, eq.Classification(), eq.HorizontalFlip(), recipe, seed)
 
 study = eq.Study(
