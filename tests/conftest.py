@@ -20,6 +20,15 @@ def ray_capacity() -> Iterator[Capacity]:
         yield capacity
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests run in two processes: those that need Ray share one of them, and long ones come first, to end together."""
+    for item in items:
+        if "ray_capacity" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("ray"))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(autouse=True)
 def _no_weights_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder of pretrained weights that a command names holds for its process: here for one test."""
