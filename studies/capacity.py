@@ -18,7 +18,7 @@ AUGMENTATION = eq.Factor("augmentation", levels=(NONE, CROP))
 
 def trial(width: int, augmentation: eq.Augmentation, seed: int) -> eq.Trial:
     """A small residual network on the embedded digits."""
-    recipe = eq.Recipe(epochs=10, batch_size=64)
+    recipe = eq.Recipe(epochs=8, batch_size=64)
     return eq.Trial(eq.ResNet(8, width), eq.Digits(), eq.Classification(), augmentation, recipe, seed)
 
 
