@@ -73,8 +73,16 @@ def running(folder: str, made: Plan) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     ids = {trial.id for trial in made.trials if trial.state is not State.DONE}
-    signs = [json.loads(store.read_bytes(f"running/{name}") or b"{}") for name in store.list("running")]
+    signs = [_sign(store.read_bytes(f"running/{name}")) for name in store.list("running")]
     return [sign for sign in signs if sign.get("trial") in ids and _alive(sign)]
+
+
+def _sign(content: bytes | None) -> dict[str, Any]:
+    """What a sign of life says; nothing where it was replaced while an object store gave it out."""
+    try:
+        return dict(json.loads(content or b"{}"))
+    except ValueError:
+        return {}
 
 
 def _alive(sign: dict[str, Any]) -> bool:

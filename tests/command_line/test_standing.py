@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from equistudy.command_line import standing
 from equistudy.command_line.asked import Asked
 from equistudy.command_line.standing import failures, identity, planned, read, running, samples_of, with_pilot
 from equistudy.results.store import Store
@@ -141,3 +142,9 @@ def test_nothing_is_written_by_looking(made, asked, folder) -> None:
     running(folder, made())
     failures(folder, made())
     assert not Path(folder).exists()
+
+
+def test_a_sign_of_life_that_is_replaced_while_it_is_read_says_nothing() -> None:
+    assert standing._sign(b'{"trial": "t_1"}') == {"trial": "t_1"}
+    assert standing._sign(b'{"trial": "t_1"}"}') == {}
+    assert standing._sign(None) == {}

@@ -8,7 +8,6 @@ recovered from it is a line of the log, on stdout and in FOLDER/log.txt.
 
 import argparse
 import contextlib
-import json
 import os
 import random
 import signal
@@ -22,6 +21,7 @@ from typing import Any, NamedTuple
 import polars as pl
 import psutil
 
+from equistudy.command_line.standing import _sign
 from equistudy.execution.job import Conditions, Provenance
 from equistudy.execution.plan import make_plan
 from equistudy.execution.trial_run import TrialRun
@@ -191,7 +191,7 @@ class Campaign:
 
     def _signs(self) -> list[dict[str, Any]]:
         """Where the trials are whose processes live."""
-        found = [json.loads(self.store.read_bytes(f"running/{name}") or b"{}") for name in self.store.list("running")]
+        found = [_sign(self.store.read_bytes(f"running/{name}")) for name in self.store.list("running")]
         return [sign for sign in found if sign and psutil.pid_exists(sign["pid"])]
 
     def _victim(self) -> dict[str, Any]:
