@@ -50,10 +50,10 @@ def run_and_report(asked: Asked, retry: tuple[str, ...] | None, where: dict[str,
     # FORCE_COLOR colours a log, but does not make it a screen
     console = Console(stderr=True, force_interactive=None if sys.stderr.isatty() else False, highlight=False)
     _say(console, loaded.study.question, _standing(made), *impossible_lines(made))
+    _check_models(source)
     store = Store.open(asked.folder, create=True)  # also where nothing can run: a report says so
     failed = 0
     while source.total:
-        _check_models(source)
         _say(console, *_warnings(source))
         expected = _expected(source, made)
         _say(console, f"Joining Ray at {where['address']}" if where["address"] else "Starting Ray on this machine")
