@@ -1,1 +1,1 @@
-"""Labelled images: embedded digits, and readers of the original file formats."""
+"""Images, faces, streets, molecules: embedded digits, and readers of the original file formats."""
