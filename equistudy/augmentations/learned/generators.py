@@ -49,7 +49,8 @@ class LieGenerator(Spec):
     `start` is the half-extent h with which training begins, in the generator's unit: coefficients are uniform on
     [-h, h]. `cap` is the largest half-extent, None for no limit. A generator with `learned=False` keeps its start.
     `rate` is the coefficient of the matrix for one unit. The unconstrained number that the optimiser sees is raw, with
-    h = scale * softplus(raw): below `scale` a step changes h in proportion, above it by a constant.
+    h = scale * softplus(raw): below `scale` a step changes h in proportion, above it by a constant. Beyond `period`, in
+    degrees to each side, what is periodic comes round.
     """
 
     name: ClassVar[str]
@@ -57,12 +58,18 @@ class LieGenerator(Spec):
     domain: ClassVar[Domain] = Domain.PLANE
     rate: ClassVar[float] = 1.0
     scale: ClassVar[float] = 0.5
+    period: ClassVar[float | None] = None
 
     start: float = 0.35
     cap: float | None = None
     learned: bool = True
 
     def __post_init__(self) -> None:
+        if self.period is not None and (self.cap is None or not self.cap <= self.period):
+            raise ValueError(
+                f"A {self.name} is capped at its period, {self.period:g} degrees to each side, got cap={self.cap}. "
+                f"Use {self.period:g}."
+            )
         if not (isfinite(self.start) and self.start > 0):
             raise ValueError(
                 f"A half-extent starts positive and finite, got start={self.start} for {self.name}. "
@@ -96,16 +103,10 @@ class RotationGenerator(LieGenerator):
     unit: ClassVar[str] = Rotation.unit
     rate: ClassVar[float] = Rotation.RATE
     scale: ClassVar[float] = degrees(0.5)
+    period: ClassVar[float | None] = 180.0
 
     start: float = 20.0
     cap: float | None = 180.0
-
-    def __post_init__(self) -> None:
-        if self.cap is None or not self.cap <= 180:
-            raise ValueError(
-                f"A rotation is capped at its period, 180 degrees to each side, got cap={self.cap}. Use 180."
-            )
-        super().__post_init__()
 
     @property
     def rows(self) -> Matrix:

@@ -71,16 +71,10 @@ class SpaceRotation(_SpaceGenerator):
     unit: ClassVar[str] = Rotation.unit
     rate: ClassVar[float] = Rotation.RATE
     scale: ClassVar[float] = degrees(0.5)
+    period: ClassVar[float | None] = 180.0
 
     start: float = 20.0
     cap: float | None = 180.0
-
-    def __post_init__(self) -> None:
-        if self.cap is None or not self.cap <= 180:
-            raise ValueError(
-                f"A rotation is capped at its period, 180 degrees to each side, got cap={self.cap}. Use 180."
-            )
-        super().__post_init__()
 
     @property
     def rows(self) -> Matrix:
