@@ -21,9 +21,9 @@ def _tell(line: str) -> None:
 @click.command(
     cls=Command,
     examples=(
-        "launch cluster/aws.yaml studies/capacity.py --results s3://bucket/results --dry-run",
-        "launch cluster/aws.yaml studies/capacity.py --results s3://bucket/results",
-        "launch cluster/local.yaml studies/smoke.py -- --max-concurrent 2",
+        "launch cluster/local.yaml studies/smoke.py --dry-run",
+        "launch cluster/aws.yaml question.py --results s3://bucket/found",
+        "launch cluster/local.yaml question.py -- --keep-going",
     ),
 )
 @options(

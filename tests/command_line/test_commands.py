@@ -19,11 +19,11 @@ from equistudy.models import weights
 
 ROOT = Path(__file__).parents[2]
 OF_A_STUDY = ["study", "--scale", "--results", "--weights-dir", "--json"]
-WHERE = ["--address", "--cluster", "--num-cpus", "--max-concurrent"]
-WHERE += ["--cpus-per-trial", "--gpus-per-trial", "--workers-per-trial"]
+SHARE = ["--cpus-per-trial", "--gpus-per-trial", "--workers-per-trial", "--max-concurrent"]
+WHERE = ["--address", "--cluster", "--num-cpus", *SHARE, "--hang-minutes", "--keep-going"]
 # Options say where and how much, never what: what is studied stands in the study's file.
 OPTIONS = {
-    "plan": [*OF_A_STUDY, "--pilot"],
+    "plan": [*OF_A_STUDY, "--pilot", "--cluster", "--prices", *SHARE],
     "run": [*OF_A_STUDY, *WHERE],
     "status": OF_A_STUDY,
     "retry": [*OF_A_STUDY, *WHERE, "--reason"],
@@ -33,9 +33,15 @@ OPTIONS = {
     "diff": ["a", "b", "--results", "--study", "--scale", "--weights-dir", "--json"],
     "audit": ["model", "--size", "--group", "--json"],
     "measure": [
-        *("target", "--model", "--stages", "--data", "--images", "--size", "--group", "--measure", "--plot"),
-        *("--results", "--study", "--scale", "--weights-dir", "--workers", "--address", "--csv", "--json"),
+        *("target", "--model", "--stages", "--data", "--images", "--size", "--group", "--measure", "--bf16"),
+        *("--plot", "--results", "--study", "--scale", "--weights-dir", "--workers", "--address", "--csv", "--json"),
     ],
+    "export": ["form", "studies", "--scale", "--results", "--weights-dir", "--into"],
+    "compare": ["studies", "--results", "--weights-dir"],
+    "launch": ["cluster", "study", "words", "--scale", "--results", "--dry-run", "--detach", "--keep"],
+    "attach": ["cluster", "--job", "--keep"],
+    "jobs": ["cluster"],
+    "down": ["cluster"],
     "doctor": ["--results", "--json"],
 }
 

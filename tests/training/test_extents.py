@@ -247,7 +247,9 @@ def test_two_workers_follow_the_curve_of_one(tmp_path: Path) -> None:
     alone = trained(GENTLE).curves
     assert [value[:3] for value in shared] == [tuple(value)[:3] for value in alone]
     for its, mine in zip(shared, alone, strict=True):
-        assert math.isclose(its[3], mine.value, rel_tol=1e-4), (its, mine)
+        # means of slopes of either sign, near 0.05 in a step: rounding is as large as there, whatever is left of them
+        rounding = 3e-4 if mine.name.endswith("data_slope") else 0.0
+        assert math.isclose(its[3], mine.value, rel_tol=1e-4, abs_tol=rounding), (its, mine)
 
 
 def learned(weight: float, *, start: float = 9.0, epochs: int = 15, seeds: int = 1, **sprites: float) -> float:
