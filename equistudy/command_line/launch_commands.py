@@ -22,7 +22,7 @@ def _tell(line: str) -> None:
     cls=Command,
     examples=(
         "launch cluster/local.yaml studies/smoke.py --dry-run",
-        "launch cluster/aws.yaml question.py --results s3://bucket/found",
+        "launch cluster/aws.yaml question.py --results s3://bucket",
         "launch cluster/local.yaml question.py -- --keep-going",
     ),
 )
