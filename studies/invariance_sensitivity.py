@@ -1,4 +1,4 @@
-"""When does what a network learns about its augmentation depend on the regulariser's weight and on the start?
+"""When does what is learned about an augmentation depend on the regulariser's weight and on the start?
 
 Benton et al. (2020, arXiv:2010.11882) report little sensitivity to lambda. The least possible loss says where that must
 end: without lambda nothing widens the box, above 0.244 nothing holds it on these labels, and beyond some start the
@@ -41,7 +41,7 @@ EVERY = eq.factorial(trial, WEIGHT, START, seeds=range(3))
 CROSS = eq.factorial(trial, WEIGHT, ONE_START, seeds=range(3)) + eq.factorial(trial, ONE_WEIGHT, START, seeds=range(3))
 
 study = eq.Study(
-    question="When does what a network learns about its augmentation depend on the regulariser's weight and on the start?",
+    question="When does what is learned about an augmentation depend on the regulariser's weight and on the start?",
     design=CROSS,
     measures=(ACCURACY,),
     claims=(
