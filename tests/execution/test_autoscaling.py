@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from equistudy.execution import autoscaling
-from equistudy.execution.autoscaling import MARK, joined, local_cluster
+from equistudy.execution.autoscaling import joined, local_cluster
 from equistudy.execution.cluster import Site
 from equistudy.execution.cluster_file import ClusterFile
 
@@ -35,6 +36,7 @@ while True:
     time.sleep(0.25)
 """
 PATIENCE = 300.0
+RUN = "EQUISTUDY_TEST_RUN"  # in the environment of every process that a run here starts: its folder
 
 
 @contextmanager
@@ -54,7 +56,8 @@ def counts(log: Path, since: float = 0.0) -> list[int]:
 
 def run(study: Path, folder: Path, *options: str) -> str:
     command = [sys.executable, "-m", "equistudy", "run", str(study), "--results", str(folder), *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    mine = {**os.environ, RUN: str(folder)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False, env=mine)
     assert done.returncode == 0, done.stderr
     return done.stderr
 
@@ -83,11 +86,12 @@ def test_nodes_start_for_a_study_and_stop_after_it_twice(
 
 @pytest.mark.slow
 def test_a_run_brings_its_own_nodes_and_leaves_none(root: Path, tmp_path: Path) -> None:
-    study = tmp_path / "nodes.py"
+    study, folder = tmp_path / "nodes.py", tmp_path / "results"
     study.write_text(STUDY.replace("SEEDS", "1"))
-    run(study, tmp_path / "results", "--cluster", str(root / "cluster" / "local.yaml"))
+    run(study, folder, "--cluster", str(root / "cluster" / "local.yaml"))
+    mark = f"{RUN}={folder}".encode()  # other tests may have a cluster of their own at the same time
     deadline = time.monotonic() + 10  # what is killed may take a moment to go
-    while left := [process for process in Path("/proc").glob("[0-9]*") if MARK.encode() in _read(process / "environ")]:
+    while left := [process for process in Path("/proc").glob("[0-9]*") if mark in _read(process / "environ")]:
         assert time.monotonic() < deadline, [_read(process / "cmdline") for process in left]
 
 
