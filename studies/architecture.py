@@ -14,7 +14,7 @@ Last map: both above the mixer; ResNet - ViT undecided, 0.05 [-0.00, 0.09], Conv
 import equistudy as eq
 
 DIGITS = eq.Digits()
-ARTICLES = eq.Factor("dataset", (eq.FashionMNIST(train_size=10_000, test_size=2_000),))
+ARTICLES = eq.Factor("dataset", (eq.FashionMNIST(train_size=3_000, test_size=1_000),))
 SHIFTS = eq.Translation(max_pixels=4, pixels=(2, 4))
 ACCURACY, WITHIN, BETWEEN = eq.Accuracy(), eq.WithinCorrelation(SHIFTS), eq.BetweenCorrelation(SHIFTS)
 MAP, LOGITS = eq.Outcome(WITHIN, stages=("stage3", "block4")), eq.Outcome(BETWEEN, stages=("logits",))

@@ -15,12 +15,12 @@ Found on digits (commit 8524088, 40 networks), last map, against none: crop +0.3
 import equistudy as eq
 
 DIGITS = eq.Digits()
-ARTICLES = eq.Factor("dataset", (eq.FashionMNIST(train_size=10_000, test_size=2_000),))
+ARTICLES = eq.Factor("dataset", (eq.FashionMNIST(train_size=3_000, test_size=1_000),))
 SHIFTS = eq.Translation(max_pixels=2)
 ACCURACY, WITHIN, BETWEEN = eq.Accuracy(), eq.WithinCorrelation(SHIFTS), eq.BetweenCorrelation(SHIFTS)
 MAP, LOGITS = eq.Outcome(WITHIN, stages=("stage3",)), eq.Outcome(BETWEEN, stages=("logits",))
 NONE, CROP, SHIFT = eq.NoAugmentation(), eq.RandomCrop(), eq.RandomTranslation()
-OTHERS = (eq.HorizontalFlip(), eq.RandomRotation(), eq.RandomScaling(), eq.ColourJitter(), eq.Cutout())
+OTHERS = (eq.HorizontalFlip(), eq.RandomRotation(), eq.RandomScaling(), eq.ColourJitter(), eq.Cutout(), eq.Mixup())
 AUGMENTATION = eq.Factor("augmentation", levels=(NONE, CROP, SHIFT, *OTHERS))
 
 

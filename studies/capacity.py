@@ -3,7 +3,8 @@
 Bruintjes, Motyka and van Gemert (2023, arXiv:2304.02628) find that lower capacity and data augmentation raise the
 learned translation equivariance of image classifiers.
 
-    python -m equistudy run studies/capacity.py                  # embedded digits, minutes on a laptop
+    python -m equistudy run studies/capacity.py                  # embedded digits, minutes on a laptop; all: 5 seeds
+    python -m equistudy run studies/capacity.py --scale local    # Fashion-MNIST from data/fashion-mnist
     python -m equistudy run studies/capacity.py --scale paper    # CIFAR-10 from data/cifar10
 """
 
@@ -11,15 +12,17 @@ import equistudy as eq
 
 SHIFTS = eq.Translation(max_pixels=4)
 ACCURACY, WITHIN, BETWEEN = eq.Accuracy(), eq.WithinCorrelation(SHIFTS), eq.BetweenCorrelation(SHIFTS)
+DIGITS = eq.Digits()
+ARTICLES = eq.Factor("dataset", (eq.FashionMNIST(train_size=3_000, test_size=1_000),))
 NONE, CROP = eq.NoAugmentation(), eq.RandomCrop(padding=4)
 WIDTH = eq.Factor("width", levels=(2, 4, 8, 16), unit="channels", log=True)
 AUGMENTATION = eq.Factor("augmentation", levels=(NONE, CROP))
 
 
-def trial(width: int, augmentation: eq.Augmentation, seed: int) -> eq.Trial:
-    """A small residual network on the embedded digits."""
+def trial(width: int, augmentation: eq.Augmentation, seed: int, dataset: eq.Dataset = DIGITS) -> eq.Trial:
+    """A small residual network."""
     recipe = eq.Recipe(epochs=8, batch_size=64)
-    return eq.Trial(eq.ResNet(8, width), eq.Digits(), eq.Classification(), augmentation, recipe, seed)
+    return eq.Trial(eq.ResNet(8, width), dataset, eq.Classification(), augmentation, recipe, seed)
 
 
 def paper_trial(width: int, augmentation: eq.Augmentation, seed: int) -> eq.Trial:
@@ -48,5 +51,9 @@ study = eq.Study(
         eq.LayerProfile(y=BETWEEN, color=AUGMENTATION),
         eq.Curve(y=ACCURACY, x=WIDTH, color=AUGMENTATION),
     ),
-    scales={"paper": eq.factorial(paper_trial, WIDTH, AUGMENTATION, seeds=range(5))},
+    scales={
+        "all": eq.factorial(trial, WIDTH, AUGMENTATION, seeds=range(5)),
+        "local": eq.factorial(trial, WIDTH, AUGMENTATION, ARTICLES, seeds=range(5)),
+        "paper": eq.factorial(paper_trial, WIDTH, AUGMENTATION, seeds=range(5)),
+    },
 )

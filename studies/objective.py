@@ -18,7 +18,7 @@ Objective = Enum(
     {"PLAIN": "classes", "LOGITS": "logits", "EARLY": "first map", "MIDDLE": "middle map", "LATE": "last map"},
 )
 DIGITS = eq.Digits()
-ARTICLES = eq.Factor("dataset", (eq.FashionMNIST(train_size=10_000, test_size=2_000),))
+ARTICLES = eq.Factor("dataset", (eq.FashionMNIST(train_size=3_000, test_size=1_000),))
 SHIFTS, CLASSES = eq.Translation(max_pixels=2), eq.Classification()
 ACCURACY, WITHIN, BETWEEN = eq.Accuracy(), eq.WithinCorrelation(SHIFTS), eq.BetweenCorrelation(SHIFTS)
 FIRST, LAST = eq.Outcome(WITHIN, stages=("stage1",)), eq.Outcome(WITHIN, stages=("stage3",))
