@@ -12,7 +12,7 @@ from equistudy.analysis.contrasts import ALPHA, holm
 from equistudy.analysis.correlations import RankCorrelation
 from equistudy.analysis.intervals import Interval, seeds_to_detect, t_interval
 from equistudy.analysis.rounding import rounded
-from equistudy.analysis.table import StudyTable, absence
+from equistudy.analysis.table import DONE, StudyTable, absence
 from equistudy.study.study import Claim, Study, Verdict
 
 __all__ = ["Status", "corrected", "judge", "p_text", "rank_verdict", "verdict_of"]
@@ -40,7 +40,7 @@ def verdict_of(test: EffectTest, table: StudyTable) -> Verdict:
         sentence = f"No seed has all the trials that compare {outcome.title} {test.comparison}{test.place} yet."
         return Verdict(Status.UNDECIDED, f"{sentence} {absent}".strip())
     interval = t_interval(values)._replace(p=t_interval(values - _bound(test, float(values.mean()))).p)
-    status = _status(test, interval)
+    status = _status(test, interval, _seeds_reach(table))
     sentence = f"{_sentence(test, status, interval, values)} {absent}".strip()
     return Verdict(status, sentence, *interval[:3], p=interval.p, n=interval.n)
 
@@ -80,13 +80,23 @@ def _bound(test: EffectTest, estimate: float) -> float:
     return min((end for end in test.claimed if math.isfinite(end)), key=lambda end: abs(end - estimate))
 
 
-def _status(test: EffectTest, interval: Interval) -> Status:
+def _seeds_reach(table: StudyTable) -> bool:
+    """Whether trials that differ in their seeds alone have different scores: the seeds reach them."""
+    done = table.trials.filter(pl.col("status") == DONE)
+    scores = [name for name in done.columns if name.startswith(("train_", "test_"))]
+    return bool(scores) and bool(done.select(*table.factors, *scores).is_unique().all())
+
+
+def _status(test: EffectTest, interval: Interval, seeds_reach: bool) -> Status:
     """The whole interval inside what is claimed, outside, or neither.
 
-    Without spread over the seeds there is no test, unless no change is claimed: then equal values are what it says.
+    Without spread over the seeds there is no test, unless no change is claimed: then equal values are what it says. Nor
+    is one needed where trials differ in all else: then the effect is at a bound that no seed moves.
     """
-    (low, high), direction = test.claimed, test.direction
-    if interval.low is None or interval.high is None or (interval.p is None and direction is not Direction.UNCHANGED):
+    (low, high), equal = test.claimed, interval.p is None
+    if interval.low is None or interval.high is None:
+        return Status.UNDECIDED
+    if equal and test.direction is not Direction.UNCHANGED and not seeds_reach:
         return Status.UNDECIDED
     if low < interval.low and interval.high < high:
         return Status.SUPPORTED

@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import polars as pl
 import pytest
 
 from equistudy.analysis.claims import Contrast, Direction, Trend, Value
@@ -62,8 +65,13 @@ def test_a_cell_that_fails_in_every_seed_leaves_the_others_comparable():
     assert "3 of 24 trials have no result" in verdict.sentence
 
 
-def test_effects_without_any_spread_are_no_evidence():
-    verdict = Trend(Score("parameters"), over=WIDTH, expected="increasing").test(table())
+def test_effects_without_any_spread_are_evidence_only_where_the_seeds_reach_the_trials():
+    claim, reached = Trend(Score("parameters"), over=WIDTH, expected="increasing"), table()
+    verdict = claim.test(reached)
+    assert (verdict.status, verdict.p) == ("supported", None)
+    assert " in each of 3 seeds, to the last digit." in verdict.sentence
+    same = replace(reached, trials=reached.trials.with_columns(test_accuracy=pl.lit(0.9)))
+    verdict = claim.test(same)
     assert (verdict.status, verdict.p) == ("undecided", None)
     assert "without spread over the seeds there is no test. Check that the seed reaches the trial." in verdict.sentence
 
