@@ -167,6 +167,9 @@ class Recipe(Spec):
     average of the weights, at most (1 + steps) / (10 + steps), which is what is evaluated, measured and kept.
     `compiled` asks `torch.compile` for the training step; where it fails, the network runs as it is, with a warning.
     `deterministic` forbids algorithms of the accelerator that give other bits each time; on CPU there are none.
+    With `stop_loss` training ends with the first epoch whose mean training loss is at most that, and after `epochs` at
+    the latest: networks of any capacity can be compared where they fit their data alike. The schedule still counts all
+    epochs: use one that is constant.
     """
 
     epochs: int = 30
@@ -182,6 +185,7 @@ class Recipe(Spec):
     average: float | None = added(None)
     compiled: bool = added(False)
     deterministic: bool = added(False)
+    stop_loss: float | None = added(None)
 
     def __post_init__(self) -> None:
         if self.epochs < 0:
@@ -196,6 +200,8 @@ class Recipe(Spec):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {name}={value}.")
+        if self.stop_loss is not None and not 0 < self.stop_loss < math.inf:
+            raise ValueError(f"stop_loss is a positive loss or None, got stop_loss={self.stop_loss}.")
         if self.average is not None and not 0 < self.average < 1:
             raise ValueError(f"average is a decay in (0, 1) or None, got average={self.average}. The usual is 0.999.")
 

@@ -56,11 +56,12 @@ def test_what_came_later_is_checked_and_leaves_identities_as_they_were():
     for name, bad, message in (
         ("micro_batch", 0, r"micro_batch must be at least 1, got micro_batch=0"),
         ("base_batch", -1, r"base_batch must be at least 1, got base_batch=-1"),
+        ("stop_loss", 0.0, r"stop_loss is a positive loss or None, got stop_loss=0\.0"),
         ("average", 1.0, r"average is a decay in \(0, 1\) or None, got average=1\.0\. The usual is 0\.999"),
     ):
         with pytest.raises(ValueError, match=message):
             Recipe(**{name: bad})
-    later = {"micro_batch", "scaling", "base_batch", "average", "compiled", "deterministic"}
+    later = {"micro_batch", "scaling", "base_batch", "average", "compiled", "deterministic", "stop_loss"}
     assert not any(f'"{name}"' in canonical(Recipe()) for name in later)
 
 

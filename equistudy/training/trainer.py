@@ -74,6 +74,7 @@ class Trainer:
         self.curves: list[CurveValue] = []
         self.alive: Callable[[], None] = lambda: None  # called after every step
         self._first_loss: float | None = None
+        self._stopped = False  # by the recipe's loss
         self.source = source_of(trial.dataset, device, reader)
         self._test = resident(trial.dataset, Split.TEST, device)
         check_data(trial, self.source, self._test)
@@ -89,8 +90,8 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs of the recipe are done."""
-        return self.epoch >= self.trial.recipe.epochs
+        """Whether all epochs of the recipe are done, or the training loss is as low as it asks for."""
+        return self.epoch >= self.trial.recipe.epochs or self._stopped
 
     @property
     def images_seen(self) -> int:
@@ -119,6 +120,7 @@ class Trainer:
         loss = float(self._loss + self._summed(share)) / len(self.source)
         self.epoch += 1
         self._check(loss)
+        self._stopped = self.trial.recipe.stop_loss is not None and loss <= self.trial.recipe.stop_loss
         values = [CurveValue(self.epoch, Split.TRAIN.value, "loss", loss), *self._trajectory()]
         self.step, self._random = 0, None
         self._loss.zero_()
@@ -225,6 +227,7 @@ class Trainer:
                 "curves": [tuple(value) for value in self.curves],
                 "loss": self._loss,
                 "random": self._random,
+                "stopped": self._stopped,
                 **self.work.state(),
             },
             buffer,
@@ -237,4 +240,5 @@ class Trainer:
         self.work.load(saved)
         self.epoch, self.step, self.seconds = saved["epoch"], saved["step"], saved["seconds"]
         self._first_loss, self._loss, self._random = saved["first_loss"], saved["loss"], saved["random"]
+        self._stopped = saved.get("stopped", False)
         self.curves = [CurveValue(*value) for value in saved["curves"]]

@@ -91,6 +91,18 @@ def test_resuming_within_an_epoch_is_bit_identical(augmentation: Augmentation, m
         assert straight.curves == resumed.curves
 
 
+def test_training_stops_where_its_loss_is_as_low_as_asked() -> None:
+    recipe = Recipe(6, 64, schedule=Constant())
+    losses = [value.value for value in trained(replace(TRIAL, recipe=recipe)).curves if value.name == "loss"][::2]
+    asked = losses[2]
+    stopped = trained(replace(TRIAL, recipe=replace(recipe, stop_loss=asked)))
+    assert stopped.epoch == next(epoch for epoch, loss in enumerate(losses, 1) if loss <= asked) < 6
+    assert [value.split for value in stopped.curves[-2:]] == ["test", "test"]
+    again = Trainer(stopped.trial, CPU)
+    again.load(stopped.state())
+    assert again.finished
+
+
 def test_the_average_is_what_is_evaluated_and_kept() -> None:
     trainer = trained(replace(TRIAL, recipe=Recipe(2, 64, average=0.99)))
     assert trainer.network is trainer.work.average
