@@ -50,7 +50,9 @@ study = eq.Study(
     ),
     figures=(eq.Curve(ERROR, WAY), eq.LearningCurve("rotation_x_extent", color=WAY)),
     scales={
-        "local": eq.factorial(partial(trial, molecules=eq.QM7(train_size=600, test_size=300)), WAY, seeds=range(3)),
+        "local": eq.factorial(
+            partial(trial, molecules=eq.QM7(train_size=2000, test_size=500), width=32, epochs=30), WAY, seeds=range(3)
+        ),
         "paper": eq.factorial(partial(trial, molecules=eq.QM9(), width=256, epochs=500), WAY, seeds=range(3)),
     },
 )
