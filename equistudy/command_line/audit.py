@@ -64,7 +64,7 @@ def _network(model: str) -> Any:
     try:
         names = runpy.run_path(path)
     except Exception as error:
-        raise ValueError(f"{path} must be Python that runs, got {type(error).__name__}: {error}. Mend it.") from error
+        raise ValueError(f"{path} must be Python that runs, got {_told(error)}. Mend it.") from error
     if not callable(names.get(function)):
         found = [name for name, value in names.items() if callable(value) and not name.startswith("_")]
         raise ValueError(f"{path} must define the function {function}, got {', '.join(found) or 'none'}. Name it so.")
@@ -72,8 +72,13 @@ def _network(model: str) -> Any:
         return names[function]()
     except Exception as error:
         raise ValueError(
-            f"{model} must give a network without arguments, got {type(error).__name__}: {error}. Give it defaults."
+            f"{model} must give a network without arguments, got {_told(error)}. Give it defaults."
         ) from error
+
+
+def _told(error: Exception) -> str:
+    """An error of another's code within a sentence of ours, which ends it with a full stop of its own."""
+    return f"{type(error).__name__}: {error}".rstrip(".")
 
 
 def _verdict(record: Mapping[str, Any]) -> str:

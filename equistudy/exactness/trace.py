@@ -118,7 +118,7 @@ class Tracer:
         except _EnoughError:
             raise
         except Exception as error:  # every network has its own way of refusing a size
-            raise RefusedError(f"{type(error).__name__}: {error}") from error
+            raise RefusedError(f"{type(error).__name__}: {error}".rstrip(".")) from error
         for tensor in tensors_in(output):
             mode.conclude(tensor)
 

@@ -22,6 +22,9 @@ def spec():
 def needs(width):
     return width
 
+def told():
+    raise RuntimeError("It says so.")
+
 def vector():
     from torch import nn
     return nn.Linear(3, 2)
@@ -74,8 +77,9 @@ def test_a_model_spec_is_audited_with_and_without_its_head(file: str) -> None:
         (("no_such*", "--size", "32"), "A pattern must match a name that timm knows, got 'no_such*'."),
         (("resnet18", "--size", "big"), "An input size is a number of pixels, or HEIGHTxWIDTH, got 'big'."),
         (("nowhere.py:build", "--size", "32"), "FILE.py:FUNCTION, got 'nowhere.py', which is no file."),
-        (("FILE:missing", "--size", "32"), "must define the function missing, got exact, spec, needs, vector."),
+        (("FILE:missing", "--size", "32"), "must define the function missing, got exact, spec, needs, told, vector."),
         (("FILE:needs", "--size", "32"), "must give a network without arguments, got TypeError"),
+        (("FILE:told", "--size", "32"), "got RuntimeError: It says so. Give it defaults."),
         (("FILE:vector", "--size", "32"), "takes one batch of images (B, C, H, W)"),
     ],
 )

@@ -34,6 +34,15 @@ def test_a_size_that_is_too_small_is_refused_with_those_that_are_taken() -> None
         judged(nn.Conv2d(3, 4, 5), 4)
 
 
+def test_a_refusal_in_a_sentence_of_its_own_ends_with_one_full_stop() -> None:
+    class Proud(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            raise ValueError("I take none.")
+
+    with pytest.raises(ValueError, match=r"and ValueError: I take none\. Audit a network whose forward"):
+        judged(Proud(), 8)
+
+
 def test_a_network_without_images_is_refused() -> None:
     with pytest.raises(ValueError, match=r"Linear must take the images .* takes one batch of images \(B, C, H, W\)"):
         judged(nn.Linear(3, 2), 8)
