@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from equistudy.measures.comparison import Plan
@@ -59,6 +58,8 @@ def _columns(values: Float[Tensor, "B C P"]) -> Float[Tensor, "C N"]:
 
 def permutation_maps(products: Products) -> Float[Tensor, "K C C"]:
     """The permutation matrices under which the sum of the correlations of a and b is largest."""
+    from scipy.optimize import linear_sum_assignment  # here: every process that trains imports this module
+
     spread_b = products.bb.diagonal(dim1=1, dim2=2)
     correlations = products.ab / (products.aa.sqrt()[:, :, None] * spread_b.sqrt()[:, None, :])
     maps = torch.zeros_like(products.ab)
