@@ -102,7 +102,9 @@ def connected(address: str | None, num_cpus: int | None = None) -> Iterator[Capa
         _check_answer(address)
         options: dict[str, Any] = {"address": address}
         if address is None:
-            options = {"address": "local", "num_cpus": num_cpus, "object_store_memory": OBJECT_STORE_BYTES}
+            # no dashboard: `status` tells of a run, and its ten processes would start before the first trial
+            options = {"address": "local", "num_cpus": num_cpus, "include_dashboard": False}
+            options["object_store_memory"] = OBJECT_STORE_BYTES
         try:
             _init(options)
         except ConnectionError as error:
