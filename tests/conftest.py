@@ -1,7 +1,8 @@
 """What all tests share: one local Ray for those that need it, real data where it lies beside the checkout."""
 
+import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from equistudy.execution.cluster import Capacity, connected
 
 torch.set_num_threads(1)
 os.environ.setdefault("RAY_worker_niceness", "0")  # at Ray's 15 its workers starve beside whatever else computes
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of the many processes below compiles every module again
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +29,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "ray_capacity" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("ray"))
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collecting makes objects by the million, and all of them stay: no garbage collection looks through them."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)
