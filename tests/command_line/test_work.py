@@ -205,27 +205,27 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_a_poisoned_cell_leaves_the_others_alone(write, folder) -> None:
+@pytest.mark.usefixtures("ray_capacity")
+def test_a_poisoned_cell_leaves_the_others_alone(write, folder, invoke) -> None:
     study = write(text=POISONED)
-    done = run("run", study, folder, "--num-cpus", "1")
-    assert done.returncode == Exit.FAILED_TRIALS, done.stderr
+    done = invoke("run", study, "--results", folder, "--max-concurrent", "1")
+    assert done.exit_code == Exit.FAILED_TRIALS, done.stderr
     assert "failed  t_" in done.stderr
     rows = {row["rate"]: row for row in results(folder).trials.collect().to_dicts()}
     assert rows[0.01]["status"] == "done"
     assert rows[1e30]["reason"] == "not a number"
     assert "NotANumberError" in rows[1e30]["traceback"]
-    status = run("status", study, folder)
-    assert "1 failed: not a number" in status.stdout
-    again = run("retry", study, folder, "--num-cpus", "1", "--reason", "not a number")
+    assert "1 failed: not a number" in invoke("status", study, "--results", folder).stdout
+    again = invoke("retry", study, "--results", folder, "--reason", "not a number")
     assert "1 to run" in again.stderr
-    assert again.returncode == Exit.FAILED_TRIALS
+    assert again.exit_code == Exit.FAILED_TRIALS
     assert {row["rate"]: row["attempt"] for row in results(folder).trials.collect().to_dicts()} == {0.01: 0, 1e30: 1}
 
 
-@pytest.mark.slow
-def test_a_request_that_no_node_satisfies_is_refused(asked) -> None:
-    done = run("run", asked.study, asked.folder, "--num-cpus", "2", "--cpus-per-trial", "64")
-    assert done.returncode == Exit.USAGE
+@pytest.mark.usefixtures("ray_capacity")
+def test_a_request_that_no_node_satisfies_is_refused(asked, invoke) -> None:
+    done = invoke("run", asked.study, "--results", asked.folder, "--cpus-per-trial", "64")
+    assert done.exit_code == Exit.USAGE
     rule = "Each worker of a trial must fit on one node"
     assert f"{rule}, got a request for 64 CPUs and a largest node with 2. Lower --cpus-per-trial" in done.stderr
     assert "Traceback" not in done.stderr
