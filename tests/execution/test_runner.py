@@ -96,6 +96,7 @@ def test_a_study_with_a_poisoned_cell_finishes_the_others(tmp_path: Path) -> Non
     assert len(plan.jobs(retry=("bug",))) == plan.counts[State.FAILED] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_capacity")
 def test_the_same_bug_in_the_first_trials_stops_the_run(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "results")
@@ -109,6 +110,7 @@ def test_the_same_bug_in_the_first_trials_stops_the_run(tmp_path: Path) -> None:
     assert make_plan(loaded.study, results(store.url)).counts[State.MISSING] == 12 - failed
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_capacity")
 def test_one_process_runs_many_trials(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "results")
