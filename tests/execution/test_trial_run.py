@@ -31,7 +31,7 @@ from equistudy.tasks.classification import Classification
 from equistudy.training import sources, streamed, trainer
 from tests.datasets.shards import shards
 
-DIGITS = Digits(canvas=16, digit=8, train_size=128)
+DIGITS = Digits(canvas=16, digit=8, train_size=128, test_size=64)
 TRIAL = Trial(ResNet(8, 2), DIGITS, Classification(), NoAugmentation(), Recipe(epochs=3, batch_size=64), seed=0)
 ACCURACY, WITHIN = Accuracy(), WithinCorrelation(Translation(max_pixels=1))
 
