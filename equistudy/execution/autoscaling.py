@@ -9,14 +9,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
-from equistudy.execution.cluster import Capacity, Site, connected, prepare
+from equistudy.execution.cluster import LATE, STARTS, Capacity, Site, connected, prepare
 from equistudy.execution.cluster_file import ClusterFile
 
-__all__ = ["head_command", "head_config", "joined", "kill_marked", "local_cluster", "wait_for_head"]
+__all__ = ["Head", "joined", "kill_marked", "local_cluster", "started_head"]
 
 START_SECONDS = 120.0
 STARTED = "Ray runtime started"
@@ -26,6 +27,14 @@ STORE_BYTES = 83886080  # of the head, which holds handles only
 # read by the head and by the nodes that it starts
 ENVIRONMENT = {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
 MARK = "EQUISTUDY_CLUSTER"  # in the environment of every process of a cluster: its folder
+
+
+class Head(NamedTuple):
+    """The process of a head that runs, its port, and that of its jobs."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    jobs: int
 
 
 @contextmanager
@@ -62,22 +71,40 @@ def local_cluster(file: ClusterFile) -> Iterator[str]:
     The head trains nothing: nodes start as soon as a trial waits for one. If this process dies, so does the cluster.
     """
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        head = started_head(file, folder, _die_with_parent)
+        try:
+            yield f"127.0.0.1:{head.port}"
+        finally:
+            _stop(head.process, folder)
+
+
+def started_head(file: ClusterFile, folder: str, first: Callable[[], None] | None = None) -> Head:
+    """Starts the head of the cluster that `file` describes. `folder` marks its processes, which begin with `first`.
+
+    Ray gives a head 30 s to start: on a machine with much else to do another try may help. Raises RuntimeError with
+    the log of a head that does not start.
+    """
+    log = Path(folder) / "head.log"
+    for attempt in range(1, 1 + STARTS):
         config, port, jobs = head_config(file, Path(folder))
-        log = Path(folder) / "head.log"
         with log.open("wb") as output:
-            head = subprocess.Popen(
+            process = subprocess.Popen(
                 head_command(port, jobs, Path(folder), config),
+                stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **ENVIRONMENT, MARK: folder},
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 -- one call into libc, which takes no lock
+                preexec_fn=first,  # noqa: PLW1509 -- one call into libc, which takes no lock
             )
         try:
-            wait_for_head(head, log)
-            yield f"127.0.0.1:{port}"
-        finally:
-            _stop(head, folder)
+            _wait_for_head(process, log)
+            break
+        except RuntimeError as error:
+            _stop(process, folder)
+            if attempt == STARTS or LATE not in str(error):
+                raise
+    return Head(process, port, jobs)
 
 
 def head_config(file: ClusterFile, folder: Path) -> tuple[Path, int, int]:
@@ -116,7 +143,7 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGTERM)
 
 
-def wait_for_head(head: "subprocess.Popen[bytes]", log: Path) -> None:
+def _wait_for_head(head: subprocess.Popen[bytes], log: Path) -> None:
     """Raises RuntimeError with the log of a head that does not start."""
     deadline = time.monotonic() + START_SECONDS
     while STARTED not in (told := log.read_text(errors="replace")):

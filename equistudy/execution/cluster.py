@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Capacity", "Resources", "Site", "blind_nodes", "connected", "fitted", "prepare"]
+__all__ = ["LATE", "STARTS", "Capacity", "Resources", "Site", "blind_nodes", "connected", "fitted", "prepare"]
 
 # Set before Ray is imported; a user's own value wins. Each line was seen to matter with ray 2.60.
 ENVIRONMENT = {

@@ -113,6 +113,14 @@ def test_a_head_that_does_not_start_says_why(root: Path, monkeypatch: pytest.Mon
         pass
 
 
+def test_a_head_that_starts_too_late_is_started_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = "raise SystemExit('The current node timed out during startup.')"
+    tries = [late, late, "import time; print('Ray runtime started', flush=True); time.sleep(60)"]
+    monkeypatch.setattr(autoscaling, "head_command", lambda *_: [sys.executable, "-c", tries.pop(0)])
+    with local_cluster(ClusterFile(root / "cluster" / "local.yaml")):
+        assert tries == []
+
+
 def test_nodes_elsewhere_need_an_address(tmp_path: Path) -> None:
     path = tmp_path / "aws.yaml"
     path.write_text(

@@ -9,12 +9,11 @@ import json
 import os
 import secrets
 import shutil
-import subprocess
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from equistudy.execution.autoscaling import MARK, head_command, head_config, kill_marked, wait_for_head
+from equistudy.execution.autoscaling import MARK, kill_marked, started_head
 from equistudy.execution.cluster_file import ClusterFile
 
 __all__ = ["Running", "down", "up"]
@@ -58,21 +57,10 @@ def up(file: ClusterFile) -> Running:
     if running is not None:
         return running
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
-    config, port, jobs = head_config(file, folder)
     token = secrets.token_hex(32)
-    log = folder / "head.log"
     os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token)
-    with log.open("wb") as output:
-        head = subprocess.Popen(
-            head_command(port, jobs, folder, config),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1", MARK: str(folder)},
-            start_new_session=True,
-        )
-    wait_for_head(head, log)
-    running = Running(f"127.0.0.1:{port}", f"http://127.0.0.1:{jobs}", token, str(folder), head.pid)
+    head = started_head(file, str(folder))
+    running = Running(f"127.0.0.1:{head.port}", f"http://127.0.0.1:{head.jobs}", token, str(folder), head.process.pid)
     state = _state(file)
     state.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with contextlib.suppress(FileNotFoundError):

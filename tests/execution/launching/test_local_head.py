@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from equistudy.execution import autoscaling
 from equistudy.execution.autoscaling import MARK
 from equistudy.execution.cluster_file import ClusterFile
-from equistudy.execution.launching import local_head
 from equistudy.execution.launching.local_head import Running, down, up
 
 FILE = ClusterFile(Path(__file__).parents[3] / "cluster" / "local.yaml")
@@ -21,7 +21,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "another")
-    monkeypatch.setattr(local_head, "head_command", lambda *_: [sys.executable, "-c", SLEEPING])
+    monkeypatch.setattr(autoscaling, "head_command", lambda *_: [sys.executable, "-c", SLEEPING])
     return tmp_path / "equistudy" / "local.json"
 
 
