@@ -1,6 +1,7 @@
 """Ray Tune as the scheduler of trials: reused actors for one worker, a Train run for several."""
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -22,12 +23,15 @@ from equistudy.execution.source import Source
 from equistudy.execution.streaming import RayReader
 from equistudy.execution.trial_run import TrialRun, checkpoint_of, halved
 from equistudy.execution.watchdog import stacks_of
-from equistudy.training.failures import HungError, Reason, reason_of, told
+from equistudy.training.failures import HungError, Reason, StartError, reason_of, told
 from equistudy.training.sources import Share
 
 __all__ = ["run_jobs"]
 
 DEATHS = 3  # how often a trial starts again, without a new epoch, after its process or its node has died
+NO_IMPORT = "failed to import on the worker"  # Ray's words for an actor whose class cannot be read there
+RAISED = re.compile(r"[\w.]+(Error|Exception|Exit)\b: ")  # the line that ends a traceback
+NODE = re.compile(r"\bip=([^,)]+)")
 # A controller only waits. Any share of a CPU would be missing where the workers of one trial need all CPUs, and the
 # trial would wait forever; every cluster's head node has one unit of this resource.
 CONTROLLER = {"node:__internal_head__": 0.001}
@@ -177,7 +181,17 @@ def _error_of(trial: Any) -> BaseException | None:
     if not path.is_file():
         return None
     error: BaseException = cloudpickle.loads(path.read_bytes())
+    if getattr(error, "actor_init_failed", False) or NO_IMPORT in str(error):
+        return not_begun(str(error))
     return error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+
+
+def not_begun(told_by_ray: str) -> StartError:
+    """Why a process for trials has not begun, and where, out of the tracebacks that Ray tells."""
+    lines = [line.strip() for line in told_by_ray.splitlines()]
+    raised = [line for line in lines if RAISED.match(line)] or lines
+    node = NODE.search(told_by_ray)
+    return StartError(f"a process for trials cannot begin{f' on {node[1]}' if node else ''}: {raised[-1]}")
 
 
 class _Unsaved:
@@ -217,14 +231,15 @@ class _Events(_Unsaved, tune.Callback):
         epochs = self._epochs.get(trial.trial_id, 0), job.trial.recipe.epochs
         error = _error_of(trial)
         why = None if error is None or _is_death(error) else told(error)
-        self._tell(Progress(job.trial.id, phase, *epochs, str(job), why))
+        reason = Reason.WORKER_DIED.value if isinstance(error, StartError) else None
+        self._tell(Progress(job.trial.id, phase, *epochs, str(job), why, reason))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's process died more often than it is started again, or could not write."""
         job = self._source.job(trial.config)
         error, reason = _error_of(trial), None
         message = "its process is gone" if error is None else told(error)
-        if error is not None and _is_death(error):
+        if error is not None and (_is_death(error) or isinstance(error, StartError)):
             stacks = stacks_of(self._conditions.store, f"{job.trial.id}.{job.attempt}")
             if stacks is not None:
                 error = HungError(

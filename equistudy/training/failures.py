@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-__all__ = ["DataError", "DivergedError", "HungError", "NotANumberError", "Reason", "reason_of", "told"]
+__all__ = ["DataError", "DivergedError", "HungError", "NotANumberError", "Reason", "StartError", "reason_of", "told"]
 
 
 class Reason(Enum):
@@ -30,6 +30,10 @@ class HungError(RuntimeError):
     """A trial has not moved for too long, in one process after the other."""
 
 
+class StartError(RuntimeError):
+    """A process for trials does not begin: what it must import is missing or broken where it runs."""
+
+
 class DivergedError(ArithmeticError):
     """The loss is finite, and far above where it began."""
 
@@ -38,6 +42,7 @@ OURS = {
     NotANumberError: Reason.NOT_A_NUMBER,
     DivergedError: Reason.DIVERGED,
     HungError: Reason.TIME,
+    StartError: Reason.WORKER_DIED,
     DataError: Reason.DATA,
 }
 

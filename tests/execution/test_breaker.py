@@ -43,3 +43,22 @@ def test_a_run_that_keeps_going_is_never_stopped() -> None:
     for number in range(9):
         breaker.see(failure(number))
     assert breaker.broken is None
+
+
+def unstarted(number: int) -> Progress:
+    why = "StartError: a process for trials cannot begin on 10.0.0.7: ImportError: libbroken.so"
+    return Progress(f"t_{number}", Phase.DIED, 0, 2, f"seed={number}", why, "worker died")
+
+
+def test_a_run_whose_processes_cannot_begin_is_stopped() -> None:
+    death = Progress("t_4", Phase.DIED, 0, 2, "")
+    assert seen(unstarted(1), death, unstarted(2), death) is None
+    assert seen(unstarted(1), unstarted(2), unstarted(1)) == (
+        "No trial could begin: StartError: a process for trials cannot begin on 10.0.0.7: ImportError: libbroken.so. "
+        "Mend it where the trials run, then run the same command again."
+    )
+
+
+def test_one_node_without_the_environment_does_not_stop_the_others() -> None:
+    training = Progress("t_2", Phase.TRAINING, 0, 2, "")
+    assert seen(unstarted(1), training, unstarted(1), unstarted(3), unstarted(3)) is None

@@ -1,3 +1,4 @@
+import re
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -5,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from equistudy.execution import runner
+from equistudy.execution.breaker import STARTS
 from equistudy.execution.cluster import Capacity, Resources
 from equistudy.execution.job import Phase, Progress
 from equistudy.execution.plan import State, make_plan
@@ -205,3 +207,25 @@ def test_a_local_folder_must_be_seen_from_every_node(tmp_path: Path, monkeypatch
     monkeypatch.setattr(runner, "blind_nodes", lambda path, content: (2 if path.read_bytes() == content else 0, []))
     check_reach(several, store)
     assert store.list("running") == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_capacity")
+def test_what_the_workers_cannot_import_ends_the_run_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "only_here.py").write_text("import equistudy as eq\n\nclass Net(eq.ResNet):\n    pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "here"))  # of this process, and of no worker's
+    text = STUDY.replace("import equistudy as eq", "import equistudy as eq\nfrom only_here import Net", 1)
+    monkeypatch.setitem(globals(), "STUDY", text.replace("eq.ResNet(8, width)", "Net(8, width)"))
+    store = Store.open(tmp_path / "results")
+    outcome, log = run(written(tmp_path), store)
+    assert outcome.broken is not None
+    assert re.fullmatch(
+        r"No trial could begin: StartError: a process for trials cannot begin on \S+: ModuleNotFoundError: No "
+        r"module named 'only_here'\. Mend it where the trials run, then run the same command again\.",
+        outcome.broken,
+    )
+    assert [progress.phase for progress in log.progress] == STARTS * [Phase.DIED]
+    assert store.list("trials") == []  # nothing is to be retried

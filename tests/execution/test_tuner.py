@@ -7,6 +7,7 @@ from equistudy.execution.job import Phase, Progress
 from equistudy.execution.plan import State, make_plan
 from equistudy.execution.runner import Outcome, run_study
 from equistudy.execution.source import Sampled
+from equistudy.execution.tuner import not_begun
 from equistudy.results.results import results
 from equistudy.results.store import Store
 from equistudy.study.file import LoadedStudy, load_study
@@ -117,3 +118,25 @@ def test_what_a_scheduler_gives_up_has_a_row(tmp_path: Path) -> None:
         assert curves.filter(trial=trial)["epoch"].to_list() == list(range(1, epochs + 1))
     _, log = run(loaded, store)
     assert results(store.url).trials.collect().equals(rows)  # told again, the scheduler stops nothing that is over
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        (
+            "The actor died because of an error raised in its creation task, ray::Trainable.__init__() (pid=5, "
+            'ip=10.0.0.7, actor_id=ea)\n  File "registry.py", line 313, in get\nray.exceptions.RaySystemError: System '
+            "error: No module named 'mine'\ntraceback: Traceback (most recent call last):\n      ^^^^\n"
+            "ModuleNotFoundError: No module named 'mine'",
+            " on 10.0.0.7: ModuleNotFoundError: No module named 'mine'",
+        ),
+        (
+            "The actor with name TrialActor failed to import on the worker. This may be because needed library "
+            "dependencies are not installed in the worker environment:\n\nImportError: libcuda.so.1: no such file",
+            ": ImportError: libcuda.so.1: no such file",
+        ),
+        ("Nothing known", ": Nothing known"),
+    ],
+)
+def test_why_a_process_has_not_begun_is_told_in_a_line(told: str, reason: str) -> None:
+    assert str(not_begun(told)) == f"a process for trials cannot begin{reason}"
