@@ -1,4 +1,4 @@
-"""Says what a run waits for: nodes that start, nodes that are lost, requests that nothing satisfies."""
+"""Says what a run waits for: nodes that start, nodes that are lost, requests and processes that do not come."""
 
 import json
 import threading
@@ -11,6 +11,7 @@ __all__ = ["Lookout", "looking_out"]
 
 LOOK_SECONDS = 3.0
 SILENCE_SECONDS = 20.0  # without news of any trial, after which it says what is missing
+STUCK_SECONDS = 600.0  # a process that has its place and has not begun by then never will
 STATUS_KEY = b"__autoscaling_status"  # where Ray's autoscaler reports to `ray status`
 
 
@@ -22,13 +23,20 @@ class Lookout:
         self._nodes: dict[str, str] | None = None
         self._said: dict[str, str] = {}
         self._news_at = clock()
+        self._unborn_since: float | None = None
+        self.stuck: str | None = None  # why nothing will ever move
 
     def news(self) -> None:
         """A trial has given a sign of life: nobody waits for the cluster."""
         self._news_at = self._clock()
 
-    def look(self, nodes: list[dict[str, Any]], report: Mapping[str, Any], free: Mapping[str, float]) -> None:
-        """Tells what is new in the nodes of `ray.nodes()`, the autoscaler's report and the free resources."""
+    def look(
+        self, nodes: list[dict[str, Any]], report: Mapping[str, Any], free: Mapping[str, float], unborn: int = 0
+    ) -> None:
+        """Tells what is new in the nodes of `ray.nodes()`, the autoscaler's report and the free resources.
+
+        `unborn` counts processes that have their place on a node and have not begun, where no other lives.
+        """
         alive = {node["NodeID"]: _described(node) for node in nodes if node["Alive"]}
         if self._nodes is not None:
             for name in alive.keys() - self._nodes.keys():
@@ -43,6 +51,21 @@ class Lookout:
         if self._clock() - self._news_at > SILENCE_SECONDS:
             waiting = _waiting(report.get("load_metrics_report") or {}, free, len(alive))
         self._once("waiting", waiting)
+        self._see_births(unborn)
+
+    def _see_births(self, unborn: int) -> None:
+        """Ray starts a worker that dies at its start again and again, and says so in its logs alone."""
+        if not unborn:
+            self._unborn_since = None
+            return
+        if self._unborn_since is None:
+            self._unborn_since = self._clock()
+        if self._clock() - max(self._unborn_since, self._news_at) > STUCK_SECONDS:
+            self.stuck = (
+                f"No trial could begin: for {STUCK_SECONDS:g} s not one of {unborn} processes has started, although "
+                "nodes have room for them. Look into worker*.err and raylet.out in Ray's logs on the nodes "
+                "(/tmp/ray/session_latest/logs): Python, torch or equistudy may be broken there."
+            )
 
     def _once(self, kind: str, text: str | None) -> None:
         if text and self._said.get(kind) != text:
@@ -115,9 +138,20 @@ def looking_out(tell: Callable[[str], None]) -> Iterator[Lookout]:
         thread.join(LOOK_SECONDS)
 
 
-def _seen() -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, float]]:
+def _seen() -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, float], int]:
     import ray
     from ray.experimental.internal_kv import _internal_kv_get
 
     report = _internal_kv_get(STATUS_KEY)
-    return ray.nodes(), json.loads(report) if report else {}, ray.available_resources()
+    return ray.nodes(), json.loads(report) if report else {}, ray.available_resources(), _unborn()
+
+
+def _unborn() -> int:
+    """Actors of this run that have not begun, if none lives. Tune asks for one once its place is reserved."""
+    import ray
+    from ray._private.state import state
+
+    job = ray._private.worker.global_worker.current_job_id
+    if state.actor_table(None, job, "ALIVE"):
+        return 0
+    return len(state.actor_table(None, job, "PENDING_CREATION"))

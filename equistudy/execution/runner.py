@@ -150,9 +150,10 @@ def run_study(
             hang_seconds=chosen.hang_seconds,
         )
         reporter.started(source.total, min(source.total, chosen.max_concurrent or 1))
-        run_jobs(source, conditions, chosen, tell, lambda: asked() or breaker.broken is not None)
+        run_jobs(source, conditions, chosen, tell, lambda: asked() or bool(breaker.broken or lookout.stuck))
         interrupted = asked()
     done = sum(phase == Phase.DONE for phase in ends.values())
     failed = sum(phase == Phase.FAILED for phase in ends.values())
     seconds = time.perf_counter() - began
-    return Outcome(done, failed, interrupted and len(ends) < source.total, seconds, breaker.broken)
+    broken = breaker.broken or lookout.stuck
+    return Outcome(done, failed, interrupted and len(ends) < source.total, seconds, broken)

@@ -71,6 +71,19 @@ def test_what_waits_in_silence_is_told_with_the_numbers() -> None:
     assert len(told) == 1
 
 
+def test_processes_that_never_begin_end_the_run() -> None:
+    clock = Time()
+    lookout = Lookout(lambda text: None, clock)
+    for now, unborn in ((0, 2), (500, 2), (501, 0), (502, 2), (1000, 2)):
+        clock.now = now
+        lookout.look([node("1")], {}, {}, unborn)
+    assert lookout.stuck is None
+    clock.now = 1103
+    lookout.look([node("1")], {}, {}, 2)
+    assert lookout.stuck is not None
+    assert lookout.stuck.startswith("No trial could begin: for 600 s not one of 2 processes has started, although")
+
+
 @pytest.mark.usefixtures("ray_capacity")
 def test_a_cluster_that_runs_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("equistudy.execution.lookout.LOOK_SECONDS", 0.05)
