@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -82,19 +83,48 @@ class MoleculeDataset(Dataset):
         """SHA-256 over the molecules."""
         return _fingerprint(self, self._stamp())
 
+    @property
+    def target_mean(self) -> float:  # type: ignore[override]
+        """Over the training split."""
+        return self._spread()[0]
+
+    @property
+    def target_std(self) -> float:  # type: ignore[override]
+        """Over the training split; ValueError where all of it has one value."""
+        mean, std = self._spread()
+        if not std > 0:
+            raise ValueError(
+                f"Values that are asked for must differ, got {mean:g} for every molecule of the training split in "
+                f"{self.root}. Take more molecules, or give the task a scale."
+            )
+        return std
+
     def load(self, split: Split) -> Examples:
         """The molecules as points."""
         import torch
 
-        atoms = _read(self, self._stamp())[split]
+        found = _read(self, self._stamp())
+        values = {each: self._values(found, each) for each in (Split.TRAIN, split)}
+        _spreads[self] = float(values[Split.TRAIN].mean()), float(values[Split.TRAIN].std())
+        points = self._points(found[split])[: len(values[split])]
+        return Examples(torch.from_numpy(points), torch.from_numpy(values[split][:, None]).float())
+
+    def _values(self, found: Mapping[Split, Atoms], split: Split) -> Float64[np.ndarray, " m"]:
+        """What is asked for, of as many molecules as the split has."""
+        values = found[split].values
         size = self.train_size if split is Split.TRAIN else self.test_size
-        if size is not None and size > len(atoms.counts):
+        if size is not None and size > len(values):
             raise ValueError(
                 f"{split.value}_size must be at most the number of molecules, got {split.value}_size={size} for "
-                f"{len(atoms.counts)} in {self.root}. Use None for all."
+                f"{len(values)} in {self.root}. Use None for all."
             )
-        points = self._points(atoms)[:size]
-        return Examples(torch.from_numpy(points), torch.from_numpy(atoms.values[:size, None]).float())
+        return values[:size]
+
+    def _spread(self) -> tuple[float, float]:
+        """Mean and deviation as of the last load: every step asks for them, and files are many."""
+        if self not in _spreads:
+            self.load(Split.TRAIN)
+        return _spreads[self]
 
     def _points(self, atoms: Atoms) -> Float32[np.ndarray, "M {self.most_atoms} D"]:
         molecule = np.repeat(np.arange(len(atoms.counts)), atoms.counts)
@@ -133,6 +163,9 @@ class MoleculeDataset(Dataset):
                 f"{place}. Check that the file belongs to this dataset."
             )
         return atoms
+
+
+_spreads: dict[MoleculeDataset, tuple[float, float]] = {}
 
 
 def split_atoms(atoms: Atoms, num_test: int) -> dict[Split, Atoms]:

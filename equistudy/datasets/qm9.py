@@ -44,22 +44,14 @@ class QM9(MoleculeDataset):
     arXiv:1906.04015 (Cormorant).
     """
 
+    REVISION: ClassVar[int] = 2
+
     quantity: Property = Property.HOMO
 
     usual_folder: ClassVar[str] = "qm9"
     elements: ClassVar[tuple[int, ...]] = (1, 6, 7, 8, 9)
     most_atoms: ClassVar[int] = 29
     target_unit: ClassVar[str] = "eV"
-
-    @property
-    def target_mean(self) -> float:  # type: ignore[override]
-        """Of the whole set."""
-        return {Property.HOMO: -6.53, Property.LUMO: 0.30, Property.GAP: 6.83}[self.quantity]
-
-    @property
-    def target_std(self) -> float:  # type: ignore[override]
-        """Of the whole set."""
-        return {Property.HOMO: 0.60, Property.LUMO: 1.28, Property.GAP: 1.28}[self.quantity]
 
     def files(self) -> tuple[Path, ...]:
         """The two npz files, or all xyz files in the order of their names."""

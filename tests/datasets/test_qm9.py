@@ -47,6 +47,9 @@ def test_arrays_filled_up_with_zeros(tmp_path: Path) -> None:
     torch.testing.assert_close(energies[:, 0], torch.tensor([-0.1, -0.4]) * ELECTRONVOLTS)
     assert points[1, :3, 3:].tolist() == [[0, 0, 0, 0, 1], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0]]
     assert len(QM9(str(tmp_path), train_size=1).load(Split.TRAIN).inputs) == 1
+    # the scale of what is asked for is that of the training split
+    assert QM9(str(tmp_path)).target_mean == pytest.approx(-0.25 * ELECTRONVOLTS)
+    assert QM9(str(tmp_path)).target_std == pytest.approx(0.05 * ELECTRONVOLTS)
 
 
 def test_files_that_are_none_of_these(tmp_path: Path) -> None:
