@@ -4,6 +4,9 @@ Benton et al. (2020, arXiv:2010.11882): a turn that leaves the angle that is ask
 closes. For angles in radians it is three times lambda to each side: here 1.7 degrees. Baselines: no augmentation, and
 turns by up to 20 degrees with as many copies, which smear the answer.
 
+Found on faces over 3 seeds: the range closes to 6.1 [5.1, 7.0] degrees and not, in 300 steps, to 1.7. Errors of 14.3 +-
+2.8 degrees, 0.8 [0.1, 1.5] above fixed turns and 0.5 [-2.5, 3.4] below none: no gain, undecided.
+
     python -m equistudy run studies/augerino_regression.py                  # embedded digits
     python -m equistudy run studies/augerino_regression.py --scale local    # Olivetti faces from data/olivetti
 """

@@ -4,6 +4,8 @@ Benton et al. (2020, arXiv:2010.11882) turn each CamVid frame once, by a normal 
 move its answers back before it averages them. The baselines are no augmentation, turns by up to 20 degrees with as many
 copies, and a U-Net that is equivariant to quarter turns by construction.
 
+Found on CamVid, 3 seeds, undecided: all angles are learned; mean IoU 0.18, 0.03 [-0.01, 0.07] below none in 920 steps.
+
     python -m equistudy run studies/augerino_segmentation.py                  # generated scenes
     python -m equistudy run studies/augerino_segmentation.py --scale local    # CamVid from data/camvid
 """

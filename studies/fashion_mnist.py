@@ -6,8 +6,8 @@ ResNet-20 of He et al. (2016, arXiv:1512.03385), 0.27 million parameters, in few
     python -m equistudy run studies/fashion_mnist.py                  # embedded digits: the pipeline, in a minute
     python -m equistudy run studies/fashion_mnist.py --scale local    # all of Fashion-MNIST from data/fashion-mnist
 
-Found on Fashion-MNIST (commit 323e29c): test accuracy 0.927 after six epochs, of which each takes about two minutes of
-one core of a busy Xeon with AMX. That is one seed; the other two have not run to their end, so there is no interval.
+Found on Fashion-MNIST (commit 8f9c1bd): test accuracy 92.73 % [92.48, 92.98] over 3 seeds after six epochs, for which
+each network takes 11.7 minutes of one core of a Xeon with AMX.
 """
 
 from functools import partial
