@@ -122,8 +122,11 @@ class SizedModel(Model):
         return dataclasses.replace(self, width=width)  # type: ignore[call-arg]
 
 
-def cost_of(model: Model, image_shape: tuple[int, int, int], num_outputs: int) -> Cost:
-    """What a model's network costs: by its closed form if it has one, else by building it and counting one pass."""
+def cost_of(model: Model, image_shape: tuple[Any, ...], num_outputs: int) -> Cost:
+    """What a model's network costs: by its closed form if it has one, else by building it and counting one pass.
+
+    The shape is that of `Model.build`: of an image, or of a set of points.
+    """
     if isinstance(model, SizedModel):
         return model.cost(image_shape, num_outputs)
     import torch

@@ -1,23 +1,37 @@
 """What every model must keep: one row of outputs for each image, and stages that can be read."""
 
 import copy
+import importlib
+import os
 import pickle
 import re
+from pathlib import Path
 
 import pytest
 import torch
 
+import equistudy as eq
+from equistudy.datasets.dataset import Modality
 from equistudy.groups.finite import CyclicGroup, DihedralGroup
+from equistudy.models.checkpoint import Checkpoint
 from equistudy.models.convmixer import ConvMixer
 from equistudy.models.convnext import ConvNeXt
+from equistudy.models.custom import Custom
 from equistudy.models.equivariant.choices import Downsampling, Factorisation, Head
+from equistudy.models.force_network import ForceNetwork
 from equistudy.models.group_cnn import GroupCNN
 from equistudy.models.mixer import MLPMixer
+from equistudy.models.model import Model
+from equistudy.models.plain_cnn import PlainCNN
+from equistudy.models.point_network import PointNetwork
 from equistudy.models.preactivation_resnet import PCamResNet, PreactivationResNet
 from equistudy.models.resnet import Padding, Pooling, Readout, ResNet, Shortcut
-from equistudy.models.sized import cost_of
+from equistudy.models.single_convolution import SingleConvolution
+from equistudy.models.sized import SizedModel, cost_of
 from equistudy.models.timm_model import TimmModel
+from equistudy.models.unet import UNet
 from equistudy.models.vit import Stem, ViT
+from equistudy.models.window import Window
 from equistudy.spec import canonical, label
 
 MODELS = [
@@ -37,7 +51,47 @@ MODELS = [
     TimmModel("test_convnext"),
     TimmModel("test_efficientnet.r160_in1k"),
 ]
+OTHERS = [  # of files, of fewer stages, or not for classes of images
+    Checkpoint(ResNet(8, 2), "weights.pt"),
+    Custom("network", "nets.py"),
+    ForceNetwork(4, step=0.02),  # so many bodies fall onto each other
+    PlainCNN(((2,), (4,)), 0.0),
+    PointNetwork(4),
+    SingleConvolution(),
+    UNet(2, 2),
+    Window(ResNet(8, 2), 8),
+]
 everyone = pytest.mark.parametrize("model", MODELS, ids=label)
+everything = pytest.mark.parametrize("model", [*MODELS, *OTHERS], ids=label)
+NETS = """
+from torch import nn
+
+def network():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
+"""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _files(tmp_path_factory):
+    """The folder that the files lie in which some models are made of, as the current one."""
+    before, folder = Path.cwd(), tmp_path_factory.mktemp("files")
+    (folder / "nets.py").write_text(NETS)
+    torch.save(ResNet(8, 2).build((3, 8, 8), 5).state_dict(), folder / "weights.pt")
+    os.chdir(folder)
+    yield
+    os.chdir(before)
+
+
+def shape_for(model, size):
+    """Images with so many pixels to a side, or so many points."""
+    return (3, size, size) if Modality.IMAGES in model.inputs else (size, 6)
+
+
+def test_every_model_of_a_study_is_among_them():
+    homes = {home: names for home, names in eq._HOME.items() if home.startswith("models.")}
+    words = [getattr(importlib.import_module(f"equistudy.{home}"), name) for home in homes for name in homes[home]]
+    kinds = {word for word in words if isinstance(word, type) and issubclass(word, Model)} - {Model}
+    assert kinds == {type(model) for model in [*MODELS, *OTHERS]}
 
 
 @everyone
@@ -87,18 +141,11 @@ def test_copies_have_the_same_stages(model):
     assert model.stages(copy.deepcopy(network)) == model.stages(network)
 
 
-@everyone
-def test_gradients_reach_every_parameter(model):
-    network = model.build((1, 32, 32), 5)
-    network(torch.rand(4, 1, 32, 32)).square().sum().backward()
-    assert all(parameter.grad is not None for parameter in network.parameters())
-
-
-@everyone
+@everything
 @pytest.mark.parametrize("size", [8, 15, 28, 64])
-def test_forward_backward_stages_and_parameters_from_8_to_64_pixels(model, size):
-    """Or an error that says which sizes there are."""
-    shape = (3, size, size)
+def test_forward_backward_stages_parameters_and_matching_from_8_to_64(model, size):
+    """Pixels or points; or an error that says which sizes there are."""
+    shape = shape_for(model, size)
     try:
         network = model.build(shape, 5)
     except ValueError as error:
@@ -109,25 +156,27 @@ def test_forward_backward_stages_and_parameters_from_8_to_64_pixels(model, size)
         network.get_submodule(path).register_forward_hook(
             lambda module, given, output, name=name: seen.setdefault(name, output)
         )
-    logits = network.train()(torch.rand(4, *shape))
-    logits.square().sum().backward()
-    assert logits.shape == (4, 5)
+    outputs = network.train()(1 + torch.rand(4, *shape))
+    outputs.square().sum().backward()
+    assert outputs.shape[:2] == (4, 5)
     assert list(seen) == list(model.stages(network))
+    assert seen[list(seen)[-1]] is outputs
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in network.parameters())
-    assert cost_of(model, shape, 5).parameters == sum(parameter.numel() for parameter in network.parameters())
-
-
-@everyone
-def test_a_network_can_be_matched_to_it(model):
-    try:
-        match = ResNet(8).matched_to(model, (3, 32, 32), 5, tolerance=0.5)
-    except ValueError as error:
-        assert "within 50%" in str(error)  # noqa: PT017
-        assert cost_of(model, (3, 32, 32), 5).parameters < ResNet(8, 1).cost((3, 32, 32), 5).parameters
+    wanted = sum(parameter.numel() for parameter in network.parameters())
+    if Modality.IMAGES not in model.inputs:
+        assert cost_of(model, shape, 5).parameters == wanted
+    elif wanted < ResNet(8, 1).cost(shape, 5).parameters / 1.5:
+        with pytest.raises(ValueError, match=rf"within 50%, got \d+ of {wanted} parameters for ResNet"):
+            ResNet(8).matched_to(model, shape, 5, tolerance=0.5)
     else:
+        match = ResNet(8).matched_to(model, shape, 5, tolerance=0.5)
+        found = sum(parameter.numel() for parameter in match.model.build(shape, 5).parameters())
+        assert match.mismatch == pytest.approx(found / wanted - 1)
         assert abs(match.mismatch) < 0.5
+    if isinstance(model, SizedModel):
+        assert model.matched_to(model, shape, 5) == (model, 0.0)
 
 
-@everyone
+@everything
 def test_the_spec_travels(model):
     assert canonical(pickle.loads(pickle.dumps(model))) == canonical(model)
