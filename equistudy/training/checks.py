@@ -22,8 +22,11 @@ CHUNK = 2**22  # numbers that are looked at together
 
 
 def check_data(trial: Trial, source: Source, test: Examples) -> None:
-    """DataError for labels that are no classes, classes without an example, and tests that are trained on."""
+    """DataError for inputs of another shape, labels that are no classes, empty classes, tests that are trained on."""
     dataset = trial.dataset
+    splits = [(Split.TRAIN, source.examples), (Split.TEST, test)] if isinstance(source, Resident) else []
+    for split, examples in splits:
+        _check_shape(examples, dataset, split)
     if dataset.target is Target.CLASS:
         if isinstance(source, Resident):
             train = source.examples.targets.tolist()
@@ -39,6 +42,19 @@ def check_data(trial: Trial, source: Source, test: Examples) -> None:
             )
     if isinstance(source, Resident) and dataset.disjoint:
         _check_overlap(dataset, source.examples, test)
+
+
+def _check_shape(examples: Examples, dataset: Dataset, split: Split) -> None:
+    shape, told = tuple(examples.inputs.shape[1:]), tuple(dataset.input_shape)
+    if shape != told:
+        raise DataError(
+            f"Inputs have the shape that their dataset says, got {_by(shape)} in the {split.value} split of {dataset}, "
+            f"which says {_by(told)}. Resize the images, or mend image_shape."
+        )
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _check_labels(labels: Sequence[int], dataset: Dataset, split: Split) -> None:

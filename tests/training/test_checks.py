@@ -62,6 +62,18 @@ def test_sound_data_pass() -> None:
     check_data(digits, source_of(Digits(), CPU), Digits().load(Split.TEST))
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_images_of_another_size(split: str) -> None:
+    train, test = examples(30, 0), examples(12, 1)
+    wider = torch.nn.functional.pad
+    if split == "train":
+        train = train._replace(inputs=wider(train.inputs, (1, 0)))
+    else:
+        test = test._replace(inputs=wider(test.inputs, (1, 0)))
+    with pytest.raises(DataError, match=rf"got 1 x 8 x 9 in the {split} split of Made, which says 1 x 8 x 8\. Resize"):
+        check_data(TRIAL, Resident(train), test)
+
+
 @pytest.mark.parametrize(("wrong", "split"), [(3, "train"), (-1, "test")])
 def test_labels_out_of_range(wrong: int, split: str) -> None:
     train, test = examples(30, 0), examples(12, 1)
