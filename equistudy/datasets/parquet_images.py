@@ -1,5 +1,6 @@
 """Images in Parquet files as Hugging Face's datasets lay them out: image{bytes, path} and label."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,15 +36,12 @@ class ParquetImages(Photographs):
     def encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes]:
         """The bytes of the column `image`; none where a row has none. Only row groups with such images are read."""
         wanted: dict[int, bytes] = {}
-        start, places = 0, set(chosen)
+        start, places, ordered = 0, set(chosen), sorted(chosen)
         for shard, rows in self._row_groups(split):
-            groups = []
             for group, count in enumerate(rows):
-                if any(start <= place < start + count for place in places):
-                    groups.append((group, start))
+                if bisect_left(ordered, start) < bisect_left(ordered, start + count):
+                    wanted |= {start + row: data for row, data in _images(shard, group) if start + row in places}
                 start += count
-            for group, first in groups:
-                wanted |= {first + row: data for row, data in _images(shard, group) if first + row in places}
         return (wanted[index] for index in chosen)
 
     def parts(self, split: Split) -> list[int]:

@@ -18,6 +18,7 @@ from equistudy.datasets.streaming import Decoded, decoded, stream_order
 __all__ = ["Reader", "Window", "read_here", "streamed_shares"]
 
 AHEAD = 4  # blocks that are decoded while the network trains
+NOTHING = Decoded(np.empty((0, 3, 0, 0), np.uint8), np.empty(0, np.int64))
 
 
 class Window(NamedTuple):
@@ -35,7 +36,7 @@ Reader = Callable[[Iterable[Window]], Iterator[Decoded]]
 def read_here(windows: Iterable[Window]) -> Iterator[Decoded]:
     """Decodes in this process, by as many threads as torch has, a few blocks ahead of whoever takes them."""
     blocks: Queue[Decoded | BaseException | None] = Queue(AHEAD)
-    over = threading.Event()
+    over, threads = threading.Event(), torch.get_num_threads()
 
     def put(block: Decoded | BaseException | None) -> bool:
         while not over.is_set():
@@ -48,9 +49,10 @@ def read_here(windows: Iterable[Window]) -> Iterator[Decoded]:
 
     def read() -> None:
         try:
-            with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            with ThreadPoolExecutor(threads) as pool:
                 for window in windows:
-                    if not all(put(block) for block in decoded(*window, each=pool.map)):
+                    # one thread is this one: handing images to another takes its share of the time
+                    if not all(put(block) for block in decoded(*window, each=pool.map if threads > 1 else map)):
                         return
             put(None)
         except BaseException as error:  # raised where the blocks are taken
@@ -94,18 +96,20 @@ def _cut(
     blocks: Iterator[Decoded], counts: list[int], corrupt: list[str]
 ) -> Iterator[tuple[UInt8[Tensor, "B C H W"], Int64[Tensor, " B"]]]:
     """Blocks of any length as batches of these lengths; notes the names of what is corrupt."""
-    images: list[UInt8[Tensor, "n C H W"]] = []
-    targets: list[Int64[Tensor, " n"]] = []
-    held = 0
+    block, used = next(blocks, NOTHING), 0
+    corrupt += block.corrupt
     for count in counts:
-        while held < count:
-            block = next(blocks)
-            images.append(torch.from_numpy(block.images))
-            targets.append(torch.from_numpy(block.targets))
-            corrupt += block.corrupt
-            held += len(block.images)
-        all_images, all_targets = torch.cat(images), torch.cat(targets)
-        yield all_images[:count], all_targets[:count]
-        images, targets, held = [all_images[count:]], [all_targets[count:]], held - count
+        images = np.empty((count, *block.images.shape[1:]), np.uint8)
+        targets = np.empty(count, np.int64)
+        filled = 0
+        while filled < count:
+            if used == len(block.images):
+                block, used = next(blocks), 0
+                corrupt += block.corrupt
+            taken = min(count - filled, len(block.images) - used)
+            here, there = slice(filled, filled + taken), slice(used, used + taken)
+            images[here], targets[here] = block.images[there], block.targets[there]
+            filled, used = filled + taken, used + taken
+        yield torch.from_numpy(images), torch.from_numpy(targets)
     for _ in blocks:  # nothing: ends the reader
         pass
