@@ -70,6 +70,10 @@ def costs_of(where: dict[str, Any]) -> Costs | None:
             raise ValueError("Prices are those of a cluster, got --prices alone. Add --cluster FILE.")
         return None
     resources = Resources(
-        where["cpus_per_trial"], where["gpus_per_trial"], where["workers_per_trial"], where["max_concurrent"]
+        where["cpus_per_trial"],
+        where["gpus_per_trial"],
+        where["workers_per_trial"],
+        where["max_concurrent"],
+        pack=where["pack"],
     )
     return Costs(where["cluster"], where["prices"], resources)

@@ -57,10 +57,12 @@ class Display:
         if self._live:
             self._live.stop()
 
-    def started(self, total: int, concurrent: int) -> None:
-        """Ray is up; of `total` trials `concurrent` run at once."""
+    def started(self, total: int, concurrent: int, packed: int = 1) -> None:
+        """Ray is up; of `total` trials `concurrent` run at once, up to `packed` on each GPU."""
         self._total, self._began = total, self._clock()
-        self._say(Text(f"{total} to run, {concurrent} at once"))
+        self._say(
+            Text(f"{total} to run, {concurrent} at once" + (f", up to {packed} on each GPU" if packed > 1 else ""))
+        )
         if self._console.is_interactive:
             self._live = Live(get_renderable=self.view, console=self._console, refresh_per_second=4, transient=True)
             self._live.start()

@@ -238,7 +238,7 @@ class Progress:
         line = f"measuring {name}: {advance.done} of {advance.total} shards{told}"
         click.echo(f"\r{line:<79}" if screen else line, err=True, nl=not screen or advance.done == advance.total)
 
-    def started(self, total: int, concurrent: int) -> None:
+    def started(self, total: int, concurrent: int, packed: int = 1) -> None:
         """Nothing: the first shard tells."""
 
     def progressed(self, progress: Any) -> None:

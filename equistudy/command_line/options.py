@@ -65,6 +65,7 @@ CLUSTER = click.option(
 SHARE = (
     click.option("--cpus-per-trial", default=1.0, show_default=True, help="CPUs of each worker of a trial."),
     click.option("--gpus-per-trial", type=float, help="GPUs of each worker, also fractions. Default: 1 if there are."),
+    click.option("--pack", type=int, help="So many trials share each GPU: small networks leave most of it idle."),
     click.option("--workers-per-trial", default=1, show_default=True, help="Processes that share each batch."),
     click.option("--max-concurrent", type=int, help="At most so many trials at once. Default: what fits."),
 )

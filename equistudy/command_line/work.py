@@ -40,6 +40,7 @@ def run_and_report(asked: Asked, retry: tuple[str, ...] | None, where: dict[str,
         where["workers_per_trial"],
         where["max_concurrent"],
         60 * where["hang_minutes"],
+        where["pack"],
     )
     site = Site(where["address"], where["num_cpus"], where["cluster"])
     prepare(site.address)

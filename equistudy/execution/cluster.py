@@ -29,6 +29,8 @@ ENVIRONMENT = {
 ANSWER_SECONDS = 5.0
 STARTS = 3  # how often Ray is started here before that fails
 LATE = "timed out during startup"
+PARTS = 10_000  # of a GPU, in which Ray counts
+MOST_PACKED = 100  # up to here the rounded fractions differ from those of one more
 OBJECT_STORE_BYTES = 256 * 1024**2  # specs and handles; data sets are read by each process
 
 
@@ -36,7 +38,9 @@ OBJECT_STORE_BYTES = 256 * 1024**2  # specs and handles; data sets are read by e
 class Resources:
     """What one trial gets, and how many run at once. `gpus` may be a fraction; None takes one where there is one.
 
-    A trial that ends no step for `hang_seconds` is taken to hang.
+    `pack` trials share each GPU: small networks leave most of it idle. Each is a process of its own with its part of
+    the memory, so that any model can be packed, and its row is that of a trial alone. A trial that ends no step for
+    `hang_seconds` is taken to hang.
     """
 
     cpus: float = 1.0
@@ -44,8 +48,11 @@ class Resources:
     workers: int = 1
     max_concurrent: int | None = None
     hang_seconds: float = 3600.0
+    pack: int | None = None
 
     def __post_init__(self) -> None:
+        if self.pack is not None:
+            self._pack(self.pack)
         if self.cpus <= 0 or (self.gpus is not None and self.gpus < 0):
             raise ValueError(f"A trial needs cpus > 0 and gpus >= 0, got cpus={self.cpus:g}, gpus={self.gpus}.")
         if self.workers < 1:
@@ -56,6 +63,22 @@ class Resources:
             )
         if self.max_concurrent is not None and self.max_concurrent < 1:
             raise ValueError(f"At least one trial must run at once, got max_concurrent={self.max_concurrent}.")
+
+    def _pack(self, pack: int) -> None:
+        if not 1 <= pack <= MOST_PACKED:
+            raise ValueError(f"From 1 to {MOST_PACKED} trials share a GPU, got pack={pack}. Try 4.")
+        share = PARTS // pack / PARTS  # rounded down: as many fit
+        if self.gpus not in (None, share):
+            raise ValueError(
+                f"Packing says how much of a GPU each trial gets, got pack={pack} and gpus={self.gpus:g}. Leave out "
+                "--pack or --gpus-per-trial."
+            )
+        if self.workers > 1:
+            raise ValueError(
+                f"Packing puts several trials on a GPU, and several workers one trial on several, got pack={pack} and "
+                f"workers={self.workers}. Leave out --pack or --workers-per-trial."
+            )
+        object.__setattr__(self, "gpus", share)
 
     @property
     def threads(self) -> int:
@@ -191,6 +214,11 @@ def fitted(resources: Resources, capacity: Capacity) -> Resources:
     `max_concurrent` is what fits: more would only wait, and several workers of one trial must start together.
     """
     gpus = resources.gpus if resources.gpus is not None else min(1.0, capacity.node_gpus)
+    if resources.pack is not None and not capacity.node_gpus:
+        raise ValueError(
+            f"Packing lets trials share a GPU, got pack={resources.pack} and no node with one. Leave out --pack: "
+            "trials share CPUs by --cpus-per-trial, also fractions."
+        )
     for name, wanted, node, option in (
         ("CPUs", resources.cpus, capacity.node_cpus, "--cpus-per-trial"),
         ("GPUs", gpus, capacity.node_gpus, "--gpus-per-trial"),

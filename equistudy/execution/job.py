@@ -66,7 +66,8 @@ class Provenance(NamedTuple):
 class Conditions:
     """What all trials of one run share: the study's name, the store, and the resources of a trial.
 
-    A trial that ends no step for `hang_seconds` is taken to hang.
+    `gpu_share` is how much of its GPU's memory each process may take. A trial that ends no step for `hang_seconds` is
+    taken to hang.
     """
 
     study: str
@@ -75,6 +76,7 @@ class Conditions:
     workers: int = 1
     threads: int = 1
     use_gpu: bool = False
+    gpu_share: float = 1.0
     hang_seconds: float = 3600.0
 
 

@@ -16,6 +16,7 @@ from equistudy.execution.runner import check_reach
 from equistudy.execution.trial_run import network_of
 from equistudy.measures.engine import PairedPass, calibrated_untrained
 from equistudy.measures.measure import MeasuringResult, Subject
+from equistudy.training.device import claim
 from equistudy.training.subject import subject_of
 
 __all__ = ["Advance", "Worker", "measure_networks", "ray_workers"]
@@ -59,6 +60,7 @@ class Worker:
 
     def _subject_of(self, job: Job) -> Subject:
         if job != self._job:
+            claim(self._device, self._conditions.gpu_share)
             network = network_of(job, self._conditions.store, self._device)
             self._subject = subject_of(job.trial, network.eval(), self._device)
             self._job, self._untrained = job, {}

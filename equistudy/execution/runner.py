@@ -38,8 +38,8 @@ class Outcome(NamedTuple):
 class Reporter(Protocol):
     """Who is told how a run goes."""
 
-    def started(self, total: int, concurrent: int) -> None:
-        """Ray is up; of `total` trials `concurrent` run at once."""
+    def started(self, total: int, concurrent: int, packed: int = 1) -> None:
+        """Ray is up; of `total` trials `concurrent` run at once, up to `packed` on each GPU."""
         ...
 
     def progressed(self, progress: Progress) -> None:
@@ -132,11 +132,15 @@ def run_study(
                 ends[progress.trial] = progress.phase
             reporter.progressed(progress)
 
+        import torch
         from ray import cloudpickle
 
         from equistudy.execution.tuner import run_jobs
+        from equistudy.training.device import check_device
 
         chosen = fitted(resources, capacity)
+        if chosen.gpus and not (site.address or site.file):
+            check_device(torch.device("cuda"))
         check_reach(capacity, store)
         # specs that the study file itself defines exist in no package of the workers
         cloudpickle.register_pickle_by_value(loaded.module)
@@ -147,9 +151,10 @@ def run_study(
             workers=chosen.workers,
             threads=chosen.threads,
             use_gpu=bool(chosen.gpus),
+            gpu_share=min(1.0, chosen.gpus or 1.0),
             hang_seconds=chosen.hang_seconds,
         )
-        reporter.started(source.total, min(source.total, chosen.max_concurrent or 1))
+        reporter.started(source.total, min(source.total, chosen.max_concurrent or 1), chosen.pack or 1)
         run_jobs(source, conditions, chosen, tell, lambda: asked() or bool(breaker.broken or lookout.stuck))
         interrupted = asked()
     done = sum(phase == Phase.DONE for phase in ends.values())

@@ -28,6 +28,7 @@ from equistudy.recipe import Recipe
 from equistudy.results.schema import CurveRow
 from equistudy.results.store import StorageError, Store
 from equistudy.study.trial import fingerprint
+from equistudy.training.device import claim
 from equistudy.training.failures import Reason, reason_of, told
 from equistudy.training.sources import ALONE, Share
 from equistudy.training.streamed import Reader, read_here
@@ -82,6 +83,7 @@ class TrialRun:
     def __iter__(self) -> Iterator[Progress]:
         try:
             self._watchdog.alive()
+            claim(self._device, self.conditions.gpu_share)
             for progress in self._measured() if self.job.finished else self._trained():
                 self._watchdog.wait()
                 yield progress

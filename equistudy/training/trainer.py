@@ -16,6 +16,7 @@ from equistudy.datasets.resident import resident
 from equistudy.study.trial import Stream, Trial, derived_seed
 from equistudy.training.batches import batch_sizes, evaluation_batches, num_batches, training_batches
 from equistudy.training.checks import check_conditions, check_data
+from equistudy.training.device import check_device
 from equistudy.training.extents import final_extents
 from equistudy.training.failures import DivergedError, NotANumberError
 from equistudy.training.sources import ALONE, Share, source_of
@@ -75,6 +76,7 @@ class Trainer:
         self.alive: Callable[[], None] = lambda: None  # called after every step
         self._first_loss: float | None = None
         self._stopped = False  # by the recipe's loss
+        check_device(device)
         self.source = source_of(trial.dataset, device, reader)
         self._test = resident(trial.dataset, Split.TEST, device)
         check_data(trial, self.source, self._test)

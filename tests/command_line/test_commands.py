@@ -19,7 +19,7 @@ from equistudy.models import weights
 
 ROOT = Path(__file__).parents[2]
 OF_A_STUDY = ["study", "--scale", "--results", "--weights-dir", "--json"]
-SHARE = ["--cpus-per-trial", "--gpus-per-trial", "--workers-per-trial", "--max-concurrent"]
+SHARE = ["--cpus-per-trial", "--gpus-per-trial", "--pack", "--workers-per-trial", "--max-concurrent"]
 WHERE = ["--address", "--cluster", "--num-cpus", *SHARE, "--hang-minutes", "--keep-going"]
 # Options say where and how much, never what: what is studied stands in the study's file.
 OPTIONS = {

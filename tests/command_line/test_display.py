@@ -90,6 +90,12 @@ def test_a_log_has_one_line_for_each_event(make: Make, clock: Clock) -> None:
     assert "\x1b" not in console.file.getvalue()
 
 
+def test_packed_trials_are_told(make: Make) -> None:
+    display, console = make()
+    display.started(24, 8, 4)
+    assert console.export_text() == "24 to run, 8 at once, up to 4 on each GPU\n"
+
+
 def test_no_width_breaks_a_line_of_a_log(make: Make) -> None:
     display, console = make()
     display.started(1, 1)

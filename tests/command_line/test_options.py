@@ -38,7 +38,7 @@ def test_without_options_a_trial_gets_a_cpu_and_results_go_to_their_folder() -> 
         "scale": None,
         "folder": "results",
         "as_json": False,
-        **dict.fromkeys(("address", "cluster", "num_cpus", "gpus_per_trial", "max_concurrent")),
+        **dict.fromkeys(("address", "cluster", "num_cpus", "gpus_per_trial", "pack", "max_concurrent")),
         "cpus_per_trial": 1.0,
         "workers_per_trial": 1,
         "hang_minutes": 60.0,

@@ -24,6 +24,10 @@ POD = Capacity(cpus=64, gpus=8, node_cpus=32, node_gpus=4, nodes=2)
         (Resources(workers=4), POD, 1, 2),
         (Resources(cpus=16), POD, 1, 4),
         (Resources(gpus=0.0), POD, 0, 64),
+        (Resources(pack=4), POD, 0.25, 32),
+        (Resources(pack=3), POD, 0.3333, 24),
+        (Resources(cpus=4, pack=4), POD, 0.25, 16),
+        (Resources(max_concurrent=5, pack=4), POD, 0.25, 5),
     ],
 )
 def test_open_values_are_chosen_so_that_nothing_waits(
@@ -39,6 +43,7 @@ def test_open_values_are_chosen_so_that_nothing_waits(
     [
         (Resources(cpus=3), r"must fit on one node, got a request for 3 CPUs.*with 2. Lower --cpus-per-trial"),
         (Resources(gpus=1.0), r"got a request for 1 GPUs and a largest node with 0. Lower --gpus-per-trial"),
+        (Resources(pack=4), r"trials share a GPU, got pack=4 and no node with one\. Leave out --pack: .*--cpus-per"),
         (Resources(workers=3), r"got 3 workers of 1 CPUs and 0 GPUs each, and room for 2. Lower --workers-per-trial"),
     ],
 )
@@ -47,12 +52,24 @@ def test_a_request_that_can_never_be_met_is_refused_with_the_numbers(resources: 
         fitted(resources, LAPTOP)
 
 
+def test_so_many_as_are_packed_fit_on_a_gpu_and_no_more() -> None:
+    for pack in range(1, cluster.MOST_PACKED + 1):
+        share = Resources(pack=pack).gpus
+        assert share is not None
+        assert int(1e4 * share + 0.5) * pack <= 1e4 < int(1e4 * share + 0.5) * (pack + 1)  # as Ray counts
+        assert fitted(Resources(pack=pack), Capacity(256, 1, 256, 1, 1)).max_concurrent == pack
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"cpus": 0.0}, "A trial needs cpus > 0 and gpus >= 0, got cpus=0, gpus=None"),
         ({"gpus": -1.0}, r"got cpus=1, gpus=-1"),
         ({"workers": 0}, "at least one worker, got workers=0"),
+        ({"pack": 0}, r"From 1 to 100 trials share a GPU, got pack=0\. Try 4"),
+        ({"pack": 101}, r"From 1 to 100 trials share a GPU, got pack=101"),
+        ({"pack": 4, "gpus": 0.5}, r"got pack=4 and gpus=0\.5\. Leave out --pack or --gpus-per-trial"),
+        ({"pack": 4, "workers": 2}, r"one trial on several, got pack=4 and workers=2\. Leave out --pack or --workers"),
         ({"max_concurrent": 0}, "At least one trial must run at once, got max_concurrent=0"),
     ],
 )

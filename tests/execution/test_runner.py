@@ -49,7 +49,7 @@ class Log:
         self.progress: list[Progress] = []
         self.concurrent = 0
 
-    def started(self, total: int, concurrent: int) -> None:
+    def started(self, total: int, concurrent: int, packed: int = 1) -> None:
         self.concurrent = concurrent
 
     def progressed(self, progress: Progress) -> None:

@@ -98,6 +98,15 @@ def test_a_trial_ends_with_one_row_its_curves_its_measurements_and_its_weights(t
     assert store.list("checkpoints") == store.list("running") == []
 
 
+def test_a_gpu_where_there_is_none_is_told_in_the_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    run = TrialRun(Job(TRIAL, {}, ()), replace(conditions(tmp_path), gpu_share=0.25), device=torch.device("cuda"))
+    (progress,) = run
+    assert progress.phase == Phase.FAILED
+    assert "needs a torch that sees one" in str(progress.message)
+    assert results(tmp_path / "results").trials.collect()["status"].to_list() == ["failed"]
+
+
 def test_an_interrupted_trial_continues_to_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial_run, "WORTH_SECONDS", 0)
     monkeypatch.setattr(trial_run, "SAVING_SHARE", 1e9)

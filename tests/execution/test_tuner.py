@@ -44,7 +44,7 @@ class Silence:
         self.progress: list[Progress] = []
         self.concurrent = 0
 
-    def started(self, total: int, concurrent: int) -> None:
+    def started(self, total: int, concurrent: int, packed: int = 1) -> None:
         assert total == 6
         self.concurrent = concurrent
 

@@ -70,6 +70,7 @@ def test_fractions_of_a_gpu_and_several_workers_count() -> None:
     shared, _ = estimates([60.0] * 100, Resources(gpus=0.25), file, None)
     assert (shared.concurrent, shared.nodes, shared.price) == (32, 8, None)
     assert shared.wall_hours == pytest.approx(START_HOURS + 4 * 60 / 3600)
+    assert estimates([60.0] * 100, Resources(pack=4), file, None)[0] == shared
     spread, _ = estimates([60.0], Resources(workers=2), file, None)
     assert (spread.nodes, spread.concurrent) == (2, 1)
     assert spread.gpu_hours == pytest.approx(120 / 3600)
