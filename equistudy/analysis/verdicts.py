@@ -58,7 +58,7 @@ def rank_verdict(test: RankCorrelation, table: StudyTable) -> Verdict:
         names = f"{_start(first.title)} and {second.title}"
         sentence = f"{names} can be compared at {found} levels of {test.over.name}{test.place}: {value}."
         return Verdict(Status.UNDECIDED, f"{sentence} {absent}".strip(), n=found)
-    status, half = _status(test, rho), rho.half_width
+    status, half = _status(test, rho, seeds_reach=False), rho.half_width
     bounds = f"95 % interval [{rounded(rho.low, half)}, {rounded(rho.high, half)}] over {rho.n} levels"
     how = "correlates" if status is not Status.UNDECIDED else "shows no clear correlation"
     sentence = (
