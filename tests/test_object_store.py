@@ -17,6 +17,7 @@ from pyarrow import fs
 
 from equistudy.results.results import results
 from equistudy.results.store import Store
+from tests.undisturbed import run_here
 
 pytestmark = pytest.mark.slow
 
@@ -123,10 +124,10 @@ def numbers(place: str) -> list[pl.DataFrame]:
 
 @pytest.fixture(scope="module")
 def undisturbed(study: Path, tmp_path_factory: pytest.TempPathFactory) -> list[pl.DataFrame]:
-    """The same study in a local folder."""
-    folder = str(tmp_path_factory.mktemp("undisturbed") / "results")
-    ended(started("run", study, folder, "--num-cpus", "2"))
-    return numbers(folder)
+    """The same study in a local folder, in this process."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "results"
+    run_here(study, folder)
+    return numbers(str(folder))
 
 
 def test_a_study_runs_in_a_store_alone_and_survives_the_death_of_its_driver(server, study, undisturbed) -> None:
