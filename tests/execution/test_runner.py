@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load
 
 from equistudy.execution import runner
 from equistudy.execution.breaker import STARTS
@@ -15,6 +17,7 @@ from equistudy.execution.source import Listed
 from equistudy.results.results import results
 from equistudy.results.store import Store
 from equistudy.study.file import LoadedStudy, load_study
+from equistudy.training.trainer import Trainer
 
 # `Poisoned` is defined by the study file itself: no package on a worker has it
 STUDY = '''
@@ -39,6 +42,18 @@ study = eq.Study(
     design=eq.factorial(trial, eq.Factor("width", {widths}), seeds=range({seeds})),
     measures=(eq.Accuracy(),),
 )
+'''
+
+LEARNED = '''
+import equistudy as eq
+
+def trial(weight: float, seed: int) -> eq.Trial:
+    """A box of two generators."""
+    box = eq.LearnedAugmentation((eq.RotationGenerator(), eq.ScalingGenerator()), eq.NormRegulariser(weight), 0.04)
+    sprites, recipe = eq.Sprites(2, 45.0, 16, 96, 64), eq.Recipe(3, 32, eq.AdamW(0.01, 0.0))
+    return eq.Trial(eq.ResNet(8, 2), sprites, eq.Classification(), box, recipe, seed)
+
+study = eq.Study("Why?", eq.factorial(trial, eq.Factor("weight", (0.05, 0.1)), seeds=(1,)), measures=())
 '''
 
 
@@ -156,6 +171,30 @@ def test_two_workers_give_the_losses_of_one(tmp_path: Path) -> None:
     assert curves[1].drop("value").equals(curves[2].drop("value"))
     for one, two in zip(curves[1]["value"], curves[2]["value"], strict=True):
         assert one == pytest.approx(two, rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_capacity")
+def test_what_a_box_learns_on_a_cluster_is_what_it_learns_here_bit_by_bit(tmp_path: Path) -> None:
+    path = tmp_path / "learned.py"
+    path.write_text(LEARNED)
+    loaded, store = load_study(path), Store.open(tmp_path / "results")
+    outcome, _ = run(loaded, store)
+    assert outcome.done == 2
+    found = results(store.url)
+    for row in found.trials.collect().to_dicts():
+        (trial,) = (cell.trial for cell in loaded.study.design.cells() if cell.trial.id == row["trial"])
+        trainer = Trainer(trial, torch.device("cpu"))
+        while not trainer.finished:
+            trainer.train_epoch()
+        curves = found.curves.collect().filter(trial=row["trial"]).to_dicts()
+        assert {(each["epoch"], each["split"], each["name"]): each["value"] for each in curves} == {
+            tuple(value[:3]): value.value for value in trainer.curves
+        }
+        assert any(value.name == "rotation_extent" for value in trainer.curves)
+        kept, own = load(store.read_bytes(row["weights"]) or b""), trainer.network.state_dict()
+        assert kept.keys() == own.keys()
+        assert all(torch.equal(kept[name], own[name]) for name in own)
 
 
 @pytest.mark.slow
