@@ -16,6 +16,7 @@ from equistudy.models.resnet import ResNet
 from equistudy.recipe import AdamW, Constant, Recipe
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
+from equistudy.tasks.segmentation import Segmentation
 from equistudy.tasks.task import Task
 from equistudy.training.subject import subject_of
 from equistudy.training.trainer import Trainer
@@ -105,6 +106,8 @@ def test_parts_that_do_not_fit_are_refused() -> None:
         replace(digits, task=Distance())
     with pytest.raises(ValueError, match=r"Classification needs a class .* got Spheres, which has numbers\. Use Regr"):
         replace(DISTANCE, task=Classification())
+    with pytest.raises(ValueError, match=r"Segmentation needs a label .* got Spheres, which has numbers\. Use Regr"):
+        replace(DISTANCE, task=Segmentation())
     with pytest.raises(ValueError, match=r"ResNet sees images, got Spheres, whose inputs are points\. Use a model or"):
         replace(DISTANCE, model=ResNet(8, 2))
     with pytest.raises(ValueError, match=r"RandomCrop moves images, got Spheres, whose inputs are points\. Use NoAugm"):
