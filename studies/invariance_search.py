@@ -2,6 +2,8 @@
 
 Benton et al. (2020, arXiv:2010.11882) set lambda, the widths' learning rate, their start and the copies by hand. Here a
 search draws them; successive halving stops the poor ones; the best is trained again with seeds new to it.
+Found (16 drawn, 11 stopped, 3 seeds, 6a8b1fe): accuracy 1.000, half-extent 43 degrees [41, 44] below the oracle's 45.
+Unseen sprites are turned as far as those before: their loss asks for no invariance, and the best lambda is small.
 
     python -m equistudy run studies/invariance_search.py                  # 16 drawn networks and 3 more
     python -m equistudy run studies/invariance_search.py --scale paper    # 64 and 5 of the paper's size, for GPUs
@@ -52,9 +54,6 @@ study = eq.Study(
         eq.Claim("The best is accurate", eq.Value(ACCURACY, than=0.95, expected="increasing", within=CONFIRMED)),
         eq.Claim("It ends at the oracle", eq.Value(EXCESS, expected="unchanged", margin=10.0, within=CONFIRMED)),
     ),
-    figures=(
-        eq.Scatter(x=LEARNED, y=LOSS, color=eq.ROUND),
-        eq.LearningCurve("rotation_extent", color=eq.ROUND),
-    ),
+    figures=(eq.Scatter(x=LEARNED, y=LOSS, color=eq.ROUND), eq.LearningCurve("rotation_extent", color=eq.ROUND)),
     scales={"paper": eq.search(paper_trial, SPACE, num_samples=64, confirm=(1, 2, 3, 4, 5), **HALVED)},
 )
