@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from equistudy.execution.start_watch import start_watched
+
 __all__ = ["LATE", "STARTS", "Capacity", "Resources", "Site", "blind_nodes", "connected", "fitted", "prepare"]
 
 # Set before Ray is imported; a user's own value wins. Each line was seen to matter with ray 2.60.
@@ -129,7 +131,8 @@ def connected(address: str | None, num_cpus: int | None = None) -> Iterator[Capa
             options = {"address": "local", "num_cpus": num_cpus, "include_dashboard": False}
             options["object_store_memory"] = OBJECT_STORE_BYTES
         try:
-            _init(options)
+            with start_watched():
+                _init(options)
         except ConnectionError as error:
             raise ValueError(_no_answer(address)) from error
     try:
