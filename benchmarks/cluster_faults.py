@@ -37,7 +37,7 @@ from equistudy.results.results import results
 from equistudy.results.store import Store
 from equistudy.study.file import load_study
 from tests.faults.cluster import Cluster
-from tests.faults.proxy import free_port
+from tests.faults.object_store import SECRETS, object_store, place_of
 
 ROOT = Path(__file__).parents[1]
 STUDY = '''"""Trials for a benchmark."""
@@ -100,32 +100,6 @@ def scheduling(trials: int) -> None:
         print(f"largest memory of the driver: {largest / 1e9:.2f} GB (< 1)")
 
 
-@contextmanager
-def server() -> Iterator[str]:
-    from pyarrow import fs
-
-    port = free_port()
-    os.environ.update(AWS_ACCESS_KEY_ID="key", AWS_SECRET_ACCESS_KEY="secret", AWS_EC2_METADATA_DISABLED="true")
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            address = f"127.0.0.1:{port}"
-            made = fs.S3FileSystem(
-                endpoint_override=address, scheme="http", region="us-east-1", allow_bucket_creation=True
-            )
-            deadline = time.monotonic() + 120
-            while True:
-                try:
-                    made.create_dir("studies")
-                    break
-                except OSError:
-                    assert time.monotonic() < deadline
-                    time.sleep(0.2)
-            yield f"s3://studies/results?scheme=http&endpoint_override={address}&region=us-east-1"
-        finally:
-            process.kill()
-
-
 def timed_trial(study: Path, place: str) -> tuple[float, float, int]:
     """Seconds of the trial, of the writes that it waits for, and how many of them."""
     spent, count = 0.0, 0
@@ -161,9 +135,10 @@ def timed_trial(study: Path, place: str) -> tuple[float, float, int]:
 
 
 def writes(epochs: int) -> None:
-    with tempfile.TemporaryDirectory() as temporary, server() as place:
+    os.environ.update(SECRETS)
+    with tempfile.TemporaryDirectory() as temporary, object_store() as (_, address):
         study = written(Path(temporary), 1, epochs)
-        for name, where in (("a local folder", f"{temporary}/results"), ("the S3 server", place)):
+        for name, where in (("a local folder", f"{temporary}/results"), ("the S3 server", place_of(address))):
             seconds, spent, count = timed_trial(study, where)
             print(
                 f"{name}: {count} writes of {spent:.2f} s in a trial of {seconds:.0f} s: {spent / seconds:.2%} (< 2 %)"

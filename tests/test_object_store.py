@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,10 +12,10 @@ from typing import Any
 import polars as pl
 import psutil
 import pytest
-from pyarrow import fs
 
 from equistudy.results.results import results
 from equistudy.results.store import Store
+from tests.faults.object_store import SECRETS, object_store, place_of
 from tests.undisturbed import run_here
 
 pytestmark = pytest.mark.slow
@@ -42,50 +41,21 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def server() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """An S3 server in its own process, with an empty bucket, and its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", address.partition(":")[2]]
-    secrets = {
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "planted-secret",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
     with pytest.MonkeyPatch.context() as environment:
-        for name, value in secrets.items():
+        for name, value in SECRETS.items():
             environment.setenv(name, value)
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            try:
-                made = fs.S3FileSystem(
-                    endpoint_override=address, scheme="http", region="us-east-1", allow_bucket_creation=True
-                )
-                until(lambda: _answers(address))
-                made.create_dir("studies")
-                yield process, address
-            finally:
-                process.send_signal(signal.SIGCONT)
-                process.kill()
+        with object_store() as started:
+            yield started
 
 
-def _answers(address: str) -> bool:
-    host, _, port = address.partition(":")
-    try:
-        with socket.create_connection((host, int(port)), timeout=1):
-            return True
-    except OSError:
-        return False
-
-
-def until(condition: Callable[[], Any]) -> Any:
+def until(condition: Callable[[], Any], process: "subprocess.Popen[str] | None" = None) -> Any:
+    """What the condition gives, once it is something; `process` must not have ended before."""
     deadline = time.monotonic() + PATIENCE
     while not (found := condition()):
         assert time.monotonic() < deadline
+        assert process is None or process.poll() is None, process.communicate()
         time.sleep(0.05)
     return found
-
-
-def url(address: str, folder: str) -> str:
-    return f"s3://studies/{folder}?scheme=http&endpoint_override={address}&region=us-east-1"
 
 
 @pytest.fixture(scope="module")
@@ -132,10 +102,10 @@ def undisturbed(study: Path, tmp_path_factory: pytest.TempPathFactory) -> list[p
 
 def test_a_study_runs_in_a_store_alone_and_survives_the_death_of_its_driver(server, study, undisturbed) -> None:
     _, address = server
-    place = url(address, "killed")
+    place = place_of(address, "killed")
     driver = started("run", study, place, "--num-cpus", "2")
-    store = until(lambda: _opened(place))
-    until(lambda: store.list("checkpoints"))
+    store = until(lambda: _opened(place), driver)
+    until(lambda: store.list("checkpoints"), driver)
     driver.kill()
     driver.communicate()
     assert len(store.list("trials")) < 2
@@ -155,11 +125,12 @@ def test_a_study_runs_in_a_store_alone_and_survives_the_death_of_its_driver(serv
 def launch(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
-    """Launches the study as a job on nodes of this machine, which are gone in the end."""
+    """Launches the study as a job on a node of this machine, which is gone in the end."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     file = study.with_name("local.yaml")
-    file.write_text((ROOT / "cluster" / "local.yaml").read_text().replace("name: local", "name: launched"))
+    text = (ROOT / "cluster" / "local.yaml").read_text().replace("max_workers: 2", "max_workers: 1")
+    file.write_text(text.replace("name: local", "name: launched"))
     yield lambda place: started("launch", file, place, str(study))
     ended(subprocess.Popen([sys.executable, "-m", "equistudy", "down", str(file)], stdout=subprocess.PIPE, text=True))
 
@@ -181,11 +152,11 @@ def test_a_study_runs_in_a_store_alone_as_a_job_and_survives_the_death_of_its_dr
     server, study, undisturbed, launch
 ) -> None:
     _, address = server
-    place = url(address, "job")
+    place = place_of(address, "job")
     launched = launch(place)
-    store = until(lambda: _opened(place))
-    until(lambda: store.list("checkpoints"))
-    os.kill(until(lambda: _driver(place)), signal.SIGKILL)
+    store = until(lambda: _opened(place), launched)
+    until(lambda: store.list("checkpoints"), launched)
+    os.kill(until(lambda: _driver(place), launched), signal.SIGKILL)
     assert len(store.list("trials")) < 2
 
     told = ended(launched)
@@ -218,10 +189,10 @@ def _opened(place: str) -> Store | None:
 
 def test_a_store_that_does_not_answer_for_a_while_changes_nothing(server, study, undisturbed) -> None:
     process, address = server
-    place = url(address, "hung")
+    place = place_of(address, "hung")
     driver = started("run", study, place, "--num-cpus", "2")
-    store = until(lambda: _opened(place))
-    until(lambda: store.list("checkpoints"))
+    store = until(lambda: _opened(place), driver)
+    until(lambda: store.list("checkpoints"), driver)
     process.send_signal(signal.SIGSTOP)
     time.sleep(10)
     process.send_signal(signal.SIGCONT)
