@@ -1,9 +1,10 @@
-"""A study of twelve trials under a seeded schedule of 32 faults, and what it must be equal to at the end.
+"""A study under a seeded schedule of faults, and what it must be equal to at the end.
 
-    python -m tests.faults.campaign --seed 1 --folder /tmp/faults
+    python -m tests.faults.campaign --seed 1 --folder /tmp/faults [--short]
 
-Results lie in an S3 server alone, behind a proxy that disturbs; three nodes of one CPU train. Each fault and what
-recovered from it is a line of the log, on stdout and in FOLDER/log.txt.
+Results lie in an S3 server alone, behind a proxy that disturbs; nodes of one CPU train. Each fault and what recovered
+from it is a line of the log, on stdout and in FOLDER/log.txt. `--short`: six faults of four trials instead of 32 of
+twelve.
 """
 
 import argparse
@@ -14,14 +15,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 import psutil
 
-from equistudy.command_line.standing import _sign
+from equistudy.command_line.errors import Exit
 from equistudy.execution.job import Conditions, Provenance
 from equistudy.execution.plan import make_plan
 from equistudy.execution.trial_run import TrialRun
@@ -29,19 +30,26 @@ from equistudy.results.results import results
 from equistudy.results.store import Store
 from equistudy.study.file import load_study
 from tests.faults.cluster import Cluster
-from tests.faults.proxy import Proxy, free_port
+from tests.faults.object_store import SECRETS, object_store, place_of
+from tests.faults.proxy import Proxy
+from tests.faults.witness import Recovery, Sign, Witness
 
 STUDY = Path(__file__).with_name("study.py")
-TRIALS = 12
+WIDTHS = 2  # of the study's networks
 PATIENCE = 900.0
-QUICK, SLOW = "0.1", "2"  # seconds that a batch takes at least; slow when trials end sooner than faults come
+DRIVERS = 20  # more would mean that it starts in vain, again and again
+QUICK, SLOW = "0.1", "4"  # seconds that a batch takes at least; slow when trials end sooner than faults come
+LOOKS = 0.5  # seconds between two looks at the results: each costs the store as much as a trial does
 PAUSES = (0.1, 0.8)  # seconds between two faults
-STORE_FAULTS = {"503": 3, "500": 1, "refuse": 2, "stall": 2, "cut": 3, "full": 2}
+HANG_MINUTES = "1.5"  # less would end processes that only start slowly, on a machine with much else to do
+STORE_FAULTS = {"503": 2, "500": 1, "refuse": 2, "stall": 2, "cut": 2, "full": 2}
 FAULTS = {
     **STORE_FAULTS,
     "kill trial": 5,
     "preempt trial": 4,
-    "stop process": 2,
+    "slow trial": 1,
+    "slow node": 1,
+    "late clock": 2,
     "hang": 2,
     "damage checkpoint": 1,
     "kill node": 2,
@@ -49,36 +57,38 @@ FAULTS = {
     "interrupt driver": 1,
     "kill head": 1,
 }
+SHORT = {"503": 1, "stall": 1, "kill trial": 1, "preempt trial": 1, "kill node": 1, "kill driver": 1}
 
 
-def schedule(seed: int) -> list[str]:
+def schedule(seed: int, counts: Mapping[str, int] = FAULTS) -> list[str]:
     """All faults in an order of this seed; the head dies somewhere in the middle, where there is most to lose."""
     rng = random.Random(seed)
-    listed = [fault for fault, count in FAULTS.items() for _ in range(count) if fault != "kill head"]
+    listed = [fault for fault, count in counts.items() for _ in range(count) if fault != "kill head"]
     rng.shuffle(listed)
-    listed.insert(len(listed) // 2, "kill head")
+    listed[len(listed) // 2 : len(listed) // 2] = ["kill head"] * counts.get("kill head", 0)
     return listed
 
 
 class Pending(NamedTuple):
-    """A fault that something has to recover from: `recovered` says what did, once it has."""
+    """A fault that something has to recover from; `trial` is the one that it has hit, if it hits one."""
 
     number: int
     fault: str
     since: float
-    recovered: Callable[[], str | None]
+    recovered: Recovery
+    trial: str | None
 
 
 class Campaign:
     """One run of the study under the faults of one seed."""
 
-    def __init__(self, seed: int, folder: Path) -> None:
-        self.faults, self._rng, self._folder = schedule(seed), random.Random(seed), folder
-        self._server_port = free_port()
+    def __init__(self, faults: list[str], seed: int, folder: Path, seeds: int, nodes: int) -> None:
+        self.faults, self._rng, self._folder = faults, random.Random(seed), folder
+        self._trials, self._nodes = WIDTHS * seeds, nodes
         self._began = time.monotonic()
         self._pending: list[Pending] = []
-        self._finished: dict[str, str] = {}
-        self._drivers = 0
+        self._hits: dict[str, int] = {}
+        self._struck_so_far = self._drivers = 0
         folder.mkdir(parents=True, exist_ok=True)
         self._log = (folder / "log.txt").open("w")
 
@@ -88,21 +98,18 @@ class Campaign:
         self._log.write(f"{line}\n")
         self._log.flush()
 
-    def url(self, port: int) -> str:
-        return f"s3://studies/results?scheme=http&endpoint_override=127.0.0.1:{port}&region=us-east-1"
-
     def run(self) -> None:
-        self._set_pace(0)
-        with self._server():
-            self.proxy = Proxy(self._server_port).started()
-            self.store = Store.open(self.url(self._server_port))
-            self.cluster = Cluster(self._folder, nodes=3)
+        with object_store() as (_, address):
+            self.proxy = Proxy(int(address.partition(":")[2])).started()
+            self.witness = Witness(Store.open(place_of(address)))
+            self._set_pace()
+            self.cluster = Cluster(self._folder, self._nodes)
             try:
                 self.driver = self._drive()
                 for number, fault in enumerate(self.faults, 1):
                     self._wait(self._rng.uniform(*PAUSES))
-                    self._set_pace(number)
                     self._strike(number, fault)
+                    self._struck_so_far = number
                 self._until(lambda: not self._pending, "every fault to be recovered from")
                 (self._folder / "pace").unlink()
                 self._until(self._done, "the study to end")
@@ -111,156 +118,161 @@ class Campaign:
                 self.driver.kill()
                 self.driver.wait()
                 self.cluster.stop()
-            self._compare()
+            self._compare(place_of(address))
 
-    def _set_pace(self, number: int) -> None:
-        """Keeps trials for the faults that are still to come."""
-        ahead = len(self._finished) > (TRIALS - 2) * number / len(self.faults)
+    def _set_pace(self) -> None:
+        """Keeps trials for the faults that are still to come: two of them always."""
+        keep = (self._trials - 2) * self._struck_so_far / len(self.faults)
         new = self._folder / "pace.new"
-        new.write_text(SLOW if ahead else QUICK)
+        new.write_text(SLOW if len(self.witness.finished) >= keep else QUICK)
         new.rename(self._folder / "pace")
-
-    @contextlib.contextmanager
-    def _server(self) -> Iterator[None]:
-        from pyarrow import fs
-
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self._server_port)]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-            try:
-                address = f"127.0.0.1:{self._server_port}"
-                made = fs.S3FileSystem(
-                    endpoint_override=address, scheme="http", region="us-east-1", allow_bucket_creation=True
-                )
-                deadline = time.monotonic() + PATIENCE
-                while True:
-                    try:
-                        made.create_dir("studies")
-                        break
-                    except OSError:
-                        assert time.monotonic() < deadline
-                        time.sleep(0.2)
-                yield
-            finally:
-                server.kill()
 
     def _drive(self) -> subprocess.Popen[bytes]:
         """`run`, as a user starts it and starts it again."""
         self._drivers += 1
-        command = [sys.executable, "-m", "equistudy", "run", str(STUDY), "--results", self.url(self.proxy.port)]
-        command += ["--address", self.cluster.address, "--hang-minutes", "0.3"]
-        with (self._folder / f"driver.{self._drivers}.log").open("wb") as log:
+        place = place_of(f"127.0.0.1:{self.proxy.port}")
+        command = [sys.executable, "-m", "equistudy", "run", str(STUDY), "--results", place]
+        command += ["--address", self.cluster.address, "--hang-minutes", HANG_MINUTES]
+        with self._driver_log().open("wb") as log:
             return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=self._folder)
+
+    def _driver_log(self) -> Path:
+        return self._folder / f"driver.{self._drivers}.log"
 
     # what happens between two faults
 
     def _look(self) -> None:
         """Starts a driver that has ended again, sees who has recovered, and which trials have their row."""
         code = self.driver.poll()
-        if code is not None and not self._done():
+        assert code != 0 or self._struck_so_far == len(self.faults), "the study has ended before the last fault"
+        if code:
+            said = self._driver_log().read_text(errors="replace")[-2000:]
+            assert code != Exit.FAILED_TRIALS, said
+            assert self._drivers < DRIVERS, said
             self.say(f"driver {self._drivers} has ended with {code}; the same command again")
             self.driver = self._drive()
+        self.witness.look()
         for pending in list(self._pending):
             recovered = pending.recovered()
             if recovered is not None:
                 self._pending.remove(pending)
                 seconds = time.monotonic() - pending.since
                 self.say(f"fault {pending.number:2} recovered after {seconds:.1f} s: {pending.fault}: {recovered}")
-        for name in self.store.list("trials"):
-            self._finished.setdefault(name, self._modified(name))
-
-    def _modified(self, name: str) -> str:
-        system, path = self.store.files._opened
-        return str(system.get_file_info(f"{path}/trials/{name}").mtime_ns)
+        if self._struck_so_far < len(self.faults):
+            self._set_pace()
 
     def _done(self) -> bool:
         return self.driver.poll() == 0
 
     def _wait(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        self._look()
         while time.monotonic() < deadline:
-            time.sleep(0.2)
+            time.sleep(min(LOOKS, seconds))
             self._look()
 
     def _until(self, condition: Callable[[], Any], what: str) -> Any:
         deadline = time.monotonic() + PATIENCE
         while not (found := condition()):
             assert time.monotonic() < deadline, f"waited {PATIENCE:g} s for {what}; pending: {self._pending}"
-            self._wait(0.2)
+            self._wait(LOOKS)
         return found
 
-    def _signs(self) -> list[dict[str, Any]]:
-        """Where the trials are whose processes live."""
-        found = [_sign(self.store.read_bytes(f"running/{name}")) for name in self.store.list("running")]
-        return [sign for sign in found if sign and psutil.pid_exists(sign["pid"])]
+    def _training(self) -> list[Sign]:
+        """Trials in training that no pending fault has hit yet; those that were hit least, for each dies thrice."""
+        hit = {pending.trial for pending in self._pending}
+        free = [sign for sign in self.witness.signs() if sign["phase"] == "training" and sign["trial"] not in hit]
+        least = min((self._hits.get(sign["trial"], 0) for sign in free), default=0)
+        return [sign for sign in free if self._hits.get(sign["trial"], 0) == least]
 
-    def _victim(self) -> dict[str, Any]:
-        """A trial in training that no pending fault has hit yet."""
-
-        def free() -> list[dict[str, Any]]:
-            hit = {pending.fault.partition(" of ")[2] for pending in self._pending}
-            return [sign for sign in self._signs() if sign["phase"] == "training" and sign["trial"] not in hit]
-
-        return self._rng.choice(self._until(free, "a trial in training"))
+    def _aim(self, free: list[Sign]) -> Sign:
+        sign = self._rng.choice(free)
+        self._hits[sign["trial"]] = self._hits.get(sign["trial"], 0) + 1
+        return sign
 
     # the faults
 
     def _strike(self, number: int, fault: str) -> None:
         if fault in STORE_FAULTS:
             self._disturb_store(number, fault)
-        elif fault in ("kill driver", "interrupt driver"):
-            self._until(self._signs, "a trial under way")
-            sent = signal.SIGKILL if fault == "kill driver" else signal.SIGTERM
-            self._struck(number, fault, self._again(self._drivers))
-            self.driver.send_signal(sent)
-            self._until(lambda: self.driver.poll() is not None, "the driver to end")
-        elif fault == "kill head":
-            self._until(self._signs, "a trial under way")
-            self._struck(number, fault, self._again(self._drivers))
-            self.driver.kill()  # it runs on the head
-            self.driver.wait()
-            self.cluster.kill()
-            self.cluster = Cluster(self._folder / "second", nodes=3)
-        elif fault == "kill node":
-            pid = self.cluster.lose(self._rng.randrange(3))
-            self._struck(number, f"{fault}, raylet {pid}", self._trains(number))
+        elif fault in ("kill driver", "interrupt driver", "kill head"):
+            self._until(self._training, "a trial under way")
+            self._struck(number, fault, self.witness.others_train(lambda: self._drivers))
+            self.driver.send_signal(signal.SIGTERM if fault == "interrupt driver" else signal.SIGKILL)
+            if fault == "kill head":  # the driver runs on it
+                self.driver.wait()
+                self.cluster.stop()
+                self.cluster = Cluster(self._folder / "second", self._nodes)
+        elif fault in ("kill node", "slow node"):
+            self._hit_node(number, fault)
         else:
-            self._hit(number, fault)
+            self._hit_trial(number, fault, self._aim(self._until(self._training, "a trial in training")))
 
-    def _struck(self, number: int, fault: str, recovered: Callable[[], str | None]) -> None:
+    def _struck(self, number: int, fault: str, recovered: Recovery, trial: str | None = None) -> None:
         self.say(f"fault {number:2}: {fault}")
-        self._pending.append(Pending(number, fault, time.monotonic(), recovered))
+        self._pending.append(Pending(number, fault, time.monotonic(), recovered, trial))
 
-    def _hit(self, number: int, fault: str) -> None:
-        """A fault of one trial."""
-        sign = self._victim()
-        trial, process = sign["trial"], psutil.Process(sign["pid"])
-        name = f"{fault} of {trial}"
+    def _hit_trial(self, number: int, fault: str, sign: Sign) -> None:
+        trial, process, witness = sign["trial"], psutil.Process(sign["pid"]), self.witness
+        name = f"{fault} of {trial}, epoch {sign['epoch']}, process {process.pid}"
         if fault == "hang":
-            (self._folder / "hang").touch()
-            self._struck(number, fault, lambda: self._hung(number))
+            self._ask("hang", sign)
+            self._struck(number, name, witness.is_ended(sign, self._another_hangs), trial)
+            return
+        if fault == "late clock":
+            self._ask("late", sign)
+            self._struck(number, name, witness.ticks_on(sign), trial)
             return
         if fault == "damage checkpoint":
-            state = self._until(lambda: self._checkpoint(trial), "a checkpoint")
-            if state is True:
-                self._struck(number, name, lambda: "it had ended before")
-                return
-            self.store.write_bytes(f"checkpoints/{trial}.0.pt", state[: len(state) // 2])
+            self._until(lambda: witness.checkpoint(trial) or witness.has_row(trial), "a checkpoint")
+            if state := witness.checkpoint(trial):
+                witness.store.write_bytes(f"checkpoints/{trial}.0.pt", state[: len(state) // 2])
+        slow = fault == "slow trial"
+        self._struck(number, name, witness.goes_on(sign, elsewhere=not slow), trial)
         with contextlib.suppress(psutil.NoSuchProcess):
-            if fault == "stop process":
-                self._struck(number, name, self._goes_on(sign))
+            if slow:
                 process.suspend()
                 self._wait(2.5)
                 process.resume()
-                return
-            process.send_signal(signal.SIGTERM if fault == "preempt trial" else signal.SIGKILL)
-        self._struck(
-            number, f"{name}, epoch {sign['epoch']}, process {process.pid}", self._goes_on(sign, elsewhere=True)
-        )
+            else:
+                process.send_signal(signal.SIGTERM if fault == "preempt trial" else signal.SIGKILL)
 
-    def _checkpoint(self, trial: str) -> bytes | bool | None:
-        ended = any(name.startswith(trial) for name in self.store.list("trials"))
-        return True if ended else self.store.read_bytes(f"checkpoints/{trial}.0.pt")
+    def _ask(self, what: str, sign: Sign) -> None:
+        (self._folder / f"{what}.{sign['pid']}").touch()
+
+    def _another_hangs(self) -> Sign | None:
+        free = self._training()
+        if not free:
+            return None
+        sign = self._aim(free)
+        self._ask("hang", sign)
+        return sign
+
+    def _hit_node(self, number: int, fault: str) -> None:
+        (node,) = self._until(self._working_node, "a node that trains")
+        there, signs = self._on(node)
+        if fault == "kill node":
+            recovered = self.witness.all_go_on(signs, elsewhere=True)
+            self._struck(number, f"{fault}, raylet {self.cluster.lose(node)}, {len(signs)} trials on it", recovered)
+            return
+        self._struck(number, f"{fault}, {len(signs)} trials on it", self.witness.all_go_on(signs, elsewhere=False))
+        for process in there:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
+        self._wait(5.0)
+        for process in there:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
+
+    def _on(self, node: int) -> tuple[list[psutil.Process], list[Sign]]:
+        """The processes of a node, and the trials that they train."""
+        there = self.cluster.processes(node)
+        pids = {process.pid for process in there}
+        return there, [sign for sign in self._training() if sign["pid"] in pids]
+
+    def _working_node(self) -> list[int]:
+        """One that trains, if there is one."""
+        nodes = self._rng.sample(range(self._nodes), self._nodes)
+        return [node for node in nodes if self._on(node)[1]][:1]
 
     def _disturb_store(self, number: int, fault: str) -> None:
         """For a second at least, and until it has met somebody."""
@@ -270,65 +282,18 @@ class Campaign:
         self._until(lambda: self.proxy.met, "a request")
         self.proxy.mode, passed, met = "", self.proxy.passed, self.proxy.met
         told = f"the store answers again; {met} requests had been disturbed"
-        recovered: Callable[[], str | None] = lambda: told if self.proxy.passed > passed else None  # noqa: E731
-        self._pending.append(Pending(number, f"the store: {fault}", time.monotonic(), recovered))
-
-    # what recovers
-
-    def _goes_on(self, sign: dict[str, Any], elsewhere: bool = False) -> Callable[[], str | None]:
-        def recovered() -> str | None:
-            trial = sign["trial"]
-            if any(name.startswith(trial) for name in self.store.list("trials")):
-                return "the trial has its row"
-            for new in self._signs():
-                same = new["trial"] == trial and new["time"] > sign["time"]
-                if same and (not elsewhere or new["pid"] != sign["pid"]):
-                    return f"the trial is at epoch {new['epoch']} in process {new['pid']}"
-            return None
-
-        return recovered
-
-    def _trains(self, number: int) -> Callable[[], str | None]:
-        began = time.time()
-
-        def recovered() -> str | None:
-            trained = [sign for sign in self._signs() if sign["time"] > began + 5]
-            return f"{len(trained)} trials train" if trained or len(self._finished) == TRIALS else None
-
-        return recovered
-
-    def _again(self, drivers: int) -> Callable[[], str | None]:
-        began = time.time()
-
-        def recovered() -> str | None:
-            signs = [sign for sign in self._signs() if sign["time"] > began]
-            more = self._drivers > drivers
-            return f"driver {self._drivers} trains {len(signs)} trials" if more and signs else None
-
-        return recovered
-
-    def _hung(self, number: int) -> str | None:
-        """A process has claimed the hang, and has been ended with its stacks kept."""
-        claimed = [int(path.suffix[1:]) for path in self._folder.glob("hung.*")]
-        over = [pid for pid in claimed if not psutil.pid_exists(pid)]
-        if not over:
-            return None
-        for pid in over:
-            (self._folder / f"hung.{pid}").rename(self._folder / f"over.{pid}")
-        return f"process {over[0]} was ended"
+        recovered: Recovery = lambda: told if self.proxy.passed > passed else None  # noqa: E731
+        self._pending.append(Pending(number, f"the store: {fault}", time.monotonic(), recovered, None))
 
     # the end
 
-    def _compare(self) -> None:
-        place = self.url(self._server_port)
-        undisturbed = self._undisturbed()
+    def _compare(self, place: str) -> None:
+        undisturbed, witness = self._undisturbed(), self.witness
         for after, before in zip(numbers(place), numbers(undisturbed), strict=True):
             assert after.equals(before), (after, before)
-        changed = {name for name, modified in self._finished.items() if self._modified(name) != modified}
+        changed = {name for name, modified in witness.finished.items() if witness.modified(name) != modified}
         assert not changed, f"repeated although finished: {changed}"
-        assert len(self._finished) == len(self.store.list("trials")) == TRIALS
-        assert all(b"in apply" in (self.store.read_bytes(f"hangs/{name}") or b"") for name in self.store.list("hangs"))
-        assert self.store.list("hangs")
+        assert len(witness.finished) == len(witness.store.list("trials")) == self._trials
         rows = results(place).trials.collect()
         self.say(
             f"equal to the undisturbed run: {rows.height} trials, {rows['resumed'].sum()} of them resumed, none "
@@ -360,18 +325,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True, help="short: Ray's sockets lie in it")
+    parser.add_argument("--short", action="store_true")
     arguments = parser.parse_args()
+    seeds, nodes = (2, 2) if arguments.short else (6, 3)
     os.environ.update(
-        AWS_ACCESS_KEY_ID="key",
-        AWS_SECRET_ACCESS_KEY="planted",
-        AWS_EC2_METADATA_DISABLED="true",
+        SECRETS,
         RAY_AUTH_MODE="token",
         RAY_AUTH_TOKEN=64 * "f",
         FAULTS_FOLDER=str(arguments.folder),
+        FAULTS_SEEDS=str(seeds),
         OMP_NUM_THREADS="1",
         PYTHONPATH=str(Path(__file__).parents[2]),
     )
-    Campaign(arguments.seed, arguments.folder).run()
+    faults = schedule(arguments.seed, SHORT if arguments.short else FAULTS)
+    Campaign(faults, arguments.seed, arguments.folder, seeds, nodes).run()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
-"""Does a study end with the same tables whatever fails on the way? Twelve small trials, slow while faults last."""
+"""Does a study end with the same tables whatever fails on the way? Small trials, slow while faults last."""
 
-import contextlib
 import os
 import time
 from dataclasses import dataclass
@@ -8,21 +7,41 @@ from pathlib import Path
 
 import equistudy as eq
 
+SEEDS = int(os.environ.get("FAULTS_SEEDS", "6"))
+
 
 @dataclass(frozen=True)
 class Disturbed(eq.RandomCrop):
-    """A random crop that takes the time that the campaign's folder says, and for ever where it asks for a hang."""
+    """A random crop that takes as long as the campaign's folder says, and does to its process what it asks for."""
 
     def apply(self, images, elements):
-        folder = Path(os.environ.get("FAULTS_FOLDER", "/nowhere"))
-        with contextlib.suppress(FileNotFoundError):
-            time.sleep(float((folder / "pace").read_text() or 0))
-        try:
-            (folder / "hang").rename(folder / f"hung.{os.getpid()}")
-        except FileNotFoundError:
-            return super().apply(images, elements)
-        while True:
-            time.sleep(1)
+        folder, began = Path(os.environ.get("FAULTS_FOLDER", "/nowhere")), time.monotonic()
+        while time.monotonic() < began + pace(folder):
+            time.sleep(0.1)
+        if asked(folder, "late"):
+            true_time = time.time
+            time.time = lambda: true_time() - 3600
+        if asked(folder, "hang"):
+            while True:
+                time.sleep(1)
+        return super().apply(images, elements)
+
+
+def pace(folder: Path) -> float:
+    """How many seconds a batch takes at least."""
+    try:
+        return float((folder / "pace").read_text() or 0)
+    except FileNotFoundError:
+        return 0.0
+
+
+def asked(folder: Path, what: str) -> bool:
+    """Whether the campaign asks this process for something; asked once."""
+    try:
+        (folder / f"{what}.{os.getpid()}").unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def trial(width: int, seed: int) -> eq.Trial:
@@ -33,6 +52,6 @@ def trial(width: int, seed: int) -> eq.Trial:
 
 study = eq.Study(
     question="Does a study end with the same tables whatever fails on the way?",
-    design=eq.factorial(trial, eq.Factor("width", levels=(1, 2)), seeds=range(6)),
+    design=eq.factorial(trial, eq.Factor("width", levels=(1, 2)), seeds=range(SEEDS)),
     measures=(eq.Accuracy(),),
 )
