@@ -174,7 +174,7 @@ def test_images_are_distributed_as_the_reference_s(augmentation):
         (eq.CutMix(0.1), patched),
         (eq.FixedAugmentation(BOX[:1]), boxed),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_other_distributions_are_told_apart(augmentation, reference):
     assert pvalue(augmentation, reference) < 1e-3
