@@ -23,6 +23,8 @@ class ForceNetwork(Model):
     arXiv:2010.11882, use a Hamiltonian LieConv network (HLieResNet).
     """
 
+    REVISION: ClassVar[int] = 2
+
     width: int = 32
     step: float = 0.25
     substeps: int = 2

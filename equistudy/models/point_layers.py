@@ -73,8 +73,9 @@ class Rollout(nn.Module):
         """The sum of what the others do to each; what two do to each other is equal and opposite."""
         differences = q[:, :, None] - q[:, None]
         if self.model.central:
-            squares = differences.square().sum(-1, keepdim=True)
-            found = self.force(torch.cat([squares, constants], dim=-1)) * differences
+            # the logarithm: a factor that grew with the square would throw bodies ever further, to infinity
+            distances = differences.square().sum(-1, keepdim=True).log1p()
+            found = self.force(torch.cat([distances, constants], dim=-1)) * differences
         else:
             found = self.force(torch.cat([differences, constants], dim=-1))
         return (found - found.transpose(1, 2)).sum(2) / 2

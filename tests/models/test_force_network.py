@@ -25,6 +25,15 @@ def test_momentum_is_kept_and_central_forces_turn_with_the_bodies(central: bool)
     assert torch.allclose(back, expected, atol=1e-4) == central
 
 
+@pytest.mark.parametrize("central", [False, True])
+def test_before_training_no_trajectory_flies_apart(central: bool) -> None:
+    states = Springs(train_size=2, test_size=30).load(Split.TEST).inputs
+    for seed in range(20):
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            assert ForceNetwork(central=central).build((4, 6), 8)(states).abs().max() < 1e3
+
+
 def test_what_cannot_be_built_is_refused() -> None:
     with pytest.raises(ValueError, match=r"width and a substep of at least 1 and a positive step, .* substeps=0"):
         ForceNetwork(substeps=0)
