@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -162,14 +162,24 @@ def _stop(head: subprocess.Popen[bytes], folder: str) -> None:
     except subprocess.TimeoutExpired:
         head.kill()
         head.wait()
-    kill_marked(folder)
+    kill_marked(folder, head.pid)
 
 
-def kill_marked(folder: str) -> None:
-    """Ends every process of the cluster of this folder."""
+def kill_marked(folder: str, head: int | None = None) -> None:
+    """Ends every process of the cluster of this folder.
+
+    Those that name themselves anew write over their environment, and the mark with it; but they stay in the session
+    that the head began, which bears its number.
+    """
+    running, marked = {}, {head}
     for process in Path("/proc").glob("[0-9]*"):
         try:
+            running[int(process.name)] = os.getsid(int(process.name))
             if f"{MARK}={folder}".encode() in (process / "environ").read_bytes():
-                os.kill(int(process.name), signal.SIGKILL)
+                marked |= {int(process.name), running[int(process.name)]}
         except OSError:
             continue  # it has ended by itself
+    for number, session in running.items():
+        if number in marked or session in marked:
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
