@@ -38,7 +38,7 @@ class Failures:
     def __init__(self) -> None:
         self.told: list[Progress] = []
 
-    def started(self, total: int, concurrent: int) -> None:
+    def started(self, total: int, concurrent: int, packed: int = 1) -> None:
         """Nobody watches."""
 
     def progressed(self, progress: Progress) -> None:
