@@ -4,6 +4,9 @@ Benton et al. (2020, arXiv:2010.11882) have this experiment in their code alone,
 results show no gain from a learned box at 3,000 examples and more. Here the network learns the force between two
 bodies; the baselines are no augmentation, turns with as many copies, and forces along the difference alone.
 
+Found over 3 seeds, as there: no gain. A learned box moves the error by 0.02 powers of ten against none and turns;
+central forces lower it by 1.2 [0.3, 2.2], which is not yet clear of the 0.434 that was claimed.
+
     python -m equistudy run studies/augerino_dynamics.py    # generated, exact trajectories
 """
 

@@ -76,3 +76,13 @@ def test_the_kept_rows_give_the_same_numbers(finding: Finding) -> None:
         for name in NUMBERS:
             was, is_now = getattr(claim, name), getattr(again[claim.statement], name)
             assert is_now == (None if was is None else pytest.approx(was, abs=1e-9)), (claim.statement, name)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "low", "high"), [(0, 0, 4), (30, 27, 37), (45, 43, 52), (60, 56, 67), (90, 82, 93), (180, 179.9, 180)]
+)
+def test_three_seeds_learn_the_turns_that_are_allowed(allowed: int, low: float, high: float) -> None:
+    found = results(KEPT).trials.filter(study="learned_invariance").collect()
+    cell = found.filter(pl.col("allowed") == allowed, pl.col("weight") == 0.05)
+    assert len(cell) >= 3
+    assert low <= cell["train_rotation_extent_tail"].mean() <= high
