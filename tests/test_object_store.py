@@ -146,7 +146,7 @@ def _driver(place: str) -> int | None:
 
 @pytest.mark.skipif(
     "EQUISTUDY_CLUSTER_TESTS" not in os.environ,
-    reason="has not been seen to pass yet; EQUISTUDY_CLUSTER_TESTS=1 runs it",
+    reason="takes a minute and a half of both cores: EQUISTUDY_CLUSTER_TESTS=1 runs it",
 )
 def test_a_study_runs_in_a_store_alone_as_a_job_and_survives_the_death_of_its_driver(
     server, study, undisturbed, launch

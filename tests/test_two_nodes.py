@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
         "EQUISTUDY_CLUSTER_TESTS" not in os.environ,
-        reason="takes some two minutes of both cores: EQUISTUDY_CLUSTER_TESTS=1 runs it",
+        reason="takes a minute and a half of both cores: EQUISTUDY_CLUSTER_TESTS=1 runs it",
     ),
 ]
 

@@ -85,8 +85,10 @@ class Jobs:
 
     def _client(self) -> Any:
         os.environ.update(self.environment)
+        from ray._raylet import Config
         from ray.job_submission import JobSubmissionClient
 
+        Config.initialize("")  # Ray reads its environment when it is imported, which may have been before
         return JobSubmissionClient(self.address)
 
     def listed(self) -> list[dict[str, Any]]:
