@@ -85,7 +85,7 @@ class Jobs:
 
     def _client(self) -> Any:
         os.environ.update(self.environment)
-        from ray._raylet import Config
+        from ray._raylet import Config  # type: ignore[attr-defined]  # compiled
         from ray.job_submission import JobSubmissionClient
 
         Config.initialize("")  # Ray reads its environment when it is imported, which may have been before
