@@ -76,7 +76,7 @@ class Cluster:
 
     def _add_head(self) -> Node:
         options = ["--head", f"--port={self.port}", "--num-cpus=0", f"--temp-dir={self._folder}", *LEAN_HEAD]
-        return self._start(*options, f"--dashboard-port={free_port()}")
+        return self._start(*options, f"--dashboard-port={free_port()}", f"--ray-client-server-port={free_port()}")
 
     def _add_node(self) -> Node:
         return self._start(f"--address={self.address}", "--num-cpus=1")
