@@ -23,7 +23,10 @@ __all__ = [
 
 
 class Precision(Enum):
-    """The number format of the forward pass; parameters and optimiser state stay in float32."""
+    """The number format of the forward pass; parameters and optimiser state stay in float32.
+
+    Float32 is the full one: products of TensorFloat32 are no part of it, whatever torch is set to.
+    """
 
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"

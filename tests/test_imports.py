@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "equistudy"
 
 # lowest first; a module imports from rows above its own in this list, or from its own room
 ROWS = (
-    {"spec"},
+    {"spec", "float32"},
     {"groups", "datasets", "recipe"},
     {"augmentations", "models", "tasks"},
     {"exactness", "measures"},

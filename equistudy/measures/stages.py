@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from equistudy.float32 import full_float32
 from equistudy.measures.measure import Subject
 
 __all__ = ["CALIBRATION_IMAGES", "Seen", "calibrated", "central", "evaluating", "modules_of", "prepared", "watching"]
@@ -19,12 +20,12 @@ CALIBRATION_IMAGES = 128  # what one pass in training mode sees
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """The network in evaluation mode and without gradients; afterwards every module is in its own mode again."""
+    """The network in evaluation mode, full float32 and without gradients; afterwards all is as it was."""
     training = [module for module in network.modules() if module.training]
     for module in training:
         module.training = False
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), full_float32():
             yield
     finally:
         for module in training:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.resident import resident
+from equistudy.float32 import full_float32
 from equistudy.study.trial import Stream, Trial, derived_seed
 from equistudy.training.batches import batch_sizes, evaluation_batches, num_batches, training_batches
 from equistudy.training.checks import check_conditions, check_data
@@ -150,7 +151,7 @@ class Trainer:
         steps = num_batches(len(self.source), recipe.batch_size)
         batches = training_batches(self.source, trial, self.epoch, self.share, self.step)
         self.work.parallel.train()
-        with torch.random.fork_rng(devices=self._devices), deterministic(recipe.deterministic):
+        with torch.random.fork_rng(devices=self._devices), full_float32(), deterministic(recipe.deterministic):
             # dropout and the like draw from torch's global state: tied to replicate, epoch and rank
             torch.manual_seed(derived_seed(trial.seed, Stream.INITIALISATION, self.epoch) + self.share.rank)
             if self._random is not None:
@@ -197,6 +198,7 @@ class Trainer:
             )
 
     @torch.inference_mode()
+    @full_float32()
     def evaluate(self) -> dict[str, float]:
         """Mean loss and scores on the test split, over all workers."""
         task, dataset, count = self.trial.task, self.trial.dataset, len(self._test.inputs)
