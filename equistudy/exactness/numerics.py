@@ -62,12 +62,12 @@ def _batches(views: dict[Row, Tensor]) -> list[list[Row]]:
 
 
 def randomised(network: nn.Module, seed: int) -> nn.Module:
-    """A copy in float64 and evaluation mode, in which no weights are still what they start from: all zero or all one.
+    """A copy on the CPU in float64 and evaluation mode, in which no weights are as they start: all zero or all one.
 
     Residual branches often start from zero, which hides what is wrong in them.
     """
     rng = torch.Generator().manual_seed(seed)
-    network = replica(network, _in_float64)
+    network = replica(network, _on_cpu_in_float64)
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.ndim < 2 or bool((parameter == parameter.flatten()[0]).all()):
@@ -97,8 +97,8 @@ def _following_features() -> Callable[[_BatchNorm, Any], None]:
     return follow
 
 
-def _in_float64(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.float64, copy=True) if tensor.is_floating_point() else tensor.clone()
+def _on_cpu_in_float64(tensor: Tensor) -> Tensor:
+    return tensor.to("cpu", torch.float64 if tensor.is_floating_point() else tensor.dtype, copy=True)
 
 
 class _Symmetric(TorchFunctionMode):

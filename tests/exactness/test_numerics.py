@@ -2,6 +2,7 @@
 
 import warnings
 
+import pytest
 import torch
 from torch import nn
 
@@ -61,3 +62,11 @@ def test_what_is_equal_everywhere_is_not_blown_up_by_normalisation() -> None:
         nn.Linear(4, 2),
     )
     assert max(deviations(network, image(8, 8), DihedralGroup(4)).values()) < EXACT
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_network_on_a_gpu_is_judged_like_its_copy_on_the_cpu() -> None:
+    group, window = CyclicGroup(4), Window(3, 2, 1)
+    network = nn.Sequential(LiftingConvolution(group, 3, 2, window), nn.BatchNorm3d(2), nn.Flatten())
+    here = deviations(network, image(8, 8), group)
+    assert deviations(network.cuda(), image(8, 8), group) == here
