@@ -4,9 +4,11 @@ Bruintjes, Motyka and van Gemert (2023, arXiv:2304.02628) find that lower capaci
 learned translation equivariance of image classifiers.
 
     python -m equistudy run studies/capacity.py                  # embedded digits, minutes on a laptop; all: 5 seeds
-    python -m equistudy run studies/capacity.py --scale local    # Fashion-MNIST from data/fashion-mnist
+    python -m equistudy run studies/capacity.py --scale local    # Fashion-MNIST from data/fashion-mnist; full: on a GPU
     python -m equistudy run studies/capacity.py --scale paper    # CIFAR-10 from data/cifar10
 """
+
+from functools import partial
 
 import equistudy as eq
 
@@ -25,10 +27,14 @@ def trial(width: int, augmentation: eq.Augmentation, seed: int, dataset: eq.Data
     return eq.Trial(eq.ResNet(8, width), dataset, eq.Classification(), augmentation, recipe, seed)
 
 
-def paper_trial(width: int, augmentation: eq.Augmentation, seed: int) -> eq.Trial:
-    """ResNet-20 on CIFAR-10."""
-    recipe = eq.Recipe(epochs=200, schedule=eq.Cosine())
-    return eq.Trial(eq.ResNet(20, width), eq.CIFAR10(), eq.Classification(), augmentation, recipe, seed)
+def large_trial(width: int, augmentation: eq.Augmentation, seed: int, dataset: eq.Dataset, epochs: int) -> eq.Trial:
+    """ResNet-20."""
+    recipe = eq.Recipe(epochs, schedule=eq.Cosine())
+    return eq.Trial(eq.ResNet(20, width), dataset, eq.Classification(), augmentation, recipe, seed)
+
+
+full_trial = partial(large_trial, dataset=eq.FashionMNIST(test_size=1_000), epochs=6)
+paper_trial = partial(large_trial, dataset=eq.CIFAR10(), epochs=200)
 
 
 study = eq.Study(
@@ -54,6 +60,7 @@ study = eq.Study(
     scales={
         "all": eq.factorial(trial, WIDTH, AUGMENTATION, seeds=range(5)),
         "local": eq.factorial(trial, WIDTH, AUGMENTATION, ARTICLES, seeds=range(5)),
+        "full": eq.factorial(full_trial, WIDTH, AUGMENTATION, seeds=range(5)),
         "paper": eq.factorial(paper_trial, WIDTH, AUGMENTATION, seeds=range(5)),
     },
 )
