@@ -26,4 +26,5 @@ def claim(device: torch.device, share: float) -> None:
     check_device(device)
     if device.type == "cuda" and share < 1:
         context = CONTEXT_BYTES / torch.cuda.get_device_properties(device).total_memory
-        torch.cuda.set_per_process_memory_fraction(max(share / 2, share - context), device)
+        index = torch.cuda.current_device() if device.index is None else device.index  # it takes no other device
+        torch.cuda.set_per_process_memory_fraction(max(share / 2, share - context), index)
