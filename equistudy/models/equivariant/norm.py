@@ -99,12 +99,13 @@ class _SharedBatchNorm(torch.autograd.Function):
         order, eps = ctx.order, ctx.eps  # type: ignore[attr-defined]
         count = features.numel() // len(mean)
         scale, centre, spread = (values.repeat_interleave(order) for values in (weight, mean, variance))
-        # as if mean and variance were constants; then what they add, which is linear in the features
+        # as if mean and variance were constants, which CUDA wants twice; then what they add, linear in the features
+        inverse = torch.rsqrt(variance + eps)
+        again = (centre, inverse.repeat_interleave(order))
         found = torch.ops.aten.native_batch_norm_backward(
-            gradient, features, scale, centre, spread, None, None, False, eps, [True, True, True]
+            gradient, features, scale, centre, spread, *again, False, eps, [True, True, True]
         )
         of_weight, of_bias = (values.view(-1, order).sum(dim=1) for values in found[1:])
-        inverse = torch.rsqrt(variance + eps)
         slope = -weight * inverse.square() * of_weight / count
         constant = -weight * inverse * of_bias / count - slope * mean
         slopes, constants = (values.repeat_interleave(order)[:, None, None] for values in (slope, constant))

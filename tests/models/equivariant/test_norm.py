@@ -23,6 +23,21 @@ def pair(order: int) -> tuple[GroupBatchNorm, nn.BatchNorm3d]:
     return ours, theirs
 
 
+on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+@formats
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=on_gpu)])
+def test_a_step_is_that_of_batch_norm_over_the_group(memory_format: torch.memory_format, device: str):
+    ours, theirs = (norm.to(device) for norm in pair(4))
+    features = torch.randn(4, 12, 5, 6, dtype=torch.float64, device=device)
+    mine, its = features.clone(memory_format=memory_format).requires_grad_(), features.clone().requires_grad_()
+    upstream = torch.randn_like(features)
+    ours(mine).backward(upstream.to(memory_format=memory_format))
+    theirs(its.unflatten(1, (3, 4))).flatten(1, 2).backward(upstream)
+    torch.testing.assert_close(mine.grad, its.grad, rtol=0, atol=1e-12)
+
+
 @formats
 @pytest.mark.parametrize("order", [1, 4, 8])
 @pytest.mark.parametrize("momentum", [0.1, None])
