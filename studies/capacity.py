@@ -3,9 +3,11 @@
 Bruintjes, Motyka and van Gemert (2023, arXiv:2304.02628) find that lower capacity and data augmentation raise the
 learned translation equivariance of image classifiers.
 
-    python -m equistudy run studies/capacity.py                  # embedded digits, minutes on a laptop; all: 5 seeds
-    python -m equistudy run studies/capacity.py --scale local    # Fashion-MNIST from data/fashion-mnist; full: on a GPU
-    python -m equistudy run studies/capacity.py --scale paper    # CIFAR-10 from data/cifar10
+Found, 40 networks each: crop +0.088 [0.080, 0.096] on digits, +0.062 [0.055, 0.068] for ResNet-20 on all articles.
+Width, per doubling: 0.004 [-0.005, 0.013] and 0.001 [-0.002, 0.005], which is to say nothing; both undecided.
+
+    python -m equistudy run studies/capacity.py    # embedded digits, minutes on a laptop; --scale all: 5 seeds
+    --scale local: 3,000 articles of data/fashion-mnist; full: all of them, for a GPU; paper: CIFAR-10
 """
 
 from functools import partial
@@ -19,37 +21,28 @@ ARTICLES = eq.Factor("dataset", (eq.FashionMNIST(train_size=3_000, test_size=1_0
 NONE, CROP = eq.NoAugmentation(), eq.RandomCrop(padding=4)
 WIDTH = eq.Factor("width", levels=(2, 4, 8, 16), unit="channels", log=True)
 AUGMENTATION = eq.Factor("augmentation", levels=(NONE, CROP))
+SMALL, LARGE = eq.Recipe(epochs=8, batch_size=64), partial(eq.Recipe, schedule=eq.Cosine())
 
 
-def trial(width: int, augmentation: eq.Augmentation, seed: int, dataset: eq.Dataset = DIGITS) -> eq.Trial:
-    """A small residual network."""
-    recipe = eq.Recipe(epochs=8, batch_size=64)
-    return eq.Trial(eq.ResNet(8, width), dataset, eq.Classification(), augmentation, recipe, seed)
+def trial(
+    width: int, augmentation: eq.Augmentation, seed: int, dataset: eq.Dataset = DIGITS, recipe: eq.Recipe = SMALL
+) -> eq.Trial:
+    """A small residual network; the paper's ResNet-20 where the recipe is a large one."""
+    model = eq.ResNet(8 if recipe == SMALL else 20, width)
+    return eq.Trial(model, dataset, eq.Classification(), augmentation, recipe, seed)
 
 
-def large_trial(width: int, augmentation: eq.Augmentation, seed: int, dataset: eq.Dataset, epochs: int) -> eq.Trial:
-    """ResNet-20."""
-    recipe = eq.Recipe(epochs, schedule=eq.Cosine())
-    return eq.Trial(eq.ResNet(20, width), dataset, eq.Classification(), augmentation, recipe, seed)
-
-
-full_trial = partial(large_trial, dataset=eq.FashionMNIST(test_size=1_000), epochs=6)
-paper_trial = partial(large_trial, dataset=eq.CIFAR10(), epochs=200)
-
-
+full_trial = partial(trial, dataset=eq.FashionMNIST(test_size=1_000), recipe=LARGE(6))
+paper_trial = partial(trial, dataset=eq.CIFAR10(), recipe=LARGE(200))
+WIDER = eq.Trend(WITHIN, over=WIDTH, expected="decreasing")
+CROPPED = eq.Contrast(WITHIN, factor=AUGMENTATION, level=CROP, baseline=NONE, expected="increasing")
 study = eq.Study(
     question="Do smaller networks learn more translation-equivariant features?",
     design=eq.factorial(trial, WIDTH, AUGMENTATION, seeds=range(3)),
     measures=(ACCURACY, WITHIN, BETWEEN),
     claims=(
-        eq.Claim(
-            "Lower capacity raises learned translation equivariance",
-            eq.Trend(WITHIN, over=WIDTH, expected="decreasing"),
-        ),
-        eq.Claim(
-            "Crop augmentation raises learned translation equivariance",
-            eq.Contrast(WITHIN, factor=AUGMENTATION, level=CROP, baseline=NONE, expected="increasing"),
-        ),
+        eq.Claim("Lower capacity raises learned translation equivariance", WIDER),
+        eq.Claim("Crop augmentation raises learned translation equivariance", CROPPED),
     ),
     figures=(
         eq.Curve(y=WITHIN, x=WIDTH, color=AUGMENTATION),
