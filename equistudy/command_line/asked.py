@@ -19,6 +19,11 @@ class Asked(NamedTuple):
     scale: str | None
     folder: str
 
+    @property
+    def name(self) -> str:
+        """What its page is called: the study, and its scale where it is not the first."""
+        return self.study.stem if self.scale is None else f"{self.study.stem}-{self.scale}"
+
     def command(self, verb: str) -> str:
         """Another command about the same study and results, to be pasted into a shell."""
         scale = ["--scale", self.scale] if self.scale else []

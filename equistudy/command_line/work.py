@@ -157,10 +157,10 @@ def _report(known: LoadedStudy, asked: Asked) -> tuple[str, list[str]]:
 
     found = results(asked.folder)
     # a page is opened by a browser: remote results have theirs on this machine
-    folder = (Path(found.store.url) if found.store.local else Path()) / "reports" / known.name
+    folder = (Path(found.store.url) if found.store.local else Path()) / "reports" / asked.name
     with known.blamed():
         table = StudyTable.of(known.study, found)
-        page = write_report(known.study, table, known.name, asked.command("run"), folder)
+        page = write_report(known.study, table, asked.name, asked.command("run"), folder)
         return str(page), verdict_lines(known.study, table)
 
 

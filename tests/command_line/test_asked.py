@@ -18,3 +18,8 @@ def test_a_command_names_the_folder_of_weights_again(tmp_path, monkeypatch) -> N
     weights.search_in(tmp_path)
     command = Asked(Path("studies/zoo.py"), None, "results").command("report")
     assert command == f"python -m equistudy report studies/zoo.py --weights-dir {tmp_path}"
+
+
+def test_each_scale_has_a_page_of_its_own() -> None:
+    names = {Asked(Path("studies/capacity.py"), scale, "results").name for scale in (None, "local", "paper")}
+    assert names == {"capacity", "capacity-local", "capacity-paper"}
