@@ -3,7 +3,7 @@
 A chain of convolutions gives exactly one more cell for each `stride` more pixels. So images that are longer, and images
 that are wider, tell which axes of an output are rows and columns, and how many pixels a cell is. `offsets` finds where
 the cells lie. A network that takes one size only is read by the ratio of the sizes, and then must answer a disturbed
-pixel in the cell that holds it.
+pixel in the cell that holds it, or keep the shape of a stage before it that does.
 """
 
 from collections.abc import Mapping
@@ -57,7 +57,9 @@ def probe(
         elif name in longer and name in wider:
             found[name] = _grown(prober, name, shape, longer[name], wider[name])
         else:
-            found[name] = _fitted(prober, name, shape)
+            found[name] = _fitted(
+                prober, name, shape, [known for known in found.values() if isinstance(known, Geometry)]
+            )
     return located(network, modules, images, found) if offsets else found
 
 
@@ -175,8 +177,11 @@ def _map(prober: _Prober, name: str, layout: Layout, shape: Shape, rows_gained: 
     )
 
 
-def _fitted(prober: _Prober, name: str, shape: Shape) -> Geometry | str:
-    """The one geometry that fits the sizes, confirmed by disturbed pixels, for networks that take one size only."""
+def _fitted(prober: _Prober, name: str, shape: Shape, before: list[Geometry]) -> Geometry | str:
+    """The one geometry that fits the sizes, confirmed by disturbed pixels, for networks that take one size only.
+
+    Layers that mix all tokens may answer elsewhere: what can only be read as a stage before it was, is read so.
+    """
     fitting = []
     for grid in _grids(prober.size):
         cells = (grid.height, grid.width)
@@ -191,6 +196,8 @@ def _fitted(prober: _Prober, name: str, shape: Shape) -> Geometry | str:
     if responses.shape[1:] != shape[1:]:
         return f"its output changes its shape from one call to the next: {list(responses.shape)} after {list(shape)}"
     confirmed = [geometry for geometry in fitting if _answers(geometry, responses, prober.size)]
+    if not confirmed and len(fitting) == 1 and fitting[0] in before:
+        confirmed = fitting
     if len(confirmed) == 1:
         return confirmed[0]
     return (

@@ -136,6 +136,23 @@ def test_a_dense_map_of_the_right_size_is_not_taken_for_a_map() -> None:
     assert "1 layouts fit its sizes and 0 of them answer a disturbed pixel" in str(probed(network, 28, 28))
 
 
+class Reversed(nn.Module):
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return tokens.flip(1)
+
+
+def test_tokens_that_answer_elsewhere_are_read_as_those_before_them() -> None:
+    """Mixing of all tokens keeps their grid, but the cell that changes most need not hold the disturbed pixel."""
+    torch.manual_seed(0)
+    network = nn.Sequential(Tokens(4, 0, 49), Reversed())
+    with torch.no_grad():
+        found = probe(network, {"first": network[0], "last": network[1]}, torch.rand(2, 1, 28, 28))
+        alone = probe(network, {"last": network[1]}, torch.rand(2, 1, 28, 28))
+    assert isinstance(found["first"], Geometry)
+    assert found["last"] == found["first"]
+    assert "0 of them answer a disturbed pixel where it lies" in str(alone["last"])
+
+
 def test_a_map_that_changes_its_shape_while_it_is_probed_is_named() -> None:
     class Fickle(nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
