@@ -41,9 +41,16 @@ def test_a_process_keeps_to_its_share_less_what_cuda_takes(
 ) -> None:
     """At least half of it, however small the GPU."""
     limits: list[float] = []
+
+    def limit(share: float, device: object) -> None:
+        assert device == 0  # torch refuses a device without its index
+        limits.append(share)
+
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Properties(gibibytes * 2**30))
-    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda limit, device: limits.append(limit))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", limit)
     claim(CUDA, share)
+    claim(torch.device("cuda", 0), share)
     claim(CPU, share)
-    assert limits == pytest.approx(expected)
+    assert limits == pytest.approx(2 * expected)
