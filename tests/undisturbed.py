@@ -21,17 +21,17 @@ def run_here(study: Path, folder: Path) -> None:
 
 
 def run_in_two_processes(study: Path, folder: Path) -> None:
-    """The one trial of a study, shared by two processes that torch starts."""
+    """Every trial of a study, each shared by two processes that torch starts."""
     loaded = load_study(study)
-    (job,) = make_plan(loaded.study, None).jobs()
     Store.open(folder)
-    torch.multiprocessing.spawn(_worker, (job, loaded.name, folder), nprocs=2)
+    torch.multiprocessing.spawn(_worker, ([*make_plan(loaded.study, None).jobs()], loaded.name, folder), nprocs=2)
 
 
-def _worker(rank: int, job: Job, study: str, folder: Path) -> None:
+def _worker(rank: int, jobs: list[Job], study: str, folder: Path) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}.rendezvous", rank=rank, world_size=2)
-    _run(job, study, folder, Share(rank, 2))
-    dist.barrier()
+    for job in jobs:
+        _run(job, study, folder, Share(rank, 2))
+        dist.barrier()
     dist.destroy_process_group()
 
 
