@@ -254,6 +254,12 @@ class Contrast(EffectTest):
             unpaired = "unpaired (Welch) {} [{}, {}]".format(*numbers)
         return "; ".join(filter(None, [super().details(table), unpaired]))
 
+    def compared(self, frame: DataFrame, table: StudyTable) -> DataFrame:
+        """Of these rows, those at the two levels."""
+        from polars import col
+
+        return super().compared(frame, table).filter(col(self.factor.name).is_in(self._pair(table)))
+
     def _pair(self, table: StudyTable) -> tuple[Any, Any]:
         """The two levels as they stand in the table."""
         from equistudy.analysis.table import level_value

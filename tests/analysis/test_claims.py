@@ -49,6 +49,13 @@ def test_within_restricts_to_one_level():
     assert plain.measures == (CORRELATION,)
 
 
+def test_a_contrast_names_absent_trials_of_its_two_levels_alone():
+    data = table(study(num_seeds=4), absent={9: "failed"})  # of width 4
+    wider = [Contrast(CORRELATION, WIDTH, 16, narrow, expected="decreasing").test(data) for narrow in (8, 4)]
+    assert "no result" not in wider[0].sentence
+    assert "1 of 16 trials has no result (e.g. width=4, augmentation=Crop, seed=1, failed" in wider[1].sentence
+
+
 def test_a_value_equals_a_t_test_against_what_it_is_compared_with():
     data = table(study(num_seeds=5))
     claim = Value(CORRELATION, than=0.95, expected="decreasing", within=((WIDTH, 8), (CROP, CROP.levels[0])))
