@@ -12,8 +12,9 @@ from functools import partial
 
 import equistudy as eq
 
-ACCURACY, LEARNED = eq.Accuracy(), eq.Score("train_rotation_extent_tail")
-EXCESS = eq.Score("train_rotation_extent_excess")
+ACCURACY = eq.Accuracy()
+LEARNED = eq.Outcome(eq.Score("train_rotation_extent_tail"), name="learned half-extent (deg)")
+EXCESS = eq.Outcome(eq.Score("train_rotation_extent_excess"), name="learned minus the oracle's half-extent (deg)")
 ALLOWED = eq.Factor("allowed", levels=(30, 45, 60), unit="deg")
 LIGHT, HEAVY = 0.05, 0.1
 WEIGHT = eq.Factor("weight", levels=(LIGHT, HEAVY))
