@@ -2,14 +2,16 @@
 
 Bruintjes, Motyka and van Gemert (2023, arXiv:2304.02628) find that data augmentation raises the learned translation
 equivariance of image classifiers. Shifts by less than the last stage's stride of 4 pixels are where there is something
-to learn: a convolution moves with whole strides by itself.
+to learn: a convolution moves with whole strides by itself. The paper trains long, with crops that cost nothing; these
+small networks have ten epochs, and lose accuracy by every augmentation that moves images.
+
+Found, 45 networks each, last map of digits and of 3,000 articles, against none: crop +0.35 [0.27, 0.43] and +0.13
+[0.09, 0.18], translation as much, scaling +0.13 [0.07, 0.19] and +0.07 [0.05, 0.10], supported, and crop and
+translation at the logits too. Over 16 claims flip, colour, cutout and mixup are undecided; rotation counts at the
+logits of digits alone. Mixup seems to lower the logits' invariance: -0.08 [-0.12, -0.04], p = 0.06.
 
     python -m equistudy run studies/augmentation.py                  # embedded digits, minutes on a laptop
     python -m equistudy run studies/augmentation.py --scale local    # Fashion-MNIST from data/fashion-mnist
-
-Found on digits (commit 8524088, 40 networks), last map, against none: crop +0.35 [0.27, 0.43], translation +0.34
-[0.26, 0.42] and scaling +0.14 [0.08, 0.20], supported, and likewise at the logits (+0.40, +0.40, +0.15). Rotation
-(+0.07 [0.03, 0.11]), flip, colour and cutout: undecided over 14 claims. Accuracy: none 0.95, crop 0.87, in 10 epochs.
 """
 
 import equistudy as eq
