@@ -33,6 +33,17 @@ def test_the_page_is_what_the_records_give(tmp_path: Path) -> None:
     assert all((KEPT / f"{name}.svg").is_file() == (tmp_path / "kept" / f"{name}.svg").is_file() for name in NAMES)
 
 
+@pytest.mark.parametrize("scale", ["", "-local"])
+@pytest.mark.parametrize(
+    "study", ["augmentation", "architecture", "capacity", "objective", "relaxation", "learned_turns"]
+)
+def test_the_papers_claims_stand_on_five_seeds_of_digits_and_of_articles(study: str, scale: str) -> None:
+    name = "capacity-all" if (study, scale) == ("capacity", "") else study + scale
+    (finding,) = (each for each in FINDINGS if each.name == name)
+    assert finding.done == finding.planned
+    assert min(claim.n for claim in finding.claims) >= 5
+
+
 def test_what_is_kept_is_small() -> None:
     assert sum(path.stat().st_size for path in KEPT.rglob("*.parquet")) < 1_000_000
 
