@@ -11,6 +11,7 @@ from equistudy.analysis.claims import Direction, EffectTest, Value
 from equistudy.analysis.contrasts import ALPHA, holm
 from equistudy.analysis.correlations import RankCorrelation
 from equistudy.analysis.intervals import Interval, seeds_to_detect, t_interval
+from equistudy.analysis.outcome import Combination, Reference
 from equistudy.analysis.rounding import rounded
 from equistudy.analysis.table import DONE, StudyTable, absence
 from equistudy.study.study import Claim, Study, Verdict
@@ -149,12 +150,19 @@ def _claim(test: EffectTest) -> str:
 
 def _bound_text(test: EffectTest, bound: float) -> str:
     """An end of what is claimed, in the unit of the effect."""
-    return f"{100 * bound:.4g} points" if test.outcomes[0].share and bound else f"{bound:.6g}"
+    return f"{100 * bound:.4g} {_unit(test)}" if test.outcomes[0].share and bound else f"{bound:.6g}"
 
 
 def _shown(test: EffectTest, value: float, half: float | None) -> str:
-    """A number as sentences tell it: differences between shares of images in percentage points."""
-    return f"{_digits(test, value, half)} points" if test.outcomes[0].share else _digits(test, value, half)
+    """A number as sentences tell it."""
+    return f"{_digits(test, value, half)} {_unit(test)}" if test.outcomes[0].share else _digits(test, value, half)
+
+
+def _unit(test: EffectTest) -> str:
+    """Of shares of images: per cent, and percentage points between two of them."""
+    (what, *_) = test.outcomes
+    alone = isinstance(test, Value) and not isinstance(what.measure, Combination) and what.reference is Reference.NONE
+    return "%" if alone else "points"
 
 
 def _digits(test: EffectTest, value: float, half: float | None) -> str:

@@ -124,7 +124,7 @@ def test_shares_of_images_are_told_in_points():
     )
     one = Value(ACCURACY, expected="increasing").test(table(study(num_seeds=1)))
     assert one.status == "undecided"
-    assert "points in one complete seed" in one.sentence
+    assert " % in one complete seed" in one.sentence
 
 
 def test_judge_corrects_over_the_claims_and_both_must_agree():
