@@ -4,6 +4,10 @@ Benton et al. (2020, arXiv:2010.11882) learn a distribution over augmentations w
 stand in two sectors of the circle and are asked for class and sector, so that the turns that no label contradicts are
 known, and with them the half-extent at which the least possible loss rises as fast as the regulariser pays.
 
+Found, 30 networks each: on digits 8.3 [6.9, 9.6] degrees below the oracle with a weight of 0.05, 5.3 [4.7, 5.9] with
+0.1, 0.83 per degree allowed. On articles 41 [37, 45] below with 0.05: for a network that learns its images by heart the
+loss of training rises as fast as the regulariser pays at 3 to 16 degrees already. With 0.1, 8 [6, 11] below.
+
     python -m equistudy run studies/learned_turns.py                  # embedded digits, minutes on a laptop
     python -m equistudy run studies/learned_turns.py --scale local    # Fashion-MNIST from data/fashion-mnist
 """
@@ -48,11 +52,9 @@ study = eq.Study(
         eq.Claim("The heavier regulariser widens it", HEAVIER),
     ),
     figures=(
-        eq.Curve(y=LEARNED, x=ALLOWED, color=WEIGHT),
-        eq.Curve(y=EXCESS, x=ALLOWED, color=WEIGHT),
+        *(eq.Curve(y=what, x=ALLOWED, color=WEIGHT) for what in (LEARNED, EXCESS, ACCURACY)),
         eq.LearningCurve("rotation_extent", color=ALLOWED, beside=("rotation_extent_oracle",)),
         eq.LearnedImages(ALLOWED),
-        eq.Curve(y=ACCURACY, x=ALLOWED, color=WEIGHT),
     ),
     scales={"local": eq.factorial(articles_trial, ALLOWED, WEIGHT, seeds=range(5))},
 )

@@ -25,6 +25,7 @@ MOST_NAMES = 12  # levels or stages that fit under an axis by name
 PICTURE = 44  # pixels of a side
 LINE, THIN, BAND, DOT, SEED = 2.0, 1.2, 0.15, 52, 15
 ROW, ROWS_WIDTH = 26, 300  # pixels of a row, and of the plot beside the names
+DIGITS = ".6~r"  # of numbers under an axis; without the 6, Vega rounds 45 between 30 and 60 to 50
 CLAIM_LETTERS = 30  # of a line of a claim
 SLANT = -35  # degrees of the names of many stages
 QUARTER_TURNS = [0, 90, 180, 270, 360]
@@ -35,7 +36,7 @@ def curve(frame: pl.DataFrame, over: Factor, color: Factor | None, title: str) -
     """Means over a numeric factor: band, line, dots; small dots for the seeds."""
     levels = sorted(set(frame[over.name].drop_nulls()))
     scale = alt.Scale(type="log" if over.log else "linear", zero=False, nice=False, padding=14)
-    axis = alt.Axis(values=levels, format="~r") if len(levels) <= MOST_NAMES else alt.Axis(format="~r")
+    axis = alt.Axis(values=levels, format=DIGITS) if len(levels) <= MOST_NAMES else alt.Axis(format=DIGITS)
     base = alt.Chart().encode(
         x=alt.X(f"{over.name}:Q", title=over.title, scale=scale, axis=axis), **color_of(color, frame)
     )

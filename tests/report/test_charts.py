@@ -1,6 +1,7 @@
 """The charts show every column they should and compute nothing."""
 
 import inspect
+import re
 from collections.abc import Iterator
 
 import polars as pl
@@ -8,6 +9,7 @@ import pytest
 
 from equistudy.report import charts
 from equistudy.report.figures import Curve, LayerProfile, LearningCurve, Scatter, Score
+from equistudy.report.theme import svg
 from equistudy.study.design import Factor
 from tests.analysis.synthetic import CORRELATION, CROP, WIDTH, study, table
 
@@ -47,6 +49,16 @@ def test_numbers_have_a_line_and_a_band_and_categories_have_bars():
     assert marks(over_categories) == ["rule", "circle", "circle"]
     x = over_numbers["layer"][0]["encoding"]["x"]
     assert (x["scale"]["type"], x["title"], x["axis"]["values"]) == ("log", "width (channels)", [4, 8, 16, 32])
+
+
+@pytest.mark.parametrize("levels", [(30, 45, 60), (0.003, 0.01, 0.3), (1_000, 2_500, 10_000)])
+def test_levels_under_an_axis_are_written_out(levels: tuple[float, ...]) -> None:
+    """Where Vega chooses the digits it writes 50 for 45 between 30 and 60."""
+    rows = {"turn": levels, "value": [0.5, 0.6, 0.7], "low": [0.4] * 3, "high": [0.8] * 3, "n": [3] * 3}
+    frame = pl.DataFrame({**rows, "seed": [None] * 3}, schema_overrides={"seed": pl.Int64})
+    drawn = svg(charts.curve(frame, Factor("turn", levels), None, "value"))
+    told = {text.replace(",", "") for text in re.findall(r"<text[^>]*>([^<]+)</text>", drawn)}
+    assert {str(level) for level in levels} <= told
 
 
 def test_categories_with_long_names_are_rows_and_the_names_are_broken():
