@@ -9,6 +9,7 @@ import polars as pl
 from equistudy.spec import label
 from equistudy.study.design import Design, Factor
 from equistudy.study.study import Study
+from equistudy.training.failures import Reason
 
 __all__ = ["DONE", "MISSING", "StudyTable", "Tables", "absence", "level_value"]
 
@@ -87,8 +88,9 @@ class StudyTable:
 
     @property
     def absent(self) -> pl.DataFrame:
-        """The trials of the design without a result: failed or missing."""
-        return self.trials.filter(pl.col("status") != DONE)
+        """The trials of the design without a result: failed or missing. What a search stopped early lacks none."""
+        reason = pl.col("reason") if "reason" in self.trials.columns else pl.lit(None, pl.String)
+        return self.trials.filter(pl.col("status") != DONE, reason.ne_missing(Reason.STOPPED.value))
 
     @property
     def seeds(self) -> tuple[int, ...]:

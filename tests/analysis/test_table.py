@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -99,4 +101,6 @@ def test_absent_trials_are_named_with_their_reason():
         "1 of 24 trials has no result (e.g. width=8, augmentation=Crop, seed=0, failed: out of memory)."
     )
     assert absence(found.absent.clear(), found.factors, 24) == ""
+    stopped = pl.when(pl.col("status") == "failed").then(pl.lit("stopped early")).alias("reason")
+    assert replace(found, trials=found.trials.with_columns(stopped)).absent.is_empty()
     assert Net(4).width == 4
