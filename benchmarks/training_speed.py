@@ -71,8 +71,8 @@ class Contender(NamedTuple):
     steps: Iterator[Any]
 
 
-def ours(trial: Trial) -> Iterator[Tensor]:
-    trainer = Trainer(trial, torch.device("cpu"))
+def ours(trial: Trial, device: str | torch.device = "cpu") -> Iterator[Tensor]:
+    trainer = Trainer(trial, torch.device(device))
     while True:
         yield from trainer.steps()
 
