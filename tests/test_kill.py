@@ -108,7 +108,7 @@ def test_a_killed_driver_a_killed_trial_and_two_runs_at_once_change_nothing(tmp_
     assert not list((folder / "checkpoints").glob("t_*"))
     for after, before in zip(numbers(folder), numbers(tmp_path / "undisturbed"), strict=True):
         assert after.equals(before)
-    assert results(folder).trials.collect()["resumed"].max() >= 1
+    assert results(folder).trials.collect()["resumed"].max() == 1
 
     assert "4 trials: 4 done" in ended(started(study, folder))
     assert {path.name: path.stat().st_mtime_ns for path in (folder / "trials").glob("*.parquet")} == rows
