@@ -15,7 +15,7 @@ from equistudy.analysis.summary import compute
 from equistudy.analysis.table import DONE, StudyTable
 from equistudy.analysis.verdicts import judge
 from equistudy.spec import label
-from equistudy.study.study import Claim, Verdict
+from equistudy.study.study import Claim, Verdict, name_at
 
 __all__ = ["ClaimFound", "Finding", "claims_found", "found", "read_findings", "written_findings"]
 
@@ -76,7 +76,7 @@ class Finding:
     @property
     def name(self) -> str:
         """The study, and its scale where it is not the first."""
-        return self.study if self.scale is None else f"{self.study}-{self.scale}"
+        return name_at(self.study, self.scale)
 
 
 def found(table: StudyTable, study: str, scale: str | None, about: str) -> Finding:

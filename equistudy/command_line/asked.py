@@ -22,7 +22,9 @@ class Asked(NamedTuple):
     @property
     def name(self) -> str:
         """What its page is called: the study, and its scale where it is not the first."""
-        return self.study.stem if self.scale is None else f"{self.study.stem}-{self.scale}"
+        from equistudy.study.study import name_at  # here: `--help` needs none of it
+
+        return name_at(self.study.stem, self.scale)
 
     def command(self, verb: str) -> str:
         """Another command about the same study and results, to be pasted into a shell."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from equistudy.measures.measure import Measure
 from equistudy.study.design import Design, nearest
 
-__all__ = ["Claim", "ClaimTest", "Figure", "Study", "Verdict"]
+__all__ = ["Claim", "ClaimTest", "Figure", "Study", "Verdict", "name_at"]
 
 
 class Verdict(NamedTuple):
@@ -119,3 +119,8 @@ class Study:
         if scale not in self.scales:
             raise ValueError(f"The study has no scale {scale!r}. {nearest(scale, self.scales)}")
         return replace(self, design=self.scales[scale])
+
+
+def name_at(study: str, scale: str | None) -> str:
+    """What a study is called at a scale: its own name at the first, `capacity-paper` at another."""
+    return study if scale is None else f"{study}-{scale}"

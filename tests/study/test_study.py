@@ -15,7 +15,7 @@ from equistudy.models.resnet import ResNet
 from equistudy.recipe import Recipe
 from equistudy.report.figures import Curve
 from equistudy.study.design import Factor, factorial
-from equistudy.study.study import Claim, Study
+from equistudy.study.study import Claim, Study, name_at
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
 
@@ -65,3 +65,7 @@ def test_a_scale_is_the_same_question_with_another_design() -> None:
 def test_claims_and_figures_must_fit_the_design(changes: Callable[[], dict[str, Any]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(STUDY, **changes())
+
+
+def test_the_first_scale_has_the_name_of_the_study() -> None:
+    assert [name_at("capacity", scale) for scale in (None, "paper")] == ["capacity", "capacity-paper"]
