@@ -24,8 +24,8 @@ import torch
 
 from equistudy.execution.audits import audit_all
 from equistudy.models.timm_model import TimmModel
-from equistudy.models.timm_network import matching
-from equistudy.models.torchvision_operators import import_timm
+from equistudy.networks.import_timm import import_timm
+from equistudy.networks.timm_network import matching
 
 ROOT = Path(__file__).resolve().parents[1]
 LARGEST = 60e6  # parameters: audits beside each other are to fit into a laptop's memory

@@ -17,7 +17,7 @@ from equistudy.augmentations.chain import Chain
 from equistudy.augmentations.crop import RandomCrop
 from equistudy.augmentations.flip import HorizontalFlip
 from equistudy.augmentations.rotation import RandomRotation
-from equistudy.models.torchvision_operators import import_timm
+from equistudy.networks.import_timm import import_timm
 
 import_timm()  # makes torchvision importable beside a torch without CUDA
 from torchvision.transforms import InterpolationMode, v2  # noqa: E402

@@ -29,12 +29,12 @@ from pathlib import Path
 
 import psutil
 
-from equistudy.execution.job import Conditions, Provenance
-from equistudy.execution.plan import make_plan
-from equistudy.execution.trial_run import TrialRun
 from equistudy.results.files import LocalFiles, RemoteFiles
 from equistudy.results.results import results
 from equistudy.results.store import Store
+from equistudy.running.job import Conditions, Provenance
+from equistudy.running.plan import make_plan
+from equistudy.running.trial_run import TrialRun
 from equistudy.study.file import load_study
 from tests.faults.cluster import Cluster
 from tests.faults.object_store import SECRETS, object_store, place_of

@@ -35,7 +35,7 @@ from benchmarks.training_speed import chosen_dataset, ours
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.resident import resident
 from equistudy.float32 import full_float32
-from equistudy.measures.engine import measure_all
+from equistudy.measuring.engine import measure_all
 from equistudy.training.subject import subject_of
 from equistudy.training.trainer import Trainer, build_network
 
@@ -197,7 +197,7 @@ def speed(folder: Path | None) -> Iterator[str]:
 
 
 def passes(folder: Path | None) -> Iterator[str]:
-    from equistudy.models.torchvision_operators import import_timm
+    from equistudy.networks.import_timm import import_timm
 
     network = import_timm().create_model("resnet50").to(GPU, memory_format=torch.channels_last).eval()
     images = torch.rand(512, 3, 224, 224, generator=torch.Generator().manual_seed(0)).to(GPU)

@@ -27,11 +27,11 @@ from torch.nn.functional import cross_entropy
 
 from equistudy.groups.finite import ChannelAction, CyclicGroup, DihedralGroup
 from equistudy.measures.agreement import NormalisedError
-from equistudy.measures.engine import PairedPass, plans_of
-from equistudy.measures.measure import Subject
-from equistudy.measures.stages import evaluating
-from equistudy.models.equivariant.convolution import RegularConvolution
+from equistudy.measuring.engine import PairedPass, plans_of
+from equistudy.measuring.measure import Subject
+from equistudy.measuring.stages import evaluating
 from equistudy.models.preactivation_resnet import PreactivationResNet
+from equistudy.networks.equivariant.convolution import RegularConvolution
 
 WIDTH, SIZE = 16, 33
 P4 = CyclicGroup(4)

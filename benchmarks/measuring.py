@@ -34,14 +34,14 @@ from equistudy.groups.translation import Border, Translation
 from equistudy.measures.agreement import ConcordanceCorrelation, CosineSimilarity, NormalisedError
 from equistudy.measures.correlation import BetweenCorrelation, TotalCorrelation, WithinCorrelation
 from equistudy.measures.direct import all_stages
-from equistudy.measures.engine import SHARD_SIZE, measure_all, shards
-from equistudy.measures.geometry import Layout, probe
-from equistudy.measures.intervals import jackknife
 from equistudy.measures.lie_derivative import LieDerivative
-from equistudy.measures.measure import Subject
-from equistudy.measures.moments import Moments, leave_one_out, within
-from equistudy.measures.rows import DEAD
-from equistudy.measures.stages import evaluating, modules_of, prepared, watching
+from equistudy.measuring.engine import SHARD_SIZE, measure_all, shards
+from equistudy.measuring.geometry import Layout, probe
+from equistudy.measuring.intervals import jackknife
+from equistudy.measuring.measure import Subject
+from equistudy.measuring.moments import Moments, leave_one_out, within
+from equistudy.measuring.rows import DEAD
+from equistudy.measuring.stages import evaluating, modules_of, prepared, watching
 from equistudy.models.timm_model import TimmModel
 
 GROUP = Translation(160, Border.CIRCULAR, (8, 16, 32, 64, 96, 128, 160, -32))

@@ -21,9 +21,9 @@ from benchmarks import augmentation_speed, data_parallel, packing, streaming_spe
 from equistudy.augmentations.chain import Chain
 from equistudy.augmentations.crop import RandomCrop
 from equistudy.augmentations.flip import HorizontalFlip
-from equistudy.execution.job import provenance
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import Recipe
+from equistudy.running.job import provenance
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
 

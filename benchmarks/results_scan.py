@@ -17,7 +17,7 @@ from pathlib import Path
 
 import polars as pl
 
-from equistudy.measures.measure import Measurement
+from equistudy.measuring.measure import Measurement
 from equistudy.results.compaction import compact
 from equistudy.results.results import results
 from equistudy.results.schema import CurveRow, TrialRow

@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from equistudy.execution.cluster import ENVIRONMENT, Resources, Site
-from equistudy.execution.job import Progress
-from equistudy.execution.plan import make_plan
-from equistudy.execution.source import Listed
+from equistudy.execution.job_source import Listed
 from equistudy.results.results import results
 from equistudy.results.store import Store
+from equistudy.running.job import Progress
+from equistudy.running.plan import make_plan
 from equistudy.study.file import LoadedStudy, load_study
 from equistudy.study.trial import Trial
 

@@ -45,7 +45,7 @@ study = eq.Study(
 # runs the command line as `python -m equistudy` does, and says at the end what it has imported
 REPORTING = f"""
 import atexit, sys
-from equistudy.command_line.commands import main
+from equistudy.cli.commands import main
 atexit.register(lambda: print(*[name for name in {HEAVY} if name in sys.modules], file=sys.stderr))
 main()
 """

@@ -43,7 +43,7 @@ from equistudy.datasets.digits import Digits
 from equistudy.datasets.mnist import FashionMNIST
 from equistudy.datasets.resident import resident
 from equistudy.models.resnet import ResNet
-from equistudy.models.torchvision_operators import import_timm
+from equistudy.networks.import_timm import import_timm
 from equistudy.recipe import Precision, Recipe
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Union, get_args, get_origin, get_type_hints
@@ -27,6 +27,7 @@ __all__ = [
     "flattened",
     "label",
     "location",
+    "respelled",
     "shown",
 ]
 
@@ -38,13 +39,21 @@ def location(default: str | None) -> Any:
     return dataclasses.field(default=default, metadata={"location": True})
 
 
-def added(default: Any) -> Any:
+def respelled(default: Any, spelled: Mapping[Enum, str]) -> Any:
+    """A field whose choices enter ids and tables under other values than their own, as `spelled` says.
+
+    One enum then serves several specs, whose results were there before the enum was theirs.
+    """
+    return dataclasses.field(default=default, metadata={"spelled": spelled})
+
+
+def added(default: Any, spelled: Mapping[Enum, str] | None = None) -> Any:
     """A field that a spec got when results of it were there already; given by keyword.
 
     While it has its default it is no part of the identity, so that those results keep their trials. The default must
-    mean what the spec did before.
+    mean what the spec did before. `spelled` is as in `respelled`.
     """
-    return dataclasses.field(default=default, kw_only=True, metadata={"added": True})
+    return dataclasses.field(default=default, kw_only=True, metadata={"added": True, "spelled": spelled})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +101,7 @@ def _fields(kind: type[Spec]) -> tuple[_Field, ...]:
         _FIELDS[kind] = tuple(
             _Field(
                 field.name,
-                _converter(hints[field.name], f"{kind.__name__}.{field.name}"),
+                _converter(hints[field.name], f"{kind.__name__}.{field.name}", field.metadata.get("spelled")),
                 field.default,
                 "added" in field.metadata,
             )
@@ -102,8 +111,10 @@ def _fields(kind: type[Spec]) -> tuple[_Field, ...]:
     return _FIELDS[kind]
 
 
-def _converter(hint: Any, where: str) -> Callable[[Any], Any]:
+def _converter(hint: Any, where: str, spelled: Mapping[Enum, str] | None = None) -> Callable[[Any], Any]:
     """How a field's value becomes plain JSON. An int in a float field counts as that float: 1 and 1.0 are one level."""
+    if spelled:
+        return lambda value: spelled[value] if value in spelled else _plain(value, where)
     options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     if float in options:
         return lambda value: float(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -28,7 +28,7 @@ AUGMENTATIONS = {
 def trial(way: Way, seed: int, molecules: eq.Dataset | None = None, width: int = 16, epochs: int = 15) -> eq.Trial:
     """Two small networks with sums between them, on 600 sets of points."""
     points = eq.PointClouds(train_size=600, test_size=300) if molecules is None else molecules
-    model = eq.PointNetwork(width, eq.Sight.DISTANCES if way is Way.HANDMADE else eq.Sight.DIFFERENCES)
+    model = eq.PointNetwork(width, eq.PairFeatures.DISTANCES if way is Way.HANDMADE else eq.PairFeatures.DIFFERENCES)
     recipe = eq.Recipe(epochs, 30, eq.AdamW(0.01, 0.0))
     return eq.Trial(model, points, eq.Molecules(), AUGMENTATIONS.get(way, eq.NoAugmentation()), recipe, seed)
 

@@ -12,7 +12,7 @@ from equistudy.analysis.findings import Finding, claims_found, read_findings
 from equistudy.analysis.intervals import t_interval
 from equistudy.analysis.table import StudyTable
 from equistudy.analysis.verdicts import judge
-from equistudy.command_line.exporting import export_findings
+from equistudy.cli.exporting import export_findings
 from equistudy.results.results import Results, results
 from equistudy.study.file import load_study
 from equistudy.study.search import Search

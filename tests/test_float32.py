@@ -7,7 +7,7 @@ from torch import nn
 from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.datasets.digits import Digits
 from equistudy.float32 import full_float32
-from equistudy.measures.stages import evaluating
+from equistudy.measuring.stages import evaluating
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import Recipe
 from equistudy.study.trial import Trial

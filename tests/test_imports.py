@@ -18,7 +18,7 @@ ROWS = (
     {"training", "results"},
     {"execution", "analysis"},
     {"report"},
-    {"command_line"},
+    {"cli"},
     {"__main__"},
 )
 ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
@@ -29,8 +29,8 @@ HOMES = {
     "polars": {"results", "analysis", "report"},
     "timm": {"models"},
     "torchvision": {"models"},
-    "click": {"command_line"},
-    "rich": {"command_line"},
+    "click": {"cli"},
+    "rich": {"cli"},
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
@@ -80,7 +80,7 @@ LOOKING = """
 import sys
 from pathlib import Path
 from click.testing import CliRunner
-from equistudy.command_line.commands import cli
+from equistudy.cli.commands import cli
 
 study, folder = sys.argv[1:]
 for arguments in (["--help"], ["plan", study, "--results", folder], ["plan", study, "--results", folder, "--json"],

@@ -38,9 +38,9 @@ from ray import cloudpickle
 from ray.util import placement_group_table
 
 from equistudy.execution.cluster import connected
-from equistudy.execution.job import Conditions, provenance
-from equistudy.execution.plan import make_plan
-from equistudy.execution.source import Listed
+from equistudy.running.job import Conditions, provenance
+from equistudy.running.plan import make_plan
+from equistudy.execution.job_source import Listed
 from equistudy.execution.tuner import run_jobs
 from equistudy.results.store import Store
 from equistudy.study.file import load_study

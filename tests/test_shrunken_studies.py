@@ -12,15 +12,15 @@ import pytest
 
 from equistudy.analysis.table import StudyTable
 from equistudy.datasets.dataset import Dataset
-from equistudy.execution.breaker import Breaker
 from equistudy.execution.cluster import Resources
-from equistudy.execution.job import Phase, Progress
-from equistudy.execution.plan import State, make_plan
+from equistudy.execution.job_source import Listed
 from equistudy.execution.runner import run_study
-from equistudy.execution.source import Listed
 from equistudy.report.page import verdict_lines, write_report
 from equistudy.results.results import results
 from equistudy.results.store import Store
+from equistudy.running.circuit_breaker import Breaker
+from equistudy.running.job import Phase, Progress
+from equistudy.running.plan import State, make_plan
 from equistudy.study.design import Conditions, Design, Factorial
 from equistudy.study.file import load_study
 from equistudy.study.search import Search

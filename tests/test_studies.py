@@ -11,13 +11,13 @@ from safetensors.torch import save_file
 
 from equistudy.analysis.table import StudyTable
 from equistudy.analysis.verdicts import judge
-from equistudy.execution.job import Conditions, Job, Phase, Provenance
-from equistudy.execution.plan import State, make_plan
-from equistudy.execution.trial_run import TrialRun
 from equistudy.models import weights
-from equistudy.models.torchvision_operators import import_timm
+from equistudy.networks.import_timm import import_timm
 from equistudy.results.results import results
 from equistudy.results.store import Store
+from equistudy.running.job import Conditions, Job, Phase, Provenance
+from equistudy.running.plan import State, make_plan
+from equistudy.running.trial_run import TrialRun
 from equistudy.study.file import load_study
 from equistudy.study.search import Search
 from equistudy.study.study import Study

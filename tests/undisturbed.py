@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from equistudy.execution.job import Conditions, Job, Provenance
-from equistudy.execution.plan import make_plan
-from equistudy.execution.trial_run import TrialRun
 from equistudy.results.store import Store
+from equistudy.running.job import Conditions, Job, Provenance
+from equistudy.running.plan import make_plan
+from equistudy.running.trial_run import TrialRun
 from equistudy.study.file import load_study
 from equistudy.training.sources import ALONE, Share
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from equistudy.analysis.claims import Direction, EffectTest
+from equistudy.analysis.effect_test import Direction, EffectTest
 from equistudy.analysis.outcome import Outcome, Quantity, outcome_of
-from equistudy.measures.measure import Measure
+from equistudy.measuring.measure import Measure
 from equistudy.study.design import Factor
 from equistudy.study.study import Verdict
 
@@ -109,7 +109,7 @@ class RankCorrelation(EffectTest):
         """Supported when the interval lies where the claim says, contradicted when it lies outside."""
         from equistudy.analysis.verdicts import rank_verdict
 
-        return rank_verdict(self, table)
+        return rank_verdict(self, self.correlation(table), self.over.name, table)
 
     @property
     def _factor(self) -> Factor:

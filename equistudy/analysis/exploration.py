@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from equistudy.analysis.claims import Contrast, Direction, EffectTest, Trend
+from equistudy.analysis.claims import Contrast, Trend
 from equistudy.analysis.correlations import RankCorrelation
+from equistudy.analysis.effect_test import Direction, EffectTest
 from equistudy.analysis.outcome import Known, Outcome, outcome_of
 from equistudy.study.design import Factor
 from equistudy.study.study import Study

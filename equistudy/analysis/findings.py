@@ -8,8 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from equistudy.analysis.claims import Contrast, EffectTest, Trend, Value
+from equistudy.analysis.claims import Contrast, Trend, Value
 from equistudy.analysis.correlations import RankCorrelation
+from equistudy.analysis.effect_test import EffectTest
 from equistudy.analysis.outcome import Outcome
 from equistudy.analysis.summary import compute
 from equistudy.analysis.table import DONE, StudyTable

@@ -3,20 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import polars as pl
+
+from equistudy.analysis.table import DONE, StudyTable, level_value
 from equistudy.measures.group_measure import GroupMeasure
-from equistudy.measures.measure import Measure
+from equistudy.measuring.measure import Measure
 from equistudy.spec import label
-from equistudy.study.design import Factor
-
-if TYPE_CHECKING:
-    from polars import DataFrame
-
-    from equistudy.analysis.table import StudyTable
-else:
-    # A study file names outcomes; Polars is imported where there is a table to look at.
-    DataFrame = StudyTable = Any
+from equistudy.study.design import Factor, nearest
 
 __all__ = [
     "Combination",
@@ -47,6 +42,26 @@ class Score:
         """Whether it is a share of images: an accuracy."""
         return self.name.endswith("accuracy")
 
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """None: a score is a column of the trials table."""
+        return ()
+
+    def per_trial(self, table: StudyTable) -> pl.DataFrame:
+        """The column of every trial that is done."""
+        done = table.trials.filter(pl.col("status") == DONE)
+        if done.is_empty():
+            return pl.DataFrame(schema={"trial": pl.String, "value": pl.Float64})
+        numeric = [name for name, kind in done.schema.items() if kind.is_numeric() and name not in table.factors]
+        if self.name not in numeric:
+            raise ValueError(f"The trials have no numeric column {self.name!r}. {nearest(self.name, numeric)}")
+        return done.select("trial", value=pl.col(self.name).cast(pl.Float64)).unique()
+
+    @property
+    def reason_absent(self) -> str:
+        """Why a trial that is done has no number."""
+        return f"{self.title} not measured"
+
 
 @dataclass(frozen=True)
 class Combination:
@@ -76,6 +91,25 @@ class Combination:
         """Whether every part is a share of images."""
         return all(part.share for _, part in self.parts)
 
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """The measures of all parts."""
+        return tuple(dict.fromkeys(measure for _, part in self.parts for measure in part.measures))
+
+    def per_trial(self, table: StudyTable) -> pl.DataFrame:
+        """The weighted sum for every trial that has all parts."""
+        parts = [
+            part.per_trial(table).select("trial", value=weight * pl.col("value")).unique("trial")
+            for weight, part in self.parts
+        ]
+        sums = pl.concat(parts).group_by("trial").agg(pl.col("value").sum(), there=pl.len())
+        return sums.filter(pl.col("there") == len(parts)).drop("there")
+
+    @property
+    def reason_absent(self) -> str:
+        """Why a trial that is done has no number."""
+        return f"{self.title} not measured"
+
 
 @dataclass(frozen=True)
 class Known:
@@ -102,6 +136,23 @@ class Known:
     def share(self) -> bool:
         """No: it is shown as it was given."""
         return False
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """None: the number comes from elsewhere."""
+        return ()
+
+    def per_trial(self, table: StudyTable) -> pl.DataFrame:
+        """The number of the level of every trial that is done."""
+        numbers = {level_value(self.factor, level): number for level, number in self.numbers}
+        done = table.trials.filter(pl.col("status") == DONE).select("trial", self.factor.name).unique()
+        values = [numbers.get(level) for level in done[self.factor.name]]
+        return done.select("trial").with_columns(pl.Series("value", values, dtype=pl.Float64))
+
+    @property
+    def reason_absent(self) -> str:
+        """Why a trial that is done has no number."""
+        return self.unknown
 
 
 class Reference(Enum):
@@ -167,9 +218,7 @@ class Outcome:
     @property
     def measures(self) -> tuple[Measure, ...]:
         """The measures behind the number, where it does not come from the trials table."""
-        if isinstance(self.measure, Combination):
-            return tuple(dict.fromkeys(measure for _, part in self.measure.parts for measure in part.measures))
-        return (self.measure,) if isinstance(self.measure, Measure) else ()
+        return (self.measure,) if isinstance(self.measure, Measure) else self.measure.measures
 
     @property
     def share(self) -> bool:
@@ -181,26 +230,53 @@ class Outcome:
         """Whether the best value is the highest: names that end in error, gap or loss are better low."""
         return not self.measure.name.endswith(("error", "gap", "loss"))
 
-    def rows(self, table: StudyTable) -> DataFrame:
+    def rows(self, table: StudyTable) -> pl.DataFrame:
         """The measurements behind the number: those of the measure, at the elements, with the reference subtracted.
 
         All stages, and the columns of the measurements table alone.
         """
-        from equistudy.analysis.values import measured_rows
+        if not isinstance(self.measure, Measure):
+            raise TypeError(
+                f"A {type(self.measure).__name__.lower()} has no stages, got {self.measure}. Name a measure."
+            )
+        rows = table.measurement_rows.filter(pl.col("measure_id") == self.measure.id)
+        rows = _named(rows, "element", self.elements)
+        if self.reference is not Reference.NONE:
+            rows = rows.with_columns(value=pl.col("value") - pl.col(self.reference.value))
+        return rows.filter(pl.col("value").is_finite())
 
-        return measured_rows(self, table)
-
-    def per_trial(self, table: StudyTable) -> DataFrame:
+    def per_trial(self, table: StudyTable) -> pl.DataFrame:
         """One row a trial of the design that has the number: trial, seed, factors, value."""
-        from equistudy.analysis.values import values_per_trial
+        values = self._stage_means(table) if isinstance(self.measure, Measure) else self.measure.per_trial(table)
+        return table.design.join(values, on="trial", maintain_order="left").filter(pl.col("value").is_finite())
 
-        return values_per_trial(self, table)
+    def _stage_means(self, table: StudyTable) -> pl.DataFrame:
+        """The mean over the elements of each stage, then over the stages."""
+        rows = _named(self.rows(table), "stage", self.stages)
+        if self.stages is None and rows["stride"].count() > 0:
+            rows = rows.filter(pl.col("stride").is_not_null())
+        values = rows.group_by("trial", "stage").agg(pl.col("value").mean())
+        return values.group_by("trial").agg(pl.col("value").mean())
 
-    def missing(self, table: StudyTable) -> DataFrame:
+    def missing(self, table: StudyTable) -> pl.DataFrame:
         """The trials of the design that lack the number: failed, missing, or done and without this measurement."""
-        from equistudy.analysis.values import trials_without_value
+        lacking = table.trials.join(self.per_trial(table), on="trial", how="anti")
+        what = self.measure
+        unmeasured = pl.lit(f"{what.title} not measured" if isinstance(what, Measure) else what.reason_absent)
+        return lacking.with_columns(
+            reason=pl.when(pl.col("status") == DONE).then(unmeasured).otherwise(pl.col("reason").cast(pl.String))
+        )
 
-        return trials_without_value(self, table)
+
+def _named(rows: pl.DataFrame, column: str, names: Sequence[str] | None) -> pl.DataFrame:
+    """The rows at the names; a name that no trial has is an error, unless nothing is measured yet."""
+    if names is None or rows.is_empty():
+        return rows
+    there = set(rows[column])
+    for name in names:
+        if name not in there:
+            raise ValueError(f"No trial has measured {column} {name!r}. {nearest(name, there)}")
+    return rows.filter(pl.col(column).is_in(names))
 
 
 Quantity = Outcome | Measure | Score | Combination | Known  # what a claim or a figure may be about

@@ -7,9 +7,8 @@ from enum import StrEnum
 import numpy as np
 import polars as pl
 
-from equistudy.analysis.claims import Direction, EffectTest, Value
 from equistudy.analysis.contrasts import ALPHA, holm
-from equistudy.analysis.correlations import RankCorrelation
+from equistudy.analysis.effect_test import Direction, EffectTest
 from equistudy.analysis.intervals import Interval, seeds_to_detect, t_interval
 from equistudy.analysis.outcome import Combination, Reference
 from equistudy.analysis.rounding import rounded
@@ -46,18 +45,18 @@ def verdict_of(test: EffectTest, table: StudyTable) -> Verdict:
     return Verdict(status, sentence, *interval[:3], p=interval.p, n=interval.n)
 
 
-def rank_verdict(test: RankCorrelation, table: StudyTable) -> Verdict:
+def rank_verdict(test: EffectTest, rho: Interval | None, over: str, table: StudyTable) -> Verdict:
     """Supported when the 95 % interval of rho lies where the claim says, contradicted when it lies outside.
 
     Trials that lack one of the two numbers are named in the sentence. `p` is that of rho = 0.
     """
     absent = _absent_of_both(test, table)
-    rho, (first, second) = test.correlation(table), test.outcomes
+    first, second = test.outcomes
     if rho is None or rho.low is None or rho.high is None:
         found = 0 if rho is None else rho.n
         value = "no correlation" if rho is None else f"Spearman's rho {rho.estimate:.2f}, which has no interval"
         names = f"{_start(first.title)} and {second.title}"
-        sentence = f"{names} can be compared at {found} levels of {test.over.name}{test.place}: {value}."
+        sentence = f"{names} can be compared at {found} levels of {over}{test.place}: {value}."
         return Verdict(Status.UNDECIDED, f"{sentence} {absent}".strip(), n=found)
     status, half = _status(test, rho, seeds_reach=False), rho.half_width
     bounds = f"95 % interval [{rounded(rho.low, half)}, {rounded(rho.high, half)}] over {rho.n} levels"
@@ -69,7 +68,7 @@ def rank_verdict(test: RankCorrelation, table: StudyTable) -> Verdict:
     return Verdict(status, f"{sentence} {absent}".strip(), *rho[:3], p=rho.p, n=rho.n)
 
 
-def _absent_of_both(test: RankCorrelation, table: StudyTable) -> str:
+def _absent_of_both(test: EffectTest, table: StudyTable) -> str:
     """The sentence that names trials without the first or the second number."""
     lacking = pl.concat([test.compared(outcome.missing(table), table) for outcome in test.outcomes[::-1]])
     lacking = lacking.unique([*table.factors, "seed"], maintain_order=True)
@@ -134,7 +133,7 @@ def _sentence(test: EffectTest, status: Status, interval: Interval, values: np.n
 
 def _differs(test: EffectTest, shown: str) -> str:
     """The effect without a word about its direction."""
-    what = f"is {shown}" if isinstance(test, Value) else f"differs by {shown} {test.comparison}"
+    what = f"is {shown}" if test.is_level else f"differs by {shown} {test.comparison}"
     return f"{what}{test.place}"
 
 
@@ -161,7 +160,7 @@ def _shown(test: EffectTest, value: float, half: float | None) -> str:
 def _unit(test: EffectTest) -> str:
     """Of shares of images: per cent, and percentage points between two of them."""
     (what, *_) = test.outcomes
-    alone = isinstance(test, Value) and not isinstance(what.measure, Combination) and what.reference is Reference.NONE
+    alone = test.is_level and not isinstance(what.measure, Combination) and what.reference is Reference.NONE
     return "%" if alone else "points"
 
 

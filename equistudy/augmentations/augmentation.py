@@ -85,6 +85,10 @@ class Augmentation(Spec):
         """The network that is trained: the given one, or one around it that learns what the augmentation draws."""
         return network
 
+    def expected_extent(self, dataset: Dataset) -> float | None:
+        """The half-extent in degrees that training should end with, or None where it is not known."""
+        return None
+
     def warning(self, dataset: Dataset) -> str | None:
         """What a user should know before training with it on the dataset; None where there is nothing to say."""
         return None

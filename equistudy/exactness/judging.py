@@ -101,7 +101,7 @@ def _built(network: Module | Model, image_shape: tuple[int, int, int]) -> Module
     from torch import nn
 
     if isinstance(network, TimmModel):
-        from equistudy.models.timm_network import bare_network
+        from equistudy.networks.timm_network import bare_network
 
         return bare_network(network.name, image_shape, NUM_OUTPUTS)
     if isinstance(network, Model):

@@ -16,8 +16,8 @@ from equistudy.exactness.layout import NONE, Call, Layout, layout_of
 from equistudy.exactness.mixing import MIXING, RESHAPES, elementwise, reshaped
 from equistudy.exactness.sampling import SAMPLING, Place, judged_padding
 from equistudy.groups.finite import FiniteGroup
-from equistudy.models.equivariant.convolution import GroupConvolution
-from equistudy.models.equivariant.norm import GroupBatchNorm
+from equistudy.networks.equivariant.convolution import GroupConvolution
+from equistudy.networks.equivariant.norm import GroupBatchNorm
 
 __all__ = ["GroupConvolution", "RefusedError", "Tracer", "groups_of", "replica", "tensors_in"]
 

@@ -1,1 +1,1 @@
-"""The only room that imports Ray: Tune schedules trials, Train spreads one trial over workers."""
+"""The only package that imports Ray, beside `launch`: Tune schedules trials, Train spreads one over workers."""

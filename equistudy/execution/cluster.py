@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from equistudy.execution.start_watch import start_watched
+from equistudy.execution.startup_watchdog import start_watched
 
 __all__ = ["LATE", "STARTS", "Capacity", "Resources", "Site", "blind_nodes", "connected", "fitted", "prepare"]
 

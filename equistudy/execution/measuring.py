@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from equistudy.execution.cluster import Resources, connected, fitted
-from equistudy.execution.job import Conditions, Job
-from equistudy.execution.network_run import NetworkRun, Task
 from equistudy.execution.runner import check_reach
-from equistudy.execution.trial_run import network_of
-from equistudy.measures.engine import PairedPass, calibrated_untrained
-from equistudy.measures.measure import MeasuringResult, Subject
+from equistudy.measuring.engine import PairedPass, calibrated_untrained
+from equistudy.measuring.measure import MeasuringResult, Subject
+from equistudy.running.job import Conditions, Job
+from equistudy.running.network_run import NetworkRun, Task
+from equistudy.running.trial_run import network_of
 from equistudy.training.device import claim
 from equistudy.training.subject import subject_of
 

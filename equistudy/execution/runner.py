@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from equistudy.execution.autoscaling import joined
-from equistudy.execution.breaker import Breaker
 from equistudy.execution.cluster import Capacity, Resources, Site, blind_nodes, fitted
-from equistudy.execution.job import Conditions, Phase, Progress, provenance
-from equistudy.execution.lookout import looking_out
-from equistudy.execution.source import Source
+from equistudy.execution.cluster_monitor import looking_out
+from equistudy.execution.job_source import Source
 from equistudy.results.store import Store
+from equistudy.running.circuit_breaker import Breaker
+from equistudy.running.job import Conditions, Phase, Progress, provenance
 from equistudy.study.file import LoadedStudy
 
 __all__ = ["Outcome", "Reporter", "check_reach", "interruptible", "run_study"]

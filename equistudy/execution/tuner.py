@@ -16,13 +16,13 @@ from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from equistudy.execution.cluster import Resources
-from equistudy.execution.job import Conditions, Job, Phase, Progress
-from equistudy.execution.preemption import PreemptionNotice, taken_back
-from equistudy.execution.rows import failed_row, stopped_row
-from equistudy.execution.source import Source
+from equistudy.execution.job_source import Source
 from equistudy.execution.streaming import RayReader
-from equistudy.execution.trial_run import TrialRun, checkpoint_of, halved
-from equistudy.execution.watchdog import stacks_of
+from equistudy.running.job import Conditions, Job, Phase, Progress
+from equistudy.running.preemption import PreemptionNotice, taken_back
+from equistudy.running.rows import failed_row, stopped_row
+from equistudy.running.trial_run import TrialRun, checkpoint_of, halved
+from equistudy.running.watchdog import stacks_of
 from equistudy.training.failures import HungError, Reason, StartError, reason_of, told
 from equistudy.training.sources import Share
 

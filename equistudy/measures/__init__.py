@@ -1,1 +1,1 @@
-"""How equivariant a network is: streaming, mergeable measures with intervals and floors."""
+"""Specs of measures: what is measured, under which group, at which stages."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from equistudy.measures.measure import Measure, Measurement, MeasuringResult, Skipped, Subject
+from equistudy.measuring.measure import Measure, Measurement, MeasuringResult, Skipped, Subject
 
 __all__ = ["Accuracy"]
 
@@ -23,8 +23,8 @@ class Accuracy(Measure):
 
     def measure(self, subject: Subject) -> MeasuringResult:
         """One row, or none for images without labels."""
-        from equistudy.measures.intervals import wilson
-        from equistudy.measures.stages import evaluating, prepared
+        from equistudy.measuring.intervals import wilson
+        from equistudy.measuring.stages import evaluating, prepared
 
         stage = subject.output
         if subject.targets is None:

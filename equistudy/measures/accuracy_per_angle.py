@@ -8,7 +8,7 @@ from typing import ClassVar
 from jaxtyping import Float, Int64
 
 from equistudy.groups.finite import CyclicGroup
-from equistudy.measures.measure import Measure, Measurement, MeasuringResult, Skipped, Subject
+from equistudy.measuring.measure import Measure, Measurement, MeasuringResult, Skipped, Subject
 from equistudy.spec import Tensor
 
 __all__ = ["AccuracyPerAngle", "Surround"]
@@ -86,7 +86,7 @@ class AccuracyPerAngle(Measure):
         """The class that the network answers for each image at each angle of the first quarter turns."""
         import torch
 
-        from equistudy.measures.stages import evaluating, prepared
+        from equistudy.measuring.stages import evaluating, prepared
 
         found: list[list[Tensor]] = [[] for _ in range(self.num_angles // QUARTERS * quarters)]
         with evaluating(subject.network):
@@ -127,7 +127,7 @@ class AccuracyPerAngle(Measure):
         note: str | None,
     ) -> Measurement:
         """The row of an angle from the answers at 0 degrees and at this angle."""
-        from equistudy.measures.intervals import wilson
+        from equistudy.measuring.intervals import wilson
 
         assert subject.targets is not None
         targets, images = subject.targets.cpu(), len(subject.images)

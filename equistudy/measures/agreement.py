@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from jaxtyping import Float
 
 from equistudy.measures.correlation import MomentMeasure
-from equistudy.measures.group_measure import Watch
-from equistudy.measures.measure import MeasuringResult, Skipped, Subject
-from equistudy.measures.scale import Scale
+from equistudy.measuring.families import Watch
+from equistudy.measuring.measure import MeasuringResult, Skipped, Subject
+from equistudy.measuring.scale import Scale
 from equistudy.spec import Tensor
 
 if TYPE_CHECKING:
-    from equistudy.measures.comparison import Plan
-    from equistudy.measures.geometry import Geometry
-    from equistudy.measures.moments import Moments
+    from equistudy.measuring.comparison import Plan
+    from equistudy.measuring.geometry import Geometry
+    from equistudy.measuring.moments import Moments
 else:
     Geometry = Moments = Plan = Any
 
@@ -64,7 +64,7 @@ class ConcordanceCorrelation(AgreementMeasure):
 
     def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
         """2 S_ab / (S_aa + S_bb + n (mean a - mean b)^2)."""
-        from equistudy.measures.moments import concordance
+        from equistudy.measuring.moments import concordance
 
         return concordance(moments)
 
@@ -83,7 +83,7 @@ class CosineSimilarity(AgreementMeasure):
 
     def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
         """The sum of a b over the roots of those of a^2 and b^2."""
-        from equistudy.measures.moments import cosine
+        from equistudy.measuring.moments import cosine
 
         return cosine(moments)
 
@@ -103,7 +103,7 @@ class NormalisedError(AgreementMeasure):
 
     def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
         """Mean (a - b)^2 / var b."""
-        from equistudy.measures.moments import normalised_error
+        from equistudy.measuring.moments import normalised_error
 
         return normalised_error(moments)
 
@@ -127,7 +127,7 @@ class SignalToNoise(AgreementMeasure):
 
     def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
         """-10 log10 of the normalised error."""
-        from equistudy.measures.moments import normalised_error
+        from equistudy.measuring.moments import normalised_error
 
         return -10 * normalised_error(moments).clamp(min=10 ** (-MOST_DECIBELS / 10)).log10()
 
@@ -184,7 +184,7 @@ class PeakSignalToNoise(MomentMeasure):
 
     def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
         """Mean (a - b)^2."""
-        from equistudy.measures.moments import squared_error
+        from equistudy.measuring.moments import squared_error
 
         return squared_error(moments)
 

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from jaxtyping import Bool, Int64
 
-from equistudy.measures.group_measure import GroupMeasure, Watch
-from equistudy.measures.measure import MeasuringResult, Skipped, Subject
+from equistudy.measures.group_measure import GroupMeasure
+from equistudy.measuring.families import Watch
+from equistudy.measuring.measure import MeasuringResult, Skipped, Subject
 from equistudy.spec import Tensor
 
 if TYPE_CHECKING:
-    from equistudy.measures.comparison import Plan
-    from equistudy.measures.geometry import Geometry
+    from equistudy.measuring.comparison import Plan
+    from equistudy.measuring.geometry import Geometry
 else:
     Geometry = Plan = Any
 
@@ -35,7 +36,7 @@ class AnswerMeasure(GroupMeasure):
 
     def planned(self, stage: str, geometry: Geometry) -> tuple[Plan | None, list[Skipped]]:
         """Every element, of an output with one score for each class."""
-        from equistudy.measures.comparison import Plan
+        from equistudy.measuring.comparison import Plan
 
         if geometry.grid is not None:
             reason = (
@@ -47,7 +48,7 @@ class AnswerMeasure(GroupMeasure):
 
     def rows(self, stage: str, found: Any, untrained: Any, subject: Subject) -> MeasuringResult:
         """One row for each element."""
-        from equistudy.measures.answers import NO_ANSWER, share_row
+        from equistudy.measuring.predictions import NO_ANSWER, share_row
 
         stage, result = subject.output, MeasuringResult([], [])
         missing = self.missing(subject)

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from jaxtyping import Float
 
-from equistudy.measures.group_measure import GroupMeasure, Key, Watch
-from equistudy.measures.measure import MeasuringResult, Skipped, Subject
-from equistudy.measures.scale import Scale
+from equistudy.measures.group_measure import GroupMeasure
+from equistudy.measuring.families import Key, MomentStatistic, Watch
+from equistudy.measuring.measure import MeasuringResult, Skipped, Subject
 from equistudy.spec import Tensor
 
 if TYPE_CHECKING:
-    from equistudy.measures.comparison import Plan
-    from equistudy.measures.geometry import Geometry
-    from equistudy.measures.moments import Moments
+    from equistudy.measuring.comparison import Plan
+    from equistudy.measuring.geometry import Geometry
+    from equistudy.measuring.moments import Moments
 else:
     Geometry = Moments = Plan = Any
 
@@ -23,7 +23,7 @@ HIGH_FLOOR = 0.2
 
 
 @dataclass(frozen=True)
-class MomentMeasure(GroupMeasure):
+class MomentMeasure(GroupMeasure, MomentStatistic):
     """Base of the measures that follow from the moments of a = f(g x) and b = g f(x) in each channel.
 
     For every stage and every element of `group`, the value is the mean over the channels that vary. A stage is compared
@@ -31,17 +31,11 @@ class MomentMeasure(GroupMeasure):
     each convolution of the network reaches further, so deep stages keep some of the border. Beside each value stand
     the same for shuffled images, for unmoved features and for the untrained network, whose correlation may be near 1
     too: what training did is the difference.
-
-    `scale` is where the interval is symmetric, `limits` what rounding must not leave. Values with a `unit` have no
-    ceiling, which images of another unit would give.
     """
 
     REVISION: ClassVar[int] = 4
 
     watch: ClassVar[Watch] = Watch.MOMENTS
-    scale: ClassVar[Scale] = Scale.FISHER
-    limits: ClassVar[tuple[float, float]] = (-1, 1)
-    unit: ClassVar[bool] = False
 
     erosion: int = 1
 
@@ -55,9 +49,9 @@ class MomentMeasure(GroupMeasure):
 
     def planned(self, stage: str, geometry: Geometry) -> tuple[Plan | None, list[Skipped]]:
         """The elements with the cells that can be compared, and the elements that leave too few."""
-        from equistudy.measures.plans import compared
+        from equistudy.measuring.comparison import plan_stage
 
-        return compared(self, stage, geometry)
+        return plan_stage(self.name, self.group, self.erosion, stage, geometry)
 
     def key(self, stage: str, plan: Plan) -> Key:
         """The moments of the stage with this erosion."""
@@ -65,25 +59,13 @@ class MomentMeasure(GroupMeasure):
 
     def rows(self, stage: str, found: Any, untrained: Any, subject: Subject) -> MeasuringResult:
         """One row for each element that was compared."""
-        from equistudy.measures.rows import rows_of
+        from equistudy.measuring.rows import rows_of
 
         return rows_of(self, stage, found, untrained, subject)
 
     def floor_note(self, floor: float) -> str | None:
         """Correlations of unrelated images should be near 0."""
         return f"unrelated images already reach {floor:.2f}" if floor > HIGH_FLOOR else None
-
-    def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
-        """The value of each channel."""
-        raise NotImplementedError
-
-    def of_mean(self, mean: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The value of a stage from the mean over its channels."""
-        return mean
-
-    def spreads(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-        """The sums of squares of a and of b that the coefficient divides by: a channel without them has no value."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -102,7 +84,7 @@ class WithinCorrelation(MomentMeasure):
 
     def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
         """W_ab / sqrt(W_aa W_bb)."""
-        from equistudy.measures.moments import within
+        from equistudy.measuring.moments import within
 
         return within(moments)
 
@@ -131,7 +113,7 @@ class BetweenCorrelation(MomentMeasure):
 
     def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
         """B_ab / sqrt(B_aa B_bb)."""
-        from equistudy.measures.moments import between
+        from equistudy.measuring.moments import between
 
         return between(moments)
 
@@ -155,7 +137,7 @@ class TotalCorrelation(MomentMeasure):
 
     def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
         """S_ab / sqrt(S_aa S_bb)."""
-        from equistudy.measures.moments import pearson
+        from equistudy.measuring.moments import pearson
 
         return pearson(moments)
 

@@ -6,9 +6,9 @@ from typing import Any
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from equistudy.measures.engine import measure_all
-from equistudy.measures.measure import Measure, MeasuringResult, Subject
-from equistudy.measures.stages import evaluating, modules_of, watching
+from equistudy.measuring.engine import measure_all
+from equistudy.measuring.measure import Measure, MeasuringResult, Subject
+from equistudy.measuring.stages import evaluating, modules_of, watching
 
 __all__ = ["all_stages", "measure"]
 

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from equistudy.groups.group import Group
 from equistudy.groups.one_parameter import OneParameterGroup
 from equistudy.groups.translation import Border, Translation
-from equistudy.measures.measure import Measure, MeasuringResult, Subject
+from equistudy.measuring.families import FlowMeasure
+from equistudy.measuring.measure import MeasuringResult, Subject
 
 if TYPE_CHECKING:
-    from equistudy.measures.flow import Flow
+    from equistudy.measuring.flow import Flow
 else:
     Flow = Any
 
@@ -17,7 +18,7 @@ __all__ = ["LieContribution", "LieDerivative"]
 
 
 @dataclass(frozen=True)
-class LieDerivative(Measure):
+class LieDerivative(FlowMeasure):
     """Equivariance to infinitely small motions: L f(x) = d/dt g(-t) f(g(t) x) at t = 0, by forward-mode derivatives.
 
     `raw` is the root mean square of L f over images, channels and cells, per pixel or per degree. `value` divides it by
@@ -50,9 +51,14 @@ class LieDerivative(Measure):
 
     def measure(self, subject: Subject) -> MeasuringResult:
         """One row for each stage and direction."""
-        from equistudy.measures.derivative_rows import derivative_rows
+        from equistudy.measuring.derivative_rows import derivative_rows
 
         return derivative_rows(self, subject)
+
+    @property
+    def edge(self) -> int:
+        """The cells of `erosion`."""
+        return self.erosion
 
     def flows(self) -> tuple[Flow, ...]:
         """The directions in which the group moves content."""
@@ -60,7 +66,7 @@ class LieDerivative(Measure):
 
 
 @dataclass(frozen=True)
-class LieContribution(Measure):
+class LieContribution(FlowMeasure):
     """What each stage adds to the Lie derivative of the network's output.
 
     Let T_k be the derivative of the output when the map of stage k moves, T_0 when the image does. The contribution of
@@ -85,7 +91,7 @@ class LieContribution(Measure):
 
     def measure(self, subject: Subject) -> MeasuringResult:
         """One row for each stage and direction."""
-        from equistudy.measures.derivative_rows import contribution_rows
+        from equistudy.measuring.derivative_rows import contribution_rows
 
         return contribution_rows(self, subject)
 
@@ -103,7 +109,7 @@ def _check(name: str, group: Group) -> None:
 
 
 def _flows(group: Group) -> tuple[Flow, ...]:
-    from equistudy.measures.flow import Flow
+    from equistudy.measuring.flow import Flow
 
     still = (0.0, 0.0, 0.0)
     if isinstance(group, Translation):

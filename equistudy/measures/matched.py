@@ -1,24 +1,13 @@
 """Equivariance up to what an element does to the channels, which is found on other images than it is measured on."""
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import ClassVar
 
 from equistudy.measures.correlation import WithinCorrelation
-from equistudy.measures.measure import MeasuringResult, Subject
+from equistudy.measuring.families import Matching
+from equistudy.measuring.measure import MeasuringResult, Subject
 
-__all__ = ["MatchedCorrelation", "Matching"]
-
-
-class Matching(Enum):
-    """What an element may do to the channels.
-
-    PERMUTATION: each channel of f(g x) is one of g f(x), as in group convolutions; by the assignment with the largest
-    sum of correlations. LINEAR: each is a combination of those of g f(x), as by a 1 x 1 convolution; by least squares.
-    """
-
-    PERMUTATION = "permutation"
-    LINEAR = "linear"
+__all__ = ["MatchedCorrelation"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +32,6 @@ class MatchedCorrelation(WithinCorrelation):
 
     def measure(self, subject: Subject) -> MeasuringResult:
         """One row for each stage and element."""
-        from equistudy.measures.matched_rows import matched_rows
+        from equistudy.measuring.channel_matching import matched_rows
 
-        return matched_rows(self, subject)
+        return matched_rows(self, self.matching, subject)

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from equistudy.groups.group import Element
-from equistudy.measures.group_measure import GroupMeasure, Watch
-from equistudy.measures.measure import MeasuringResult, Skipped, Subject
+from equistudy.measures.group_measure import GroupMeasure
+from equistudy.measuring.families import Watch
+from equistudy.measuring.measure import MeasuringResult, Skipped, Subject
 
 if TYPE_CHECKING:
-    from equistudy.measures.comparison import Plan
-    from equistudy.measures.geometry import Geometry
+    from equistudy.measuring.comparison import Plan
+    from equistudy.measuring.geometry import Geometry
 else:
     Geometry = Plan = Any
 
@@ -39,14 +40,14 @@ class NormalisedVariance(GroupMeasure):
 
     def planned(self, stage: str, geometry: Geometry) -> tuple[Plan | None, list[Skipped]]:
         """All views, that of x included."""
-        from equistudy.measures.comparison import Plan
+        from equistudy.measuring.comparison import Plan
 
         elements = (Element("identity", 0.0, ()), *self.group.elements())
         return Plan(geometry, self.group, elements, tuple(range(len(elements))), None), []
 
     def rows(self, stage: str, found: Any, untrained: Any, subject: Subject) -> MeasuringResult:
         """One row."""
-        from equistudy.measures.spreads import spread_rows
+        from equistudy.measuring.spreads import spread_rows
 
         return spread_rows(self, stage, found, untrained, subject)
 

@@ -1,1 +1,1 @@
-"""Networks by spec; their stages are read by name."""
+"""Specs of networks; their stages are read by name."""

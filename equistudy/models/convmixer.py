@@ -32,7 +32,7 @@ class ConvMixer(SizedModel):
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
         """A fresh network, initialised from torch's current random state."""
-        from equistudy.models.torchvision_operators import import_timm
+        from equistudy.networks.import_timm import import_timm
 
         patch_grid(self, self.patch, image_shape)
         return import_timm().models.convmixer.ConvMixer(

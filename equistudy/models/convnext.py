@@ -37,10 +37,12 @@ class ConvNeXt(SizedModel):
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
         """A fresh network, initialised from torch's current random state."""
-        from equistudy.models.convnext_network import ConvNeXtNetwork
+        from equistudy.networks.convnext import ConvNeXtNetwork
 
         self._grids(image_shape)
-        return ConvNeXtNetwork(image_shape[0], num_outputs, self)
+        return ConvNeXtNetwork(
+            image_shape[0], num_outputs, depth=self.depth, width=self.width, patch=self.patch, kernel=self.kernel
+        )
 
     def stages(self, network: Module) -> Mapping[str, str]:
         """The stem, the three stages, the pooled vector and the logits."""

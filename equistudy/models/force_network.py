@@ -42,14 +42,14 @@ class ForceNetwork(Model):
 
     def build(self, image_shape: tuple[int, int], num_outputs: int) -> Module:
         """A fresh network, initialised from torch's current random state; `num_outputs` counts the times."""
-        from equistudy.models.point_layers import Rollout
+        from equistudy.networks.points import Rollout
 
         if image_shape[1] != 6:
             raise ValueError(
                 f"ForceNetwork takes places, momenta, mass and spring constant in the plane, got {image_shape[1]} "
                 "features. Use Springs()."
             )
-        return Rollout(self, num_outputs)
+        return Rollout(self.width, self.step, self.substeps, self.central, num_outputs)
 
     def stages(self, network: Module) -> Mapping[str, str]:
         """The trajectory alone."""

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from equistudy.groups.finite import CyclicGroup, FiniteGroup
-from equistudy.models.equivariant.choices import Factorisation, Head, Initialisation
 from equistudy.models.model import Model, Module
+from equistudy.networks.choices import GROUP_HEADS, Factorisation, Head, Initialisation, check_choice
 
 __all__ = ["GroupCNN"]
 
@@ -44,6 +44,7 @@ class GroupCNN(Model):
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"Dropout must be at least 0 and less than 1, got dropout={self.dropout}. Use 0.3 or 0.")
+        check_choice(self, "head", *GROUP_HEADS)
         self.factorisation.check(self.group)
 
     @property
@@ -53,8 +54,8 @@ class GroupCNN(Model):
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
         """A fresh network, initialised from torch's current random state."""
-        from equistudy.models.equivariant.layers import Layers
-        from equistudy.models.group_cnn_network import GroupCNNNetwork
+        from equistudy.networks.equivariant.layers import Layers
+        from equistudy.networks.group_cnn import ChainSizes, GroupCNNNetwork
 
         channels, height, width = image_shape
         if min(height, width) < self.smallest_image:
@@ -63,7 +64,8 @@ class GroupCNN(Model):
                 f"{height} x {width}. Enlarge the images, or pad the last convolution with last_padded=True."
             )
         layers = Layers(self.group, self.factorisation, self.initialisation)
-        return GroupCNNNetwork(layers, self, channels, num_outputs)
+        sizes = ChainSizes(self.width, self.depth, self.last_padded, self.dropout)
+        return GroupCNNNetwork(layers, sizes, self.head, channels, num_outputs)
 
     def stages(self, network: Module) -> Mapping[str, str]:
         """Every convolution with what follows it, the pooled vector and the logits."""

@@ -41,7 +41,7 @@ class PlainCNN(Model):
         """A fresh network, initialised from torch's current random state."""
         from torch import nn
 
-        from equistudy.models.resnet_network import GlobalAveragePool
+        from equistudy.networks.residual import GlobalAveragePool
 
         channels, height, width = image_shape
         smallest = 2 ** (len(self.blocks) - 1)

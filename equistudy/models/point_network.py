@@ -2,25 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 from typing import ClassVar
 
 from equistudy.datasets.dataset import Modality
 from equistudy.models.model import Model, Module
+from equistudy.networks.choices import PairFeatures
 
-__all__ = ["PointNetwork", "Sight"]
-
-
-class Sight(Enum):
-    """What the network sees of the places of two points.
-
-    PLACES: both, so that nothing is invariant but the order of the points. DIFFERENCES: one less the other, invariant
-    to shifts. DISTANCES: how far apart they are, invariant to every rigid motion and reflection.
-    """
-
-    PLACES = "places"
-    DIFFERENCES = "differences"
-    DISTANCES = "distances"
+__all__ = ["PointNetwork"]
 
 
 @dataclass(frozen=True)
@@ -32,11 +20,11 @@ class PointNetwork(Model):
     nowhere. The sum over points is what an energy is; a network of it suits molecules of different sizes.
 
     Source: two rounds of Deep Sets (Zaheer et al. 2017, arXiv:1703.06114). Benton et al. 2020, arXiv:2010.11882, use
-    LieConv, with the trivial group or shifts: Sight.PLACES or Sight.DIFFERENCES.
+    LieConv, with the trivial group or shifts: PairFeatures.PLACES or PairFeatures.DIFFERENCES.
     """
 
     width: int = 32
-    sight: Sight = Sight.DIFFERENCES
+    sight: PairFeatures = PairFeatures.DIFFERENCES
 
     inputs: ClassVar[tuple[Modality, ...]] = (Modality.POINTS,)
 
@@ -46,11 +34,11 @@ class PointNetwork(Model):
 
     def build(self, image_shape: tuple[int, int], num_outputs: int) -> Module:
         """A fresh network for sets of points, initialised from torch's current random state."""
-        from equistudy.models.point_layers import PointSums
+        from equistudy.networks.points import PointSums
 
         if image_shape[1] < 3:
             raise ValueError(f"PointNetwork takes points of space, got {image_shape[1]} features. Use 3 or more.")
-        return PointSums(self, image_shape[1] - 3, num_outputs)
+        return PointSums(self.sight, self.width, image_shape[1] - 3, num_outputs)
 
     def stages(self, network: Module) -> Mapping[str, str]:
         """The outputs alone: no stage is a map of an image."""

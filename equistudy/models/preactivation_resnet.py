@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 from equistudy.groups.finite import FiniteGroup
-from equistudy.models.equivariant.choices import Downsampling, Factorisation, Head, Initialisation
 from equistudy.models.model import Model, Module
+from equistudy.networks.choices import GROUP_HEADS, Downsampling, Factorisation, Head, Initialisation, check_choice
+from equistudy.spec import respelled
 
 __all__ = ["PCamResNet", "PreactivationResNet"]
 
 SMALLEST_IMAGE = 8
+# what ids and tables call two of the choices
+SPELLED: dict[Enum, str] = {Downsampling.STRIDE: "strided", Downsampling.BLUR: "blurred"}
 FOUR_STAGES = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
 
@@ -35,7 +39,7 @@ class PreactivationResNet(Model):
     width: int = 16
     group: FiniteGroup | None = None
     factorisation: Factorisation = Factorisation.FULL
-    downsampling: Downsampling = Downsampling.STRIDED
+    downsampling: Downsampling = respelled(Downsampling.STRIDE, SPELLED)  # noqa: RUF009 -- a field
     head: Head = Head.MEAN_OF_MAXIMA
     initialisation: Initialisation = Initialisation.HE
 
@@ -47,6 +51,8 @@ class PreactivationResNet(Model):
                 f"{type(self).__name__} depth must be 6n + 2, 10, 18 or 34, got depth={self.depth}. "
                 f"Nearest: {', '.join(map(str, sorted(nearest, key=lambda depth: abs(depth - self.depth))[:2]))}."
             )
+        check_choice(self, "downsampling", Downsampling.STRIDE, Downsampling.EVEN, Downsampling.BLUR)
+        check_choice(self, "head", *GROUP_HEADS)
         if self.width < 1:
             raise ValueError(
                 f"{type(self).__name__} width must be at least 1 field, got width={self.width}. The paper uses 16 of "
@@ -66,8 +72,8 @@ class PreactivationResNet(Model):
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
         """A fresh network, initialised from torch's current random state."""
-        from equistudy.models.equivariant.layers import Layers
-        from equistudy.models.preactivation_network import PreactivationNetwork
+        from equistudy.networks.equivariant.layers import Layers
+        from equistudy.networks.preactivation import PreactivationNetwork
 
         channels, height, width = image_shape
         if min(height, width) < SMALLEST_IMAGE:

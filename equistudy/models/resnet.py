@@ -2,58 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 
 from equistudy.models.model import Module
 from equistudy.models.sized import Cost, SizedModel, dense, norm
+from equistudy.networks.choices import Downsampling, Head, Padding, Shortcut, check_choice
 from equistudy.spec import added
 
-__all__ = ["Padding", "Pooling", "Readout", "ResNet", "Shortcut"]
+__all__ = ["ResNet"]
 
 SMALLEST_IMAGE = 8
-
-
-class Shortcut(Enum):
-    """How a block's input joins its output where the number of channels and the resolution change.
-
-    PROJECTION (option B of the paper) is a 1 x 1 convolution with stride and batch norm. PADDING (option A) takes every
-    second pixel and adds channels of zeros, without parameters.
-    """
-
-    PROJECTION = "projection"
-    PADDING = "padding"
-
-
-class Padding(Enum):
-    """What the 3 x 3 convolutions see beyond the border: zeros, the other side, or the mirrored map."""
-
-    ZERO = "zero"
-    CIRCULAR = "circular"
-    REFLECT = "reflect"
-
-
-class Pooling(Enum):
-    """How the resolution is halved in front of the last two stages' first blocks. All have the same parameters.
-
-    STRIDE: the block's first convolution and its shortcut take every second cell. The others halve what would enter the
-    second convolution and the shortcut: MAX takes the maximum of 2 x 2 cells; BLUR smooths by the binomial
-    filter (1, 2, 1) and takes every second cell (Zhang 2019, arXiv:1904.11486; his shortcuts are blurred likewise);
-    POLYPHASE takes those of the four ways to take every second cell that have the largest sum of squares in front of
-    the second convolution (adaptive polyphase sampling, Chaman and Dokmanic 2021, arXiv:2011.14214). With
-    Padding.CIRCULAR and Readout.AVERAGE its logits are then the same for every circular shift, trained or not.
-    """
-
-    STRIDE = "stride"
-    MAX = "max"
-    BLUR = "blur"
-    POLYPHASE = "polyphase"
-
-
-class Readout(Enum):
-    """What the classifier sees: the average of each channel over all positions, or the whole map, flattened."""
-
-    AVERAGE = "average"
-    FLATTEN = "flatten"
+HALVINGS = (Downsampling.STRIDE, Downsampling.MAX, Downsampling.BLUR, Downsampling.POLYPHASE)
 
 
 @dataclass(frozen=True)
@@ -65,7 +23,7 @@ class ResNet(SizedModel):
     pooling, one linear layer. ResNet(20, 16) has 0.27 million parameters. Weights start from He's normal distribution.
 
     Source: He et al. 2016, arXiv:1512.03385, section 4.2, which uses Shortcut.PADDING on CIFAR; the default here is the
-    projection, as in most later work. `padding`, `downsampling` and `head` are the paper's by default. Readout.FLATTEN
+    projection, as in most later work. `padding`, `downsampling` and `head` are the paper's by default. Head.FLATTEN
     ties the network to one image size.
     """
 
@@ -73,14 +31,16 @@ class ResNet(SizedModel):
     width: int = 16
     shortcut: Shortcut = Shortcut.PROJECTION
     padding: Padding = added(Padding.ZERO)  # noqa: RUF009 -- a field
-    downsampling: Pooling = added(Pooling.STRIDE)  # noqa: RUF009 -- a field
-    head: Readout = added(Readout.AVERAGE)  # noqa: RUF009 -- a field
+    downsampling: Downsampling = added(Downsampling.STRIDE)  # noqa: RUF009 -- a field
+    head: Head = added(Head.MEAN, spelled={Head.MEAN: "average"})  # noqa: RUF009 -- a field
 
     def __post_init__(self) -> None:
         if self.depth < 8 or (self.depth - 2) % 6:
             below = max(self.depth - (self.depth - 2) % 6, 2)
             nearest = ", ".join(str(depth) for depth in (below, below + 6) if depth >= 8)
             raise ValueError(f"ResNet depth must be 6n + 2, got depth={self.depth}. Nearest: {nearest}.")
+        check_choice(self, "downsampling", *HALVINGS)
+        check_choice(self, "head", Head.MEAN, Head.FLATTEN)
         if self.width < 1:
             raise ValueError(f"ResNet width must be at least 1 channel, got width={self.width}. The paper uses 16.")
 
@@ -91,9 +51,11 @@ class ResNet(SizedModel):
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
         """A fresh network, initialised from torch's current random state."""
-        from equistudy.models.resnet_network import ResidualNetwork
+        from equistudy.networks.residual import BlockChoices, ResidualNetwork, StageSizes
 
-        return ResidualNetwork(self, image_shape[0], num_outputs, self._grids(image_shape)[-1])
+        sizes = StageSizes(self.width, self.num_blocks, self._grids(image_shape)[-1])
+        block = BlockChoices(self.shortcut, self.padding, self.downsampling)
+        return ResidualNetwork(image_shape[0], num_outputs, sizes, block, self.head)
 
     def stages(self, network: Module) -> Mapping[str, str]:
         """The stem, the three stages, the pooled vector and the logits."""
@@ -107,14 +69,14 @@ class ResNet(SizedModel):
         for index, here in enumerate(cells):
             inputs, outputs = self.width << max(index - 1, 0), self.width << index
             # other ways to halve do so behind the first convolution
-            first = here if self.downsampling is Pooling.STRIDE else cells[max(index - 1, 0)]
+            first = here if self.downsampling is Downsampling.STRIDE else cells[max(index - 1, 0)]
             plain = dense(9 * outputs, outputs, here, bias=False) + norm(outputs)
             cost += dense(9 * inputs, outputs, first, bias=False) + norm(outputs) + plain * (2 * self.num_blocks - 1)
             if index and self.shortcut is Shortcut.PROJECTION:
                 cost += dense(inputs, outputs, here, bias=False) + norm(outputs)
-            if index and self.downsampling is Pooling.BLUR:
+            if index and self.downsampling is Downsampling.BLUR:
                 cost += Cost(flops=2 * 9 * (inputs + outputs) * here)
-        features = 4 * self.width * (cells[-1] if self.head is Readout.FLATTEN else 1)
+        features = 4 * self.width * (cells[-1] if self.head is Head.FLATTEN else 1)
         return cost + dense(features, num_outputs)
 
     def _grids(self, image_shape: tuple[int, int, int]) -> list[tuple[int, int]]:
@@ -125,9 +87,9 @@ class ResNet(SizedModel):
                 f"ResNet needs images of at least {SMALLEST_IMAGE} x {SMALLEST_IMAGE} pixels, got {height} x {width}. "
                 f"Enlarge the images."
             )
-        if self.downsampling in (Pooling.MAX, Pooling.POLYPHASE) and (height % 4 or width % 4):
+        if self.downsampling in (Downsampling.MAX, Downsampling.POLYPHASE) and (height % 4 or width % 4):
             raise ValueError(
-                f"Pooling.{self.downsampling.name} halves the map twice, which needs sides that are multiples of "
-                f"4, got {height} x {width}. Use such images, or Pooling.BLUR."
+                f"Downsampling.{self.downsampling.name} halves the map twice, which needs sides that are multiples of "
+                f"4, got {height} x {width}. Use such images, or Downsampling.BLUR."
             )
         return [(-(-height // stride), -(-width // stride)) for stride in (1, 2, 4)]

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from equistudy.groups.finite import CyclicGroup, FiniteGroup
-from equistudy.models.equivariant.choices import Head, Initialisation
 from equistudy.models.model import Model, Module
+from equistudy.networks.choices import Head, Initialisation
 
 __all__ = ["SingleConvolution"]
 
@@ -40,8 +40,8 @@ class SingleConvolution(Model):
 
         from torch import nn
 
-        from equistudy.models.equivariant.convolution import LiftingConvolution, Window
-        from equistudy.models.equivariant.pooling import head
+        from equistudy.networks.equivariant.convolution import LiftingConvolution, Window
+        from equistudy.networks.equivariant.pooling import head
 
         channels, *sides = image_shape
         if min(sides) + 2 * self.padding < self.kernel_size:

@@ -53,7 +53,7 @@ class TimmModel(Model):
 
     def validate(self) -> None:
         """ValueError if timm has no such name, offering the nearest, or if its pretrained weights are not there."""
-        from equistudy.models.timm_network import check_name
+        from equistudy.networks.timm_network import check_name
 
         check_name(self.name, needs_tag=self.pretrained)
         if self.pretrained and self._file() is None:
@@ -63,7 +63,7 @@ class TimmModel(Model):
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
         """A fresh network, initialised from torch's current random state, or from the pretrained weights."""
-        from equistudy.models.timm_network import build_network
+        from equistudy.networks.timm_network import build_network
 
         self.validate()
         return build_network(self.name, image_shape, num_outputs, self._file() if self.pretrained else None)
@@ -89,9 +89,10 @@ class TimmModel(Model):
                 "Use Protocol.DATASET."
             )
         if self.protocol is Protocol.NATIVE:
-            from equistudy.models.timm_network import native_input
+            from equistudy.networks.timm_network import native_input
 
-            return native_input(self.name)
+            mean, std, side = native_input(self.name)
+            return Preprocessing(mean, std, side + 2 * -(-side // 14), side)  # room for windows to move
         window = min(size) * 7 // 8 // CELL * CELL
         if not window:
             raise ValueError(f"Protocol.COMMON needs images of at least 37 pixels, got {min(size)} of {dataset}.")

@@ -7,6 +7,7 @@ from typing import ClassVar
 from equistudy.datasets.dataset import Target
 from equistudy.groups.finite import FiniteGroup
 from equistudy.models.model import Model, Module
+from equistudy.networks.choices import Factorisation, Initialisation
 
 __all__ = ["UNet"]
 
@@ -38,7 +39,8 @@ class UNet(Model):
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
         """A fresh network, initialised from torch's current random state."""
-        from equistudy.models.unet_network import UNetNetwork
+        from equistudy.networks.equivariant.layers import Layers
+        from equistudy.networks.unet import UNetNetwork
 
         channels, height, width = image_shape
         if min(height, width) < 2**self.levels:
@@ -46,7 +48,8 @@ class UNet(Model):
                 f"UNet with levels={self.levels} needs images of at least {2**self.levels} x {2**self.levels} pixels, "
                 f"got {height} x {width}. Use fewer levels, or larger images."
             )
-        return UNetNetwork(self, channels, num_outputs)
+        layers = Layers(self.group, Factorisation.FULL, Initialisation.HE)
+        return UNetNetwork(layers, self.width, self.levels, channels, num_outputs)
 
     def stages(self, network: Module) -> Mapping[str, str]:
         """Encoder, decoder, both from the finest level, and the map of logits."""

@@ -8,20 +8,9 @@ from math import lcm
 from equistudy.models.model import Module
 from equistudy.models.patches import block_stages, patch_grid
 from equistudy.models.sized import Cost, SizedModel, check_counts, dense, norm
+from equistudy.networks.choices import Positions
 
-__all__ = ["Positions", "Stem", "ViT"]
-
-
-class Positions(Enum):
-    """What tells the tokens where they are.
-
-    LEARNED: a vector added to each, trained. SINE: sines and cosines of row and column, fixed. NONE: nothing, so that
-    circular shifts by whole patches permute the tokens and leave the logits as they are.
-    """
-
-    LEARNED = "learned"
-    SINE = "sine"
-    NONE = "none"
+__all__ = ["Stem", "ViT"]
 
 
 class Stem(Enum):
@@ -77,10 +66,16 @@ class ViT(SizedModel):
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
         """A fresh network, initialised from torch's current random state."""
-        from equistudy.models.vit_network import build_network
+        from equistudy.networks.vit import TransformerSizes, build_network
 
         patch_grid(self, self.patch, image_shape)
-        return build_network(self, image_shape, num_outputs)
+        return build_network(
+            image_shape,
+            num_outputs,
+            sizes=TransformerSizes(self.depth, self.width, self.patch, self.num_heads),
+            positions=self.positions,
+            stem_channels=self.stem_channels(image_shape[0]) if self.stem is Stem.CONVOLUTIONS else None,
+        )
 
     def stages(self, network: Module) -> Mapping[str, str]:
         """The stem before positions are added, each block, the pooled vector and the logits."""

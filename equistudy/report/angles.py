@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from equistudy.analysis.outcome import Outcome
-from equistudy.measures.measure import Measure
+from equistudy.measuring.measure import Measure
 from equistudy.report.figures import ReportFigure, interval_method
 from equistudy.study.design import Factor
 

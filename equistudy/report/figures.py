@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from equistudy.analysis.outcome import Outcome, Quantity, Reference, Score, outcome_of
-from equistudy.measures.measure import Measure
+from equistudy.measuring.measure import Measure
 from equistudy.study.design import Factor, nearest
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from equistudy.measures.measure import Measure
+from equistudy.measuring.measure import Measure
 from equistudy.report.theme import png, svg
 from equistudy.study.design import Factor
 

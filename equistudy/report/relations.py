@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from equistudy.analysis.claims import Within
 from equistudy.analysis.correlations import RankCorrelation
+from equistudy.analysis.effect_test import Within
 from equistudy.analysis.outcome import Outcome, outcome_of
-from equistudy.measures.measure import Measure
+from equistudy.measuring.measure import Measure
 from equistudy.report.figures import ReportFigure
 from equistudy.spec import label
 from equistudy.study.design import Factor

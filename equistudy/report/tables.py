@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from equistudy.analysis.claims import EffectTest
+from equistudy.analysis.effect_test import EffectTest
 from equistudy.analysis.exploration import exploratory, outcomes
 from equistudy.analysis.rounding import rounded, with_margin
 from equistudy.analysis.summary import cells

@@ -14,7 +14,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from equistudy.measures.measure import Measurement
+from equistudy.measuring.measure import Measurement
 
 __all__ = ["CURVES", "MEASUREMENTS", "SCHEMA_VERSION", "TABLES", "TRIALS", "CurveRow", "Status", "Table", "TrialRow"]
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from equistudy.measures.measure import Measure
+from equistudy.measuring.measure import Measure
 from equistudy.study.design import Design, nearest
 
 __all__ = ["Claim", "ClaimTest", "Figure", "Study", "Verdict", "name_at"]

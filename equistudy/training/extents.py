@@ -8,7 +8,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from equistudy.augmentations.learned.network import AugmentedNetwork
-from equistudy.augmentations.learned.oracle import expected_extent
 from equistudy.study.trial import Trial
 from equistudy.training.failures import NotANumberError
 
@@ -54,9 +53,9 @@ class Trajectory:
         means = torch.stack(self._steps).double().mean(0).tolist()
         values: dict[str, float] = {}
         for kind, row in zip(("extent", "data_slope", "regulariser_slope"), means, strict=True):
-            generators = zip(self._network.augmentation.generators, row, strict=True)
+            generators = zip(self._network.settings.generators, row, strict=True)
             values |= {f"{generator.name}_{kind}": value for generator, value in generators if generator.learned}
-        if self._network.augmentation.regulariser.adaptive:
+        if self._network.settings.regulariser.adaptive:
             values["regulariser_weight"] = float(torch.stack(self._weights).double().mean())
         self._steps, self._weights = [], []
         for name, value in values.items():
@@ -79,7 +78,7 @@ def final_extents(trial: Trial, trajectories: dict[str, Sequence[float]]) -> dic
             continue
         last = trajectory[-math.ceil(TAIL * len(trajectory)) :]
         values[f"{name}_tail"] = sum(last) / len(last)
-    expected = expected_extent(trial.augmentation, trial.dataset)
+    expected = trial.augmentation.expected_extent(trial.dataset)
     if expected is not None:
         ((name, tail),) = values.items()
         stem = name.removesuffix("_tail")

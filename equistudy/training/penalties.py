@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from equistudy.groups.group import Element
-from equistudy.measures.geometry import probe
-from equistudy.measures.layout import Geometry
-from equistudy.measures.stages import evaluating, modules_of, watching
+from equistudy.measuring.geometry import probe
+from equistudy.measuring.layout import Geometry
+from equistudy.measuring.stages import evaluating, modules_of, watching
 from equistudy.study.trial import Stream, Trial, derived_seed
 from equistudy.tasks.penalised import Depth, Dissimilarity, Penalised, Penalty
 from equistudy.training.preparation import prepared, unprepared

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from equistudy.datasets.dataset import Modality
-from equistudy.measures.engine import SHARD_SIZE, measure_all
-from equistudy.measures.measure import Measure
+from equistudy.measuring.engine import SHARD_SIZE, measure_all
+from equistudy.measuring.measure import Measure
 from equistudy.study.trial import Trial
 from equistudy.training.batches import num_batches
 from equistudy.training.subject import subject_of

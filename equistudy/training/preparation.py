@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from equistudy.datasets.dataset import Modality
-from equistudy.measures.stages import central
+from equistudy.measuring.stages import central
 from equistudy.models.model import Preprocessing
 from equistudy.study.trial import Trial
 

@@ -92,7 +92,7 @@ class Step:
 
     def _adapt(self, loss: Float[Tensor, ""]) -> None:
         """Tells an adaptive regulariser the batch's mean loss, over all workers: they must agree on its weight."""
-        if self.learned is not None and self.learned.augmentation.regulariser.adaptive:
+        if self.learned is not None and self.learned.settings.regulariser.adaptive:
             if self.share.workers > 1:
                 dist.all_reduce(loss)
             self.learned.adapt(loss)

@@ -12,7 +12,7 @@ from equistudy.augmentations.learned.network import AugmentedNetwork
 from equistudy.datasets.dataset import Modality, Split, Target
 from equistudy.datasets.resident import resident
 from equistudy.exactness.invariance import invariant
-from equistudy.measures.measure import Subject
+from equistudy.measuring.measure import Subject
 from equistudy.study.trial import Stream, Trial, derived_seed
 from equistudy.training.preparation import scaled
 from equistudy.training.trainer import build_network

@@ -12,7 +12,7 @@ from equistudy.analysis.claims import Trend
 from equistudy.analysis.table import StudyTable, level_value
 from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
 from equistudy.datasets.dataset import Dataset
-from equistudy.measures.measure import Measure
+from equistudy.measuring.measure import Measure
 from equistudy.models.model import Model
 from equistudy.recipe import Recipe
 from equistudy.results.schema import CurveRow, TrialRow

@@ -3,7 +3,8 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from equistudy.analysis.claims import Contrast, Direction, Trend, Value
+from equistudy.analysis.claims import Contrast, Trend, Value
+from equistudy.analysis.effect_test import Direction
 from equistudy.analysis.outcome import Combination, Score
 from equistudy.analysis.verdicts import Status, corrected, judge, p_text
 from equistudy.study.study import Claim, Verdict

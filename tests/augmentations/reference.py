@@ -4,7 +4,7 @@ from types import ModuleType
 
 import torch
 
-from equistudy.models.torchvision_operators import import_timm
+from equistudy.networks.import_timm import import_timm
 
 import_timm()  # makes torchvision importable beside a torch without CUDA
 from torchvision.transforms import v2  # noqa: E402

@@ -4,7 +4,6 @@ The references work on one image at a time with random numbers of their own: tor
 from the same distribution, else its operations with numpy's draws, or loops.
 """
 
-import importlib
 import math
 
 import numpy as np
@@ -181,7 +180,6 @@ def test_other_distributions_are_told_apart(augmentation, reference):
 
 
 def test_every_augmentation_of_a_study_has_its_reference():
-    homes = {home: names for home, names in eq._HOME.items() if home.startswith("augmentations.")}
-    words = [getattr(importlib.import_module(f"equistudy.{home}"), name) for home in homes for name in homes[home]]
+    words = [getattr(eq, name) for name in eq.__all__]
     kinds = {word for word in words if isinstance(word, type) and issubclass(word, Augmentation)} - {Augmentation}
     assert kinds == {type(augmentation) for augmentation in REFERENCES}

@@ -7,10 +7,10 @@ import pytest
 import equistudy
 from equistudy.exactness.audit import audit
 from equistudy.groups.finite import CyclicGroup, DihedralGroup
-from equistudy.models.equivariant.choices import Head
 from equistudy.models.preactivation_resnet import PreactivationResNet
 from equistudy.models.resnet import ResNet
 from equistudy.models.timm_model import TimmModel
+from equistudy.networks.choices import Head
 
 
 def test_a_study_can_assert_exactness_before_training() -> None:

@@ -5,9 +5,9 @@ from torch import nn
 
 from equistudy.exactness.invariance import invariant
 from equistudy.groups.finite import CyclicGroup, DihedralGroup, FiniteGroup
-from equistudy.models.equivariant.choices import Head
 from equistudy.models.group_cnn import GroupCNN
 from equistudy.models.resnet import ResNet
+from equistudy.networks.choices import Head
 from tests.exactness.small_networks import Calls
 
 P4, P4M = CyclicGroup(4), DihedralGroup(4)

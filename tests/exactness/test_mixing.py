@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from equistudy.exactness.audit import audit
 from equistudy.exactness.findings import Cause
 from equistudy.groups.finite import CyclicGroup, DihedralGroup
-from equistudy.models.equivariant.convolution import LiftingConvolution, RegularConvolution, Window
-from equistudy.models.equivariant.norm import GroupBatchNorm
-from equistudy.models.equivariant.pooling import CosetPool
+from equistudy.networks.equivariant.convolution import LiftingConvolution, RegularConvolution, Window
+from equistudy.networks.equivariant.norm import GroupBatchNorm
+from equistudy.networks.equivariant.pooling import CosetPool
 from tests.exactness.small_networks import Calls, pooled, stacked
 
 Layer = nn.Module | Callable[[Tensor], Tensor]

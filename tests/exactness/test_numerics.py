@@ -9,7 +9,7 @@ from torch import nn
 from equistudy.exactness.elements import NAMES
 from equistudy.exactness.numerics import BROKEN, EXACT, deviations
 from equistudy.groups.finite import CyclicGroup, DihedralGroup
-from equistudy.models.equivariant.convolution import LiftingConvolution, RegularConvolution, Window
+from equistudy.networks.equivariant.convolution import LiftingConvolution, RegularConvolution, Window
 from tests.exactness.small_networks import stacked
 
 

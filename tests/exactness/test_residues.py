@@ -10,7 +10,7 @@ from equistudy.groups.finite import CyclicGroup, DihedralGroup, FiniteGroup
 from equistudy.models.group_cnn import GroupCNN
 from equistudy.models.model import Model
 from equistudy.models.preactivation_resnet import PreactivationResNet
-from equistudy.models.timm_network import bare_network
+from equistudy.networks.timm_network import bare_network
 
 
 def traced(network: nn.Module, size: int, group: FiniteGroup = DihedralGroup(4)) -> Tracer:  # noqa: B008 -- frozen

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from equistudy.exactness.judging import judged
-from equistudy.models.timm_network import bare_network
+from equistudy.networks.timm_network import bare_network
 
 SAME_CELLS, WHOLE_CELLS = (32, 33, 48), (32, 48, 64)
 ARCHITECTURES = {

@@ -45,8 +45,8 @@ def test_one_crash_takes_nothing_else_down(ray_capacity: Capacity) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # timm's own
 def test_a_pattern_is_audited_with_an_entry_for_each_name(ray_capacity: Capacity) -> None:
-    from equistudy.command_line.audit import audited
-    from equistudy.models.timm_network import matching
+    from equistudy.cli.audit import audited
+    from equistudy.networks.timm_network import matching
 
     told: list[str] = []
     records = audited("resnet1[048]t", 64, None, told.append)

@@ -9,19 +9,19 @@ import pytest
 from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.datasets.digits import Digits
 from equistudy.execution.cluster import Resources
-from equistudy.execution.job import Conditions, Job, Provenance
 from equistudy.execution.measuring import Advance, _spread, measure_networks, ray_workers
-from equistudy.execution.network_run import NetworkRun
 from equistudy.groups.one_parameter import Rotation
 from equistudy.groups.translation import Translation
 from equistudy.measures.accuracy import Accuracy
 from equistudy.measures.consistency import ShiftConsistency
 from equistudy.measures.correlation import BetweenCorrelation, WithinCorrelation
-from equistudy.measures.measure import MeasuringResult
+from equistudy.measuring.measure import MeasuringResult
 from equistudy.models.model import Model
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import Recipe
 from equistudy.results.store import Store
+from equistudy.running.job import Conditions, Job, Provenance
+from equistudy.running.network_run import NetworkRun
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
 

@@ -8,14 +8,14 @@ import torch
 from safetensors.torch import load
 
 from equistudy.execution import runner
-from equistudy.execution.breaker import STARTS
 from equistudy.execution.cluster import Capacity, Resources
-from equistudy.execution.job import Phase, Progress
-from equistudy.execution.plan import State, make_plan
+from equistudy.execution.job_source import Listed
 from equistudy.execution.runner import Outcome, check_reach, run_study
-from equistudy.execution.source import Listed
 from equistudy.results.results import results
 from equistudy.results.store import Store
+from equistudy.running.circuit_breaker import STARTS
+from equistudy.running.job import Phase, Progress
+from equistudy.running.plan import State, make_plan
 from equistudy.study.file import LoadedStudy, load_study
 from equistudy.training.trainer import Trainer
 

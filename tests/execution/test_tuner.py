@@ -3,13 +3,13 @@ from pathlib import Path
 import pytest
 
 from equistudy.execution.cluster import Resources
-from equistudy.execution.job import Phase, Progress
-from equistudy.execution.plan import State, make_plan
+from equistudy.execution.job_source import Sampled
 from equistudy.execution.runner import Outcome, run_study
-from equistudy.execution.source import Sampled
 from equistudy.execution.tuner import not_begun
 from equistudy.results.results import results
 from equistudy.results.store import Store
+from equistudy.running.job import Phase, Progress
+from equistudy.running.plan import State, make_plan
 from equistudy.study.file import LoadedStudy, load_study
 from equistudy.study.search import Search
 

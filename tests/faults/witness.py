@@ -6,7 +6,7 @@ from typing import Any
 
 import psutil
 
-from equistudy.command_line.standing import _sign
+from equistudy.cli.status import _sign
 from equistudy.results.store import Store
 
 __all__ = ["Recovery", "Sign", "Witness"]

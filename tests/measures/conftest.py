@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from equistudy.measures.measure import Subject
+from equistudy.measuring.measure import Subject
 
 
 class Convolutions(Protocol):

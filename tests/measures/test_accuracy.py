@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from equistudy.measures.accuracy import Accuracy
-from equistudy.measures.intervals import wilson
-from equistudy.measures.measure import Skipped, Subject
+from equistudy.measuring.intervals import wilson
+from equistudy.measuring.measure import Skipped, Subject
 
 
 def subject(num_images: int, **fields: Any) -> Subject:

@@ -10,8 +10,8 @@ from torch import nn
 from equistudy.exactness.invariance import invariant
 from equistudy.groups.finite import CyclicGroup, FiniteGroup
 from equistudy.measures.accuracy_per_angle import REPEATED, AccuracyPerAngle, Surround
-from equistudy.measures.intervals import wilson
-from equistudy.measures.measure import Measurement, Skipped, Subject
+from equistudy.measuring.intervals import wilson
+from equistudy.measuring.measure import Measurement, Skipped, Subject
 from equistudy.models.group_cnn import GroupCNN
 
 SIZE, RADIUS = 31, 9.0

@@ -20,8 +20,8 @@ from equistudy.measures.agreement import (
     SignalToNoise,
 )
 from equistudy.measures.correlation import WithinCorrelation
-from equistudy.measures.engine import PairedPass, measure_all, plans_of
-from equistudy.measures.measure import Measurement
+from equistudy.measuring.engine import PairedPass, measure_all, plans_of
+from equistudy.measuring.measure import Measurement
 
 FAMILY = (ConcordanceCorrelation, CosineSimilarity, NormalisedError, SignalToNoise, AbsoluteError)
 PERFECT = {ConcordanceCorrelation: 1, CosineSimilarity: 1, NormalisedError: 0, AbsoluteError: 0}

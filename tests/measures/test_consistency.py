@@ -11,8 +11,8 @@ from equistudy.measures.accuracy import Accuracy
 from equistudy.measures.agreement import AbsoluteError
 from equistudy.measures.consistency import AccuracyUnder, ShiftConsistency, TopOneChange
 from equistudy.measures.correlation import BetweenCorrelation
-from equistudy.measures.engine import measure_all
-from equistudy.measures.intervals import wilson
+from equistudy.measuring.engine import measure_all
+from equistudy.measuring.intervals import wilson
 
 CIRCLE = Translation(max_pixels=3, border=Border.CIRCULAR)
 FAMILY = (ShiftConsistency, TopOneChange, AccuracyUnder)

@@ -8,7 +8,7 @@ import torch
 
 from equistudy.groups.translation import Translation
 from equistudy.measures.correlation import BetweenCorrelation, TotalCorrelation, WithinCorrelation
-from equistudy.measures.engine import measure_all
+from equistudy.measuring.engine import measure_all
 
 
 def test_values_agree_with_a_naive_implementation(convolutions: Any, subject: Any, smooth_images: Any) -> None:

@@ -11,11 +11,11 @@ from torch import nn
 from equistudy.groups.group import Grid
 from equistudy.groups.translation import Border, Translation
 from equistudy.measures.correlation import BetweenCorrelation, WithinCorrelation
-from equistudy.measures.engine import PairedPass, family_rows, measure_all, plans_of
-from equistudy.measures.geometry import probe
-from equistudy.measures.layout import Geometry, Layout
-from equistudy.measures.measure import Measurement, Subject
-from equistudy.measures.stages import evaluating, modules_of
+from equistudy.measuring.engine import PairedPass, family_rows, measure_all, plans_of
+from equistudy.measuring.geometry import probe
+from equistudy.measuring.layout import Geometry, Layout
+from equistudy.measuring.measure import Measurement, Subject
+from equistudy.measuring.stages import evaluating, modules_of
 from equistudy.models.timm_model import TimmModel
 
 EXACT = 1e-9

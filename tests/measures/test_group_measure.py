@@ -4,9 +4,9 @@ from equistudy.groups.translation import Translation
 from equistudy.measures.agreement import AbsoluteError, ConcordanceCorrelation
 from equistudy.measures.consistency import ShiftConsistency
 from equistudy.measures.correlation import BetweenCorrelation, WithinCorrelation
-from equistudy.measures.geometry import Geometry, Layout
-from equistudy.measures.group_measure import Key, Watch
 from equistudy.measures.normalised_variance import NormalisedVariance
+from equistudy.measuring.families import Key, Watch
+from equistudy.measuring.geometry import Geometry, Layout
 
 GROUP, VECTOR = Translation(max_pixels=1), Geometry(Layout.VECTOR, 4)
 

@@ -14,9 +14,10 @@ from equistudy.datasets.dataset import Split
 from equistudy.datasets.digits import Digits
 from equistudy.groups.translation import Border, Translation
 from equistudy.measures.correlation import BetweenCorrelation, WithinCorrelation
-from equistudy.measures.engine import measure_all
-from equistudy.measures.measure import Measurement, Subject
-from equistudy.models.resnet import Readout, ResNet
+from equistudy.measuring.engine import measure_all
+from equistudy.measuring.measure import Measurement, Subject
+from equistudy.models.resnet import ResNet
+from equistudy.networks.choices import Head
 from equistudy.recipe import Recipe
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
@@ -29,7 +30,7 @@ WITHIN, BETWEEN = WithinCorrelation(SHIFTS), BetweenCorrelation(SHIFTS)
 
 def learned(augmentation: Augmentation, seed: int) -> dict[tuple[str, str, float], float]:
     """Each measure at each stage and size of shift, of a small network whose head tells positions apart."""
-    network, recipe = ResNet(8, 4, head=Readout.FLATTEN), Recipe(epochs=6, batch_size=64)
+    network, recipe = ResNet(8, 4, head=Head.FLATTEN), Recipe(epochs=6, batch_size=64)
     trial = Trial(network, Digits(), Classification(), augmentation, recipe, seed)
     trainer = Trainer(trial, CPU)
     while not trainer.finished:

@@ -9,8 +9,8 @@ from torch import nn
 from equistudy.groups.finite import CyclicGroup
 from equistudy.groups.one_parameter import Rotation
 from equistudy.groups.translation import Border, Translation
-from equistudy.measures.engine import measure_all
 from equistudy.measures.lie_derivative import LieContribution, LieDerivative
+from equistudy.measuring.engine import measure_all
 
 CIRCLE = Translation(border=Border.CIRCULAR)
 

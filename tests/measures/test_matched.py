@@ -8,8 +8,9 @@ from torch import nn
 
 from equistudy.groups.finite import ChannelAction, CyclicGroup
 from equistudy.measures.correlation import WithinCorrelation
-from equistudy.measures.engine import measure_all
-from equistudy.measures.matched import MatchedCorrelation, Matching
+from equistudy.measures.matched import MatchedCorrelation
+from equistudy.measuring.engine import measure_all
+from equistudy.measuring.families import Matching
 
 GROUP = CyclicGroup()
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from equistudy.groups.translation import Border, Translation
-from equistudy.measures.engine import measure_all
 from equistudy.measures.normalised_variance import NormalisedVariance
+from equistudy.measuring.engine import measure_all
 
 CIRCLE = Translation(max_pixels=3, border=Border.CIRCULAR)
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from equistudy.groups.finite import FiniteGroup
 from equistudy.groups.square import moved
-from equistudy.models.equivariant.kernels import symmetries
+from equistudy.networks.equivariant.kernels import symmetries
 
 
 def acted(group: FiniteGroup, number: int, features: Tensor) -> Tensor:

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from equistudy.groups.finite import CyclicGroup
-from equistudy.models.equivariant.choices import Factorisation
 from equistudy.models.group_cnn import GroupCNN
+from equistudy.networks.choices import Factorisation
 
 
 def parameters(model: GroupCNN, channels: int) -> int:

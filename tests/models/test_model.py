@@ -1,7 +1,6 @@
 """What every model must keep: one row of outputs for each image, and stages that can be read."""
 
 import copy
-import importlib
 import os
 import pickle
 import re
@@ -17,7 +16,6 @@ from equistudy.models.checkpoint import Checkpoint
 from equistudy.models.convmixer import ConvMixer
 from equistudy.models.convnext import ConvNeXt
 from equistudy.models.custom import Custom
-from equistudy.models.equivariant.choices import Downsampling, Factorisation, Head
 from equistudy.models.force_network import ForceNetwork
 from equistudy.models.group_cnn import GroupCNN
 from equistudy.models.mixer import MLPMixer
@@ -25,21 +23,22 @@ from equistudy.models.model import Model
 from equistudy.models.plain_cnn import PlainCNN
 from equistudy.models.point_network import PointNetwork
 from equistudy.models.preactivation_resnet import PCamResNet, PreactivationResNet
-from equistudy.models.resnet import Padding, Pooling, Readout, ResNet, Shortcut
+from equistudy.models.resnet import ResNet
 from equistudy.models.single_convolution import SingleConvolution
 from equistudy.models.sized import SizedModel, cost_of
 from equistudy.models.timm_model import TimmModel
 from equistudy.models.unet import UNet
 from equistudy.models.vit import Stem, ViT
 from equistudy.models.window import Window
+from equistudy.networks.choices import Downsampling, Factorisation, Head, Padding, Shortcut
 from equistudy.spec import canonical, label
 
 MODELS = [
     ResNet(8, 4),
     ResNet(14, 2, Shortcut.PADDING),
-    ResNet(8, 4, padding=Padding.CIRCULAR, downsampling=Pooling.POLYPHASE, head=Readout.FLATTEN),
+    ResNet(8, 4, padding=Padding.CIRCULAR, downsampling=Downsampling.POLYPHASE, head=Head.FLATTEN),
     PreactivationResNet(8, 2),
-    PreactivationResNet(10, 2, CyclicGroup(4), Factorisation.G, Downsampling.BLURRED),
+    PreactivationResNet(10, 2, CyclicGroup(4), Factorisation.G, Downsampling.BLUR),
     PCamResNet(8, 4, DihedralGroup(4), Factorisation.GC, Downsampling.EVEN),
     GroupCNN(2, head=Head.ORIENTED),
     ConvMixer(3, 8),
@@ -88,8 +87,7 @@ def shape_for(model, size):
 
 
 def test_every_model_of_a_study_is_among_them():
-    homes = {home: names for home, names in eq._HOME.items() if home.startswith("models.")}
-    words = [getattr(importlib.import_module(f"equistudy.{home}"), name) for home in homes for name in homes[home]]
+    words = [getattr(eq, name) for name in eq.__all__]
     kinds = {word for word in words if isinstance(word, type) and issubclass(word, Model)} - {Model}
     assert kinds == {type(model) for model in [*MODELS, *OTHERS]}
 

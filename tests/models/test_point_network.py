@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from equistudy.groups.exponential import rotation_exponentials
-from equistudy.models.point_network import PointNetwork, Sight
+from equistudy.models.point_network import PointNetwork
+from equistudy.networks.choices import PairFeatures
 
 
 def cloud(features: int) -> torch.Tensor:
@@ -14,7 +15,7 @@ def cloud(features: int) -> torch.Tensor:
     return points
 
 
-def network(sight: Sight, features: int) -> torch.nn.Module:
+def network(sight: PairFeatures, features: int) -> torch.nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         return PointNetwork(8, sight).build((5, 3 + features), 2).double()
@@ -23,9 +24,13 @@ def network(sight: Sight, features: int) -> torch.nn.Module:
 @pytest.mark.parametrize("features", [0, 4])
 @pytest.mark.parametrize(
     ("sight", "shifts", "turns"),
-    [(Sight.PLACES, False, False), (Sight.DIFFERENCES, True, False), (Sight.DISTANCES, True, True)],
+    [
+        (PairFeatures.PLACES, False, False),
+        (PairFeatures.DIFFERENCES, True, False),
+        (PairFeatures.DISTANCES, True, True),
+    ],
 )
-def test_what_is_seen_decides_the_invariance(sight: Sight, shifts: bool, turns: bool, features: int) -> None:
+def test_what_is_seen_decides_the_invariance(sight: PairFeatures, shifts: bool, turns: bool, features: int) -> None:
     points, built = cloud(features), network(sight, features)
     own = built(points)
     assert own.shape == (2, 2)
@@ -37,8 +42,8 @@ def test_what_is_seen_decides_the_invariance(sight: Sight, shifts: bool, turns: 
     assert torch.allclose(built(turned), own, atol=1e-10) == turns
 
 
-@pytest.mark.parametrize("sight", list(Sight))
-def test_padding_counts_nowhere(sight: Sight) -> None:
+@pytest.mark.parametrize("sight", list(PairFeatures))
+def test_padding_counts_nowhere(sight: PairFeatures) -> None:
     """Wherever its places are moved to, and with gradients that are finite."""
     points, built = cloud(4), network(sight, 4)
     moved = points.clone()

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from equistudy.groups.finite import CyclicGroup, DihedralGroup, FiniteGroup
-from equistudy.models.equivariant.choices import Downsampling, Factorisation, Head, Initialisation
 from equistudy.models.preactivation_resnet import PCamResNet, PreactivationResNet
+from equistudy.networks.choices import Downsampling, Factorisation, Head, Initialisation
 from equistudy.spec import label
 
 P4, P4M = CyclicGroup(4), DihedralGroup(4)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from equistudy.models.resnet import Padding, Pooling, ResNet
+from equistudy.models.resnet import ResNet
+from equistudy.networks.choices import Downsampling, Padding
 from equistudy.spec import canonical, label
 
 
@@ -28,7 +29,7 @@ def test_fields_that_came_later_leave_identities_as_they_were():
     assert label(circular) == "ResNet(depth=8, width=4, padding=circular)"
 
 
-@pytest.mark.parametrize("downsampling", [Pooling.MAX, Pooling.POLYPHASE])
+@pytest.mark.parametrize("downsampling", [Downsampling.MAX, Downsampling.POLYPHASE])
 def test_sides_that_cannot_be_halved_twice(downsampling):
     with pytest.raises(ValueError, match=rf"{downsampling.name} halves .* multiples of 4, got 28 x 30\. Use such"):
         ResNet(8, 4, downsampling=downsampling).build((1, 28, 30), 10)

@@ -9,17 +9,18 @@ from equistudy.models.convmixer import ConvMixer
 from equistudy.models.convnext import ConvNeXt
 from equistudy.models.mixer import MLPMixer
 from equistudy.models.model import Model
-from equistudy.models.resnet import Padding, Pooling, Readout, ResNet, Shortcut
+from equistudy.models.resnet import ResNet
 from equistudy.models.sized import Budget, cost_of
 from equistudy.models.timm_model import TimmModel
-from equistudy.models.vit import Positions, Stem, ViT
+from equistudy.models.vit import Stem, ViT
+from equistudy.networks.choices import Downsampling, Head, Padding, Positions, Shortcut
 from equistudy.spec import label
 
 MODELS = [
     ResNet(8, 3),
-    ResNet(14, 2, Shortcut.PADDING, padding=Padding.REFLECT, downsampling=Pooling.BLUR, head=Readout.FLATTEN),
-    ResNet(8, 2, padding=Padding.CIRCULAR, downsampling=Pooling.POLYPHASE),
-    ResNet(8, 2, downsampling=Pooling.MAX),
+    ResNet(14, 2, Shortcut.PADDING, padding=Padding.REFLECT, downsampling=Downsampling.BLUR, head=Head.FLATTEN),
+    ResNet(8, 2, padding=Padding.CIRCULAR, downsampling=Downsampling.POLYPHASE),
+    ResNet(8, 2, downsampling=Downsampling.MAX),
     ConvMixer(2, 6, kernel=3),
     ConvNeXt(1, 4),
     MLPMixer(2, 8),

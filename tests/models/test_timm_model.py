@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from equistudy.datasets.dead_leaves import DeadLeaves
 from equistudy.datasets.digits import Digits
 from equistudy.models.timm_model import IMAGENET_MEAN, IMAGENET_STD, Protocol, TimmModel
-from equistudy.models.torchvision_operators import import_timm
+from equistudy.networks.import_timm import import_timm
 from equistudy.spec import canonical
 
 NAME = "test_resnet.r160_in1k"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from equistudy.models.vit import Positions, Stem, ViT
+from equistudy.models.vit import Stem, ViT
+from equistudy.networks.choices import Positions
 
 
 def test_widths_that_do_not_fit():

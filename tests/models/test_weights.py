@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 
 from equistudy.models import weights
 from equistudy.models.timm_model import TimmModel
-from equistudy.models.torchvision_operators import import_timm
 from equistudy.models.weights import digest_of, found_weights, search_in, searched, way_to
+from equistudy.networks.import_timm import import_timm
 
 NAME = "test_resnet.r160_in1k"
 

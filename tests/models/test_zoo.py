@@ -2,8 +2,8 @@
 
 import pytest
 
-from equistudy.models.torchvision_operators import import_timm
 from equistudy.models.zoo import SMALL_ZOO, ZOO
+from equistudy.networks.import_timm import import_timm
 
 # results-imagenet.csv gives these at another size than 224
 SIZES = {

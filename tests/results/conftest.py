@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import pytest
 
-from equistudy.measures.measure import Measurement
+from equistudy.measuring.measure import Measurement
 from equistudy.results.schema import CurveRow, TrialRow
 from equistudy.results.store import Store
 

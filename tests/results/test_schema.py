@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from equistudy.measures.measure import Measurement
+from equistudy.measuring.measure import Measurement
 from equistudy.results.schema import CURVES, MEASUREMENTS, TABLES, TRIALS, CurveRow, TrialRow
 
 

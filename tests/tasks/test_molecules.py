@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from equistudy.augmentations.turned import Asked, Turned
 from equistudy.datasets.digits import Digits
 from equistudy.datasets.qm7 import QM7
+from equistudy.datasets.rotated import Asked, Turned
 from equistudy.tasks.molecules import Molecules
 
 

@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 
-from equistudy.augmentations.turned import Asked, Turned
 from equistudy.datasets.digits import Digits
 from equistudy.datasets.qm7 import QM7
+from equistudy.datasets.rotated import Asked, Turned
 from equistudy.tasks.regression import Regression
 
 ANGLES = Turned(Digits(), 90.0, asked=Asked.ANGLE)  # standard deviation 90 / sqrt 3

@@ -14,25 +14,25 @@ from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.augmentations.learned.generators import RotationGenerator, ScalingGenerator
 from equistudy.augmentations.learned.network import AugmentedNetwork
 from equistudy.augmentations.learned.regulariser import BudgetRegulariser, EntropyRegulariser, NormRegulariser
-from equistudy.augmentations.turned import Asked, Turned
 from equistudy.datasets.digits import Digits
+from equistudy.datasets.rotated import Asked, Turned
 from equistudy.datasets.sectors import Sectors
 from equistudy.datasets.sprites import Sprites
-from equistudy.execution.job import Conditions, Job, Phase, Provenance
-from equistudy.execution.trial_run import TrialRun
 from equistudy.groups.one_parameter import Rotation
 from equistudy.groups.translation import Translation
 from equistudy.measures.accuracy import Accuracy
 from equistudy.measures.consistency import AccuracyUnder
 from equistudy.measures.correlation import WithinCorrelation
-from equistudy.measures.engine import measure_all
 from equistudy.measures.lie_derivative import LieDerivative
+from equistudy.measuring.engine import measure_all
 from equistudy.models.model import Model
 from equistudy.models.plain_cnn import PlainCNN
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import SGD, AdamW, Constant, Precision, Recipe
 from equistudy.results.results import results
 from equistudy.results.store import Store
+from equistudy.running.job import Conditions, Job, Phase, Provenance
+from equistudy.running.trial_run import TrialRun
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
 from equistudy.tasks.regression import Regression

@@ -14,9 +14,10 @@ from equistudy.groups.translation import Border, Translation
 from equistudy.measures.agreement import NormalisedError
 from equistudy.measures.correlation import BetweenCorrelation, WithinCorrelation
 from equistudy.measures.direct import measure
-from equistudy.measures.engine import measure_all
-from equistudy.models.resnet import Padding, ResNet
-from equistudy.models.vit import Positions, ViT
+from equistudy.measuring.engine import measure_all
+from equistudy.models.resnet import ResNet
+from equistudy.models.vit import ViT
+from equistudy.networks.choices import Padding, Positions
 from equistudy.recipe import SGD, Recipe
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification

@@ -7,7 +7,7 @@ import torch
 
 from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.datasets.digits import Digits
-from equistudy.measures.measure import MeasuringResult
+from equistudy.measuring.measure import MeasuringResult
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import Recipe
 from equistudy.study.trial import Trial

@@ -15,7 +15,7 @@ from equistudy.datasets.image_folder import ImageFolder
 from equistudy.models.model import Preprocessing
 from equistudy.models.resnet import ResNet
 from equistudy.models.timm_model import Protocol, TimmModel
-from equistudy.models.torchvision_operators import import_timm
+from equistudy.networks.import_timm import import_timm
 from equistudy.recipe import SGD, Recipe
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification

@@ -4,7 +4,7 @@ from safetensors import safe_open
 from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.datasets.dead_leaves import DeadLeaves
 from equistudy.datasets.digits import Digits
-from equistudy.measures.stages import prepared
+from equistudy.measuring.stages import prepared
 from equistudy.models.model import Preprocessing
 from equistudy.models.resnet import ResNet
 from equistudy.models.timm_model import Protocol, TimmModel

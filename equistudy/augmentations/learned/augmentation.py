@@ -1,7 +1,6 @@
 """The learned augmentation as a spec: which generators, which regulariser, how many copies."""
 
 from dataclasses import dataclass
-from enum import Enum
 from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,6 +10,7 @@ from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
 from equistudy.augmentations.learned.generators import AFFINE, Domain, LieGenerator
 from equistudy.augmentations.learned.regulariser import EntropyRegulariser, Regulariser
 from equistudy.datasets.dataset import Dataset, Modality, Target
+from equistudy.networks.choices import Aggregate
 from equistudy.spec import Generator, Tensor, added
 
 if TYPE_CHECKING:
@@ -18,21 +18,9 @@ if TYPE_CHECKING:
 else:
     Module = Any
 
-__all__ = ["Aggregate", "LearnedAugmentation"]
+__all__ = ["LearnedAugmentation"]
 
 ENTROPY, NOTHING = EntropyRegulariser(), NoAugmentation()
-
-
-class Aggregate(Enum):
-    """What is averaged over the copies of an image when a trained network answers.
-
-    PROBABILITY is the mixture that E_g f(g x) means for a classifier; LOG_PROBABILITY is the geometric mean, what the
-    paper's code averages; LOGIT averages the outputs as they are, which is right for everything but classes.
-    """
-
-    PROBABILITY = "probability"
-    LOGIT = "logit"
-    LOG_PROBABILITY = "log-probability"
 
 
 @dataclass(frozen=True)
@@ -154,14 +142,38 @@ class LearnedAugmentation(Augmentation):
         """That nothing will hold the half-extent, with the largest weight that something does; where that is known."""
         from equistudy.augmentations.learned.oracle import blow_up
 
-        return blow_up(self, dataset)
+        expected = self.expected_extent(dataset)
+        return None if expected is None else blow_up(self.generators[0], self.regulariser, dataset, expected)
+
+    def expected_extent(self, dataset: Dataset) -> float | None:
+        """The half-extent that training should end with, in degrees, if rotation is all that moves the images."""
+        from equistudy.augmentations.learned.oracle import expected_extent
+
+        if len(self.generators) > 1 or not isinstance(self.before, NoAugmentation):
+            return None
+        return expected_extent(self.generators[0], self.regulariser, dataset)
 
     def wrapped(self, network: Module, dataset: Dataset) -> Module:
         """The network in its `AugmentedNetwork`."""
-        from equistudy.augmentations.learned.network import AugmentedNetwork
+        from equistudy.augmentations.learned.motion import motion_of
+        from equistudy.augmentations.learned.network import AugmentedNetwork, LearnedSettings
 
-        if dataset.modality is Modality.POINTS:
-            return AugmentedNetwork(network, self, dataset)
+        settings = LearnedSettings(
+            self.generators,
+            self.regulariser,
+            self.learning_rate,
+            self.train_copies,
+            self.test_copies,
+            self.aggregate,
+            self.before.num_parameters,
+        )
+        if dataset.modality is Modality.IMAGES:
+            self._check_images(dataset)
+        motion = motion_of(dataset, self.reflected, self.padding)
+        return AugmentedNetwork(network, settings, dataset.target, motion)
+
+    def _check_images(self, dataset: Dataset) -> None:
+        """ValueError for colours without three channels, or for images that are mirrored by more than their size."""
         channels = dataset.image_shape[0]
         if channels != 3 and any(generator.domain is Domain.COLOUR for generator in self.generators):
             raise ValueError(
@@ -173,4 +185,3 @@ class LearnedAugmentation(Augmentation):
                 f"An image is mirrored by less than its size, got reflected={self.reflected} for "
                 f"{dataset.image_shape[1]} x {dataset.image_shape[2]} pixels. A quarter of the size does for rotations."
             )
-        return AugmentedNetwork(network, self, dataset)

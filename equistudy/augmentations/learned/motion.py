@@ -5,7 +5,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.augmentations.learned.box import Box
 from equistudy.augmentations.learned.generators import Domain
 from equistudy.datasets.dataset import Dataset, Modality, Target
@@ -34,9 +33,9 @@ class ImageMotion(Motion):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, augmentation: LearnedAugmentation, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset, reflected: int, padding: int) -> None:
         super().__init__()
-        self.reflected, self.padding = augmentation.reflected, augmentation.padding
+        self.reflected, self.padding = reflected, padding
         # images come normalised
         self.register_buffer("mean", torch.tensor(dataset.mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(dataset.std)[:, None, None], persistent=False)
@@ -111,11 +110,11 @@ class PointMotion(Motion):
         return torch.cat([places, turned[..., 1:, :].flatten(-2), points[..., size:]], dim=-1)
 
 
-def motion_of(augmentation: LearnedAugmentation, dataset: Dataset) -> Motion:
+def motion_of(dataset: Dataset, reflected: int, padding: int) -> Motion:
     """The action on the dataset's inputs, and on what it asks for."""
     if dataset.modality is Modality.POINTS:
         return PointMotion(dataset)
-    return (DenseMotion if dataset.target is Target.LABELS else ImageMotion)(augmentation, dataset)
+    return (DenseMotion if dataset.target is Target.LABELS else ImageMotion)(dataset, reflected, padding)
 
 
 def _cropped(maps: Float[Tensor, "N C h w"], margin: int) -> Float[Tensor, "N C H W"]:

@@ -3,20 +3,37 @@
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from equistudy.augmentations.learned.augmentation import Aggregate, LearnedAugmentation
 from equistudy.augmentations.learned.box import Box
-from equistudy.augmentations.learned.motion import motion_of
-from equistudy.datasets.dataset import Dataset, Target
+from equistudy.augmentations.learned.generators import LieGenerator
+from equistudy.augmentations.learned.motion import Motion
+from equistudy.augmentations.learned.regulariser import Regulariser
+from equistudy.datasets.dataset import Target
+from equistudy.networks.choices import Aggregate
 
-__all__ = ["AugmentedNetwork", "lattice"]
+__all__ = ["AugmentedNetwork", "LearnedSettings", "lattice"]
 
 LARGEST_BATCH = 2**22  # numbers in the copies of a batch that are evaluated at once
+
+
+class LearnedSettings(NamedTuple):
+    """The distribution, how it is learned, and how many copies of an input a network sees.
+
+    `skipped` numbers of each drawn element belong to the augmentation that acts before.
+    """
+
+    generators: tuple[LieGenerator, ...]
+    regulariser: Regulariser
+    learning_rate: float
+    train_copies: int
+    test_copies: int
+    aggregate: Aggregate
+    skipped: int
 
 
 class AugmentedNetwork(nn.Module):
@@ -34,15 +51,15 @@ class AugmentedNetwork(nn.Module):
     weight: Tensor
     lattice: Tensor
 
-    def __init__(self, network: nn.Module, augmentation: LearnedAugmentation, dataset: Dataset) -> None:
+    def __init__(self, network: nn.Module, settings: LearnedSettings, target: Target, motion: Motion) -> None:
         super().__init__()
         self.network = network
-        self.augmentation = augmentation
-        self.target = dataset.target
-        self.box = Box(augmentation.generators)
-        self.motion = motion_of(augmentation, dataset)
-        self.register_buffer("weight", torch.tensor(float(augmentation.regulariser.weight)))
-        points = lattice(augmentation.test_copies, len(augmentation.generators))
+        self.settings = settings
+        self.target = target
+        self.box = Box(settings.generators)
+        self.motion = motion
+        self.register_buffer("weight", torch.tensor(float(settings.regulariser.weight)))
+        points = lattice(settings.test_copies, len(settings.generators))
         self.register_buffer("lattice", points, persistent=False)
 
     @property
@@ -52,16 +69,16 @@ class AugmentedNetwork(nn.Module):
 
     def penalty(self) -> Float[Tensor, ""]:
         """What the regulariser adds to the mean loss."""
-        return -self.weight * self.augmentation.regulariser.reward(self.box.widths)
+        return -self.weight * self.settings.regulariser.reward(self.box.widths)
 
     @torch.no_grad()
     def adapt(self, loss: Float[Tensor, ""]) -> None:
         """Lets an adaptive regulariser answer to the mean loss of a batch."""
-        self.weight.copy_(self.augmentation.regulariser.adapted(self.weight, self.box.widths, loss.to(self.weight)))
+        self.weight.copy_(self.settings.regulariser.adapted(self.weight, self.box.widths, loss.to(self.weight)))
 
     def parameter_group(self) -> dict[str, Any]:
         """The half-extents for an optimiser: with their own learning rate, and without weight decay."""
-        return {"params": [self.box.raw], "lr": self.augmentation.learning_rate, "weight_decay": 0.0}
+        return {"params": [self.box.raw], "lr": self.settings.learning_rate, "weight_decay": 0.0}
 
     def forward(
         self, inputs: Float[Tensor, "B ..."], elements: Float[Tensor, "B P"] | None = None
@@ -70,8 +87,8 @@ class AugmentedNetwork(nn.Module):
         if self.training:
             assert elements is not None
             self.box.project()
-            own = elements[:, self.augmentation.before.num_parameters :]
-            units = own.unflatten(1, (self.augmentation.train_copies, -1)).transpose(0, 1).flatten(0, 1)
+            own = elements[:, self.settings.skipped :]
+            units = own.unflatten(1, (self.settings.train_copies, -1)).transpose(0, 1).flatten(0, 1)
             return self._outputs(inputs, units)
         if _watched(self.network):
             self.network(inputs)
@@ -103,7 +120,7 @@ class AugmentedNetwork(nn.Module):
 
     def _aggregated(self, outputs: Float[Tensor, "N B ..."]) -> Float[Tensor, "B ..."]:
         """The mean over the copies: of numbers and trajectories always as they are, of classes as asked for."""
-        aggregate = self.augmentation.aggregate
+        aggregate = self.settings.aggregate
         if aggregate is Aggregate.LOGIT or self.target not in (Target.CLASS, Target.LABELS):
             return outputs.mean(0)
         if outputs.shape[2] < 2:

@@ -8,9 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float64
 
-from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
-from equistudy.augmentations.learned.augmentation import LearnedAugmentation
-from equistudy.augmentations.learned.generators import RotationGenerator
+from equistudy.augmentations.learned.generators import LieGenerator, RotationGenerator
 from equistudy.augmentations.learned.regulariser import BandRegulariser, BudgetRegulariser, Regulariser
 from equistudy.datasets.dataset import Dataset
 from equistudy.datasets.sectors import Sectors
@@ -80,36 +78,28 @@ def largest_weight(sectors: int, jitter: float) -> float:
     return float(np.gradient(bayes_losses(sectors, jitter), 2 * STEP * pi / 180).max())
 
 
-def expected_extent(augmentation: Augmentation, dataset: Dataset) -> float | None:
+def expected_extent(generator: LieGenerator, regulariser: Regulariser, dataset: Dataset) -> float | None:
     """The half-extent of the rotation that training should end with, or None where the oracle does not know it.
 
-    It knows images in sectors when rotation is all that moves them, unless a band says where it ends. Of images of
-    other datasets it needs two sectors at least: whether one class turned looks like another it does not know.
+    It knows images in sectors when a learned rotation is all that moves them, unless a band says where it ends. Of
+    images of other datasets it needs two sectors at least: whether one class turned looks like another it does not
+    know.
     """
-    if not isinstance(augmentation, LearnedAugmentation) or not _in_sectors(dataset):
+    if not _in_sectors(dataset) or not (isinstance(generator, RotationGenerator) and generator.learned):
         return None
-    first, *others = augmentation.generators
-    if (
-        others
-        or not (isinstance(first, RotationGenerator) and first.learned)
-        or not isinstance(augmentation.before, NoAugmentation)
-    ):
-        return None
-    regulariser = augmentation.regulariser
     if isinstance(regulariser, BandRegulariser):
         return None
     if isinstance(regulariser, BudgetRegulariser):
         return affordable_extent(dataset.sectors, dataset.jitter, regulariser.budget)
-    return stable_extent(dataset.sectors, dataset.jitter, regulariser, first.start)
+    return stable_extent(dataset.sectors, dataset.jitter, regulariser, generator.start)
 
 
-def blow_up(augmentation: LearnedAugmentation, dataset: Dataset) -> str | None:
+def blow_up(generator: LieGenerator, regulariser: Regulariser, dataset: Dataset, expected: float) -> str | None:
     """That the regulariser will win against the labels, where the oracle knows it; None otherwise."""
-    if not _in_sectors(dataset) or expected_extent(augmentation, dataset) != EXTENTS[-1]:
+    if not _in_sectors(dataset) or expected != EXTENTS[-1]:
         return None
     if dataset.extent >= EXTENTS[-1]:
         return None
-    regulariser, start = augmentation.regulariser, augmentation.generators[0].start
     if isinstance(regulariser, BudgetRegulariser):
         most = bayes_losses(dataset.sectors, dataset.jitter).max()
         return (
@@ -119,8 +109,8 @@ def blow_up(augmentation: LearnedAugmentation, dataset: Dataset) -> str | None:
     weight = regulariser.weight
     largest = largest_weight(dataset.sectors, dataset.jitter)
     return (
-        f"Nothing will hold the learned rotation on {dataset}: with weight={weight:g} and start={start:g} it grows to "
-        f"180 degrees, and labels allow {dataset.extent:g}. A NormRegulariser holds from a small start up to "
+        f"Nothing will hold the learned rotation on {dataset}: with weight={weight:g} and start={generator.start:g} it "
+        f"grows to 180 degrees, and labels allow {dataset.extent:g}. A NormRegulariser holds from a small start up to "
         f"weight={largest:.3g}."
     )
 

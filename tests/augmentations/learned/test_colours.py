@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from equistudy.augmentations.colour import LUMA
-from equistudy.augmentations.learned.augmentation import Aggregate, LearnedAugmentation
+from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.augmentations.learned.colours import (
     COLOUR,
     BrightnessGenerator,
@@ -15,10 +15,10 @@ from equistudy.augmentations.learned.colours import (
     SaturationGenerator,
 )
 from equistudy.augmentations.learned.generators import RotationGenerator
-from equistudy.augmentations.learned.network import AugmentedNetwork
 from equistudy.datasets.cifar import CIFAR10
 from equistudy.datasets.digits import Digits
 from equistudy.models.model import Preprocessing
+from equistudy.networks.choices import Aggregate
 from equistudy.training.preparation import normalised
 
 CIFAR = Preprocessing(CIFAR10.mean, CIFAR10.std)
@@ -61,9 +61,7 @@ def test_a_hue_ends_at_its_period(bad):
 
 
 def test_images_change_in_their_colours_and_are_cut_off():
-    network = AugmentedNetwork(
-        torch.nn.Flatten(), LearnedAugmentation((BrightnessGenerator(start=0.5),)), CIFAR10()
-    ).train()
+    network = LearnedAugmentation((BrightnessGenerator(start=0.5),)).wrapped(torch.nn.Flatten(), CIFAR10()).train()
     images = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     units = torch.tensor([[1.0], [-1.0], [0.0], [0.5]])
     expected = (images + 0.5 * units[..., None, None]).clamp(0, 1)
@@ -73,7 +71,7 @@ def test_images_change_in_their_colours_and_are_cut_off():
 
 def test_colours_and_positions_are_learned_together():
     augmentation = LearnedAugmentation((*COLOUR, RotationGenerator()), aggregate=Aggregate.LOGIT)
-    network = AugmentedNetwork(torch.nn.Flatten(), augmentation, CIFAR10()).train()
+    network = augmentation.wrapped(torch.nn.Flatten(), CIFAR10()).train()
     images = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     rng = torch.Generator().manual_seed(0)
     (network(normalised(images, CIFAR), augmentation.draw(4, rng)) ** 2).sum().backward()

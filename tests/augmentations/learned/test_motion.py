@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, pad
 
 from equistudy.augmentations.crop import RandomCrop
-from equistudy.augmentations.learned.augmentation import Aggregate, LearnedAugmentation
+from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.augmentations.learned.fixed import FixedAugmentation
 from equistudy.augmentations.learned.generators import GL2, RotationGenerator
 from equistudy.augmentations.learned.motion import motion_of
@@ -22,8 +22,9 @@ from equistudy.datasets.shapes import Shapes
 from equistudy.datasets.springs import Springs
 from equistudy.groups.affine import rotation_matrices, warp
 from equistudy.models.force_network import ForceNetwork
-from equistudy.models.point_network import PointNetwork, Sight
+from equistudy.models.point_network import PointNetwork
 from equistudy.models.unet import UNet
+from equistudy.networks.choices import Aggregate, PairFeatures
 from equistudy.recipe import AdamW, Constant, Recipe
 from equistudy.study.trial import Trial
 from equistudy.tasks.regression import Regression
@@ -93,7 +94,7 @@ def test_there_and_back_costs_little_with_padding(padding, low, high):
         noise = avg_pool2d(noise, 5, 1)
     field = noise / noise.std() * 0.25
     augmentation = replace(EVERY, generators=(RotationGenerator(start=45.0),), padding=padding)
-    motion = motion_of(augmentation, replace(SHAPES, size=64))
+    motion = motion_of(replace(SHAPES, size=64), augmentation.reflected, augmentation.padding)
     motion.mean, motion.std = torch.zeros(1, 1, 1), torch.ones(1, 1, 1)
     box = augmentation.wrapped(nn.Identity(), SHAPES).box
     units = torch.ones(4, 1)
@@ -136,7 +137,10 @@ def test_trajectories_are_moved_back_exactly():
     springs = Springs(train_size=2, test_size=16)
     states, trajectories = (values.double() for values in springs.load(Split.TEST))
     box = LearnedAugmentation(GL2)
-    motion, units = motion_of(box, springs), 2 * torch.rand(16, 4, generator=torch.Generator().manual_seed(0)) - 1
+    motion, units = (
+        motion_of(springs, box.reflected, box.padding),
+        2 * torch.rand(16, 4, generator=torch.Generator().manual_seed(0)) - 1,
+    )
     learned = box.wrapped(nn.Identity(), springs).box.double()
     moved = motion.moved(states, units.double(), learned)
     torch.testing.assert_close(moved[..., 4:], states[..., 4:])
@@ -156,7 +160,7 @@ def test_numbers_of_points_are_averaged_as_they_are():
     """Distances do not see a rigid motion; places do. Features behind the vectors are never moved."""
     clouds = PointClouds(train_size=8, test_size=8)
     points = clouds.load(Split.TEST).inputs
-    for sight, close in ((Sight.DISTANCES, True), (Sight.PLACES, False)):
+    for sight, close in ((PairFeatures.DISTANCES, True), (PairFeatures.PLACES, False)):
         with torch.random.fork_rng():
             torch.manual_seed(0)
             plain = PointNetwork(8, sight).build(clouds.input_shape, 1)
@@ -198,7 +202,7 @@ def test_of_all_affine_maps_of_space_distances_leave_the_rigid_ones():
     clouds = PointClouds(train_size=2000, test_size=200)
     box = LearnedAugmentation(AFFINE3, NormRegulariser(0.01), 0.03, test_copies=5)
     recipe = Recipe(20, 60, AdamW(0.005, 0.0), Constant())
-    trial = Trial(PointNetwork(24, Sight.DIFFERENCES), clouds, Regression(), box, recipe, 0)
+    trial = Trial(PointNetwork(24, PairFeatures.DIFFERENCES), clouds, Regression(), box, recipe, 0)
     trainer = Trainer(trial, torch.device("cpu"))
     while not trainer.finished:
         trainer.train_epoch()

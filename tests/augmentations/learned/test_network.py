@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, softmax
 
 from equistudy.augmentations.crop import RandomCrop
-from equistudy.augmentations.learned.augmentation import Aggregate, LearnedAugmentation
+from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.augmentations.learned.generators import (
     AFFINE,
     MatrixGenerator,
@@ -18,11 +18,12 @@ from equistudy.augmentations.learned.generators import (
     ScalingGenerator,
     TranslationXGenerator,
 )
-from equistudy.augmentations.learned.network import AugmentedNetwork, lattice
+from equistudy.augmentations.learned.network import lattice
 from equistudy.augmentations.learned.regulariser import EntropyRegulariser, NormRegulariser
 from equistudy.augmentations.rotation import RandomRotation
 from equistudy.datasets.digits import Digits
 from equistudy.models.model import Preprocessing
+from equistudy.networks.choices import Aggregate
 from equistudy.training.preparation import normalised
 
 DIGITS = Digits(canvas=16, digit=8)
@@ -37,7 +38,7 @@ class Pixels(nn.Module):
 
 
 def wrapped(augmentation, network=None):
-    return AugmentedNetwork(network or Pixels(), augmentation, DIGITS)
+    return augmentation.wrapped(network or Pixels(), DIGITS)
 
 
 def linear(outputs=3):
@@ -107,7 +108,7 @@ def test_the_raw_numbers_are_the_inverse(start):
 def test_a_cap_holds_and_lets_go():
     network = wrapped(LearnedAugmentation((RotationGenerator(start=179.0), ScalingGenerator(cap=0.5))), linear())
     optimiser = torch.optim.SGD([network.parameter_group()], lr=1.0)
-    assert optimiser.param_groups[0]["lr"] == network.augmentation.learning_rate
+    assert optimiser.param_groups[0]["lr"] == network.settings.learning_rate
     for sign, expected in ((-1e5, [180.0, 0.5]), (2.0, [180 - 0.02 * math.degrees(0.5), None])):
         network.box.raw.grad = torch.full((2,), sign)
         optimiser.step()

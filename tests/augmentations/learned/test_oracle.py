@@ -13,7 +13,6 @@ from equistudy.augmentations.learned.oracle import (
     EXTENTS,
     affordable_extent,
     bayes_losses,
-    expected_extent,
     largest_weight,
     stable_extent,
 )
@@ -110,19 +109,19 @@ def test_without_a_regulariser_the_extent_never_grows():
 
 def test_it_knows_sprites_when_rotation_is_all_that_moves_them():
     rotation = LearnedAugmentation((RotationGenerator(start=9.0),), NormRegulariser(0.05))
-    assert expected_extent(rotation, Sprites(2, 45.0)) == stable_extent(2, 45.0, NormRegulariser(0.05), 9.0)
-    assert expected_extent(rotation, Sprites(1, 45.0)) == 180
-    assert expected_extent(rotation, Digits()) is None
-    assert expected_extent(rotation, Sectors(Digits(), 2, 45.0)) == expected_extent(rotation, Sprites(2, 45.0))
-    assert expected_extent(rotation, Sectors(Digits(), 1, 45.0)) is None  # a turned 6 is a 9
+    assert rotation.expected_extent(Sprites(2, 45.0)) == stable_extent(2, 45.0, NormRegulariser(0.05), 9.0)
+    assert rotation.expected_extent(Sprites(1, 45.0)) == 180
+    assert rotation.expected_extent(Digits()) is None
+    assert rotation.expected_extent(Sectors(Digits(), 2, 45.0)) == rotation.expected_extent(Sprites(2, 45.0))
+    assert rotation.expected_extent(Sectors(Digits(), 1, 45.0)) is None  # a turned 6 is a 9
     for unknown in (
         LearnedAugmentation(AFFINE),
         LearnedAugmentation(GL2),
         replace(rotation, before=RandomRotation(9.0)),
     ):
-        assert expected_extent(unknown, Sprites()) is None
-    assert expected_extent(LearnedAugmentation(AFFINE[:1]), Sprites()) is None
-    assert expected_extent(NoAugmentation(), Sprites()) is None
+        assert unknown.expected_extent(Sprites()) is None
+    assert LearnedAugmentation(AFFINE[:1]).expected_extent(Sprites()) is None
+    assert NoAugmentation().expected_extent(Sprites()) is None
 
 
 def test_bins_are_shared_by_the_sectors():
@@ -155,9 +154,9 @@ def test_a_budget_affords_what_costs_no_more():
 
 def test_adaptive_regularisers():
     rotation = LearnedAugmentation((RotationGenerator(start=9.0),), BudgetRegulariser(budget=0.05))
-    assert expected_extent(rotation, Sprites(2, 45.0)) == affordable_extent(2, 45.0, 0.05)
+    assert rotation.expected_extent(Sprites(2, 45.0)) == affordable_extent(2, 45.0, 0.05)
     assert rotation.warning(Sprites(2, 45.0)) is None
     told = replace(rotation, regulariser=BudgetRegulariser(budget=0.7)).warning(Sprites(2, 45.0))
     assert told is not None
     assert told.endswith("loss is at most 0.693 nats, and budget=0.7 allows that. Use a smaller budget, such as 0.069.")
-    assert expected_extent(replace(rotation, regulariser=BandRegulariser()), Sprites(2, 45.0)) is None
+    assert replace(rotation, regulariser=BandRegulariser()).expected_extent(Sprites(2, 45.0)) is None

@@ -1,0 +1,153 @@
+"""How a run looks while it goes: a live view on a terminal, one line per event elsewhere; all on stderr."""
+
+import time
+from collections.abc import Callable, Mapping
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from equistudy.running.job import Phase, Progress
+
+__all__ = ["Display", "duration"]
+
+TRAINED = 0.95  # the share of a trial that its last epoch ends; measuring follows
+BAR = range(8, 33)  # its length in characters, as the screen's width allows
+AGAIN = {
+    Phase.DIED: "its process is gone",
+    Phase.PREEMPTED: "its process was told to end",
+}
+STYLES = {Phase.DONE: "green", Phase.FAILED: "red", Phase.STOPPED: "yellow"}
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 4.2 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s" if seconds >= 9.5 else f"{seconds:.1f} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+class Display:
+    """Shows a run. `expected` has the seconds that each planned trial will take, or None where nothing tells."""
+
+    def __init__(
+        self,
+        console: Console,
+        resume: str,
+        expected: Mapping[str, float | None],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._console, self._resume, self._expected, self._clock = console, resume, expected, clock
+        self._live: Live | None = None
+        self._shares: dict[str, float] = {}
+        self._running: dict[str, Progress] = {}
+        self._total = self._failed = self._ended = 0
+        self._began = clock()
+        self._first: tuple[float, float] | None = None  # when the first sign of life came, and the share done by then
+
+    def __enter__(self) -> "Display":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def started(self, total: int, concurrent: int, packed: int = 1) -> None:
+        """Ray is up; of `total` trials `concurrent` run at once, up to `packed` on each GPU."""
+        self._total, self._began = total, self._clock()
+        self._say(
+            Text(f"{total} to run, {concurrent} at once" + (f", up to {packed} on each GPU" if packed > 1 else ""))
+        )
+        if self._console.is_interactive:
+            self._live = Live(get_renderable=self.view, console=self._console, refresh_per_second=4, transient=True)
+            self._live.start()
+
+    def progressed(self, progress: Progress) -> None:
+        """A trial gave a sign of life."""
+        if progress.final:
+            self._running.pop(progress.trial, None)
+            self._shares[progress.trial] = 1.0
+            self._ended += 1
+            self._failed += progress.phase == Phase.FAILED
+            self._tell(progress)
+        else:
+            if progress.phase in AGAIN:
+                why = (progress.message or "").partition("\n")[0]
+                where = f"{progress.trial}  {progress.levels}  {AGAIN[progress.phase]} after epoch {progress.epoch}"
+                again = f"{progress.phase}: {where}; it starts again from its checkpoint"
+                self._say(Text(again + (f"\n    {why}" if why else ""), style="yellow"))
+            self._running[progress.trial] = progress
+            self._shares[progress.trial] = TRAINED * min(1.0, progress.epoch / max(1, progress.epochs))
+        if self._first is None:
+            self._first = self._clock(), self._share()
+
+    def noticed(self, text: str) -> None:
+        """Something has happened to the cluster, or is waited for."""
+        self._say(Text(text, style="yellow"))
+
+    def stopping(self) -> None:
+        """The user asked to stop."""
+        self._say(
+            Text(f"Stopping: trials write their checkpoints; Ctrl-C again ends at once. To go on:\n    {self._resume}")
+        )
+
+    def _tell(self, progress: Progress) -> None:
+        """A trial is over: a line for each where there is no live view, and for each failure."""
+        failed = progress.phase == Phase.FAILED
+        if self._live and not failed:
+            return
+        line = Text(f"[{self._ended}/{self._total}] ")
+        line.append(f"{progress.phase:7} ", style=STYLES[progress.phase])
+        line.append(f"{progress.trial}  {progress.levels}")
+        if not self._live and self._ended < self._total:
+            line.append(f"  ({self._left()})")
+        if failed and progress.message:
+            line.append(f"\n    {progress.message.strip().partition(chr(10))[0]}", style="red")
+        self._say(line)
+
+    def _say(self, line: Text) -> None:
+        """Prints a line as it is: nothing in it is markup, and no terminal's width breaks it."""
+        self._console.print(line, soft_wrap=True, highlight=False)
+
+    def _share(self) -> float:
+        """How much of the work is done, weighted by what each trial is expected to cost."""
+        shares = dict(self._shares)  # the live view reads in a thread of its own
+        known = {name: seconds for name, seconds in self._expected.items() if seconds}
+        if len(known) < self._total:
+            return sum(shares.values()) / max(1, self._total)
+        return sum(share * known.get(name, 0.0) for name, share in shares.items()) / sum(known.values())
+
+    def _left(self) -> str:
+        """The time that the rest will take at the pace since the first sign of life: starting took its own time."""
+        if self._ended >= self._total:
+            return "ending"
+        began, share_then = self._first or (0.0, 1.0)
+        share, elapsed = self._share(), self._clock() - began
+        if share - share_then <= 0.01:
+            return "time left unknown"
+        return f"about {duration(elapsed * (1 - share) / (share - share_then))} left"
+
+    def view(self) -> Group:
+        """The live view: a bar for the whole study, and a line for each running trial."""
+        count = Text(f"{self._ended}/{self._total} trials")
+        if self._failed:
+            count.append(f"  {self._failed} failed", style="red")
+        count.append(f"  {duration(self._clock() - self._began)} so far, {self._left()}")
+        width = min(BAR[-1], max(BAR[0], self._console.width - len(count) - 1))
+        head = Table.grid(padding=(0, 1))
+        head.add_column(width=width)
+        head.add_column(no_wrap=True)
+        head.add_row(ProgressBar(total=1.0, completed=self._share(), width=width), count)
+        rows = Table.grid(padding=(0, 2))
+        for _ in range(3):
+            rows.add_column(no_wrap=True, overflow="ellipsis")
+        for progress in list(self._running.values()):
+            epoch = f"epoch {progress.epoch}/{progress.epochs}"
+            doing = progress.phase if progress.phase == Phase.MEASURING else epoch
+            rows.add_row(Text(progress.trial, style="dim"), Text(progress.levels), Text(doing))
+        return Group(head, rows)

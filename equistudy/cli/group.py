@@ -1,0 +1,72 @@
+"""How commands look: examples before options, errors told in a line, exit codes in the help."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from equistudy.cli.errors import Exit, message_of
+from equistudy.cli.study_reference import PROGRAM
+
+__all__ = ["EPILOG", "Command", "Group"]
+
+EPILOG = (
+    f"Exit codes: {Exit.DONE} done, {Exit.UNEXPECTED} unexpected error, {Exit.USAGE} wrong usage or invalid study, "
+    f"{Exit.FAILED_TRIALS} done with failed trials, {Exit.INTERRUPTED} interrupted. Data goes to stdout, everything "
+    "else to stderr."
+)
+
+
+class _Told(click.ClickException):
+    """What a user can cause: told without a traceback."""
+
+    exit_code = Exit.USAGE
+
+
+class Command(click.Command):
+    """A command whose help shows examples before the options, and whose errors are told if a user can cause them."""
+
+    def __init__(self, *arguments: Any, examples: Sequence[str] = (), **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.examples = examples
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the examples, then the options."""
+        _write_examples(self.examples, formatter)
+        super().format_options(ctx, formatter)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            message = message_of(error)
+            if message is None:
+                raise
+            raise _Told(message) from error
+
+
+class Group(click.Group):
+    """The commands in the order in which they are used."""
+
+    command_class = Command
+    examples = (
+        "plan studies/capacity.py     what will be trained, and what it costs",
+        "run studies/capacity.py      train, measure, test the claims, write the report",
+        "status studies/capacity.py   from another shell, while it runs",
+    )
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of this file."""
+        return list(self.commands)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the examples, then options and commands."""
+        _write_examples(self.examples, formatter)
+        super().format_options(ctx, formatter)
+
+
+def _write_examples(examples: Sequence[str], formatter: click.HelpFormatter) -> None:
+    with formatter.section("Examples"):
+        for example in examples:
+            formatter.write(f"  {PROGRAM} {example}\n")

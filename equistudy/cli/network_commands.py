@@ -1,0 +1,82 @@
+"""The commands about one network: audit and measure."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from equistudy.cli.errors import Exit
+from equistudy.cli.group import Command
+from equistudy.cli.options import ADDRESS, JSON, OF_STUDY, RESULTS, SCALE, WEIGHTS, options, say
+
+__all__ = ["audit", "measure"]
+
+
+@click.command(
+    cls=Command,
+    examples=("audit resnet50 --size 224", 'audit "resnet*" --size 225 --json', "audit network.py:build --size 33x97"),
+)
+@options(
+    click.argument("model", metavar="MODEL|PATTERN|FILE.py:FUNCTION"),
+    click.option("--size", required=True, metavar="PIXELS|HxW", help="The size of the images."),
+    click.option(
+        "--group",
+        type=click.Choice(["p4m", "p4", "d2", "c2", "d1"]),
+        help="Symmetries of the square. Default: those of the network's group convolutions, else all: p4m.",
+    ),
+    JSON,
+)
+def audit(model: str, size: str, group: str | None, as_json: bool) -> None:
+    """Print which layers break exact equivariance at an input size."""
+    from equistudy.cli.audit import audit_lines, audited, audits_lines, group_of, size_of
+
+    found = audited(model, size_of(size), group_of(group), lambda line: click.echo(line, err=True))
+    if isinstance(found, dict):
+        say(found if as_json else audit_lines(found))
+        return
+    say({"audits": found} if as_json else audits_lines(found))
+    if any("error" in record for record in found):
+        click.get_current_context().exit(Exit.FAILED_TRIALS)
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "measure resnet50.a1_in1k --plot layers.svg",
+        "measure mine.pt --model nets.py:build --data photos/",
+        "measure t_7fcb --measure lie_derivative_error",
+    ),
+)
+@options(
+    click.argument("target"),
+    click.option("--model", metavar="NAME", help="Architecture of a file of weights: timm's name or FILE.py:FUNCTION."),
+    click.option("--stages", metavar="PATH,PATH", help="Submodules of FILE.py:FUNCTION. Default: its children."),
+    click.option("--data", metavar="PLACE", help="Folder of images, Parquet file or folder. Default: dead-leaves."),
+    click.option("--images", type=click.IntRange(2), help="How many images. Default: 128."),
+    click.option("--size", type=click.IntRange(8), help="Pixels of the network's input. Default: the model's own."),
+    click.option("--group", "groups", multiple=True, metavar="NAME:SIZES", help="translation:4, rotation:90; repeat."),
+    click.option("--measure", "measures", multiple=True, metavar="NAME", help="such as within_correlation; repeat."),
+    click.option("--bf16", is_flag=True, help="Forward passes in bfloat16; correlations move by about 1e-3."),
+    click.option("--plot", type=click.Path(path_type=Path), help="Draw the layer profiles: .svg, .png or .html."),
+    RESULTS,
+    OF_STUDY,
+    SCALE,
+    WEIGHTS,
+    click.option("--workers", type=click.IntRange(1), help="Processes of one CPU each. Default: as many as CPUs."),
+    ADDRESS,
+    click.option("--csv", "as_csv", is_flag=True, help="Print all values with all columns as CSV."),
+    JSON,
+)
+def measure(target: str, as_csv: bool, as_json: bool, folder: str, **words: Any) -> None:
+    """Measure how equivariant a network is, layer by layer."""
+    from equistudy.cli.measuring import Wanted, measured
+
+    if as_csv and as_json:
+        raise click.UsageError("Rows are printed in one form, got --csv and --json. Choose one.")
+    where = {name: words.pop(name) for name in ("workers", "address")}
+    found = measured(Wanted(target=target, results=folder, **words), where)
+    if as_csv:
+        click.echo(found.rows.write_csv(), nl=False)
+    elif as_json or found.lines():
+        say(found.record() if as_json else found.lines())
+    click.get_current_context().exit(found.code)

@@ -1,0 +1,99 @@
+"""An autoscaling cluster on this machine that outlives the command that starts it.
+
+python -m equistudy.launch.local_head up|down FILE
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from equistudy.execution.autoscaling import MARK, kill_marked, started_head
+from equistudy.execution.cluster_file import ClusterFile
+
+__all__ = ["Running", "down", "up"]
+
+
+@dataclass(frozen=True)
+class Running:
+    """A cluster that runs: where its jobs are submitted, its token, and the folder that marks its processes."""
+
+    address: str
+    jobs: str
+    token: str
+    folder: str
+    pid: int
+
+    @classmethod
+    def read(cls, file: ClusterFile) -> "Running | None":
+        """What `up` has left, or None where the head does not run."""
+        try:
+            found = cls(**json.loads(_state(file).read_text()))
+        except FileNotFoundError:
+            return None
+        return found if _runs(found) else None
+
+
+def _state(file: ClusterFile) -> Path:
+    base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return base / "equistudy" / f"{file.content['cluster_name']}.json"
+
+
+def _runs(running: Running) -> bool:
+    try:
+        return f"{MARK}={running.folder}".encode() in Path(f"/proc/{running.pid}/environ").read_bytes()
+    except OSError:
+        return False
+
+
+def up(file: ClusterFile) -> Running:
+    """Starts the head, unless it runs. Its dashboard listens on loopback alone, and asks for a token."""
+    running = Running.read(file)
+    if running is not None:
+        return running
+    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
+    token = secrets.token_hex(32)
+    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token)
+    head = started_head(file, str(folder))
+    running = Running(f"127.0.0.1:{head.port}", f"http://127.0.0.1:{head.jobs}", token, str(folder), head.process.pid)
+    state = _state(file)
+    state.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with contextlib.suppress(FileNotFoundError):
+        state.unlink()
+    with os.fdopen(os.open(state, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as written:
+        json.dump(asdict(running), written)
+    return running
+
+
+def down(file: ClusterFile) -> bool:
+    """Ends the head and its nodes; whether there was one."""
+    running = Running.read(file)
+    if running is not None:
+        kill_marked(running.folder)
+        shutil.rmtree(running.folder, ignore_errors=True)
+    _state(file).unlink(missing_ok=True)
+    return running is not None
+
+
+def main() -> None:
+    """The command line of this module."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("verb", choices=("up", "down"))
+    parser.add_argument("file", type=Path)
+    arguments = parser.parse_args()
+    file = ClusterFile(arguments.file)
+    if arguments.verb == "up":
+        running = up(file)
+        told = f"the head of {file.path} runs at {running.address}, its jobs at {running.jobs}"
+    else:
+        told = f"{file.path} is down" if down(file) else f"{file.path} was not up"
+    os.write(1, f"{told}\n".encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""How equivariance is computed: streaming, mergeable sums, grids, intervals and rows, from plain values."""

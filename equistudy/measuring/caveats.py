@@ -1,0 +1,42 @@
+"""What a reader of a row must know: too few images or cells, cells moved by fractions, high floors, dead channels."""
+
+from dataclasses import replace
+
+from equistudy.measuring.intervals import MIN_IMAGES
+from equistudy.measuring.measure import Measure, Measurement
+
+__all__ = ["noted"]
+
+FEW_IMAGES = 64
+FEW_CELLS = 16
+MANY_DEAD = 0.1
+
+
+def noted(row: Measurement, measure: Measure) -> Measurement:
+    """The row with its note; no other column changes."""
+    notes = [
+        _about_images(row),
+        "cells move by fractions: the value holds aliasing and interpolation too"
+        if row.grid_aligned is False
+        else None,
+        f"only {row.cells} cells are compared" if row.cells is not None and row.cells < FEW_CELLS else None,
+        None if row.floor is None else measure.floor_note(row.floor),
+        _about_channels(row),
+    ]
+    return replace(row, note="; ".join(note for note in notes if note) or None)
+
+
+def _about_images(row: Measurement) -> str | None:
+    if row.images < MIN_IMAGES and row.low is None:
+        return f"no interval: {row.images} images, and it takes {MIN_IMAGES}"
+    if row.low is None:
+        return "no interval: the value of some of the images alone is undefined"
+    if row.images < FEW_IMAGES:
+        return f"{row.images} images are few: values and intervals are rough below {FEW_IMAGES}"
+    return None
+
+
+def _about_channels(row: Measurement) -> str | None:
+    if row.dead_channels and row.channels and row.dead_channels > MANY_DEAD * row.channels:
+        return f"{row.dead_channels} of {row.channels} channels are constant and left out"
+    return None

@@ -1,0 +1,83 @@
+"""What interpolation leaves of a perfect layer: the same comparison, with the pooled image as the layer's output."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from equistudy.groups.affine_group import AffineGroup
+from equistudy.groups.group import Grid
+from equistudy.measuring.comparison import Plan, ShardComparison
+from equistudy.measuring.families import Key, Watch
+from equistudy.measuring.layout import Geometry, Layout
+from equistudy.measuring.measure import Subject
+from equistudy.measuring.moments import Moments, pooled
+from equistudy.measuring.stages import central
+
+__all__ = ["ceiling", "ceilings", "pooled_image"]
+
+# It decides digits of the ceilings, whose own error is about that of a correlation over so many images.
+CEILING_IMAGES = 16
+
+
+def ceilings(plans: Mapping[Key, Plan], subject: Subject) -> dict[Key, Moments]:
+    """The ceilings of the stages at which some element interpolates; stages of one grid and erosion share theirs."""
+    images = subject.images[:CEILING_IMAGES]
+    known: dict[tuple[Grid, int | None], Moments] = {}
+    found: dict[Key, Moments] = {}
+    for key, plan in plans.items():
+        grid = plan.geometry.grid
+        if key.watch is not Watch.MOMENTS or plan.regions is None or grid is None:
+            continue
+        if all(plan.group.grid_aligned(element, grid) for element in plan.elements):
+            continue
+        if (grid, key.erosion) not in known:
+            moments = ceiling(plan, images, subject.background, subject.window)
+            if moments is None:
+                continue
+            known[grid, key.erosion] = moments
+        found[key] = known[grid, key.erosion]
+    return found
+
+
+def ceiling(
+    plan: Plan, images: Float[Tensor, "B C H W"], background: float | None, window: int | None = None
+) -> Moments | None:
+    """The moments, by element and image channel, of a layer that is the mean of the pixels of each cell.
+
+    Such a layer moves with the image, up to what its grid cannot show, so that its value is about the most that any
+    layer of this stride can reach: 1 where the element moves cells to cells, less where the map is interpolated. None
+    for vectors, and for grids whose place over the image is not known and matters: for shifts any place will do.
+    """
+    grid = plan.geometry.grid
+    if grid is None:
+        return None
+    if grid.centre is None:
+        if isinstance(plan.group, AffineGroup):
+            return None
+        grid = grid._replace(row_offset=(grid.stride - 1) / 2, column_offset=(grid.stride - 1) / 2)
+    geometry = Geometry(Layout.NCHW, images.shape[1], grid)
+    comparison = ShardComparison(replace(plan, geometry=geometry, channel_maps=None))
+    for view, shown in enumerate(plan.group.views(images, background)):
+        comparison.take(view, pooled_image(central(shown, window), grid))
+    return pooled(comparison.finished().matched)
+
+
+def pooled_image(images: Float[Tensor, "B C H W"], grid: Grid) -> Float[Tensor, "B C h w"]:
+    """The mean over a window of stride x stride pixels about the place of each cell; border pixels go on beyond.
+
+    The window is one pixel longer where it would not be centred otherwise.
+    """
+    windows, cut = [], images
+    for axis, offset in ((2, grid.row_offset), (3, grid.column_offset)):
+        assert offset is not None
+        window = grid.stride if (offset - (grid.stride - 1) / 2) % 1 == 0 else grid.stride + 1
+        start = round(offset - (window - 1) / 2)
+        stop = start + grid.stride * (grid[:2][axis - 2] - 1) + window
+        pixels = torch.arange(start, stop, device=images.device).clamp(0, images.shape[axis] - 1)
+        cut = cut.index_select(axis, pixels)
+        windows.append(window)
+    return avg_pool2d(cut, windows, grid.stride)

@@ -1,0 +1,197 @@
+"""What a pass over the images keeps of one stage: moments of f(g x) against g f(x), by element, channel and group."""
+
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from equistudy.groups.group import Element, Group, Region
+from equistudy.measuring.block_sums import Columns, sums
+from equistudy.measuring.geometry import Geometry
+from equistudy.measuring.measure import Skipped
+from equistudy.measuring.moments import Moments, Side, block, empty, leave_one_out, merge, pooled, singles
+from equistudy.recipe import Precision
+
+__all__ = ["MIN_CELLS", "Comparison", "Plan", "ShardComparison", "ShardMoments", "plan_stage"]
+
+# It decides which rows there are: with another number here, each moment measure needs a higher REVISION.
+MIN_CELLS = 4  # along each axis; fewer say nothing about a correlation over positions
+EXACT = 4  # bytes of a number that need not be made longer
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared at a stage: its geometry, and the elements with their regions (None for vectors).
+
+    `views` are the positions of the elements among the group's views, of which the first is x itself. `channel_maps`
+    has a matrix for each element that g applies to the channels of f(x), None where g moves cells alone. `precision` is
+    that of the pass.
+    """
+
+    geometry: Geometry
+    group: Group
+    elements: tuple[Element, ...]
+    views: tuple[int, ...]
+    regions: tuple[Region, ...] | None
+    channel_maps: Float[Tensor, "K C C"] | None = field(default=None, compare=False)
+    precision: Precision = Precision.FLOAT32
+
+    def expected(self, reference: Float[Tensor, "B C H W"], index: int) -> Float[Tensor, "B C h w"]:
+        """The map g f(x) in the region of an element, from f(x)."""
+        assert self.regions is not None
+        assert self.geometry.grid is not None
+        element, region = self.elements[index], self.regions[index]
+        moved = self.group.act_on_features(reference, element, self.geometry.grid, region)
+        if self.channel_maps is None:
+            return moved
+        return torch.einsum("dc,bchw->bdhw", self.channel_maps[index].to(moved), moved)
+
+    @property
+    def mixed_channels(self) -> int:
+        """Into fields of how many channels the elements mix: all of them with channel maps."""
+        return self.group.mixed_channels if self.channel_maps is None else self.geometry.channels
+
+    @property
+    def cells(self) -> list[int | None]:
+        """How many cells of each map are compared at each element."""
+        if self.regions is None:
+            return [None] * len(self.elements)
+        return [region.num_cells for region in self.regions]
+
+
+class ShardMoments(NamedTuple):
+    """The moments of a few images: `matched` for each image, the references for all of them together.
+
+    `shuffled` pairs f(g x) of each image with g f(x) of the next one; None for a single image. `unmoved` compares
+    f(g x) with f(x) on the same cells; None for vectors, on which g acts trivially.
+    """
+
+    matched: Moments
+    shuffled: Moments | None
+    unmoved: Moments | None
+
+
+class ShardComparison:
+    """Compares the outputs of one stage for the views of one shard: first that of x, then that of each g x."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._reference: Tensor | None = None
+        self._seen: list[tuple[Tensor, ...]] = []
+
+    def take(self, view: int, output: Float[Tensor, "B ..."]) -> None:
+        """The output for one view, in order. Only that of x is kept, and sums over the cells of the others."""
+        geometry = self.plan.geometry
+        features = output.flatten(1) if self.plan.regions is None else geometry.maps(output)
+        if self._reference is None:
+            # the network may go on to change its output in place; maps of short numbers are interpolated in float32
+            self._reference = features.clone() if features.itemsize >= EXACT else features.float()
+        elif view in self.plan.views:
+            index = self.plan.views.index(view)
+            found = (
+                (features.clone(),) if self.plan.regions is None else _sums(self._reference, features, self.plan, index)
+            )
+            self._seen.append(found)
+
+    def finished(self) -> ShardMoments:
+        """The moments of the shard over all elements of the plan."""
+        assert self._reference is not None
+        columns = [torch.stack(column, dim=1).cpu() for column in zip(*self._seen, strict=True)]
+        if self.plan.regions is not None:
+            return _map_moments(columns, self.plan)
+        a = columns[0]
+        b = self._reference[:, None].cpu().expand_as(a)
+        shuffled = pooled(singles(a, b.roll(-1, dims=0))) if len(a) > 1 else None
+        return ShardMoments(singles(a, b), shuffled, None)
+
+
+def _sums(reference: Float[Tensor, "B C H W"], moved: Float[Tensor, "B C H W"], plan: Plan, index: int) -> Columns:
+    """The sums over the cells of the region of an element."""
+    assert plan.regions is not None
+    act = partial(plan.expected, index=index)
+    return sums(moved, reference, plan.regions[index], act, plan.mixed_channels)
+
+
+def _map_moments(columns: list[Float[Tensor, "B K C"]], plan: Plan) -> ShardMoments:
+    a, b, u = (Side(*columns[first : first + 3]) for first in (0, 3, 6))
+    with_b, difference, with_next, with_u = columns[9:]
+    size = torch.tensor(plan.cells, dtype=torch.float64)[:, None]
+    following = Side(*(part.roll(-1, dims=0) for part in b))
+    shuffled = pooled(block(a, following, size, with_next)) if len(with_b) > 1 else None
+    return ShardMoments(block(a, b, size, with_b, difference), shuffled, pooled(block(a, u, size, with_u)))
+
+
+class Comparison:
+    """The moments of a stage over all shards seen so far, with `matched` kept apart for each group of images.
+
+    Shards must be added in the order of their images: then the sums are the same to the last bit, wherever each shard
+    was computed.
+    """
+
+    def __init__(self, plan: Plan, num_groups: int) -> None:
+        self.plan = plan
+        shape = (len(plan.elements), plan.geometry.channels)
+        self.matched = empty(num_groups, *shape)
+        self.shuffled: Moments | None = None
+        self.unmoved: Moments | None = None
+        self.ceiling: Moments | None = None  # of a perfect layer, where the action interpolates
+
+    def add(self, first_image: int, shard: ShardMoments) -> None:
+        """Adds the moments of a shard whose first image has this index; image i belongs to group i mod G."""
+        groups = len(self.matched.pairs)
+        for start in range(0, len(shard.matched.pairs), groups):
+            images = Moments(*(field[start : start + groups] for field in shard.matched))
+            into = (first_image + start + torch.arange(len(images.pairs))) % groups
+            merged = merge(Moments(*(field[into] for field in self.matched)), images)
+            for kept, values in zip(self.matched, merged, strict=True):
+                kept[into] = values
+        self.shuffled = _both(self.shuffled, shard.shuffled)
+        self.unmoved = _both(self.unmoved, shard.unmoved)
+
+    def state(self) -> dict[str, Any]:
+        """What was added so far, as tensors, so that `load` in another process goes on from here."""
+        kept = {"matched": self.matched, "shuffled": self.shuffled, "unmoved": self.unmoved}
+        return {name: None if moments is None else tuple(moments) for name, moments in kept.items()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Goes on from a state: the sums of the shards that follow are the same to the last bit."""
+        for name, fields in state.items():
+            setattr(self, name, None if fields is None else Moments(*fields))
+
+    @cached_property
+    def totals(self) -> tuple[Moments, Moments]:
+        """The moments of all images, and those of all but each group. Read it when every shard has been added."""
+        return leave_one_out(self.matched)
+
+
+def _both(first: Moments | None, second: Moments | None) -> Moments | None:
+    return merge(first, second) if first is not None and second is not None else first or second
+
+
+def plan_stage(
+    name: str, group: Group, erosion: int, stage: str, geometry: Geometry
+) -> tuple[Plan | None, list[Skipped]]:
+    """The elements with the cells at which a measure of this name compares a stage, and those that leave too few."""
+    grid, elements = geometry.grid, list(enumerate(group.elements(), start=1))
+    if grid is None:
+        views, every = zip(*elements, strict=True)
+        return Plan(geometry, group, every, views, None), []
+    obstacle = group.obstacle(grid) or group.channel_obstacle(geometry.channels)
+    if obstacle is not None:
+        return None, [Skipped(name, stage, None, obstacle)]
+    kept, skipped = [], []
+    for view, element in elements:
+        region = group.region(element, grid, erosion)
+        if min(region.shape) >= MIN_CELLS:
+            kept.append((element, view, region))
+            continue
+        left = " x ".join(map(str, region.shape))
+        reason = f"{left} of {grid.height} x {grid.width} cells can be compared, fewer than {MIN_CELLS} x {MIN_CELLS}"
+        skipped.append(Skipped(name, stage, element.label, reason))
+    if not kept:
+        return None, skipped
+    compared_elements, views, regions = zip(*kept, strict=True)
+    return Plan(geometry, group, compared_elements, views, regions), skipped

@@ -1,0 +1,229 @@
+"""One pass over the images for all measures that share a group: x, g1 x, ... gK x forward, moments in hooks.
+
+Images go forward in shards of SHARD_SIZE, always the same ones, for the last bits of a forward pass depend on its batch
+size. So the results are the same bit for bit however the shards are spread over workers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from equistudy.groups.affine_group import AffineGroup
+from equistudy.groups.group import Group
+from equistudy.measuring.ceiling import ceilings
+from equistudy.measuring.comparison import Comparison, Plan, ShardComparison
+from equistudy.measuring.differences import ShardDifferences
+from equistudy.measuring.families import Key, PairedMeasure, Watch
+from equistudy.measuring.geometry import Geometry, probe
+from equistudy.measuring.intervals import num_groups
+from equistudy.measuring.measure import Measure, MeasuringResult, Skipped, Subject
+from equistudy.measuring.predictions import Answers, ShardAnswers
+from equistudy.measuring.products import ShardProducts
+from equistudy.measuring.spreads import ShardSpreads
+from equistudy.measuring.stages import CALIBRATION_IMAGES, calibrated, evaluating, modules_of, prepared, watching
+from equistudy.recipe import Precision
+
+__all__ = [
+    "SHARD_SIZE",
+    "PairedPass",
+    "Sums",
+    "calibrated_untrained",
+    "families_of",
+    "family_rows",
+    "measure_all",
+    "no_sums",
+    "plans_of",
+    "shards",
+]
+
+# It decides digits of every value: with another number here, each measure under a group needs a higher REVISION.
+SHARD_SIZE = 32
+
+# Views in one forward pass of an accelerator. On a CPU it is one: nine views of 32 small images together leave the
+# cache, and a ResNet-8 took 1.6 times as long for each image.
+VIEWS_TOGETHER = 8
+
+OUTPUT = ""  # the network's own output, as a stage beside the named ones
+
+SHARDS: dict[Watch, Any] = {
+    Watch.MOMENTS: ShardComparison,
+    Watch.DIFFERENCES: ShardDifferences,
+    Watch.SPREADS: ShardSpreads,
+    Watch.ANSWERS: ShardAnswers,
+    Watch.PRODUCTS: ShardProducts,
+}
+
+Sums = dict[Key, Answers | Comparison]
+Known = dict[tuple[tuple[int, ...], bool], dict[str, Geometry | str]]
+
+
+def measure_all(measures: Sequence[Measure], subject: Subject, shard_size: int = SHARD_SIZE) -> MeasuringResult:
+    """All rows of all measures for one network. Measures of one group share their passes over the images.
+
+    The shard size changes float32 results in the sixth digit, and the shuffled floor, which pairs images within a
+    shard. Tables hold only what the default gives.
+    """
+    if len(subject.images) < 2 or not subject.images.is_floating_point():
+        raise ValueError(
+            f"Measures need at least 2 images with values in [0, 1], got {len(subject.images)} of type "
+            f"{subject.images.dtype}. Divide 8-bit images by 255."
+        )
+    result = MeasuringResult([], [])
+    families, others = families_of(measures)
+    for measure in others:
+        _extend(result, measure.measure(subject))
+    known: Known = {}
+    for family in families:
+        _extend(result, _measured(family, subject, shard_size, known))
+    return result
+
+
+def families_of(measures: Sequence[Measure]) -> tuple[list[list[PairedMeasure]], list[Measure]]:
+    """The measures that share a pass, of one group and precision, and those with their own way of looking."""
+    families: dict[tuple[Group, Precision], list[PairedMeasure]] = {}
+    others: list[Measure] = []
+    for measure in dict.fromkeys(measures):
+        if isinstance(measure, PairedMeasure) and measure.shares_pass:
+            families.setdefault((measure.group, measure.precision), []).append(measure)
+        else:
+            others.append(measure)
+    return list(families.values()), others
+
+
+def shards(num_images: int, shard_size: int = SHARD_SIZE) -> list[range]:
+    """The images of each shard. One image left over joins the shard before it, for alone it has no floor."""
+    starts = list(range(0, num_images, shard_size))
+    if len(starts) > 1 and num_images - starts[-1] == 1:
+        starts.pop()
+    return [range(start, stop) for start, stop in zip(starts, [*starts[1:], num_images], strict=True)]
+
+
+class PairedPass:
+    """A pass of one network over the images under the group of its plans, shard by shard, in any order and place."""
+
+    def __init__(self, network: nn.Module, subject: Subject, plans: dict[Key, Plan]) -> None:
+        self.network, self.subject, self.plans = network, subject, plans
+        self._keys = {key.stage: [other for other in plans if other.stage == key.stage] for key in plans}
+        self._modules = modules_of(network, {stage: _stages(subject)[stage] for stage in self._keys})
+        self._device = next((parameter.device.type for parameter in network.parameters()), "cpu")
+        self.views_together = 1 if self._device == "cpu" else VIEWS_TOGETHER
+
+    def shard(self, images: range) -> dict[Key, Any]:
+        """What is kept of a shard of the images. Of the feature maps, only those of x outlive their stage."""
+        if not self.plans:
+            return {}
+        first = next(iter(self.plans.values()))
+        views = first.group.views(self.subject.images[images.start : images.stop], self.subject.background)
+        found = {key: SHARDS[key.watch](plan) for key, plan in self.plans.items()}
+        done = together = 0
+
+        def look(stage: str, output: Any) -> None:
+            self.plans[self._keys[stage][0]].geometry.check(stage or "output", output, together)
+            for view, features in enumerate(output.unflatten(0, (-1, len(images))), start=done):
+                for key in self._keys[stage]:
+                    found[key].take(view, features)
+
+        short = torch.autocast(self._device, torch.bfloat16, enabled=first.precision is Precision.BFLOAT16)
+        with evaluating(self.network), watching(self._modules, look), short:
+            for done in range(0, len(views), self.views_together):
+                several = views[done : done + self.views_together]
+                batch = several[0] if len(several) == 1 else torch.cat(several)
+                together = len(batch)
+                self.network(prepared(batch, self.subject, self.network))
+        return {key: comparison.finished() for key, comparison in found.items()}
+
+    def comparisons(self, shard_size: int = SHARD_SIZE) -> Sums:
+        """The sums over all images."""
+        count = len(self.subject.images)
+        sums = no_sums(self.plans, count)
+        for images in shards(count, shard_size):
+            for key, part in self.shard(images).items():
+                sums[key].add(images.start, part)
+        return sums
+
+
+def no_sums(plans: dict[Key, Plan], num_images: int) -> Sums:
+    """Sums over no shard yet: `Answers` for the answers, a `Comparison` for each other key.
+
+    The shards of a pass are added in the order of their images, wherever each was computed.
+    """
+    return {
+        key: Answers(plan) if key.watch is Watch.ANSWERS else Comparison(plan, num_groups(num_images))
+        for key, plan in plans.items()
+    }
+
+
+def plans_of(
+    measures: Sequence[PairedMeasure], subject: Subject, known: Known | None = None
+) -> tuple[dict[Key, Plan], list[Skipped]]:
+    """What measures of one group compare at each stage of the network, and what they cannot.
+
+    `known` has the geometries of this subject for each size of image that was probed, and gets those of another.
+    """
+    known = {} if known is None else known
+    first = measures[0].group.views(subject.images[:2], subject.background)[0]
+    # where the cells lie takes longer to find than how far they are apart, and translations do not ask
+    key = tuple(first.shape), isinstance(measures[0].group, AffineGroup)
+    if key not in known:
+        with evaluating(subject.network):
+            modules = modules_of(subject.network, _stages(subject))
+            known[key] = probe(subject.network, modules, prepared(first, subject, subject.network), offsets=key[1])
+    plans, absent = {}, []
+    for measure in measures:
+        for stage, geometry in known[key].items():
+            if (stage == OUTPUT) != measure.of_output:
+                continue
+            if isinstance(geometry, str):
+                absent.append(Skipped(measure.name, stage or "output", None, geometry))
+            elif measure.takes(geometry):
+                plan, skipped = measure.planned(stage, geometry)
+                absent.extend(skipped)
+                if plan is not None:
+                    plans[measure.key(stage, plan)] = replace(plan, precision=measure.precision)
+    return plans, absent
+
+
+def _stages(subject: Subject) -> dict[str, str]:
+    """The path of each stage and of the network's own output."""
+    return {**subject.stages, OUTPUT: ""}
+
+
+def _measured(measures: list[PairedMeasure], subject: Subject, shard_size: int, known: Known) -> MeasuringResult:
+    """All rows of measures of one group."""
+    plans, skipped = plans_of(measures, subject, known)
+    trained = PairedPass(subject.network, subject, plans).comparisons(shard_size)
+    before: Sums = {}
+    if subject.untrained is not None:
+        before = PairedPass(calibrated_untrained(measures[0].group, subject), subject, plans).comparisons(shard_size)
+    result = family_rows(measures, trained, before, subject)
+    return MeasuringResult(result.rows, skipped + result.skipped)
+
+
+def calibrated_untrained(group: Group, subject: Subject) -> nn.Module:
+    """The network before training, with its batch norms calibrated on the first images."""
+    assert subject.untrained is not None
+    first = group.views(subject.images[:CALIBRATION_IMAGES], subject.background)[0]
+    with evaluating(subject.untrained):
+        return calibrated(subject.untrained, prepared(first, subject, subject.untrained))
+
+
+def family_rows(measures: Sequence[PairedMeasure], trained: Sums, untrained: Sums, subject: Subject) -> MeasuringResult:
+    """The rows of measures of one group from the sums over all images; no `untrained` where there is none."""
+    result = MeasuringResult([], [])
+    for key, perfect in ceilings({key: found.plan for key, found in trained.items()}, subject).items():
+        sums = trained[key]
+        assert isinstance(sums, Comparison)
+        sums.ceiling = perfect
+    for measure in measures:
+        for key, found in trained.items():
+            if key == measure.key(key.stage, found.plan) and measure.takes(found.plan.geometry):
+                _extend(result, measure.rows(key.stage, found, untrained.get(key), subject))
+    return result
+
+
+def _extend(result: MeasuringResult, more: MeasuringResult) -> None:
+    result.rows.extend(more.rows)
+    result.skipped.extend(more.skipped)

@@ -1,0 +1,126 @@
+"""What a pass under one group keeps for the measures that share it, and what it asks of them."""
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from jaxtyping import Float
+
+from equistudy.groups.group import Group
+from equistudy.measuring.measure import Measure, MeasuringResult, Skipped, Subject
+from equistudy.measuring.scale import Scale
+from equistudy.recipe import Precision
+from equistudy.spec import Tensor
+
+if TYPE_CHECKING:
+    from equistudy.measuring.comparison import Plan
+    from equistudy.measuring.flow import Flow
+    from equistudy.measuring.geometry import Geometry
+    from equistudy.measuring.moments import Moments
+else:
+    Flow = Geometry = Moments = Plan = Any
+
+__all__ = ["FlowMeasure", "Key", "Matching", "MomentStatistic", "PairedMeasure", "Watch"]
+
+
+class Watch(Enum):
+    """What a pass keeps of a stage.
+
+    MOMENTS: of f(g x) against g f(x). DIFFERENCES: moments of |f(g x) - g f(x)| against g f(x). SPREADS: over the
+    elements and over the images. ANSWERS: the largest output for each view, of the network's own output. PRODUCTS: of
+    each channel of f(g x) with each of g f(x).
+    """
+
+    MOMENTS = "moments"
+    DIFFERENCES = "differences"
+    SPREADS = "spreads"
+    ANSWERS = "answers"
+    PRODUCTS = "products"
+
+
+class Key(NamedTuple):
+    """Which sums of a pass: those of a stage, with so many cells eroded (None where no cells are compared)."""
+
+    stage: str
+    erosion: int | None
+    watch: Watch = Watch.MOMENTS
+
+
+class Matching(Enum):
+    """What an element may do to the channels.
+
+    PERMUTATION: each channel of f(g x) is one of g f(x), as in group convolutions; by the assignment with the largest
+    sum of correlations. LINEAR: each is a combination of those of g f(x), as by a 1 x 1 convolution; by least squares.
+    """
+
+    PERMUTATION = "permutation"
+    LINEAR = "linear"
+
+
+class PairedMeasure(Measure):
+    """What the engine asks of a measure that compares a network's answers to x and to g x.
+
+    `measures.group_measure` has the specs. A measure whose `shares_pass` is False looks at the network in its own way;
+    one with `of_output` looks at the network's own output and at no stage.
+    """
+
+    watch: ClassVar[Watch]
+    shares_pass: ClassVar[bool] = True
+    of_output: ClassVar[bool] = False
+
+    group: Group
+    precision: Precision
+
+    def takes(self, geometry: Geometry) -> bool:
+        """Whether the measure has a meaning at such a stage."""
+        return True
+
+    def planned(self, stage: str, geometry: Geometry) -> tuple[Plan | None, list[Skipped]]:
+        """What the pass compares at a stage that the measure takes, and the elements that it cannot."""
+        raise NotImplementedError
+
+    def key(self, stage: str, plan: Plan) -> Key:
+        """Which sums of the pass the measure reads."""
+        return Key(stage, None, self.watch)
+
+    def rows(self, stage: str, found: Any, untrained: Any, subject: Subject) -> MeasuringResult:
+        """The rows of a stage from what the pass kept, of the network and of the untrained one where there is one."""
+        raise NotImplementedError
+
+
+class MomentStatistic(PairedMeasure):
+    """What the engine asks of a measure that follows from the moments of a = f(g x) and b = g f(x) in each channel.
+
+    `scale` is where the interval is symmetric, `limits` what rounding must not leave. Values with a `unit` have no
+    ceiling, which images of another unit would give.
+    """
+
+    scale: ClassVar[Scale] = Scale.FISHER
+    limits: ClassVar[tuple[float, float]] = (-1, 1)
+    unit: ClassVar[bool] = False
+
+    def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
+        """The value of each channel."""
+        raise NotImplementedError
+
+    def of_mean(self, mean: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """The value of a stage from the mean over its channels."""
+        return mean
+
+    def spreads(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+        """The sums of squares of a and of b that the coefficient divides by: a channel without them has no value."""
+        raise NotImplementedError
+
+
+class FlowMeasure(Measure):
+    """What the engine asks of a measure that differentiates along one-parameter groups."""
+
+    group: Group
+
+    @property
+    def edge(self) -> int:
+        """Cells at each border of a map that are left out where content comes in from outside."""
+        return 0
+
+    def flows(self) -> tuple[Flow, ...]:
+        """The directions in which the group moves content."""
+        raise NotImplementedError

@@ -1,0 +1,76 @@
+"""The class that a network answers for each view of each image, and the shares that follow from these answers."""
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from equistudy.measuring.caveats import noted
+from equistudy.measuring.comparison import Plan
+from equistudy.measuring.families import PairedMeasure
+from equistudy.measuring.intervals import wilson
+from equistudy.measuring.measure import Measurement, Subject
+from equistudy.measuring.rows import blank_row
+
+__all__ = ["NO_ANSWER", "Answers", "ShardAnswers", "share_row"]
+
+NO_ANSWER = -1  # of outputs that are not finite
+
+
+class ShardAnswers:
+    """The answers to all views of one shard."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._seen: list[Tensor] = []
+
+    def take(self, view: int, output: Float[Tensor, "B ..."]) -> None:
+        """The outputs for one view, in order; of equal outputs the first is the answer."""
+        scores = output.flatten(1)
+        self._seen.append(torch.where(scores.isfinite().all(dim=1), scores.argmax(dim=1), NO_ANSWER).cpu())
+
+    def finished(self) -> Int64[Tensor, "B V"]:
+        """The answers, one column for each view."""
+        return torch.stack(self._seen, dim=1)
+
+
+class Answers:
+    """The answers of all shards seen so far. They are kept as they are: whole numbers, in the order of the images."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._shards: dict[int, Tensor] = {}
+
+    def add(self, first_image: int, shard: Int64[Tensor, "B V"]) -> None:
+        """Adds the answers of a shard whose first image has this index."""
+        self._shards[first_image] = shard
+
+    def state(self) -> dict[int, Tensor]:
+        """What was added so far, by the first image of each shard, so that `load` goes on from here."""
+        return dict(self._shards)
+
+    def load(self, state: dict[int, Tensor]) -> None:
+        """Goes on from a state."""
+        self._shards = dict(state)
+
+    @property
+    def table(self) -> Int64[Tensor, "N V"]:
+        """The answer to each view of each image; the first column is that to x itself."""
+        return torch.cat([self._shards[first] for first in sorted(self._shards)])
+
+
+def share_row(
+    measure: PairedMeasure,
+    stage: str,
+    subject: Subject,
+    plan: Plan,
+    index: int,
+    hits: Bool[Tensor, " N"],
+    **values: float,
+) -> Measurement:
+    """The row of an element at which a share of the images are hits, with Wilson's interval."""
+    count, images = int(hits.sum()), len(hits)
+    low, high = wilson(count, images)
+    row = blank_row(measure, stage, subject, plan, index, value=count / images, low=low, high=high, **values)
+    return noted(replace(row, depth=1.0), measure)

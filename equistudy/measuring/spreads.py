@@ -1,0 +1,102 @@
+"""How much features vary over the elements and over the images, and the ratio of the two."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from equistudy.measuring.caveats import noted
+from equistudy.measuring.comparison import Comparison, Plan, ShardMoments
+from equistudy.measuring.families import PairedMeasure
+from equistudy.measuring.intervals import MIN_IMAGES, jackknife
+from equistudy.measuring.measure import MeasuringResult, Skipped, Subject
+from equistudy.measuring.moments import Moments, pooled, singles
+from equistudy.measuring.rows import DEAD, blank_row
+from equistudy.measuring.scale import Scale
+
+__all__ = ["ShardSpreads", "spread_rows", "variation"]
+
+
+class ShardSpreads:
+    """Features of one stage for all views of one shard: vectors as they are, maps by the means over their cells.
+
+    In each pair of the moments, a is the feature for one view, and b the standard deviation over all views of its
+    image. So over images the spread of a and the mean of b are what the ratio needs.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._seen: list[Tensor] = []
+
+    def take(self, view: int, output: Float[Tensor, "B ..."]) -> None:
+        """The output for one view, in order."""
+        geometry = self.plan.geometry
+        found = output.flatten(1) if geometry.grid is None else geometry.maps(output).double().mean(dim=(2, 3))
+        self._seen.append(found.double().cpu())
+
+    def finished(self) -> ShardMoments:
+        """The moments of the shard; `shuffled` takes each view from another image."""
+        matched = torch.stack(self._seen, dim=1)
+        shuffled = torch.stack([found.roll(-view, dims=0) for view, found in enumerate(self._seen)], dim=1)
+        return ShardMoments(_spread(matched), pooled(_spread(shuffled)) if len(matched) > 1 else None, None)
+
+
+def _spread(values: Float[Tensor, "B V C"]) -> Moments:
+    return singles(values, values.std(dim=1, keepdim=True).expand_as(values))
+
+
+def variation(moments: Moments) -> tuple[Float[Tensor, "*shape C"], Float[Tensor, "*shape C"]]:
+    """Of moments (*shape, V, C): the mean over images of the standard deviation over views, and the other way round."""
+    over_images = (moments.between_aa / (moments.pairs - 1)).sqrt()
+    return moments.mean_b[..., 0, :], over_images.mean(dim=-2)
+
+
+def _value(moments: Moments, live: Tensor) -> Float[Tensor, "*shape"]:
+    """The mean ratio over the live features; not a number where there is none."""
+    over_views, over_images = variation(moments)
+    return torch.where(live, over_views / over_images, torch.nan).nanmean(dim=-1)
+
+
+def _live(moments: Moments) -> Tensor:
+    """The features that vary over images by more than a trace of what the layer does."""
+    spread = variation(moments)[1].square()
+    return spread > DEAD * spread.mean()
+
+
+def _own_value(moments: Moments | None) -> float | None:
+    """The value of other features, over those that live there; None where there is none."""
+    if moments is None:
+        return None
+    value = _value(moments, _live(moments))
+    return None if value.isnan() else value.item()
+
+
+def spread_rows(
+    measure: PairedMeasure, stage: str, found: Comparison, untrained: Comparison | None, subject: Subject
+) -> MeasuringResult:
+    """The row of one stage, or why there is none."""
+    total, without = found.totals
+    live, channels = _live(total), found.plan.geometry.channels
+    value = _value(total, live)
+    if not (total.mean_a.isfinite().all() and live.any()):
+        finite = bool(total.mean_a.isfinite().all())
+        reason = f"none of {channels} features varies over the images" if finite else "its features are not finite"
+        return MeasuringResult([], [Skipped(measure.name, stage, None, reason)])
+    low = high = None
+    if len(subject.images) >= MIN_IMAGES:
+        bounds = jackknife(value, _value(without, live), Scale.LOG)
+        low, high = (None if bound.isnan() else bound.item() for bound in bounds)
+    row = blank_row(
+        measure,
+        stage,
+        subject,
+        found.plan,
+        None,
+        value=value.item(),
+        low=low,
+        high=high,
+        floor=_own_value(found.shuffled),
+        untrained=_own_value(None if untrained is None else untrained.totals[0]),
+        channels=channels,
+        dead_channels=int((~live).sum()),
+    )
+    return MeasuringResult([noted(row, measure)], [])

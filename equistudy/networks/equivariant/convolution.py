@@ -1,0 +1,210 @@
+"""Group convolutions: ordinary convolutions of folded features whose kernels are expanded from fewer parameters."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from math import sqrt
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import conv2d
+from torch.nn.utils import skip_init
+
+from equistudy.groups.finite import FiniteGroup
+from equistudy.networks.choices import Initialisation
+from equistudy.networks.equivariant.cache import Cache
+from equistudy.networks.equivariant.kernels import expanded, gather_table
+
+__all__ = [
+    "DepthwiseConvolution",
+    "GroupConvolution",
+    "LiftingConvolution",
+    "RegularConvolution",
+    "SharedConvolution",
+    "Window",
+    "separable_convolution",
+]
+
+
+class Window(NamedTuple):
+    """How a convolution looks at its input: size of the square kernel, stride, padding at each side, dilation."""
+
+    size: int
+    stride: int = 1
+    padding: int = 0
+    dilation: int = 1
+
+
+class Weight(NamedTuple):
+    """The shape of a stored weight, and the standard deviation that it starts from under Initialisation.HE."""
+
+    shape: tuple[int, int, int, int]
+    std: float
+
+
+class GroupConvolution(nn.Module):
+    """Base of the group convolutions: `inputs` and `outputs` count fields of |G| channels, or images' channels.
+
+    Exactly equivariant where stride divides n + 2 padding - dilation (size - 1) - 1 for maps of n x n cells. In
+    evaluation mode the kernels are kept until a parameter changes (see `Cache`).
+    """
+
+    regular: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        group: FiniteGroup,
+        inputs: int,
+        outputs: int,
+        window: Window,
+        bias: bool = True,
+        initialisation: Initialisation = Initialisation.HE,
+    ) -> None:
+        super().__init__()
+        if min(inputs, outputs, window.size, window.stride, window.dilation) < 1 or window.padding < 0:
+            raise ValueError(
+                f"A group convolution needs positive numbers of fields, size, stride and dilation, and no negative "
+                f"padding, got inputs={inputs}, outputs={outputs}, {window}. Use Window(3, padding=1) for 3 x 3."
+            )
+        self.group, self.inputs, self.outputs, self.window = group, inputs, outputs, window
+        self.channel_groups = 1
+        table = gather_table(group, window.size, regular=self.regular)
+        self.register_buffer("table", table.clone(), persistent=False)
+        self._names = tuple(self.stored())
+        for name, weight in self.stored().items():
+            self.register_parameter(name, nn.Parameter(torch.randn(weight.shape) * weight.std))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+        if initialisation is Initialisation.GROUPY:
+            self.fill(1 / sqrt(inputs * window.size**2))
+        self._cache = Cache()
+
+    def stored(self) -> dict[str, Weight]:
+        """The weights by name, of four axes each, so that a network can be put into any memory format."""
+        raise NotImplementedError
+
+    def kernel(self) -> Float[Tensor, "O I k k"]:
+        """Kernel 0 of every output field, of which the others are moved copies."""
+        weight: Tensor = self.weight  # type: ignore[assignment]
+        return weight
+
+    def kernels(self) -> Float[Tensor, "D I k k"]:
+        """The kernels of every output channel, o |G| + h."""
+
+        def expand() -> Tensor:
+            return expanded(self.kernel(), self.table)  # type: ignore[arg-type]
+
+        if self.training:
+            return expand()
+        return self._cache.get([self.get_parameter(name) for name in self._names], expand)
+
+    def biases(self) -> Float[Tensor, " D"] | None:
+        """The bias of every output channel, the same within each field."""
+        return None if self.bias is None else self.bias.repeat_interleave(self.group.order)
+
+    def forward(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
+        """From images or folded regular features to folded regular features."""
+        _, stride, padding, dilation = self.window
+        return conv2d(features, self.kernels(), self.biases(), stride, padding, dilation, self.channel_groups)
+
+    def fill(self, bound: float) -> None:
+        """Every parameter anew, uniform in +- `bound`."""
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def plain(self) -> nn.Conv2d:
+        """The ordinary convolution with the same outputs, in which nothing is shared any more."""
+        kernels, biases = self.kernels().detach().clone(), self.biases()
+        inputs = kernels.shape[1] * self.channel_groups
+        layer = skip_init(nn.Conv2d, inputs, len(kernels), *self.window, self.channel_groups, bias=False)
+        layer.weight = nn.Parameter(kernels)
+        layer.bias = None if biases is None else nn.Parameter(biases.detach().clone())
+        return layer
+
+    def train(self, mode: bool = True) -> "GroupConvolution":
+        """As every module; the kept kernels go."""
+        self._cache.clear()
+        return super().train(mode)
+
+    def extra_repr(self) -> str:
+        """The group, the fields and the window."""
+        return f"{self.group}, {self.inputs}, {self.outputs}, {self.window}, bias={self.bias is not None}"
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        self._cache.clear()  # another number format may come to lie at the old address
+        return super()._apply(fn, recurse)
+
+
+class LiftingConvolution(GroupConvolution):
+    """Images to regular features: (x * k)[h] = x * h.k, of O I k^2 parameters.
+
+    Source: Cohen and Welling 2016, arXiv:1602.07576, section 6.1.
+    """
+
+    regular = False
+
+    def stored(self) -> dict[str, Weight]:
+        """The kernels of the identity."""
+        size = self.window.size
+        return {"weight": Weight((self.outputs, self.inputs, size, size), sqrt(2 / (self.inputs * size**2)))}
+
+
+class RegularConvolution(GroupConvolution):
+    """Regular features to regular features: (f * k)[h] = sum over s of f[s] * h.k[h^-1 s], of O I |G| k^2 parameters.
+
+    Source: Cohen and Welling 2016, arXiv:1602.07576, section 6.1.
+    """
+
+    def stored(self) -> dict[str, Weight]:
+        """The kernels of the identity, folded as the features are."""
+        channels, size = self.inputs * self.group.order, self.window.size
+        return {"weight": Weight((self.outputs, channels, size, size), sqrt(2 / (channels * size**2)))}
+
+
+class SharedConvolution(GroupConvolution):
+    """A regular convolution with k[o, i, s] = p[o, i, s] d[o, i] (Factorisation.G), of O I (|G| + k^2) parameters."""
+
+    def stored(self) -> dict[str, Weight]:
+        """The factors d as `spatial` and p as `pointwise`."""
+        channels, size = self.inputs * self.group.order, self.window.size
+        return {
+            "spatial": Weight((self.outputs, self.inputs, size, size), 1 / size),
+            "pointwise": Weight((self.outputs, channels, 1, 1), sqrt(2 / channels)),
+        }
+
+    def kernel(self) -> Float[Tensor, "O I k k"]:
+        """The products. The two factors in turn would need a copy of the features for each pair of fields."""
+        spatial: Tensor = self.spatial  # type: ignore[assignment]
+        pointwise: Tensor = self.pointwise  # type: ignore[assignment]
+        return spatial.repeat_interleave(self.group.order, dim=1) * pointwise
+
+
+class DepthwiseConvolution(GroupConvolution):
+    """One spatial filter for each field: (f * d)[h] = f[h] * h.d, of O k^2 parameters. `inputs` equals `outputs`."""
+
+    regular = False
+
+    def __init__(self, group: FiniteGroup, fields: int, window: Window, bias: bool = True) -> None:
+        super().__init__(group, fields, fields, window, bias)
+        self.channel_groups = fields * group.order
+
+    def stored(self) -> dict[str, Weight]:
+        """The filters of the identity; no ReLU stands before them, so that their gain is 1."""
+        return {"weight": Weight((self.outputs, 1, self.window.size, self.window.size), 1 / self.window.size)}
+
+
+def separable_convolution(
+    group: FiniteGroup,
+    inputs: int,
+    outputs: int,
+    window: Window,
+    bias: bool = True,
+    initialisation: Initialisation = Initialisation.HE,
+) -> nn.Sequential:
+    """A regular convolution with k[o, i, s] = p[o, i, s] d[o] (Factorisation.GC), as the two in turn: p, then d."""
+    pointwise = RegularConvolution(group, inputs, outputs, Window(1), bias=False)
+    depthwise = DepthwiseConvolution(group, outputs, window, bias)
+    if initialisation is Initialisation.GROUPY:
+        for factor in (pointwise, depthwise):
+            factor.fill(1 / sqrt(inputs * window.size**2))
+    return nn.Sequential(OrderedDict(pointwise=pointwise, depthwise=depthwise))

@@ -1,0 +1,28 @@
+"""Exports a group-equivariant network as one of ordinary layers."""
+
+import copy
+
+from torch import nn
+
+from equistudy.networks.equivariant.convolution import GroupConvolution
+from equistudy.networks.equivariant.norm import GroupBatchNorm
+
+__all__ = ["to_plain"]
+
+
+def to_plain(network: nn.Module) -> nn.Module:
+    """A copy in evaluation mode whose convolutions and batch norms are torch's own, with the same outputs.
+
+    The kernels are expanded and the paths are those of `network`, so that stages are read by the same names. It has up
+    to |G| times the parameters, and training it would break the equivariance. `torch.export` and the ONNX exporter make
+    files of it that need none of this code.
+    """
+    return _replaced(copy.deepcopy(network).eval())
+
+
+def _replaced(module: nn.Module) -> nn.Module:
+    if isinstance(module, GroupConvolution | GroupBatchNorm):
+        return module.plain().eval()
+    for name, child in module.named_children():
+        setattr(module, name, _replaced(child))
+    return module

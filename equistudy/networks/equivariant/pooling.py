@@ -1,0 +1,76 @@
+"""Pooling over the channels of a field, low-pass filters, and the heads that are made of them.
+
+Pooling over positions needs no layer of its own: nn.MaxPool2d and nn.AvgPool2d treat every channel alike.
+"""
+
+from enum import Enum
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import conv2d
+
+from equistudy.networks.choices import Head
+from equistudy.networks.residual import GlobalAveragePool
+
+__all__ = ["BlurPool", "CosetPool", "Reduction", "head"]
+
+
+class Reduction(Enum):
+    """MAX: the largest channel of a field. MEAN: their mean."""
+
+    MAX = "max"
+    MEAN = "mean"
+
+
+class CosetPool(nn.Module):
+    """One channel for each field, (B, C |G|, ...) to (B, C, ...): invariant to what the group does to channels.
+
+    Maps still move with the group; a vector pooled over positions becomes invariant.
+
+    Source: Cohen and Welling 2016, arXiv:1602.07576, section 6.3.
+    """
+
+    def __init__(self, order: int, reduction: Reduction = Reduction.MAX) -> None:
+        super().__init__()
+        self.order, self.reduction = order, reduction
+
+    def forward(self, features: Float[Tensor, "B C *grid"]) -> Float[Tensor, "B c *grid"]:
+        """The maximum or the mean over each field."""
+        fields = features.unflatten(1, (-1, self.order))
+        return fields.amax(dim=2) if self.reduction is Reduction.MAX else fields.mean(dim=2)
+
+    def extra_repr(self) -> str:
+        """The size of a field, and what is taken of it."""
+        return f"{self.order}, {self.reduction.value}"
+
+
+class BlurPool(nn.Module):
+    """A binomial 3 x 3 low-pass filter (1 2 1)^T (1 2 1) / 16 with stride 2 on every channel, padded by zeros alike.
+
+    Exact for odd n. Source: Zhang 2019, arXiv:1904.11486, whose padding is one cell more at the right and bottom.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        row = torch.tensor([1.0, 2.0, 1.0]) / 4
+        self.register_buffer("filter", (row[:, None] * row)[None, None], persistent=False)
+
+    def forward(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h w"]:
+        """Half the resolution."""
+        channels = features.shape[1]
+        filters: Tensor = self.filter  # type: ignore[assignment]
+        return conv2d(features, filters.to(features).expand(channels, 1, 3, 3), stride=2, padding=1, groups=channels)
+
+
+def head(kind: Head, order: int) -> nn.Module:
+    """From the last feature map to the vector that enters the classifier; `order` is 1 for a network without a group.
+
+    ORIENTED keeps all channels, the others one for each field.
+    """
+    if order == 1 or kind is Head.ORIENTED:
+        return GlobalAveragePool()
+    if kind is Head.MEAN_OF_MAXIMA:
+        return nn.Sequential(CosetPool(order), GlobalAveragePool())
+    reduction = Reduction.MAX if kind is Head.MAXIMUM_OF_MEANS else Reduction.MEAN
+    return nn.Sequential(GlobalAveragePool(), CosetPool(order, reduction))

@@ -1,0 +1,171 @@
+"""Builds networks from timm and finds their stages."""
+
+import difflib
+import pickle
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from equistudy.networks.import_timm import import_timm
+
+__all__ = ["bare_network", "build_network", "check_name", "licence", "matching", "native_classes", "native_input"]
+
+
+def check_name(name: str, *, needs_tag: bool) -> None:
+    """ValueError with the nearest names if timm does not know `name`, or if it has no tag and needs one."""
+    timm = import_timm()
+    architecture, _, tag = name.partition(".")
+    tagged = timm.list_pretrained(architecture) if timm.is_model(architecture) else []
+    if needs_tag and not tag:
+        nearest = tagged or _similar(name, timm.list_pretrained())
+        raise ValueError(
+            f"Pretrained weights need a full timm name with its tag, got name={name!r}. {_nearest(nearest)}"
+        )
+    if architecture not in timm.list_models(architecture):
+        nearest = _similar(name, timm.list_pretrained() if tag else timm.list_models())
+        raise ValueError(f"A timm model needs a name that timm knows, got name={name!r}. {_nearest(nearest)}")
+    if "." in name and name not in tagged:
+        nearest = _similar(name, tagged) or tagged
+        raise ValueError(f"timm's {architecture} needs one of its own tags, got name={name!r}. {_nearest(nearest)}")
+
+
+def matching(pattern: str) -> list[str]:
+    """The architectures whose names match a shell pattern, such as `resnet*`; ValueError if none does."""
+    names: list[str] = import_timm().list_models(pattern)
+    if not names:
+        near = _similar(pattern.strip("*"), import_timm().list_models())
+        raise ValueError(f"A pattern must match a name that timm knows, got {pattern!r}. {_nearest(near)}")
+    return names
+
+
+def _similar(name: str, names: Iterable[str]) -> list[str]:
+    return difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+
+
+def _nearest(names: list[str]) -> str:
+    return f"Nearest: {', '.join(names[:5])}." if names else "All are in timm.list_models()."
+
+
+class NativeInput(NamedTuple):
+    """How timm normalises the images of a network, and how many pixels a side they have."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    size: int
+
+
+def native_input(name: str) -> NativeInput:
+    """The mean, std and size with which timm evaluates the network of that name."""
+    config = import_timm().get_pretrained_cfg(name)
+    return NativeInput(tuple(config.mean), tuple(config.std), int(config.input_size[-1]))
+
+
+def native_classes(name: str) -> int:
+    """How many classes the weights of that name tell apart."""
+    return int(import_timm().get_pretrained_cfg(name).num_classes)
+
+
+def licence(name: str) -> str | None:
+    """Under what licence the weights are, as timm has it; None where it says nothing."""
+    found = import_timm().models.get_pretrained_cfg(name)
+    return None if found is None else found.license
+
+
+def build_network(
+    name: str, image_shape: tuple[int, int, int], num_outputs: int, weights: Path | None = None
+) -> nn.Module:
+    """A network for images of (channels, height, width), with `stage_paths`: the submodule of each stage by name."""
+    options: dict[str, Any] = {"num_classes": num_outputs, "in_chans": image_shape[0]}
+    if weights is not None:
+        # Given as a file: timm would ask the hub for a newer revision even of what is in the cache.
+        overlay = {"file": str(weights), "custom_load": False}
+        options |= {"pretrained": True, "pretrained_cfg_overlay": overlay}
+    try:
+        network = _created(name, image_shape[1:], options)
+    except (RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
+        if weights is None:
+            raise
+        raise ValueError(
+            f"Weights must fit their network, got {weights} for {name!r}: {str(error).splitlines()[0]} "
+            f"Fetch the file again, or rename it to the network that it belongs to."
+        ) from error
+    paths = _stage_paths(name, network, image_shape)
+    network.stage_paths = paths  # type: ignore[assignment]
+    return network
+
+
+def bare_network(name: str, image_shape: tuple[int, int, int], num_outputs: int) -> nn.Module:
+    """An untrained network for images of (channels, height, width) that need not have stages, nor a classifier."""
+    check_name(name, needs_tag=False)
+    return _created(name, image_shape[1:], {"num_classes": num_outputs, "in_chans": image_shape[0]})
+
+
+def _created(name: str, image_size: tuple[int, ...], options: dict[str, Any]) -> nn.Module:
+    """The network made for an image size if its architecture takes one: timm does not say which do."""
+    timm, state = import_timm(), torch.get_rng_state()
+    try:
+        return timm.create_model(name, img_size=image_size, **options)
+    except TypeError as error:
+        if "img_size" not in str(error):
+            raise
+    torch.set_rng_state(state)
+    return timm.create_model(name, **options)
+
+
+def _stage_paths(name: str, network: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, str]:
+    """The stages in order, found by a forward pass of one black image in eval mode."""
+    outputs, classified = _watched(name, network, image_shape)
+    listed = getattr(network, "feature_info", None) or []
+    entries = listed.get_dicts(["module"]) if hasattr(listed, "get_dicts") else listed
+    modules = dict.fromkeys(entry["module"] for entry in entries)
+    by_path = dict(outputs)
+    paths = {path: path for path in modules if isinstance(by_path.get(path), Tensor)}
+    pooled = [path for path, output in outputs if output is classified]
+    if not pooled or classified is None or classified.ndim != 2:
+        raise ValueError(
+            f"A timm model needs a layer whose output is the vector that enters the classifier, got name={name!r} "
+            f"without one. Choose another architecture."
+        )
+    return {**paths, "pooled": pooled[-1], "logits": ""}
+
+
+def _watched(
+    name: str, network: nn.Module, image_shape: tuple[int, int, int]
+) -> tuple[list[tuple[str, object]], Tensor | None]:
+    """What each submodule gave before the classifier was called, in order, and what the classifier was given."""
+    outputs: list[tuple[str, object]] = []
+    classified: list[Tensor] = []
+    head = network.get_classifier()  # type: ignore[operator]
+    head = head[0] if isinstance(head, (tuple, list, nn.ModuleList)) else head
+
+    def watch(path: str) -> Any:
+        def keep(module: nn.Module, arguments: Any, output: object) -> None:
+            if not classified:
+                outputs.append((path, output))
+
+        return keep
+
+    hooks = [module.register_forward_hook(watch(path)) for path, module in network.named_modules()]
+    hooks.append(head.register_forward_pre_hook(lambda module, arguments: classified.append(arguments[0])))
+    was_training = network.training
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, *image_shape))
+    except Exception as error:  # each architecture has its own way of refusing a size
+        raise ValueError(
+            f"A timm model must take the dataset's images, got name={name!r} and images of shape {image_shape}, "
+            f"with: {error}. Choose another architecture or larger images."
+        ) from error
+    finally:
+        network.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    if not classified:
+        raise ValueError(
+            f"A timm model needs a classifier, got name={name!r} without one. Choose another architecture."
+        )
+    return outputs, classified[0]

@@ -1,0 +1,51 @@
+"""The layers of the compact U-Net."""
+
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from equistudy.networks.equivariant.convolution import Window
+from equistudy.networks.equivariant.layers import Layers
+from equistudy.networks.equivariant.pooling import CosetPool
+
+__all__ = ["UNetNetwork"]
+
+THREE = Window(3, padding=1)
+
+
+class UNetNetwork(nn.Module):
+    """Encoder, decoder and head."""
+
+    def __init__(self, layers: Layers, width: int, levels: int, channels: int, num_outputs: int) -> None:
+        super().__init__()
+        widths = [width << level for level in range(levels + 1)]
+        lifting = layers.lifting(channels, widths[0], THREE)
+        encoders = [_pair(layers, lifting, widths[0])]
+        for fine, coarse in pairwise(widths):
+            encoders.append(_pair(layers, layers.convolution(fine, coarse, THREE), coarse))
+        decoders = [
+            _pair(layers, layers.convolution(fine + coarse, fine, THREE), fine) for fine, coarse in pairwise(widths)
+        ]
+        self.encoders, self.decoders = nn.ModuleList(encoders), nn.ModuleList(decoders)
+        self.pool = nn.MaxPool2d(2)
+        self.head = nn.Sequential(CosetPool(layers.order), nn.Conv2d(width, num_outputs, 1))
+
+    def forward(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K H W"]:
+        """Logits for each pixel."""
+        maps = [self.encoders[0](images)]
+        for encoder in self.encoders[1:]:
+            maps.append(encoder(self.pool(maps[-1])))
+        features = maps.pop()
+        for decoder, joined in zip(reversed(self.decoders), reversed(maps), strict=True):
+            doubled = interpolate(features, joined.shape[-2:], mode="nearest")
+            features = decoder(torch.cat([joined, doubled], dim=1))
+        return self.head(features)
+
+
+def _pair(layers: Layers, first: nn.Module, width: int) -> nn.Sequential:
+    """A convolution and one more of the same width, with what follows each."""
+    second = layers.convolution(width, width, THREE)
+    return nn.Sequential(first, layers.norm(width), nn.ReLU(inplace=True), second, layers.norm(width), nn.ReLU())

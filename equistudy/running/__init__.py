@@ -1,0 +1,1 @@
+"""Runs one trial, without Ray: plan, job, training, measuring, heartbeat, preemption, rows."""

@@ -1,0 +1,135 @@
+"""What travels to a worker: the trial as specs, where its rows go, and under which conditions it trains."""
+
+import importlib.metadata
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from equistudy.measuring.measure import Measure
+from equistudy.results.store import Store
+from equistudy.study.trial import Trial, fingerprint
+
+__all__ = ["Conditions", "Job", "Phase", "Progress", "Provenance", "provenance"]
+
+PACKAGES = ("equistudy", "torch", "torchvision", "ray", "timm", "pyarrow", "numpy")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One trial to be trained and measured, or only measured where it is `finished`.
+
+    `weights` names the trained network of a finished trial; one that was never trained is built again. `fingerprint` is
+    that of the data where the plan was made, `model_fingerprint` that of the pretrained weights: a worker that finds
+    others must not use them.
+    """
+
+    trial: Trial
+    levels: Mapping[str, object]
+    measures: tuple[Measure, ...]
+    attempt: int = 0
+    weights: str | None = None
+    fingerprint: str | None = None
+    model_fingerprint: str | None = None
+    built: bool = False
+
+    def __str__(self) -> str:
+        return ", ".join([*(f"{name}={level}" for name, level in self.levels.items()), f"seed={self.trial.seed}"])
+
+    @property
+    def finished(self) -> bool:
+        """Whether the trial has its row, and only measures are missing."""
+        return self.built or self.weights is not None
+
+    def anchored(self) -> "Job":
+        """The job as it is sent: with absolute places of its data and weights, and with their fingerprints."""
+        model, dataset = self.trial.model, self.trial.dataset
+        return replace(
+            self,
+            trial=replace(self.trial, model=model.anchored(), dataset=dataset.anchored()),
+            fingerprint=fingerprint(dataset),
+            model_fingerprint=model.fingerprint(),
+        )
+
+
+class Provenance(NamedTuple):
+    """Which code and which packages run: for the rows, not for the ids."""
+
+    commit: str | None
+    dirty: bool | None
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What all trials of one run share: the study's name, the store, and the resources of a trial.
+
+    `gpu_share` is how much of its GPU's memory each process may take. A trial that ends no step for `hang_seconds` is
+    taken to hang.
+    """
+
+    study: str
+    store: Store
+    provenance: Provenance
+    workers: int = 1
+    threads: int = 1
+    use_gpu: bool = False
+    gpu_share: float = 1.0
+    hang_seconds: float = 3600.0
+
+
+class Phase:
+    """What a trial is doing."""
+
+    TRAINING = "training"
+    MEASURING = "measuring"
+    DONE = "done"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    DIED = "died"  # its process; it starts again from its checkpoint
+    PREEMPTED = "preempted"  # its process was told to end, and kept what it had
+
+
+class Progress(NamedTuple):
+    """A sign of life of a trial, after each epoch and each change of phase. `levels` names the trial for people.
+
+    A failure has its reason and its message.
+    """
+
+    trial: str
+    phase: str
+    epoch: int
+    epochs: int
+    levels: str
+    message: str | None = None
+    reason: str | None = None
+
+    @property
+    def final(self) -> bool:
+        """Whether the trial's row is written."""
+        return self.phase in (Phase.DONE, Phase.FAILED, Phase.STOPPED)
+
+
+def provenance(study_file: Path) -> Provenance:
+    """The commit of the study file's repository, whether it has uncommitted changes, and the packages' versions."""
+    folder = study_file.resolve().parent
+    commit = _git(folder, "rev-parse", "HEAD")
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # run from a checkout that is not installed: the commit says what it is
+    return Provenance(commit, None if changes is None else bool(changes), versions)
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git prints, or None where there is no git or no repository."""
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,121 @@
+"""What `audit` prints and refuses."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from equistudy.cli.audit import audit_lines, audits_lines, size_of
+from equistudy.cli.commands import cli
+
+NETWORK = """
+from torch import nn
+
+def exact():
+    return nn.Sequential(nn.Conv2d(1, 4, 3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+
+def spec():
+    import equistudy as eq
+    return eq.PreactivationResNet(8, 2, eq.CyclicGroup(4), head=eq.Head.ORIENTED)
+
+def needs(width):
+    return width
+
+def told():
+    raise RuntimeError("It says so.")
+
+def vector():
+    from torch import nn
+    return nn.Linear(3, 2)
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "network.py"
+    path.write_text(NETWORK)
+    return str(path)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["audit", *arguments])
+
+
+def test_a_network_of_your_own_is_audited(file: str) -> None:
+    done = run(f"{file}:exact", "--size", "33", "--json")
+    record = json.loads(done.stdout)
+    assert (done.exit_code, record["exact"], record["group"]) == (0, True, "p4m")
+    assert record["nearest"] == {"below": 31, "above": 35}
+    assert record["residue"] == {"modulus": 2, "remainder": 1}
+
+
+def test_the_table_says_what_breaks_and_what_repairs(file: str) -> None:
+    done = run(f"{file}:exact", "--size", "32x33", "--group", "d1")
+    assert done.exit_code == 0, done.output
+    assert f"{file}:exact at 32 x 33 under d1: exact" in done.stdout
+    done = run(f"{file}:exact", "--size", "32")
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"{file}:exact at 32 x 32 under p4m: not exact"
+    assert lines[1] == "exact sizes: n = 1 mod 2; nearest 31 and 33"
+    assert lines[2].startswith("survives: identity, transpose; confirmed in float64, largest relative error ")
+    assert lines[4].split() == ["layer", "why", "repair"]
+    assert lines[5].startswith("0 ")
+    assert lines[5].endswith("convolution 4x4 with padding 1")
+
+
+def test_a_model_spec_is_audited_with_and_without_its_head(file: str) -> None:
+    lines = run(f"{file}:spec", "--size", "33").stdout.splitlines()
+    assert lines[0].endswith("under p4: not exact")
+    assert lines[1:3] == ["exact sizes: none", "without its head: exact; exact sizes: n = 1 mod 4; nearest 29 and 37"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("resnet81", "--size", "32"), "got name='resnet81'. Nearest: "),
+        (("no_such*", "--size", "32"), "A pattern must match a name that timm knows, got 'no_such*'."),
+        (("resnet18", "--size", "big"), "An input size is a number of pixels, or HEIGHTxWIDTH, got 'big'."),
+        (("nowhere.py:build", "--size", "32"), "FILE.py:FUNCTION, got 'nowhere.py', which is no file."),
+        (("FILE:missing", "--size", "32"), "must define the function missing, got exact, spec, needs, told, vector."),
+        (("FILE:needs", "--size", "32"), "must give a network without arguments, got TypeError"),
+        (("FILE:told", "--size", "32"), "got RuntimeError: It says so. Give it defaults."),
+        (("FILE:vector", "--size", "32"), "takes one batch of images (B, C, H, W)"),
+    ],
+)
+def test_bad_input_is_told(arguments: tuple[str, ...], message: str, file: str) -> None:
+    done = run(*(argument.replace("FILE", file) for argument in arguments))
+    assert done.exit_code == 2
+    assert message in done.stderr.replace("\n", " ")
+
+
+def test_sizes_are_read() -> None:
+    assert size_of("224") == 224
+    assert size_of("32x48") == (32, 48)
+
+
+RECORD = {
+    "model": "a",
+    "size": [32, 33],
+    "group": "p4m",
+    "exact": False,
+    "nearest": {"below": None, "above": [33, 33]},
+    "residue": {"modulus": 2, "remainder": 1},
+    "survives": ["identity"],
+    "deviations": {"90 deg": 0.5},
+    "features": {"exact": False},
+    "layers": [{"name": f"{i}", "cause": "c", "reason": "r", "repair": "p"} for i in range(41)],
+}
+
+
+def test_long_tables_are_cut_and_failures_are_listed() -> None:
+    lines = audit_lines(RECORD)
+    assert lines[0] == "a at 32 x 33 under p4m: not exact"
+    assert lines[1] == "exact sizes: n = 1 mod 2; nearest 33 x 33"
+    assert lines[-1] == "... and 1 more; --json prints all"
+    exact = {**RECORD, "model": "b", "exact": True, "residue": None, "nearest": {"below": None, "above": None}}
+    lines = audits_lines([RECORD, {**exact, "layers": []}, {"model": "c", "size": 8, "error": "it died\nthere"}])
+    assert [line.split()[0] for line in lines[:3]] == ["model", "a", "b"]
+    assert "0: c" in lines[1]
+    assert "this one only" in lines[2]
+    assert lines[-2:] == ["3 networks: 1 exact, 1 not exact, 1 failed", "c: it died"]

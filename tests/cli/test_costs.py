@@ -1,0 +1,38 @@
+import json
+from pathlib import Path
+
+from equistudy.cli.errors import Exit
+from equistudy.cli.status import planned, read
+
+CLUSTER = Path(__file__).parents[2] / "cluster"
+
+
+def test_a_plan_says_what_the_rest_costs_on_a_cluster(asked, invoke, finish) -> None:
+    trials = planned(read(asked), asked.folder)[1].trials
+    finish(trials[0].trial, {"width": 2})  # 8 s of training and 2 s of measuring
+    done = invoke("plan", asked.study, "--results", asked.folder, "--cluster", CLUSTER / "aws.yaml")
+    assert done.exit_code == Exit.DONE, done.output
+    lines = done.stdout.splitlines()
+    assert (
+        "    spot: 3 x g6.2xlarge, 3 trials at once, 5 min 10 s, 0.01 GPU-hours, 0.76 node-hours, about 0.34 USD"
+        in lines
+    )
+    assert any(line.startswith("    on_demand: 2 x g6.2xlarge, 2 trials at once, 5 min 20 s") for line in lines)
+    assert lines[-1].startswith(f"Prices of {CLUSTER / 'prices.yaml'}")
+
+    record = json.loads(
+        invoke("plan", asked.study, "--results", asked.folder, "--cluster", CLUSTER / "kuberay.yaml", "--json").stdout
+    )["cluster"]
+    assert record["currency"] == "USD"
+    assert [(kind["kind"], kind["nodes"], kind["price"]) for kind in record["kinds"]] == [("gpu", 3, None)]
+
+
+def test_prices_without_a_cluster_are_refused(asked, invoke) -> None:
+    done = invoke("plan", asked.study, "--results", asked.folder, "--prices", CLUSTER / "prices.yaml")
+    assert done.exit_code == Exit.USAGE
+    assert "Prices are those of a cluster, got --prices alone. Add --cluster FILE." in done.stderr
+
+
+def test_without_any_known_cost_nothing_is_made_up(asked, invoke) -> None:
+    done = invoke("plan", asked.study, "--results", asked.folder, "--cluster", CLUSTER / "aws.yaml")
+    assert done.stdout.splitlines()[-1] == "Cost: not known before the first trial is done; --pilot measures it."

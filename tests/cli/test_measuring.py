@@ -1,0 +1,233 @@
+"""`measure` as a user types it, on a network of three layers."""
+
+import csv
+import io
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import Result
+from PIL import Image
+from safetensors.torch import save_file
+
+from equistudy.cli.errors import Exit
+from equistudy.cli.measuring import Wanted, measured
+from equistudy.cli.status import planned, read
+from equistudy.execution.measuring import Worker
+from equistudy.measures.accuracy import Accuracy
+from equistudy.results.results import results
+from equistudy.results.store import Store
+from equistudy.running import trial_run
+from equistudy.running.job import Conditions, Job, Provenance
+from equistudy.running.plan import State
+from equistudy.running.trial_run import TrialRun
+
+NETS = """
+from torch import nn
+
+def small():
+    return nn.Sequential(nn.Conv2d(3, 4, 3, 1, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
+
+def other():
+    return nn.Sequential(nn.Conv2d(3, 6, 3, 1, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 5))
+"""
+FEW = ("--size", 16, "--images", 40, "--workers", 1)
+
+
+@pytest.fixture
+def measure(invoke, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Runs the command in a folder with networks, weights and images."""
+    monkeypatch.chdir(tmp_path)
+    Path("nets.py").write_text(NETS)
+    return lambda *words: invoke("measure", *words, "--results", folder)
+
+
+def rows_of(done: Result) -> list[dict]:
+    assert done.exit_code == Exit.DONE, done.output
+    return json.loads(done.stdout)["rows"]
+
+
+def test_a_table_at_once_and_nothing_twice(measure, folder, monkeypatch) -> None:
+    done = measure("nets.py:small", *FEW)
+    assert done.exit_code == Exit.DONE, done.output
+    lines = done.stdout.splitlines()
+    assert lines[0] == "Equivariance (correlation within images), Translation(pixels=(1, 4))"
+    assert lines[1].split() == ["stage", "stride", "1", "px", "4", "px", "shuffled"]
+    # a convolution with stride 1 is equivariant up to its border
+    assert lines[2].split()[:2] == ["0", "1"]
+    assert lines[2].split()[2:6] == ["1.000", "±0.000", "1.000", "±0.000"]
+    assert "Images that keep their class, Rotation" in lines
+    assert lines[-2].endswith(
+        "Window(model=Custom(function=small), pixels=16) on DeadLeaves(size=20, test_images=40, radii=(0.025, 0.25))"
+    )
+    assert "40 images are few" in done.stderr
+    assert "measuring nets.py:small: 0 of 4 shards" in done.stderr
+
+    monkeypatch.setattr(Worker, "do", lambda self, task: pytest.fail("measured again"))
+    again = measure("nets.py:small", *FEW)
+    assert again.stdout == done.stdout
+    assert "shards" not in again.stderr
+    trial = results(folder).trials.collect().to_dicts()[0]
+    assert (trial["study"], trial["network"], trial["epochs"], trial["status"]) == (
+        "measure",
+        "nets.py:small",
+        0,
+        "done",
+    )
+
+
+def test_rows_for_programs_are_those_of_the_results(measure, folder) -> None:
+    words = (
+        "nets.py:small",
+        *FEW,
+        "--measure",
+        "between-correlation",
+        "--measure",
+        "accuracy",
+        "--group",
+        "rotation:90",
+    )
+    done = measure(*words, "--json")
+    rows = rows_of(done)
+    assert [(row["measure"], row["stage"], row["element"]) for row in rows] == [
+        ("between_correlation", stage, "90 deg") for stage in ("0", "1", "2", "3", "4", "output")
+    ]
+    assert json.loads(done.stdout)["skipped"] == [
+        {"measure": "accuracy", "stage": "output", "element": None, "reason": "the images have no labels"}
+    ]
+    assert "not measured: accuracy of output: the images have no labels" in done.stderr
+    table = list(csv.DictReader(io.StringIO(measure(*words, "--csv").stdout)))
+    assert [float(row["value"]) for row in table] == [row["value"] for row in rows]
+    assert results(folder).measurements.collect().height == len(rows)
+    # what an earlier command could not measure is told again
+    assert "not measured: accuracy of output" in measure(*words).stderr
+
+
+def test_weights_of_a_file_beside_random_ones(measure, tmp_path) -> None:
+    namespace: dict = {}
+    exec(NETS, namespace)
+    torch.manual_seed(5)
+    network = namespace["small"]()
+    save_file(network.state_dict(), "mine.safetensors")
+    torch.save({"state_dict": network.state_dict()}, "mine.pt")
+    words = (*FEW, "--measure", "between_correlation", "--group", "rotation:180", "--json")
+    found = [rows_of(measure(name, "--model", "nets.py:small", *words)) for name in ("mine.safetensors", "mine.pt")]
+    assert [row["value"] for row in found[0]] == [row["value"] for row in found[1]]
+    assert found[0][0]["trial"] != found[1][0]["trial"]  # other bytes
+    assert all(row["untrained"] is not None for row in found[0])
+    random = rows_of(measure("nets.py:small", *words))
+    assert [row["value"] for row in random] != [row["value"] for row in found[0]]
+    assert all(row["untrained"] is None for row in random)
+    wrong = measure("mine.pt", "--model", "nets.py:other", *words)
+    assert wrong.exit_code == Exit.USAGE
+    assert "misshaped (0.weight [4, 3, 3, 3] for [6, 3, 3, 3]" in wrong.stderr
+
+
+def test_a_folder_with_an_image_that_cannot_be_read(measure, tmp_path) -> None:
+    noise = torch.randint(0, 256, (40, 24, 24, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    for number, image in enumerate(noise):
+        path = Path("photos") / f"class{number % 5}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.numpy()).save(path)
+    Path("photos/class1/1.png").write_bytes(b"not a picture")
+    words = ("nets.py:small", "--data", "photos", "--size", 16, "--workers", 1, "--json")
+    done = measure(*words, "--measure", "accuracy", "--measure", "within_correlation", "--group", "translation:1")
+    accuracy, *within = rows_of(done)
+    assert (accuracy["measure"], accuracy["images"], len(within)) == ("accuracy", 39, 4)
+    assert "photos cannot be read: class1/1.png (not an image); they are left out\n" in done.stderr
+    assert "1 of 40 images of" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_trial_of_a_study_gets_a_new_measure_and_its_report_shows_it(
+    measure, invoke, asked, folder, write, monkeypatch
+) -> None:
+    trial = planned(read(asked), folder)[1].trials[0]
+    for each in planned(read(asked), folder)[1].trials:
+        conditions = Conditions("question", Store.open(folder), Provenance(None, None, {}))
+        list(TrialRun(Job(each.trial, each.levels, (Accuracy(),)).anchored(), conditions))
+    before = results(folder).trials.collect()
+    monkeypatch.setattr(trial_run, "Trainer", lambda *arguments: pytest.fail("trained"))
+    words = ("--measure", "within_correlation", "--group", "translation:2", "--workers", 1, "--json")
+    rows = rows_of(measure(trial.id[:8], *words))
+    assert {row["trial"] for row in rows} == {trial.id}
+    assert all(row["untrained"] is not None for row in rows)
+    for each in planned(read(asked), folder)[1].trials[1:]:
+        rows_of(measure(each.id, "--study", asked.study, *words))
+    assert results(folder).trials.collect().equals(before)
+
+    figure = "figures=(eq.LayerProfile(y=eq.WithinCorrelation(eq.Translation(2))),),\n    scales"
+    more = "measures=(eq.Accuracy(), eq.WithinCorrelation(eq.Translation(2)))"
+    path = write(("measures=(eq.Accuracy(),)", more), ("scales", figure), name="question.py")
+    plan = planned(read(asked._replace(study=path)), folder)[1]
+    assert plan.counts[State.DONE] == 4
+    assert plan.jobs() == []
+    done = invoke("report", path, "--results", folder)
+    assert done.exit_code == Exit.DONE, done.output
+    (drawn,) = Path(f"{folder}/reports/question/figures").glob("*along-the-network.csv")
+    series = {row["series"] for row in csv.DictReader(drawn.read_text().splitlines())}
+    assert series == {"trained", "untrained", "shuffled pairs", "ceiling"}
+
+
+def test_an_interrupted_measurement_ends_with_130_and_goes_on(measure, folder, monkeypatch) -> None:
+    real = Worker.do
+
+    def asked_to_stop(self, task):
+        os.kill(os.getpid(), signal.SIGINT)
+        return real(self, task)
+
+    monkeypatch.setattr(Worker, "do", asked_to_stop)
+    words = ("nets.py:small", *FEW, "--measure", "within_correlation")
+    stopped = measure(*words)
+    assert (stopped.exit_code, stopped.stdout) == (Exit.INTERRUPTED, "")
+    assert "Stopped; the same command goes on from here." in stopped.stderr
+    monkeypatch.setattr(Worker, "do", real)
+    done = measure(*words)
+    assert done.exit_code == Exit.DONE
+    assert "0 of 3 shards" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("t_00",), "Results are read from a folder that a study has filled"),
+        (("nets.py:small", "--plot", "layers.pdf"), "A picture is written as .svg, .png, .html, got layers.pdf"),
+        (("nets.py:small", "--data", "nowhere"), "which does not exist. Check the path."),
+        (("nets.py:small", "--group", "spin"), "A group is one of translation"),
+        (("nets.py:small", "--measure", "equivariance"), "There is no measure 'equivariance'"),
+        (("nets.py:tiny", "--images", "4"), "must have the function that makes the network, got 'tiny'"),
+        (("gone.pt", "--model", "nets.py:small"), "A Checkpoint needs the file of its weights, got file='gone.pt'"),
+        (("nets.py:small", "--csv", "--json"), "Rows are printed in one form"),
+        (("nets.py:small", *FEW, "--group", "translation:9"), "Every view must fill the network's window"),
+        (("resnet5",), "A timm model needs a name that timm knows, got name='resnet5'"),
+        (("resnet18.a1_in1k", "--weights-dir", "."), "Pretrained weights must be on this machine"),
+    ],
+)
+def test_what_cannot_be_measured_is_told_in_a_line(measure, words, message) -> None:
+    done = measure(*words)
+    assert done.exit_code == Exit.USAGE, done.output
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_trial_has_its_own_images(measure, folder) -> None:
+    Store.open(folder)
+    wanted = Wanted(**{**dict.fromkeys(Wanted._fields), "target": "t_00", "size": 32, "results": folder})
+    with pytest.raises(ValueError, match=r"A trial is measured on its own test images, .* got --size for t_00"):
+        measured(wanted, {"workers": 1, "address": None})
+    unknown = measure("t_00")
+    assert "got 't_00', which 0 of those in" in unknown.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_capacity")
+def test_ray_workers_print_what_this_process_prints(measure, invoke, folder) -> None:
+    words = ("nets.py:small", "--size", 16, "--images", 40)
+    here = measure(*words, "--workers", 1)
+    spread = invoke("measure", *words, "--workers", 2, "--results", f"{folder}2")
+    assert spread.exit_code == Exit.DONE, spread.output
+    assert spread.stdout == here.stdout

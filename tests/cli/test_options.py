@@ -1,0 +1,78 @@
+"""Options that several commands share: their order, their defaults, and what is printed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from equistudy.cli.options import JSON, STUDY, WHERE, options, say
+from equistudy.models import weights
+
+
+def given(*words: str, of: tuple[Any, ...]) -> tuple[Result, dict[str, Any]]:
+    """What a command with these options gets for these words."""
+    got: dict[str, Any] = {}
+
+    @click.command()
+    @options(*of)
+    def command(**values: Any) -> None:
+        got.update(values)
+
+    return CliRunner().invoke(command, words), got
+
+
+def test_the_help_shows_options_in_the_order_in_which_they_are_given() -> None:
+    told = given("--help", of=(*WHERE, JSON))[0].stdout
+    names = ("--address", "--cluster", "--num-cpus", "--cpus-per-trial", "--hang-minutes", "--keep-going", "--json")
+    places = [told.index(f"  {name}") for name in names]
+    assert places == sorted(places)
+
+
+def test_without_options_a_trial_gets_a_cpu_and_results_go_to_their_folder() -> None:
+    _, got = given("question.py", of=(*STUDY, *WHERE, JSON))
+    assert got == {
+        "study": Path("question.py"),
+        "scale": None,
+        "folder": "results",
+        "as_json": False,
+        **dict.fromkeys(("address", "cluster", "num_cpus", "gpus_per_trial", "pack", "max_concurrent")),
+        "cpus_per_trial": 1.0,
+        "workers_per_trial": 1,
+        "hang_minutes": 60.0,
+        "keep_going": False,
+    }
+
+
+def test_no_cpu_at_all_is_wrong_usage() -> None:
+    done, got = given("--num-cpus", "0", of=WHERE)
+    assert (done.exit_code, got) == (2, {})
+    assert "0 is not in the range x>=1" in done.stderr
+
+
+def test_a_folder_of_weights_is_searched_from_the_option_or_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, got = given("question.py", "--weights-dir", str(tmp_path), of=STUDY)
+    assert weights.searched() == tmp_path
+    assert "weights_dir" not in got
+    monkeypatch.setattr(weights, "_folder", [])
+    monkeypatch.setenv("EQUISTUDY_WEIGHTS", str(tmp_path))
+    given("question.py", of=STUDY)
+    assert weights.searched() == tmp_path
+    assert given("question.py", "--weights-dir", str(tmp_path / "gone"), of=STUDY)[0].exit_code == 2
+
+
+def test_a_record_is_one_line_of_json_and_lines_are_themselves(capsys: pytest.CaptureFixture[str]) -> None:
+    say({"a": None, "b": [1.5]})
+    say(["one", "two"])
+    record, *lines = capsys.readouterr().out.splitlines()
+    assert json.loads(record) == {"a": None, "b": [1.5]}
+    assert lines == ["one", "two"]
+
+
+def test_a_number_that_json_does_not_know_is_refused() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        say({"a": float("nan")})

@@ -1,0 +1,50 @@
+import sys
+
+import pytest
+
+from equistudy.launch.steps import LaunchError, Step, explained
+
+
+def test_a_step_tells_what_its_command_says() -> None:
+    told: list[str] = []
+    script = "import os, sys; print(os.environ['WHO'], sys.stdin.read()); print('end', file=sys.stderr)"
+    step = Step("a test", (sys.executable, "-c", script), {"WHO": "me too"}, given="given")
+    assert step.run(told.append) == "me too given\nend\n"
+    assert told == ["me too given", "end"]
+    assert str(step).startswith("WHO='me too' ")
+
+
+def test_a_program_that_is_absent_is_named() -> None:
+    with pytest.raises(LaunchError, match="Launching needs the program kubectl-of-nobody, which is not installed here"):
+        Step("a test", ("kubectl-of-nobody",)).run(print)
+
+
+# what the programs say, shortened
+SAID = {
+    "botocore.exceptions.ClientError: An error occurred (InvalidParameterValue) when calling the RunInstances: "
+    "Invalid value 'g6.9xlarge' for InstanceType. invalid instance type": "choose another InstanceType",
+    "googleapiclient.errors.HttpError: Invalid value for field 'resource.machineType': 'zones/z/machineTypes/g9'": (
+        "choose another InstanceType"
+    ),
+    "botocore.exceptions.NoCredentialsError: Unable to locate credentials": "Log in to the provider first",
+    "google.auth.exceptions.DefaultCredentialsError: Your default credentials were not found.": "Log in to the",
+    "(VcpuLimitExceeded) You have requested more vCPU capacity than your current vCPU limit of 0": "raise the quota",
+    "An error occurred (UnauthorizedOperation) when calling the RunInstances operation": "needs the rights",
+    "ssh: connect to host 203.0.113.9 port 22: Connection timed out": "Port 22 of the head is closed to this machine",
+    "error: current-context is not set": "kubectl reaches no cluster",
+    'resource mapping not found: no matches for kind "RayCluster" in version "ray.io/v1"': "install the KubeRay",
+    "Back-off pulling image: ImagePullBackOff": "build it from cluster/Dockerfile",
+    "unable to listen on port 8265: address already in use": "The local port is taken",
+}
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_what_clouds_say_comes_with_the_way_out(said: str) -> None:
+    message = explained("ray up c.yaml", 1, f"Traceback\n{said}\n\nShared connection closed.\n")
+    assert message.startswith(f"`ray up c.yaml` ended with 1: {said}\n")
+    assert SAID[said] in message
+
+
+def test_what_is_not_known_is_told_as_it_is() -> None:
+    assert explained("ray up", 3, "a\nb\n") == "`ray up` ended with 3: b"
+    assert explained("ray up", 3, "") == "`ray up` ended with 3: it said nothing"

@@ -1,0 +1,47 @@
+"""Networks from timm adapted to the dataset, and where their stages lie."""
+
+import pytest
+import torch
+
+from equistudy.models.timm_model import TimmModel
+from equistudy.networks.import_timm import import_timm
+from equistudy.networks.timm_network import licence
+
+NAME = "test_resnet.r160_in1k"
+
+
+def test_equals_timm_from_the_same_random_state():
+    torch.manual_seed(5)
+    ours = TimmModel(NAME).build((3, 40, 40), 4).state_dict()
+    torch.manual_seed(5)
+    theirs = import_timm().create_model(NAME, num_classes=4).state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_image_size_is_adapted_where_it_is_fixed():
+    network = TimmModel("test_vit").build((1, 48, 64), 4)
+    assert network.patch_embed.grid_size == (3, 4)
+
+
+def test_images_that_the_architecture_refuses():
+    with pytest.raises(ValueError, match=r"must take the dataset's images, got name='test_vit'.*\(1, 17, 17\), with: "):
+        TimmModel("test_vit").build((1, 17, 17), 4)
+
+
+def test_stages_are_those_that_timm_lists():
+    model = TimmModel(NAME)
+    stages = model.stages(model.build((3, 32, 32), 4))
+    assert list(stages) == ["act1", "layer1", "layer2", "layer3", "layer4", "pooled", "logits"]
+    assert (stages["pooled"], stages["logits"]) == ("global_pool", "")
+
+
+def test_a_classifier_that_takes_no_vector():
+    with pytest.raises(
+        ValueError, match=r"vector that enters the classifier, got name='dla46x_c' without one\. Choose"
+    ):
+        TimmModel("dla46x_c").build((3, 64, 64), 2)
+
+
+def test_the_licence_of_weights_is_the_one_that_timm_states():
+    assert licence("resnet18.a1_in1k") == "apache-2.0"
+    assert licence("no_such_network.at_all") is None

@@ -1,0 +1,56 @@
+"""What is kept reads as the results did, without what nobody reads."""
+
+import polars as pl
+import pytest
+
+from equistudy.results.archive import LEFT_OUT, keep
+from equistudy.results.results import results
+from equistudy.results.store import Store
+
+
+@pytest.fixture
+def filled(tmp_path, whole_trial):
+    store = Store.open(tmp_path / "all")
+    for number, trial in enumerate(("t_1", "t_2", "t_3")):
+        whole_trial(store, trial, value=0.1 * number, scores={"test_accuracy": 0.9}, weights=f"weights/{trial}")
+    return results(tmp_path / "all")
+
+
+def test_the_trials_that_are_named_are_there_with_their_values(filled, tmp_path):
+    store = Store.open(tmp_path / "kept")
+    keep(filled, store, ["t_1", "t_3"])
+    kept = results(tmp_path / "kept")
+    assert kept.trials.collect()["trial"].to_list() == ["t_1", "t_3"]
+    assert kept.trials.collect()["test_accuracy"].to_list() == [0.9, 0.9]
+    of = pl.col("trial").is_in(["t_1", "t_3"])
+    order = ["trial", "stage", "value"]
+    wanted, there = (found.measurements.filter(of).drop(LEFT_OUT).sort(order).collect() for found in (filled, kept))
+    assert there.equals(wanted)
+    assert (
+        kept.curves.collect().sort("trial", "epoch").equals(filled.curves.filter(of).sort("trial", "epoch").collect())
+    )
+    assert kept.attempts["weights"].to_list() == [None, None]
+
+
+def test_measures_and_curves_can_be_chosen(filled, tmp_path):
+    keep(filled, Store.open(tmp_path / "kept"), ["t_2"], measures=["m_2"], curves=["accuracy"])
+    kept = results(tmp_path / "kept")
+    assert kept.trials.collect().height == 1
+    assert kept.measurements.collect().is_empty()
+    assert kept.curves.collect().is_empty()
+
+
+def test_a_trial_that_is_there_stays_and_a_failure_is_kept_too(filled, tmp_path, row):
+    Store.open(tmp_path / "all").write_trial(row("t_9", status="failed", message="boom"))
+    store = Store.open(tmp_path / "kept")
+    keep(results(tmp_path / "all"), store, ["t_9", "t_1", "t_1"])
+    keep(results(tmp_path / "all"), store, ["t_1", "t_2"])
+    kept = results(tmp_path / "kept").attempts
+    assert dict(kept.select("trial", "status").iter_rows()) == {"t_1": "done", "t_2": "done", "t_9": "failed"}
+
+
+def test_a_measure_that_a_kept_trial_lacks_is_added(filled, tmp_path):
+    store = Store.open(tmp_path / "kept")
+    keep(filled, store, ["t_1"], measures=["m_2"])
+    keep(filled, store, ["t_1"], measures=["m_1"])
+    assert results(tmp_path / "kept").measurements.collect().height == 2

@@ -1,0 +1,101 @@
+"""One network shard by shard: its tasks in order, and the rows that follow from their results, also after a kill."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from equistudy.augmentations.augmentation import NoAugmentation
+from equistudy.datasets.digits import Digits
+from equistudy.execution.measuring import Worker, measure_networks
+from equistudy.groups.translation import Translation
+from equistudy.measures.accuracy import Accuracy
+from equistudy.measures.consistency import ShiftConsistency
+from equistudy.measures.correlation import BetweenCorrelation, WithinCorrelation
+from equistudy.measures.normalised_variance import NormalisedVariance
+from equistudy.models.resnet import ResNet
+from equistudy.recipe import Recipe
+from equistudy.results.results import results
+from equistudy.results.store import Store
+from equistudy.running import network_run
+from equistudy.running.job import Conditions, Job, Provenance
+from equistudy.running.network_run import NetworkRun
+from equistudy.running.trial_run import TrialRun
+from equistudy.study.trial import Trial
+from equistudy.tasks.classification import Classification
+
+DIGITS = Digits(canvas=16, digit=8, train_size=64, test_size=80)
+AS_IT_IS = Trial(ResNet(8, 2), DIGITS, Classification(), NoAugmentation(), Recipe(epochs=0), seed=0)
+TRAINED = Trial(ResNet(8, 2), DIGITS, Classification(), NoAugmentation(), Recipe(epochs=1, batch_size=64), seed=0)
+SHIFTS = Translation(max_pixels=1)
+MEASURES = (
+    Accuracy(),
+    WithinCorrelation(SHIFTS),
+    BetweenCorrelation(SHIFTS),
+    ShiftConsistency(SHIFTS),
+    NormalisedVariance(SHIFTS),
+)
+
+
+def conditions(folder: Path) -> Conditions:
+    return Conditions("measure", Store.open(folder), Provenance("abc", False, {}))
+
+
+def rows(folder: Path) -> Any:
+    found = results(folder).measurements.collect().drop("seconds", "trial", "attempt")
+    return found.sort("measure", "stage", "element")
+
+
+def test_a_network_as_it_is_has_the_rows_that_a_study_gives_it(tmp_path: Path) -> None:
+    job = Job(AS_IT_IS, {"network": "tiny"}, MEASURES)
+    found = measure_networks([job], conditions(tmp_path / "shards"))[AS_IT_IS.id]
+    assert list(TrialRun(job, conditions(tmp_path / "study")))[-1].message is None
+    assert rows(tmp_path / "shards").height == len(found.rows) > 20
+    assert rows(tmp_path / "shards").equals(rows(tmp_path / "study"))
+    (row,) = results(tmp_path / "shards").trials.collect().to_dicts()
+    (other,) = results(tmp_path / "study").trials.collect().to_dicts()
+    for name in ("trial", "status", "study", "epochs", "weights", "network", "skipped", "parameters", "fingerprint"):
+        assert row[name] == other[name]
+    assert json.loads(row["skipped"]) == [absent._asdict() for absent in found.skipped]
+    assert Store.open(tmp_path / "shards").list("measuring") == []
+
+
+def test_a_trained_network_is_measured_beside_its_untrained_self(tmp_path: Path) -> None:
+    kept = conditions(tmp_path / "results")
+    list(TrialRun(Job(TRAINED, {}, MEASURES[:1]), kept))
+    weights = results(tmp_path / "results").trials.collect()["weights"].item()
+    measure_networks([Job(TRAINED, {}, MEASURES[1:], weights=weights)], kept)
+    list(TrialRun(Job(TRAINED, {}, MEASURES), conditions(tmp_path / "together")))
+    assert rows(tmp_path / "results").equals(rows(tmp_path / "together"))
+    assert rows(tmp_path / "results").filter(measure="within_correlation")["untrained"].null_count() == 0
+    assert results(tmp_path / "results").trials.collect().height == 1
+
+
+def test_shards_that_are_done_are_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, straight, killed = Job(AS_IT_IS, {}, MEASURES), tmp_path / "straight", tmp_path / "killed"
+    measure_networks([job], conditions(straight))
+    monkeypatch.setattr(network_run, "WORTH_SECONDS", 0)
+    monkeypatch.setattr(network_run, "SAVING_SHARE", 1e9)
+    run, worker = NetworkRun(job, conditions(killed)), Worker(conditions(killed))
+    tasks = list(run.tasks())
+    assert [task.images for task in tasks] == [None, range(32), range(32, 64), range(64, 80)]
+    for task in tasks[:3]:
+        run.take(task, worker.do(task))
+    assert len(Store.open(killed).list("measuring")) == 1
+    done: list[range | None] = []
+    monkeypatch.setattr(Worker, "do", lambda self, task, do=Worker.do: (done.append(task.images), do(self, task))[1])
+    measure_networks([job], conditions(killed))  # the process of `run` has died
+    assert done == [None, range(64, 80)]
+    assert rows(killed).equals(rows(straight))
+    assert Store.open(killed).list("measuring") == []
+
+
+def test_what_was_kept_for_other_measures_is_left_alone(tmp_path: Path) -> None:
+    kept = conditions(tmp_path)
+    first = NetworkRun(Job(AS_IT_IS, {}, MEASURES[1:2]), kept)
+    task = next(first.tasks())
+    first.take(task, Worker(kept).do(task))
+    first.save()
+    other = NetworkRun(Job(AS_IT_IS, {}, MEASURES[1:3]), kept)
+    assert (NetworkRun(first.job, kept).total, other.total) == (2, 3)

@@ -1,0 +1,154 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from equistudy.augmentations.augmentation import NoAugmentation
+from equistudy.datasets.dead_leaves import DeadLeaves
+from equistudy.datasets.digits import Digits
+from equistudy.groups.translation import Translation
+from equistudy.measures.accuracy import Accuracy
+from equistudy.measures.correlation import WithinCorrelation
+from equistudy.models import weights
+from equistudy.models.resnet import ResNet
+from equistudy.models.timm_model import TimmModel
+from equistudy.recipe import Recipe
+from equistudy.results.results import Results, results
+from equistudy.results.schema import TrialRow
+from equistudy.results.store import Store
+from equistudy.running.plan import Plan, State, make_plan
+from equistudy.study.design import Factor, factorial
+from equistudy.study.study import Study
+from equistudy.study.trial import Trial
+from equistudy.tasks.classification import Classification
+
+ACCURACY, WITHIN = Accuracy(), WithinCorrelation(Translation(max_pixels=1))
+
+
+def trial(width: int, seed: int, depth: int = 8) -> Trial:
+    return Trial(ResNet(depth, width), Digits(), Classification(), NoAugmentation(), Recipe(epochs=1), seed)
+
+
+def study(widths: tuple[int, ...] = (2, 4), seeds: int = 2, **changes: Any) -> Study:
+    design = factorial(trial, Factor("width", widths), seeds=range(seeds))
+    return Study("Why?", design, **{"measures": (ACCURACY,), **changes})
+
+
+def finish(store: Store, trial: Trial, status: str = "done", attempt: int = 0, **values: Any) -> None:
+    if status == "done":
+        store.write_measurements(trial.id, attempt, ACCURACY.id, [])
+        values.setdefault("weights", f"weights/{trial.id}.safetensors")
+    store.write_trial(TrialRow(trial.id, attempt, "s", status, trial.seed, "{}", "{}", **values))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(tmp_path / "results")
+
+
+def found(store: Store) -> Results:
+    return results(store.url)
+
+
+def states(plan: Plan) -> list[str]:
+    return [planned.state.value for planned in plan.trials]
+
+
+def test_without_results_everything_is_missing() -> None:
+    plan = make_plan(study(), None)
+    assert states(plan) == ["missing"] * 4
+    assert [job.levels for job in plan.jobs()] == [{"width": 2}, {"width": 4}] * 2
+    assert plan.seconds(plan.trials) is None
+
+
+def test_a_grown_design_lacks_exactly_what_is_new(store: Store) -> None:
+    for planned in make_plan(study(), None).trials:
+        finish(store, planned.trial)
+    assert make_plan(study(), found(store)).jobs() == []
+    larger = make_plan(study(widths=(2, 4, 8), seeds=5), found(store))
+    new = {(job.trial.model.width, job.trial.seed) for job in larger.jobs()}  # type: ignore[attr-defined]
+    assert new == {(w, s) for w in (2, 4, 8) for s in range(5)} - {(w, s) for w in (2, 4) for s in range(2)}
+    assert make_plan(study(widths=(4,)), found(store)).counts[State.DONE] == 2
+
+
+def test_a_trial_of_two_conditions_is_planned_once(store: Store) -> None:
+    doubled = replace(study(), design=study().design + study(widths=(4, 8)).design)
+    assert len(make_plan(doubled, None).trials) == 6
+
+
+def test_failed_trials_wait_for_a_retry(store: Store) -> None:
+    first, second, *_ = make_plan(study(), None).trials
+    finish(store, first.trial, "failed", reason="bug")
+    finish(store, second.trial, "failed", reason="out of memory")
+    plan = make_plan(study(), found(store))
+    there = {state: number for state, number in plan.counts.items() if number}
+    assert there == {State.FAILED: 2, State.MISSING: 2}
+    assert len(plan.jobs()) == 2
+    retried = [job for job in plan.jobs(retry=("bug",)) if job.attempt]
+    assert [(job.trial.id, job.attempt) for job in retried] == [(first.id, 1)]
+    assert sum(job.attempt for job in plan.jobs(retry=())) == 2
+    finish(store, first.trial, "done", attempt=1)
+    assert make_plan(study(), found(store)).counts[State.DONE] == 1
+
+
+def test_what_a_search_gave_up_is_trained_where_a_factorial_needs_it(store: Store) -> None:
+    first, *_ = make_plan(study(), None).trials
+    finish(store, first.trial, "failed", reason="stopped early")
+    plan = make_plan(study(), found(store))
+    assert states(plan) == ["missing"] * 4
+    assert [job.attempt for job in plan.jobs()] == [1, 0, 0, 0]
+
+
+def test_a_new_measure_asks_for_measuring_alone(store: Store) -> None:
+    for planned in make_plan(study(), None).trials:
+        finish(store, planned.trial)
+    plan = make_plan(study(measures=(ACCURACY, WITHIN)), found(store))
+    assert states(plan) == ["unmeasured"] * 4
+    (job, *_) = plan.jobs()
+    assert job.measures == (WITHIN,)
+    assert job.weights == f"weights/{job.trial.id}.safetensors"
+
+
+def test_cost_is_that_of_the_same_cell_or_the_mean(store: Store) -> None:
+    narrow, wide, *_ = make_plan(study(), None).trials
+    finish(store, narrow.trial, seconds=2.0, measuring_seconds=1.0)
+    plan = make_plan(study(), found(store))
+    assert [planned.seconds for planned in plan.trials] == [3.0, None, 3.0, None]
+    assert plan.seconds(plan.trials[1:]) == pytest.approx(9.0)
+    finish(store, wide.trial, seconds=10.0)
+    assert [planned.seconds for planned in make_plan(study(), found(store)).trials] == [3.0, 10.0, 3.0, 10.0]
+
+
+def as_it_is(name: str, seed: int) -> Trial:
+    model = TimmModel(name, pretrained=True)
+    return Trial(model, DeadLeaves(), Classification(), NoAugmentation(), Recipe(epochs=0), seed)
+
+
+def test_trials_without_their_weights_are_known_and_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(weights, "_folder", [])
+    here, absent = "test_resnet.r160_in1k", "test_vit.r160_in1k"
+    weights.search_in(tmp_path)
+    (tmp_path / f"{here}.safetensors").write_bytes(b"weights")
+    asked = Study("Why?", factorial(as_it_is, Factor("name", (here, absent)), seeds=[0]), (ACCURACY,))
+    plan = make_plan(asked, None)
+    assert states(plan) == ["missing", "impossible"]
+    assert plan.trials[1].reason == "no weights"
+    (job,) = plan.jobs(retry=())
+    assert job.levels == {"name": here}
+    model = job.trial.model
+    assert isinstance(model, TimmModel)
+    assert model.weights == str(tmp_path / f"{here}.safetensors")
+    assert job.model_fingerprint == model.fingerprint()
+
+
+def test_a_network_that_was_not_trained_is_measured_again_without_stored_weights(store: Store) -> None:
+    def plain(name: str, seed: int) -> Trial:
+        return replace(as_it_is(name, seed), model=TimmModel(name))
+
+    asked = Study("Why?", factorial(plain, Factor("name", ("test_vit",)), seeds=[0]), (ACCURACY, WITHIN))
+    (planned,) = make_plan(asked, None).trials
+    finish(store, planned.trial, weights=None)
+    (job,) = make_plan(asked, found(store)).jobs()
+    assert (job.finished, job.weights, job.measures) == (True, None, (WITHIN,))

@@ -1,0 +1,41 @@
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from equistudy.results.store import Store
+from equistudy.running.preemption import LEFT, taken_back
+
+PROCESS = """
+import sys, time
+from equistudy.running import preemption
+from equistudy.results.store import Store
+
+preemption.GRACE_SECONDS = 2.0
+notice = preemption.PreemptionNotice(Store.open(sys.argv[1]))
+notice.trial = None if sys.argv[2] == "idle" else "t_1.0"
+print("ready", flush=True)
+while sys.argv[2] != "quick" or not notice.given:
+    time.sleep(0.01)
+print("saved", flush=True)
+notice.leave()
+"""
+
+
+@pytest.mark.parametrize(("doing", "told", "seconds"), [("idle", "", 0), ("quick", "saved\n", 0), ("slow", "", 2)])
+def test_a_process_that_is_told_to_end_uses_its_grace(doing: str, told: str, seconds: int, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PROCESS, str(tmp_path), doing]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=60)[0] == told
+        assert process.returncode == LEFT
+        assert time.monotonic() - began >= seconds
+    store = Store.open(tmp_path)
+    assert taken_back(store, "t_1.0") == (doing != "idle")
+    assert not taken_back(store, "t_1.0")
