@@ -25,7 +25,7 @@ import torch
 from equistudy.execution.audits import audit_all
 from equistudy.models.timm_model import TimmModel
 from equistudy.networks.import_timm import import_timm
-from equistudy.networks.timm_network import matching
+from equistudy.networks.timm_network import match_architectures
 
 ROOT = Path(__file__).resolve().parents[1]
 LARGEST = 60e6  # parameters: audits beside each other are to fit into a laptop's memory
@@ -69,7 +69,7 @@ def spread(names: list[str], count: int) -> list[str]:
 
 def many(count: int, size: int, num_cpus: int) -> None:
     """Audits of networks spread over all of timm's names."""
-    names = spread(matching("*"), count)
+    names = spread(match_architectures("*"), count)
     began, kinds = time.perf_counter(), Counter[str]()
     for position, record in audit_all([(name, TimmModel(name)) for name in names], size, None, num_cpus=num_cpus):
         kinds[kind := kind_of(record)] += 1

@@ -32,7 +32,7 @@ import psutil
 from equistudy.results.files import LocalFiles, RemoteFiles
 from equistudy.results.results import results
 from equistudy.results.store import Store
-from equistudy.running.job import Conditions, Provenance
+from equistudy.running.job import Provenance, RunConditions
 from equistudy.running.plan import make_plan
 from equistudy.running.trial_run import TrialRun
 from equistudy.study.file import load_study
@@ -121,13 +121,13 @@ def timed_trial(study: Path, place: str) -> tuple[float, float, int]:
         return write
 
     loaded = load_study(study)
-    (job,) = make_plan(loaded.study, None).jobs()
+    (job,) = make_plan(loaded.study, None).build_jobs()
     store = Store.open(place)
     for kind in kinds:
         kind.write = timing(kind)
     try:
         began = time.perf_counter()
-        list(TrialRun(job, Conditions(loaded.name, store, Provenance(None, None, {}))))
+        list(TrialRun(job, RunConditions(loaded.name, store, Provenance(None, None, {}))))
         return time.perf_counter() - began, spent, count
     finally:
         for kind in kinds:

@@ -32,7 +32,7 @@ WARM_UP = 2
 def _rate(trial: Trial, share: Share, steps: int) -> float:
     """Images per second over all workers."""
     torch.set_num_threads(1)
-    losses = Trainer(trial, torch.device("cpu"), share).steps()
+    losses = Trainer(trial, torch.device("cpu"), share).run_steps()
     for _ in islice(losses, WARM_UP):
         pass
     began = time.perf_counter()

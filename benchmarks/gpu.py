@@ -33,10 +33,10 @@ from torch import Tensor, nn
 import equistudy as eq
 from benchmarks.training_speed import chosen_dataset, ours
 from equistudy.datasets.dataset import Split
-from equistudy.datasets.resident import resident
-from equistudy.float32 import full_float32
+from equistudy.datasets.resident import load_resident
+from equistudy.float32 import use_full_float32
 from equistudy.measuring.engine import measure_all
-from equistudy.training.subject import subject_of
+from equistudy.training.subject import build_subject
 from equistudy.training.trainer import Trainer, build_network
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -86,7 +86,7 @@ def measured(folder: Path | None) -> Iterator[str]:
         networks[GPU].load_state_dict(networks[CPU].state_dict())
         for measure in MEASURES:
             results = [
-                measure_all([measure], subject_of(one, networks[device], device)._replace(untrained=None))
+                measure_all([measure], build_subject(one, networks[device], device)._replace(untrained=None))
                 for device in (CPU, GPU)
             ]
             values = [{(row.stage, row.element): row.value for row in result.rows} for result in results]
@@ -114,13 +114,13 @@ def augmented(folder: Path | None) -> Iterator[str]:
 
 def trained(folder: Path | None) -> Iterator[str]:
     one = trial(eq.ResNet(8, 8), DIGITS)
-    losses = [torch.stack([loss.cpu() for loss in Trainer(one, device).steps()]) / 128 for device in (CPU, GPU)]
+    losses = [torch.stack([loss.cpu() for loss in Trainer(one, device).run_steps()]) / 128 for device in (CPU, GPU)]
     apart = ((losses[0] - losses[1]).abs() / losses[0].abs()).tolist()
     yield f"losses of the first steps, relative: {', '.join(f'{value:.1e}' for value in apart)}"
     exact, images = build_network(trial(MODELS[2], DIGITS), GPU).eval(), torch.rand(32, 1, 14, 14, device=GPU)
     with torch.inference_mode():
         for name, full in (("full float32", True), ("as torch is set", False)):
-            with full_float32() if full else nullcontext():
+            with use_full_float32() if full else nullcontext():
                 still, turned = exact(images), exact(images.rot90(1, (2, 3)))
             yield f"exact P4 network, {name}: error {float((still - turned).norm() / still.norm()):.1e}"
     steady = trial(eq.ResNet(8, 8), DIGITS, deterministic=True)
@@ -139,7 +139,7 @@ def trained(folder: Path | None) -> Iterator[str]:
         ("average", {"average": 0.99}),
     ):
         learner = Trainer(trial(eq.ResNet(8, 8), DIGITS, epochs=8, batch_size=64, **changes), GPU)
-        while not learner.finished:
+        while not learner.is_finished:
             learner.train_epoch()
         yield f"8 epochs of digits, {name}: accuracy {learner.evaluate()['accuracy']:.4f}"
     rotation = eq.LearnedAugmentation((eq.RotationGenerator(start=9.0),), eq.NormRegulariser(0.1), learning_rate=0.04)
@@ -150,7 +150,7 @@ def trained(folder: Path | None) -> Iterator[str]:
 
 def by_hand(one: eq.Trial, short: bool) -> Iterator[Tensor]:
     """The loop that a careful user writes: one uint8 tensor on the GPU, fused optimiser, channels last."""
-    examples, dataset = resident(one.dataset, Split.TRAIN, GPU), one.dataset
+    examples, dataset = load_resident(one.dataset, Split.TRAIN, GPU), one.dataset
     network = build_network(one, GPU).train()
     optimiser = one.recipe.optimiser.build(network.parameters())
     mean, std = (torch.tensor(values, device=GPU)[:, None, None] * 255 for values in (dataset.mean, dataset.std))
@@ -208,7 +208,7 @@ def passes(folder: Path | None) -> Iterator[str]:
     for count in (64, 64, 512):
         torch.cuda.synchronize()
         began = time.perf_counter()
-        with torch.inference_mode(), full_float32():
+        with torch.inference_mode(), use_full_float32():
             for _ in range(views):
                 for part in images[:count].split(256):
                     network(part)

@@ -27,9 +27,9 @@ from torch.nn.functional import cross_entropy
 
 from equistudy.groups.finite import ChannelAction, CyclicGroup, DihedralGroup
 from equistudy.measures.agreement import NormalisedError
-from equistudy.measuring.engine import PairedPass, plans_of
+from equistudy.measuring.engine import PairedPass, plan_measures
 from equistudy.measuring.measure import Subject
-from equistudy.measuring.stages import evaluating
+from equistudy.measuring.stages import evaluation_mode
 from equistudy.models.preactivation_resnet import PreactivationResNet
 from equistudy.networks.equivariant.convolution import RegularConvolution
 
@@ -41,7 +41,7 @@ Contenders = dict[str, Callable[[], object]]
 class Rolled(RegularConvolution):
     """Kernels by a loop over the elements."""
 
-    def kernels(self) -> Tensor:
+    def build_kernels(self) -> Tensor:
         """As of the base, by a loop."""
         count, _, size, _ = self.weight.shape
         fields = self.weight.reshape(count, self.inputs, 4, size, size)
@@ -52,7 +52,7 @@ class Rolled(RegularConvolution):
 class Paired(RegularConvolution):
     """Kernels by a loop over pairs of elements, as lists of tables give them."""
 
-    def kernels(self) -> Tensor:
+    def build_kernels(self) -> Tensor:
         """As of the base, by a loop."""
         count, _, size, _ = self.weight.shape
         fields = self.weight.reshape(count, self.inputs, 4, size, size)
@@ -94,10 +94,10 @@ def steps(batch: int) -> Contenders:
 
 def expansion_of(network: nn.Module) -> Callable[[], object]:
     layers = [module for module in network.modules() if isinstance(module, RegularConvolution)]
-    upstream = [torch.randn_like(layer.kernels()) for layer in layers]
+    upstream = [torch.randn_like(layer.build_kernels()) for layer in layers]
 
     def expand() -> None:
-        torch.autograd.backward([layer.kernels() for layer in layers], upstream)
+        torch.autograd.backward([layer.build_kernels() for layer in layers], upstream)
 
     return expand
 
@@ -108,7 +108,7 @@ def expansions() -> Contenders:
     layers = [dict(network.named_modules()) for network in networks.values()]
     for path, layer in layers[0].items():
         if isinstance(layer, RegularConvolution):
-            assert all(torch.equal(layer.kernels(), other[path].kernels()) for other in layers[1:])
+            assert all(torch.equal(layer.build_kernels(), other[path].build_kernels()) for other in layers[1:])
     return {name: expansion_of(network) for name, network in networks.items()}
 
 
@@ -119,16 +119,16 @@ def errors(batch: int) -> Contenders:
     images = torch.rand(batch, 3, SIZE, SIZE)
     targets, thirds = torch.arange(batch) % 10, (1 / 3,) * 3
     subject = Subject(network, model.stages(network), images, targets, thirds, thirds, None, None, 0)
-    plans, skipped = plans_of([NormalisedError(group)], subject)
+    plans, skipped = plan_measures([NormalisedError(group)], subject)
     assert not skipped
     views = [view.to(memory_format=torch.channels_last) for view in group.views(images, None)]
 
     def forwards() -> None:
-        with evaluating(network):
+        with evaluation_mode(network):
             for view in views:
                 network(view)
 
-    return {"eight forwards": forwards, "error": PairedPass(network, subject, plans).comparisons}
+    return {"eight forwards": forwards, "error": PairedPass(network, subject, plans).sum_statistics}
 
 
 def measured(contenders: Contenders, repetitions: int) -> dict[str, list[float]]:

@@ -151,7 +151,7 @@ def share(device: torch.device, batch: int, repetitions: int) -> None:
 
     def alone() -> None:
         """Everything that the augmentation adds, with the gradient that a network would send back."""
-        moved = network.motion.moved(images, augmentation.draw(batch, rng), network.box)
+        moved = network.motion.move_inputs(images, augmentation.draw(batch, rng), network.box)
         (moved.sum() + network.penalty()).backward()
 
     times: dict[str, list[float]] = {"with": [], "without": [], "alone": []}

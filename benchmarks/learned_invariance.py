@@ -24,7 +24,7 @@ import equistudy as eq
 from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.augmentations.learned.box import Box
 from equistudy.augmentations.learned.generators import Domain, LieGenerator
-from equistudy.augmentations.learned.oracle import expected_extent
+from equistudy.augmentations.learned.oracle import predict_extent
 from equistudy.augmentations.learned.regulariser import Regulariser
 from equistudy.datasets.dataset import Dataset
 from equistudy.training.trainer import Trainer
@@ -51,7 +51,7 @@ def learned(
     augmentation = LearnedAugmentation(generators, regulariser, learning_rate=0.04)
     recipe = eq.Recipe(epochs, 96, optimiser=eq.AdamW(0.01, 0.0), schedule=eq.Constant())
     trainer = Trainer(eq.Trial(model, data, eq.Classification(), augmentation, recipe, seed), CPU)
-    while not trainer.finished:
+    while not trainer.is_finished:
         trainer.train_epoch()
     ends = {value.name: value.value for value in trainer.curves if value.name.endswith("_extent_tail")}
     return {name.removesuffix("_extent_tail"): value for name, value in ends.items()}
@@ -81,14 +81,14 @@ def points(steps: int = 700, batch: int = 256) -> None:
     for name, regulariser in (("norm", eq.NormRegulariser(0.01)), ("entropy", eq.EntropyRegulariser(0.01))):
         torch.manual_seed(0)
         starts = {generator: 0.5 / generator.rate for generator in eq.AFFINE3}
-        box, network = Box(tuple(g.starting(start) for g, start in starts.items())), DeepSets()
+        box, network = Box(tuple(g.with_start(start) for g, start in starts.items())), DeepSets()
         optimiser = torch.optim.Adam(
             [{"params": network.parameters(), "lr": 0.003}, {"params": box.parameters(), "lr": 0.04}]
         )
         for _ in range(steps):
             sets = torch.randn(batch, 5, 3)
             target = sum((sets[:, i] - sets[:, j]).norm(dim=1) for i, j in combinations(range(5), 2)) / 10 - 2.2
-            maps = box.maps(2 * torch.rand(batch, 12) - 1, Domain.SPACE)
+            maps = box.compute_maps(2 * torch.rand(batch, 12) - 1, Domain.SPACE)
             moved = sets @ maps[..., :3].mT + maps[:, None, :, 3]
             loss = (network(moved) - target).square().mean() + regulariser.penalty(box.widths)
             optimiser.zero_grad()
@@ -136,7 +136,9 @@ def evidence(num_points: int = 80, num_features: int = 300, noise: float = 0.1) 
 
 
 def coupling() -> None:
-    six = tuple(generator.starting(0.0635 / generator.rate if i > 1 else 0.5) for i, generator in enumerate(eq.AFFINE))
+    six = tuple(
+        generator.with_start(0.0635 / generator.rate if i > 1 else 0.5) for i, generator in enumerate(eq.AFFINE)
+    )
     tails = learned(six, eq.NormRegulariser(0.05), SPRITES)
     print(f"coupling, all six under the norm: {', '.join(f'{key} {value:.2f}' for key, value in tails.items())}")
     shown("wider translation, full width in px", 2 * max(tails["translation_x"], tails["translation_y"]), 9, 1e9)
@@ -145,13 +147,15 @@ def coupling() -> None:
 
 
 def entropy() -> None:
-    six = tuple(generator.starting(0.0635 / generator.rate if i > 1 else 0.5) for i, generator in enumerate(eq.AFFINE))
+    six = tuple(
+        generator.with_start(0.0635 / generator.rate if i > 1 else 0.5) for i, generator in enumerate(eq.AFFINE)
+    )
     tails = learned(six, eq.EntropyRegulariser(0.01), SPRITES, 25)
     print(f"entropy, all six: {', '.join(f'{key} {value:.2f}' for key, value in tails.items())}")
     for budget in (0.02, 0.05, 0.1):
         regulariser = eq.BudgetRegulariser(budget=budget)
         tail = learned((TURN,), regulariser, SPRITES, 25)["rotation"]
-        oracle = expected_extent(LearnedAugmentation((TURN,), regulariser), SPRITES)
+        oracle = predict_extent(LearnedAugmentation((TURN,), regulariser), SPRITES)
         assert oracle is not None
         shown(f"budget {budget} nats, half-extent (oracle {oracle:.1f})", tail, oracle - 6, oracle + 3)
     low, high = (2 * math.radians(extent) for extent in (30, 60))

@@ -33,15 +33,15 @@ import torch
 from equistudy.groups.translation import Border, Translation
 from equistudy.measures.agreement import ConcordanceCorrelation, CosineSimilarity, NormalisedError
 from equistudy.measures.correlation import BetweenCorrelation, TotalCorrelation, WithinCorrelation
-from equistudy.measures.direct import all_stages
+from equistudy.measures.direct import find_stages
 from equistudy.measures.lie_derivative import LieDerivative
-from equistudy.measuring.engine import SHARD_SIZE, measure_all, shards
-from equistudy.measuring.geometry import Layout, probe
-from equistudy.measuring.intervals import jackknife
+from equistudy.measuring.engine import SHARD_SIZE, measure_all, split_into_shards
+from equistudy.measuring.geometry import OutputLayout, probe_geometries
+from equistudy.measuring.intervals import jackknife_interval
 from equistudy.measuring.measure import Subject
-from equistudy.measuring.moments import Moments, leave_one_out, within
-from equistudy.measuring.rows import DEAD
-from equistudy.measuring.stages import evaluating, modules_of, prepared, watching
+from equistudy.measuring.moments import Moments, leave_one_out, within_correlation
+from equistudy.measuring.rows import DEAD_VARIANCE_RATIO
+from equistudy.measuring.stages import evaluation_mode, find_modules, observe_outputs, prepare_images
 from equistudy.models.timm_model import TimmModel
 
 GROUP = Translation(160, Border.CIRCULAR, (8, 16, 32, 64, 96, 128, 160, -32))
@@ -57,20 +57,20 @@ def subject_of(images: int, size: int, layers: str) -> Subject:
         if parameter.ndim == 1 and not name.endswith("bias"):
             torch.nn.init.uniform_(parameter, 0.5, 1.5)  # timm starts the gains of residual branches at 0
     shown = torch.rand(images, 3, size, size)
-    stages = all_stages(network, shown) if layers == "all" else model.stages(network)
+    stages = find_stages(network, shown) if layers == "all" else model.stages(network)
     return Subject(network, stages, shown, None, (0.5,) * 3, (0.25,) * 3, None, None, 0)
 
 
 def bare(subject: Subject) -> None:
-    with evaluating(subject.network):
-        for images in shards(len(subject.images)):
+    with evaluation_mode(subject.network):
+        for images in split_into_shards(len(subject.images)):
             for view in GROUP.views(subject.images[images.start : images.stop], None):
-                subject.network(prepared(view, subject, subject.network))
+                subject.network(prepare_images(view, subject, subject.network))
 
 
 def forward(subject: Subject) -> None:
-    with evaluating(subject.network):
-        subject.network(prepared(subject.images, subject, subject.network))
+    with evaluation_mode(subject.network):
+        subject.network(prepare_images(subject.images, subject, subject.network))
 
 
 Values = dict[tuple[str, str, str], tuple[float | None, ...]]  # by measure, stage and element: value, floor, unmoved
@@ -83,27 +83,31 @@ def ours(subject: Subject) -> Values:
 
 def naive(subject: Subject) -> Values:
     found: Values = {}
-    modules = modules_of(subject.network, subject.stages)
+    modules = find_modules(subject.network, subject.stages)
     x = subject.images
-    with evaluating(subject.network):
-        geometries = probe(subject.network, modules, prepared(x[:2], subject, subject.network), offsets=False)
+    with evaluation_mode(subject.network):
+        geometries = probe_geometries(
+            subject.network, modules, prepare_images(x[:2], subject, subject.network), offsets=False
+        )
         for element, view in zip(GROUP.elements(), GROUP.views(x, None)[1:], strict=True):
             kept: list[dict[str, np.ndarray]] = []
             for images in (x, view):
                 outputs: dict[str, list[torch.Tensor]] = {}
-                with watching(
+                with observe_outputs(
                     modules, lambda name, output, into=outputs: into.setdefault(name, []).append(output.clone())
                 ):
                     for part in images.split(SHARD_SIZE):
-                        subject.network(prepared(part, subject, subject.network))
+                        subject.network(prepare_images(part, subject, subject.network))
                 kept.append({name: torch.cat(parts).numpy() for name, parts in outputs.items()})
             dx, dy = (int(shift) for shift in element.parameters)
             for stage, geometry in geometries.items():
                 grid = geometry.grid if not isinstance(geometry, str) else None
-                if grid is None or geometry.layout is not Layout.NCHW or dx % grid.stride or dy % grid.stride:
+                if grid is None or geometry.layout is not OutputLayout.NCHW or dx % grid.stride or dy % grid.stride:
                     continue
                 b = np.roll(kept[0][stage], (dy // grid.stride, dx // grid.stride), axis=(2, 3))
-                following = np.concatenate([np.roll(b[part.start : part.stop], -1, axis=0) for part in shards(len(b))])
+                following = np.concatenate(
+                    [np.roll(b[part.start : part.stop], -1, axis=0) for part in split_into_shards(len(b))]
+                )
                 references = (b, following, kept[0][stage])
                 for kind in KINDS:
                     values = tuple(_correlation(kind, kept[1][stage], reference) for reference in references)
@@ -113,7 +117,7 @@ def naive(subject: Subject) -> Values:
 
 def _correlation(kind: type, a: np.ndarray, b: np.ndarray) -> float:
     """The mean over the channels that vary by more than a trace of what the layer does."""
-    trace = DEAD * np.mean([maps.var(axis=(0, 2, 3)) for maps in (a, b)])
+    trace = DEAD_VARIANCE_RATIO * np.mean([maps.var(axis=(0, 2, 3)) for maps in (a, b)])
     means = [maps.mean(axis=(2, 3), keepdims=True) for maps in (a, b)]
     if kind is WithinCorrelation:
         a, b = a - means[0], b - means[1]
@@ -132,13 +136,15 @@ def merge() -> None:
     fields = torch.rand(len(Moments._fields), 32, 2048, dtype=torch.float64)
     for _ in range(100):
         total, without = leave_one_out(Moments(*fields))
-        jackknife(within(total).mean(dim=-1).clamp(-1, 1), within(without).mean(dim=-1).clamp(-1, 1))
+        jackknife_interval(
+            within_correlation(total).mean(dim=-1).clamp(-1, 1), within_correlation(without).mean(dim=-1).clamp(-1, 1)
+        )
 
 
 def probing(subject: Subject) -> None:
-    with evaluating(subject.network):
-        images = prepared(subject.images[:2], subject, subject.network)
-        probe(subject.network, modules_of(subject.network, subject.stages), images)
+    with evaluation_mode(subject.network):
+        images = prepare_images(subject.images[:2], subject, subject.network)
+        probe_geometries(subject.network, find_modules(subject.network, subject.stages), images)
 
 
 def timed(function: Callable[[], Any]) -> float:

@@ -23,7 +23,7 @@ from equistudy.augmentations.crop import RandomCrop
 from equistudy.augmentations.flip import HorizontalFlip
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import Recipe
-from equistudy.running.job import provenance
+from equistudy.running.job import collect_provenance
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
 
@@ -72,7 +72,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", "This DataLoader will create")
-    about, load = provenance(Path(__file__)), os.getloadavg()[0]
+    about, load = collect_provenance(Path(__file__)), os.getloadavg()[0]
     names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     processor = names[0].partition(": ")[2] if names else platform.processor()
     date = subprocess.run(["date", "+%F"], capture_output=True, text=True, check=True).stdout.strip()

@@ -85,8 +85,8 @@ def grouped_mean(folder: Path) -> pl.DataFrame:
 
 def planned(folder: Path) -> None:
     found = results(folder)
-    found.finished()
-    found.measured()
+    found.list_finished()
+    found.list_measured()
 
 
 def reads(state: str, folder: Path) -> None:
@@ -95,7 +95,7 @@ def reads(state: str, folder: Path) -> None:
         "trials, all columns": lambda place: results(place).trials.collect(),
         "trials and curves, all columns": lambda place: results(place).curves.collect(),
         "what a plan asks": planned,
-        "Store.finished": lambda place: Store.open(place).finished(),
+        "Store.finished": lambda place: Store.open(place).list_statuses(),
     }
     for name, function in reading.items():
         seconds = []

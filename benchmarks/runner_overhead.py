@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from equistudy.execution.cluster import ENVIRONMENT, Resources, Site
-from equistudy.execution.job_source import Listed
+from equistudy.execution.job_source import PlannedJobs
 from equistudy.results.results import results
 from equistudy.results.store import Store
-from equistudy.running.job import Progress
+from equistudy.running.job import TrialProgress
 from equistudy.running.plan import make_plan
 from equistudy.study.file import LoadedStudy, load_study
 from equistudy.study.trial import Trial
@@ -76,7 +76,7 @@ class Clock:
         """Ray is up."""
         self.up = time.time()
 
-    def progressed(self, progress: Progress) -> None:
+    def progressed(self, progress: TrialProgress) -> None:
         """A trial gave a sign of life."""
         self.first = self.first or time.time()
 
@@ -94,7 +94,7 @@ def runner(workload: Workload) -> Timings:
         loaded = workload.load(Path(temporary))
         store = Store.open(Path(temporary) / "results")
         clock = Clock()
-        jobs = Listed(tuple(make_plan(loaded.study, None).jobs()))
+        jobs = PlannedJobs(tuple(make_plan(loaded.study, None).build_jobs()))
         outcome = run_study(loaded, jobs, store, Resources(), clock, Site(num_cpus=SLOTS))
         ended = time.time()
         assert outcome.done == workload.trials, outcome
@@ -119,7 +119,7 @@ def train(trial: Trial) -> None:
     from equistudy.training.trainer import Trainer
 
     trainer = Trainer(trial, torch.device("cpu"))
-    while not trainer.finished:
+    while not trainer.is_finished:
         trainer.train_epoch()
 
 

@@ -3,7 +3,7 @@
 Writes JPEG photographs (dead leaves) in the layout of Hugging Face, and compares images per second of processor time:
 
     decode only      the stored bytes in memory, decoded, resized and cut by the same function, one after the other
-    streaming        `streamed_shares` from the files, in batches, as training takes them
+    streaming        `stream_shares` from the files, in batches, as training takes them
 
     python benchmarks/streaming_speed.py [--images 2000] [--size 224] [--epochs 3]
 """
@@ -23,9 +23,9 @@ from PIL import Image
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.dead_leaves import DeadLeaves
 from equistudy.datasets.parquet_images import ParquetImages
-from equistudy.datasets.photographs import square
-from equistudy.training.batches import batch_sizes
-from equistudy.training.streamed import streamed_shares
+from equistudy.datasets.photographs import decode_square
+from equistudy.training.batches import compute_batch_sizes
+from equistudy.training.streamed import stream_shares
 
 BATCH, GROUP, PATTERNS = 128, 100, 16
 
@@ -55,16 +55,16 @@ def measured(images: int, size: int, epochs: int) -> tuple[list[float], list[flo
     ratios, memory = [], []
     with tempfile.TemporaryDirectory() as folder:
         dataset = written(Path(folder), images, size)
-        sizes = batch_sizes(images, BATCH)
+        sizes = compute_batch_sizes(images, BATCH)
         for epoch in range(epochs):
-            stored = list(dataset.encoded(Split.TRAIN, range(images)))
+            stored = list(dataset.read_encoded(Split.TRAIN, range(images)))
             began = time.process_time()
             for data in stored:
-                square(data, size)
+                decode_square(data, size)
             alone = time.process_time() - began
             del stored
             began = time.process_time()
-            seen = sum(len(batch) for batch, _ in streamed_shares(dataset, epoch, sizes, 0, 0, 1))
+            seen = sum(len(batch) for batch, _ in stream_shares(dataset, epoch, sizes, 0, 0, 1))
             assert seen == images
             ratios.append(alone / (time.process_time() - began))
             memory.append(resident_megabytes())

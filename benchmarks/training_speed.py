@@ -41,7 +41,7 @@ from equistudy.augmentations.flip import HorizontalFlip
 from equistudy.datasets.dataset import Dataset, Examples, Split
 from equistudy.datasets.digits import Digits
 from equistudy.datasets.mnist import FashionMNIST
-from equistudy.datasets.resident import resident
+from equistudy.datasets.resident import load_resident
 from equistudy.models.resnet import ResNet
 from equistudy.networks.import_timm import import_timm
 from equistudy.recipe import Precision, Recipe
@@ -74,7 +74,7 @@ class Contender(NamedTuple):
 def ours(trial: Trial, device: str | torch.device = "cpu") -> Iterator[Tensor]:
     trainer = Trainer(trial, torch.device(device))
     while True:
-        yield from trainer.steps()
+        yield from trainer.run_steps()
 
 
 def trained(trial: Trial, layout: torch.memory_format, batches: Callable[[], Iterator[Any]]) -> Iterator[Any]:
@@ -83,7 +83,7 @@ def trained(trial: Trial, layout: torch.memory_format, batches: Callable[[], Ite
     optimiser = trial.recipe.optimiser.build(network.parameters())
     peaks = [group["lr"] for group in optimiser.param_groups]
     criterion = nn.CrossEntropyLoss()
-    step, total = 0, trial.recipe.epochs * len(resident(trial.dataset, Split.TRAIN, "cpu").inputs) // BATCH
+    step, total = 0, trial.recipe.epochs * len(load_resident(trial.dataset, Split.TRAIN, "cpu").inputs) // BATCH
     while True:
         for images, targets in batches():
             for group, peak in zip(optimiser.param_groups, peaks, strict=True):
@@ -162,7 +162,7 @@ def loaded(images: PILImages | TensorImages, workers: int) -> DataLoader[Any]:
 
 
 def contenders(trial: Trial) -> list[Contender]:
-    examples, dataset = resident(trial.dataset, Split.TRAIN, "cpu"), trial.dataset
+    examples, dataset = load_resident(trial.dataset, Split.TRAIN, "cpu"), trial.dataset
     contiguous, last = torch.contiguous_format, torch.channels_last
     rounded = replace(trial, recipe=replace(trial.recipe, precision=Precision.BFLOAT16))
     found = [

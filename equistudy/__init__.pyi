@@ -6,10 +6,10 @@ from equistudy.analysis.claims import Value as Value
 from equistudy.analysis.correlations import RankCorrelation as RankCorrelation
 from equistudy.analysis.effect_test import Direction as Direction
 from equistudy.analysis.outcome import Combination as Combination
-from equistudy.analysis.outcome import Known as Known
 from equistudy.analysis.outcome import Outcome as Outcome
 from equistudy.analysis.outcome import Quantity as Quantity
 from equistudy.analysis.outcome import Reference as Reference
+from equistudy.analysis.outcome import ReportedValue as ReportedValue
 from equistudy.analysis.outcome import orbit_mean as orbit_mean
 from equistudy.analysis.outcome import seen_minus_unseen as seen_minus_unseen
 from equistudy.augmentations.action import RandomAction as RandomAction
@@ -81,7 +81,7 @@ from equistudy.datasets.point_clouds import PointClouds as PointClouds
 from equistudy.datasets.qm7 import QM7 as QM7
 from equistudy.datasets.qm9 import QM9 as QM9
 from equistudy.datasets.qm9 import Property as Property
-from equistudy.datasets.rotated import Asked as Asked
+from equistudy.datasets.rotated import RotationTarget as RotationTarget
 from equistudy.datasets.rotated import Turned as Turned
 from equistudy.datasets.sectors import Sectors as Sectors
 from equistudy.datasets.shapes import Shapes as Shapes

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-__all__ = ["full_float32"]
+__all__ = ["use_full_float32"]
 
 
 @contextmanager
-def full_float32() -> Iterator[None]:
+def use_full_float32() -> Iterator[None]:
     """All 23 bits in the convolutions and matrix products of this block; afterwards as it was.
 
     By default torch lets cuDNN round the factors of convolutions to TensorFloat32. The error of some 1e-3 would hide

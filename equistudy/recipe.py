@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from equistudy.spec import Spec, added
+from equistudy.spec import Spec, added_field
 
 __all__ = [
     "SGD",
@@ -62,7 +62,7 @@ class Optimiser(Spec):
         """A `torch.optim.Optimizer` over the parameters, fused: one call for all of them, not several for each."""
         raise NotImplementedError
 
-    def groups(self, parameters: Iterable[Any]) -> list[dict[str, Any]]:
+    def build_parameter_groups(self, parameters: Iterable[Any]) -> list[dict[str, Any]]:
         """Two parameter groups: decayed (two or more dimensions) and not decayed."""
         every = [parameter for parameter in parameters if parameter.requires_grad]
         return [
@@ -83,7 +83,7 @@ class SGD(Optimiser):
         import torch
 
         nesterov = self.nesterov and self.momentum > 0
-        groups = self.groups(parameters)
+        groups = self.build_parameter_groups(parameters)
         return torch.optim.SGD(groups, lr=self.learning_rate, momentum=self.momentum, nesterov=nesterov, fused=True)
 
 
@@ -99,7 +99,9 @@ class AdamW(Optimiser):
         """A `torch.optim.AdamW` over the parameters."""
         import torch
 
-        return torch.optim.AdamW(self.groups(parameters), lr=self.learning_rate, betas=self.betas, fused=True)
+        return torch.optim.AdamW(
+            self.build_parameter_groups(parameters), lr=self.learning_rate, betas=self.betas, fused=True
+        )
 
 
 @dataclass(frozen=True)
@@ -182,13 +184,13 @@ class Recipe(Spec):
     label_smoothing: float = 0.0
     clip_norm: float | None = None
     precision: Precision = Precision.FLOAT32
-    micro_batch: int | None = added(None)
-    scaling: RateScaling = added(RateScaling.NONE)  # noqa: RUF009 -- a field
-    base_batch: int = added(256)
-    average: float | None = added(None)
-    compiled: bool = added(False)
-    deterministic: bool = added(False)
-    stop_loss: float | None = added(None)
+    micro_batch: int | None = added_field(None)
+    scaling: RateScaling = added_field(RateScaling.NONE)  # noqa: RUF009 -- a field
+    base_batch: int = added_field(256)
+    average: float | None = added_field(None)
+    compiled: bool = added_field(False)
+    deterministic: bool = added_field(False)
+    stop_loss: float | None = added_field(None)
 
     def __post_init__(self) -> None:
         if self.epochs < 0:

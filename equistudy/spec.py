@@ -20,21 +20,21 @@ __all__ = [
     "Generator",
     "Spec",
     "Tensor",
-    "added",
-    "canonical",
-    "described",
-    "digest",
-    "flattened",
-    "label",
-    "location",
+    "added_field",
+    "compute_digest",
+    "flatten_spec",
+    "format_label",
+    "location_field",
     "respelled",
-    "shown",
+    "to_canonical_json",
+    "to_plain_data",
+    "to_table_value",
 ]
 
 Scalar = None | bool | int | float | str
 
 
-def location(default: str | None) -> Any:
+def location_field(default: str | None) -> Any:
     """A field that says where something lies, not what it is: no part of the identity, of labels or of columns."""
     return dataclasses.field(default=default, metadata={"location": True})
 
@@ -47,7 +47,7 @@ def respelled(default: Any, spelled: Mapping[Enum, str]) -> Any:
     return dataclasses.field(default=default, metadata={"spelled": spelled})
 
 
-def added(default: Any, spelled: Mapping[Enum, str] | None = None) -> Any:
+def added_field(default: Any, spelled: Mapping[Enum, str] | None = None) -> Any:
     """A field that a spec got when results of it were there already; given by keyword.
 
     While it has its default it is no part of the identity, so that those results keep their trials. The default must
@@ -66,15 +66,15 @@ class Spec:
     REVISION: ClassVar[int] = 1
 
     def __str__(self) -> str:
-        return label(self)
+        return format_label(self)
 
     @cached_property
     def _text(self) -> str:
         # kept with the spec and not in a table of all specs: hashing a nested spec takes longer than digesting its text
-        return json.dumps(described(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return json.dumps(to_plain_data(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def digest(text: str, letter: str) -> str:
+def compute_digest(text: str, letter: str) -> str:
     """An id for `text`: the letter, an underscore and 16 hexadecimal digits of SHA-256.
 
     The letter keeps an id that happens to consist of digits from being read as a number.
@@ -94,14 +94,14 @@ class _Field(NamedTuple):
 _FIELDS: dict[type[Spec], tuple[_Field, ...]] = {}
 
 
-def _fields(kind: type[Spec]) -> tuple[_Field, ...]:
+def _get_fields(kind: type[Spec]) -> tuple[_Field, ...]:
     """The fields that belong to the identity, sorted by name; found once a class."""
     if kind not in _FIELDS:
         hints = get_type_hints(kind)
         _FIELDS[kind] = tuple(
             _Field(
                 field.name,
-                _converter(hints[field.name], f"{kind.__name__}.{field.name}", field.metadata.get("spelled")),
+                _build_converter(hints[field.name], f"{kind.__name__}.{field.name}", field.metadata.get("spelled")),
                 field.default,
                 "added" in field.metadata,
             )
@@ -111,26 +111,26 @@ def _fields(kind: type[Spec]) -> tuple[_Field, ...]:
     return _FIELDS[kind]
 
 
-def _converter(hint: Any, where: str, spelled: Mapping[Enum, str] | None = None) -> Callable[[Any], Any]:
+def _build_converter(hint: Any, where: str, spelled: Mapping[Enum, str] | None = None) -> Callable[[Any], Any]:
     """How a field's value becomes plain JSON. An int in a float field counts as that float: 1 and 1.0 are one level."""
     if spelled:
-        return lambda value: spelled[value] if value in spelled else _plain(value, where)
+        return lambda value: spelled[value] if value in spelled else _to_plain(value, where)
     options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     if float in options:
         return lambda value: float(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if get_origin(hint) is tuple:
-        element = _converter(get_args(hint)[0], where)
+        element = _build_converter(get_args(hint)[0], where)
         return lambda values: [element(value) for value in values]
-    return lambda value: _plain(value, where)
+    return lambda value: _to_plain(value, where)
 
 
-def _plain(value: Any, where: str) -> Any:
+def _to_plain(value: Any, where: str) -> Any:
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Spec):
-        return described(value)
+        return to_plain_data(value)
     if isinstance(value, tuple):
-        return [_plain(item, where) for item in value]
+        return [_to_plain(item, where) for item in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(
@@ -139,65 +139,65 @@ def _plain(value: Any, where: str) -> Any:
     )
 
 
-def _kind_name(kind: type[Spec]) -> str:
+def _get_kind_name(kind: type[Spec]) -> str:
     """The class name; with its module in front when a study file or another package defines the spec."""
     return kind.__name__ if kind.__module__.startswith("equistudy.") else f"{kind.__module__}.{kind.__name__}"
 
 
-def described(spec: Spec) -> dict[str, Any]:
+def to_plain_data(spec: Spec) -> dict[str, Any]:
     """The spec as nested plain data: its class, its revision and its fields.
 
     Locations are left out, and so are added fields that have their default.
     """
     kind = type(spec)
-    data: dict[str, Any] = {"spec": _kind_name(kind), "revision": kind.REVISION}
-    for field in _fields(kind):
+    data: dict[str, Any] = {"spec": _get_kind_name(kind), "revision": kind.REVISION}
+    for field in _get_fields(kind):
         value = getattr(spec, field.name)
         if not (field.added and value == field.default):
             data[field.name] = field.convert(value)
     return data
 
 
-def canonical(spec: Spec) -> str:
+def to_canonical_json(spec: Spec) -> str:
     """The one JSON text of a spec: sorted keys, no spaces. Equal specs have equal texts."""
     return spec._text
 
 
-def label(value: Any) -> str:
+def format_label(value: Any) -> str:
     """A short name for a level: a spec shows its class and the fields that differ from their defaults."""
     if isinstance(value, Spec):
-        return _spec_label(value)
+        return _format_spec_label(value)
     if isinstance(value, tuple):
-        return f"({', '.join(label(item) for item in value)})"
+        return f"({', '.join(format_label(item) for item in value)})"
     if isinstance(value, Enum):
         return str(value.value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def shown(level: Any) -> Any:
+def to_table_value(level: Any) -> Any:
     """A level as tables show it: numbers as they are, everything else by its label."""
-    return level if isinstance(level, (int, float)) and not isinstance(level, bool) else label(level)
+    return level if isinstance(level, (int, float)) and not isinstance(level, bool) else format_label(level)
 
 
 @lru_cache(maxsize=65536)
-def _spec_label(spec: Any) -> str:
+def _format_spec_label(spec: Any) -> str:
     order = [field.name for field in dataclasses.fields(spec)]
-    shown = {field.name for field in _fields(type(spec)) if getattr(spec, field.name) != field.default}
-    inside = ", ".join(f"{name}={label(getattr(spec, name))}" for name in order if name in shown)
+    shown = {field.name for field in _get_fields(type(spec)) if getattr(spec, field.name) != field.default}
+    inside = ", ".join(f"{name}={format_label(getattr(spec, name))}" for name in order if name in shown)
     return f"{type(spec).__name__}({inside})" if inside else type(spec).__name__
 
 
-def flattened(spec: Spec, prefix: str = "") -> dict[str, Scalar]:
+def flatten_spec(spec: Spec, prefix: str = "") -> dict[str, Scalar]:
     """The spec as columns: `model` is a component's label, `model.depth` a field, `model.revision` its revision."""
     columns: dict[str, Scalar] = {}
-    for name, convert, *_ in _fields(type(spec)):
+    for name, convert, *_ in _get_fields(type(spec)):
         value, column = getattr(spec, name), f"{prefix}{name}"
         if isinstance(value, Spec):
-            columns[column] = label(value)
+            columns[column] = format_label(value)
             columns[f"{column}.revision"] = type(value).REVISION
-            columns.update(flattened(value, f"{column}."))
+            columns.update(flatten_spec(value, f"{column}."))
         elif isinstance(value, tuple):
-            columns[column] = label(value)
+            columns[column] = format_label(value)
         else:
             columns[column] = convert(value)
     return columns

@@ -25,7 +25,7 @@ ACCURACY, WITHIN, BETWEEN = eq.Accuracy(), eq.WithinCorrelation(SHIFTS), eq.Betw
 MAP, LOGITS = eq.Outcome(WITHIN, stages=("stage3", "block4")), eq.Outcome(BETWEEN, stages=("logits",))
 RESNET, BLIND = eq.ResNet(8, 9), eq.ViT(4, num_heads=2, positions=eq.Positions.NONE)
 OTHERS = (eq.ConvMixer(4, patch=4), eq.ViT(4, num_heads=2), BLIND, eq.MLPMixer(4))
-CONVMIXER, VIT, BLIND, MIXER = (other.matched_to(RESNET, DIGITS.image_shape, 10).model for other in OTHERS)
+CONVMIXER, VIT, BLIND, MIXER = (other.match_to(RESNET, DIGITS.image_shape, 10).model for other in OTHERS)
 MODEL = eq.Factor("model", levels=(RESNET, CONVMIXER, VIT, BLIND, MIXER))
 
 

@@ -20,7 +20,7 @@ WAY = eq.Factor("way", tuple(Way))
 ERROR = eq.Outcome(eq.Score("test_mae"), name="Mean absolute error")
 EXTENTS = [eq.Score(f"train_{generator.name}_extent_tail") for generator in eq.SO3]
 AUGMENTATIONS = {
-    Way.FIXED: eq.FixedAugmentation(tuple(generator.starting(180.0) for generator in eq.SO3), test_copies=8),
+    Way.FIXED: eq.FixedAugmentation(tuple(generator.with_start(180.0) for generator in eq.SO3), test_copies=8),
     Way.LEARNED: eq.LearnedAugmentation(eq.SO3, eq.NormRegulariser(0.05), learning_rate=0.1, test_copies=8),
 }
 

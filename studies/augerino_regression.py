@@ -36,7 +36,7 @@ def trial(way: Way, seed: int, images: eq.Dataset = DIGITS, paper: bool = False)
     copies, crop, unit = (30, 45, 1.0) if paper else (4, 22, degrees(1))
     model = eq.PlainCNN(((32, 32, 64), (64,), (64,)) if paper else ((8, 16), (16,), (32,)), 0.0)
     recipe = eq.Recipe(50 if paper else 15, 128 if paper else 60, eq.AdamW(0.01, 0.0))
-    turned = eq.Turned(images, 90.0, copies=copies, crop=crop, asked=eq.Asked.ANGLE)
+    turned = eq.Turned(images, 90.0, copies=copies, crop=crop, asked=eq.RotationTarget.ANGLE)
     return eq.Trial(model, turned, eq.Regression(unit), AUGMENTATIONS.get(way, eq.NoAugmentation()), recipe, seed)
 
 

@@ -17,7 +17,7 @@ PUBLISHED = {network: top1 for family in eq.ZOO.values() for network, top1 in fa
 FAMILY, NETWORK = eq.Factor("family", tuple(eq.ZOO)), eq.Factor("network", tuple(PUBLISHED))
 PROTOCOL = eq.Factor("protocol", levels=(eq.Protocol.COMMON, eq.Protocol.NATIVE))
 COMMON = eq.Factor("protocol", levels=PROTOCOL.levels[:1])
-TOP1 = eq.Known("ImageNet top-1 (%)", NETWORK, PUBLISHED, unknown="no weights, so no accuracy on ImageNet")
+TOP1 = eq.ReportedValue("ImageNet top-1 (%)", NETWORK, PUBLISHED, unknown="no weights, so no accuracy on ImageNet")
 
 
 def pretrained(family: str, network: str, protocol: eq.Protocol, seed: int) -> eq.Trial:

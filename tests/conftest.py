@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from equistudy.execution.cluster import Capacity, connected
+from equistudy.execution.cluster import Capacity, connect_to_ray
 
 torch.set_num_threads(1)
 os.environ.setdefault("RAY_worker_niceness", "0")  # at Ray's 15 its workers starve beside whatever else computes
@@ -18,7 +18,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of the many processes
 @pytest.fixture(scope="session")
 def ray_capacity() -> Iterator[Capacity]:
     """Ray on two CPUs of this machine, started once."""
-    with connected(None, num_cpus=2) as capacity:
+    with connect_to_ray(None, num_cpus=2) as capacity:
         yield capacity
 
 

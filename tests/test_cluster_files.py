@@ -20,7 +20,7 @@ SCHEMA = CLUSTER.parents[1] / "shared" / "data" / "kuberay" / "ray.io_rayjobs.ya
 def test_clouds_scale_from_a_head_alone_to_eight_nodes_with_a_gpu(name: str) -> None:
     file = ClusterFile(CLUSTER / f"{name}.yaml")
     assert file.capacity == Capacity(cpus=64, gpus=8, node_cpus=8, node_gpus=1, nodes=9)
-    types = file.prepared["available_node_types"]
+    types = file.ray_config["available_node_types"]
     assert {kind["min_workers"] for node, kind in types.items() if node != "head"} == {0}
     assert file.content["idle_timeout_minutes"] >= 5
 

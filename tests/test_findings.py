@@ -7,11 +7,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from equistudy.analysis.contrasts import holm
-from equistudy.analysis.findings import Finding, claims_found, read_findings
+from equistudy.analysis.contrasts import holm_correction
+from equistudy.analysis.findings import StudyFinding, build_claim_findings, parse_findings
 from equistudy.analysis.intervals import t_interval
 from equistudy.analysis.table import StudyTable
-from equistudy.analysis.verdicts import judge
+from equistudy.analysis.verdicts import judge_claims
 from equistudy.cli.exporting import export_findings
 from equistudy.results.results import Results, results
 from equistudy.study.file import load_study
@@ -20,7 +20,7 @@ from equistudy.study.study import Study
 
 STUDIES = Path(__file__).parents[1] / "studies"
 KEPT = STUDIES / "kept"
-FINDINGS = read_findings((KEPT / "findings.jsonl").read_text())
+FINDINGS = parse_findings((KEPT / "findings.jsonl").read_text())
 NAMES = [finding.name for finding in FINDINGS]
 NUMBERS = ("effect", "low", "high")
 
@@ -49,8 +49,8 @@ def test_what_is_kept_is_small() -> None:
 
 
 @pytest.mark.parametrize("finding", FINDINGS, ids=NAMES)
-def test_verdicts_follow_from_the_effects_of_the_seeds(finding: Finding) -> None:
-    ps = holm([claim.p if claim.effects else None for claim in finding.claims])
+def test_verdicts_follow_from_the_effects_of_the_seeds(finding: StudyFinding) -> None:
+    ps = holm_correction([claim.p if claim.effects else None for claim in finding.claims])
     assert len(ps) == len(finding.claims)
     for claim in finding.claims:
         if not claim.effects:
@@ -66,7 +66,7 @@ def test_verdicts_follow_from_the_effects_of_the_seeds(finding: Finding) -> None
         assert claim.status == expected or claim.p is None
 
 
-def as_run(study: Study, finding: Finding, kept: Results) -> StudyTable:
+def as_run(study: Study, finding: StudyFinding, kept: Results) -> StudyTable:
     """The table of the trials that the finding is of, whatever ids the code gives them now."""
     design = pl.DataFrame(finding.trials)
     ids = {old: measure.id for old, measure in zip(finding.measures, study.measures, strict=True)}
@@ -80,13 +80,13 @@ def as_run(study: Study, finding: Finding, kept: Results) -> StudyTable:
 
 
 @pytest.mark.parametrize("finding", FINDINGS, ids=NAMES)
-def test_the_kept_rows_give_the_same_numbers(finding: Finding) -> None:
-    study, kept = load_study(STUDIES / f"{finding.study}.py").study.at(finding.scale), results(KEPT)
+def test_the_kept_rows_give_the_same_numbers(finding: StudyFinding) -> None:
+    study, kept = load_study(STUDIES / f"{finding.study}.py").study.at_scale(finding.scale), results(KEPT)
     if isinstance(study.design, Search):
         drawn = [json.dumps({name: row[name] for name in study.design.names}) for row in finding.trials]
-        study = replace(study, design=study.design.known(drawn))
+        study = replace(study, design=study.design.with_sampled(drawn))
     table = as_run(study, finding, kept)
-    again = {claim.statement: claim for claim in claims_found(judge(study, table), table)}
+    again = {claim.statement: claim for claim in build_claim_findings(judge_claims(study, table), table)}
     common = [claim for claim in finding.claims if claim.statement in again]
     assert common, f"{finding.name} has no claim left that ran: run it again"
     for claim in common:

@@ -6,8 +6,8 @@ from torch import nn
 
 from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.datasets.digits import Digits
-from equistudy.float32 import full_float32
-from equistudy.measuring.stages import evaluating
+from equistudy.float32 import use_full_float32
+from equistudy.measuring.stages import evaluation_mode
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import Recipe
 from equistudy.study.trial import Trial
@@ -22,7 +22,7 @@ def precisions() -> list[str]:
 
 def test_within_its_block_only() -> None:
     before = precisions()
-    with full_float32():
+    with use_full_float32():
         assert precisions() == ["ieee"] * 3
     assert precisions() == before != ["ieee"] * 3
 
@@ -69,7 +69,7 @@ def test_where_networks_are_trained_and_evaluated(watched: list[Watching]) -> No
 
 def test_where_networks_are_measured() -> None:
     network = Watching(nn.Identity())
-    with evaluating(network):
+    with evaluation_mode(network):
         network(torch.zeros(1, 1))
     assert network.seen == [["ieee"] * 3]
 
@@ -79,6 +79,6 @@ def test_convolutions_on_a_gpu_keep_their_bits() -> None:
     generator = torch.Generator().manual_seed(0)
     images, kernels = (torch.randn(shape, generator=generator) for shape in ((4, 64, 16, 16), (64, 64, 3, 3)))
     exact = nn.functional.conv2d(images.double(), kernels.double())
-    with full_float32():
+    with use_full_float32():
         found = nn.functional.conv2d(images.cuda(), kernels.cuda()).cpu()
     assert (found - exact).norm() / exact.norm() < 1e-6

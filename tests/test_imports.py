@@ -1,4 +1,4 @@
-"""Imports point one way, heavy packages stay in their rooms, and what only looks imports none of them."""
+"""Imports point one way and in no circle, heavy packages stay where they belong, and looking imports none of them."""
 
 import ast
 import subprocess
@@ -11,31 +11,34 @@ PACKAGE = Path(__file__).parents[1] / "equistudy"
 # lowest first; a module imports from rows above its own in this list, or from its own room
 ROWS = (
     {"spec", "float32"},
-    {"groups", "datasets", "recipe"},
-    {"augmentations", "models", "tasks"},
-    {"exactness", "measures"},
+    {"groups", "recipe"},
+    {"datasets", "networks", "measuring"},
+    {"augmentations", "models", "tasks", "measures"},
+    {"exactness"},
     {"study"},
-    {"training", "results"},
-    {"execution", "analysis"},
-    {"report"},
+    {"results"},
+    {"training"},
+    {"running", "analysis"},
+    {"execution", "report"},
+    {"launch"},
     {"cli"},
     {"__main__"},
 )
 ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
 HOMES = {
-    "ray": {"execution"},
+    "ray": {"execution", "launch"},
     "altair": {"report"},
     "vl_convert": {"report"},
-    "polars": {"results", "analysis", "report"},
-    "timm": {"models"},
-    "torchvision": {"models"},
+    "polars": {"results", "analysis", "report", "cli"},
+    "timm": {"networks"},
+    "torchvision": {"networks"},
     "click": {"cli"},
     "rich": {"cli"},
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 
-def room_of(path: Path) -> str:
+def package_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
@@ -52,7 +55,7 @@ def imported(path: Path) -> Iterator[tuple[str, int]]:
 def test_imports_point_one_way() -> None:
     wrong = []
     for path in MODULES:
-        room = room_of(path)
+        room = package_of(path)
         for module, line in imported(path):
             package, _, rest = module.partition(".")
             other = rest.partition(".")[0]
@@ -67,13 +70,13 @@ def test_packages_stay_in_their_rooms() -> None:
         f"{path}:{line}: {module} belongs in {', '.join(sorted(HOMES[first]))}"
         for path in MODULES
         for module, line in imported(path)
-        if (first := module.partition(".")[0]) in HOMES and room_of(path) not in HOMES[first]
+        if (first := module.partition(".")[0]) in HOMES and package_of(path) not in HOMES[first]
     ]
     assert wrong == []
 
 
 def test_every_room_has_its_row() -> None:
-    assert {room_of(path) for path in MODULES} <= ROW.keys()
+    assert {package_of(path) for path in MODULES} <= ROW.keys()
 
 
 LOOKING = """
@@ -106,3 +109,89 @@ def test_looking_imports_nothing_heavy(tmp_path: Path) -> None:
     command = [sys.executable, "-c", LOOKING, str(study), store.url]
     done = subprocess.run(command, capture_output=True, text=True, cwd=PACKAGE.parent, check=False)
     assert done.returncode == 0, done.stderr
+
+
+HEAVY = {
+    "torch",
+    "ray",
+    "timm",
+    "torchvision",
+    "altair",
+    "vl_convert",
+    "scipy",
+    "sklearn",
+    "numpy",
+    "polars",
+    "pyarrow",
+}
+
+
+def imports_of(tree: ast.Module) -> Iterator[tuple[str, bool]]:
+    """Every module that a file imports, and whether at its top; what only the type checker reads is left out."""
+    top = set(tree.body)
+    for node in list(top):
+        if isinstance(node, ast.Try):
+            top.update(ast.walk(node))
+    unread = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for part in node.body
+        for inner in ast.walk(part)
+    }
+    for node in ast.walk(tree):
+        if node in unread:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node in top) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module, node in top
+            yield from ((f"{node.module}.{alias.name}", node in top) for alias in node.names)
+
+
+def graph() -> tuple[dict[str, set[str]], dict[str, set[str]], dict[str, set[str]]]:
+    """Of each module: the own modules it imports anywhere, those at its top, and the heavy packages at its top."""
+    names = {path.with_suffix("").relative_to(PACKAGE.parent).as_posix().replace("/", "."): path for path in MODULES}
+    names = {name.removesuffix(".__init__"): path for name, path in names.items()}
+    anywhere, above, heavy = ({name: set[str]() for name in names} for _ in range(3))
+    for name, path in names.items():
+        for module, top in imports_of(ast.parse(path.read_text())):
+            if module in names and module != name:
+                anywhere[name].add(module)
+                if top:
+                    above[name].add(module)
+            elif top and module.partition(".")[0] in HEAVY:
+                heavy[name].add(module.partition(".")[0])
+    return anywhere, above, heavy
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    anywhere, _, _ = graph()
+    left = dict(anywhere)
+    while free := [name for name, others in left.items() if not others & left.keys()]:
+        for name in free:
+            del left[name]
+    assert left == {}, f"these modules import each other in circles: {sorted(left)}"
+
+
+def test_an_import_inside_a_function_keeps_something_heavy_out() -> None:
+    """The one reason that is allowed: a plan must not load what the imported module loads.
+
+    The command line is left out: each command imports what it needs when it is called, so that `--help` needs nothing.
+    """
+    anywhere, above, heavy = graph()
+
+    def loads(name: str, seen: set[str]) -> set[str]:
+        if name in seen:
+            return set()
+        seen.add(name)
+        return heavy[name].union(*(loads(other, seen) for other in above[name]))
+
+    wrong = [
+        f"{name} imports {other} inside a function, which may stand at the top"
+        for name, others in anywhere.items()
+        for other in sorted(others - above[name])
+        if ".cli." not in name
+        if not loads(other, set()) - loads(name, set())
+    ]
+    assert wrong == []

@@ -105,10 +105,10 @@ def test_a_study_runs_in_a_store_alone_and_survives_the_death_of_its_driver(serv
     place = place_of(address, "killed")
     driver = started("run", study, place, "--num-cpus", "2")
     store = until(lambda: _opened(place), driver)
-    until(lambda: store.list("checkpoints"), driver)
+    until(lambda: store.list_names("checkpoints"), driver)
     driver.kill()
     driver.communicate()
-    assert len(store.list("trials")) < 2
+    assert len(store.list_names("trials")) < 2
 
     assert "2 trials: 2 done" in ended(started("run", study, place, "--num-cpus", "2"))
     for after, before in zip(numbers(place), undisturbed, strict=True):
@@ -116,7 +116,9 @@ def test_a_study_runs_in_a_store_alone_and_survives_the_death_of_its_driver(serv
     assert results(place).trials.collect()["resumed"].max() == 1
     assert "2 trials: 2 done" in ended(started("status", study, place))
     assert "index.html" in ended(started("report", study, place))
-    stored = [store.read_bytes(f"{folder}/{name}") for folder in ("trials", "curves") for name in store.list(folder)]
+    stored = [
+        store.read_bytes(f"{folder}/{name}") for folder in ("trials", "curves") for name in store.list_names(folder)
+    ]
     assert stored
     assert not any(b"planted-secret" in (content or b"") for content in stored)
 
@@ -155,9 +157,9 @@ def test_a_study_runs_in_a_store_alone_as_a_job_and_survives_the_death_of_its_dr
     place = place_of(address, "job")
     launched = launch(place)
     store = until(lambda: _opened(place), launched)
-    until(lambda: store.list("checkpoints"), launched)
+    until(lambda: store.list_names("checkpoints"), launched)
     os.kill(until(lambda: _driver(place), launched), signal.SIGKILL)
-    assert len(store.list("trials")) < 2
+    assert len(store.list_names("trials")) < 2
 
     told = ended(launched)
     assert "is gone; what is finished is kept, the rest is submitted again" in told
@@ -175,7 +177,7 @@ def test_a_study_runs_in_a_store_alone_as_a_job_and_survives_the_death_of_its_dr
     assert "index.html" in ended(started("report", study, place))
     page = (study.parent / "reports" / study.stem / "index.html").read_bytes()
     folders = ("trials", "curves", "measurements", "weights", "hangs", "preempted")
-    stored = [store.read_bytes(f"{folder}/{name}") for folder in folders for name in store.list(folder)]
+    stored = [store.read_bytes(f"{folder}/{name}") for folder in folders for name in store.list_names(folder)]
     assert len(stored) >= 8
     assert not any(b"planted-secret" in (content or b"") for content in [*stored, page, told.encode()])
 
@@ -192,7 +194,7 @@ def test_a_store_that_does_not_answer_for_a_while_changes_nothing(server, study,
     place = place_of(address, "hung")
     driver = started("run", study, place, "--num-cpus", "2")
     store = until(lambda: _opened(place), driver)
-    until(lambda: store.list("checkpoints"), driver)
+    until(lambda: store.list_names("checkpoints"), driver)
     process.send_signal(signal.SIGSTOP)
     time.sleep(10)
     process.send_signal(signal.SIGCONT)

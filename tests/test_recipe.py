@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equistudy.recipe import SGD, AdamW, Constant, Cosine, OneCycle, Optimiser, RateScaling, Recipe, Schedule
-from equistudy.spec import canonical
+from equistudy.spec import to_canonical_json
 
 
 @pytest.mark.parametrize("schedule", [Constant(), Cosine(), Cosine(warmup=0.1), OneCycle(), OneCycle(peak=0.5)])
@@ -62,7 +62,7 @@ def test_what_came_later_is_checked_and_leaves_identities_as_they_were():
         with pytest.raises(ValueError, match=message):
             Recipe(**{name: bad})
     later = {"micro_batch", "scaling", "base_batch", "average", "compiled", "deterministic", "stop_loss"}
-    assert not any(f'"{name}"' in canonical(Recipe()) for name in later)
+    assert not any(f'"{name}"' in to_canonical_json(Recipe()) for name in later)
 
 
 def test_the_learning_rate_is_scaled_by_an_explicit_choice():

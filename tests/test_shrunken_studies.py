@@ -13,15 +13,15 @@ import pytest
 from equistudy.analysis.table import StudyTable
 from equistudy.datasets.dataset import Dataset
 from equistudy.execution.cluster import Resources
-from equistudy.execution.job_source import Listed
+from equistudy.execution.job_source import PlannedJobs
 from equistudy.execution.runner import run_study
-from equistudy.report.page import verdict_lines, write_report
+from equistudy.report.page import format_verdict_lines, write_report
 from equistudy.results.results import results
 from equistudy.results.store import Store
-from equistudy.running.circuit_breaker import Breaker
-from equistudy.running.job import Phase, Progress
-from equistudy.running.plan import State, make_plan
-from equistudy.study.design import Conditions, Design, Factorial
+from equistudy.running.circuit_breaker import CircuitBreaker
+from equistudy.running.job import TrialPhase, TrialProgress
+from equistudy.running.plan import PlanState, make_plan
+from equistudy.study.design import CombinedDesign, Design, Factorial
 from equistudy.study.file import load_study
 from equistudy.study.search import Search
 from equistudy.study.study import Study
@@ -36,13 +36,13 @@ class Failures:
     """Keeps what went wrong."""
 
     def __init__(self) -> None:
-        self.told: list[Progress] = []
+        self.told: list[TrialProgress] = []
 
     def started(self, total: int, concurrent: int, packed: int = 1) -> None:
         """Nobody watches."""
 
-    def progressed(self, progress: Progress) -> None:
-        if progress.phase == Phase.FAILED:
+    def progressed(self, progress: TrialProgress) -> None:
+        if progress.phase == TrialPhase.FAILED:
             self.told.append(progress)
 
     def noticed(self, text: str) -> None:
@@ -70,8 +70,8 @@ def shrunk(trial: Trial) -> Trial:
 
 def small(design: Design, seed: int) -> Design:
     """The design with one replicate of shrunken trials; a search as if it had drawn the least of everything."""
-    if isinstance(design, Conditions):
-        return Conditions(tuple(small(part, seed) for part in design.parts))
+    if isinstance(design, CombinedDesign):
+        return CombinedDesign(tuple(small(part, seed) for part in design.parts))
     assert isinstance(design, (Factorial, Search))
     function = design.function
 
@@ -98,17 +98,17 @@ def test_every_study_runs_to_its_verdicts_and_its_report(tmp_path: Path) -> None
     for seed, each in enumerate(loaded, 1):  # each its own seed: some shrink to the same trial
         cloudpickle.register_pickle_by_value(each.module)
         studies.append(replace(each.study, design=small(each.study.design, seed)))
-    jobs = [job for study in studies for job in make_plan(study, None).jobs()]
-    outcome = run_study(loaded[0], Listed(tuple(jobs)), store, Resources(), log, breaker=Breaker(0))
+    jobs = [job for study in studies for job in make_plan(study, None).build_jobs()]
+    outcome = run_study(loaded[0], PlannedJobs(tuple(jobs)), store, Resources(), log, breaker=CircuitBreaker(0))
     assert log.told == []
     assert outcome.done == len(jobs) > 100
 
     found = results(store.url)
     for each, study in zip(loaded, studies, strict=True):
         made = make_plan(study, found)
-        assert made.counts[State.DONE] == len(made.trials), each.name
-        table = StudyTable.of(study, found)
-        verdicts = verdict_lines(study, table)
+        assert made.counts[PlanState.DONE] == len(made.trials), each.name
+        table = StudyTable.from_results(study, found)
+        verdicts = format_verdict_lines(study, table)
         assert len(verdicts) == len(study.claims) > 0
         assert {line.partition(":")[0] for line in verdicts} <= {"SUPPORTED", "CONTRADICTED", "UNDECIDED"}
         page = write_report(study, table, each.name, f"report {each.path}", tmp_path / each.name)

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equistudy.spec import Spec, added, canonical, described, digest, flattened, label, location
+from equistudy.spec import (
+    Spec,
+    added_field,
+    compute_digest,
+    flatten_spec,
+    format_label,
+    location_field,
+    to_canonical_json,
+    to_plain_data,
+)
 
 
 class Shape(Enum):
@@ -28,7 +37,7 @@ class Whole(Spec):
     shape: Shape = Shape.ROUND
     steps: tuple[float, ...] = (1, 2)
     limit: float | None = None
-    folder: str | None = location(None)
+    folder: str | None = location_field(None)
 
 
 @dataclass(frozen=True)
@@ -41,21 +50,21 @@ def test_canonical_text_is_pinned() -> None:
     name = f"{__name__}."
     part = f'{{"rate":0.5,"revision":3,"size":4,"spec":"{name}Part"}}'
     expected = f'{{"limit":null,"part":{part},"revision":1,"shape":"round","spec":"{name}Whole","steps":[1.0,2.0]}}'
-    assert canonical(Whole()) == expected
+    assert to_canonical_json(Whole()) == expected
 
 
 @given(st.integers(-1000, 1000), st.floats(allow_nan=False, allow_infinity=False))
 def test_canonical_tells_specs_apart_and_survives_json(size: int, rate: float) -> None:
     spec = Part(size, rate)
-    data = json.loads(canonical(spec))
+    data = json.loads(to_canonical_json(spec))
     assert (data["size"], data["rate"]) == (size, rate)
-    assert (canonical(spec) == canonical(Part())) == (spec == Part())
+    assert (to_canonical_json(spec) == to_canonical_json(Part())) == (spec == Part())
 
 
 def test_an_int_in_a_float_field_is_that_float() -> None:
-    assert canonical(Part(rate=1)) == canonical(Part(rate=1.0))
-    assert canonical(Whole(steps=(1, 2))) == canonical(Whole(steps=(1.0, 2.0)))
-    assert canonical(Whole(limit=3)) == canonical(Whole(limit=3.0))
+    assert to_canonical_json(Part(rate=1)) == to_canonical_json(Part(rate=1.0))
+    assert to_canonical_json(Whole(steps=(1, 2))) == to_canonical_json(Whole(steps=(1.0, 2.0)))
+    assert to_canonical_json(Whole(limit=3)) == to_canonical_json(Whole(limit=3.0))
 
 
 def test_revision_is_part_of_the_identity_and_location_is_not() -> None:
@@ -63,45 +72,45 @@ def test_revision_is_part_of_the_identity_and_location_is_not() -> None:
     class Newer(Part):
         REVISION: ClassVar[int] = 4
 
-    assert described(Newer())["revision"] == 4
-    assert canonical(Whole(folder="/here")) == canonical(Whole(folder="/there"))
-    assert "folder" not in label(Whole(folder="/here"))
-    assert "folder" not in flattened(Whole(folder="/here"))
+    assert to_plain_data(Newer())["revision"] == 4
+    assert to_canonical_json(Whole(folder="/here")) == to_canonical_json(Whole(folder="/there"))
+    assert "folder" not in format_label(Whole(folder="/here"))
+    assert "folder" not in flatten_spec(Whole(folder="/here"))
 
 
 def test_an_added_field_at_its_default_leaves_the_identity_as_it_was() -> None:
     @dataclass(frozen=True)
     class Longer(Part):
-        length: int | None = added(None)
+        length: int | None = added_field(None)
 
-    assert described(Longer()) == {**described(Part()), "spec": f"{__name__}.Longer"}
-    assert described(Longer(length=2))["length"] == 2
-    assert canonical(Longer(length=2)) != canonical(Longer())
-    assert label(Longer()) == "Longer"
-    assert flattened(Longer())["length"] is None
+    assert to_plain_data(Longer()) == {**to_plain_data(Part()), "spec": f"{__name__}.Longer"}
+    assert to_plain_data(Longer(length=2))["length"] == 2
+    assert to_canonical_json(Longer(length=2)) != to_canonical_json(Longer())
+    assert format_label(Longer()) == "Longer"
+    assert flatten_spec(Longer())["length"] is None
 
 
 @pytest.mark.parametrize("value", [[1, 2], {"a": 1}, object()])
 def test_a_spec_refuses_what_has_no_canonical_text(value: object) -> None:
     with pytest.raises(TypeError, match=r"A spec holds numbers.*got Loose.anything=.*Use a tuple for a list"):
-        described(Loose(value))
+        to_plain_data(Loose(value))
 
 
 def test_not_a_number_has_no_canonical_text() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        canonical(Part(rate=float("nan")))
+        to_canonical_json(Part(rate=float("nan")))
 
 
 def test_label_shows_what_differs_from_the_defaults() -> None:
-    assert label(Part()) == "Part"
-    assert label(Part(size=8)) == "Part(size=8)"
-    assert label(Whole(part=Part(rate=1.0), steps=(3,))) == "Whole(part=Part(rate=1), steps=(3))"
-    assert label(Shape.SQUARE) == "square"
+    assert format_label(Part()) == "Part"
+    assert format_label(Part(size=8)) == "Part(size=8)"
+    assert format_label(Whole(part=Part(rate=1.0), steps=(3,))) == "Whole(part=Part(rate=1), steps=(3))"
+    assert format_label(Shape.SQUARE) == "square"
     assert str(Part(size=8)) == "Part(size=8)"
 
 
 def test_flattened_gives_labels_fields_and_revisions() -> None:
-    columns = flattened(Whole(part=Part(size=8)))
+    columns = flatten_spec(Whole(part=Part(size=8)))
     assert columns["part"] == "Part(size=8)"
     assert columns["part.size"] == 8
     assert columns["part.revision"] == 3
@@ -111,4 +120,4 @@ def test_flattened_gives_labels_fields_and_revisions() -> None:
 
 def test_digest_begins_with_its_letter() -> None:
     # SHA-256 of the empty text
-    assert digest("", "t") == "t_e3b0c44298fc1c14"
+    assert compute_digest("", "t") == "t_e3b0c44298fc1c14"

@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import save_file
 
 from equistudy.analysis.table import StudyTable
-from equistudy.analysis.verdicts import judge
+from equistudy.analysis.verdicts import judge_claims
 from equistudy.models import weights
 from equistudy.networks.import_timm import import_timm
 from equistudy.results.results import results
 from equistudy.results.store import Store
-from equistudy.running.job import Conditions, Job, Phase, Provenance
-from equistudy.running.plan import State, make_plan
+from equistudy.running.job import Job, Provenance, RunConditions, TrialPhase
+from equistudy.running.plan import PlanState, make_plan
 from equistudy.running.trial_run import TrialRun
 from equistudy.study.file import load_study
 from equistudy.study.search import Search
@@ -59,15 +59,15 @@ def drawn(study: Study) -> Study:
 def test_the_first_trial_of_a_study_can_be_trained(path: Path, tmp_path: Path) -> None:
     study = load_study(path).study
     # other scales may need files that are not here: they are planned only where the first has nothing to train
-    planned = (each for scale in (None, *study.scales) for each in make_plan(drawn(study.at(scale)), None).trials)
-    first = next(each.trial for each in planned if each.state is State.MISSING)
+    planned = (each for scale in (None, *study.scales) for each in make_plan(drawn(study.at_scale(scale)), None).trials)
+    first = next(each.trial for each in planned if each.state is PlanState.MISSING)
     few = {"train_size": 64} if first.recipe.epochs else {"test_images": 2}
     few = {name: size for name, size in few.items() if hasattr(first.dataset, name)}
     recipe = replace(first.recipe, epochs=min(1, first.recipe.epochs), batch_size=min(64, first.recipe.batch_size))
     shrunk = replace(first, dataset=replace(first.dataset, **few), recipe=recipe)
-    conditions = Conditions(path.stem, Store.open(tmp_path / "results"), Provenance(None, None, {}))
+    conditions = RunConditions(path.stem, Store.open(tmp_path / "results"), Provenance(None, None, {}))
     *_, last = TrialRun(Job(shrunk, {}, study.measures[:1]), conditions)
-    assert last.phase == Phase.DONE, last.message
+    assert last.phase == TrialPhase.DONE, last.message
 
 
 @pytest.mark.slow
@@ -99,20 +99,20 @@ def test_the_zoo_takes_the_weights_that_are_there(tmp_path: Path, monkeypatch: p
         save_file(import_timm().create_model(name, pretrained=False).state_dict(), folder / f"{name}.safetensors")
     last = "mobilenetv3_large_100.ra_in1k"
     torch.save({"state_dict": import_timm().create_model(last, pretrained=False).state_dict()}, folder / f"{last}.pth")
-    weights.search_in(folder)
+    weights.set_weights_folder(folder)
     text = (ROOT / "studies" / "zoo.py").read_text().replace("DeadLeaves(256, test_images=128)", "DeadLeaves(160, 4)")
     path = tmp_path / "small_zoo.py"
     path.write_text(text.replace("levels=(eq.Protocol.COMMON, eq.Protocol.NATIVE)", "levels=(eq.Protocol.COMMON,)"))
     study = load_study(path).study
-    jobs = make_plan(study, None).jobs()
-    conditions = Conditions("zoo", Store.open(tmp_path / "results"), Provenance(None, None, {}))
-    assert [list(TrialRun(job, conditions))[-1].phase for job in jobs] == [Phase.DONE] * 5
+    jobs = make_plan(study, None).build_jobs()
+    conditions = RunConditions("zoo", Store.open(tmp_path / "results"), Provenance(None, None, {}))
+    assert [list(TrialRun(job, conditions))[-1].phase for job in jobs] == [TrialPhase.DONE] * 5
     found = results(tmp_path / "results")
     counts = make_plan(study, found).counts
-    assert (counts[State.DONE], counts[State.IMPOSSIBLE]) == (5, 59)
+    assert (counts[PlanState.DONE], counts[PlanState.IMPOSSIBLE]) == (5, 59)
     assert set(found.trials.collect()["network"]) == {*names, last}
     assert found.measurements.collect()["untrained"].null_count() == 0
-    pooled, inside = (verdict for _, verdict in judge(study, StudyTable.of(study, found)))
+    pooled, inside = (verdict for _, verdict in judge_claims(study, StudyTable.from_results(study, found)))
     assert (pooled.n, inside.n) == (5, 5)
     assert "59 of 64 trials have no result (e.g. family=ResNet, network=resnet34.tv_in1k" in pooled.sentence
     assert "missing: no weights" in pooled.sentence

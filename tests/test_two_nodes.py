@@ -14,7 +14,7 @@ import pytest
 
 from equistudy.results.results import results
 from equistudy.results.store import Store
-from equistudy.running.job import Conditions, Provenance
+from equistudy.running.job import Provenance, RunConditions
 from equistudy.running.plan import make_plan
 from equistudy.running.trial_run import TrialRun
 from equistudy.study.file import load_study
@@ -86,9 +86,9 @@ def test_two_nodes_train_as_one_and_survive_the_death_of_one(two_nodes: Cluster,
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ))
 
     loaded = load_study(study)
-    (job,) = make_plan(loaded.study, None).jobs()
+    (job,) = make_plan(loaded.study, None).build_jobs()
     alone = Store.open(folder / "alone")
-    list(TrialRun(job, Conditions(loaded.name, alone, Provenance(None, None, {}))))
+    list(TrialRun(job, RunConditions(loaded.name, alone, Provenance(None, None, {}))))
 
     deadline = time.monotonic() + PATIENCE
     while not list(place.glob("checkpoints/t_*.pt")):

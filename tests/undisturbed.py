@@ -6,25 +6,25 @@ import torch
 import torch.distributed as dist
 
 from equistudy.results.store import Store
-from equistudy.running.job import Conditions, Job, Provenance
+from equistudy.running.job import Job, Provenance, RunConditions
 from equistudy.running.plan import make_plan
 from equistudy.running.trial_run import TrialRun
 from equistudy.study.file import load_study
-from equistudy.training.sources import ALONE, Share
+from equistudy.training.sources import SINGLE_WORKER, Share
 
 
 def run_here(study: Path, folder: Path) -> None:
     """Every trial of a study, one after the other in this process."""
     loaded = load_study(study)
-    for job in make_plan(loaded.study, None).jobs():
-        _run(job, loaded.name, folder, ALONE)
+    for job in make_plan(loaded.study, None).build_jobs():
+        _run(job, loaded.name, folder, SINGLE_WORKER)
 
 
 def run_in_two_processes(study: Path, folder: Path) -> None:
     """Every trial of a study, each shared by two processes that torch starts."""
     loaded = load_study(study)
     Store.open(folder)
-    torch.multiprocessing.spawn(_worker, ([*make_plan(loaded.study, None).jobs()], loaded.name, folder), nprocs=2)
+    torch.multiprocessing.spawn(_worker, ([*make_plan(loaded.study, None).build_jobs()], loaded.name, folder), nprocs=2)
 
 
 def _worker(rank: int, jobs: list[Job], study: str, folder: Path) -> None:
@@ -36,5 +36,5 @@ def _worker(rank: int, jobs: list[Job], study: str, folder: Path) -> None:
 
 
 def _run(job: Job, study: str, folder: Path, share: Share) -> None:
-    conditions = Conditions(study, Store.open(folder), Provenance(None, None, {}), workers=share.workers)
+    conditions = RunConditions(study, Store.open(folder), Provenance(None, None, {}), workers=share.workers)
     list(TrialRun(job, conditions, share))

@@ -6,10 +6,10 @@ from typing import Any
 import polars as pl
 
 from equistudy.analysis.effect_test import EffectTest, check_level
-from equistudy.analysis.outcome import Outcome, Quantity, outcome_of
-from equistudy.analysis.rounding import rounded
+from equistudy.analysis.outcome import Outcome, Quantity, as_outcome
+from equistudy.analysis.rounding import format_rounded
 from equistudy.analysis.table import StudyTable, level_value
-from equistudy.spec import label
+from equistudy.spec import format_label
 from equistudy.study.design import Factor
 from equistudy.study.study import Verdict
 
@@ -24,9 +24,9 @@ class SeedTest(EffectTest):
 
         `p` is that of this claim alone; `judge` corrects it over the study's claims.
         """
-        from equistudy.analysis.verdicts import verdict_of
+        from equistudy.analysis.verdicts import judge_effect
 
-        return verdict_of(self, table)
+        return judge_effect(self, table)
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Trend(SeedTest):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "outcome", outcome_of(self.outcome))
-        if not self.over.numeric or len(self.over.levels) < 2:
-            levels = ", ".join(map(label, self.over.levels))
+        object.__setattr__(self, "outcome", as_outcome(self.outcome))
+        if not self.over.is_numeric or len(self.over.levels) < 2:
+            levels = ", ".join(map(format_label, self.over.levels))
             raise ValueError(
                 f"Trend needs a factor with at least two numbers, got {self.over.name}: {levels}. "
                 "Use Contrast to compare two levels."
@@ -51,24 +51,24 @@ class Trend(SeedTest):
         """Per doubling of the factor, or per unit of it."""
         return f"per doubling of {self.over.name}" if self.over.log else f"per unit of {self.over.title}"
 
-    def finding(self, effect: float, shown: str) -> str:
+    def describe_effect(self, effect: float, shown: str) -> str:
         """Rises or falls with the factor."""
         return f"{'rises' if effect > 0 else 'falls'} with {self.over.name}: {shown} {self.comparison}"
 
     def effects(self, table: StudyTable) -> pl.DataFrame:
         """One slope a seed."""
-        from equistudy.analysis.trends import slopes
+        from equistudy.analysis.trends import fit_slopes
 
-        frame, others = self._values(table)
-        return slopes(frame, self.over.name, others, log=self.over.log)
+        frame, others = self._select_values(table)
+        return fit_slopes(frame, self.over.name, others, log=self.over.log)
 
     def details(self, table: StudyTable) -> str:
         """Hedges g of the slopes and Spearman's rho over the trials."""
-        from equistudy.analysis.trends import rank_correlation, rank_text
+        from equistudy.analysis.trends import format_rank_correlation, rank_correlation
 
-        frame, others = self._values(table)
+        frame, others = self._select_values(table)
         rho = rank_correlation(frame, self.over.name, "value", others)
-        ranks = "" if rho is None else f"Spearman rho = {rank_text(rho)}"
+        ranks = "" if rho is None else f"Spearman rho = {format_rank_correlation(rho)}"
         return "; ".join(filter(None, [super().details(table), ranks]))
 
     @property
@@ -77,7 +77,7 @@ class Trend(SeedTest):
 
     @property
     def _outcome(self) -> Outcome:
-        return outcome_of(self.outcome)
+        return as_outcome(self.outcome)
 
 
 @dataclass(frozen=True)
@@ -94,48 +94,48 @@ class Contrast(SeedTest):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "outcome", outcome_of(self.outcome))
+        object.__setattr__(self, "outcome", as_outcome(self.outcome))
         check_level(self.factor, self.level, "level")
         check_level(self.factor, self.baseline, "baseline")
         if self.level == self.baseline:
-            raise ValueError(f"Contrast needs two different levels, got {label(self.level)} twice.")
+            raise ValueError(f"Contrast needs two different levels, got {format_label(self.level)} twice.")
 
     @property
     def comparison(self) -> str:
         """Level minus baseline."""
-        return f"for {label(self.level)} minus {label(self.baseline)}"
+        return f"for {format_label(self.level)} minus {format_label(self.baseline)}"
 
-    def finding(self, effect: float, shown: str) -> str:
+    def describe_effect(self, effect: float, shown: str) -> str:
         """Higher or lower at the level than at the baseline."""
         word = "higher" if effect > 0 else "lower"
-        return f"is {word} with {self.factor.name} {label(self.level)} than with {label(self.baseline)}, by {shown}"
+        return f"is {word} with {self.factor.name} {format_label(self.level)} than with {format_label(self.baseline)}, by {shown}"
 
     def effects(self, table: StudyTable) -> pl.DataFrame:
         """One difference a seed."""
-        from equistudy.analysis.contrasts import differences
+        from equistudy.analysis.contrasts import paired_differences
 
-        frame, others = self._values(table)
-        return differences(frame, self.factor.name, self._pair(table), others)
+        frame, others = self._select_values(table)
+        return paired_differences(frame, self.factor.name, self._level_values(table), others)
 
     def details(self, table: StudyTable) -> str:
         """Hedges g of the differences, and Welch's interval, which does not know which values share a seed."""
-        from equistudy.analysis.contrasts import sides
+        from equistudy.analysis.contrasts import paired_samples
         from equistudy.analysis.intervals import welch_interval
 
-        frame, others = self._values(table)
-        first, second = sides(frame, self.factor.name, self._pair(table), others)
+        frame, others = self._select_values(table)
+        first, second = paired_samples(frame, self.factor.name, self._level_values(table), others)
         unpaired = ""
         if min(len(first), len(second)) > 1:
             found = welch_interval(first, second)
-            numbers = (rounded(value, found.half_width) for value in found[:3] if value is not None)
+            numbers = (format_rounded(value, found.half_width) for value in found[:3] if value is not None)
             unpaired = "unpaired (Welch) {} [{}, {}]".format(*numbers)
         return "; ".join(filter(None, [super().details(table), unpaired]))
 
-    def compared(self, frame: pl.DataFrame, table: StudyTable) -> pl.DataFrame:
+    def select_compared(self, frame: pl.DataFrame, table: StudyTable) -> pl.DataFrame:
         """Of these rows, those at the two levels."""
-        return super().compared(frame, table).filter(pl.col(self.factor.name).is_in(self._pair(table)))
+        return super().select_compared(frame, table).filter(pl.col(self.factor.name).is_in(self._level_values(table)))
 
-    def _pair(self, table: StudyTable) -> tuple[Any, Any]:
+    def _level_values(self, table: StudyTable) -> tuple[Any, Any]:
         """The two levels as they stand in the table."""
         own = next(factor for factor in table.study.design.factors if factor.name == self.factor.name)
         return level_value(own, self.level), level_value(own, self.baseline)
@@ -146,7 +146,7 @@ class Contrast(SeedTest):
 
     @property
     def _outcome(self) -> Outcome:
-        return outcome_of(self.outcome)
+        return as_outcome(self.outcome)
 
 
 @dataclass(frozen=True)
@@ -161,12 +161,12 @@ class Value(SeedTest):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "outcome", outcome_of(self.outcome))
+        object.__setattr__(self, "outcome", as_outcome(self.outcome))
 
     @property
-    def claimed(self) -> tuple[float, float]:
+    def claimed_range(self) -> tuple[float, float]:
         """From where to where the value lies if the claim is true."""
-        low, high = super().claimed
+        low, high = super().claimed_range
         return low + self.than, high + self.than
 
     @property
@@ -179,16 +179,16 @@ class Value(SeedTest):
         """Nothing: it is the value itself."""
         return "itself"
 
-    def finding(self, effect: float, shown: str) -> str:
+    def describe_effect(self, effect: float, shown: str) -> str:
         """The value."""
         return f"is {shown}"
 
     def effects(self, table: StudyTable) -> pl.DataFrame:
         """One value a seed."""
-        from equistudy.analysis.replicates import per_seed
+        from equistudy.analysis.replicates import average_per_seed
 
-        frame, others = self._values(table)
-        return per_seed(frame, by=(), over=others)
+        frame, others = self._select_values(table)
+        return average_per_seed(frame, by=(), over=others)
 
     def details(self, table: StudyTable) -> str:
         """Nothing: a value has no effect size."""
@@ -200,4 +200,4 @@ class Value(SeedTest):
 
     @property
     def _outcome(self) -> Outcome:
-        return outcome_of(self.outcome)
+        return as_outcome(self.outcome)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from equistudy.analysis.effect_test import Direction, EffectTest
-from equistudy.analysis.outcome import Outcome, Quantity, outcome_of
+from equistudy.analysis.outcome import Outcome, Quantity, as_outcome
 from equistudy.measuring.measure import Measure
 from equistudy.study.design import Factor
 from equistudy.study.study import Verdict
@@ -42,7 +42,7 @@ class RankCorrelation(EffectTest):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("first", "second"):
-            object.__setattr__(self, name, outcome_of(getattr(self, name)))
+            object.__setattr__(self, name, as_outcome(getattr(self, name)))
         if self.direction is Direction.UNCHANGED or self.margin:
             raise ValueError(
                 f"A rank correlation is claimed to be increasing or decreasing, without a margin, got "
@@ -66,7 +66,7 @@ class RankCorrelation(EffectTest):
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
         """Both numbers."""
-        return outcome_of(self.first), outcome_of(self.second)
+        return as_outcome(self.first), as_outcome(self.second)
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -84,7 +84,7 @@ class RankCorrelation(EffectTest):
         import polars as pl
 
         frames = [
-            self.compared(outcome.per_trial(table), table)
+            self.select_compared(outcome.values_per_trial(table), table)
             .group_by(self.units, maintain_order=True)
             .agg(pl.col("value").mean().alias(name))
             for outcome, name in zip(self.outcomes, ("y", "x"), strict=True)
@@ -107,9 +107,9 @@ class RankCorrelation(EffectTest):
 
     def test(self, table: StudyTable) -> Verdict:
         """Supported when the interval lies where the claim says, contradicted when it lies outside."""
-        from equistudy.analysis.verdicts import rank_verdict
+        from equistudy.analysis.verdicts import judge_rank_correlation
 
-        return rank_verdict(self, self.correlation(table), self.over.name, table)
+        return judge_rank_correlation(self, self.correlation(table), self.over.name, table)
 
     @property
     def _factor(self) -> Factor:

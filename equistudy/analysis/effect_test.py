@@ -10,7 +10,7 @@ import polars as pl
 from equistudy.analysis.outcome import Outcome
 from equistudy.analysis.table import StudyTable, level_value
 from equistudy.measuring.measure import Measure
-from equistudy.spec import label
+from equistudy.spec import format_label
 from equistudy.study.design import Factor
 from equistudy.study.study import Verdict
 
@@ -58,7 +58,7 @@ class EffectTest:
             check_level(factor, level, "within")
 
     @property
-    def claimed(self) -> tuple[float, float]:
+    def claimed_range(self) -> tuple[float, float]:
         """From where to where the effect lies if the claim is true."""
         below = 0.0 - self.margin  # where the margin is 0 it is 0, not -0
         if self.direction is Direction.UNCHANGED:
@@ -87,9 +87,9 @@ class EffectTest:
         return self._outcome.measures
 
     @property
-    def place(self) -> str:
+    def within_text(self) -> str:
         """The levels of `within`, as headings and sentences end: `, at augmentation RandomCrop`."""
-        levels = ", ".join(f"{factor.name} {label(level)}" for factor, level in self.within)
+        levels = ", ".join(f"{factor.name} {format_label(level)}" for factor, level in self.within)
         return f", at {levels}" if levels else ""
 
     @property
@@ -117,14 +117,14 @@ class EffectTest:
         """Whether the effect is the value of the outcome itself, and no difference or slope."""
         return False
 
-    def compared(self, frame: pl.DataFrame, table: StudyTable) -> pl.DataFrame:
+    def select_compared(self, frame: pl.DataFrame, table: StudyTable) -> pl.DataFrame:
         """The rows of a frame beside the design that take part: those at the levels that `within` names."""
         own = {factor.name: factor for factor in table.study.design.factors}
         for factor, level in self.within:
             frame = frame.filter(pl.col(factor.name) == level_value(own[factor.name], level))
         return frame
 
-    def finding(self, effect: float, shown: str) -> str:
+    def describe_effect(self, effect: float, shown: str) -> str:
         """The effect in words, after the outcome: `falls with width: -0.03 per doubling of width`."""
         raise NotImplementedError
 
@@ -136,14 +136,14 @@ class EffectTest:
     def _outcome(self) -> Outcome:
         raise NotImplementedError
 
-    def _values(self, table: StudyTable) -> tuple[pl.DataFrame, list[str]]:
+    def _select_values(self, table: StudyTable) -> tuple[pl.DataFrame, list[str]]:
         """The values per trial that are compared, and the factors other than the one compared."""
         others = [name for name in table.factors if self._factor is None or name != self._factor.name]
-        return self.compared(self._outcome.per_trial(table), table), others
+        return self.select_compared(self._outcome.values_per_trial(table), table), others
 
 
 def check_level(factor: Factor, level: Any, where: str) -> None:
     """ValueError if the factor has no such level; `where` names the field."""
     if level not in factor.levels:
-        levels = ", ".join(map(label, factor.levels))
-        raise ValueError(f"{where} must be a level of {factor.name}, got {label(level)}. Levels: {levels}.")
+        levels = ", ".join(map(format_label, factor.levels))
+        raise ValueError(f"{where} must be a level of {factor.name}, got {format_label(level)}. Levels: {levels}.")

@@ -6,26 +6,26 @@ from dataclasses import replace
 from equistudy.analysis.claims import Contrast, Trend
 from equistudy.analysis.correlations import RankCorrelation
 from equistudy.analysis.effect_test import Direction, EffectTest
-from equistudy.analysis.outcome import Known, Outcome, outcome_of
+from equistudy.analysis.outcome import Outcome, ReportedValue, as_outcome
 from equistudy.study.design import Factor
 from equistudy.study.study import Study
 
-__all__ = ["exploratory", "outcomes"]
+__all__ = ["build_exploratory_tests", "collect_outcomes"]
 
 
-def outcomes(study: Study) -> tuple[Outcome, ...]:
+def collect_outcomes(study: Study) -> tuple[Outcome, ...]:
     """Every number that the study speaks of: its measures, then what its claims and figures name beside them.
 
     A number that has a name somewhere has it everywhere, and is there once.
     """
-    named = [outcome_of(measure) for measure in study.measures]
+    named = [as_outcome(measure) for measure in study.measures]
     for item in (*(claim.test for claim in study.claims), *study.figures):
         named += getattr(item, "outcomes", ())
     names = {replace(outcome, name=None): outcome for outcome in named if outcome.name is not None}
     return tuple(dict.fromkeys(names.get(outcome, outcome) for outcome in named))
 
 
-def exploratory(study: Study) -> list[EffectTest]:
+def build_exploratory_tests(study: Study) -> list[EffectTest]:
     """The tests that nobody declared: each claim at every single level of the other factors, and all main effects.
 
     A main effect is a trend for numeric factors, and for others the contrast of each level with the first. They are
@@ -33,32 +33,32 @@ def exploratory(study: Study) -> list[EffectTest]:
     correlation is over, and those it is centred by, are its replicates and not effects.
     """
     declared = [claim.test for claim in study.claims if isinstance(claim.test, EffectTest)]
-    tests = [test for claim in declared for test in _at_each_level(claim, study)]
+    tests = [test for claim in declared for test in _build_level_tests(claim, study)]
     units = {name for test in declared if isinstance(test, RankCorrelation) for name in test.units}
-    for outcome in outcomes(study):
+    for outcome in collect_outcomes(study):
         for factor in study.design.factors:
-            if factor.name in units or isinstance(outcome.measure, Known):
+            if factor.name in units or isinstance(outcome.measure, ReportedValue):
                 continue
-            tests += [test for test in _main_effects(outcome, factor) if not _among(test, declared)]
+            tests += [test for test in _build_main_effects(outcome, factor) if not _is_declared(test, declared)]
     return tests
 
 
-def _at_each_level(claim: EffectTest, study: Study) -> Iterator[EffectTest]:
+def _build_level_tests(claim: EffectTest, study: Study) -> Iterator[EffectTest]:
     for factor in study.design.factors:
         if factor.name not in claim.factors and len(factor.levels) > 1:
             for level in factor.levels:
                 yield replace(claim, within=(*claim.within, (factor, level)))
 
 
-def _main_effects(outcome: Outcome, factor: Factor) -> Iterator[EffectTest]:
+def _build_main_effects(outcome: Outcome, factor: Factor) -> Iterator[EffectTest]:
     if len(factor.levels) < 2:
         return
-    if factor.numeric:
+    if factor.is_numeric:
         yield Trend(outcome, over=factor, expected=Direction.INCREASING)
     else:
         for level in factor.levels[1:]:
             yield Contrast(outcome, factor, level, factor.levels[0], expected=Direction.INCREASING)
 
 
-def _among(test: EffectTest, declared: list[EffectTest]) -> bool:
+def _is_declared(test: EffectTest, declared: list[EffectTest]) -> bool:
     return any(replace(other, expected=test.expected) == test for other in declared)

@@ -12,17 +12,17 @@ from equistudy.analysis.claims import Contrast, Trend, Value
 from equistudy.analysis.correlations import RankCorrelation
 from equistudy.analysis.effect_test import EffectTest
 from equistudy.analysis.outcome import Outcome
-from equistudy.analysis.summary import compute
+from equistudy.analysis.summary import summarise_compute
 from equistudy.analysis.table import DONE, StudyTable
-from equistudy.analysis.verdicts import judge
-from equistudy.spec import label
-from equistudy.study.study import Claim, Verdict, name_at
+from equistudy.analysis.verdicts import judge_claims
+from equistudy.spec import format_label
+from equistudy.study.study import Claim, Verdict, format_study_name
 
-__all__ = ["ClaimFound", "Finding", "claims_found", "found", "read_findings", "written_findings"]
+__all__ = ["ClaimFinding", "StudyFinding", "build_claim_findings", "build_finding", "format_findings", "parse_findings"]
 
 
 @dataclass(frozen=True)
-class ClaimFound:
+class ClaimFinding:
     """One claim: what was compared, the verdict, and `effects`, one number for each seed where the test has such.
 
     `unit` says what the numbers are, so that effects of one unit may be compared; shares of images are in percentage
@@ -47,7 +47,7 @@ class ClaimFound:
 
 
 @dataclass(frozen=True)
-class Finding:
+class StudyFinding:
     """A study as it ran. `about` is what the study's file says of it; `hours` are of training and measuring.
 
     `trials` has a record for each row of the design that ran: trial, seed, and the level of each factor. `measures` are
@@ -72,15 +72,15 @@ class Finding:
     seeds: list[int]
     trials: list[dict[str, Any]]
     measures: list[str]
-    claims: list[ClaimFound]
+    claims: list[ClaimFinding]
 
     @property
     def name(self) -> str:
         """The study, and its scale where it is not the first."""
-        return name_at(self.study, self.scale)
+        return format_study_name(self.study, self.scale)
 
 
-def found(table: StudyTable, study: str, scale: str | None, about: str) -> Finding:
+def build_finding(table: StudyTable, study: str, scale: str | None, about: str) -> StudyFinding:
     """The record of what the table says now. ValueError where nothing has run."""
     ran = table.trials.filter(pl.col("attempt").is_not_null()).unique("trial", maintain_order=True)
     if ran.is_empty():
@@ -95,11 +95,11 @@ def found(table: StudyTable, study: str, scale: str | None, about: str) -> Findi
             f"A finding needs values of the study's measures as they are now, got none for {study}: their revisions "
             "have risen since. Run the study again: it measures what is stored and trains nothing."
         )
-    ledger = compute(table)
+    ledger = summarise_compute(table)
     spent = ledger.select("status", hours=pl.sum_horizontal("seconds", "measuring_seconds", "lost_seconds") / 3600)
     hours = dict(spent.iter_rows())
     counts = dict(ran["status"].value_counts().iter_rows())
-    return Finding(
+    return StudyFinding(
         study,
         scale,
         table.study.question,
@@ -108,8 +108,8 @@ def found(table: StudyTable, study: str, scale: str | None, about: str) -> Findi
         str(ran["finished"].max())[:10],
         ran["commit"].drop_nulls().unique().sort().to_list(),
         bool(ran["dirty"].fill_null(value=False).any()),
-        _listed(ran, "hardware"),
-        _listed(ran, "device"),
+        _join_values(ran, "hardware"),
+        _join_values(ran, "device"),
         sum(hours.values()),
         sum(number for status, number in hours.items() if status != DONE),
         len(table.design),
@@ -118,16 +118,16 @@ def found(table: StudyTable, study: str, scale: str | None, about: str) -> Findi
         list(table.seeds),
         table.design.filter(pl.col("trial").is_in(ran["trial"].implode())).to_dicts(),
         ids,
-        claims_found(judge(table.study, table), table),
+        build_claim_findings(judge_claims(table.study, table), table),
     )
 
 
-def claims_found(judged: Sequence[tuple[Claim, Verdict]], table: StudyTable) -> list[ClaimFound]:
+def build_claim_findings(judged: Sequence[tuple[Claim, Verdict]], table: StudyTable) -> list[ClaimFinding]:
     """The records of claims that were judged on a table."""
-    return [_claim(claim, verdict, table) for claim, verdict in judged]
+    return [_build_claim_finding(claim, verdict, table) for claim, verdict in judged]
 
 
-def _claim(claim: Claim, verdict: Verdict, table: StudyTable) -> ClaimFound:
+def _build_claim_finding(claim: Claim, verdict: Verdict, table: StudyTable) -> ClaimFinding:
     test: Any = claim.test
     outcomes: Sequence[Outcome] = getattr(test, "outcomes", ())
     own = isinstance(test, EffectTest)
@@ -135,15 +135,15 @@ def _claim(claim: Claim, verdict: Verdict, table: StudyTable) -> ClaimFound:
     points = over_seeds and outcomes[0].share
     scale = 100.0 if points else 1.0
     effects = test.effects(table)["value"].to_list() if over_seeds else []
-    ends = getattr(test, "claimed", (None, None))
-    effect, low, high = (_finite(number, scale) for number in (verdict.effect, verdict.low, verdict.high))
-    low_claimed, high_claimed = (_finite(end, scale) for end in ends)
-    return ClaimFound(
+    ends = getattr(test, "claimed_range", (None, None))
+    effect, low, high = (_scale_if_finite(number, scale) for number in (verdict.effect, verdict.low, verdict.high))
+    low_claimed, high_claimed = (_scale_if_finite(end, scale) for end in ends)
+    return ClaimFinding(
         claim.statement,
         claim.source,
         " and ".join(outcome.title for outcome in outcomes),
-        f"{test.comparison}{test.place}" if own else "",
-        f"{_unit(test)} (points)" if points else _unit(test),
+        f"{test.comparison}{test.within_text}" if own else "",
+        f"{_effect_unit(test)} (points)" if points else _effect_unit(test),
         str(verdict.status),
         verdict.sentence,
         effect,
@@ -157,7 +157,7 @@ def _claim(claim: Claim, verdict: Verdict, table: StudyTable) -> ClaimFound:
     )
 
 
-def _unit(test: Any) -> str:
+def _effect_unit(test: Any) -> str:
     """What the effect of a test is."""
     if isinstance(test, RankCorrelation):
         return "Spearman's rho"
@@ -165,26 +165,26 @@ def _unit(test: Any) -> str:
     return next((unit for kind, unit in units.items() if isinstance(test, kind)), "effect")
 
 
-def _finite(number: float | None, scale: float) -> float | None:
+def _scale_if_finite(number: float | None, scale: float) -> float | None:
     return None if number is None or math.isinf(number) else scale * number
 
 
-def _listed(rows: pl.DataFrame, column: str) -> str:
-    return ", ".join(map(label, rows[column].drop_nulls().unique().sort())) if column in rows.columns else ""
+def _join_values(rows: pl.DataFrame, column: str) -> str:
+    return ", ".join(map(format_label, rows[column].drop_nulls().unique().sort())) if column in rows.columns else ""
 
 
-def written_findings(findings: Sequence[Finding]) -> str:
+def format_findings(findings: Sequence[StudyFinding]) -> str:
     """The records as text, one line each, in the order of their names."""
     ordered = sorted(findings, key=lambda finding: finding.name)
     return "".join(json.dumps(asdict(finding), sort_keys=True) + "\n" for finding in ordered)
 
 
-def read_findings(text: str) -> list[Finding]:
+def parse_findings(text: str) -> list[StudyFinding]:
     """The records of such a text."""
-    return [_finding(json.loads(line)) for line in text.splitlines()]
+    return [_parse_finding(json.loads(line)) for line in text.splitlines()]
 
 
-def _finding(record: Mapping[str, Any]) -> Finding:
-    known = {field.name for field in fields(Finding)}
+def _parse_finding(record: Mapping[str, Any]) -> StudyFinding:
+    known = {field.name for field in fields(StudyFinding)}
     plain = {name: value for name, value in record.items() if name in known}
-    return Finding(**{**plain, "claims": [ClaimFound(**claim) for claim in record["claims"]]})
+    return StudyFinding(**{**plain, "claims": [ClaimFinding(**claim) for claim in record["claims"]]})

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 CONFIDENCE = 0.95
-MOST_SEEDS = 1000
+MAX_SEEDS = 1000
 
 
 class Interval(NamedTuple):
@@ -48,7 +48,7 @@ class Interval(NamedTuple):
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
-def _student(estimate: float, error: float, freedom: int | float, n: int) -> Interval:
+def _student_interval(estimate: float, error: float, freedom: int | float, n: int) -> Interval:
     """The t interval of an estimate with a standard error. Without spread there is no test: p is None."""
     from scipy.special import stdtr, stdtrit
 
@@ -57,14 +57,14 @@ def _student(estimate: float, error: float, freedom: int | float, n: int) -> Int
     return Interval(estimate, estimate - half, estimate + half, n, p)
 
 
-def _spread(values: np.ndarray) -> float:
+def _sample_deviation(values: np.ndarray) -> float:
     """The sample standard deviation; exactly 0 for values that differ by rounding alone."""
     if np.ptp(values) <= 8 * np.finfo(float).eps * np.abs(values).max():
         return 0.0
     return float(values.std(ddof=1))
 
 
-def _checked(values: Sequence[float] | np.ndarray) -> np.ndarray:
+def _check_values(values: Sequence[float] | np.ndarray) -> np.ndarray:
     array = np.asarray(values, dtype=float)
     if array.size == 0 or not np.isfinite(array).all():
         raise ValueError(f"An interval needs at least one value and finite ones, got {array.tolist()}.")
@@ -76,11 +76,11 @@ def t_interval(values: Sequence[float] | np.ndarray) -> Interval:
 
     For paired samples pass the differences. One value gives no interval; equal values give one of length 0 without p.
     """
-    array = _checked(values)
+    array = _check_values(values)
     n = array.size
     if n == 1:
         return Interval(float(array[0]), None, None, 1)
-    return _student(float(array.mean()), _spread(array) / math.sqrt(n), n - 1, n)
+    return _student_interval(float(array.mean()), _sample_deviation(array) / math.sqrt(n), n - 1, n)
 
 
 def welch_interval(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> Interval:
@@ -88,16 +88,16 @@ def welch_interval(first: Sequence[float] | np.ndarray, second: Sequence[float] 
 
     `n` is the size of the smaller sample.
     """
-    a, b = _checked(first), _checked(second)
+    a, b = _check_values(first), _check_values(second)
     difference, n = float(a.mean() - b.mean()), min(a.size, b.size)
     if n == 1:
         return Interval(difference, None, None, 1)
-    shares = _spread(a) ** 2 / a.size, _spread(b) ** 2 / b.size
+    shares = _sample_deviation(a) ** 2 / a.size, _sample_deviation(b) ** 2 / b.size
     total = sum(shares)
     if total == 0:
         return Interval(difference, difference, difference, n)
     freedom = total**2 / (shares[0] ** 2 / (a.size - 1) + shares[1] ** 2 / (b.size - 1))
-    return _student(difference, math.sqrt(total), freedom, n)
+    return _student_interval(difference, math.sqrt(total), freedom, n)
 
 
 def fisher_interval(correlation: float, n: int, variance_factor: float = 1.0) -> Interval:
@@ -154,9 +154,9 @@ def seeds_to_detect(effect: float, power: float = 0.8) -> int | None:
     from scipy.special import nctdtr, stdtrit
 
     size = abs(effect)
-    if size < 1 / MOST_SEEDS:
+    if size < 1 / MAX_SEEDS:
         return None
-    for n in range(2, MOST_SEEDS + 1):
+    for n in range(2, MAX_SEEDS + 1):
         bound, shift = float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2)), size * math.sqrt(n)
         # Far beyond the bound the power is 1, and the noncentral distribution would underflow.
         if shift > bound + 10 or 1 - float(nctdtr(n - 1, shift, bound)) >= power:

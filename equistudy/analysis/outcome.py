@@ -10,18 +10,18 @@ import polars as pl
 from equistudy.analysis.table import DONE, StudyTable, level_value
 from equistudy.measures.group_measure import GroupMeasure
 from equistudy.measuring.measure import Measure
-from equistudy.spec import label
-from equistudy.study.design import Factor, nearest
+from equistudy.spec import format_label
+from equistudy.study.design import Factor, suggest_names
 
 __all__ = [
     "Combination",
-    "Known",
     "Outcome",
     "Quantity",
     "Reference",
+    "ReportedValue",
     "Score",
+    "as_outcome",
     "orbit_mean",
-    "outcome_of",
     "seen_minus_unseen",
 ]
 
@@ -54,7 +54,7 @@ class Score:
             return pl.DataFrame(schema={"trial": pl.String, "value": pl.Float64})
         numeric = [name for name, kind in done.schema.items() if kind.is_numeric() and name not in table.factors]
         if self.name not in numeric:
-            raise ValueError(f"The trials have no numeric column {self.name!r}. {nearest(self.name, numeric)}")
+            raise ValueError(f"The trials have no numeric column {self.name!r}. {suggest_names(self.name, numeric)}")
         return done.select("trial", value=pl.col(self.name).cast(pl.Float64)).unique()
 
     @property
@@ -74,7 +74,7 @@ class Combination:
     parts: tuple[tuple[float, Any], ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "parts", tuple((weight, outcome_of(part)) for weight, part in self.parts))
+        object.__setattr__(self, "parts", tuple((weight, as_outcome(part)) for weight, part in self.parts))
         if not self.name or not self.parts:
             raise ValueError(
                 f"A combination needs a name and at least one weight with an outcome, got name={self.name!r} and "
@@ -99,7 +99,7 @@ class Combination:
     def per_trial(self, table: StudyTable) -> pl.DataFrame:
         """The weighted sum for every trial that has all parts."""
         parts = [
-            part.per_trial(table).select("trial", value=weight * pl.col("value")).unique("trial")
+            part.values_per_trial(table).select("trial", value=weight * pl.col("value")).unique("trial")
             for weight, part in self.parts
         ]
         sums = pl.concat(parts).group_by("trial").agg(pl.col("value").sum(), there=pl.len())
@@ -112,7 +112,7 @@ class Combination:
 
 
 @dataclass(frozen=True)
-class Known:
+class ReportedValue:
     """A number that levels of a factor have from elsewhere, such as the published accuracy of a pretrained network.
 
     `numbers` maps levels to it. A level that is not among them has none, and `unknown` says why: nothing is made up.
@@ -164,7 +164,7 @@ class Reference(Enum):
     NO_MOTION = "no_motion"
 
 
-TITLES = {
+REFERENCE_TITLES = {
     Reference.UNTRAINED: "gain over the untrained network",
     Reference.FLOOR: "above shuffled pairs",
     Reference.NO_MOTION: "above no motion",
@@ -183,7 +183,7 @@ class Outcome:
     in place of a title made from the fields.
     """
 
-    measure: "Measure | Score | Combination | Known"
+    measure: "Measure | Score | Combination | ReportedValue"
     stages: Sequence[str] | None = None
     elements: Sequence[str] | None = None
     reference: Reference = Reference.NONE
@@ -198,7 +198,7 @@ class Outcome:
                 raise ValueError(f"{name} is a tuple of names, or None for the default, got {name}={chosen!r}.")
             object.__setattr__(self, name, tuple(chosen))
         plain = self.stages is None and self.elements is None and self.reference is Reference.NONE
-        if isinstance(self.measure, (Score, Combination, Known)) and not plain:
+        if isinstance(self.measure, (Score, Combination, ReportedValue)) and not plain:
             raise ValueError(
                 f"A {type(self.measure).__name__.lower()} is one number per trial, got {self.measure} with stages, "
                 "elements or a reference. Leave them out, or name a measure."
@@ -210,10 +210,10 @@ class Outcome:
         if self.name is not None:
             return self.name
         group = getattr(self.measure, "group", None)
-        title = self.measure.title if group is None else f"{self.measure.title} under {label(group)}"
+        title = self.measure.title if group is None else f"{self.measure.title} under {format_label(group)}"
         if self.stages is not None:
             title += f" at {', '.join(self.stages)}"
-        return title if self.reference is Reference.NONE else f"{title}, {TITLES[self.reference]}"
+        return title if self.reference is Reference.NONE else f"{title}, {REFERENCE_TITLES[self.reference]}"
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -230,7 +230,7 @@ class Outcome:
         """Whether the best value is the highest: names that end in error, gap or loss are better low."""
         return not self.measure.name.endswith(("error", "gap", "loss"))
 
-    def rows(self, table: StudyTable) -> pl.DataFrame:
+    def measurement_rows(self, table: StudyTable) -> pl.DataFrame:
         """The measurements behind the number: those of the measure, at the elements, with the reference subtracted.
 
         All stages, and the columns of the measurements table alone.
@@ -245,22 +245,22 @@ class Outcome:
             rows = rows.with_columns(value=pl.col("value") - pl.col(self.reference.value))
         return rows.filter(pl.col("value").is_finite())
 
-    def per_trial(self, table: StudyTable) -> pl.DataFrame:
+    def values_per_trial(self, table: StudyTable) -> pl.DataFrame:
         """One row a trial of the design that has the number: trial, seed, factors, value."""
         values = self._stage_means(table) if isinstance(self.measure, Measure) else self.measure.per_trial(table)
         return table.design.join(values, on="trial", maintain_order="left").filter(pl.col("value").is_finite())
 
     def _stage_means(self, table: StudyTable) -> pl.DataFrame:
         """The mean over the elements of each stage, then over the stages."""
-        rows = _named(self.rows(table), "stage", self.stages)
+        rows = _named(self.measurement_rows(table), "stage", self.stages)
         if self.stages is None and rows["stride"].count() > 0:
             rows = rows.filter(pl.col("stride").is_not_null())
         values = rows.group_by("trial", "stage").agg(pl.col("value").mean())
         return values.group_by("trial").agg(pl.col("value").mean())
 
-    def missing(self, table: StudyTable) -> pl.DataFrame:
+    def trials_without_value(self, table: StudyTable) -> pl.DataFrame:
         """The trials of the design that lack the number: failed, missing, or done and without this measurement."""
-        lacking = table.trials.join(self.per_trial(table), on="trial", how="anti")
+        lacking = table.trials.join(self.values_per_trial(table), on="trial", how="anti")
         what = self.measure
         unmeasured = pl.lit(f"{what.title} not measured" if isinstance(what, Measure) else what.reason_absent)
         return lacking.with_columns(
@@ -275,20 +275,22 @@ def _named(rows: pl.DataFrame, column: str, names: Sequence[str] | None) -> pl.D
     there = set(rows[column])
     for name in names:
         if name not in there:
-            raise ValueError(f"No trial has measured {column} {name!r}. {nearest(name, there)}")
+            raise ValueError(f"No trial has measured {column} {name!r}. {suggest_names(name, there)}")
     return rows.filter(pl.col(column).is_in(names))
 
 
-Quantity = Outcome | Measure | Score | Combination | Known  # what a claim or a figure may be about
+Quantity = Outcome | Measure | Score | Combination | ReportedValue  # what a claim or a figure may be about
 
 
-def outcome_of(what: Any) -> Outcome:
+def as_outcome(what: Any) -> Outcome:
     """An outcome as it is; a bare measure, score, combination or known number as the outcome with every default."""
     if isinstance(what, Outcome):
         return what
-    if isinstance(what, (Measure, Score, Combination, Known)):
+    if isinstance(what, (Measure, Score, Combination, ReportedValue)):
         return Outcome(what)
-    raise TypeError(f"A claim or a figure is about an Outcome, Measure, Score, Combination or Known, got {what!r}.")
+    raise TypeError(
+        f"A claim or a figure is about an Outcome, Measure, Score, Combination or ReportedValue, got {what!r}."
+    )
 
 
 def seen_minus_unseen(measure: Measure, unseen: Sequence[str] | None = None) -> Combination:

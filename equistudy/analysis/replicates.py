@@ -7,10 +7,10 @@ import polars as pl
 
 from equistudy.analysis.intervals import t_interval
 
-__all__ = ["per_seed", "summarised"]
+__all__ = ["average_per_seed", "summarise_over_seeds"]
 
 
-def per_seed(frame: pl.DataFrame, by: Sequence[str], over: Sequence[str], value: str = "value") -> pl.DataFrame:
+def average_per_seed(frame: pl.DataFrame, by: Sequence[str], over: Sequence[str], value: str = "value") -> pl.DataFrame:
     """The mean over the `over` cells: one row for each `by` cell and seed, with the columns by, seed and `value`.
 
     A seed counts where it has every `over` cell that any seed of that `by` cell has. Means of different sets of cells
@@ -27,7 +27,7 @@ def per_seed(frame: pl.DataFrame, by: Sequence[str], over: Sequence[str], value:
     return complete.filter(pl.col("cells") == pl.col("needed")).select(*by, "seed", value)
 
 
-def summarised(seeds: pl.DataFrame, by: Sequence[str], value: str = "value") -> pl.DataFrame:
+def summarise_over_seeds(seeds: pl.DataFrame, by: Sequence[str], value: str = "value") -> pl.DataFrame:
     """Mean, low and high of the t interval, and n, for each `by` cell of a frame with one row a seed."""
     rows = []
     for key, group in seeds.group_by(*by, pl.lit(0).alias("whole"), maintain_order=True):

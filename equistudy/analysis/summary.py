@@ -7,41 +7,41 @@ import polars as pl
 
 from equistudy.analysis.intervals import t_interval
 from equistudy.analysis.outcome import Outcome
-from equistudy.analysis.replicates import per_seed, summarised
+from equistudy.analysis.replicates import average_per_seed, summarise_over_seeds
 from equistudy.analysis.table import StudyTable
 
-__all__ = ["cells", "compute"]
+__all__ = ["summarise_cells", "summarise_compute"]
 
 
-def cells(outcome: Outcome, table: StudyTable) -> pl.DataFrame:
+def summarise_cells(outcome: Outcome, table: StudyTable) -> pl.DataFrame:
     """One row a cell in the order of the design: the factors, value, low, high, n, best.
 
     `best` marks the cell with the best mean and every cell that ties with it: the 95 % t interval of their paired
     differences over the seeds contains 0. Fewer than two common seeds decide nothing, so nothing is marked then.
     """
-    seeds = per_seed(outcome.per_trial(table), by=table.factors, over=())
-    means = summarised(seeds, table.factors)
+    seeds = average_per_seed(outcome.values_per_trial(table), by=table.factors, over=())
+    means = summarise_over_seeds(seeds, table.factors)
     if means.is_empty():
         return means.with_columns(best=pl.lit(value=False))
     top = means["value"].arg_max() if outcome.higher_is_better else means["value"].arg_min()
-    samples = [_of_cell(seeds, row, table.factors) for row in means.rows(named=True)]
-    return means.with_columns(best=pl.Series([_ties(sample, samples[top or 0]) for sample in samples]))
+    samples = [_select_cell(seeds, row, table.factors) for row in means.rows(named=True)]
+    return means.with_columns(best=pl.Series([_is_tied(sample, samples[top or 0]) for sample in samples]))
 
 
-def _of_cell(seeds: pl.DataFrame, row: Mapping[str, Any], factors: Sequence[str]) -> pl.DataFrame:
+def _select_cell(seeds: pl.DataFrame, row: Mapping[str, Any], factors: Sequence[str]) -> pl.DataFrame:
     for name in factors:
         seeds = seeds.filter(pl.col(name).eq_missing(pl.lit(row[name])))
     return seeds.select("seed", "value")
 
 
-def _ties(sample: pl.DataFrame, best: pl.DataFrame) -> bool:
+def _is_tied(sample: pl.DataFrame, best: pl.DataFrame) -> bool:
     paired = sample.join(best, on="seed", suffix="_best")
     if len(paired) < 2:
         return False
     return not t_interval((paired["value"] - paired["value_best"]).to_numpy()).excludes_zero
 
 
-def compute(table: StudyTable) -> pl.DataFrame:
+def summarise_compute(table: StudyTable) -> pl.DataFrame:
     """What the trials cost, failed ones included: status, trials, seconds, measuring_seconds, lost_seconds.
 
     `lost_seconds` were trained and lost when a process died. Trials that never ran cost nothing and are left out.

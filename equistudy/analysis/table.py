@@ -6,18 +6,18 @@ from typing import Any, Protocol, runtime_checkable
 
 import polars as pl
 
-from equistudy.spec import label
+from equistudy.spec import format_label
 from equistudy.study.design import Design, Factor
 from equistudy.study.study import Study
-from equistudy.training.failures import Reason
+from equistudy.training.failures import FailureReason
 
-__all__ = ["DONE", "MISSING", "StudyTable", "Tables", "absence", "level_value"]
+__all__ = ["DONE", "MISSING", "ResultTables", "StudyTable", "describe_absence", "level_value"]
 
 DONE, MISSING = "done", "missing"
 
 
 @runtime_checkable
-class Tables(Protocol):
+class ResultTables(Protocol):
     """The results of any number of studies, as `equistudy.results` gives them."""
 
     @property
@@ -38,7 +38,7 @@ class Tables(Protocol):
 
 def level_value(factor: Factor, level: Any) -> Any:
     """A level as it stands in the table: the number itself where all levels are numbers, its label otherwise."""
-    return level if factor.numeric else label(level)
+    return level if factor.is_numeric else format_label(level)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +59,13 @@ class StudyTable:
     curve_rows: pl.DataFrame
 
     @classmethod
-    def of(cls, study: Study, results: Tables) -> "StudyTable":
+    def from_results(cls, study: Study, results: ResultTables) -> "StudyTable":
         """The study's design joined with the results."""
-        design = _design_frame(study.design)
+        design = _build_design_frame(study.design)
         factors = [factor.name for factor in study.design.factors]
         found = results.trials.join(design.lazy().select("trial").unique(), on="trial", how="semi").collect()
-        trials = design.join(_beside(found, [*factors, "seed"]), on="trial", how="left", validate="m:1")
-        trials = _with_obstacles(trials.with_columns(pl.col("status").fill_null(MISSING)), study.design)
+        trials = design.join(_rename_taken_columns(found, [*factors, "seed"]), on="trial", how="left", validate="m:1")
+        trials = _add_obstacles(trials.with_columns(pl.col("status").fill_null(MISSING)), study.design)
         # An attempt that failed late may have left rows; they are not those of the attempt that counts.
         done, key = trials.filter(pl.col("status") == DONE).lazy(), ["trial", "attempt"]
         rows = [frame.join(done, on=key, how="semi").collect() for frame in (results.measurements, results.curves)]
@@ -79,18 +79,18 @@ class StudyTable:
     @property
     def measurements(self) -> pl.DataFrame:
         """The measurements of the done trials beside seed and factors."""
-        return self.design.join(_beside(self.measurement_rows, [*self.factors, "seed"]), on="trial")
+        return self.design.join(_rename_taken_columns(self.measurement_rows, [*self.factors, "seed"]), on="trial")
 
     @property
     def curves(self) -> pl.DataFrame:
         """The curves of the done trials beside seed and factors."""
-        return self.design.join(_beside(self.curve_rows, [*self.factors, "seed"]), on="trial")
+        return self.design.join(_rename_taken_columns(self.curve_rows, [*self.factors, "seed"]), on="trial")
 
     @property
-    def absent(self) -> pl.DataFrame:
+    def absent_trials(self) -> pl.DataFrame:
         """The trials of the design without a result: failed or missing. What a search stopped early lacks none."""
         reason = pl.col("reason") if "reason" in self.trials.columns else pl.lit(None, pl.String)
-        return self.trials.filter(pl.col("status") != DONE, reason.ne_missing(Reason.STOPPED.value))
+        return self.trials.filter(pl.col("status") != DONE, reason.ne_missing(FailureReason.STOPPED.value))
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -98,7 +98,7 @@ class StudyTable:
         return tuple(self.design["seed"].unique().sort())
 
 
-def _design_frame(design: Design) -> pl.DataFrame:
+def _build_design_frame(design: Design) -> pl.DataFrame:
     cells = list(design.cells())
     columns = {
         "trial": pl.Series([cell.trial.id for cell in cells], dtype=pl.String),
@@ -109,11 +109,11 @@ def _design_frame(design: Design) -> pl.DataFrame:
         values = [None if level is None else level_value(factor, level) for level in levels]
         whole = all(isinstance(level, int) for level in factor.levels)
         number = pl.Int64 if whole else pl.Float64
-        columns[factor.name] = pl.Series(values, dtype=number if factor.numeric else pl.String)
+        columns[factor.name] = pl.Series(values, dtype=number if factor.is_numeric else pl.String)
     return pl.DataFrame(columns).unique(maintain_order=True)
 
 
-def _with_obstacles(trials: pl.DataFrame, design: Design) -> pl.DataFrame:
+def _add_obstacles(trials: pl.DataFrame, design: Design) -> pl.DataFrame:
     """The trials with the reason why those that are missing cannot run here, where there is one."""
     missing = set(trials.filter(pl.col("status") == MISSING)["trial"])
     cells = design.cells() if missing else ()
@@ -125,17 +125,17 @@ def _with_obstacles(trials: pl.DataFrame, design: Design) -> pl.DataFrame:
     return trials.with_columns(known.fill_null(reasons).alias("reason"))
 
 
-def _beside(frame: pl.DataFrame, taken: Sequence[str]) -> pl.DataFrame:
+def _rename_taken_columns(frame: pl.DataFrame, taken: Sequence[str]) -> pl.DataFrame:
     """The frame with columns that a factor or the seed already has under another name."""
     return frame.rename({name: f"results.{name}" for name in taken if name in frame.columns})
 
 
-def absence(absent: pl.DataFrame, factors: Sequence[str], total: int) -> str:
+def describe_absence(absent: pl.DataFrame, factors: Sequence[str], total: int) -> str:
     """A sentence that names trials without a result: how many, and the first with its reason. Empty for none."""
     if absent.is_empty():
         return ""
     first = absent.row(0, named=True)
-    place = [f"{name}={label(first[name])}" for name in (*factors, "seed") if first[name] is not None]
+    place = [f"{name}={format_label(first[name])}" for name in (*factors, "seed") if first[name] is not None]
     why = f"{first['status']}: {first['reason']}" if first.get("reason") else first["status"]
     have = "has" if len(absent) == 1 else "have"
     return f"{len(absent)} of {total} trials {have} no result (e.g. {', '.join(place)}, {why})."

@@ -6,12 +6,19 @@ import numpy as np
 import polars as pl
 
 from equistudy.analysis.intervals import Interval, fisher_interval
-from equistudy.analysis.replicates import per_seed
+from equistudy.analysis.replicates import average_per_seed
 
-__all__ = ["centred", "pearson", "rank_correlation", "rank_text", "slopes", "spearman"]
+__all__ = [
+    "centre_within_cells",
+    "fit_slopes",
+    "format_rank_correlation",
+    "pearson_correlation",
+    "rank_correlation",
+    "spearman_correlation",
+]
 
 
-def slopes(frame: pl.DataFrame, factor: str, others: Sequence[str], *, log: bool) -> pl.DataFrame:
+def fit_slopes(frame: pl.DataFrame, factor: str, others: Sequence[str], *, log: bool) -> pl.DataFrame:
     """The least-squares slope of `value` over the factor's levels: one row a seed, columns seed and value.
 
     One slope within each (seed, other factors), then averaged over the other factors' cells. With `log` it is per
@@ -28,26 +35,26 @@ def slopes(frame: pl.DataFrame, factor: str, others: Sequence[str], *, log: bool
         .join(levels, on=[*others, "whole"], nulls_equal=True, maintain_order="left")
     )
     complete = lines.filter((pl.col("levels") == pl.col("needed")) & (pl.col("needed") >= 2))
-    return per_seed(complete, by=(), over=others)
+    return average_per_seed(complete, by=(), over=others)
 
 
-def centred(frame: pl.DataFrame, column: str, cells: Sequence[str]) -> np.ndarray:
+def centre_within_cells(frame: pl.DataFrame, column: str, cells: Sequence[str]) -> np.ndarray:
     """The column minus its mean within each of the cells: what differs between cells is taken out."""
     mean = pl.col(column).mean().over(cells) if cells else pl.col(column).mean()
     return frame.select(pl.col(column) - mean).to_series().to_numpy()
 
 
-def pearson(x: np.ndarray, y: np.ndarray) -> Interval:
+def pearson_correlation(x: np.ndarray, y: np.ndarray) -> Interval:
     """Pearson's correlation with Fisher's interval. Without spread in x or y it does not exist: ValueError."""
-    return fisher_interval(_correlation(x, y), len(x))
+    return fisher_interval(_compute_correlation(x, y), len(x))
 
 
-def spearman(x: np.ndarray, y: np.ndarray, lost: int = 0) -> Interval:
+def spearman_correlation(x: np.ndarray, y: np.ndarray, lost: int = 0) -> Interval:
     """Spearman's rank correlation; interval after Bonett and Wright (2000). Without spread: ValueError.
 
     `lost` counts the pairs that what was taken out before has cost, as each mean but one does.
     """
-    rho = _correlation(_ranks(x), _ranks(y))
+    rho = _compute_correlation(_rank_values(x), _rank_values(y))
     return fisher_interval(rho, len(x) - lost, variance_factor=1 + rho**2 / 2)._replace(n=len(x))
 
 
@@ -55,27 +62,30 @@ def rank_correlation(frame: pl.DataFrame, first: str, second: str, cells: Sequen
     """Spearman's rho between two columns over all trials, both centred within the cells of other factors.
 
     Over trials of several seeds it is descriptive: trials of one seed are related, and the test of a trend is that of
-    `slopes`. Each cell but one costs a pair, and a cell of one pair tells nothing and is left out. None where one of
+    `fit_slopes`. Each cell but one costs a pair, and a cell of one pair tells nothing and is left out. None where one of
     the two does not vary.
     """
     if cells:
         frame = frame.filter(pl.len().over(cells) > 1)
-    x, y = np.round(centred(frame, first, cells), 12), np.round(centred(frame, second, cells), 12)
+    x, y = (
+        np.round(centre_within_cells(frame, first, cells), 12),
+        np.round(centre_within_cells(frame, second, cells), 12),
+    )
     lost = frame.select(cells).n_unique() - 1 if cells and len(frame) else 0
-    return spearman(x, y, lost) if x.any() and y.any() else None
+    return spearman_correlation(x, y, lost) if x.any() and y.any() else None
 
 
-def rank_text(rho: Interval, what: str = "trials") -> str:
+def format_rank_correlation(rho: Interval, what: str = "trials") -> str:
     """`-0.91 [-0.96, -0.80] over 24 trials`, without brackets where there is no interval."""
     bounds = "" if rho.low is None else f" [{rho.low:.2f}, {rho.high:.2f}]"
     return f"{rho.estimate:.2f}{bounds} over {rho.n} {what}"
 
 
-def _ranks(values: np.ndarray) -> np.ndarray:
+def _rank_values(values: np.ndarray) -> np.ndarray:
     return pl.Series(values).rank().to_numpy()
 
 
-def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+def _compute_correlation(x: np.ndarray, y: np.ndarray) -> float:
     if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
         raise ValueError(
             f"A correlation needs at least two different values of both, got {len(x)} pairs, "

@@ -34,7 +34,7 @@ class RandomAffine(Augmentation):
     def __post_init__(self) -> None:
         lowest = {"max_degrees": 0, "max_pixels": 0, "max_factor": 1, "max_shear": 0}
         for name, least in lowest.items():
-            _check(name, getattr(self, name), least)
+            _check_at_least(name, getattr(self, name), least)
 
     @property
     def num_parameters(self) -> int:
@@ -76,7 +76,7 @@ class RandomScaling(Augmentation):
     max_factor: float = 1.25
 
     def __post_init__(self) -> None:
-        _check("max_factor", self.max_factor, 1)
+        _check_at_least("max_factor", self.max_factor, 1)
 
     @property
     def num_parameters(self) -> int:
@@ -99,6 +99,6 @@ class RandomScaling(Augmentation):
         return warp(images, torch.exp(-elements)[:, :, None] * identity)
 
 
-def _check(name: str, value: float, least: int) -> None:
+def _check_at_least(name: str, value: float, least: int) -> None:
     if not least <= value < math.inf:
         raise ValueError(f"{name} must be finite and at least {least}, which does nothing, got {name}={value}.")

@@ -15,7 +15,7 @@ else:
 
 __all__ = ["Augmentation", "NoAugmentation"]
 
-OUTSIDE = 255  # the label of what comes in, where the dataset has none for it
+IGNORED_LABEL = 255  # the label of what comes in, where the dataset has none for it
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,13 @@ class Augmentation(Spec):
         columns, rows = ((place / moved[:, 2].clamp(min=0.5)).clamp(0, 1 - 1e-6) for place in moved[:, :2].unbind(1))
         found = (rows * H).long() * W + (columns * W).long()
         labels = targets.flatten(1).gather(1, found.flatten(1)).reshape(B, H, W)
-        return torch.where(inside, labels, OUTSIDE if dataset.void is None else dataset.void).to(targets.dtype)
+        return torch.where(inside, labels, IGNORED_LABEL if dataset.void is None else dataset.void).to(targets.dtype)
 
     def augment(self, images: Float[Tensor, "B C H W"], rng: Generator) -> Float[Tensor, "B C H W"]:
         """A randomly transformed batch, every sample by its own element."""
         return self.apply(images, self.draw(len(images), rng))
 
-    def wrapped(self, network: Module, dataset: Dataset) -> Module:
+    def wrap(self, network: Module, dataset: Dataset) -> Module:
         """The network that is trained: the given one, or one around it that learns what the augmentation draws."""
         return network
 
@@ -89,7 +89,7 @@ class Augmentation(Spec):
         """The half-extent in degrees that training should end with, or None where it is not known."""
         return None
 
-    def warning(self, dataset: Dataset) -> str | None:
+    def describe_risk(self, dataset: Dataset) -> str | None:
         """What a user should know before training with it on the dataset; None where there is nothing to say."""
         return None
 

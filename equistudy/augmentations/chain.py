@@ -58,7 +58,7 @@ class Chain(Augmentation):
 
     def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"]) -> Float[Tensor, "B C H W"]:
         """Each part in turn, with its own share of the elements."""
-        for part, own in self._shares(elements):
+        for part, own in self._split_elements(elements):
             images = part.apply(images, own)
         return images
 
@@ -66,10 +66,10 @@ class Chain(Augmentation):
         self, targets: Shaped[Tensor, "B ..."], elements: Float[Tensor, "B P"], dataset: Dataset
     ) -> Shaped[Tensor, "B ..."]:
         """As `apply`."""
-        for part, own in self._shares(elements):
+        for part, own in self._split_elements(elements):
             targets = part.apply_to_targets(targets, own, dataset)
         return targets
 
-    def _shares(self, elements: Float[Tensor, "B P"]) -> Iterator[tuple[Augmentation, Float[Tensor, "B p"]]]:
+    def _split_elements(self, elements: Float[Tensor, "B P"]) -> Iterator[tuple[Augmentation, Float[Tensor, "B p"]]]:
         sizes = [part.num_parameters for part in self.parts]
         return zip(self.parts, elements.split(sizes, dim=1), strict=True)

@@ -58,28 +58,28 @@ class ColourJitter(Augmentation):
         values = images if images.dtype == torch.float64 else images.float()
         brightness, contrast, saturation, hue = elements.to(values)[:, :, None, None, None].unbind(1)
         changed = (values * brightness).clamp(0, 1)
-        changed = _blended(changed, _luma(changed).mean(dim=(1, 2, 3), keepdim=True), contrast)
+        changed = _blend(changed, _compute_luma(changed).mean(dim=(1, 2, 3), keepdim=True), contrast)
         if images.shape[1] == len(LUMA):
-            changed = _blended(changed, _luma(changed), saturation)
-            changed = _turned(changed, hue) if self.hue else changed
+            changed = _blend(changed, _compute_luma(changed), saturation)
+            changed = _rotate_hue(changed, hue) if self.hue else changed
         return changed.to(images.dtype)
 
 
-def _blended(
+def _blend(
     images: Float[Tensor, "B C H W"], others: Float[Tensor, "B #C #H #W"], factor: Float[Tensor, "B 1 1 1"]
 ) -> Float[Tensor, "B C H W"]:
     """`factor` of the images and the rest of the others; beyond 1 away from them."""
     return (factor * images + (1 - factor) * others).clamp(0, 1)
 
 
-def _luma(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B c H W"]:
+def _compute_luma(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B c H W"]:
     """The brightness of each pixel; the images themselves where they have no colour."""
     if images.shape[1] != len(LUMA):
         return images
     return (images * images.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
 
 
-def _turned(images: Float[Tensor, "B 3 H W"], shift: Float[Tensor, "B 1 1 1"]) -> Float[Tensor, "B 3 H W"]:
+def _rotate_hue(images: Float[Tensor, "B 3 H W"], shift: Float[Tensor, "B 1 1 1"]) -> Float[Tensor, "B 3 H W"]:
     """The hue, an angle of the hexagon of colours counted from 0 to 6, moved by `shift` of the whole turn."""
     import torch
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 
 from equistudy.augmentations.augmentation import Augmentation
+from equistudy.groups.affine_group import crop_central_square, inscribed_disk_mask
 from equistudy.spec import Generator, Tensor
 
 __all__ = ["InscribedDisk"]
@@ -33,9 +34,7 @@ class InscribedDisk(Augmentation):
         """The masked images; of rectangles, the disk within the central square."""
         import torch
 
-        from equistudy.groups.affine_group import central_square, inscribed_disk
-
-        disk = inscribed_disk(central_square(images))
+        disk = inscribed_disk_mask(crop_central_square(images))
         height, width = images.shape[-2:]
         top, left = (height - len(disk)) // 2, (width - len(disk)) // 2
         inside = torch.zeros(height, width, dtype=torch.bool, device=images.device)

@@ -77,15 +77,15 @@ class Mixing(Augmentation):
         """A whole batch, moved and mixed."""
         elements = self.draw(len(images), rng)
         moved = self.apply(images, elements)
-        return self.mixed(moved, moved[self.partners(elements)], elements)
+        return self.mix(moved, moved[self.partners(elements)], elements)
 
-    def mixed(
+    def mix(
         self, images: Float[Tensor, "B C H W"], partners: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"]
     ) -> Float[Tensor, "B C H W"]:
         """Each image mixed with its partner."""
         raise NotImplementedError
 
-    def weights(self, elements: Float[Tensor, "B P"], shape: tuple[int, int]) -> Float[Tensor, " B"]:
+    def target_weights(self, elements: Float[Tensor, "B P"], shape: tuple[int, int]) -> Float[Tensor, " B"]:
         """The share of each image's own target, for images of this height and width."""
         raise NotImplementedError
 
@@ -97,14 +97,14 @@ class Mixup(Mixing):
     Source: Zhang et al. 2018, arXiv:1710.09412.
     """
 
-    def mixed(
+    def mix(
         self, images: Float[Tensor, "B C H W"], partners: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"]
     ) -> Float[Tensor, "B C H W"]:
         """The image times its weight, plus the partner times the rest."""
         weights = elements[:, -3, None, None, None].to(images.dtype)
         return weights * images + (1 - weights) * partners
 
-    def weights(self, elements: Float[Tensor, "B P"], shape: tuple[int, int]) -> Float[Tensor, " B"]:
+    def target_weights(self, elements: Float[Tensor, "B P"], shape: tuple[int, int]) -> Float[Tensor, " B"]:
         """As drawn."""
         return elements[:, -3]
 
@@ -119,23 +119,25 @@ class CutMix(Mixing):
     Source: Yun et al. 2019, arXiv:1905.04899.
     """
 
-    def mixed(
+    def mix(
         self, images: Float[Tensor, "B C H W"], partners: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"]
     ) -> Float[Tensor, "B C H W"]:
         """The partner inside the rectangle, the image elsewhere."""
         import torch
 
         height, width = images.shape[-2:]
-        rows, columns = self._covered(elements, -1, height), self._covered(elements, -2, width)
+        rows, columns = self._compute_cut_mask(elements, -1, height), self._compute_cut_mask(elements, -2, width)
         return torch.where((rows[:, :, None] & columns[:, None, :])[:, None], partners, images)
 
-    def weights(self, elements: Float[Tensor, "B P"], shape: tuple[int, int]) -> Float[Tensor, " B"]:
+    def target_weights(self, elements: Float[Tensor, "B P"], shape: tuple[int, int]) -> Float[Tensor, " B"]:
         """The share of pixels outside the rectangle."""
         height, width = shape
-        covered = self._covered(elements, -1, height).sum(dim=1) * self._covered(elements, -2, width).sum(dim=1)
+        covered = self._compute_cut_mask(elements, -1, height).sum(dim=1) * self._compute_cut_mask(
+            elements, -2, width
+        ).sum(dim=1)
         return 1 - covered / (height * width)
 
-    def _covered(self, elements: Float[Tensor, "B P"], place: int, size: int) -> Bool[Tensor, "B S"]:
+    def _compute_cut_mask(self, elements: Float[Tensor, "B P"], place: int, size: int) -> Bool[Tensor, "B S"]:
         """Which pixels of an axis the rectangle covers."""
         import torch
 

@@ -6,13 +6,15 @@ from enum import IntEnum, auto
 
 from jaxtyping import Float
 
+from equistudy.augmentations import tone
 from equistudy.augmentations.augmentation import Augmentation
 from equistudy.augmentations.colour import ColourJitter
+from equistudy.groups.affine import rotation_matrices, warp
 from equistudy.spec import Generator, Tensor
 
 __all__ = ["Operation", "RandAugment"]
 
-STRONGEST = 30
+MAX_STRENGTH = 30
 LARGEST_SHEAR, LARGEST_SHIFT, LARGEST_ANGLE = 0.3, 150 / 331, 30.0  # at that strength; shifts in shares of the image
 
 
@@ -53,9 +55,9 @@ class RandAugment(Augmentation):
     strength: float = 9.0
 
     def __post_init__(self) -> None:
-        if self.rounds < 1 or not 0 <= self.strength <= STRONGEST:
+        if self.rounds < 1 or not 0 <= self.strength <= MAX_STRENGTH:
             raise ValueError(
-                f"RandAugment has at least one round and a strength from 0 to {STRONGEST}, got rounds={self.rounds}, "
+                f"RandAugment has at least one round and a strength from 0 to {MAX_STRENGTH}, got rounds={self.rounds}, "
                 f"strength={self.strength}. The paper's usual choice is 2 and 9."
             )
 
@@ -81,38 +83,34 @@ class RandAugment(Augmentation):
             for operation in Operation:
                 here = chosen == operation
                 if operation is not Operation.NOTHING and here.any():
-                    values[here] = _done(operation, values[here], signs[here], self.strength / STRONGEST)
+                    values[here] = _apply_operation(operation, values[here], signs[here], self.strength / MAX_STRENGTH)
         return values.to(images.dtype)
 
 
-def _done(
+def _apply_operation(
     operation: Operation, images: Float[Tensor, "B C H W"], signs: Float[Tensor, " B"], share: float
 ) -> Float[Tensor, "B C H W"]:
     """One operation done to all of the images, with this share of the largest strength."""
-    from equistudy.augmentations import tone
-
     factors = 1 + 0.9 * share * signs
     if operation <= Operation.ROTATE:
-        return _moved(operation, images, signs * share)
+        return _apply_motion(operation, images, signs * share)
     if operation <= Operation.CONTRAST:
-        return _coloured(operation, images, factors)
+        return _apply_colour(operation, images, factors)
     changes: dict[Operation, Callable[[], Float[Tensor, "B C H W"]]] = {
-        Operation.SHARPNESS: lambda: tone.sharpened(images, factors.to(images)[:, None, None, None]),
-        Operation.POSTERISE: lambda: tone.posterised(images, round(8 - 4 * share)),
-        Operation.SOLARISE: lambda: tone.solarised(images, 1 - share),
-        Operation.STRETCH: lambda: tone.stretched(images),
-        Operation.EQUALISE: lambda: tone.equalised(images),
+        Operation.SHARPNESS: lambda: tone.sharpen(images, factors.to(images)[:, None, None, None]),
+        Operation.POSTERISE: lambda: tone.posterise(images, round(8 - 4 * share)),
+        Operation.SOLARISE: lambda: tone.solarise(images, 1 - share),
+        Operation.STRETCH: lambda: tone.stretch_contrast(images),
+        Operation.EQUALISE: lambda: tone.equalise(images),
     }
     return changes[operation]()
 
 
-def _moved(
+def _apply_motion(
     operation: Operation, images: Float[Tensor, "B C H W"], share: Float[Tensor, " B"]
 ) -> Float[Tensor, "B C H W"]:
     """Each image moved by its signed share of the largest motion."""
     import torch
-
-    from equistudy.groups.affine import rotation_matrices, warp
 
     if operation is Operation.ROTATE:
         return warp(images, rotation_matrices(LARGEST_ANGLE * share))
@@ -128,7 +126,7 @@ def _moved(
     return warp(images, matrices)
 
 
-def _coloured(
+def _apply_colour(
     operation: Operation, images: Float[Tensor, "B C H W"], factors: Float[Tensor, " B"]
 ) -> Float[Tensor, "B C H W"]:
     """Brightness, saturation or contrast of each image multiplied by its own factor."""

@@ -11,7 +11,7 @@ from equistudy.spec import Generator, Tensor
 
 __all__ = ["RandomResizedCrop"]
 
-ATTEMPTS = 10  # at a rectangle that fits; after as many misses it is the whole image
+NUM_ATTEMPTS = 10  # at a rectangle that fits; after as many misses it is the whole image
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class RandomResizedCrop(Augmentation):
         """The first of ten rectangles whose sides fit, and its place."""
         import torch
 
-        uniform = torch.rand(batch_size, ATTEMPTS, 2, generator=rng, device=rng.device)
+        uniform = torch.rand(batch_size, NUM_ATTEMPTS, 2, generator=rng, device=rng.device)
         area = self.min_area + (1 - self.min_area) * uniform[..., 0]
         root_ratio = torch.exp((uniform[..., 1] - 0.5) * math.log(self.max_ratio))
         sides = area.sqrt()[..., None] * torch.stack([root_ratio, 1 / root_ratio], dim=-1)
@@ -64,15 +64,15 @@ class RandomResizedCrop(Augmentation):
 
         dtype = images.dtype if images.dtype == torch.float64 else torch.float32
         height, width = images.shape[-2:]
-        x = _positions(elements[:, 0], elements[:, 2], width).to(dtype)
-        y = _positions(elements[:, 1], elements[:, 3], height).to(dtype)
+        x = _compute_positions(elements[:, 0], elements[:, 2], width).to(dtype)
+        y = _compute_positions(elements[:, 1], elements[:, 3], height).to(dtype)
         size = len(images), height, width
         grid = torch.stack([x[:, None, :].expand(size), y[:, :, None].expand(size)], dim=-1)
         enlarged = grid_sample(images.to(dtype), grid, padding_mode="border", align_corners=False)
         return enlarged.to(images.dtype)
 
 
-def _positions(share: Float[Tensor, " B"], place: Float[Tensor, " B"], size: int) -> Float[Tensor, "B S"]:
+def _compute_positions(share: Float[Tensor, " B"], place: Float[Tensor, " B"], size: int) -> Float[Tensor, "B S"]:
     """Where along one axis each pixel of the output lies, inside the rectangle, with the image from -1 to 1."""
     import torch
 

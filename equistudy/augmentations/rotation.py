@@ -13,7 +13,7 @@ __all__ = ["NormalRotation", "RandomRotation"]
 
 
 @dataclass(frozen=True)
-class Turn(Augmentation):
+class RotationAugmentation(Augmentation):
     """Base of the rotations, which differ in how they draw the angle.
 
     Positive is counter-clockwise as displayed; bilinear, black where nothing comes in.
@@ -34,7 +34,7 @@ class Turn(Augmentation):
 
 
 @dataclass(frozen=True)
-class RandomRotation(Turn):
+class RandomRotation(RotationAugmentation):
     """Turns each image by its own angle, uniform on [-max_degrees, max_degrees]. 180 degrees is every angle."""
 
     max_degrees: float = 15.0
@@ -53,7 +53,7 @@ class RandomRotation(Turn):
 
 
 @dataclass(frozen=True)
-class NormalRotation(Turn):
+class NormalRotation(RotationAugmentation):
     """Turns each image by its own angle, normal with the given mean and standard deviation.
 
     Source: the biased orientations of Edixhoven, Lengyel and van Gemert 2023, arXiv:2308.11316, with mean 45 and

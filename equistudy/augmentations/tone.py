@@ -4,12 +4,12 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-__all__ = ["equalised", "posterised", "sharpened", "solarised", "stretched"]
+__all__ = ["equalise", "posterise", "sharpen", "solarise", "stretch_contrast"]
 
-LEVELS = 256
+NUM_LEVELS = 256
 
 
-def sharpened(images: Float[Tensor, "B C H W"], factor: Float[Tensor, "B 1 1 1"]) -> Float[Tensor, "B C H W"]:
+def sharpen(images: Float[Tensor, "B C H W"], factor: Float[Tensor, "B 1 1 1"]) -> Float[Tensor, "B C H W"]:
     """`factor` of the images and the rest of their smoothed versions, but at the border; 1 changes nothing.
 
     Smoothing weighs a pixel 5 / 13 and each of its eight neighbours 1 / 13.
@@ -26,33 +26,33 @@ def sharpened(images: Float[Tensor, "B C H W"], factor: Float[Tensor, "B 1 1 1"]
     return changed.clamp(0, 1)
 
 
-def posterised(images: Float[Tensor, "B C H W"], bits: int) -> Float[Tensor, "B C H W"]:
+def posterise(images: Float[Tensor, "B C H W"], bits: int) -> Float[Tensor, "B C H W"]:
     """Values rounded down to multiples of 2^-bits, below 1."""
     levels = 2**bits
     return (images * levels).floor().clamp(0, levels - 1) / levels
 
 
-def solarised(images: Float[Tensor, "B C H W"], threshold: float) -> Float[Tensor, "B C H W"]:
+def solarise(images: Float[Tensor, "B C H W"], threshold: float) -> Float[Tensor, "B C H W"]:
     """Values from the threshold on inverted."""
     return torch.where(images >= threshold, 1 - images, images)
 
 
-def stretched(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+def stretch_contrast(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
     """Each channel moved and scaled so that it reaches from 0 to 1; one of a single value stays."""
     low, high = images.amin(dim=(2, 3), keepdim=True), images.amax(dim=(2, 3), keepdim=True)
     flat = low == high
     return ((images - low.masked_fill(flat, 0)) / (high - low).masked_fill(flat, 1)).clamp(0, 1)
 
 
-def equalised(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+def equalise(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
     """Each channel, rounded to 8 bits, with about as many pixels at every level, by Pillow's rule."""
     B, C, H, W = images.shape
-    levels: Integer[Tensor, "B C P"] = (images.float() * (LEVELS - 1e-3)).long().flatten(2)
-    counts = levels.new_zeros(B, C, LEVELS).scatter_add_(2, levels, torch.ones_like(levels))
+    levels: Integer[Tensor, "B C P"] = (images.float() * (NUM_LEVELS - 1e-3)).long().flatten(2)
+    counts = levels.new_zeros(B, C, NUM_LEVELS).scatter_add_(2, levels, torch.ones_like(levels))
     below = counts.cumsum(dim=2)
     largest = counts.gather(2, below.argmax(dim=2, keepdim=True))  # how many pixels have the largest level
-    step = (H * W - largest) // (LEVELS - 1)
-    table = ((below - counts + step // 2) // step.clamp(min=1)).clamp(0, LEVELS - 1)
+    step = (H * W - largest) // (NUM_LEVELS - 1)
+    table = ((below - counts + step // 2) // step.clamp(min=1)).clamp(0, NUM_LEVELS - 1)
     table[..., 0] = 0
     changed = torch.where(step > 0, table.gather(2, levels), levels)
-    return (changed.reshape(images.shape) / (LEVELS - 1)).to(images.dtype)
+    return (changed.reshape(images.shape) / (NUM_LEVELS - 1)).to(images.dtype)

@@ -5,16 +5,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from equistudy.cli.display import duration
+from equistudy.cli.display import format_duration
 from equistudy.execution.cluster import Resources
 from equistudy.execution.cluster_file import ClusterFile
-from equistudy.launch.machines import Estimate, PriceTable, estimates
-from equistudy.launch.preflight import prices_beside
-from equistudy.running.plan import Plan, PlannedTrial, State
+from equistudy.launch.machines import CostEstimate, PriceTable, estimate_costs
+from equistudy.launch.preflight import find_price_table
+from equistudy.running.plan import PlannedTrial, PlanState, StudyPlan
 
-__all__ = ["Costs", "costs_of"]
+__all__ = ["Costs", "parse_costs"]
 
-LEFT = (State.MISSING, State.UNMEASURED)
+REMAINING_STATES = (PlanState.MISSING, PlanState.UNMEASURED)
 
 
 class Costs(NamedTuple):
@@ -24,46 +24,49 @@ class Costs(NamedTuple):
     prices: Path | None
     resources: Resources
 
-    def lines(self, made: Plan) -> list[str]:
+    def format_lines(self, made: StudyPlan) -> list[str]:
         """For people: one line for each kind of node."""
-        seconds = _seconds(made)
+        seconds = _list_remaining_seconds(made)
         if not seconds:
             return []
-        table = self._table()
+        table = self._load_price_table()
         lines = [f"On {self.cluster}, at the pace of the machine that the trials were timed on:"]
-        lines += [_line(row, table) for row in estimates(seconds, self.resources, ClusterFile(self.cluster), table)]
+        lines += [
+            _format_estimate(row, table)
+            for row in estimate_costs(seconds, self.resources, ClusterFile(self.cluster), table)
+        ]
         if table is not None:
             lines.append(f"Prices of {table.path}, with the head, the start and the idle time of every node.")
         return lines
 
-    def record(self, made: Plan) -> dict[str, Any]:
+    def build_record(self, made: StudyPlan) -> dict[str, Any]:
         """The same as plain data; without kinds where no trial is left or no cost is known."""
-        seconds, table = _seconds(made), self._table()
-        rows = estimates(seconds, self.resources, ClusterFile(self.cluster), table) if seconds else []
+        seconds, table = _list_remaining_seconds(made), self._load_price_table()
+        rows = estimate_costs(seconds, self.resources, ClusterFile(self.cluster), table) if seconds else []
         return {"currency": table.currency if table else None, "kinds": [asdict(row) for row in rows]}
 
-    def _table(self) -> PriceTable | None:
+    def _load_price_table(self) -> PriceTable | None:
         """The table that was named, or the one beside the cluster's file, if there is one."""
-        path = self.prices or prices_beside(self.cluster)
-        return PriceTable.read(path) if self.prices or path.is_file() else None
+        path = self.prices or find_price_table(self.cluster)
+        return PriceTable.load(path) if self.prices or path.is_file() else None
 
 
-def _seconds(made: Plan) -> list[float]:
+def _list_remaining_seconds(made: StudyPlan) -> list[float]:
     """What each trial takes that is left; none where nothing tells."""
-    left: Sequence[PlannedTrial] = [trial for trial in made.trials if trial.state in LEFT]
-    each = [made.seconds([trial]) for trial in left]
+    left: Sequence[PlannedTrial] = [trial for trial in made.trials if trial.state in REMAINING_STATES]
+    each = [made.estimate_seconds([trial]) for trial in left]
     return [seconds for seconds in each if seconds is not None]
 
 
-def _line(row: Estimate, table: PriceTable | None) -> str:
+def _format_estimate(row: CostEstimate, table: PriceTable | None) -> str:
     money = "" if row.price is None or table is None else f", about {row.price:.2f} {table.currency}"
     return (
         f"    {row.kind}: {row.nodes} x {row.machine or 'node'}, {row.concurrent} trials at once, "
-        f"{duration(3600 * row.wall_hours)}, {row.gpu_hours:.2f} GPU-hours, {row.node_hours:.2f} node-hours{money}"
+        f"{format_duration(3600 * row.wall_hours)}, {row.gpu_hours:.2f} GPU-hours, {row.node_hours:.2f} node-hours{money}"
     )
 
 
-def costs_of(where: dict[str, Any]) -> Costs | None:
+def parse_costs(where: dict[str, Any]) -> Costs | None:
     """The costs that the options of `plan` ask for. Raises ValueError for prices without a cluster."""
     if where["cluster"] is None:
         if where["prices"] is not None:

@@ -4,12 +4,12 @@ import linecache
 import traceback
 from enum import IntEnum
 
-__all__ = ["Exit", "message_of"]
+__all__ = ["ExitCode", "get_user_message"]
 
 PACKAGE = __name__.partition(".")[0]
 
 
-class Exit(IntEnum):
+class ExitCode(IntEnum):
     """The exit codes, as the help documents them."""
 
     DONE = 0
@@ -19,13 +19,13 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-def message_of(error: Exception) -> str | None:
+def get_user_message(error: Exception) -> str | None:
     """What the user is to read, or None for a bug, whose traceback is to be seen.
 
     Users' errors are ValueError, TypeError and OSError from a `raise` of our own, and whatever the file system
     refuses. The same kinds of errors from Python or a library, such as `int("x")`, are bugs.
     """
-    if isinstance(error, (ValueError, TypeError, OSError)) and _raised_by_us(error):
+    if isinstance(error, (ValueError, TypeError, OSError)) and _is_raised_by_us(error):
         return str(error)
     network = isinstance(error, (ConnectionError, TimeoutError))
     if isinstance(error, OSError) and error.errno is not None and not network:
@@ -37,7 +37,7 @@ def message_of(error: Exception) -> str | None:
     return None
 
 
-def _raised_by_us(error: Exception) -> bool:
+def _is_raised_by_us(error: Exception) -> bool:
     """Whether the innermost frame is one of this package's, at a `raise` statement."""
     frames = list(traceback.walk_tb(error.__traceback__))
     if not frames:

@@ -7,26 +7,33 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from equistudy.analysis.findings import Finding, found, read_findings, written_findings
+from equistudy.analysis.findings import StudyFinding, build_finding, format_findings, parse_findings
 from equistudy.analysis.table import StudyTable
-from equistudy.cli.doctor import version
-from equistudy.cli.status import planned, read
-from equistudy.cli.study_reference import PROGRAM, Asked
+from equistudy.cli.doctor import get_version
+from equistudy.cli.status import load_requested_study, plan_study
+from equistudy.cli.study_reference import PROGRAM, StudyReference
 from equistudy.models.timm_model import TimmModel
-from equistudy.report.appendix import appendix
+from equistudy.report.appendix import format_appendix
 from equistudy.report.comparison import write_comparison
 from equistudy.report.figures import LearningCurve
-from equistudy.report.findings import findings_page, findings_picture, has_picture
-from equistudy.report.references import bibtex
-from equistudy.report.trackers import TRACKERS, runs_of
-from equistudy.results.archive import keep
+from equistudy.report.findings import draw_findings, has_picture, render_findings_page
+from equistudy.report.references import format_bibtex
+from equistudy.report.trackers import TRACKERS, collect_runs
+from equistudy.results.archive import archive_rows
 from equistudy.results.compaction import compact
 from equistudy.results.results import Results, results
 from equistudy.results.schema import TABLES
 from equistudy.results.store import Store
 from equistudy.study.file import LoadedStudy
 
-__all__ = ["about", "compared", "export_appendix", "export_bibtex", "export_findings", "export_runs"]
+__all__ = [
+    "export_appendix",
+    "export_bibtex",
+    "export_findings",
+    "export_runs",
+    "extract_description",
+    "plan_comparison",
+]
 
 KEPT, RECORDS, PAGE = "kept", "findings.jsonl", "FINDINGS.md"
 
@@ -38,8 +45,8 @@ def export_findings(studies: Sequence[Path], scale: str | None, folder: str, int
     """
     kept = into / KEPT
     records = kept / RECORDS
-    known = {each.name: each for each in read_findings(records.read_text())} if records.is_file() else {}
-    judged = _judged(studies, scale, folder) if studies else []
+    known = {each.name: each for each in parse_findings(records.read_text())} if records.is_file() else {}
+    judged = _judge_studies(studies, scale, folder) if studies else []
     fresh = {finding.name: finding for _, _, finding in judged}
     merged = [finding for _, finding in sorted({**known, **fresh}.items())]
     if not merged:
@@ -47,29 +54,29 @@ def export_findings(studies: Sequence[Path], scale: str | None, folder: str, int
     kept.mkdir(parents=True, exist_ok=True)
     if judged:
         older = [row["trial"] for name, each in known.items() if name not in fresh for row in each.trials]
-        _keep_rows(kept, older, results(folder), judged)
+        _rebuild_archive(kept, older, results(folder), judged)
     for finding in merged:
         if has_picture(finding):
-            (kept / f"{finding.name}.svg").write_text(findings_picture(finding), encoding="utf-8")
-    records.write_text(written_findings(merged), encoding="utf-8")
-    page = findings_page(merged, f"{PROGRAM} export findings", KEPT)
+            (kept / f"{finding.name}.svg").write_text(draw_findings(finding), encoding="utf-8")
+    records.write_text(format_findings(merged), encoding="utf-8")
+    page = render_findings_page(merged, f"{PROGRAM} export findings", KEPT)
     (into / PAGE).write_text(page, encoding="utf-8")
     return [f"{into / PAGE}: {len(merged)} studies, {len(fresh)} of them judged now"]
 
 
-def _keep_rows(
-    kept: Path, older: Sequence[str], found_now: Results, judged: Sequence[tuple[LoadedStudy, StudyTable, Finding]]
+def _rebuild_archive(
+    kept: Path, older: Sequence[str], found_now: Results, judged: Sequence[tuple[LoadedStudy, StudyTable, StudyFinding]]
 ) -> None:
     """Makes the kept rows anew: those of older findings as they are, and those of the fresh ones."""
     with tempfile.TemporaryDirectory() as made:
         store = Store.open(made, create=True)
         if older:
-            keep(results(kept), store, older)
+            archive_rows(results(kept), store, older)
         for loaded, _, finding in judged:
             study = loaded.study
             curves = {figure.name for figure in study.figures if isinstance(figure, LearningCurve)}
             trials = [row["trial"] for row in finding.trials]
-            keep(found_now, store, trials, {measure.id for measure in study.measures}, curves)
+            archive_rows(found_now, store, trials, {measure.id for measure in study.measures}, curves)
         compact(store)
         for table in TABLES:
             shutil.rmtree(kept / table.name, ignore_errors=True)
@@ -78,9 +85,9 @@ def _keep_rows(
 
 def export_runs(tracker: str, studies: Sequence[Path], scale: str | None, folder: str, into: Path) -> list[str]:
     """Writes trials as runs of another tracker: those of the studies, or all of the results."""
-    wanted = [planned(read(Asked(study, scale, folder)), folder)[1] for study in studies]
+    wanted = [plan_study(load_requested_study(StudyReference(study, scale, folder)), folder)[1] for study in studies]
     trials = [trial.id for made in wanted for trial in made.trials] if studies else None
-    runs = runs_of(results(folder), trials)
+    runs = collect_runs(results(folder), trials)
     if not runs:
         raise ValueError(f"An export is of trials that have run, got none in {folder}. Run a study first.")
     TRACKERS[tracker](runs, into)
@@ -89,11 +96,11 @@ def export_runs(tracker: str, studies: Sequence[Path], scale: str | None, folder
 
 def export_bibtex(studies: Sequence[Path], scale: str | None, folder: str, into: Path) -> list[str]:
     """Writes `studies.bib`: the studies as they ran, and the papers that their files name."""
-    loaded = _judged(studies, scale, folder)
+    loaded = _judge_studies(studies, scale, folder)
     path = into / "studies.bib"
     into.mkdir(parents=True, exist_ok=True)
     path.write_text(
-        bibtex([finding for _, _, finding in loaded], version("equistudy") or "unreleased"), encoding="utf-8"
+        format_bibtex([finding for _, _, finding in loaded], get_version("equistudy") or "unreleased"), encoding="utf-8"
     )
     return [f"{path}: {len(loaded)} studies"]
 
@@ -102,51 +109,55 @@ def export_appendix(studies: Sequence[Path], scale: str | None, folder: str, int
     """Writes `NAME-appendix.md` for each study: compute with failures, seeds, versions, licences."""
     told = []
     into.mkdir(parents=True, exist_ok=True)
-    for study, table, finding in _judged(studies, scale, folder):
+    for study, table, finding in _judge_studies(studies, scale, folder):
         path = into / f"{finding.name}-appendix.md"
-        path.write_text(appendix(finding.name, table, _weights(study)), encoding="utf-8")
+        path.write_text(format_appendix(finding.name, table, _find_weight_licences(study)), encoding="utf-8")
         told.append(str(path))
     return told
 
 
-def _judged(studies: Sequence[Path], scale: str | None, folder: str) -> list[tuple[LoadedStudy, StudyTable, Finding]]:
+def _judge_studies(
+    studies: Sequence[Path], scale: str | None, folder: str
+) -> list[tuple[LoadedStudy, StudyTable, StudyFinding]]:
     """Each study with its table and what it found."""
     if not studies:
         raise ValueError(f"This export is of studies, got none. Name study files: {PROGRAM} export FORM STUDY...")
     loaded = []
     for path in studies:
-        study = planned(read(Asked(path, scale, folder)), folder)[0]
-        with study.blamed():
-            table = StudyTable.of(study.study, results(folder))
-            loaded.append((study, table, found(table, study.name, scale, about(study.module.__doc__ or ""))))
+        study = plan_study(load_requested_study(StudyReference(path, scale, folder)), folder)[0]
+        with study.blame_study_code():
+            table = StudyTable.from_results(study.study, results(folder))
+            loaded.append(
+                (study, table, build_finding(table, study.name, scale, extract_description(study.module.__doc__ or "")))
+            )
     return loaded
 
 
-def _weights(loaded: LoadedStudy) -> dict[str, str]:
+def _find_weight_licences(loaded: LoadedStudy) -> dict[str, str]:
     """The pretrained networks of a study with the licences of their weights."""
     models = {cell.trial.model for cell in loaded.study.design.cells()}
     names = sorted(model.name for model in models if isinstance(model, TimmModel) and model.pretrained)
     if not names:
         return {}
-    from equistudy.networks.timm_network import licence
+    from equistudy.networks.timm_network import get_licence
 
-    return {name: licence(name) or "none stated by timm" for name in names}
+    return {name: get_licence(name) or "none stated by timm" for name in names}
 
 
-def compared(studies: Sequence[Path], folder: str) -> list[str]:
+def plan_comparison(studies: Sequence[Path], folder: str) -> list[str]:
     """Writes the page that compares studies, beside their reports; gives its path."""
     if len({path.stem for path in studies}) < 2:
         raise ValueError(f"A comparison is of two studies or more, got {len(studies)}. Name another study file.")
-    loaded = [planned(read(Asked(path, None, folder)), folder)[0] for path in studies]
+    loaded = [plan_study(load_requested_study(StudyReference(path, None, folder)), folder)[0] for path in studies]
     there = results(folder)
-    tables = {study.name: StudyTable.of(study.study, there) for study in loaded}
-    place = Path(there.store.url) if there.store.local else Path()
+    tables = {study.name: StudyTable.from_results(study.study, there) for study in loaded}
+    place = Path(there.store.url) if there.store.is_local else Path()
     command = f"{PROGRAM} {shlex.join(['compare', *map(str, studies), '--results', folder])}"
     name = "-".join(["comparison", *tables])
     return [f"Comparison: {write_comparison(tables, there.measurements.collect(), command, place / 'reports' / name)}"]
 
 
-def about(header: str) -> str:
+def extract_description(header: str) -> str:
     """What the header of a study's file says beside its question, its commands and its finding."""
     paragraphs = re.split(r"\n\s*\n", header.strip())[1:]
     told = [part for part in paragraphs if not part.startswith((" ", "Found"))]

@@ -5,22 +5,22 @@ from typing import Any
 
 import click
 
-from equistudy.cli.errors import Exit, message_of
+from equistudy.cli.errors import ExitCode, get_user_message
 from equistudy.cli.study_reference import PROGRAM
 
-__all__ = ["EPILOG", "Command", "Group"]
+__all__ = ["EPILOG", "Command", "CommandGroup"]
 
 EPILOG = (
-    f"Exit codes: {Exit.DONE} done, {Exit.UNEXPECTED} unexpected error, {Exit.USAGE} wrong usage or invalid study, "
-    f"{Exit.FAILED_TRIALS} done with failed trials, {Exit.INTERRUPTED} interrupted. Data goes to stdout, everything "
+    f"Exit codes: {ExitCode.DONE} done, {ExitCode.UNEXPECTED} unexpected error, {ExitCode.USAGE} wrong usage or invalid study, "
+    f"{ExitCode.FAILED_TRIALS} done with failed trials, {ExitCode.INTERRUPTED} interrupted. Data goes to stdout, everything "
     "else to stderr."
 )
 
 
-class _Told(click.ClickException):
+class _UserError(click.ClickException):
     """What a user can cause: told without a traceback."""
 
-    exit_code = Exit.USAGE
+    exit_code = ExitCode.USAGE
 
 
 class Command(click.Command):
@@ -40,13 +40,13 @@ class Command(click.Command):
         try:
             return super().invoke(ctx)
         except Exception as error:
-            message = message_of(error)
+            message = get_user_message(error)
             if message is None:
                 raise
-            raise _Told(message) from error
+            raise _UserError(message) from error
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """The commands in the order in which they are used."""
 
     command_class = Command

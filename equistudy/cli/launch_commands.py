@@ -5,15 +5,15 @@ from pathlib import Path
 import click
 
 from equistudy.cli.group import Command
-from equistudy.cli.options import RESULTS, SCALE, options, say
+from equistudy.cli.options import RESULTS_OPTION, SCALE_OPTION, add_options, print_output
 
 __all__ = ["attach", "down", "jobs", "launch"]
 
-CLUSTER = click.argument("cluster", type=click.Path(path_type=Path))
-KEEP = click.option("--keep", is_flag=True, help="Leave the cluster up at the end.")
+CLUSTER_ARGUMENT = click.argument("cluster", type=click.Path(path_type=Path))
+KEEP_OPTION = click.option("--keep", is_flag=True, help="Leave the cluster up at the end.")
 
 
-def _tell(line: str) -> None:
+def _print_progress(line: str) -> None:
     """What happens on the way, on stderr."""
     click.echo(line, err=True)
 
@@ -26,15 +26,15 @@ def _tell(line: str) -> None:
         "launch cluster/local.yaml question.py -- --keep-going",
     ),
 )
-@options(
-    CLUSTER,
+@add_options(
+    CLUSTER_ARGUMENT,
     click.argument("study", type=click.Path(path_type=Path)),
     click.argument("words", nargs=-1, metavar="[-- OPTIONS OF run]"),
-    SCALE,
-    RESULTS,
+    SCALE_OPTION,
+    RESULTS_OPTION,
     click.option("--dry-run", is_flag=True, help="Print every command and check the files; touch nothing."),
     click.option("--detach", is_flag=True, help="Do not follow the study; attach does."),
-    KEEP,
+    KEEP_OPTION,
 )
 def launch(
     cluster: Path,
@@ -45,41 +45,41 @@ def launch(
     **how: bool,
 ) -> None:
     """Bring a cluster up, run the study there, take it down."""
-    from equistudy.cli.launching import Wanted, dry_lines, launched
+    from equistudy.cli.launching import LaunchRequest, describe_launch, launch_study
 
-    wanted = Wanted(cluster, study, folder, scale, words)
+    wanted = LaunchRequest(cluster, study, folder, scale, words)
     if how["dry_run"]:
-        say(dry_lines(wanted))
+        print_output(describe_launch(wanted))
         return
-    lines, code = launched(wanted, how["keep"], how["detach"], _tell)
-    say(lines)
+    lines, code = launch_study(wanted, how["keep"], how["detach"], _print_progress)
+    print_output(lines)
     click.get_current_context().exit(code)
 
 
 @click.command(cls=Command, examples=("attach cluster/aws.yaml", "attach cluster/aws.yaml --keep"))
-@options(CLUSTER, click.option("--job", metavar="NAME", help="Default: the latest."), KEEP)
+@add_options(CLUSTER_ARGUMENT, click.option("--job", metavar="NAME", help="Default: the latest."), KEEP_OPTION)
 def attach(cluster: Path, job: str | None, keep: bool) -> None:
     """Follow a study on a cluster, and take it down at the end."""
-    from equistudy.cli.launching import attached
+    from equistudy.cli.launching import attach_to_job
 
-    lines, code = attached(cluster, job, keep, _tell)
-    say(lines)
+    lines, code = attach_to_job(cluster, job, keep, _print_progress)
+    print_output(lines)
     click.get_current_context().exit(code)
 
 
 @click.command(cls=Command, examples=("jobs cluster/aws.yaml",))
-@options(CLUSTER)
+@add_options(CLUSTER_ARGUMENT)
 def jobs(cluster: Path) -> None:
     """Print the studies of a cluster, and how they stand."""
-    from equistudy.cli.launching import job_lines
+    from equistudy.cli.launching import format_jobs
 
-    say(job_lines(cluster, _tell))
+    print_output(format_jobs(cluster, _print_progress))
 
 
 @click.command(cls=Command, examples=("down cluster/aws.yaml",))
-@options(CLUSTER)
+@add_options(CLUSTER_ARGUMENT)
 def down(cluster: Path) -> None:
     """Take a cluster down, whatever runs on it."""
-    from equistudy.cli.launching import taken_down
+    from equistudy.cli.launching import take_cluster_down
 
-    taken_down(cluster, _tell)
+    take_cluster_down(cluster, _print_progress)

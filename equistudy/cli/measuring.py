@@ -14,22 +14,22 @@ from typing import Any, NamedTuple
 
 import click
 
-from equistudy.cli.display import duration
-from equistudy.cli.errors import Exit
-from equistudy.cli.status import found_results, planned, read
-from equistudy.cli.study_reference import Asked
-from equistudy.cli.tables import aligned
+from equistudy.cli.display import format_duration
+from equistudy.cli.errors import ExitCode
+from equistudy.cli.status import load_requested_study, open_results, plan_study
+from equistudy.cli.study_reference import StudyReference
+from equistudy.cli.tables import align_rows
 from equistudy.cli.target import (
     DEAD_LEAVES,
+    build_trial,
     check_classes,
-    dataset_of,
-    groups_of,
+    describe_random_weights,
     is_trial,
-    measures_of,
-    model_of,
-    random_note,
-    rebuilt,
-    trial_of,
+    parse_dataset,
+    parse_groups,
+    parse_measures,
+    parse_model,
+    rebuild_trial,
 )
 from equistudy.datasets.photographs import CorruptImages
 from equistudy.measuring.measure import Measure, Skipped
@@ -38,17 +38,17 @@ from equistudy.results.store import Store
 from equistudy.running.job import Job
 from equistudy.study.trial import Trial
 
-__all__ = ["Wanted", "measured"]
+__all__ = ["MeasuringRequest", "measure_target"]
 
-STUDY = "measure"  # the study of the networks that the command measures
+STUDY_NAME = "measure"  # the study of the networks that the command measures
 FEW_IMAGES = 64
-MOST_WORKERS = 64  # on one machine, unless --workers says so
-TELL_SECONDS = 10.0  # how often progress is told where there is no screen
-REFERENCES = {"shuffled": "floor", "untrained": "untrained"}  # columns of the printed tables, and of the rows
-MORE = "--csv and --json print every element with its interval"
+MAX_WORKERS = 64  # on one machine, unless --workers says so
+PROGRESS_SECONDS = 10.0  # how often progress is told where there is no screen
+REFERENCE_COLUMNS = {"shuffled": "floor", "untrained": "untrained"}  # columns of the printed tables, and of the rows
+MORE_IMAGES = "--csv and --json print every element with its interval"
 
 
-class Wanted(NamedTuple):
+class MeasuringRequest(NamedTuple):
     """The words of the command."""
 
     target: str
@@ -66,25 +66,25 @@ class Wanted(NamedTuple):
     scale: str | None
 
 
-class Found(NamedTuple):
+class MeasuringReport(NamedTuple):
     """What there is to say in the end: rows in the order of the measures, why others are absent, and how it ended."""
 
     trial: Trial
     measures: tuple[Measure, ...]
     rows: Any
     skipped: list[Skipped]
-    code: Exit
+    code: ExitCode
 
-    def record(self) -> dict[str, Any]:
+    def build_record(self) -> dict[str, Any]:
         """All of it as plain data."""
         skipped = [absent._asdict() for absent in self.skipped]
         return {"trial": self.trial.id, "rows": self.rows.to_dicts(), "skipped": skipped}
 
-    def lines(self) -> list[str]:
+    def format_lines(self) -> list[str]:
         """A block for each measure and group: stages down, sizes of the elements across."""
-        from equistudy.report.measured import by_magnitude
+        from equistudy.report.measured import average_by_magnitude
 
-        if self.code is Exit.INTERRUPTED:
+        if self.code is ExitCode.INTERRUPTED:
             return []
         lines = []
         for measure in self.measures:
@@ -93,41 +93,45 @@ class Found(NamedTuple):
                 group = getattr(measure, "group", None)
                 lines += [measure.title if group is None else f"{measure.title}, {group}"]
                 unit = "" if group is None else group.unit
-                lines += [f"  {line}" for line in aligned(_table(by_magnitude(rows).to_dicts(), unit))] + [""]
+                lines += [
+                    f"  {line}" for line in align_rows(_build_table(average_by_magnitude(rows).to_dicts(), unit))
+                ] + [""]
         starred = self.rows["grid_aligned"].eq(False).any()
         note = ["* cells move by fractions: aliasing and interpolation count too"] if starred else []
-        return [*lines, *note, f"{self.trial.id}: {self.trial.model} on {self.trial.dataset}", MORE]
+        return [*lines, *note, f"{self.trial.id}: {self.trial.model} on {self.trial.dataset}", MORE_IMAGES]
 
 
-def measured(wanted: Wanted, where: dict[str, Any]) -> Found:
+def measure_target(wanted: MeasuringRequest, where: dict[str, Any]) -> MeasuringReport:
     """Measures what the results lack, writes the picture, and gives all rows that were asked for."""
     if wanted.plot is not None:
         from equistudy.report.measured import check_picture
 
         check_picture(wanted.plot)
-    with _noted():
-        job, asked = _job(wanted)
+    with _print_warnings():
+        job, asked = _build_job(wanted)
         store = Store.open(wanted.results, create=True)
-        code, skipped = Exit.DONE, list[Skipped]()
+        code, skipped = ExitCode.DONE, list[Skipped]()
         if job.measures:
-            code, skipped = _measure(job, store, where)
+            code, skipped = _run_measuring(job, store, where)
     names, ids = {measure.name for measure in asked}, [measure.id for measure in asked]
     found = results(wanted.results)
     rows = found.measurements.filter(trial=job.trial.id).collect()
     rows = rows.filter(rows["measure_id"].is_in(ids))
     rows = rows[sorted(range(len(rows)), key=lambda row: ids.index(rows["measure_id"][row]))]
-    skipped = list(dict.fromkeys(_skipped_before(found, job.trial.id, names) + skipped))
-    for line in [f"not measured: {absent}" for absent in _folded(skipped)] + _notes(rows["note"].to_list()):
+    skipped = list(dict.fromkeys(_load_skipped(found, job.trial.id, names) + skipped))
+    for line in [f"not measured: {absent}" for absent in _fold_skipped(skipped)] + _collect_caveats(
+        rows["note"].to_list()
+    ):
         click.echo(line, err=True)
-    if wanted.plot is not None and code is Exit.DONE:
+    if wanted.plot is not None and code is ExitCode.DONE:
         from equistudy.report.measured import write_picture
 
         write_picture(rows, asked, wanted.plot)
         click.echo(f"Picture: {wanted.plot}", err=True)
-    return Found(job.trial, asked, rows, skipped, code)
+    return MeasuringReport(job.trial, asked, rows, skipped, code)
 
 
-def _job(wanted: Wanted) -> tuple[Job, tuple[Measure, ...]]:
+def _build_job(wanted: MeasuringRequest) -> tuple[Job, tuple[Measure, ...]]:
     """The job that measures what the results lack, and all measures that were asked for."""
     if is_trial(wanted.target):
         for name in ("model", "stages", "images", "size"):
@@ -136,43 +140,43 @@ def _job(wanted: Wanted) -> tuple[Job, tuple[Measure, ...]]:
                     f"A trial is measured on its own test images, as it was trained, got --{name} for {wanted.target}. "
                     f"Leave --{name} out."
                 )
-        trial = _stored(wanted)
-        measures = measures_of(
-            wanted.measures, groups_of(wanted.groups or ("translation:4", "rotation"), 0), wanted.bf16
+        trial = _find_stored_trial(wanted)
+        measures = parse_measures(
+            wanted.measures, parse_groups(wanted.groups or ("translation:4", "rotation"), 0), wanted.bf16
         )
     else:
-        trial, measures = _new(wanted)
-    known = found_results(wanted.results)
-    row = None if known is None else next((row for row in known.finished() if row["trial"] == trial.id), None)
-    done = set() if known is None else known.measured()
+        trial, measures = _build_new_trial(wanted)
+    known = open_results(wanted.results)
+    row = None if known is None else next((row for row in known.list_finished() if row["trial"] == trial.id), None)
+    done = set() if known is None else known.list_measured()
     lacking = tuple(measure for measure in measures if (trial.id, measure.id) not in done)
     job = Job(trial, {"network": wanted.target}, lacking)
     if row is not None and row["status"] == "done":
         job = dataclasses.replace(job, attempt=row["attempt"], weights=row["weights"], built=row["weights"] is None)
     elif row is not None:
         job = dataclasses.replace(job, attempt=row["attempt"] + 1, measures=measures)
-    return job.anchored(), measures
+    return job.with_absolute_paths(), measures
 
 
-def _new(wanted: Wanted) -> tuple[Trial, tuple[Measure, ...]]:
+def _build_new_trial(wanted: MeasuringRequest) -> tuple[Trial, tuple[Measure, ...]]:
     """A network that is taken as it is, on images that are made or read for it."""
     stages = tuple(filter(None, (wanted.stages or "").split(",")))
-    model = model_of(wanted.target, wanted.model, wanted.size, stages)
+    model = parse_model(wanted.target, wanted.model, wanted.size, stages)
     model.validate()  # before Ray is started for it
-    if (note := random_note(model)) is not None:
+    if (note := describe_random_weights(model)) is not None:
         click.echo(note, err=True)
     labelled = any("accuracy" in name for name in wanted.measures)
-    dataset = dataset_of(wanted.data or DEAD_LEAVES, wanted.images, model, labelled)
+    dataset = parse_dataset(wanted.data or DEAD_LEAVES, wanted.images, model, labelled)
     check_classes(model, dataset)
     preprocessing = model.preprocessing(dataset)
     room = (preprocessing.image_size or 0) - (preprocessing.window or 0)
-    return trial_of(model, dataset), measures_of(wanted.measures, groups_of(wanted.groups, room), wanted.bf16)
+    return build_trial(model, dataset), parse_measures(wanted.measures, parse_groups(wanted.groups, room), wanted.bf16)
 
 
-def _stored(wanted: Wanted) -> Trial:
+def _find_stored_trial(wanted: MeasuringRequest) -> Trial:
     """The trial whose id the target begins: from the study, or from its columns."""
     known = results(wanted.results)
-    rows = {row["trial"]: row for row in known.finished() if row["trial"].startswith(wanted.target)}
+    rows = {row["trial"]: row for row in known.list_finished() if row["trial"].startswith(wanted.target)}
     if len(rows) != 1:
         raise ValueError(
             f"A trial is named by its id or a beginning that no other has, got {wanted.target!r}, which {len(rows)} of "
@@ -182,75 +186,77 @@ def _stored(wanted: Wanted) -> Trial:
     if row["status"] != "done":
         raise ValueError(f"A trial is measured when it is done, got {name}, which failed: {row['reason']}.")
     if wanted.study is not None:
-        _, made = planned(read(Asked(wanted.study, wanted.scale, wanted.results)), wanted.results)
+        _, made = plan_study(
+            load_requested_study(StudyReference(wanted.study, wanted.scale, wanted.results)), wanted.results
+        )
         for trial in made.trials:
             if trial.id == name:
                 return trial.trial
         raise ValueError(f"{wanted.study} has no trial {name}. Check --study and --scale.")
-    return rebuilt(known.identities(name)[name], wanted.data)
+    return rebuild_trial(known.find_identities(name)[name], wanted.data)
 
 
-def _measure(job: Job, store: Store, where: dict[str, Any]) -> tuple[Exit, list[Skipped]]:
+def _run_measuring(job: Job, store: Store, where: dict[str, Any]) -> tuple[ExitCode, list[Skipped]]:
     """Measures on this process or on Ray's workers."""
-    from equistudy.execution.cluster import Resources, prepare
-    from equistudy.execution.measuring import measure_networks, ray_workers
-    from equistudy.execution.runner import interruptible
-    from equistudy.running.job import Conditions, provenance
+    from equistudy.execution.cluster import Resources, prepare_ray_environment
+    from equistudy.execution.measuring import measure_networks, start_ray_workers
+    from equistudy.execution.runner import handle_interrupts
+    from equistudy.running.job import RunConditions, collect_provenance
 
-    progress = Progress()
-    conditions = Conditions(STUDY, store, provenance(Path(__file__)))
-    workers = where["workers"] or (None if where["address"] else min(os.cpu_count() or 1, _most_workers(job)))
-    with interruptible(progress.stopping) as asked:
+    progress = MeasuringProgress()
+    conditions = RunConditions(STUDY_NAME, store, collect_provenance(Path(__file__)))
+    workers = where["workers"] or (None if where["address"] else min(os.cpu_count() or 1, _choose_num_workers(job)))
+    with handle_interrupts(progress.report_stopping) as asked:
         if workers == 1 and not where["address"]:
-            found = measure_networks([job], conditions, tell=progress.advanced, asked=asked)
+            found = measure_networks([job], conditions, tell=progress.report_advance, asked=asked)
         else:
-            prepare(where["address"])
+            prepare_ray_environment(where["address"])
             resources = Resources(max_concurrent=workers)
-            with ray_workers(conditions, resources, where["address"]) as (there, actors):
-                found = measure_networks([job], there, actors, progress.advanced, asked)
+            with start_ray_workers(conditions, resources, where["address"]) as (there, actors):
+                found = measure_networks([job], there, actors, progress.report_advance, asked)
     if job.trial.id not in found:
         click.echo("Stopped; the same command goes on from here.", err=True)
-        return Exit.INTERRUPTED, []
-    return Exit.DONE, found[job.trial.id].skipped
+        return ExitCode.INTERRUPTED, []
+    return ExitCode.DONE, found[job.trial.id].skipped
 
 
-def _most_workers(job: Job) -> int:
+def _choose_num_workers(job: Job) -> int:
     """As many as have something to do; Ray takes seconds to start, so one where there are two shards or fewer."""
     images = getattr(job.trial.dataset, "test_images", None) or getattr(job.trial.dataset, "test_size", None)
-    return 1 if images is not None and images <= FEW_IMAGES else MOST_WORKERS
+    return 1 if images is not None and images <= FEW_IMAGES else MAX_WORKERS
 
 
-class Progress:
+class MeasuringProgress:
     """Tells on stderr how far measuring is: in one line that changes on a screen, else every ten seconds."""
 
     def __init__(self) -> None:
         self._began = self._told = time.perf_counter()
 
-    def advanced(self, advance: Any) -> None:
+    def report_advance(self, advance: Any) -> None:
         """Some shards are done."""
         now, screen = time.perf_counter(), sys.stderr.isatty()
-        if not screen and now - self._told < TELL_SECONDS and advance.done:
+        if not screen and now - self._told < PROGRESS_SECONDS and advance.done:
             return
         self._told = now
         left = (now - self._began) * (advance.total - advance.done) / advance.done if advance.done else 0
-        told = "" if not left else f", about {duration(left)} left"
+        told = "" if not left else f", about {format_duration(left)} left"
         name = advance.job.levels.get("network", advance.job.trial.id)
         line = f"measuring {name}: {advance.done} of {advance.total} shards{told}"
         click.echo(f"\r{line:<79}" if screen else line, err=True, nl=not screen or advance.done == advance.total)
 
-    def started(self, total: int, concurrent: int, packed: int = 1) -> None:
+    def report_start(self, total: int, concurrent: int, packed: int = 1) -> None:
         """Nothing: the first shard tells."""
 
-    def progressed(self, progress: Any) -> None:
+    def report_progress(self, progress: Any) -> None:
         """Nothing: shards tell."""
 
-    def stopping(self) -> None:
+    def report_stopping(self) -> None:
         """The user asked to stop."""
         click.echo("\nStopping after this shard; what is done is kept.", err=True)
 
 
 @contextmanager
-def _noted() -> Iterator[None]:
+def _print_warnings() -> Iterator[None]:
     """Images that cannot be read are told in a line."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("once", CorruptImages)
@@ -259,7 +265,7 @@ def _noted() -> Iterator[None]:
         click.echo(message, err=True)
 
 
-def _table(rows: list[dict[str, Any]], unit: str) -> list[dict[str, Any]]:
+def _build_table(rows: list[dict[str, Any]], unit: str) -> list[dict[str, Any]]:
     """A row for each stage, a column for each size of the elements, then the references of the largest."""
     table: dict[str, dict[str, Any]] = {}
     for row in rows:
@@ -267,20 +273,22 @@ def _table(rows: list[dict[str, Any]], unit: str) -> list[dict[str, Any]]:
         error = "" if row["error"] is None else f" ±{row['error']:.3f}"
         star = "*" if row["grid_aligned"] is False else ""
         line[f"{row['magnitude']:.4g} {unit}" if row["magnitude"] else "value"] = f"{row['value']:.3f}{star}{error}"
-        line |= {name: None if row[column] is None else f"{row[column]:.3f}" for name, column in REFERENCES.items()}
-    columns = list(dict.fromkeys(name for line in table.values() for name in line if name not in REFERENCES))
-    used = [name for name in REFERENCES if any(line.get(name) is not None for line in table.values())]
+        line |= {
+            name: None if row[column] is None else f"{row[column]:.3f}" for name, column in REFERENCE_COLUMNS.items()
+        }
+    columns = list(dict.fromkeys(name for line in table.values() for name in line if name not in REFERENCE_COLUMNS))
+    used = [name for name in REFERENCE_COLUMNS if any(line.get(name) is not None for line in table.values())]
     return [{name: line.get(name) for name in (*columns, *used)} for line in table.values()]
 
 
-def _skipped_before(found: Any, trial: str, names: set[str]) -> list[Skipped]:
+def _load_skipped(found: Any, trial: str, names: set[str]) -> list[Skipped]:
     """What an earlier command could not measure."""
     texts = found.trials.filter(trial=trial).select("skipped").collect()["skipped"].drop_nulls().to_list()
     absent = [Skipped(**record) for text in texts for record in json.loads(text)]
     return [each for each in absent if each.measure in names]
 
 
-def _folded(skipped: list[Skipped]) -> list[str]:
+def _fold_skipped(skipped: list[Skipped]) -> list[str]:
     """What could not be measured, elements of one stage with one reason in one line."""
     places: dict[tuple[str, str, str], list[str]] = {}
     for absent in dict.fromkeys(skipped):
@@ -291,7 +299,7 @@ def _folded(skipped: list[Skipped]) -> list[str]:
     ]
 
 
-def _notes(notes: list[str | None]) -> list[str]:
+def _collect_caveats(notes: list[str | None]) -> list[str]:
     """Each note of the rows once, with the number of rows that bear it."""
     counted = Counter(part for note in notes if note for part in note.split("; "))
     return [f"note on {number} of {len(notes)} values: {note}" for note, number in counted.items()]

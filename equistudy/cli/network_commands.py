@@ -5,9 +5,18 @@ from typing import Any
 
 import click
 
-from equistudy.cli.errors import Exit
+from equistudy.cli.errors import ExitCode
 from equistudy.cli.group import Command
-from equistudy.cli.options import ADDRESS, JSON, OF_STUDY, RESULTS, SCALE, WEIGHTS, options, say
+from equistudy.cli.options import (
+    ADDRESS_OPTION,
+    JSON_OPTION,
+    RESULTS_OPTION,
+    SCALE_OPTION,
+    STUDY_OPTION,
+    WEIGHTS_OPTION,
+    add_options,
+    print_output,
+)
 
 __all__ = ["audit", "measure"]
 
@@ -16,7 +25,7 @@ __all__ = ["audit", "measure"]
     cls=Command,
     examples=("audit resnet50 --size 224", 'audit "resnet*" --size 225 --json', "audit network.py:build --size 33x97"),
 )
-@options(
+@add_options(
     click.argument("model", metavar="MODEL|PATTERN|FILE.py:FUNCTION"),
     click.option("--size", required=True, metavar="PIXELS|HxW", help="The size of the images."),
     click.option(
@@ -24,19 +33,19 @@ __all__ = ["audit", "measure"]
         type=click.Choice(["p4m", "p4", "d2", "c2", "d1"]),
         help="Symmetries of the square. Default: those of the network's group convolutions, else all: p4m.",
     ),
-    JSON,
+    JSON_OPTION,
 )
 def audit(model: str, size: str, group: str | None, as_json: bool) -> None:
     """Print which layers break exact equivariance at an input size."""
-    from equistudy.cli.audit import audit_lines, audited, audits_lines, group_of, size_of
+    from equistudy.cli.audit import format_audit, format_audits, parse_group, parse_size, run_audit
 
-    found = audited(model, size_of(size), group_of(group), lambda line: click.echo(line, err=True))
+    found = run_audit(model, parse_size(size), parse_group(group), lambda line: click.echo(line, err=True))
     if isinstance(found, dict):
-        say(found if as_json else audit_lines(found))
+        print_output(found if as_json else format_audit(found))
         return
-    say({"audits": found} if as_json else audits_lines(found))
+    print_output({"audits": found} if as_json else format_audits(found))
     if any("error" in record for record in found):
-        click.get_current_context().exit(Exit.FAILED_TRIALS)
+        click.get_current_context().exit(ExitCode.FAILED_TRIALS)
 
 
 @click.command(
@@ -47,7 +56,7 @@ def audit(model: str, size: str, group: str | None, as_json: bool) -> None:
         "measure t_7fcb --measure lie_derivative_error",
     ),
 )
-@options(
+@add_options(
     click.argument("target"),
     click.option("--model", metavar="NAME", help="Architecture of a file of weights: timm's name or FILE.py:FUNCTION."),
     click.option("--stages", metavar="PATH,PATH", help="Submodules of FILE.py:FUNCTION. Default: its children."),
@@ -58,25 +67,25 @@ def audit(model: str, size: str, group: str | None, as_json: bool) -> None:
     click.option("--measure", "measures", multiple=True, metavar="NAME", help="such as within_correlation; repeat."),
     click.option("--bf16", is_flag=True, help="Forward passes in bfloat16; correlations move by about 1e-3."),
     click.option("--plot", type=click.Path(path_type=Path), help="Draw the layer profiles: .svg, .png or .html."),
-    RESULTS,
-    OF_STUDY,
-    SCALE,
-    WEIGHTS,
+    RESULTS_OPTION,
+    STUDY_OPTION,
+    SCALE_OPTION,
+    WEIGHTS_OPTION,
     click.option("--workers", type=click.IntRange(1), help="Processes of one CPU each. Default: as many as CPUs."),
-    ADDRESS,
+    ADDRESS_OPTION,
     click.option("--csv", "as_csv", is_flag=True, help="Print all values with all columns as CSV."),
-    JSON,
+    JSON_OPTION,
 )
 def measure(target: str, as_csv: bool, as_json: bool, folder: str, **words: Any) -> None:
     """Measure how equivariant a network is, layer by layer."""
-    from equistudy.cli.measuring import Wanted, measured
+    from equistudy.cli.measuring import MeasuringRequest, measure_target
 
     if as_csv and as_json:
         raise click.UsageError("Rows are printed in one form, got --csv and --json. Choose one.")
     where = {name: words.pop(name) for name in ("workers", "address")}
-    found = measured(Wanted(target=target, results=folder, **words), where)
+    found = measure_target(MeasuringRequest(target=target, results=folder, **words), where)
     if as_csv:
         click.echo(found.rows.write_csv(), nl=False)
-    elif as_json or found.lines():
-        say(found.record() if as_json else found.lines())
+    elif as_json or found.format_lines():
+        print_output(found.build_record() if as_json else found.format_lines())
     click.get_current_context().exit(found.code)

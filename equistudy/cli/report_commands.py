@@ -5,11 +5,11 @@ from pathlib import Path
 import click
 
 from equistudy.cli.group import Command
-from equistudy.cli.options import RESULTS, SCALE, WEIGHTS, options, say
+from equistudy.cli.options import RESULTS_OPTION, SCALE_OPTION, WEIGHTS_OPTION, add_options, print_output
 
 __all__ = ["compare", "export"]
 
-FORMS = ("findings", "appendix", "bibtex", "tensorboard", "mlflow", "wandb")
+EXPORT_FORMS = ("findings", "appendix", "bibtex", "tensorboard", "mlflow", "wandb")
 
 
 @click.command(
@@ -20,12 +20,12 @@ FORMS = ("findings", "appendix", "bibtex", "tensorboard", "mlflow", "wandb")
         "export wandb --into wandb-runs",
     ),
 )
-@options(
-    click.argument("form", type=click.Choice(FORMS), metavar="|".join(FORMS)),
+@add_options(
+    click.argument("form", type=click.Choice(EXPORT_FORMS), metavar="|".join(EXPORT_FORMS)),
     click.argument("studies", type=click.Path(path_type=Path), nargs=-1, metavar="[STUDY]..."),
-    SCALE,
-    RESULTS,
-    WEIGHTS,
+    SCALE_OPTION,
+    RESULTS_OPTION,
+    WEIGHTS_OPTION,
     click.option("--into", type=click.Path(path_type=Path), default=Path(), help="Folder to write to. Default: here."),
 )
 def export(form: str, studies: tuple[Path, ...], scale: str | None, folder: str, into: Path) -> None:
@@ -43,22 +43,22 @@ def export(form: str, studies: tuple[Path, ...], scale: str | None, folder: str,
         "bibtex": exporting.export_bibtex,
     }
     if form in forms:
-        say(forms[form](studies, scale, folder, into))
+        print_output(forms[form](studies, scale, folder, into))
     else:
-        say(exporting.export_runs(form, studies, scale, folder, into))
+        print_output(exporting.export_runs(form, studies, scale, folder, into))
 
 
 @click.command(cls=Command, examples=("compare studies/capacity.py studies/augmentation.py",))
-@options(
+@add_options(
     click.argument("studies", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="STUDY STUDY..."),
-    RESULTS,
-    WEIGHTS,
+    RESULTS_OPTION,
+    WEIGHTS_OPTION,
 )
 def compare(studies: tuple[Path, ...], folder: str) -> None:
     """Write one page about several studies.
 
     Networks that they share count once; values of other revisions of a measure are left out, and the page says so.
     """
-    from equistudy.cli.exporting import compared
+    from equistudy.cli.exporting import plan_comparison
 
-    say(compared(studies, folder))
+    print_output(plan_comparison(studies, folder))

@@ -7,32 +7,34 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
-from equistudy.cli.display import Display, duration
-from equistudy.cli.errors import Exit
-from equistudy.cli.status import found_results, planned, read
-from equistudy.cli.study_reference import Asked
-from equistudy.cli.tables import counted, counts_of, impossible_lines
-from equistudy.execution.job_source import Listed, Sampled, Source
+from equistudy.cli.display import Display, format_duration
+from equistudy.cli.errors import ExitCode
+from equistudy.cli.status import load_requested_study, open_results, plan_study
+from equistudy.cli.study_reference import StudyReference
+from equistudy.cli.tables import count_states, format_counts, format_impossible
+from equistudy.execution.job_source import JobSource, PlannedJobs, SampledJobs
 from equistudy.results.results import results
 from equistudy.results.store import Store
-from equistudy.running.plan import Plan, State
+from equistudy.running.plan import PlanState, StudyPlan
 from equistudy.study.file import LoadedStudy
 from equistudy.study.search import Search
 
-__all__ = ["Ended", "compacted", "reported", "run_and_report"]
+__all__ = ["CommandResult", "compact_results", "report_study", "run_and_report"]
 
 
-class Ended(NamedTuple):
+class CommandResult(NamedTuple):
     """How `run` ended: what is printed, as lines or as a record, and the exit code."""
 
     lines: list[str]
     record: dict[str, Any]
-    code: Exit
+    code: ExitCode
 
 
-def run_and_report(asked: Asked, retry: tuple[str, ...] | None, where: dict[str, Any], resume: str) -> Ended:
+def run_and_report(
+    asked: StudyReference, retry: tuple[str, ...] | None, where: dict[str, Any], resume: str
+) -> CommandResult:
     """Runs what is missing, then tests the claims and writes the report. `resume` is the command that goes on."""
-    from equistudy.execution.cluster import Resources, Site, prepare
+    from equistudy.execution.cluster import Resources, Site, prepare_ray_environment
 
     resources = Resources(
         where["cpus_per_trial"],
@@ -43,128 +45,145 @@ def run_and_report(asked: Asked, retry: tuple[str, ...] | None, where: dict[str,
         where["pack"],
     )
     site = Site(where["address"], where["num_cpus"], where["cluster"])
-    prepare(site.address)
+    prepare_ray_environment(site.address)
     began = time.perf_counter()
-    loaded = read(asked)
-    known, made = planned(loaded, asked.folder)
-    source = _source(known, made, retry, asked.folder)
+    loaded = load_requested_study(asked)
+    known, made = plan_study(loaded, asked.folder)
+    source = _build_job_source(known, made, retry, asked.folder)
     # FORCE_COLOR colours a log, but does not make it a screen
     console = Console(stderr=True, force_interactive=None if sys.stderr.isatty() else False, highlight=False)
-    _say(console, loaded.study.question, _standing(made), *impossible_lines(made))
+    _print_lines(console, loaded.study.question, _format_state_counts(made), *format_impossible(made))
     _check_models(source)
     store = Store.open(asked.folder, create=True)  # also where nothing can run: a report says so
     failed = 0
     while source.total:
-        _say(console, *_warnings(source))
-        expected = _expected(source, made)
-        _say(console, f"Joining Ray at {where['address']}" if where["address"] else "Starting Ray on this machine")
+        _print_lines(console, *_collect_warnings(source))
+        expected = _find_expected_seconds(source, made)
+        _print_lines(
+            console, f"Joining Ray at {where['address']}" if where["address"] else "Starting Ray on this machine"
+        )
         with Display(console, resume, expected) as display:
             from equistudy.execution.runner import run_study
-            from equistudy.running.circuit_breaker import SAME, Breaker
+            from equistudy.running.circuit_breaker import MAX_IDENTICAL_FAILURES, CircuitBreaker
 
-            breaker = Breaker(0 if where["keep_going"] else SAME)
+            breaker = CircuitBreaker(0 if where["keep_going"] else MAX_IDENTICAL_FAILURES)
             outcome = run_study(known, source, store, resources, display, site, breaker)
         if outcome.interrupted:
-            return _stopped(console, planned(loaded, asked.folder)[1], began, resume)
+            return _finish_interrupted(console, plan_study(loaded, asked.folder)[1], began, resume)
         if outcome.broken:
-            return _broken(console, planned(loaded, asked.folder)[1], asked, outcome.broken)
+            return _finish_stopped(console, plan_study(loaded, asked.folder)[1], asked, outcome.broken)
         failed += outcome.failed
-        if isinstance(source, Listed):
+        if isinstance(source, PlannedJobs):
             break
-        known, made = planned(loaded, asked.folder)
-        source = Listed(tuple(made.jobs()))  # what a search has drawn may ask for its confirmation
-    return _finished(console, loaded, asked, began, failed)
+        known, made = plan_study(loaded, asked.folder)
+        source = PlannedJobs(tuple(made.build_jobs()))  # what a search has drawn may ask for its confirmation
+    return _finish_run(console, loaded, asked, began, failed)
 
 
-def _stopped(console: Console, made: Plan, began: float, resume: str) -> Ended:
-    _say(console, f"Stopped after {duration(time.perf_counter() - began)}. {_standing(made)}")
-    record = {"interrupted": True, "resume": resume, "trials": counts_of(made)}
-    return Ended([], record, Exit.INTERRUPTED)
+def _finish_interrupted(console: Console, made: StudyPlan, began: float, resume: str) -> CommandResult:
+    _print_lines(console, f"Stopped after {format_duration(time.perf_counter() - began)}. {_format_state_counts(made)}")
+    record = {"interrupted": True, "resume": resume, "trials": count_states(made)}
+    return CommandResult([], record, ExitCode.INTERRUPTED)
 
 
-def _broken(console: Console, made: Plan, asked: Asked, why: str) -> Ended:
+def _finish_stopped(console: Console, made: StudyPlan, asked: StudyReference, why: str) -> CommandResult:
     """No report: of what failed from the start there is nothing to say."""
-    again = f"Once it is mended: {asked.command('retry')}"
-    _say(console, why, _standing(made), f"Why trials failed: {asked.command('status')}", again)
-    return Ended([], {"interrupted": False, "stopped": why, "trials": counts_of(made)}, Exit.FAILED_TRIALS)
+    again = f"Once it is mended: {asked.format_command('retry')}"
+    _print_lines(
+        console, why, _format_state_counts(made), f"Why trials failed: {asked.format_command('status')}", again
+    )
+    return CommandResult(
+        [], {"interrupted": False, "stopped": why, "trials": count_states(made)}, ExitCode.FAILED_TRIALS
+    )
 
 
-def _finished(console: Console, loaded: LoadedStudy, asked: Asked, began: float, failed: int) -> Ended:
-    known, made = planned(loaded, asked.folder)
+def _finish_run(
+    console: Console, loaded: LoadedStudy, asked: StudyReference, began: float, failed: int
+) -> CommandResult:
+    known, made = plan_study(loaded, asked.folder)
     counts = made.counts
-    nothing = counts[State.FAILED] and not counts[State.DONE] + counts[State.UNMEASURED] + counts[State.STOPPED]
-    page, verdicts = (None, []) if nothing else _report(known, asked)  # of failures alone there is nothing to draw
-    _say(console, f"{_standing(made)} in {duration(time.perf_counter() - began)}")
-    missing = counts[State.MISSING] + counts[State.UNMEASURED]
-    if counts[State.FAILED]:
-        _say(console, f"Why trials failed: {asked.command('status')}", f"Run them again: {asked.command('retry')}")
+    nothing = (
+        counts[PlanState.FAILED]
+        and not counts[PlanState.DONE] + counts[PlanState.UNMEASURED] + counts[PlanState.STOPPED]
+    )
+    page, verdicts = (
+        (None, []) if nothing else _write_study_report(known, asked)
+    )  # of failures alone there is nothing to draw
+    _print_lines(console, f"{_format_state_counts(made)} in {format_duration(time.perf_counter() - began)}")
+    missing = counts[PlanState.MISSING] + counts[PlanState.UNMEASURED]
+    if counts[PlanState.FAILED]:
+        _print_lines(
+            console,
+            f"Why trials failed: {asked.format_command('status')}",
+            f"Run them again: {asked.format_command('retry')}",
+        )
     if missing:
-        _say(console, f"What is missing could not be stored. Run it again: {asked.command('run')}")
+        _print_lines(console, f"What is missing could not be stored. Run it again: {asked.format_command('run')}")
     # of a search, what has failed without a row is not missed by any plan
-    code = Exit.FAILED_TRIALS if failed or missing or counts[State.FAILED] else Exit.DONE
-    record = {"interrupted": False, "report": page, "verdicts": verdicts, "trials": counts_of(made)}
-    return Ended([] if page is None else [*verdicts, f"Report: {page}"], record, code)
+    code = ExitCode.FAILED_TRIALS if failed or missing or counts[PlanState.FAILED] else ExitCode.DONE
+    record = {"interrupted": False, "report": page, "verdicts": verdicts, "trials": count_states(made)}
+    return CommandResult([] if page is None else [*verdicts, f"Report: {page}"], record, code)
 
 
-def _say(console: Console, *lines: str) -> None:
+def _print_lines(console: Console, *lines: str) -> None:
     for line in lines:
         console.print(line, soft_wrap=True, markup=False)
 
 
-def _standing(made: Plan) -> str:
-    return counted(counts_of(made))
+def _format_state_counts(made: StudyPlan) -> str:
+    return format_counts(count_states(made))
 
 
-def _source(known: LoadedStudy, made: Plan, retry: tuple[str, ...] | None, folder: str) -> Source:
+def _build_job_source(known: LoadedStudy, made: StudyPlan, retry: tuple[str, ...] | None, folder: str) -> JobSource:
     """What is to run: the jobs of the plan, or those that a search still draws."""
-    jobs, design = made.jobs(retry), known.study.design
-    if jobs or not isinstance(design, Search) or design.over:
-        return Listed(tuple(jobs))
-    found = found_results(folder)
-    finished, histories = (found.scores(), found.histories(design.score)) if found else ({}, {})
-    return Sampled(design, known.study.measures, finished, histories)
+    jobs, design = made.build_jobs(retry), known.study.design
+    if jobs or not isinstance(design, Search) or design.is_over:
+        return PlannedJobs(tuple(jobs))
+    found = open_results(folder)
+    finished, histories = (found.collect_scores(), found.collect_histories(design.score)) if found else ({}, {})
+    return SampledJobs(design, known.study.measures, finished, histories)
 
 
-def _check_models(source: Source) -> None:
+def _check_models(source: JobSource) -> None:
     """Finds what no network can be built from before Ray starts."""
-    for model in {job.trial.model for job in source.jobs} if isinstance(source, Listed) else ():
+    for model in {job.trial.model for job in source.jobs} if isinstance(source, PlannedJobs) else ():
         model.validate()
 
 
-def _warnings(source: Source) -> list[str]:
+def _collect_warnings(source: JobSource) -> list[str]:
     """What the augmentations have to say before anything is trained with them, each thing once."""
-    jobs = source.jobs if isinstance(source, Listed) else ()
+    jobs = source.jobs if isinstance(source, PlannedJobs) else ()
     pairs = dict.fromkeys((job.trial.augmentation, job.trial.dataset) for job in jobs if job.trial.recipe.epochs)
-    told = [augmentation.warning(dataset) for augmentation, dataset in pairs]
+    told = [augmentation.describe_risk(dataset) for augmentation, dataset in pairs]
     return [f"Warning: {text}" for text in told if text is not None]
 
 
-def _expected(source: Source, made: Plan) -> dict[str, float | None]:
+def _find_expected_seconds(source: JobSource, made: StudyPlan) -> dict[str, float | None]:
     """The seconds that each job will take, where earlier rows tell."""
-    ids = {job.trial.id for job in source.jobs} if isinstance(source, Listed) else set()
+    ids = {job.trial.id for job in source.jobs} if isinstance(source, PlannedJobs) else set()
     return {trial.id: trial.seconds for trial in made.trials if trial.id in ids}
 
 
-def reported(asked: Asked) -> tuple[str, list[str]]:
+def report_study(asked: StudyReference) -> tuple[str, list[str]]:
     """Writes the report of the results as they are; gives the page's path and the verdicts."""
-    known, _ = planned(read(asked), asked.folder)
-    return _report(known, asked)
+    known, _ = plan_study(load_requested_study(asked), asked.folder)
+    return _write_study_report(known, asked)
 
 
-def _report(known: LoadedStudy, asked: Asked) -> tuple[str, list[str]]:
+def _write_study_report(known: LoadedStudy, asked: StudyReference) -> tuple[str, list[str]]:
     from equistudy.analysis.table import StudyTable
-    from equistudy.report.page import verdict_lines, write_report
+    from equistudy.report.page import format_verdict_lines, write_report
 
     found = results(asked.folder)
     # a page is opened by a browser: remote results have theirs on this machine
-    folder = (Path(found.store.url) if found.store.local else Path()) / "reports" / asked.name
-    with known.blamed():
-        table = StudyTable.of(known.study, found)
-        page = write_report(known.study, table, asked.name, asked.command("run"), folder)
-        return str(page), verdict_lines(known.study, table)
+    folder = (Path(found.store.url) if found.store.is_local else Path()) / "reports" / asked.name
+    with known.blame_study_code():
+        table = StudyTable.from_results(known.study, found)
+        page = write_report(known.study, table, asked.name, asked.format_command("run"), folder)
+        return str(page), format_verdict_lines(known.study, table)
 
 
-def compacted(folder: str) -> str:
+def compact_results(folder: str) -> str:
     """Rewrites small files into few, and says how many."""
     from equistudy.results.compaction import compact
 

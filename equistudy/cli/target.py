@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from equistudy.augmentations.augmentation import NoAugmentation
-from equistudy.cli.tables import difference
+from equistudy.cli.tables import compare_columns
 from equistudy.datasets.dataset import Dataset, Split
 from equistudy.datasets.dead_leaves import DeadLeaves
 from equistudy.datasets.image_folder import ImageFolder
@@ -29,29 +29,29 @@ from equistudy.models.timm_model import Protocol, TimmModel
 from equistudy.models.window import Window
 from equistudy.recipe import Precision, Recipe
 from equistudy.spec import Spec
-from equistudy.study.design import nearest
+from equistudy.study.design import suggest_names
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
 
 __all__ = [
     "DEAD_LEAVES",
+    "build_trial",
     "check_classes",
-    "dataset_of",
-    "groups_of",
+    "describe_random_weights",
     "is_trial",
-    "measures_of",
-    "model_of",
-    "random_note",
-    "rebuilt",
-    "trial_of",
+    "parse_dataset",
+    "parse_groups",
+    "parse_measures",
+    "parse_model",
+    "rebuild_trial",
 ]
 
-WEIGHTS = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
+WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 DEAD_LEAVES = "dead-leaves"
 IMAGES, PIXELS = 128, 224
-SMALL = 32  # pixels, below which the smallest dead leaves are larger shares of the image
-LARGEST_SHIFT = 32  # pixels: whole cells of all stages of most networks
-GROUPS = ("translation", "circular-translation", "rotation", "scaling", "shear", "dihedral", "reflection")
+SMALL_SIZE = 32  # pixels, below which the smallest dead leaves are larger shares of the image
+MAX_SHIFT = 32  # pixels: whole cells of all stages of most networks
+GROUP_NAMES = ("translation", "circular-translation", "rotation", "scaling", "shear", "dihedral", "reflection")
 DEFAULT_MEASURES = ("within_correlation", "between_correlation", "shift_consistency")
 
 
@@ -60,27 +60,27 @@ def is_trial(target: str) -> bool:
     return re.fullmatch(r"t_[0-9a-f]+", target) is not None
 
 
-def model_of(target: str, model: str | None, size: int | None, stages: tuple[str, ...]) -> Model:
+def parse_model(target: str, model: str | None, size: int | None, stages: tuple[str, ...]) -> Model:
     """The network of a target: FILE.py:FUNCTION, a file of weights for a `model`, or timm's NAME or NAME.TAG."""
-    if Path(target).suffix in WEIGHTS:
+    if Path(target).suffix in WEIGHTS_SUFFIXES:
         if model is None:
             raise ValueError(
                 f"A file of weights needs its architecture, got {target} alone. Add --model NAME (of timm) or "
                 "--model FILE.py:FUNCTION."
             )
-        inner = _architecture(model, size, stages)
+        inner = _build_architecture(model, size, stages)
         if isinstance(inner, Window):
             return dataclasses.replace(inner, model=Checkpoint(inner.model, target))
         return Checkpoint(inner, target)
     if model is not None:
         raise ValueError(
-            f"--model is the architecture of a file of weights ({', '.join(WEIGHTS)}), got {target!r}. "
+            f"--model is the architecture of a file of weights ({', '.join(WEIGHTS_SUFFIXES)}), got {target!r}. "
             "Name the file, or leave --model out."
         )
-    return _architecture(target, size, stages)
+    return _build_architecture(target, size, stages)
 
 
-def _architecture(name: str, size: int | None, stages: tuple[str, ...]) -> Model:
+def _build_architecture(name: str, size: int | None, stages: tuple[str, ...]) -> Model:
     path, colon, function = name.rpartition(":")
     if colon and path.endswith(".py"):
         return Window(Custom(function, path, stages), size or PIXELS)
@@ -90,11 +90,11 @@ def _architecture(name: str, size: int | None, stages: tuple[str, ...]) -> Model
     return found if size is None else Window(found, size)
 
 
-def dataset_of(data: str, images: int | None, model: Model, labelled: bool) -> Dataset:
+def parse_dataset(data: str, images: int | None, model: Model, labelled: bool) -> Dataset:
     """The images at the size that a model wants: dead leaves, a Parquet file or folder, or a folder of images."""
     size = model.preprocessing(DeadLeaves()).image_size or PIXELS
     if data == DEAD_LEAVES:
-        leaves = DeadLeaves(size=max(size, SMALL), test_images=images or IMAGES)
+        leaves = DeadLeaves(size=max(size, SMALL_SIZE), test_images=images or IMAGES)
         smallest = max(leaves.radii[0], 1 / (2 * size))  # no disk is smaller than a pixel
         return dataclasses.replace(leaves, size=size, radii=(smallest, leaves.radii[1]))
     path = Path(data)
@@ -105,11 +105,11 @@ def dataset_of(data: str, images: int | None, model: Model, labelled: bool) -> D
         )
     parquet = path.suffix == ".parquet" or any(next(path.glob(name), None) for name in ("*.parquet", "data/*.parquet"))
     found = (ParquetImages if parquet else ImageFolder)(data, size, labels=labelled)
-    there = len(found.listing(Split.TEST).names)
+    there = len(found.list_images(Split.TEST).names)
     return dataclasses.replace(found, test_size=images or min(IMAGES, there) or None)
 
 
-def random_note(model: Model) -> str | None:
+def describe_random_weights(model: Model) -> str | None:
     """That a network of timm has random weights, where it has."""
     inner = model.model if isinstance(model, Window) else model
     if not isinstance(inner, TimmModel) or inner.pretrained:
@@ -122,9 +122,9 @@ def check_classes(model: Model, dataset: Dataset) -> None:
     inner = model.model if isinstance(model, Window) else model
     if not isinstance(inner, TimmModel) or not inner.pretrained:
         return
-    from equistudy.networks.timm_network import native_classes
+    from equistudy.networks.timm_network import get_native_num_classes
 
-    classes = native_classes(inner.name)
+    classes = get_native_num_classes(inner.name)
     if classes != dataset.num_classes:
         raise ValueError(
             f"A trained classifier stays as it is where the images have its classes, got {classes} of {inner.name} and "
@@ -132,23 +132,23 @@ def check_classes(model: Model, dataset: Dataset) -> None:
         )
 
 
-def trial_of(model: Model, dataset: Dataset) -> Trial:
+def build_trial(model: Model, dataset: Dataset) -> Trial:
     """The trial that takes the network as it is."""
     return Trial(model, dataset, Classification(), NoAugmentation(), Recipe(epochs=0), 0)
 
 
-def groups_of(names: Sequence[str], room: int) -> tuple[Group, ...]:
+def parse_groups(names: Sequence[str], room: int) -> tuple[Group, ...]:
     """The groups by name and sizes, such as translation:4, translation:1,32 or rotation:30,90.
 
     Without names: shifts by 1 pixel and by the largest power of 2 that fits the `room` (32 at most), and quarter turns.
     """
     if not names:
-        shift = min(LARGEST_SHIFT, 2 ** max(0, room.bit_length() - 1))
+        shift = min(MAX_SHIFT, 2 ** max(0, room.bit_length() - 1))
         return Translation(shift, pixels=tuple(dict.fromkeys((1, shift)))), Rotation()
-    return tuple(_group(name) for name in names)
+    return tuple(_parse_group(name) for name in names)
 
 
-def _group(text: str) -> Group:
+def _parse_group(text: str) -> Group:
     name, _, listed = text.partition(":")
     try:
         sizes = tuple(float(part) for part in listed.split(",")) if listed else ()
@@ -166,19 +166,21 @@ def _group(text: str) -> Group:
         return Scaling(sizes) if sizes else Scaling()
     if name == "shear":
         return Shear(sizes) if sizes else Shear()
-    if name in GROUPS and not sizes:
+    if name in GROUP_NAMES and not sizes:
         return DihedralGroup() if name == "dihedral" else Reflection()
-    raise ValueError(f"A group is one of {', '.join(GROUPS)}, got {text!r}. {nearest(name, GROUPS)}")
+    raise ValueError(f"A group is one of {', '.join(GROUP_NAMES)}, got {text!r}. {suggest_names(name, GROUP_NAMES)}")
 
 
-def measures_of(names: Sequence[str], groups: Sequence[Group], bf16: bool = False) -> tuple[Measure, ...]:
+def parse_measures(names: Sequence[str], groups: Sequence[Group], bf16: bool = False) -> tuple[Measure, ...]:
     """The measures by their public names, each under every group if it takes one; in bfloat16 those with a pass."""
-    known = _known_measures()
+    known = _list_known_measures()
     measures: list[Measure] = []
     for name in names or DEFAULT_MEASURES:
         kind = known.get(name.replace("-", "_"))
         if kind is None:
-            raise ValueError(f"There is no measure {name!r}. {nearest(name, known)} There are: {', '.join(known)}.")
+            raise ValueError(
+                f"There is no measure {name!r}. {suggest_names(name, known)} There are: {', '.join(known)}."
+            )
         grouped = "group" in {field.name for field in dataclasses.fields(kind)}
         measures += [kind(group) for group in groups] if grouped else [kind()]  # type: ignore[call-arg]
     if bf16:
@@ -189,24 +191,28 @@ def measures_of(names: Sequence[str], groups: Sequence[Group], bf16: bool = Fals
     return tuple(dict.fromkeys(measures))
 
 
-def _package() -> Any:
+def _import_package() -> Any:
     """The package itself, which has the words of a study by name."""
     return importlib.import_module(__name__.partition(".")[0])
 
 
-def _known_measures() -> dict[str, type[Measure]]:
+def _list_known_measures() -> dict[str, type[Measure]]:
     """Every measure among the words of a study, by its public name."""
-    words = (getattr(_package(), word) for word, module in _package()._MODULES.items() if ".measures." in module)
+    words = (
+        getattr(_import_package(), word)
+        for word, module in _import_package()._MODULES.items()
+        if ".measures." in module
+    )
     kinds = (word for word in words if isinstance(word, type) and issubclass(word, Measure) and word is not Measure)
     return {kind.name: kind for kind in kinds}
 
 
-def rebuilt(columns: Mapping[str, Any], data: str | None) -> Trial:
+def rebuild_trial(columns: Mapping[str, Any], data: str | None) -> Trial:
     """The trial whose columns the results hold; `data` says where its images lie, which they do not.
 
     Raises ValueError where a part of it is not equistudy's own, or where it would be another trial today.
     """
-    parts = {name: _spec(columns, name) for name in ("model", "dataset", "task", "augmentation", "recipe")}
+    parts = {name: _rebuild_spec(columns, name) for name in ("model", "dataset", "task", "augmentation", "recipe")}
     if data is not None:
         place = [field.name for field in dataclasses.fields(parts["dataset"]) if field.metadata.get("location")]
         if not place:
@@ -214,7 +220,7 @@ def rebuilt(columns: Mapping[str, Any], data: str | None) -> Trial:
         parts["dataset"] = dataclasses.replace(parts["dataset"], **{place[0]: data})
     trial = Trial(seed=columns["seed"], **parts)
     if trial.id != columns["trial"]:
-        differs = difference(columns, trial.columns())
+        differs = compare_columns(columns, trial.build_columns())
         told = [f"{name} was {old}, is {new}" for name, (old, new) in differs.items() if name != "trial"]
         raise ValueError(
             f"A stored network is measured as it was trained, got {columns['trial']}, of which {'; '.join(told)}. "
@@ -223,9 +229,9 @@ def rebuilt(columns: Mapping[str, Any], data: str | None) -> Trial:
     return trial
 
 
-def _spec(columns: Mapping[str, Any], name: str) -> Any:
+def _rebuild_spec(columns: Mapping[str, Any], name: str) -> Any:
     """The spec that begins at a column."""
-    kind = getattr(_package(), str(columns[name]).partition("(")[0], None)
+    kind = getattr(_import_package(), str(columns[name]).partition("(")[0], None)
     if not (isinstance(kind, type) and issubclass(kind, Spec)):
         raise ValueError(
             f"A stored trial is made of equistudy's own parts, got {name}={columns[name]}. "
@@ -235,17 +241,17 @@ def _spec(columns: Mapping[str, Any], name: str) -> Any:
     for field in dataclasses.fields(kind):
         column = f"{name}.{field.name}"
         if field.name in hints and column in columns:
-            values[field.name] = _value(columns, column, hints[field.name])
+            values[field.name] = _parse_value(columns, column, hints[field.name])
     if name == "dataset" and any(field.name == "path" for field in dataclasses.fields(kind)):
         values["path"] = "."  # --data says where
     return kind(**values)
 
 
-def _value(columns: Mapping[str, Any], column: str, hint: Any) -> Any:
+def _parse_value(columns: Mapping[str, Any], column: str, hint: Any) -> Any:
     """A field's value from its column: a spec, an enum, a tuple of numbers, or as it is."""
     value, options = columns[column], (hint, *get_args(hint))
     if f"{column}.revision" in columns:
-        return _spec(columns, column)
+        return _rebuild_spec(columns, column)
     for option in options:
         if isinstance(option, type) and issubclass(option, Enum) and value is not None:
             return option(value)

@@ -11,12 +11,12 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from equistudy.datasets.dataset import Dataset, Examples, Split
-from equistudy.spec import added
+from equistudy.spec import added_field
 
-__all__ = ["ArrayDataset", "Arrays", "stratified_order"]
+__all__ = ["ArrayDataset", "DecodedArrays", "stratified_order"]
 
 
-class Arrays(NamedTuple):
+class DecodedArrays(NamedTuple):
     """A decoded split: 8-bit images and labels from 0."""
 
     images: UInt8[np.ndarray, "N C H W"]
@@ -39,7 +39,7 @@ def stratified_order(labels: Iterable[int]) -> list[int]:
     return [index for _, _, index in sorted(places)]
 
 
-_fingerprints: dict[tuple[object, ...], tuple[str, int]] = {}
+_cached_fingerprints: dict[tuple[object, ...], tuple[str, int]] = {}
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ArrayDataset(Dataset):
     """
 
     train_size: int | None = dataclasses.field(default=None, kw_only=True)
-    test_size: int | None = added(None)
+    test_size: int | None = added_field(None)
 
     def __post_init__(self) -> None:
         self._check_sizes(self.num_train)
@@ -65,7 +65,7 @@ class ArrayDataset(Dataset):
         """The files that hold the data, whichever of the accepted formats is there."""
         raise NotImplementedError
 
-    def read(self, split: Split) -> Arrays:
+    def read(self, split: Split) -> DecodedArrays:
         """The whole split, decoded; ValueError names the file that is not as its format says."""
         raise NotImplementedError
 
@@ -76,15 +76,15 @@ class ArrayDataset(Dataset):
         """
         stats = [(str(path.absolute()), path.stat()) for path in self.files()]
         key = (type(self), *((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats))
-        if key not in _fingerprints:
+        if key not in _cached_fingerprints:
             hashed = hashlib.sha256()
             for split in (Split.TEST, Split.TRAIN):
                 images, labels = self.read(split)
                 hashed.update(f"{split.value}/{images.shape}/".encode())
                 hashed.update(np.ascontiguousarray(images).data)
                 hashed.update(labels.astype("<i8").data)
-            _fingerprints[key] = hashed.hexdigest(), len(labels)
-        text, num_train = _fingerprints[key]
+            _cached_fingerprints[key] = hashed.hexdigest(), len(labels)
+        text, num_train = _cached_fingerprints[key]
         self._check_sizes(num_train)
         return text
 
@@ -98,9 +98,9 @@ class ArrayDataset(Dataset):
             self._check_size(split, size, len(labels))
             kept = stratified_order(labels.tolist())[:size]
             images, labels = images[kept], labels[kept]
-        return Examples(torch.tensor(self.fitted(images)), torch.tensor(labels))
+        return Examples(torch.tensor(self.resize_images(images)), torch.tensor(labels))
 
-    def fitted(self, images: UInt8[np.ndarray, "N C H W"]) -> UInt8[np.ndarray, "N C h w"]:
+    def resize_images(self, images: UInt8[np.ndarray, "N C H W"]) -> UInt8[np.ndarray, "N C h w"]:
         """The images as networks get them: as they were read, unless a dataset changes their size."""
         return images
 

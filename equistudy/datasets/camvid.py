@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from equistudy.datasets.dataset import Dataset, Examples, Split, Target
-from equistudy.spec import location
+from equistudy.spec import location_field
 
 __all__ = ["CamVid"]
 
@@ -32,7 +32,7 @@ class CamVid(Dataset):
     Source: Brostow et al. 2009; the split and its 11 classes are those of Badrinarayanan et al. 2017, arXiv:1511.00561.
     """
 
-    folder: str | None = location(None)
+    folder: str | None = location_field(None)
     height: int = HEIGHT
     train_size: int | None = None
     test_size: int | None = None
@@ -56,7 +56,7 @@ class CamVid(Dataset):
         """The folder that is searched."""
         return Path(self.folder) if self.folder is not None else Path("data") / "camvid"
 
-    def anchored(self) -> "CamVid":
+    def with_absolute_paths(self) -> "CamVid":
         """The same dataset with an absolute folder."""
         return dataclasses.replace(self, folder=str(self.root.absolute()))
 
@@ -67,14 +67,14 @@ class CamVid(Dataset):
 
     def fingerprint(self) -> str:
         """SHA-256 over all files of both splits."""
-        files = [path for split in Split for pair in self._listed(split) for path in pair]
-        return _fingerprint(tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files))
+        files = [path for split in Split for pair in self._list_files(split) for path in pair]
+        return _compute_fingerprint(tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files))
 
     def load(self, split: Split) -> Examples:
         """The frames in the order of the list, and their labels."""
         import torch
 
-        pairs = list(self._listed(split))
+        pairs = list(self._list_files(split))
         size = self.train_size if split is Split.TRAIN else self.test_size
         if size is not None and size > len(pairs):
             raise ValueError(
@@ -83,11 +83,11 @@ class CamVid(Dataset):
             )
         # a subset is spread over the sequences, which follow each other in the list
         chosen = range(len(pairs)) if size is None else [index * len(pairs) // size for index in range(size)]
-        frames = [np.stack([self._photograph(pairs[index][0])]) for index in chosen]
-        labels = [self._labels(pairs[index][1]) for index in chosen]
+        frames = [np.stack([self._read_photograph(pairs[index][0])]) for index in chosen]
+        labels = [self._read_labels(pairs[index][1]) for index in chosen]
         return Examples(torch.from_numpy(np.concatenate(frames)), torch.from_numpy(np.stack(labels)))
 
-    def _listed(self, split: Split) -> Iterator[tuple[Path, Path]]:
+    def _list_files(self, split: Split) -> Iterator[tuple[Path, Path]]:
         """The photographs and labels of a split."""
         listing = self.root / f"{split.value}.txt"
         if not listing.is_file():
@@ -106,22 +106,22 @@ class CamVid(Dataset):
             if names:
                 yield paths[0], paths[1]
 
-    def _photograph(self, path: Path) -> np.ndarray:
+    def _read_photograph(self, path: Path) -> np.ndarray:
         from PIL import Image
 
-        image = _opened(path).convert("RGB")
+        image = _open_image(path).convert("RGB")
         if image.size != (WIDTH, HEIGHT):
-            raise _wrong_size(path, image.size)
+            raise _create_size_error(path, image.size)
         _, height, width = self.image_shape
         small = image if height == HEIGHT else image.resize((width, height), Image.Resampling.BILINEAR)
         return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
 
-    def _labels(self, path: Path) -> np.ndarray:
+    def _read_labels(self, path: Path) -> np.ndarray:
         from PIL import Image
 
-        image = _opened(path)
+        image = _open_image(path)
         if image.size != (WIDTH, HEIGHT):
-            raise _wrong_size(path, image.size)
+            raise _create_size_error(path, image.size)
         _, height, width = self.image_shape
         labels = np.asarray(image if height == HEIGHT else image.resize((width, height), Image.Resampling.NEAREST))
         if labels.ndim != 2 or labels.max() > CLASSES:
@@ -133,7 +133,7 @@ class CamVid(Dataset):
         return labels.astype(np.uint8)
 
 
-def _opened(path: Path) -> Any:
+def _open_image(path: Path) -> Any:
     from PIL import Image
 
     try:
@@ -144,14 +144,14 @@ def _opened(path: Path) -> Any:
     return image
 
 
-def _wrong_size(path: Path, size: tuple[int, int]) -> ValueError:
+def _create_size_error(path: Path, size: tuple[int, int]) -> ValueError:
     return ValueError(
         f"Frames have {WIDTH} x {HEIGHT} pixels, got {size[0]} x {size[1]} in {path}. Use the files of SegNet's split."
     )
 
 
 @lru_cache(maxsize=8)
-def _fingerprint(files: tuple[tuple[Path, int, int], ...]) -> str:
+def _compute_fingerprint(files: tuple[tuple[Path, int, int], ...]) -> str:
     hashed = hashlib.sha256()
     for path, _, _ in files:
         hashed.update(hashlib.sha256(path.read_bytes()).digest())

@@ -6,14 +6,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from equistudy.datasets.arrays import Arrays
+from equistudy.datasets.arrays import DecodedArrays
 from equistudy.datasets.dataset import Split
-from equistudy.datasets.folder import FolderDataset, Layout, check_labels, content
+from equistudy.datasets.folder import FileLayout, FolderDataset, check_labels, read_content
 from equistudy.datasets.restricted_pickle import read_pickle
 
 __all__ = ["CIFAR10", "CIFAR100"]
 
-PIXELS = 3 * 32 * 32
+VALUES_PER_IMAGE = 3 * 32 * 32
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class CIFAR10(FolderDataset):
     std: ClassVar[tuple[float, ...]] = (0.2470, 0.2435, 0.2616)
     original_shape: ClassVar[tuple[int, int, int]] = (3, 32, 32)
     usual_folder: ClassVar[str] = "cifar10"
-    layouts: ClassVar[tuple[Layout, ...]] = (
-        Layout(
+    layouts: ClassVar[tuple[FileLayout, ...]] = (
+        FileLayout(
             archive="cifar-10-python.tar.gz",
             folder="cifar-10-batches-py",
             train=tuple(f"data_batch_{k}" for k in range(1, 6)),
             test=("test_batch",),
         ),
-        Layout(
+        FileLayout(
             archive="cifar-10-binary.tar.gz",
             folder="cifar-10-batches-bin",
             train=tuple(f"data_batch_{k}.bin" for k in range(1, 6)),
@@ -53,17 +53,19 @@ class CIFAR10(FolderDataset):
         """How many training examples the official set has."""
         return 50_000
 
-    def read(self, split: Split) -> Arrays:
+    def read(self, split: Split) -> DecodedArrays:
         """The whole split, decoded."""
-        found = self.found()
-        decode = self._pickled if found.layout is self.layouts[0] else self._binary
-        parts = [decode(path) for path in found.of(split)]
-        return Arrays(np.concatenate([part.images for part in parts]), np.concatenate([part.labels for part in parts]))
+        found = self.find_layout()
+        decode = self._read_pickled if found.layout is self.layouts[0] else self._read_binary
+        parts = [decode(path) for path in found.split_paths(split)]
+        return DecodedArrays(
+            np.concatenate([part.images for part in parts]), np.concatenate([part.labels for part in parts])
+        )
 
-    def _pickled(self, path: Path) -> Arrays:
+    def _read_pickled(self, path: Path) -> DecodedArrays:
         """One pickle: a dict with `data`, a row of red, then green, then blue for each image, and the labels."""
         batch = read_pickle(path)
-        entries = {_text(key): value for key, value in batch.items()} if isinstance(batch, dict) else {}
+        entries = {_decode_key(key): value for key, value in batch.items()} if isinstance(batch, dict) else {}
         data, labels = entries.get("data"), entries.get(self.label_key)
         if not isinstance(data, np.ndarray) or not isinstance(labels, list):
             raise ValueError(
@@ -71,29 +73,29 @@ class CIFAR10(FolderDataset):
                 f"{type(batch).__name__} with {', '.join(sorted(entries)) or 'no entries'} in {path}. "
                 f"Check that the file belongs to this dataset."
             )
-        if data.shape != (len(labels), PIXELS) or not all(
+        if data.shape != (len(labels), VALUES_PER_IMAGE) or not all(
             type(value) is int and abs(value) < 2**31 for value in labels
         ):
             raise ValueError(
-                f"Each of the labels is an integer and has a row of {PIXELS} values, got {len(labels)} labels and data "
+                f"Each of the labels is an integer and has a row of {VALUES_PER_IMAGE} values, got {len(labels)} labels and data "
                 f"of shape {data.shape} in {path}. Copy it again."
             )
-        return self._checked(data, np.array(labels, dtype=np.int64), path)
+        return self._check_arrays(data, np.array(labels, dtype=np.int64), path)
 
-    def _binary(self, path: Path) -> Arrays:
+    def _read_binary(self, path: Path) -> DecodedArrays:
         """One binary file: for each image its labels, of which the last counts, then red, green and blue."""
-        data, record = np.frombuffer(content(path), dtype=np.uint8), self.label_bytes + PIXELS
+        data, record = np.frombuffer(read_content(path), dtype=np.uint8), self.label_bytes + VALUES_PER_IMAGE
         if len(data) % record:
             raise ValueError(
                 f"A binary file of {type(self).__name__} has {record} bytes for each image, got {len(data)} bytes in "
                 f"{path}, which is no multiple. Copy it again."
             )
         rows = data.reshape(-1, record)
-        return self._checked(rows[:, self.label_bytes :], rows[:, self.label_bytes - 1].astype(np.int64), path)
+        return self._check_arrays(rows[:, self.label_bytes :], rows[:, self.label_bytes - 1].astype(np.int64), path)
 
-    def _checked(self, rows: np.ndarray, labels: np.ndarray, path: Path) -> Arrays:
+    def _check_arrays(self, rows: np.ndarray, labels: np.ndarray, path: Path) -> DecodedArrays:
         check_labels(labels, self.num_classes, path)
-        return Arrays(rows.reshape(-1, *self.original_shape), labels)
+        return DecodedArrays(rows.reshape(-1, *self.original_shape), labels)
 
 
 @dataclass(frozen=True)
@@ -109,13 +111,13 @@ class CIFAR100(CIFAR10):
     mean: ClassVar[tuple[float, ...]] = (0.5071, 0.4865, 0.4409)
     std: ClassVar[tuple[float, ...]] = (0.2673, 0.2564, 0.2762)
     usual_folder: ClassVar[str] = "cifar100"
-    layouts: ClassVar[tuple[Layout, ...]] = (
-        Layout("cifar-100-python.tar.gz", "cifar-100-python", train=("train",), test=("test",)),
-        Layout("cifar-100-binary.tar.gz", "cifar-100-binary", train=("train.bin",), test=("test.bin",)),
+    layouts: ClassVar[tuple[FileLayout, ...]] = (
+        FileLayout("cifar-100-python.tar.gz", "cifar-100-python", train=("train",), test=("test",)),
+        FileLayout("cifar-100-binary.tar.gz", "cifar-100-binary", train=("train.bin",), test=("test.bin",)),
     )
     label_key: ClassVar[str] = "fine_labels"
     label_bytes: ClassVar[int] = 2
 
 
-def _text(key: object) -> str:
+def _decode_key(key: object) -> str:
     return key.decode("ascii", "replace") if isinstance(key, bytes) else str(key)

@@ -77,12 +77,12 @@ class Dataset(Spec):
     std: ClassVar[tuple[float, ...]] = ()
     background: ClassVar[float | None] = None
 
-    def anchored(self) -> "Dataset":
+    def with_absolute_paths(self) -> "Dataset":
         """The same dataset with absolute locations, to be sent to a process that runs in another directory."""
         return self
 
     @property
-    def labelled(self) -> bool:
+    def has_labels(self) -> bool:
         """Whether there are classes. Without them each target is -1, networks are measured and none can be trained."""
         return True
 

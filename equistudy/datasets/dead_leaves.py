@@ -10,8 +10,8 @@ from equistudy.datasets.dataset import Dataset, Examples, Split
 
 __all__ = ["DeadLeaves"]
 
-LAYERS = 4.0  # disks over each pixel, on average, that fall at once; more follow until no pixel is bare
-UNIT = 2.0**-53  # what the upper 53 of 64 random bits are multiplied with
+MEAN_LAYERS = 4.0  # disks over each pixel, on average, that fall at once; more follow until no pixel is bare
+BITS_TO_UNIT = 2.0**-53  # what the upper 53 of 64 random bits are multiplied with
 
 
 class _Leaves(NamedTuple):
@@ -65,7 +65,7 @@ class DeadLeaves(Dataset):
             )
 
     @property
-    def labelled(self) -> bool:
+    def has_labels(self) -> bool:
         """There are no classes."""
         return False
 
@@ -87,26 +87,26 @@ class DeadLeaves(Dataset):
                 f"DeadLeaves has images to measure networks with and none to train them on, got {split}. "
                 "Use Recipe(epochs=0), or a dataset with labels."
             )
-        images = np.stack([self.image(number) for number in range(self.test_images)])
+        images = np.stack([self.render_image(number) for number in range(self.test_images)])
         return Examples(torch.from_numpy(images), torch.full((self.test_images,), -1))
 
-    def image(self, number: int) -> UInt8[np.ndarray, "3 {self.size} {self.size}"]:
+    def render_image(self, number: int) -> UInt8[np.ndarray, "3 {self.size} {self.size}"]:
         """The image of that number."""
         bits = np.random.PCG64(np.random.SeedSequence([self.seed, number]))
         shown = np.full(self.size * self.size, -1, dtype=np.int32)  # the number of the disk at each pixel, -1 for none
         colours: list[UInt8[np.ndarray, "L 3"]] = []
         fallen = 0
         while (shown < 0).any():  # what falls later in this loop lies lower
-            leaves = self._fallen(bits)
-            top = self._top(leaves)
+            leaves = self._draw_leaves(bits)
+            top = self._find_top_leaves(leaves)
             np.copyto(shown, top + fallen, where=(shown < 0) & (top >= 0))
             colours.append(bits.random_raw(len(leaves.x)).astype("<u8").view(np.uint8).reshape(-1, 8)[:, :3])
             fallen += len(leaves.x)
         palette = np.ascontiguousarray(np.concatenate(colours).T)
         return palette.take(shown, axis=1).reshape(self.image_shape)
 
-    def _fallen(self, bits: np.random.PCG64) -> _Leaves:
-        """As many disks as hide each pixel `LAYERS` times on average; those that no pixel can show are left out.
+    def _draw_leaves(self, bits: np.random.PCG64) -> _Leaves:
+        """As many disks as hide each pixel `MEAN_LAYERS` times on average; those that no pixel can show are left out.
 
         Centres are uniform over the image and a border of the largest radius, so that every disk of the plane that
         touches the image is as likely as any other. The radius inverts F(r) = (a^-2 - r^-2) / (a^-2 - b^-2).
@@ -115,28 +115,28 @@ class DeadLeaves(Dataset):
         low, high = smallest**-2, largest**-2
         mean_square = 2 * np.log(largest / smallest) / (low - high)
         side = self.size - 1 + 2 * largest
-        count = int(LAYERS * side * side / (np.pi * mean_square)) + 1
-        x, y, level = ((bits.random_raw(count) >> np.uint64(11)) * UNIT for _ in range(3))
+        count = int(MEAN_LAYERS * side * side / (np.pi * mean_square)) + 1
+        x, y, level = ((bits.random_raw(count) >> np.uint64(11)) * BITS_TO_UNIT for _ in range(3))
         leaves = _Leaves(x * side - largest, y * side - largest, 1 / np.sqrt(low - level * (low - high)))
         near = np.ones(count, dtype=bool)
         for centre in leaves[:2]:
             near &= (centre > -leaves.radius) & (centre < self.size - 1 + leaves.radius)
         return _Leaves(*(values[near] for values in leaves))
 
-    def _top(self, leaves: _Leaves) -> Int32[np.ndarray, " P"]:
+    def _find_top_leaves(self, leaves: _Leaves) -> Int32[np.ndarray, " P"]:
         """Which disk lies on top at each pixel, row by row; -1 where there is none.
 
         A disk is one span of pixels in each row that it crosses. All spans are written at once, the top disk last.
         """
-        disk, row = _ranges(np.ceil(leaves.y - leaves.radius), np.floor(leaves.y + leaves.radius), self.size)
+        disk, row = _enumerate_ranges(np.ceil(leaves.y - leaves.radius), np.floor(leaves.y + leaves.radius), self.size)
         half = np.sqrt(np.maximum(leaves.radius[disk] ** 2 - (row - leaves.y[disk]) ** 2, 0))
-        span, column = _ranges(np.ceil(leaves.x[disk] - half), np.floor(leaves.x[disk] + half), self.size)
+        span, column = _enumerate_ranges(np.ceil(leaves.x[disk] - half), np.floor(leaves.x[disk] + half), self.size)
         top = np.full(self.size * self.size, -1, dtype=np.int32)
         top[(row[span] * self.size + column)[::-1]] = disk[span][::-1]
         return top
 
 
-def _ranges(
+def _enumerate_ranges(
     first: Float64[np.ndarray, " R"], last: Float64[np.ndarray, " R"], size: int
 ) -> tuple[Int32[np.ndarray, " N"], Int32[np.ndarray, " N"]]:
     """The whole numbers from `first` to `last` that lie in [0, size), range by range: whose each is, and the number."""

@@ -11,9 +11,9 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int64
 
-from equistudy.datasets.arrays import ArrayDataset, Arrays, stratified_order
+from equistudy.datasets.arrays import ArrayDataset, DecodedArrays, stratified_order
 from equistudy.datasets.dataset import Split
-from equistudy.datasets.resizing import resized
+from equistudy.datasets.resizing import resize_square
 
 __all__ = ["Digits"]
 
@@ -75,19 +75,19 @@ class Digits(ArrayDataset):
         """SHA-256 over the text of the table. The sizes and the split are fields and code, not data."""
         return hashlib.sha256(gzip.decompress(self.files()[0].read_bytes())).hexdigest()
 
-    def read(self, split: Split) -> Arrays:
+    def read(self, split: Split) -> DecodedArrays:
         """The whole split, enlarged and centred."""
-        images, labels, order = _table(self.files()[0])
+        images, labels, order = _read_table(self.files()[0])
         kept = order[:NUM_TRAIN] if split is Split.TRAIN else order[NUM_TRAIN:]
         canvas = np.zeros((len(kept), *self.image_shape), dtype=np.uint8)
         margin = (self.canvas - self.digit) // 2
         inside = slice(margin, margin + self.digit)
-        canvas[:, 0, inside, inside] = resized(images[kept], self.digit, SOURCE_MAXIMUM)
-        return Arrays(canvas, labels[kept])
+        canvas[:, 0, inside, inside] = resize_square(images[kept], self.digit, SOURCE_MAXIMUM)
+        return DecodedArrays(canvas, labels[kept])
 
 
 @lru_cache(maxsize=1)
-def _table(path: Path) -> tuple[Int64[np.ndarray, "N 8 8"], Int64[np.ndarray, " N"], list[int]]:
+def _read_table(path: Path) -> tuple[Int64[np.ndarray, "N 8 8"], Int64[np.ndarray, " N"], list[int]]:
     """The original images, labels and their stratified order."""
     try:
         rows = np.array([line.split(b",") for line in gzip.decompress(path.read_bytes()).split()]).astype(np.int64)

@@ -3,18 +3,18 @@
 import numpy as np
 from jaxtyping import Float64
 
-__all__ = ["normals", "uniforms"]
+__all__ = ["draw_normals", "draw_uniforms"]
 
-UNIT = 2.0**-53  # what the upper 53 of 64 random bits are multiplied with
+BITS_TO_UNIT = 2.0**-53  # what the upper 53 of 64 random bits are multiplied with
 
 
-def uniforms(seed: int, *shape: int) -> Float64[np.ndarray, "..."]:
+def draw_uniforms(seed: int, *shape: int) -> Float64[np.ndarray, "..."]:
     """Uniform on [0, 1), from the raw bits of PCG64. A larger first axis begins with the smaller one's numbers."""
     bits = np.random.PCG64(seed).random_raw(int(np.prod(shape)))
-    return ((bits >> np.uint64(11)) * UNIT).reshape(shape)
+    return ((bits >> np.uint64(11)) * BITS_TO_UNIT).reshape(shape)
 
 
-def normals(seed: int, *shape: int) -> Float64[np.ndarray, "..."]:
+def draw_normals(seed: int, *shape: int) -> Float64[np.ndarray, "..."]:
     """Standard normal, two uniform numbers each (Box and Muller)."""
-    pairs = uniforms(seed, *shape, 2)
+    pairs = draw_uniforms(seed, *shape, 2)
     return np.sqrt(-2 * np.log1p(-pairs[..., 0])) * np.cos(2 * np.pi * pairs[..., 1])

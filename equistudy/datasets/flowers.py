@@ -10,14 +10,14 @@ import numpy as np
 from jaxtyping import Int64
 
 from equistudy.datasets.dataset import Split
-from equistudy.datasets.photographs import Listing, Photographs
+from equistudy.datasets.photographs import ImageListing, Photographs
 
 __all__ = ["Flowers102"]
 
 LABELS, SPLITS, PHOTOGRAPHS = "imagelabels.mat", "setid.mat", "jpg"
 
 
-class Tables(NamedTuple):
+class FlowerTables(NamedTuple):
     """The class of each photograph, from 1, and the numbers of the photographs in each split, from 1."""
 
     labels: Int64[np.ndarray, " N"]
@@ -35,57 +35,57 @@ class Flowers102(Photographs):
     Source: Nilsback and Zisserman 2008, Automated Flower Classification over a Large Number of Classes.
     """
 
-    def listing(self, split: Split) -> Listing:
+    def list_images(self, split: Split) -> ImageListing:
         """The photographs of a split in the order of setid.mat."""
-        tables = self._tables()
+        tables = self._load_tables()
         numbers = tables.train if split is Split.TRAIN else tables.test
         names = tuple(f"image_{number:05d}.jpg" for number in numbers.tolist())
-        return Listing(names, tuple((tables.labels[numbers - 1] - 1).tolist()))
+        return ImageListing(names, tuple((tables.labels[numbers - 1] - 1).tolist()))
 
-    def encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes]:
+    def read_encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes]:
         """The bytes of the files; none where one is missing."""
-        names, folder = self.listing(split).names, self._folder() / PHOTOGRAPHS
+        names, folder = self.list_images(split).names, self._find_folder() / PHOTOGRAPHS
         paths = (folder / names[index] for index in chosen)
         return (path.read_bytes() if path.is_file() else b"" for path in paths)
 
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
         """Name, size and time of change of the tables and of each photograph that is there."""
-        folder = self._folder()
+        folder = self._find_folder()
         paths = [folder / LABELS, folder / SPLITS, *sorted((folder / PHOTOGRAPHS).glob("*.jpg"))]
         stats = ((path.name, path.stat()) for path in paths)
         return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
-    def way_out(self) -> str:
+    def describe_remedy(self) -> str:
         """What to put there."""
         return f"Put there {PHOTOGRAPHS}/ (official: 102flowers.tgz), {LABELS} and {SPLITS}."
 
-    def _folder(self) -> Path:
+    def _find_folder(self) -> Path:
         for folder in (self.root, self.root / "flowers-102"):
             absent = [name for name in (LABELS, SPLITS, PHOTOGRAPHS) if not (folder / name).exists()]
             if not absent:
                 return folder
-        raise ValueError(f"Flowers102 needs all its files, got {self.root} without them. {self.way_out()}")
+        raise ValueError(f"Flowers102 needs all its files, got {self.root} without them. {self.describe_remedy()}")
 
-    def _tables(self) -> Tables:
-        folder = self._folder()
-        return _tables(folder, (folder / LABELS).stat().st_mtime_ns, (folder / SPLITS).stat().st_mtime_ns)
+    def _load_tables(self) -> FlowerTables:
+        folder = self._find_folder()
+        return _read_tables(folder, (folder / LABELS).stat().st_mtime_ns, (folder / SPLITS).stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=16)
-def _tables(folder: Path, *changed: int) -> Tables:
+def _read_tables(folder: Path, *changed: int) -> FlowerTables:
     """The tables, read once for each time of their change."""
-    labels = _columns(folder / LABELS, ("labels",))[0]
-    train, valid, test = _columns(folder / SPLITS, ("trnid", "valid", "tstid"))
+    labels = _read_columns(folder / LABELS, ("labels",))[0]
+    train, valid, test = _read_columns(folder / SPLITS, ("trnid", "valid", "tstid"))
     for numbers in (train, valid, test):
         if len(numbers) and (numbers.min() < 1 or numbers.max() > len(labels)):
             raise ValueError(
                 f"Numbers of photographs lie in 1 to {len(labels)}, the length of {LABELS}, got {numbers.min()} to "
                 f"{numbers.max()} in {folder / SPLITS}. Check that both files belong to this dataset."
             )
-    return Tables(labels, np.concatenate([train, valid]), test)
+    return FlowerTables(labels, np.concatenate([train, valid]), test)
 
 
-def _columns(path: Path, names: tuple[str, ...]) -> list[Int64[np.ndarray, " N"]]:
+def _read_columns(path: Path, names: tuple[str, ...]) -> list[Int64[np.ndarray, " N"]]:
     """Rows of whole numbers of a MATLAB file."""
     from scipy.io import loadmat
 

@@ -12,15 +12,15 @@ from jaxtyping import Int64, UInt8
 
 from equistudy.datasets.arrays import ArrayDataset
 from equistudy.datasets.dataset import Split
-from equistudy.datasets.resizing import resized
-from equistudy.spec import added, location
+from equistudy.datasets.resizing import resize_square
+from equistudy.spec import added_field, location_field
 
-__all__ = ["FolderDataset", "Layout", "check_labels", "content"]
+__all__ = ["FileLayout", "FolderDataset", "check_labels", "read_content"]
 
 Self = TypeVar("Self", bound="FolderDataset")
 
 
-class Layout(NamedTuple):
+class FileLayout(NamedTuple):
     """One way in which a set is published: the folder inside its archive, and the files of each split in order."""
 
     archive: str
@@ -34,13 +34,13 @@ class Layout(NamedTuple):
         return self.train + self.test
 
 
-class Found(NamedTuple):
+class FoundLayout(NamedTuple):
     """A layout whose files are all there."""
 
-    layout: Layout
+    layout: FileLayout
     paths: dict[str, Path]
 
-    def of(self, split: Split) -> list[Path]:
+    def split_paths(self, split: Split) -> list[Path]:
         """The files of a split in order."""
         return [self.paths[name] for name in (self.layout.train if split is Split.TRAIN else self.layout.test)]
 
@@ -52,15 +52,15 @@ class FolderDataset(ArrayDataset):
     The folder holds the files themselves or the folder of the original archive; each file may be gzipped or not.
     None is ./data/ and the set's usual name. Where the files lie is no part of the identity.
 
-    `size` resizes the images, by `resized`, before anything else happens to them; None leaves them as they are. One
+    `size` resizes the images, by `resize_square`, before anything else happens to them; None leaves them as they are. One
     pixel more or less can decide whether a network with strides is exactly equivariant.
     """
 
-    folder: str | None = location(None)
-    size: int | None = added(None)
+    folder: str | None = location_field(None)
+    size: int | None = added_field(None)
 
     usual_folder: ClassVar[str]
-    layouts: ClassVar[tuple[Layout, ...]]
+    layouts: ClassVar[tuple[FileLayout, ...]]
     original_shape: ClassVar[tuple[int, int, int]]
 
     def __post_init__(self) -> None:
@@ -77,58 +77,58 @@ class FolderDataset(ArrayDataset):
         channels, height, width = self.original_shape
         return (channels, height, width) if self.size is None else (channels, self.size, self.size)
 
-    def fitted(self, images: UInt8[np.ndarray, "N C H W"]) -> UInt8[np.ndarray, "N C h w"]:
+    def resize_images(self, images: UInt8[np.ndarray, "N C H W"]) -> UInt8[np.ndarray, "N C h w"]:
         """The images at `size`."""
-        return images if self.size is None else resized(images, self.size)
+        return images if self.size is None else resize_square(images, self.size)
 
     @property
     def root(self) -> Path:
         """The folder that is searched."""
         return Path(self.folder) if self.folder is not None else Path("data") / self.usual_folder
 
-    def anchored(self: Self) -> Self:
+    def with_absolute_paths(self: Self) -> Self:
         """The same dataset with an absolute folder, to be sent to a process that runs in another directory."""
         return dataclasses.replace(self, folder=str(self.root.absolute()))
 
-    def found(self) -> Found:
+    def find_layout(self) -> FoundLayout:
         """The first layout whose files are all there."""
         nearest: tuple[list[str], Path] | None = None
         for layout in self.layouts:
             for folder in (self.root / layout.folder, self.root):
-                paths = {name: path for name in layout.names if (path := _present(folder / name)) is not None}
+                paths = {name: path for name in layout.names if (path := _find_file(folder / name)) is not None}
                 absent = [name for name in layout.names if name not in paths]
                 if not absent:
-                    return Found(layout, paths)
+                    return FoundLayout(layout, paths)
                 if paths and (nearest is None or len(absent) < len(nearest[0])):
                     nearest = absent, folder
         if nearest is None:
             raise ValueError(
-                f"{type(self).__name__} needs its files, got none in {self._searched()}. {self._way_out()}"
+                f"{type(self).__name__} needs its files, got none in {self._describe_search()}. {self._describe_remedy()}"
             )
         raise ValueError(
             f"{type(self).__name__} needs all files of its archive, got {nearest[1]} without "
-            f"{', '.join(nearest[0])}. {self._way_out()}"
+            f"{', '.join(nearest[0])}. {self._describe_remedy()}"
         )
 
     def files(self) -> tuple[Path, ...]:
         """The files of the layout that is there."""
-        return tuple(self.found().paths.values())
+        return tuple(self.find_layout().paths.values())
 
-    def _searched(self) -> str:
+    def _describe_search(self) -> str:
         return f"{self.root}" if self.root.is_dir() else f"{self.root}, which is no folder"
 
-    def _way_out(self) -> str:
+    def _describe_remedy(self) -> str:
         wanted = " or ".join(f"{', '.join(layout.names)} (official: {layout.archive})" for layout in self.layouts)
         return f"Put there {wanted}, or name another place: {type(self).__name__}(folder=...)."
 
 
-def _present(path: Path) -> Path | None:
+def _find_file(path: Path) -> Path | None:
     """The file, or its gzipped form, or None."""
     gzipped = path.with_name(f"{path.name}.gz")
     return path if path.is_file() else gzipped if gzipped.is_file() else None
 
 
-def content(path: Path) -> bytes:
+def read_content(path: Path) -> bytes:
     """The bytes of a file, decompressed if they are gzipped, whatever its name says."""
     data = path.read_bytes()
     if not data.startswith(b"\x1f\x8b"):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from equistudy.datasets.folder import content
+from equistudy.datasets.folder import read_content
 
 __all__ = ["read_idx"]
 
@@ -19,7 +19,7 @@ def read_idx(path: Path, num_axes: int) -> UInt8[np.ndarray, "..."]:
 
     Two zeros, the type, the number of axes, each size as a big-endian 32-bit integer, then the values in C order.
     """
-    data = content(path)
+    data = read_content(path)
     magic, header = struct.pack("4B", 0, 0, UNSIGNED_BYTES, num_axes), 4 + 4 * num_axes
     if data[:4] != magic:
         raise ValueError(

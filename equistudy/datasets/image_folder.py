@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from equistudy.datasets.dataset import Split
-from equistudy.datasets.photographs import SPLITS, Listing, Photographs
+from equistudy.datasets.photographs import SPLIT_NAMES, ImageListing, Photographs
 
 __all__ = ["ImageFolder"]
 
@@ -21,58 +21,60 @@ class ImageFolder(Photographs):
     split.
     """
 
-    def listing(self, split: Split) -> Listing:
+    def list_images(self, split: Split) -> ImageListing:
         """The files sorted by class and name."""
-        folder = self._folders().get(split)
+        folder = self._find_folders().get(split)
         if folder is None:
-            return Listing((), None)
-        classes = _folders_in(folder)
+            return ImageListing((), None)
+        classes = _list_folders(folder)
         flat = [path for path in sorted(folder.iterdir()) if _is_image(path)]
-        if flat and classes and any(self._images_in(name) for name in classes):
+        if flat and classes and any(self._find_images(name) for name in classes):
             raise ValueError(
                 f"An ImageFolder has its images in folders of their classes or beside each other, got both in {folder}:"
                 f" {flat[0].name} and {classes[0].name}. Move one of them."
             )
         if flat:
-            return Listing(tuple(self._name(path) for path in flat), None)
-        members = [(path, label) for label, name in enumerate(classes) for path in self._images_in(name)]
-        return Listing(tuple(self._name(path) for path, _ in members), tuple(label for _, label in members))
+            return ImageListing(tuple(self._relative_name(path) for path in flat), None)
+        members = [(path, label) for label, name in enumerate(classes) for path in self._find_images(name)]
+        return ImageListing(
+            tuple(self._relative_name(path) for path, _ in members), tuple(label for _, label in members)
+        )
 
-    def encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes]:
+    def read_encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes]:
         """The bytes of the files."""
-        names = self.listing(split).names
+        names = self.list_images(split).names
         return ((self.root / names[index]).read_bytes() for index in chosen)
 
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
         """Name, size and time of change of each image file."""
-        names = [name for split in Split for name in self.listing(split).names]
+        names = [name for split in Split for name in self.list_images(split).names]
         stats = ((name, (self.root / name).stat()) for name in names)
         return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
-    def way_out(self) -> str:
+    def describe_remedy(self) -> str:
         """What to put there."""
         return "Put there files such as a.png, folders of them for classes, or train and test with such folders."
 
-    def _folders(self) -> dict[Split, Path]:
+    def _find_folders(self) -> dict[Split, Path]:
         """The folder of each split: both, or that of all images for testing."""
         if not self.root.is_dir():
             raise ValueError(f"An ImageFolder is a folder, got {self.root}. Name the folder that holds the images.")
         found = {
             split: next((path for name in names if (path := self.root / name).is_dir()), None)
-            for split, names in SPLITS.items()
+            for split, names in SPLIT_NAMES.items()
         }
         both = {split: path for split, path in found.items() if path is not None}
-        return both if len(both) == len(SPLITS) else {Split.TEST: self.root}
+        return both if len(both) == len(SPLIT_NAMES) else {Split.TEST: self.root}
 
-    def _images_in(self, folder: Path) -> list[Path]:
+    def _find_images(self, folder: Path) -> list[Path]:
         """The images in a folder and below it."""
         return sorted(path for path in folder.rglob("*") if _is_image(path))
 
-    def _name(self, path: Path) -> str:
+    def _relative_name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
 
 
-def _folders_in(folder: Path) -> list[Path]:
+def _list_folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from equistudy.datasets.arrays import Arrays
+from equistudy.datasets.arrays import DecodedArrays
 from equistudy.datasets.dataset import Split
-from equistudy.datasets.folder import FolderDataset, Layout
+from equistudy.datasets.folder import FileLayout, FolderDataset
 
 __all__ = ["MarioIggy"]
 
@@ -31,21 +31,21 @@ class MarioIggy(FolderDataset):
     background: ClassVar[float | None] = 0.0
     original_shape: ClassVar[tuple[int, int, int]] = (3, 32, 32)
     usual_folder: ClassVar[str] = "mario-iggy"
-    layouts: ClassVar[tuple[Layout, ...]] = (Layout(f"{FILE} of the paper's code", "", (FILE,), (FILE,)),)
+    layouts: ClassVar[tuple[FileLayout, ...]] = (FileLayout(f"{FILE} of the paper's code", "", (FILE,), (FILE,)),)
 
     @property
     def num_train(self) -> int:
         """One of each."""
         return 2
 
-    def read(self, split: Split) -> Arrays:
+    def read(self, split: Split) -> DecodedArrays:
         """Both sprites, rounded to 8 bits."""
-        (path,) = self.found().of(split)
-        images = np.concatenate([_sprite(path, name) for name in NAMES])
-        return Arrays(np.round(255 * images).astype(np.uint8), np.arange(2))
+        (path,) = self.find_layout().split_paths(split)
+        images = np.concatenate([_read_sprite(path, name) for name in NAMES])
+        return DecodedArrays(np.round(255 * images).astype(np.uint8), np.arange(2))
 
 
-def _sprite(path: Path, name: str) -> np.ndarray:
+def _read_sprite(path: Path, name: str) -> np.ndarray:
     """One picture of 1 x 3 x 32 x 32 numbers in [0, 1]."""
     try:
         with np.load(path, allow_pickle=False) as arrays:

@@ -5,17 +5,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from equistudy.datasets.arrays import Arrays
+from equistudy.datasets.arrays import DecodedArrays
 from equistudy.datasets.dataset import Split
-from equistudy.datasets.folder import FolderDataset, Layout, check_labels
+from equistudy.datasets.folder import FileLayout, FolderDataset, check_labels
 from equistudy.datasets.idx import read_idx
 
 __all__ = ["MNIST", "FashionMNIST"]
 
 
-def _layout(archive: str, folder: str) -> Layout:
+def _build_layout(archive: str, folder: str) -> FileLayout:
     train = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
-    return Layout(archive, folder, train, test=("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"))
+    return FileLayout(archive, folder, train, test=("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"))
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,16 @@ class MNIST(FolderDataset):
     background: ClassVar[float | None] = 0.0
     original_shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
     usual_folder: ClassVar[str] = "mnist"
-    layouts: ClassVar[tuple[Layout, ...]] = (_layout("the four .gz files of MNIST", "MNIST/raw"),)
+    layouts: ClassVar[tuple[FileLayout, ...]] = (_build_layout("the four .gz files of MNIST", "MNIST/raw"),)
 
     @property
     def num_train(self) -> int:
         """How many training examples the official set has."""
         return 60_000
 
-    def read(self, split: Split) -> Arrays:
+    def read(self, split: Split) -> DecodedArrays:
         """The whole split, decoded."""
-        images_path, labels_path = self.found().of(split)
+        images_path, labels_path = self.find_layout().split_paths(split)
         images, labels = read_idx(images_path, 3)[:, None], read_idx(labels_path, 1).astype(np.int64)
         if images.shape[1:] != self.original_shape:
             raise ValueError(
@@ -54,7 +54,7 @@ class MNIST(FolderDataset):
                 f"{labels_path}. Copy both again."
             )
         check_labels(labels, self.num_classes, labels_path)
-        return Arrays(images, labels)
+        return DecodedArrays(images, labels)
 
 
 @dataclass(frozen=True)
@@ -69,4 +69,6 @@ class FashionMNIST(MNIST):
     mean: ClassVar[tuple[float, ...]] = (0.2860,)
     std: ClassVar[tuple[float, ...]] = (0.3530,)
     usual_folder: ClassVar[str] = "fashion-mnist"
-    layouts: ClassVar[tuple[Layout, ...]] = (_layout("the four .gz files of Fashion-MNIST", "FashionMNIST/raw"),)
+    layouts: ClassVar[tuple[FileLayout, ...]] = (
+        _build_layout("the four .gz files of Fashion-MNIST", "FashionMNIST/raw"),
+    )

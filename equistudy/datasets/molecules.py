@@ -13,7 +13,7 @@ from jaxtyping import Float32, Float64, Int64
 
 from equistudy.datasets.arrays import stratified_order
 from equistudy.datasets.dataset import Dataset, Examples, Modality, Split, Target
-from equistudy.spec import location
+from equistudy.spec import location_field
 
 __all__ = ["SYMBOLS", "Atoms", "MoleculeDataset"]
 
@@ -39,7 +39,7 @@ class MoleculeDataset(Dataset):
     the others. Smaller training sets begin larger ones.
     """
 
-    folder: str | None = location(None)
+    folder: str | None = location_field(None)
     train_size: int | None = None
     test_size: int | None = None
 
@@ -62,7 +62,7 @@ class MoleculeDataset(Dataset):
         """The folder that is searched."""
         return Path(self.folder) if self.folder is not None else Path("data") / self.usual_folder
 
-    def anchored(self: Self) -> Self:
+    def with_absolute_paths(self: Self) -> Self:
         """The same dataset with an absolute folder."""
         return dataclasses.replace(self, folder=str(self.root.absolute()))
 
@@ -81,17 +81,17 @@ class MoleculeDataset(Dataset):
 
     def fingerprint(self) -> str:
         """SHA-256 over the molecules."""
-        return _fingerprint(self, self._stamp())
+        return _compute_fingerprint(self, self._file_stamp())
 
     @property
     def target_mean(self) -> float:  # type: ignore[override]
         """Over the training split."""
-        return self._spread()[0]
+        return self._compute_target_statistics()[0]
 
     @property
     def target_std(self) -> float:  # type: ignore[override]
         """Over the training split; ValueError where all of it has one value."""
-        mean, std = self._spread()
+        mean, std = self._compute_target_statistics()
         if not std > 0:
             raise ValueError(
                 f"Values that are asked for must differ, got {mean:g} for every molecule of the training split in "
@@ -103,13 +103,13 @@ class MoleculeDataset(Dataset):
         """The molecules as points."""
         import torch
 
-        found = _read(self, self._stamp())
-        values = {each: self._values(found, each) for each in (Split.TRAIN, split)}
-        _spreads[self] = float(values[Split.TRAIN].mean()), float(values[Split.TRAIN].std())
-        points = self._points(found[split])[: len(values[split])]
+        found = _read_atoms(self, self._file_stamp())
+        values = {each: self._select_values(found, each) for each in (Split.TRAIN, split)}
+        _cached_target_statistics[self] = float(values[Split.TRAIN].mean()), float(values[Split.TRAIN].std())
+        points = self._encode_points(found[split])[: len(values[split])]
         return Examples(torch.from_numpy(points), torch.from_numpy(values[split][:, None]).float())
 
-    def _values(self, found: Mapping[Split, Atoms], split: Split) -> Float64[np.ndarray, " m"]:
+    def _select_values(self, found: Mapping[Split, Atoms], split: Split) -> Float64[np.ndarray, " m"]:
         """What is asked for, of as many molecules as the split has."""
         values = found[split].values
         size = self.train_size if split is Split.TRAIN else self.test_size
@@ -120,13 +120,13 @@ class MoleculeDataset(Dataset):
             )
         return values[:size]
 
-    def _spread(self) -> tuple[float, float]:
+    def _compute_target_statistics(self) -> tuple[float, float]:
         """Mean and deviation as of the last load: every step asks for them, and files are many."""
-        if self not in _spreads:
+        if self not in _cached_target_statistics:
             self.load(Split.TRAIN)
-        return _spreads[self]
+        return _cached_target_statistics[self]
 
-    def _points(self, atoms: Atoms) -> Float32[np.ndarray, "M {self.most_atoms} D"]:
+    def _encode_points(self, atoms: Atoms) -> Float32[np.ndarray, "M {self.most_atoms} D"]:
         molecule = np.repeat(np.arange(len(atoms.counts)), atoms.counts)
         place = np.arange(len(molecule)) - np.repeat(np.cumsum(atoms.counts) - atoms.counts, atoms.counts)
         sums = np.zeros((len(atoms.counts), 3))
@@ -136,11 +136,11 @@ class MoleculeDataset(Dataset):
         points[molecule, place, 3 + np.searchsorted(self.elements, atoms.charges)] = 1
         return points
 
-    def _stamp(self) -> tuple[tuple[str, int, int], ...]:
+    def _file_stamp(self) -> tuple[tuple[str, int, int], ...]:
         stats = ((str(path.absolute()), path.stat()) for path in self.files())
         return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
-    def _checked(self, atoms: Atoms, place: Path) -> Atoms:
+    def _check_atoms(self, atoms: Atoms, place: Path) -> Atoms:
         """The atoms, if every molecule has some, all of known elements at finite places."""
         empty, unknown = atoms.counts < 1, ~np.isin(atoms.charges, self.elements)
         if empty.any():
@@ -165,7 +165,7 @@ class MoleculeDataset(Dataset):
         return atoms
 
 
-_spreads: dict[MoleculeDataset, tuple[float, float]] = {}
+_cached_target_statistics: dict[MoleculeDataset, tuple[float, float]] = {}
 
 
 def split_atoms(atoms: Atoms, num_test: int) -> dict[Split, Atoms]:
@@ -182,14 +182,14 @@ def split_atoms(atoms: Atoms, num_test: int) -> dict[Split, Atoms]:
 
 
 @lru_cache(maxsize=8)
-def _read(dataset: MoleculeDataset, stamp: tuple[tuple[str, int, int], ...]) -> dict[Split, Atoms]:
+def _read_atoms(dataset: MoleculeDataset, stamp: tuple[tuple[str, int, int], ...]) -> dict[Split, Atoms]:
     return dataset.read()
 
 
 @lru_cache(maxsize=64)
-def _fingerprint(dataset: MoleculeDataset, stamp: tuple[tuple[str, int, int], ...]) -> str:
+def _compute_fingerprint(dataset: MoleculeDataset, stamp: tuple[tuple[str, int, int], ...]) -> str:
     hashed = hashlib.sha256()
-    for split, atoms in sorted(_read(dataset, stamp).items(), key=lambda item: item[0].value):
+    for split, atoms in sorted(_read_atoms(dataset, stamp).items(), key=lambda item: item[0].value):
         hashed.update(f"{split.value}/{len(atoms.counts)}/".encode())
         for values in atoms:
             hashed.update(np.ascontiguousarray(values).data)

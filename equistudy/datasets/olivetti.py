@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from equistudy.datasets.arrays import Arrays, stratified_order
+from equistudy.datasets.arrays import DecodedArrays, stratified_order
 from equistudy.datasets.dataset import Split
-from equistudy.datasets.folder import FolderDataset, Layout
+from equistudy.datasets.folder import FileLayout, FolderDataset
 
 __all__ = ["Olivetti"]
 
@@ -33,33 +33,33 @@ class Olivetti(FolderDataset):
     std: ClassVar[tuple[float, ...]] = (0.165,)
     original_shape: ClassVar[tuple[int, int, int]] = (1, SIZE, SIZE)
     usual_folder: ClassVar[str] = "olivetti"
-    layouts: ClassVar[tuple[Layout, ...]] = (Layout(FILE, "olivetti", (FILE,), (FILE,)),)
+    layouts: ClassVar[tuple[FileLayout, ...]] = (FileLayout(FILE, "olivetti", (FILE,), (FILE,)),)
 
     @property
     def num_train(self) -> int:
         """How many photographs 30 persons have."""
         return NUM_TRAIN_PERSONS * VIEWS
 
-    def read(self, split: Split) -> Arrays:
+    def read(self, split: Split) -> DecodedArrays:
         """The photographs of the persons of a split."""
-        faces = _faces(self.found().of(split)[0])
+        faces = _read_faces(self.find_layout().split_paths(split)[0])
         order = stratified_order([0] * PERSONS)
         persons = sorted(order[:NUM_TRAIN_PERSONS] if split is Split.TRAIN else order[NUM_TRAIN_PERSONS:])
         columns = [VIEWS * person + view for person in persons for view in range(VIEWS)]
         images = faces[:, columns].T.reshape(-1, 1, SIZE, SIZE).transpose(0, 1, 3, 2)
-        return Arrays(np.ascontiguousarray(images), np.repeat(np.array(persons, dtype=np.int64), VIEWS))
+        return DecodedArrays(np.ascontiguousarray(images), np.repeat(np.array(persons, dtype=np.int64), VIEWS))
 
 
-def _faces(path: Path) -> np.ndarray:
+def _read_faces(path: Path) -> np.ndarray:
     """The array of the file."""
     import io
 
     from scipy.io import loadmat
 
-    from equistudy.datasets.folder import content
+    from equistudy.datasets.folder import read_content
 
     try:
-        faces = loadmat(io.BytesIO(content(path)), variable_names=[ARRAY]).get(ARRAY)
+        faces = loadmat(io.BytesIO(read_content(path)), variable_names=[ARRAY]).get(ARRAY)
     except Exception as error:  # scipy's reader refuses damaged files in many ways
         raise ValueError(f"Olivetti reads a MATLAB 5 file, got {path} with: {error}. Copy it again.") from error
     if faces is None or faces.shape != (SIZE * SIZE, PERSONS * VIEWS):

@@ -10,18 +10,18 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from equistudy.datasets.arrays import Arrays, stratified_order
+from equistudy.datasets.arrays import DecodedArrays, stratified_order
 from equistudy.datasets.dataset import Examples, Split
-from equistudy.datasets.folder import FolderDataset, Layout, check_labels
+from equistudy.datasets.folder import FileLayout, FolderDataset, check_labels
 
 __all__ = ["PatchCamelyon"]
 
-CHUNK = 1024  # patches that are in memory at once at their original size: 28 MB
+CHUNK_SIZE = 1024  # patches that are in memory at once at their original size: 28 MB
 
-_digests: dict[tuple[tuple[str, int, int], ...], str] = {}
+_cached_digests: dict[tuple[tuple[str, int, int], ...], str] = {}
 
 
-def _files(split: str) -> tuple[str, str]:
+def _file_names(split: str) -> tuple[str, str]:
     return f"camelyonpatch_level_2_split_{split}_x.h5", f"camelyonpatch_level_2_split_{split}_y.h5"
 
 
@@ -41,8 +41,8 @@ class PatchCamelyon(FolderDataset):
     std: ClassVar[tuple[float, ...]] = (0.23605, 0.27855, 0.21455)
     original_shape: ClassVar[tuple[int, int, int]] = (3, 96, 96)
     usual_folder: ClassVar[str] = "pcam"
-    layouts: ClassVar[tuple[Layout, ...]] = (
-        Layout("the .h5.gz files of PatchCamelyon, unpacked", "pcam", _files("train"), _files("test")),
+    layouts: ClassVar[tuple[FileLayout, ...]] = (
+        FileLayout("the .h5.gz files of PatchCamelyon, unpacked", "pcam", _file_names("train"), _file_names("test")),
     )
 
     @property
@@ -50,10 +50,10 @@ class PatchCamelyon(FolderDataset):
         """How many training examples the official set has."""
         return 262_144
 
-    def read(self, split: Split) -> Arrays:
+    def read(self, split: Split) -> DecodedArrays:
         """The whole split at its original size: 7 GB for training."""
-        labels = self._labels(split)
-        return Arrays(np.concatenate(list(self._patches(split, range(len(labels))))), labels)
+        labels = self._read_labels(split)
+        return DecodedArrays(np.concatenate(list(self._read_patches(split, range(len(labels))))), labels)
 
     def fingerprint(self) -> str:
         """SHA-256 over the decoded patches and labels, whatever their compression; read piece by piece.
@@ -62,46 +62,46 @@ class PatchCamelyon(FolderDataset):
         """
         stats = ((str(path.absolute()), path.stat()) for path in self.files())
         key = tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
-        if key not in _digests:
+        if key not in _cached_digests:
             hashed = hashlib.sha256()
             for split in (Split.TEST, Split.TRAIN):
-                labels = self._labels(split)
+                labels = self._read_labels(split)
                 hashed.update(f"{split.value}/{len(labels)}/".encode())
-                for patches in self._patches(split, range(len(labels))):
+                for patches in self._read_patches(split, range(len(labels))):
                     hashed.update(patches.data)
                 hashed.update(labels.astype("<i8").data)
-            _digests[key] = hashed.hexdigest()
-        return _digests[key]
+            _cached_digests[key] = hashed.hexdigest()
+        return _cached_digests[key]
 
     def load(self, split: Split) -> Examples:
         """All examples of a split on the CPU, in the order of the files, or of `stratified_order` for a subset."""
         import torch
 
-        labels = self._labels(split)
+        labels = self._read_labels(split)
         size = self.train_size if split is Split.TRAIN else self.test_size
         chosen: Sequence[int] = range(len(labels))
         if size is not None:
             self._check_size(split, size, len(labels))
             chosen = stratified_order(labels.tolist())[:size]
         order = np.argsort(chosen)  # files are read from front to back
-        pieces = self._patches(split, np.asarray(chosen)[order].tolist())
-        fitted = np.concatenate([self.fitted(patches) for patches in pieces])
+        pieces = self._read_patches(split, np.asarray(chosen)[order].tolist())
+        fitted = np.concatenate([self.resize_images(patches) for patches in pieces])
         return Examples(torch.from_numpy(fitted[np.argsort(order)]), torch.from_numpy(labels[chosen]))
 
-    def _labels(self, split: Split) -> Int64[np.ndarray, " N"]:
-        path = self.found().of(split)[1]
-        with _opened(path, "y") as table:
+    def _read_labels(self, split: Split) -> Int64[np.ndarray, " N"]:
+        path = self.find_layout().split_paths(split)[1]
+        with _open_table(path, "y") as table:
             labels = np.asarray(table).reshape(len(table), -1).astype(np.int64)
         if labels.shape[1:] != (1,):
             raise ValueError(f"PatchCamelyon has one label for each patch, got {labels.shape[1]} in {path}.")
         check_labels(labels[:, 0], self.num_classes, path)
         return labels[:, 0]
 
-    def _patches(self, split: Split, chosen: Sequence[int]) -> Iterator[UInt8[np.ndarray, "N C H W"]]:
+    def _read_patches(self, split: Split, chosen: Sequence[int]) -> Iterator[UInt8[np.ndarray, "N C H W"]]:
         """The patches at these places, which grow, piece by piece."""
-        path, labels_path = self.found().of(split)
+        path, labels_path = self.find_layout().split_paths(split)
         channels, height, width = self.original_shape
-        with _opened(path, "x") as table, _opened(labels_path, "y") as labels:
+        with _open_table(path, "x") as table, _open_table(labels_path, "y") as labels:
             if table.shape[1:] != (height, width, channels) or table.dtype != np.uint8:
                 raise ValueError(
                     f"PatchCamelyon has 8-bit patches of {height} x {width} x {channels}, got {table.dtype} of "
@@ -112,14 +112,14 @@ class PatchCamelyon(FolderDataset):
                     f"Each patch has one label, got {len(table)} patches in {path} and {len(labels)} labels in "
                     f"{labels_path}. Copy both again."
                 )
-            for start in range(0, len(chosen), CHUNK):
-                piece = chosen[start : start + CHUNK]
+            for start in range(0, len(chosen), CHUNK_SIZE):
+                piece = chosen[start : start + CHUNK_SIZE]
                 rows = slice(piece.start, piece.stop) if isinstance(piece, range) else piece
                 yield np.ascontiguousarray(np.moveaxis(table[rows], -1, 1))
 
 
 @contextmanager
-def _opened(path: Path, name: str) -> Iterator[Any]:
+def _open_table(path: Path, name: str) -> Iterator[Any]:
     """The one table of an HDF5 file."""
     try:
         import h5py

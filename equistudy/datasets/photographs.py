@@ -15,14 +15,14 @@ from jaxtyping import UInt8
 
 from equistudy.datasets.arrays import stratified_order
 from equistudy.datasets.dataset import Dataset, Examples, Split
-from equistudy.spec import added, location
+from equistudy.spec import added_field, location_field
 
-__all__ = ["CorruptImages", "Listing", "Photographs", "square"]
+__all__ = ["CorruptImages", "ImageListing", "Photographs", "decode_square"]
 
-MOST_CORRUPT = 0.2  # the share of images that may be left out
-NAMED = 5  # how many of them a message names
-CLASSES = 1000  # of ImageNet: without labels, a pretrained network keeps its classifier
-SPLITS = {Split.TRAIN: ("train",), Split.TEST: ("test", "validation", "valid", "val")}  # the first that is there
+MAX_CORRUPT_SHARE = 0.2  # the share of images that may be left out
+MAX_NAMED = 5  # how many of them a message names
+IMAGENET_CLASSES = 1000  # of ImageNet: without labels, a pretrained network keeps its classifier
+SPLIT_NAMES = {Split.TRAIN: ("train",), Split.TEST: ("test", "validation", "valid", "val")}  # the first that is there
 
 Self = TypeVar("Self", bound="Photographs")
 
@@ -31,7 +31,7 @@ class CorruptImages(UserWarning):
     """Some images could not be read and were left out; the message counts and names them."""
 
 
-class Listing(NamedTuple):
+class ImageListing(NamedTuple):
     """The images of a split in a fixed order: their names, and their classes from 0 where there are any."""
 
     names: tuple[str, ...]
@@ -56,12 +56,12 @@ class Photographs(Dataset):
     `mean` and `std` are those of ImageNet, which most published networks expect.
     """
 
-    path: str | None = location(None)
+    path: str | None = location_field(None)
     size: int = 224
     train_size: int | None = dataclasses.field(default=None, kw_only=True)
     test_size: int | None = dataclasses.field(default=None, kw_only=True)
     labels: bool = dataclasses.field(default=True, kw_only=True)
-    streamed: bool = added(False)
+    streamed: bool = added_field(False)
 
     mean: ClassVar[tuple[float, ...]] = (0.485, 0.456, 0.406)
     std: ClassVar[tuple[float, ...]] = (0.229, 0.224, 0.225)
@@ -86,31 +86,31 @@ class Photographs(Dataset):
         return 3, self.size, self.size
 
     @property
-    def labelled(self) -> bool:
+    def has_labels(self) -> bool:
         """Whether the images in use have classes."""
-        return self._listed(Split.TEST).labels is not None
+        return self._list_used(Split.TEST).labels is not None
 
     @property
     def num_classes(self) -> int:  # type: ignore[override]  # other sets know it before any file is read
         """How many classes the labels tell apart, over both splits."""
-        labels = [label for split in Split for label in self._listed(split).labels or ()]
-        return 1 + max(labels) if labels else CLASSES
+        labels = [label for split in Split for label in self._list_used(split).labels or ()]
+        return 1 + max(labels) if labels else IMAGENET_CLASSES
 
-    def anchored(self: Self) -> Self:
+    def with_absolute_paths(self: Self) -> Self:
         """The same dataset with an absolute place, to be sent to a process that runs in another directory."""
         return dataclasses.replace(self, path=str(self.root.absolute()))
 
-    def listing(self, split: Split) -> Listing:
+    def list_images(self, split: Split) -> ImageListing:
         """All images of a split, without reading them."""
         raise NotImplementedError
 
-    def encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes]:
+    def read_encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes]:
         """The compressed images at these places of the listing, as they are stored, in this order."""
         raise NotImplementedError
 
-    def parts(self, split: Split) -> list[int]:
+    def part_sizes(self, split: Split) -> list[int]:
         """How many images, in the order of the listing, lie together and are best read together: here each alone."""
-        return [1] * len(self.listing(split).names)
+        return [1] * len(self.list_images(split).names)
 
     def fingerprint(self) -> str:
         """SHA-256 over the stored bytes and the labels of the images in use.
@@ -118,7 +118,7 @@ class Photographs(Dataset):
         Kept in the process until the size or the time of change of a file differs. Of images that are streamed, which
         would take hours to read, only the names and labels count, and the sizes of the files.
         """
-        return _fingerprint(self, self.root.absolute(), self.stamp())
+        return _compute_fingerprint(self, self.root.absolute(), self.stamp())
 
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
         """Name, size and time of change of each file: while they stay, so does the fingerprint."""
@@ -128,32 +128,32 @@ class Photographs(Dataset):
         """The images in use on the CPU, less those that cannot be read; without labels each target is -1."""
         import torch
 
-        listing, chosen = self._listed(split), self.chosen(split)
+        listing, chosen = self._list_used(split), self.choose_images(split)
         images: list[UInt8[np.ndarray, "C H W"]] = []
         kept: list[int] = []
         corrupt: list[str] = []
-        for index, data in zip(chosen, self.encoded(split, chosen), strict=True):
-            decoded = square(data, self.size)
+        for index, data in zip(chosen, self.read_encoded(split, chosen), strict=True):
+            decoded = decode_square(data, self.size)
             if isinstance(decoded, str):
                 corrupt.append(f"{listing.names[index]} ({decoded})")
             else:
                 images.append(decoded)
                 kept.append(index)
-        self.tell(corrupt, len(chosen))
+        self.report_corrupt(corrupt, len(chosen))
         targets = [-1 if listing.labels is None else listing.labels[index] for index in kept]
         return Examples(torch.from_numpy(np.stack(images)), torch.tensor(targets))
 
-    def _listed(self, split: Split) -> Listing:
-        listing = self.listing(split)
-        return listing if self.labels else Listing(listing.names, None)
+    def _list_used(self, split: Split) -> ImageListing:
+        listing = self.list_images(split)
+        return listing if self.labels else ImageListing(listing.names, None)
 
-    def chosen(self, split: Split) -> list[int]:
+    def choose_images(self, split: Split) -> list[int]:
         """The places of the images in use: all in their order, or a part with every class in proportion."""
-        names, labels = self._listed(split)
+        names, labels = self._list_used(split)
         wanted = self.train_size if split is Split.TRAIN else self.test_size
         if not names:
             what = "images" if split is Split.TEST else "images for training"
-            raise ValueError(f"{type(self).__name__} needs {what}, got none in {self.root}. {self.way_out()}")
+            raise ValueError(f"{type(self).__name__} needs {what}, got none in {self.root}. {self.describe_remedy()}")
         if wanted is None:
             return list(range(len(names)))
         if wanted > len(names):
@@ -163,43 +163,43 @@ class Photographs(Dataset):
             )
         return stratified_order(labels or [0] * len(names))[:wanted]
 
-    def way_out(self) -> str:
+    def describe_remedy(self) -> str:
         """What to put there, for messages."""
         raise NotImplementedError
 
-    def tell(self, corrupt: Sequence[str], total: int, instead: str = "they are left out") -> None:
+    def report_corrupt(self, corrupt: Sequence[str], total: int, instead: str = "they are left out") -> None:
         """Warns of images that cannot be read, by number and name; ValueError where they are too many."""
         if not corrupt:
             return
-        more = f", and {len(corrupt) - NAMED} more" if len(corrupt) > NAMED else ""
-        told = f"{len(corrupt)} of {total} images of {self.root} cannot be read: {', '.join(corrupt[:NAMED])}{more}"
-        if len(corrupt) > MOST_CORRUPT * total:
-            most = f"{MOST_CORRUPT:.0%}"
+        more = f", and {len(corrupt) - MAX_NAMED} more" if len(corrupt) > MAX_NAMED else ""
+        told = f"{len(corrupt)} of {total} images of {self.root} cannot be read: {', '.join(corrupt[:MAX_NAMED])}{more}"
+        if len(corrupt) > MAX_CORRUPT_SHARE * total:
+            most = f"{MAX_CORRUPT_SHARE:.0%}"
             raise ValueError(f"At most {most} of the images may be unreadable, but {told}. Copy them again.")
         warnings.warn(f"{told}; {instead}", CorruptImages, stacklevel=3)
 
 
 @lru_cache(maxsize=64)
-def _fingerprint(dataset: Photographs, root: Path, stamp: tuple[tuple[str, int, int], ...]) -> str:
+def _compute_fingerprint(dataset: Photographs, root: Path, stamp: tuple[tuple[str, int, int], ...]) -> str:
     hashed = hashlib.sha256()
     for split in (Split.TEST, Split.TRAIN):
-        names, labels = dataset._listed(split)
+        names, labels = dataset._list_used(split)
         if split is Split.TRAIN and not names:
             continue
-        chosen = dataset.chosen(split)
+        chosen = dataset.choose_images(split)
         hashed.update(f"{split.value}/{len(chosen)}/".encode())
         if dataset.streamed:
             sizes = [(name, size) for name, size, _ in stamp]
             listed = [(names[index], None if labels is None else labels[index]) for index in chosen]
             hashed.update(repr((sizes, listed)).encode())
             continue
-        for index, data in zip(chosen, dataset.encoded(split, chosen), strict=True):
+        for index, data in zip(chosen, dataset.read_encoded(split, chosen), strict=True):
             hashed.update(f"{None if labels is None else labels[index]}/".encode())
             hashed.update(hashlib.sha256(data).digest())
     return hashed.hexdigest()
 
 
-def square(data: bytes, size: int) -> UInt8[np.ndarray, "3 size size"] | str:
+def decode_square(data: bytes, size: int) -> UInt8[np.ndarray, "3 size size"] | str:
     """A compressed image as a square of `size` pixels, or why it cannot be read."""
     from PIL import Image
 

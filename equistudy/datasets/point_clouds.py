@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from equistudy.datasets.dataset import Dataset, Examples, Modality, Split, Target
-from equistudy.datasets.draws import normals
+from equistudy.datasets.draws import draw_normals
 
 __all__ = ["PointClouds"]
 
@@ -46,12 +46,12 @@ class PointClouds(Dataset):
     @property
     def target_mean(self) -> float:  # type: ignore[override]
         """Over the training split."""
-        return float(_distances(self._drawn(Split.TRAIN)).mean())
+        return float(_mean_distances(self._draw_split(Split.TRAIN)).mean())
 
     @property
     def target_std(self) -> float:  # type: ignore[override]
         """Over the training split."""
-        return float(_distances(self._drawn(Split.TRAIN)).std())
+        return float(_mean_distances(self._draw_split(Split.TRAIN)).std())
 
     def fingerprint(self) -> str:
         """The same for all: the points follow from the fields and this code."""
@@ -61,20 +61,20 @@ class PointClouds(Dataset):
         """The points and their mean distances. Smaller sets begin larger ones."""
         import torch
 
-        points = self._drawn(split)
-        return Examples(torch.from_numpy(points).float(), torch.from_numpy(_distances(points)[:, None]).float())
+        points = self._draw_split(split)
+        return Examples(torch.from_numpy(points).float(), torch.from_numpy(_mean_distances(points)[:, None]).float())
 
-    def _drawn(self, split: Split) -> Float64[np.ndarray, "N P 3"]:
+    def _draw_split(self, split: Split) -> Float64[np.ndarray, "N P 3"]:
         count = self.train_size if split is Split.TRAIN else self.test_size
-        return _points(int(split is Split.TRAIN), count, self.points)
+        return _draw_points(int(split is Split.TRAIN), count, self.points)
 
 
 @lru_cache(maxsize=8)
-def _points(seed: int, count: int, points: int) -> Float64[np.ndarray, "N P 3"]:
-    return normals(seed, count, points, 3)
+def _draw_points(seed: int, count: int, points: int) -> Float64[np.ndarray, "N P 3"]:
+    return draw_normals(seed, count, points, 3)
 
 
-def _distances(points: Float64[np.ndarray, "N P 3"]) -> Float64[np.ndarray, " N"]:
+def _mean_distances(points: Float64[np.ndarray, "N P 3"]) -> Float64[np.ndarray, " N"]:
     """The mean over all pairs."""
     first, second = np.triu_indices(points.shape[1], 1)
     return np.linalg.norm(points[:, first] - points[:, second], axis=-1).mean(1)

@@ -63,5 +63,5 @@ class QM7(MoleculeDataset):
                 f"{arrays['pos'].shape} and energy {arrays['energy'].shape} in {path}. Copy it again."
             )
         energies = arrays["energy"].reshape(len(counts), -1)[:, 0].astype(np.float64)
-        atoms = self._checked(Atoms(counts, charges, arrays["pos"].astype(np.float64), energies), path)
+        atoms = self._check_atoms(Atoms(counts, charges, arrays["pos"].astype(np.float64), energies), path)
         return split_atoms(atoms, NUM_TEST)

@@ -14,9 +14,9 @@ from equistudy.datasets.molecules import SYMBOLS, Atoms, MoleculeDataset, split_
 __all__ = ["QM9", "Property"]
 
 NUM_TEST = 10_831
-ELECTRONVOLTS = 27.211386  # in a hartree
-NPZ = {Split.TRAIN: "train.npz", Split.TEST: "test.npz"}
-CHARGES = {symbol: charge for charge, symbol in SYMBOLS.items()}
+ELECTRONVOLTS_PER_HARTREE = 27.211386  # in a hartree
+NPZ_NAMES = {Split.TRAIN: "train.npz", Split.TEST: "test.npz"}
+CHARGE_BY_SYMBOL = {symbol: charge for charge, symbol in SYMBOLS.items()}
 
 
 class Property(Enum):
@@ -55,13 +55,13 @@ class QM9(MoleculeDataset):
 
     def files(self) -> tuple[Path, ...]:
         """The two npz files, or all xyz files in the order of their names."""
-        both = tuple(self.root / name for name in NPZ.values())
+        both = tuple(self.root / name for name in NPZ_NAMES.values())
         if all(path.is_file() for path in both):
             return both
         found = tuple(sorted(self.root.glob("*.xyz")))
         if not found:
             raise ValueError(
-                f"QM9 needs dsgdb9nsd_*.xyz, or {' and '.join(NPZ.values())}, got none in {self.root}. Put them there, "
+                f"QM9 needs dsgdb9nsd_*.xyz, or {' and '.join(NPZ_NAMES.values())}, got none in {self.root}. Put them there, "
                 f"or name a place: QM9(folder=...)."
             )
         return found
@@ -70,13 +70,13 @@ class QM9(MoleculeDataset):
         """All molecules of both splits."""
         files = self.files()
         if files[0].suffix == ".npz":
-            return {split: self._from_npz(path) for split, path in zip(NPZ, files, strict=True)}
-        molecules = [_from_xyz(path, self.quantity.column) for path in files]
+            return {split: self._read_npz(path) for split, path in zip(NPZ_NAMES, files, strict=True)}
+        molecules = [_read_xyz(path, self.quantity.column) for path in files]
         counts, charges, positions, values = zip(*molecules, strict=True)
         atoms = Atoms(np.array(counts), np.concatenate(charges), np.concatenate(positions), np.array(values))
-        return split_atoms(self._checked(atoms, self.root), NUM_TEST)
+        return split_atoms(self._check_atoms(atoms, self.root), NUM_TEST)
 
-    def _from_npz(self, path: Path) -> Atoms:
+    def _read_npz(self, path: Path) -> Atoms:
         names = ("num_atoms", "charges", "positions", self.quantity.value)
         try:
             with np.load(path) as found:
@@ -85,12 +85,12 @@ class QM9(MoleculeDataset):
             raise ValueError(f"QM9 reads {', '.join(names)}, got {path} with: {error}. Copy it again.") from error
         counts, charges, positions, values = arrays
         there = np.arange(charges.shape[1]) < counts[:, None]
-        return self._checked(
+        return self._check_atoms(
             Atoms(
                 counts.astype(np.int64),
                 charges[there].astype(np.int64),
                 positions[there].astype(np.float64),
-                values.astype(np.float64) * ELECTRONVOLTS,
+                values.astype(np.float64) * ELECTRONVOLTS_PER_HARTREE,
             ),
             path,
         )
@@ -99,7 +99,7 @@ class QM9(MoleculeDataset):
 Molecule = tuple[int, np.ndarray, np.ndarray, float]
 
 
-def _from_xyz(path: Path, column: int) -> Molecule:
+def _read_xyz(path: Path, column: int) -> Molecule:
     """Number of atoms; tag and properties; a line for each atom: symbol, x, y, z, partial charge; then other things."""
     lines = path.read_text().splitlines()
     try:
@@ -107,9 +107,9 @@ def _from_xyz(path: Path, column: int) -> Molecule:
         rows = [line.replace("*^", "e").split() for line in lines[2 : 2 + count]]
         if len(rows) < count:
             raise ValueError(f"{len(rows)} atoms in place of {count}")
-        charges = np.array([CHARGES.get(row[0], 0) for row in rows], dtype=np.int64)
+        charges = np.array([CHARGE_BY_SYMBOL.get(row[0], 0) for row in rows], dtype=np.int64)
         positions = np.array([[float(number) for number in row[1:4]] for row in rows]).reshape(count, 3)
-        value = float(lines[1].split()[column].replace("*^", "e")) * ELECTRONVOLTS
+        value = float(lines[1].split()[column].replace("*^", "e")) * ELECTRONVOLTS_PER_HARTREE
     except (ValueError, IndexError) as error:
         raise ValueError(f"QM9 reads xyz files with properties, got {path} with: {error}. Copy it again.") from error
     return count, charges, positions, value

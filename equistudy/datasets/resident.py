@@ -5,15 +5,15 @@ from functools import lru_cache
 import torch
 
 from equistudy.datasets.dataset import Dataset, Examples, Split
-from equistudy.datasets.shared import shared
+from equistudy.datasets.shared import load_shared
 
-__all__ = ["resident"]
+__all__ = ["load_resident"]
 
 # Train and test of four sets: as 8-bit images MNIST takes 55 MB and CIFAR 184 MB.
-MOST_SPLITS = 8
+MAX_SPLITS = 8
 
 
-def resident(dataset: Dataset, split: Split, device: torch.device | str) -> Examples:
+def load_resident(dataset: Dataset, split: Split, device: torch.device | str) -> Examples:
     """The split on the device, shared by all who ask for it in this process: never change it in place.
 
     The splits used last are kept, at most eight.
@@ -21,10 +21,10 @@ def resident(dataset: Dataset, split: Split, device: torch.device | str) -> Exam
     device = torch.device(device)
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", torch.cuda.current_device())
-    return _resident(dataset, split, device)
+    return _load_to_device(dataset, split, device)
 
 
-@lru_cache(maxsize=MOST_SPLITS)
-def _resident(dataset: Dataset, split: Split, device: torch.device) -> Examples:
-    inputs, targets = shared(dataset, split)
+@lru_cache(maxsize=MAX_SPLITS)
+def _load_to_device(dataset: Dataset, split: Split, device: torch.device) -> Examples:
+    inputs, targets = load_shared(dataset, split)
     return Examples(inputs.to(device), targets.to(device))

@@ -3,12 +3,12 @@
 import numpy as np
 from jaxtyping import Float64, Integer, UInt8
 
-__all__ = ["resized"]
+__all__ = ["resize_square"]
 
-CHUNK = 2048  # images at a time: the float64 copies of 2048 images of 32 x 32 pixels in colour take 50 MB
+CHUNK_SIZE = 2048  # images at a time: the float64 copies of 2048 images of 32 x 32 pixels in colour take 50 MB
 
 
-def resized(images: Integer[np.ndarray, "*N H H"], size: int, maximum: int = 255) -> UInt8[np.ndarray, "*N S S"]:
+def resize_square(images: Integer[np.ndarray, "*N H H"], size: int, maximum: int = 255) -> UInt8[np.ndarray, "*N S S"]:
     """Square images with values 0 to `maximum` at `size` x `size` pixels, with values 0 to 255.
 
     Output pixel i lies at (i + 1/2) H / S - 1/2 in the input. Its weights are a triangle about this place, 1 pixel
@@ -22,19 +22,19 @@ def resized(images: Integer[np.ndarray, "*N H H"], size: int, maximum: int = 255
     before = images.shape[-1]
     if before == size and maximum == 255:
         return images.astype(np.uint8)
-    weights, flat = _weights(before, size), images.reshape(-1, before, before)
+    weights, flat = _compute_weights(before, size), images.reshape(-1, before, before)
     sums = weights.sum(axis=1).astype(np.int64)
     whole = sums[:, None] * sums * maximum
     result = np.empty((len(flat), size, size), dtype=np.uint8)
-    for start in range(0, len(flat), CHUNK):
-        part = flat[start : start + CHUNK].astype(np.float64)
+    for start in range(0, len(flat), CHUNK_SIZE):
+        part = flat[start : start + CHUNK_SIZE].astype(np.float64)
         # integers below 2^53 add up exactly in float64, in any order
         totals = (weights @ part @ weights.T).astype(np.int64)
-        result[start : start + CHUNK] = (2 * 255 * totals + whole) // (2 * whole)
+        result[start : start + CHUNK_SIZE] = (2 * 255 * totals + whole) // (2 * whole)
     return result.reshape(*images.shape[:-2], size, size)
 
 
-def _weights(before: int, after: int) -> Float64[np.ndarray, "{after} {before}"]:
+def _compute_weights(before: int, after: int) -> Float64[np.ndarray, "{after} {before}"]:
     """The triangles' values at the pixels, times 2 max(before, after): whole numbers."""
     pixels, places = 2 * np.arange(before) + 1, 2 * np.arange(after) + 1
     distance = np.abs(pixels * after - places[:, None] * before)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from equistudy.datasets.folder import content
+from equistudy.datasets.folder import read_content
 
 __all__ = ["read_pickle"]
 
@@ -24,7 +24,7 @@ def read_pickle(path: Path) -> Any:
     as bytes.
     """
     try:
-        return _opened(_Unpickler(io.BytesIO(content(path)), encoding="bytes").load())
+        return _unwrap_arrays(_Unpickler(io.BytesIO(read_content(path)), encoding="bytes").load())
     except Exception as error:  # a damaged pickle can fail in any way
         raise ValueError(
             f"A data file must be a whole pickle of plain data and byte arrays, got {path} with: {error}. "
@@ -61,7 +61,7 @@ class _ByteArray:
         self.values = np.frombuffer(data, dtype=np.uint8).reshape(shape, order=order)
 
 
-class _Callable:
+class _AllowedFunction:
     """One of the functions that a pickle may call; it cannot be changed from inside the pickle."""
 
     __slots__ = ("_function",)
@@ -76,57 +76,57 @@ class _Callable:
         raise pickle.UnpicklingError("an attempt to change a function")
 
 
-def _empty(*_: object) -> _ByteArray:
+def _create_array(*_: object) -> _ByteArray:
     """Numpy's `_reconstruct`: the array's state follows."""
     return _ByteArray()
 
 
-def _filled(data: Any, kind: object, shape: Any, order: Any) -> _ByteArray:
+def _create_from_buffer(data: Any, kind: object, shape: Any, order: Any) -> _ByteArray:
     """Numpy's `_frombuffer`, which pickles of protocol 5 call."""
     array = _ByteArray()
     array.fill(data, kind, shape, order)
     return array
 
 
-def _latin1(text: Any, encoding: object) -> bytes:
+def _encode_latin1(text: Any, encoding: object) -> bytes:
     """`codecs.encode`, by which Python 3 writes bytes for Python 2: always in latin1."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"text in {encoding!r} in place of latin1")
     return text.encode("latin1")
 
 
-def _never(*_: object) -> object:
+def _refuse_call(*_: object) -> object:
     """Numpy's array type, which is passed on to `_reconstruct` and never called."""
     raise pickle.UnpicklingError("an array made without `_reconstruct`")
 
 
-ADMITTED = {
-    ("numpy", "dtype"): _Callable(_ByteType),
-    ("numpy", "ndarray"): _Callable(_never),
-    ("numpy.core.multiarray", "_reconstruct"): _Callable(_empty),
-    ("numpy._core.multiarray", "_reconstruct"): _Callable(_empty),
-    ("numpy.core.numeric", "_frombuffer"): _Callable(_filled),
-    ("numpy._core.numeric", "_frombuffer"): _Callable(_filled),
-    ("_codecs", "encode"): _Callable(_latin1),
+ALLOWED_GLOBALS = {
+    ("numpy", "dtype"): _AllowedFunction(_ByteType),
+    ("numpy", "ndarray"): _AllowedFunction(_refuse_call),
+    ("numpy.core.multiarray", "_reconstruct"): _AllowedFunction(_create_array),
+    ("numpy._core.multiarray", "_reconstruct"): _AllowedFunction(_create_array),
+    ("numpy.core.numeric", "_frombuffer"): _AllowedFunction(_create_from_buffer),
+    ("numpy._core.numeric", "_frombuffer"): _AllowedFunction(_create_from_buffer),
+    ("_codecs", "encode"): _AllowedFunction(_encode_latin1),
 }
 
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """One of the stand-ins, or an error."""
-        if (module, name) not in ADMITTED:
+        if (module, name) not in ALLOWED_GLOBALS:
             raise pickle.UnpicklingError(f"the name {module}.{name}, which is refused")
-        return ADMITTED[module, name]
+        return ALLOWED_GLOBALS[module, name]
 
 
-def _opened(value: Any) -> Any:
+def _unwrap_arrays(value: Any) -> Any:
     """The value with its arrays in place of their stand-ins."""
     if isinstance(value, _ByteArray):
         if value.values is None:
             raise pickle.UnpicklingError("an array without values")
         return value.values
     if isinstance(value, dict):
-        return {key: _opened(item) for key, item in value.items()}
-    if isinstance(value, (_ByteType, _Callable)):
+        return {key: _unwrap_arrays(item) for key, item in value.items()}
+    if isinstance(value, (_ByteType, _AllowedFunction)):
         raise pickle.UnpicklingError("a part of an array without the array")
     return value

@@ -10,17 +10,17 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from equistudy.datasets.dataset import Dataset, Examples, Modality, Split, Target
-from equistudy.datasets.draws import normals, uniforms
+from equistudy.datasets.draws import draw_normals, draw_uniforms
 from equistudy.spec import Tensor
 
-__all__ = ["Asked", "Turned"]
+__all__ = ["RotationTarget", "Turned"]
 
-CHUNK = 512  # images that are turned at once
+CHUNK_SIZE = 512  # images that are turned at once
 
 Self = TypeVar("Self", bound="Turned")
 
 
-class Asked(Enum):
+class RotationTarget(Enum):
     """What is asked of a turned image: what its dataset asks, or by how many degrees it is turned."""
 
     OWN = "own"
@@ -46,7 +46,7 @@ class Turned(Dataset):
     std_degrees: float | None = None
     copies: int = 1
     crop: int | None = None
-    asked: Asked = Asked.OWN
+    asked: RotationTarget = RotationTarget.OWN
 
     def __post_init__(self) -> None:
         if self.dataset.modality is not Modality.IMAGES:
@@ -63,13 +63,13 @@ class Turned(Dataset):
                 f"copies is at least 1 and crop fits into the image, got copies={self.copies}, crop={self.crop} for "
                 f"{self.dataset.image_shape[1]} x {self.dataset.image_shape[2]} pixels. Use crop=None for all of it."
             )
-        if self.asked is Asked.ANGLE and not self.target_std:
+        if self.asked is RotationTarget.ANGLE and not self.target_std:
             raise ValueError("Angles that are asked for must differ, got none but 0. Use max_degrees=90.")
 
     @property
     def target(self) -> Target:  # type: ignore[override]
         """That of the dataset, or a number."""
-        return self.dataset.target if self.asked is Asked.OWN else Target.NUMBERS
+        return self.dataset.target if self.asked is RotationTarget.OWN else Target.NUMBERS
 
     @property
     def mean(self) -> tuple[float, ...]:  # type: ignore[override]
@@ -97,19 +97,19 @@ class Turned(Dataset):
         return self.dataset.num_classes
 
     @property
-    def labelled(self) -> bool:
+    def has_labels(self) -> bool:
         """Angles are always known."""
-        return self.asked is Asked.ANGLE or self.dataset.labelled
+        return self.asked is RotationTarget.ANGLE or self.dataset.has_labels
 
     @property
     def target_unit(self) -> str:  # type: ignore[override]
         """Degrees, if the angle is asked for."""
-        return self.dataset.target_unit if self.asked is Asked.OWN else "deg"
+        return self.dataset.target_unit if self.asked is RotationTarget.OWN else "deg"
 
     @property
     def target_std(self) -> float:  # type: ignore[override]
         """That of the angles, whose mean is 0."""
-        if self.asked is Asked.OWN:
+        if self.asked is RotationTarget.OWN:
             return self.dataset.target_std
         return self.max_degrees / math.sqrt(3) if self.std_degrees is None else self.std_degrees
 
@@ -119,9 +119,9 @@ class Turned(Dataset):
         channels, height, width = self.dataset.image_shape
         return (channels, height, width) if self.crop is None else (channels, self.crop, self.crop)
 
-    def anchored(self: Self) -> Self:
+    def with_absolute_paths(self: Self) -> Self:
         """The same of the dataset with absolute locations."""
-        return dataclasses.replace(self, dataset=self.dataset.anchored())
+        return dataclasses.replace(self, dataset=self.dataset.with_absolute_paths())
 
     def fingerprint(self) -> str:
         """That of the dataset: the angles follow from the fields and this code."""
@@ -132,39 +132,41 @@ class Turned(Dataset):
         import torch
 
         inputs, targets = self.dataset.load(split)
-        degrees = torch.from_numpy(self._angles(split, len(inputs) * self.copies))
-        images, own = self._turned(inputs, degrees), torch.cat([targets] * self.copies)
-        if self.asked is Asked.ANGLE:
+        degrees = torch.from_numpy(self._draw_angles(split, len(inputs) * self.copies))
+        images, own = self._rotate_images(inputs, degrees), torch.cat([targets] * self.copies)
+        if self.asked is RotationTarget.ANGLE:
             return Examples(images, degrees[:, None].float())
-        return Examples(images, own if self.target is not Target.LABELS else self._labels(own, degrees))
+        return Examples(images, own if self.target is not Target.LABELS else self._rotate_labels(own, degrees))
 
-    def _angles(self, split: Split, count: int) -> Float64[np.ndarray, " N"]:
+    def _draw_angles(self, split: Split, count: int) -> Float64[np.ndarray, " N"]:
         seed = 2 + int(split is Split.TRAIN)
         if self.std_degrees is not None:
-            return self.std_degrees * normals(seed, count)
-        return self.max_degrees * (2 * uniforms(seed, count) - 1)
+            return self.std_degrees * draw_normals(seed, count)
+        return self.max_degrees * (2 * draw_uniforms(seed, count) - 1)
 
-    def _turned(self, images: UInt8[Tensor, "n C H W"], degrees: Float64[Tensor, " N"]) -> UInt8[Tensor, "N C h w"]:
+    def _rotate_images(
+        self, images: UInt8[Tensor, "n C H W"], degrees: Float64[Tensor, " N"]
+    ) -> UInt8[Tensor, "N C h w"]:
         import torch
 
         from equistudy.groups.affine import rotation_matrices, warp
 
         outside = 255 * (self.dataset.background or 0.0)
         parts = []
-        for start in range(0, len(degrees), CHUNK):
-            angles = degrees[start : start + CHUNK]
+        for start in range(0, len(degrees), CHUNK_SIZE):
+            angles = degrees[start : start + CHUNK_SIZE]
             which = torch.arange(start, start + len(angles)) % len(images)
             turned = warp(images[which].float() - outside, rotation_matrices(angles)) + outside
-            parts.append(self._cut(turned.round().clamp(0, 255).to(torch.uint8)))
+            parts.append(self._crop_centre(turned.round().clamp(0, 255).to(torch.uint8)))
         return torch.cat(parts)
 
-    def _labels(self, labels: UInt8[Tensor, "N H W"], degrees: Float64[Tensor, " N"]) -> UInt8[Tensor, "N h w"]:
+    def _rotate_labels(self, labels: UInt8[Tensor, "N H W"], degrees: Float64[Tensor, " N"]) -> UInt8[Tensor, "N h w"]:
         from equistudy.groups.affine import rotation_matrices, warp_labels
 
         assert self.void is not None
-        return self._cut(warp_labels(labels, rotation_matrices(degrees), self.void))
+        return self._crop_centre(warp_labels(labels, rotation_matrices(degrees), self.void))
 
-    def _cut(self, maps: Tensor) -> Tensor:
+    def _crop_centre(self, maps: Tensor) -> Tensor:
         if self.crop is None:
             return maps
         top, left = ((size - self.crop) // 2 for size in maps.shape[-2:])

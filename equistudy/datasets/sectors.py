@@ -11,7 +11,7 @@ from equistudy.datasets.dataset import Dataset, Examples, Modality, Split, Targe
 
 __all__ = ["Sectors"]
 
-UNIT = 2.0**-53  # what the upper 53 of 64 random bits are multiplied with
+BITS_TO_UNIT = 2.0**-53  # what the upper 53 of 64 random bits are multiplied with
 
 Self = TypeVar("Self", bound="Sectors")
 
@@ -61,14 +61,14 @@ class Sectors(Dataset):
         return 180.0 if self.sectors == 1 else 180 / self.sectors - self.jitter
 
     @property
-    def chosen(self) -> tuple[int, ...]:
+    def turned_classes(self) -> tuple[int, ...]:
         """The classes that are turned."""
         return tuple(range(self.dataset.num_classes)) if self.classes is None else self.classes
 
     @property
     def num_classes(self) -> int:  # type: ignore[override]
         """Each class in each sector."""
-        return len(self.chosen) * self.sectors
+        return len(self.turned_classes) * self.sectors
 
     @property
     def mean(self) -> tuple[float, ...]:  # type: ignore[override]
@@ -90,9 +90,9 @@ class Sectors(Dataset):
         """That of the dataset."""
         return self.dataset.image_shape
 
-    def anchored(self: Self) -> Self:
+    def with_absolute_paths(self: Self) -> Self:
         """The same of the dataset with absolute locations."""
-        return dataclasses.replace(self, dataset=self.dataset.anchored())
+        return dataclasses.replace(self, dataset=self.dataset.with_absolute_paths())
 
     def fingerprint(self) -> str:
         """That of the dataset: the angles follow from the fields and this code."""
@@ -105,9 +105,9 @@ class Sectors(Dataset):
 
         count = self.train_size if split is Split.TRAIN else self.test_size
         images, targets = self.dataset.load(split)
-        taken, sectors = self._order(targets.numpy(), count), np.arange(count) % self.sectors
+        taken, sectors = self._order_images(targets.numpy(), count), np.arange(count) % self.sectors
         bits = np.random.PCG64(int(split is Split.TRAIN)).random_raw(count)
-        jitters = (2 * (bits >> np.uint64(11)) * UNIT - 1) * self.jitter
+        jitters = (2 * (bits >> np.uint64(11)) * BITS_TO_UNIT - 1) * self.jitter
         degrees = jitters + 360 / self.sectors * sectors
         outside = 255 * (self.background or 0.0)
         turned = np.empty((count, *self.image_shape), dtype=np.uint8)
@@ -115,13 +115,13 @@ class Sectors(Dataset):
             image = images[which].numpy().astype(np.float32)
             moved = rotate(image, angle, axes=(2, 1), reshape=False, order=1, mode="constant", cval=outside)
             turned[index] = np.clip(np.rint(moved), 0, 255)
-        places = {own: place for place, own in enumerate(self.chosen)}
+        places = {own: place for place, own in enumerate(self.turned_classes)}
         labels = [places[int(targets[index])] + len(places) * int(k) for index, k in zip(taken, sectors, strict=True)]
         return Examples(torch.from_numpy(turned), torch.tensor(labels))
 
-    def _order(self, targets: Int64[np.ndarray, " M"], count: int) -> Int64[np.ndarray, " N"]:
+    def _order_images(self, targets: Int64[np.ndarray, " M"], count: int) -> Int64[np.ndarray, " N"]:
         """Which image is turned: class after class, and each once in every sector before the next of its class."""
-        members = [np.flatnonzero(targets == own) for own in self.chosen]
+        members = [np.flatnonzero(targets == own) for own in self.turned_classes]
         rounds, places = np.divmod(np.arange(count) // self.sectors, len(members))
         return np.array(
             [members[place][turn % len(members[place])] for turn, place in zip(rounds, places, strict=True)]

@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from equistudy.datasets.dataset import Dataset, Examples, Split, Target
-from equistudy.datasets.draws import normals, uniforms
+from equistudy.datasets.draws import draw_normals, draw_uniforms
 
 __all__ = ["Shapes"]
 
-CHUNK = 256
+CHUNK_SIZE = 256
 SKY, GROUND, DISK, SQUARE, TRIANGLE, VOID = range(6)
 Plane = Float64[np.ndarray, "#N #H #W"]
 
@@ -57,13 +57,16 @@ class Shapes(Dataset):
 
         count = self.train_size if split is Split.TRAIN else self.test_size
         seed = int(split is Split.TRAIN)
-        choices = uniforms(10 + seed, count, 32)
-        noise = normals(20 + seed, count, 3, self.size, self.size)
-        parts = [self._drawn(choices[at : at + CHUNK], noise[at : at + CHUNK]) for at in range(0, count, CHUNK)]
+        choices = draw_uniforms(10 + seed, count, 32)
+        noise = draw_normals(20 + seed, count, 3, self.size, self.size)
+        parts = [
+            self._render_scenes(choices[at : at + CHUNK_SIZE], noise[at : at + CHUNK_SIZE])
+            for at in range(0, count, CHUNK_SIZE)
+        ]
         images, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
         return Examples(torch.from_numpy(images), torch.from_numpy(labels))
 
-    def _drawn(
+    def _render_scenes(
         self, choices: Float64[np.ndarray, "N 32"], noise: Float64[np.ndarray, "N 3 S S"]
     ) -> tuple[UInt8[np.ndarray, "N 3 S S"], UInt8[np.ndarray, "N S S"]]:
         axis = (2 * np.arange(self.size) - (self.size - 1)) / self.size
@@ -71,7 +74,7 @@ class Shapes(Dataset):
         take = iter(choices.T[:, :, None, None])
         horizon = 0.3 * (2 * next(take) - 1)
         outlines = [np.broadcast_to(y - horizon, (len(choices), self.size, self.size))]
-        for distance in (_disk, _square, _triangle):
+        for distance in (_disk_depth, _square_depth, _triangle_depth):
             radius = 0.22 + 0.12 * next(take)
             reach = 1 - radius
             outlines.append(distance(x - reach * (2 * next(take) - 1), y - reach * (2 * next(take) - 1), radius))
@@ -91,18 +94,18 @@ class Shapes(Dataset):
         return np.round(255 * np.clip(shown, 0, 1)).astype(np.uint8), labels.astype(np.uint8)
 
 
-def _disk(x: Plane, y: Plane, radius: Plane) -> Plane:
+def _disk_depth(x: Plane, y: Plane, radius: Plane) -> Plane:
     """How far inside a point is, in halves of the image; negative outside."""
     return radius - np.hypot(x, y)
 
 
-def _square(x: Plane, y: Plane, radius: Plane) -> Plane:
+def _square_depth(x: Plane, y: Plane, radius: Plane) -> Plane:
     """Sides along the axes, the area of the disk."""
     half = 0.886 * radius
     return half - np.maximum(np.abs(x), np.abs(y))
 
 
-def _triangle(x: Plane, y: Plane, radius: Plane) -> Plane:
+def _triangle_depth(x: Plane, y: Plane, radius: Plane) -> Plane:
     """Equal sides, one corner above, the area of the disk."""
     inner = 0.777 * radius
     return inner - np.maximum(y, (np.sqrt(3) * np.abs(x) - y) / 2)

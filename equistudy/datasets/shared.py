@@ -14,49 +14,50 @@ from pathlib import Path
 import numpy as np
 
 from equistudy.datasets.dataset import Dataset, Examples, Split
-from equistudy.spec import canonical
+from equistudy.spec import to_canonical_json
 
-__all__ = ["shared"]
+__all__ = ["load_shared"]
 
-WORTH_BYTES = 2**24  # less is decoded in each process
+MIN_SHARED_BYTES = 2**24  # less is decoded in each process
 UNUSED_SECONDS = 86_400.0
 
 
-def shared(dataset: Dataset, split: Split) -> Examples:
+def load_shared(dataset: Dataset, split: Split) -> Examples:
     """The split on the CPU, as `load` gives it, in memory that all processes of the user on this node share.
 
     Small splits, and all where nothing can be written, are this process's own.
     """
     stem = (
-        _folder() / hashlib.sha256(f"{canonical(dataset)}/{dataset.fingerprint()}/{split.value}".encode()).hexdigest()
+        _shared_folder()
+        / hashlib.sha256(f"{to_canonical_json(dataset)}/{dataset.fingerprint()}/{split.value}".encode()).hexdigest()
     )
     with suppress(OSError, ValueError):  # not there yet, or cut off: written anew
-        return _mapped(stem)
+        return _map_files(stem)
     examples = dataset.load(split)
-    if sum(tensor.numel() * tensor.element_size() for tensor in examples) < WORTH_BYTES:
+    if sum(tensor.numel() * tensor.element_size() for tensor in examples) < MIN_SHARED_BYTES:
         return examples
     try:
         _remove_unused()
-        for place, tensor in zip(_files(stem), examples, strict=True):
-            _write(place, tensor.numpy())
-        return _mapped(stem)
+        for place, tensor in zip(_file_paths(stem), examples, strict=True):
+            _write_atomically(place, tensor.numpy())
+        return _map_files(stem)
     except OSError:  # a full disk: a copy of its own does as well
         return examples
 
 
-def _folder() -> Path:
+def _shared_folder() -> Path:
     return Path(tempfile.gettempdir()) / f"equistudy-{os.getuid()}"
 
 
-def _files(stem: Path) -> tuple[Path, Path]:
+def _file_paths(stem: Path) -> tuple[Path, Path]:
     return stem.with_suffix(".inputs.npy"), stem.with_suffix(".targets.npy")
 
 
-def _mapped(stem: Path) -> Examples:
+def _map_files(stem: Path) -> Examples:
     """Copy on write: what a process changes by mistake stays its own."""
     import torch
 
-    places = _files(stem)
+    places = _file_paths(stem)
     if any(place.stat().st_uid != os.getuid() for place in places):
         raise OSError(f"{stem} is another user's")
     for place in places:
@@ -65,7 +66,7 @@ def _mapped(stem: Path) -> Examples:
     return Examples(inputs, targets)
 
 
-def _write(place: Path, array: np.ndarray) -> None:
+def _write_atomically(place: Path, array: np.ndarray) -> None:
     """All or nothing, also when several processes write at once."""
     place.parent.mkdir(mode=0o700, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=place.parent, delete=False) as file:
@@ -79,7 +80,7 @@ def _write(place: Path, array: np.ndarray) -> None:
 
 def _remove_unused() -> None:
     oldest = time.time() - UNUSED_SECONDS
-    for place in _folder().glob("*"):
+    for place in _shared_folder().glob("*"):
         with suppress(OSError):  # another process was faster
             if place.stat().st_mtime < oldest:
                 place.unlink()

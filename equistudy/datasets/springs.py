@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from equistudy.datasets.dataset import Dataset, Examples, Modality, Split, Target
-from equistudy.datasets.draws import normals, uniforms
+from equistudy.datasets.draws import draw_normals, draw_uniforms
 
 __all__ = ["Springs"]
 
@@ -65,12 +65,12 @@ class Springs(Dataset):
         import torch
 
         count, train = (self.train_size, 1) if split is Split.TRAIN else (self.test_size, 0)
-        state = normals(2 * train, count, self.bodies, 4)
-        constants = np.array([0.5, 0.5]) + np.array([1.5, 1.0]) * uniforms(2 * train + 1, count, self.bodies, 2)
+        state = draw_normals(2 * train, count, self.bodies, 4)
+        constants = np.array([0.5, 0.5]) + np.array([1.5, 1.0]) * draw_uniforms(2 * train + 1, count, self.bodies, 2)
         inputs = np.concatenate([state, constants], axis=-1)
-        return Examples(torch.from_numpy(inputs).float(), torch.from_numpy(self.trajectories(inputs)).float())
+        return Examples(torch.from_numpy(inputs).float(), torch.from_numpy(self.compute_trajectories(inputs)).float())
 
-    def trajectories(self, inputs: Float64[np.ndarray, "N P 6"]) -> Float64[np.ndarray, "N T P 4"]:
+    def compute_trajectories(self, inputs: Float64[np.ndarray, "N P 6"]) -> Float64[np.ndarray, "N T P 4"]:
         """Places and momenta at every time, exactly."""
         q, p, m, c = inputs[..., :2], inputs[..., 2:4], inputs[..., 4], inputs[..., 5]
         root = np.sqrt(m)

@@ -8,12 +8,12 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from equistudy.datasets.dataset import Dataset, Examples, Split
-from equistudy.datasets.draws import uniforms
+from equistudy.datasets.draws import draw_uniforms
 
 __all__ = ["Sprites"]
 
 Plane = Float64[np.ndarray, "#N #H #W"]
-EDGE = 1.5  # pixels over which an edge goes from black to white, so that turning blurs little
+EDGE_PIXELS = 1.5  # pixels over which an edge goes from black to white, so that turning blurs little
 
 
 @dataclass(frozen=True)
@@ -77,16 +77,16 @@ class Sprites(Dataset):
 
         count = self.train_size if split is Split.TRAIN else self.test_size
         labels = np.arange(count) % self.num_classes
-        jitters = (2 * uniforms(int(split is Split.TRAIN), count) - 1) * self.jitter
+        jitters = (2 * draw_uniforms(int(split is Split.TRAIN), count) - 1) * self.jitter
         angles = np.radians(jitters + 360 / self.sectors * (labels // 2))
         images = np.empty((count, *self.image_shape), dtype=np.uint8)
-        for sprite, draw in enumerate((_mushroom, _letter)):
+        for sprite, draw in enumerate((_mushroom_depth, _letter_depth)):
             for start in range(sprite, count, 2048):
                 chosen = slice(start, min(start + 2048, count), 2)
-                images[chosen, 0] = self._drawn(draw, angles[chosen])
+                images[chosen, 0] = self._render_sprite(draw, angles[chosen])
         return Examples(torch.from_numpy(images), torch.from_numpy(labels))
 
-    def _drawn(
+    def _render_sprite(
         self, draw: Callable[[Plane, Plane], Plane], angles: Float64[np.ndarray, " N"]
     ) -> UInt8[np.ndarray, "N {self.size} {self.size}"]:
         """The sprite turned counter-clockwise as displayed: every pixel looks where it lies in the upright sprite."""
@@ -94,21 +94,21 @@ class Sprites(Dataset):
         x, y = axis[None, None, :], axis[None, :, None]
         cos, sin = np.cos(angles)[:, None, None], np.sin(angles)[:, None, None]
         inside = draw(cos * x - sin * y, sin * x + cos * y)  # signed distances, in halves of the image
-        shown = np.clip(0.5 + inside * self.size / (2 * EDGE), 0, 1)
+        shown = np.clip(0.5 + inside * self.size / (2 * EDGE_PIXELS), 0, 1)
         return np.round(255 * shown).astype(np.uint8)
 
 
-def _box(x: Plane, y: Plane, left: float, top: float, right: float, bottom: float) -> Plane:
+def _box_depth(x: Plane, y: Plane, left: float, top: float, right: float, bottom: float) -> Plane:
     """How far inside the box a point is; negative outside."""
     return np.minimum(np.minimum(x - left, right - x), np.minimum(y - top, bottom - y))
 
 
-def _mushroom(x: Plane, y: Plane) -> Plane:
+def _mushroom_depth(x: Plane, y: Plane) -> Plane:
     """A round cap on a stem."""
     cap = np.minimum(0.55 - np.hypot(x, y + 0.15), -y)
-    return np.maximum(cap, _box(x, y, -0.14, -0.1, 0.14, 0.75))
+    return np.maximum(cap, _box_depth(x, y, -0.14, -0.1, 0.14, 0.75))
 
 
-def _letter(x: Plane, y: Plane) -> Plane:
+def _letter_depth(x: Plane, y: Plane) -> Plane:
     """An L."""
-    return np.maximum(_box(x, y, -0.4, -0.7, -0.12, 0.7), _box(x, y, -0.4, 0.4, 0.45, 0.7))
+    return np.maximum(_box_depth(x, y, -0.4, -0.7, -0.12, 0.7), _box_depth(x, y, -0.4, 0.4, 0.45, 0.7))

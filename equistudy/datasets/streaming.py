@@ -1,7 +1,7 @@
 """Photographs that never are in memory all at once: in which order an epoch visits them, and how they are decoded.
 
 An epoch is a fixed permutation that needs little random access. The parts that are stored together (row groups of
-Parquet, single files of a folder) come in a random order; as many of them as hold `WINDOW` images make a window, and
+Parquet, single files of a folder) come in a random order; as many of them as hold `WINDOW_SIZE` images make a window, and
 the images of a window are shuffled. So the order is known before anything is read: any number of workers can share it,
 and it can be entered anywhere.
 """
@@ -14,22 +14,22 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from equistudy.datasets.dataset import Split
-from equistudy.datasets.photographs import Photographs, square
+from equistudy.datasets.photographs import Photographs, decode_square
 
-__all__ = ["Decoded", "Order", "decoded", "stream_order"]
+__all__ = ["DecodedBlock", "StreamOrder", "decode_blocks", "draw_stream_order"]
 
-WINDOW = 1024  # images that are shuffled together; compressed they are in memory at once
-BLOCK = 32  # images that are decoded before they are passed on: 5 MB at 224 pixels
+WINDOW_SIZE = 1024  # images that are shuffled together; compressed they are in memory at once
+BLOCK_SIZE = 32  # images that are decoded before they are passed on: 5 MB at 224 pixels
 
 
-class Order(NamedTuple):
+class StreamOrder(NamedTuple):
     """Places in the listing of a split, in the order of an epoch; window k is `places[bounds[k] : bounds[k + 1]]`."""
 
     places: Int64[np.ndarray, " N"]
     bounds: tuple[int, ...]
 
 
-class Decoded(NamedTuple):
+class DecodedBlock(NamedTuple):
     """Some images one after the other, their classes, and the names of those that stand for others that are corrupt."""
 
     images: UInt8[np.ndarray, "B 3 S S"]
@@ -37,7 +37,7 @@ class Decoded(NamedTuple):
     corrupt: tuple[str, ...] = ()
 
 
-def stream_order(dataset: Photographs, split: Split, seed: int) -> Order:
+def draw_stream_order(dataset: Photographs, split: Split, seed: int) -> StreamOrder:
     """A permutation of the images in use, window by window. It depends on the data's layout and the seed alone."""
     import torch
 
@@ -46,8 +46,8 @@ def stream_order(dataset: Photographs, split: Split, seed: int) -> Order:
     def shuffled(count: int) -> Int64[np.ndarray, " n"]:
         return torch.randperm(count, generator=rng).numpy()
 
-    chosen = np.sort(np.array(dataset.chosen(split), dtype=np.int64))
-    ends = np.cumsum(dataset.parts(split))
+    chosen = np.sort(np.array(dataset.choose_images(split), dtype=np.int64))
+    ends = np.cumsum(dataset.part_sizes(split))
     part = np.searchsorted(ends, chosen, side="right")
     starts = np.flatnonzero(np.diff(part, prepend=-1))
     lengths = np.diff(starts, append=len(chosen))
@@ -56,28 +56,28 @@ def stream_order(dataset: Photographs, split: Split, seed: int) -> Order:
     for group in turn:
         waiting.append(chosen[starts[group] : starts[group] + lengths[group]])
         size += lengths[group]
-        if size >= WINDOW:
+        if size >= WINDOW_SIZE:
             windows.append(np.concatenate(waiting))
             waiting, size = [], 0
     if waiting:
         windows.append(np.concatenate(waiting))
     mixed = [window[shuffled(len(window))] for window in windows]
-    return Order(np.concatenate(mixed), (0, *accumulate(len(window) for window in mixed)))
+    return StreamOrder(np.concatenate(mixed), (0, *accumulate(len(window) for window in mixed)))
 
 
-def decoded(
+def decode_blocks(
     dataset: Photographs,
     split: Split,
     places: Sequence[int] | Int64[np.ndarray, " n"],
     each: Callable[[Callable[[bytes], Any], Iterable[bytes]], Iterable[Any]] = map,
-) -> Iterator[Decoded]:
+) -> Iterator[DecodedBlock]:
     """The images at these places, in this order, block by block; `each` maps the decoder over the compressed ones.
 
     An image that cannot be read is replaced, with its class, by the one before it, or where there is none by the next
     that can, so that every batch keeps its size on every worker. ValueError where none can be read.
     """
-    listing, chosen = dataset.listing(split), [int(place) for place in places]
-    images = each(lambda data: square(data, dataset.size), dataset.encoded(split, chosen))
+    listing, chosen = dataset.list_images(split), [int(place) for place in places]
+    images = each(lambda data: decode_square(data, dataset.size), dataset.read_encoded(split, chosen))
     corrupt: list[str] = []
     block: list[tuple[UInt8[np.ndarray, "3 S S"], int]] = []
     orphans, last = 0, None
@@ -91,15 +91,15 @@ def decoded(
             continue
         block += [last] * (1 + orphans)
         orphans = 0
-        if len(block) >= BLOCK:
-            yield _stacked(block, corrupt)
+        if len(block) >= BLOCK_SIZE:
+            yield _stack_block(block, corrupt)
             block, corrupt = [], []
     if orphans:
-        dataset.tell(corrupt, len(chosen))
+        dataset.report_corrupt(corrupt, len(chosen))
     if block:
-        yield _stacked(block, corrupt)
+        yield _stack_block(block, corrupt)
 
 
-def _stacked(block: Sequence[tuple[UInt8[np.ndarray, "3 S S"], int]], corrupt: Sequence[str]) -> Decoded:
+def _stack_block(block: Sequence[tuple[UInt8[np.ndarray, "3 S S"], int]], corrupt: Sequence[str]) -> DecodedBlock:
     images, targets = zip(*block, strict=True)
-    return Decoded(np.stack(images), np.array(targets, dtype=np.int64), tuple(corrupt))
+    return DecodedBlock(np.stack(images), np.array(targets, dtype=np.int64), tuple(corrupt))

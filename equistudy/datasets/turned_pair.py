@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from equistudy.datasets.dataset import Dataset, Examples, Split
-from equistudy.datasets.resizing import resized
+from equistudy.datasets.resizing import resize_square
 
 __all__ = ["Picture", "TurnedPair"]
 
-DRAWN = 32  # pixels of a picture before it is resized
+DRAWN_SIZE = 32  # pixels of a picture before it is resized
 
 
 class Picture(Enum):
@@ -22,13 +22,13 @@ class Picture(Enum):
     LETTER = "letter"
     BLOB = "blob"
 
-    def drawn(self) -> UInt8[np.ndarray, "32 32"]:
+    def render(self) -> UInt8[np.ndarray, "32 32"]:
         """The picture, made of integers alone: the same bytes on every machine."""
-        image = np.zeros((DRAWN, DRAWN), dtype=np.uint8)
+        image = np.zeros((DRAWN_SIZE, DRAWN_SIZE), dtype=np.uint8)
         if self is Picture.LETTER:
             image[6:26, 9] = image[6, 9:24] = image[15, 9:19] = 255
             return image
-        row, column = np.mgrid[:DRAWN, :DRAWN]
+        row, column = np.mgrid[:DRAWN_SIZE, :DRAWN_SIZE]
         # 255 (1 - d / 200)^2 within d < 200, with d the squared distance from (12, 18), doubled along the columns
         inside = np.maximum(200 - (row - 12) ** 2 - 2 * (column - 18) ** 2, 0)
         return (255 * inside**2 // 200**2).astype(np.uint8)
@@ -46,7 +46,7 @@ class TurnedPair(Dataset):
     """
 
     picture: Picture = Picture.LETTER
-    size: int = DRAWN
+    size: int = DRAWN_SIZE
 
     num_classes: ClassVar[int] = 2
     mean: ClassVar[tuple[float, ...]] = (0.0,)
@@ -56,7 +56,9 @@ class TurnedPair(Dataset):
 
     def __post_init__(self) -> None:
         if self.size < 2:
-            raise ValueError(f"A picture needs at least 2 pixels, got size={self.size}. Use {DRAWN}, as it is drawn.")
+            raise ValueError(
+                f"A picture needs at least 2 pixels, got size={self.size}. Use {DRAWN_SIZE}, as it is drawn."
+            )
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -65,11 +67,11 @@ class TurnedPair(Dataset):
 
     def fingerprint(self) -> str:
         """SHA-256 over the picture as it is drawn."""
-        return hashlib.sha256(self.picture.drawn().tobytes()).hexdigest()
+        return hashlib.sha256(self.picture.render().tobytes()).hexdigest()
 
     def load(self, split: Split) -> Examples:
         """The two images; both splits are the same."""
         import torch
 
-        image = torch.tensor(resized(self.picture.drawn(), self.size))
+        image = torch.tensor(resize_square(self.picture.render(), self.size))
         return Examples(torch.stack([image, torch.rot90(image)])[:, None].contiguous(), torch.tensor([0, 1]))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from equistudy.exactness.judging import Judgement, Size, judged
+from equistudy.exactness.judging import Judgement, Size, judge_network
 from equistudy.exactness.windows import Residue
 from equistudy.groups.finite import FiniteGroup
 from equistudy.models.model import Model
@@ -11,15 +11,15 @@ from equistudy.models.model import Model
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from equistudy.exactness.findings import Finding
-    from equistudy.exactness.trace import Tracer
+    from equistudy.exactness.findings import BreakingLayer
+    from equistudy.exactness.trace import SymmetryTracer
 else:
-    Module = Finding = Tracer = Any
+    Module = BreakingLayer = SymmetryTracer = Any
 
-__all__ = ["Audit", "Nearest", "audit"]
+__all__ = ["Audit", "NearestSizes", "audit"]
 
 
-class Nearest(NamedTuple):
+class NearestSizes(NamedTuple):
     """The nearest exact sizes below and above; None where there is none. Of H x W images, (H, W)."""
 
     below: Size | None
@@ -35,12 +35,12 @@ class Audit(Judgement):
     """
 
     residue: Residue | None
-    nearest: Nearest
-    features: "Audited"
+    nearest: NearestSizes
+    features: "FeatureAudit"
 
     def assert_exact(self) -> "Audit":
         """This audit; ValueError with the first layers that break the group and the nearest exact sizes if any does."""
-        if self.exact:
+        if self.is_exact:
             return self
         layers = "; ".join(f"{layer.name} ({layer.reason})" for layer in self.layers[:3])
         more = f" and {len(self.layers) - 3} more" if len(self.layers) > 3 else ""
@@ -50,22 +50,22 @@ class Audit(Judgement):
             f"{self.model} must be exact under {self.group} at size={self.size}, got {layers}{more}. {sizes}"
         )
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         """The audit as plain data."""
-        from equistudy.exactness.elements import group_name
+        from equistudy.exactness.elements import get_group_name
 
         return {
             "model": self.model,
-            "size": _plain(self.size),
-            "group": group_name(self.group),
-            "exact": self.exact,
-            **_sizes_record(self.residue, self.nearest),
-            "survives": list(self.survives),
-            "confirmed": list(self.confirmed),
+            "size": _size_to_plain(self.size),
+            "group": get_group_name(self.group),
+            "exact": self.is_exact,
+            **_build_sizes_record(self.residue, self.nearest),
+            "survives": list(self.preserved_elements),
+            "confirmed": list(self.confirmed_elements),
             "deviations": dict(self.deviations),
             "features": {
                 "exact": self.features.exact,
-                **_sizes_record(self.features.residue, self.features.nearest),
+                **_build_sizes_record(self.features.residue, self.features.nearest),
             },
             "layers": [
                 {
@@ -73,33 +73,36 @@ class Audit(Judgement):
                     "cause": layer.cause.value,
                     "reason": layer.reason,
                     "repair": layer.repair,
-                    "survives": list(self._names(layer)),
+                    "survives": list(self._preserved_names(layer)),
                 }
                 for layer in self.layers
             ],
         }
 
-    def _names(self, layer: Finding) -> tuple[str, ...]:
-        from equistudy.exactness.elements import names_of
+    def _preserved_names(self, layer: BreakingLayer) -> tuple[str, ...]:
+        from equistudy.exactness.elements import element_names
 
-        return names_of(set(self.group.rows) & layer.survives)
+        return element_names(set(self.group.element_parameters) & layer.survives)
 
 
-class Audited(NamedTuple):
+class FeatureAudit(NamedTuple):
     """The verdict about features alone."""
 
     exact: bool
     residue: Residue | None
-    nearest: Nearest
+    nearest: NearestSizes
 
 
-def _plain(size: Size | None) -> Any:
+def _size_to_plain(size: Size | None) -> Any:
     return list(size) if isinstance(size, tuple) else size
 
 
-def _sizes_record(residue: Residue | None, nearest: Nearest) -> dict[str, Any]:
+def _build_sizes_record(residue: Residue | None, nearest: NearestSizes) -> dict[str, Any]:
     found = None if residue is None else {"modulus": residue.modulus, "remainder": residue.remainder}
-    return {"nearest": {"below": _plain(nearest.below), "above": _plain(nearest.above)}, "residue": found}
+    return {
+        "nearest": {"below": _size_to_plain(nearest.below), "above": _size_to_plain(nearest.above)},
+        "residue": found,
+    }
 
 
 def audit(
@@ -120,31 +123,31 @@ def audit(
     Raises ValueError for images that the network does not take, and its kind DisagreementError where numbers
     contradict the rules.
     """
-    found, tracer = judged(network, size, group, channels, name)
+    found, tracer = judge_network(network, size, group, channels, name)
     sides = (found.size, found.size) if isinstance(found.size, int) else found.size
-    features = _features(tracer, sides, all(layer.head for layer in found.layers))
-    headless = not any(layer.head for layer in found.layers)
+    features = _audit_features(tracer, sides, all(layer.is_head for layer in found.layers))
+    headless = not any(layer.is_head for layer in found.layers)
     return Audit(
         **vars(found),
         residue=features.residue if headless else None,
-        nearest=features.nearest if headless else Nearest(None, None),
+        nearest=features.nearest if headless else NearestSizes(None, None),
         features=features,
     )
 
 
-def _features(tracer: Tracer, size: tuple[int, int], exact: bool) -> Audited:
+def _audit_features(tracer: SymmetryTracer, size: tuple[int, int], exact: bool) -> FeatureAudit:
     """What is known of other sizes: none is tried where a layer breaks the group at every size."""
-    from equistudy.exactness.residues import exact_sizes
+    from equistudy.exactness.residues import find_exact_sizes
 
     if tracer.hopeless:
-        return Audited(exact, None, Nearest(None, None))
+        return FeatureAudit(exact, None, NearestSizes(None, None))
     if size[0] == size[1]:
-        found = exact_sizes(tracer, size[0], exact)
-        return Audited(exact, found.residue, Nearest(found.below, found.above))
-    sides = [exact_sizes(tracer, side, tracer.exact(side)) for side in size]
+        found = find_exact_sizes(tracer, size[0], exact)
+        return FeatureAudit(exact, found.residue, NearestSizes(found.below, found.above))
+    sides = [find_exact_sizes(tracer, side, tracer.is_exact(side)) for side in size]
     nearest, strictly = [], all(side.exact for side in sides)
     for nearer in ("below", "above"):
         kept = [side.exact and not strictly for side in sides]
         pair = [n if keep else getattr(side, nearer) for n, side, keep in zip(size, sides, kept, strict=True)]
         nearest.append(None if None in pair else (pair[0], pair[1]))
-    return Audited(exact, sides[0].residue, Nearest(*nearest))
+    return FeatureAudit(exact, sides[0].residue, NearestSizes(*nearest))

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from equistudy.exactness.elements import Row, surviving
+from equistudy.exactness.elements import ElementParameters, find_preserved_elements
 
-__all__ = ["Cause", "Finding", "breaks"]
+__all__ = ["BreakingLayer", "Cause", "create_breaking_layer"]
 
 
 class Cause(Enum):
@@ -28,18 +28,18 @@ class Cause(Enum):
     GROUP = "smaller group"
 
     @property
-    def at_every_size(self) -> bool:
+    def is_at_every_size(self) -> bool:
         """Whether no other input size can mend it."""
         return self not in (
             Cause.DROPPED, Cause.PADDING, Cause.CEIL, Cause.WINDOWS, Cause.INTERPOLATION, Cause.SHIFTED
         )  # fmt: skip
 
 
-EVERYTHING = "hwt"
+ALL_SYMMETRIES = "hwt"
 
 
 @dataclass(frozen=True)
-class Finding:
+class BreakingLayer:
     """A layer that breaks exact equivariance. `survives` are the elements with which it still commutes.
 
     `head` is whether it reads features that are exact up to it: what comes before is not concerned.
@@ -49,10 +49,10 @@ class Finding:
     cause: Cause
     detail: str
     repair: str
-    survives: frozenset[Row]
+    survives: frozenset[ElementParameters]
 
     @property
-    def head(self) -> bool:
+    def is_head(self) -> bool:
         """Whether it only spoils the output."""
         return self.cause is Cause.HEAD
 
@@ -62,6 +62,8 @@ class Finding:
         return f"{self.cause.value}: {self.detail}"
 
 
-def breaks(name: str, cause: Cause, detail: str, repair: str, broken: str = EVERYTHING) -> Finding:
+def create_breaking_layer(
+    name: str, cause: Cause, detail: str, repair: str, broken: str = ALL_SYMMETRIES
+) -> BreakingLayer:
     """A finding that breaks rows ("h"), columns ("w") or their exchange ("t"); by default all."""
-    return Finding(name, cause, detail, repair, surviving(broken))
+    return BreakingLayer(name, cause, detail, repair, find_preserved_elements(broken))

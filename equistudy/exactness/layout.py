@@ -12,16 +12,26 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["NONE", "Call", "Letters", "Pending", "layout_of", "merged", "moved_dimensions", "rearranged", "reduced"]
+__all__ = [
+    "NO_AXES",
+    "AxisLetters",
+    "FunctionCall",
+    "PendingPadding",
+    "get_layout",
+    "merge_layouts",
+    "reduce_layout",
+    "reshape_layout",
+    "source_dimensions",
+]
 
-Letters = frozenset[str]
-NONE: Letters = frozenset()
+AxisLetters = frozenset[str]
+NO_AXES: AxisLetters = frozenset()
 Shape = Sequence[int]
-Factors = tuple[tuple[int, Letters], ...]
+AxisFactors = tuple[tuple[int, AxisLetters], ...]
 
 
 @dataclass(frozen=True)
-class Pending:
+class PendingPadding:
     """Padding (negative: a crop) that differs between the sides of an axis, to be judged by the layer that reads it."""
 
     size: int
@@ -31,24 +41,24 @@ class Pending:
 
 
 @dataclass(frozen=True)
-class Layout:
+class TracedLayout:
     """The letters of each dimension, the pixels between neighbouring cells, and padding not yet judged, by letter.
 
     `factors` remembers of a dimension that several were joined to how many indices each had and what they stood for,
     the outermost first; it is empty for one that was never joined or is not what it was.
     """
 
-    dims: tuple[Letters, ...]
+    dims: tuple[AxisLetters, ...]
     stride: Fraction = Fraction(1)
-    pending: Mapping[str, Pending] = field(default_factory=dict)
-    factors: tuple[Factors, ...] = ()
+    pending: Mapping[str, PendingPadding] = field(default_factory=dict)
+    factors: tuple[AxisFactors, ...] = ()
 
-    def with_dims(self, dims: Iterable[Letters], shape: Shape) -> "Layout":
+    def with_dims(self, dims: Iterable[AxisLetters], shape: Shape) -> "TracedLayout":
         """The same with other dimensions; one that has a single index cannot move.
 
         Of a dimension at the same place that stands for the same, with as many indices, the factors are kept.
         """
-        new = tuple(NONE if size == 1 else dim for dim, size in zip(dims, shape, strict=True))
+        new = tuple(NO_AXES if size == 1 else dim for dim, size in zip(dims, shape, strict=True))
         known = self.factors if len(self.factors) == len(new) else ((),) * len(new)
         kept = (
             parts if math.prod(count for count, _ in parts) == size and letters == self.dims[place] else ()
@@ -56,7 +66,7 @@ class Layout:
         )
         return replace(self, dims=new, factors=tuple(kept))
 
-    def taking(self, places: Sequence[int], shape: Shape) -> "Layout":
+    def with_places(self, places: Sequence[int], shape: Shape) -> "TracedLayout":
         """The same with the dimensions at these places, in this order."""
         known = self.factors or ((),) * len(self.dims)
         moved = replace(
@@ -65,13 +75,13 @@ class Layout:
         return moved.with_dims(moved.dims, shape)
 
 
-def layout_of(value: Any) -> Layout | None:
+def get_layout(value: Any) -> TracedLayout | None:
     """The layout that was found for a tensor; None for what does not depend on the image, and for no tensors."""
     return getattr(value, "layout_of_positions", None) if isinstance(value, Tensor) else None
 
 
 @dataclass(frozen=True)
-class Call:
+class FunctionCall:
     """A call of a torch function: its name, its arguments and what it gave."""
 
     name: str
@@ -79,7 +89,7 @@ class Call:
     kwargs: Mapping[str, Any]
     output: Any
 
-    def get(self, position: int, name: str, default: Any = None) -> Any:
+    def get_argument(self, position: int, name: str, default: Any = None) -> Any:
         """An argument by position or name."""
         return self.args[position] if position < len(self.args) else self.kwargs.get(name, default)
 
@@ -88,23 +98,23 @@ class Call:
         """The tensors among the arguments, also those in lists."""
         found: list[Tensor] = []
         for value in (*self.args, *self.kwargs.values()):
-            found.extend(item for item in (value if isinstance(value, (list, tuple)) else [value]) if _tensor(item))
+            found.extend(item for item in (value if isinstance(value, (list, tuple)) else [value]) if _is_tensor(item))
         return found
 
     @property
     def input(self) -> Tensor:
         """The first tensor that depends on the image."""
-        return next(tensor for tensor in self.tensors if layout_of(tensor) is not None)
+        return next(tensor for tensor in self.tensors if get_layout(tensor) is not None)
 
 
-def _tensor(value: Any) -> bool:
+def _is_tensor(value: Any) -> bool:
     return isinstance(value, Tensor)
 
 
-def merged(tensors: Iterable[Tensor], shape: Shape) -> Layout:
+def merge_layouts(tensors: Iterable[Tensor], shape: Shape) -> TracedLayout:
     """The layout of what an operation over equal positions gives, aligned at the last dimension as in broadcasting."""
-    found = [(tensor, layout) for tensor in tensors if (layout := layout_of(tensor)) is not None]
-    dims = [NONE] * len(shape)
+    found = [(tensor, layout) for tensor in tensors if (layout := get_layout(tensor)) is not None]
+    dims = [NO_AXES] * len(shape)
     for _, layout in found:
         for back, letters in enumerate(reversed(layout.dims[-len(shape) :]), start=1):
             dims[-back] |= letters
@@ -113,21 +123,21 @@ def merged(tensors: Iterable[Tensor], shape: Shape) -> Layout:
     return replace(largest, pending=pending).with_dims(dims, shape)
 
 
-def rearranged(layout: Layout, before: Shape, after: Shape, order: int) -> Layout:
+def reshape_layout(layout: TracedLayout, before: Shape, after: Shape, order: int) -> TracedLayout:
     """The layout after a reshape: dimensions are split and joined in groups of equal product.
 
     Where tokens of unknown origin are split in two, they become rows and columns. Elements of the group are the last
     factor of theirs.
     """
     known = layout.factors or ((),) * len(before)
-    dims, factors = [NONE] * len(after), [()] * len(after)  # type: list[Letters], list[Factors]
-    for sources, targets in _groups(before, after):
-        letters = NONE.union(*(layout.dims[source] for source in sources))
+    dims, factors = [NO_AXES] * len(after), [()] * len(after)  # type: list[AxisLetters], list[AxisFactors]
+    for sources, targets in _matching_runs(before, after):
+        letters = NO_AXES.union(*(layout.dims[source] for source in sources))
         if "g" not in letters:
             parts = [part for d in sources for part in known[d] or ((before[d], layout.dims[d]),)]
-            split = _split(parts, [after[target] for target in targets])
+            split = _split_factors(parts, [after[target] for target in targets])
             for target, part in zip(targets, split or (), strict=False):
-                dims[target], factors[target] = NONE.union(*(letters for _, letters in part)), part
+                dims[target], factors[target] = NO_AXES.union(*(letters for _, letters in part)), part
             if split is not None:
                 continue
         if "g" in letters and len(letters) > 1 and len(targets) == 2 and after[targets[0]] == order:
@@ -139,14 +149,14 @@ def rearranged(layout: Layout, before: Shape, after: Shape, order: int) -> Layou
     return replace(layout, dims=tuple(dims), factors=tuple(factors)).with_dims(dims, after)
 
 
-def _split(parts: Sequence[tuple[int, Letters]], sizes: Sequence[int]) -> list[Factors] | None:
+def _split_factors(parts: Sequence[tuple[int, AxisLetters]], sizes: Sequence[int]) -> list[AxisFactors] | None:
     """The parts, outermost first, dealt to dimensions of these sizes; None where one would end within a part.
 
     A part that is divided stands for the same on both sides, but for tokens: their rows, then their columns.
     """
     left, found = list(parts), []
     for size in sizes:
-        taken: list[tuple[int, Letters]] = []
+        taken: list[tuple[int, AxisLetters]] = []
         room = size
         while room > 1:
             count, letters = left.pop(0)
@@ -164,7 +174,7 @@ def _split(parts: Sequence[tuple[int, Letters]], sizes: Sequence[int]) -> list[F
     return found
 
 
-def _groups(before: Shape, after: Shape) -> Iterable[tuple[list[int], list[int]]]:
+def _matching_runs(before: Shape, after: Shape) -> Iterable[tuple[list[int], list[int]]]:
     """Dimensions, without those of one index, in the shortest runs with equal products."""
     left = [dim for dim, size in enumerate(before) if size != 1]
     right = [dim for dim, size in enumerate(after) if size != 1]
@@ -178,7 +188,7 @@ def _groups(before: Shape, after: Shape) -> Iterable[tuple[list[int], list[int]]
         yield sources, targets
 
 
-def moved_dimensions(call: Call) -> tuple[int, ...]:
+def source_dimensions(call: FunctionCall) -> tuple[int, ...]:
     """For transpose, permute and their like: the old dimension of each new one."""
     count = call.input.ndim
     order = list(range(count))
@@ -186,29 +196,31 @@ def moved_dimensions(call: Call) -> tuple[int, ...]:
         dims = call.args[1] if len(call.args) == 2 and not isinstance(call.args[1], int) else call.args[1:]
         return tuple(dim % count for dim in (dims or call.kwargs["dims"]))
     if call.name in ("movedim", "moveaxis"):
-        first, then = (_listed(call.get(i, name)) for i, name in ((1, "source"), (2, "destination")))
+        first, then = (_to_sequence(call.get_argument(i, name)) for i, name in ((1, "source"), (2, "destination")))
         rest = [dim for dim in order if dim not in {d % count for d in first}]
         for target, source in sorted(zip((d % count for d in then), (d % count for d in first), strict=True)):
             rest.insert(target, source)
         return tuple(rest)
     exchanged = (
-        (call.get(1, "dim0", -1), call.get(2, "dim1", -2)) if call.name in ("transpose", "swapaxes") else (-1, -2)
+        (call.get_argument(1, "dim0", -1), call.get_argument(2, "dim1", -2))
+        if call.name in ("transpose", "swapaxes")
+        else (-1, -2)
     )
     first_dim, second_dim = (dim % count for dim in exchanged)
     order[first_dim], order[second_dim] = second_dim, first_dim
     return tuple(order)
 
 
-def _listed(value: int | Sequence[int]) -> Sequence[int]:
+def _to_sequence(value: int | Sequence[int]) -> Sequence[int]:
     return [value] if isinstance(value, int) else value
 
 
-def reduced(call: Call, layout: Layout, shape: Shape) -> Layout:
+def reduce_layout(call: FunctionCall, layout: TracedLayout, shape: Shape) -> TracedLayout:
     """The layout after a sum, mean or extremum over some dimensions."""
     count = len(layout.dims)
-    given = call.get(1, "dim", call.kwargs.get("axis"))
-    over = {dim % count for dim in _listed(given)} if given is not None else set(range(count))
+    given = call.get_argument(1, "dim", call.kwargs.get("axis"))
+    over = {dim % count for dim in _to_sequence(given)} if given is not None else set(range(count))
     kept = [dim for number, dim in enumerate(layout.dims) if number not in over]
     if len(shape) == count:
-        kept = [NONE if number in over else dim for number, dim in enumerate(layout.dims)]
-    return layout.with_dims(kept, shape) if len(kept) == len(shape) else layout.with_dims([NONE] * len(shape), shape)
+        kept = [NO_AXES if number in over else dim for number, dim in enumerate(layout.dims)]
+    return layout.with_dims(kept, shape) if len(kept) == len(shape) else layout.with_dims([NO_AXES] * len(shape), shape)

@@ -6,27 +6,27 @@ from fractions import Fraction
 
 from torch import Tensor
 
-from equistudy.exactness.findings import Cause, Finding, breaks
-from equistudy.exactness.layout import NONE, Call, Layout, Letters, Pending
-from equistudy.exactness.windows import Windows, resized_exactly
+from equistudy.exactness.findings import BreakingLayer, Cause, create_breaking_layer
+from equistudy.exactness.layout import NO_AXES, AxisLetters, FunctionCall, PendingPadding, TracedLayout
+from equistudy.exactness.windows import AxisWindows, is_resize_exact
 
-__all__ = ["AXES", "SAMPLING", "Place", "cropped", "judged_padding"]
+__all__ = ["AXIS_NAMES", "SAMPLING_RULES", "CallSite", "judge_pending_padding", "pad_layout"]
 
-AXES = {"h": "rows", "w": "columns"}
-Ruling = tuple[Layout, list[Finding]]
+AXIS_NAMES = {"h": "rows", "w": "columns"}
+Ruling = tuple[TracedLayout, list[BreakingLayer]]
 
 
 @dataclass(frozen=True)
-class Place:
+class CallSite:
     """Where a call happens: in which layer, on what layout of its input, in a network of a group of what order."""
 
     name: str
-    layout: Layout
+    layout: TracedLayout
     order: int = 0
 
 
 @dataclass(frozen=True)
-class Sampler:
+class SamplingLayer:
     """The kernel, stride, padding and dilation of a layer along rows and columns. `pads` is (before, after) of each."""
 
     kind: str
@@ -38,117 +38,138 @@ class Sampler:
     pools: bool = False
     counts_padding: bool | None = None
 
-    def windows(self, axis: int, size: int) -> Windows:
+    def axis_windows(self, axis: int, size: int) -> AxisWindows:
         """The windows along rows (0) or columns (1)."""
-        return Windows(size, self.kernel[axis], self.stride[axis], *self.pads[axis], self.dilation[axis], self.ceil)
+        return AxisWindows(size, self.kernel[axis], self.stride[axis], *self.pads[axis], self.dilation[axis], self.ceil)
 
-    def exact(self, windows: Windows) -> bool:
+    def is_exact(self, windows: AxisWindows) -> bool:
         """Whether mirror images of windows are windows."""
-        return windows.pools_exactly(self.counts_padding) if self.pools else windows.exact
+        return windows.is_pooling_exact(self.counts_padding) if self.pools else windows.is_exact
 
     @property
-    def square(self) -> bool:
+    def is_square(self) -> bool:
         """Whether rows and columns are treated alike."""
         return all(a == b for a, b in (self.kernel, self.stride, self.pads, self.dilation))
 
 
-def _pair(value: int | Sequence[int]) -> tuple[int, int]:
+def _to_pair(value: int | Sequence[int]) -> tuple[int, int]:
     values = [value] * 2 if isinstance(value, int) else list(value) * (2 if len(value) == 1 else 1)
     return values[0], values[1]
 
 
-def _convolution(call: Call, place: Place) -> Ruling:
-    kernel = _pair(tuple(call.get(1, "weight").shape[-2:]))
-    dilation, padding = _pair(call.get(5, "dilation", 1)), call.get(4, "padding", 0)
+def _judge_convolution(call: FunctionCall, place: CallSite) -> Ruling:
+    kernel = _to_pair(tuple(call.get_argument(1, "weight").shape[-2:]))
+    dilation, padding = _to_pair(call.get_argument(5, "dilation", 1)), call.get_argument(4, "padding", 0)
     if padding == "same":
         totals = [spread * (size - 1) for spread, size in zip(dilation, kernel, strict=True)]
         pads = tuple((total // 2, total - total // 2) for total in totals)
     else:
-        pads = tuple((pad, pad) for pad in _pair(0 if padding == "valid" else padding))
-    sampler = Sampler("convolution", kernel, _pair(call.get(3, "stride", 1)), (pads[0], pads[1]), dilation)
-    return _sampled(call, place, sampler)
+        pads = tuple((pad, pad) for pad in _to_pair(0 if padding == "valid" else padding))
+    sampler = SamplingLayer(
+        "convolution", kernel, _to_pair(call.get_argument(3, "stride", 1)), (pads[0], pads[1]), dilation
+    )
+    return _judge_windows(call, place, sampler)
 
 
-def _transposed(call: Call, place: Place) -> Ruling:
-    extra, kernel = _pair(call.get(5, "output_padding", 0)), _pair(tuple(call.get(1, "weight").shape[-2:]))
-    stride, padding, dilation = (_pair(call.get(i, name, d)) for i, name, d in STRIDES_OF_TRANSPOSED)
+def _judge_transposed_convolution(call: FunctionCall, place: CallSite) -> Ruling:
+    extra, kernel = (
+        _to_pair(call.get_argument(5, "output_padding", 0)),
+        _to_pair(tuple(call.get_argument(1, "weight").shape[-2:])),
+    )
+    stride, padding, dilation = (_to_pair(call.get_argument(i, name, d)) for i, name, d in STRIDES_OF_TRANSPOSED)
     findings = []
     broken = {letter for letter, pixels in zip("hw", extra, strict=True) if pixels}
     if broken:
-        detail = f"{max(extra)} more at the end of the {_axes(broken)}"
+        detail = f"{max(extra)} more at the end of the {_describe_axes(broken)}"
         repair = "output_padding=0, with a kernel one larger"
-        findings.append(breaks(place.name, Cause.OUTPUT_PADDING, detail, repair, "".join(broken)))
+        findings.append(create_breaking_layer(place.name, Cause.OUTPUT_PADDING, detail, repair, "".join(broken)))
     square = all(a == b for a, b in (kernel, stride, padding, dilation, extra))
-    layout = _on_map(place.layout, call.output, Fraction(1, stride[0]))
-    return layout, findings + ([] if square else [_rectangular(place, "transposed convolution", kernel)])
+    layout = _layout_of_map(place.layout, call.output, Fraction(1, stride[0]))
+    return layout, findings + ([] if square else [_create_rectangular_finding(place, "transposed convolution", kernel)])
 
 
 STRIDES_OF_TRANSPOSED = ((3, "stride", 1), (4, "padding", 0), (7, "dilation", 1))
 
 
-def _max_pool(call: Call, place: Place) -> Ruling:
-    kernel = _pair(call.get(1, "kernel_size"))
-    return _sampled(call, place, _pooling(call, kernel, 3, _pair(call.get(4, "dilation", 1)), 5))
+def _judge_max_pool(call: FunctionCall, place: CallSite) -> Ruling:
+    kernel = _to_pair(call.get_argument(1, "kernel_size"))
+    return _judge_windows(
+        call, place, _create_pooling_layer(call, kernel, 3, _to_pair(call.get_argument(4, "dilation", 1)), 5)
+    )
 
 
-def _avg_pool(call: Call, place: Place) -> Ruling:
-    sampler = _pooling(call, _pair(call.get(1, "kernel_size")), 3, (1, 1), 4)
-    counts = bool(call.get(5, "count_include_pad", True)) if call.get(6, "divisor_override") is None else None
-    return _sampled(call, place, replace(sampler, counts_padding=counts))
+def _judge_average_pool(call: FunctionCall, place: CallSite) -> Ruling:
+    sampler = _create_pooling_layer(call, _to_pair(call.get_argument(1, "kernel_size")), 3, (1, 1), 4)
+    counts = (
+        bool(call.get_argument(5, "count_include_pad", True))
+        if call.get_argument(6, "divisor_override") is None
+        else None
+    )
+    return _judge_windows(call, place, replace(sampler, counts_padding=counts))
 
 
-def _power_pool(call: Call, place: Place) -> Ruling:
-    kernel = _pair(call.get(2, "kernel_size"))
-    stride = _pair(call.get(3, "stride") or kernel)
-    ceil = bool(call.get(4, "ceil_mode", False))
-    return _sampled(call, place, Sampler("pooling", kernel, stride, ceil=ceil, pools=True, counts_padding=False))
+def _judge_power_pool(call: FunctionCall, place: CallSite) -> Ruling:
+    kernel = _to_pair(call.get_argument(2, "kernel_size"))
+    stride = _to_pair(call.get_argument(3, "stride") or kernel)
+    ceil = bool(call.get_argument(4, "ceil_mode", False))
+    return _judge_windows(
+        call, place, SamplingLayer("pooling", kernel, stride, ceil=ceil, pools=True, counts_padding=False)
+    )
 
 
-def _pooling(call: Call, kernel: tuple[int, int], padding: int, dilation: tuple[int, int], ceil: int) -> Sampler:
+def _create_pooling_layer(
+    call: FunctionCall, kernel: tuple[int, int], padding: int, dilation: tuple[int, int], ceil: int
+) -> SamplingLayer:
     """What maximum and average share; `padding` and `ceil` are the positions of these arguments."""
-    pads = tuple((pad, pad) for pad in _pair(call.get(padding, "padding", 0)))
-    stride = _pair(call.get(2, "stride") or kernel)
-    mode = bool(call.get(ceil, "ceil_mode", False))
-    return Sampler("pooling", kernel, stride, (pads[0], pads[1]), dilation, mode, pools=True)
+    pads = tuple((pad, pad) for pad in _to_pair(call.get_argument(padding, "padding", 0)))
+    stride = _to_pair(call.get_argument(2, "stride") or kernel)
+    mode = bool(call.get_argument(ceil, "ceil_mode", False))
+    return SamplingLayer("pooling", kernel, stride, (pads[0], pads[1]), dilation, mode, pools=True)
 
 
-def _unfold(call: Call, place: Place) -> Ruling:
-    pads = tuple((pad, pad) for pad in _pair(call.get(3, "padding", 0)))
-    dilation, stride = _pair(call.get(2, "dilation", 1)), _pair(call.get(4, "stride", 1))
-    sampler = Sampler("unfolding", _pair(call.get(1, "kernel_size")), stride, (pads[0], pads[1]), dilation)
-    layout, findings = _sampled(call, place, sampler)
+def _judge_unfold(call: FunctionCall, place: CallSite) -> Ruling:
+    pads = tuple((pad, pad) for pad in _to_pair(call.get_argument(3, "padding", 0)))
+    dilation, stride = _to_pair(call.get_argument(2, "dilation", 1)), _to_pair(call.get_argument(4, "stride", 1))
+    sampler = SamplingLayer(
+        "unfolding", _to_pair(call.get_argument(1, "kernel_size")), stride, (pads[0], pads[1]), dilation
+    )
+    layout, findings = _judge_windows(call, place, sampler)
     both = frozenset("hw")
-    phases = both if max(sampler.kernel) > 1 else NONE
-    return replace(layout, dims=(NONE, phases, both)), findings
+    phases = both if max(sampler.kernel) > 1 else NO_AXES
+    return replace(layout, dims=(NO_AXES, phases, both)), findings
 
 
-def _adaptive(call: Call, place: Place) -> Ruling:
-    return _on_map(place.layout, call.output[0] if isinstance(call.output, tuple) else call.output), []
+def _judge_adaptive_pool(call: FunctionCall, place: CallSite) -> Ruling:
+    return _layout_of_map(place.layout, call.output[0] if isinstance(call.output, tuple) else call.output), []
 
 
-def _sampled(call: Call, place: Place, sampler: Sampler) -> Ruling:
+def _judge_windows(call: FunctionCall, place: CallSite, sampler: SamplingLayer) -> Ruling:
     """Judges the windows of a layer along both axes, together with padding that waits for it."""
-    broken: dict[str, tuple[Windows, Sampler]] = {}
+    broken: dict[str, tuple[AxisWindows, SamplingLayer]] = {}
     whole = sampler
     for axis, dim in enumerate((-2, -1)):
         letters = place.layout.dims[dim] & frozenset("hw")
         if len(letters) == 2 and (sampler.kernel[axis] > 1 or sampler.stride[axis] > 1):
             detail, repair = "windows over flattened rows and columns", "windows over the two-dimensional map"
-            return _on_map(place.layout, call.output), [breaks(place.name, Cause.MIXED, detail, repair)]
+            return _layout_of_map(place.layout, call.output), [
+                create_breaking_layer(place.name, Cause.MIXED, detail, repair)
+            ]
         for letter in letters:
-            own, size = _with_pending(sampler, axis, place.layout.pending.get(letter)), call.input.shape[dim]
-            windows = own.windows(axis, place.layout.pending[letter].size if letter in place.layout.pending else size)
-            if not own.exact(windows):
+            own, size = _absorb_pending(sampler, axis, place.layout.pending.get(letter)), call.input.shape[dim]
+            windows = own.axis_windows(
+                axis, place.layout.pending[letter].size if letter in place.layout.pending else size
+            )
+            if not own.is_exact(windows):
                 broken[letter] = windows, own
             whole = replace(whole, pads=(own.pads[0], whole.pads[1]) if axis == 0 else (whole.pads[0], own.pads[1]))
-    findings = [_misaligned(place, broken)] if broken else []
-    if not whole.square:
-        findings.append(_rectangular(place, sampler.kind, sampler.kernel))
+    findings = [_create_misaligned_finding(place, broken)] if broken else []
+    if not whole.is_square:
+        findings.append(_create_rectangular_finding(place, sampler.kind, sampler.kernel))
     output = call.output[0] if isinstance(call.output, tuple) else call.output
-    return _on_map(replace(place.layout, pending={}), output, Fraction(max(sampler.stride))), findings
+    return _layout_of_map(replace(place.layout, pending={}), output, Fraction(max(sampler.stride))), findings
 
 
-def _with_pending(sampler: Sampler, axis: int, pending: Pending | None) -> Sampler:
+def _absorb_pending(sampler: SamplingLayer, axis: int, pending: PendingPadding | None) -> SamplingLayer:
     """The layer as one that pads by itself what was padded before it. Padding by values is seen by every pooling."""
     if pending is None:
         return sampler
@@ -157,22 +178,24 @@ def _with_pending(sampler: Sampler, axis: int, pending: Pending | None) -> Sampl
     return replace(sampler, pads=(pads[0], pads[1]), pools=False)
 
 
-def _on_map(layout: Layout, output: Tensor, stride: Fraction | int = 1) -> Layout:
+def _layout_of_map(layout: TracedLayout, output: Tensor, stride: Fraction | int = 1) -> TracedLayout:
     """The layout of a new map. An axis that had one cell may have several again."""
-    letters: list[Letters] = [*layout.dims]
+    letters: list[AxisLetters] = [*layout.dims]
     if output.ndim != len(letters):
-        return replace(layout, dims=(NONE,) * output.ndim)
+        return replace(layout, dims=(NO_AXES,) * output.ndim)
     missing = {"h", "w"} - set().union(*letters)
     for dim, letter in ((-2, "h"), (-1, "w")):
         letters[dim] = letters[dim] or (frozenset(letter) & missing)
     return replace(layout, stride=layout.stride * stride).with_dims(letters, output.shape)
 
 
-def _axes(letters: Iterable[str]) -> str:
-    return " and ".join(AXES[letter] for letter in sorted(letters))
+def _describe_axes(letters: Iterable[str]) -> str:
+    return " and ".join(AXIS_NAMES[letter] for letter in sorted(letters))
 
 
-def _misaligned(place: Place, broken: Mapping[str, tuple[Windows, Sampler]]) -> Finding:
+def _create_misaligned_finding(
+    place: CallSite, broken: Mapping[str, tuple[AxisWindows, SamplingLayer]]
+) -> BreakingLayer:
     """The finding for windows whose mirror images are no windows, told for the first broken axis."""
     windows, sampler = broken[min(broken)]
     dropped = windows.room - windows.stride * (windows.count - 1)
@@ -180,17 +203,17 @@ def _misaligned(place: Place, broken: Mapping[str, tuple[Windows, Sampler]]) -> 
     pads = f"2*{windows.before}" if both else f"{windows.before} + {windows.after}"
     rest = f"{windows.size} + {pads} - {windows.extent} = {windows.room} is no multiple of stride {windows.stride}"
     if not both:
-        cause, detail = Cause.PADDING, f"{windows.before} before and {windows.after} after the {_axes(broken)}"
+        cause, detail = Cause.PADDING, f"{windows.before} before and {windows.after} after the {_describe_axes(broken)}"
     elif windows.ceil:
-        cause, detail = Cause.CEIL, f"a last window sticks out of the {_axes(broken)}; {rest}"
+        cause, detail = Cause.CEIL, f"a last window sticks out of the {_describe_axes(broken)}; {rest}"
     elif dropped > windows.after:
-        cause, detail = Cause.DROPPED, f"the last {dropped - windows.after} of the {_axes(broken)}; {rest}"
+        cause, detail = Cause.DROPPED, f"the last {dropped - windows.after} of the {_describe_axes(broken)}; {rest}"
     else:
-        cause, detail = Cause.WINDOWS, f"padding of the last {_axes(broken)} is not used; {rest}"
-    return breaks(place.name, cause, detail, _edit(windows, sampler), "".join(broken))
+        cause, detail = Cause.WINDOWS, f"padding of the last {_describe_axes(broken)} is not used; {rest}"
+    return create_breaking_layer(place.name, cause, detail, _describe_repair(windows, sampler), "".join(broken))
 
 
-def _edit(windows: Windows, sampler: Sampler) -> str:
+def _describe_repair(windows: AxisWindows, sampler: SamplingLayer) -> str:
     """The smallest change of kernel and padding that makes the layer exact and keeps the number of its cells."""
     if windows.kernel == 1 and windows.stride > 1 and windows.size == windows.count * windows.stride:
         size = f"{windows.stride}x{windows.stride}"
@@ -199,26 +222,28 @@ def _edit(windows: Windows, sampler: Sampler) -> str:
     for kernel in range(max(1, windows.kernel - windows.stride), windows.kernel + windows.stride + 1):
         for padding in range(kernel // 2 + 1):
             edited = replace(windows, kernel=kernel, before=padding, after=padding, ceil=False)
-            if edited.room >= 0 and edited.count == windows.count and edited.exact:
+            if edited.room >= 0 and edited.count == windows.count and edited.is_exact:
                 changes = abs(kernel - windows.kernel), abs(padding - windows.before), kernel
                 edits.append((changes, f"{sampler.kind} {kernel}x{kernel} with padding {padding}"))
     return min(edits)[1] if edits else "another input size"
 
 
-def _rectangular(place: Place, kind: str, kernel: tuple[int, int]) -> Finding:
+def _create_rectangular_finding(place: CallSite, kind: str, kernel: tuple[int, int]) -> BreakingLayer:
     detail = f"{kind} {kernel[0]}x{kernel[1]} treats rows and columns differently"
-    return breaks(place.name, Cause.RECTANGULAR, detail, "the same kernel, stride and padding on both axes", "t")
+    return create_breaking_layer(
+        place.name, Cause.RECTANGULAR, detail, "the same kernel, stride and padding on both axes", "t"
+    )
 
 
-def _padding(call: Call, place: Place) -> Ruling:
-    pads = list(call.get(1, "pad"))
+def _judge_padding(call: FunctionCall, place: CallSite) -> Ruling:
+    pads = list(call.get_argument(1, "pad"))
     layout = place.layout
     for number, (before, after) in enumerate(zip(pads[::2], pads[1::2], strict=True), start=1):
-        layout = cropped(layout, len(layout.dims) - number, call.input.shape[-number], (before, after), place.name)
+        layout = pad_layout(layout, len(layout.dims) - number, call.input.shape[-number], (before, after), place.name)
     return layout.with_dims(layout.dims, call.output.shape), []
 
 
-def cropped(layout: Layout, dim: int, size: int, pads: tuple[int, int], name: str) -> Layout:
+def pad_layout(layout: TracedLayout, dim: int, size: int, pads: tuple[int, int], name: str) -> TracedLayout:
     """The layout with (before, after) cells more along a dimension; unequal ones wait for the layer that reads them."""
     letters = layout.dims[dim]
     if pads == (0, 0) or len(letters) != 1 or letters == {"g"}:
@@ -227,56 +252,62 @@ def cropped(layout: Layout, dim: int, size: int, pads: tuple[int, int], name: st
     known = layout.pending.get(letter)
     if known is None and pads[0] == pads[1]:
         return layout
-    known = known or Pending(size, 0, 0, name)
+    known = known or PendingPadding(size, 0, 0, name)
     together = replace(known, before=known.before + pads[0], after=known.after + pads[1])
     rest = {other: pad for other, pad in layout.pending.items() if other != letter}
     equal = together.before == together.after
     return replace(layout, pending=rest if equal else {**rest, letter: together})
 
 
-def judged_padding(place: Place) -> Ruling:
+def judge_pending_padding(place: CallSite) -> Ruling:
     """Finds unequal padding that no layer with windows has read."""
     findings = []
     for name in dict.fromkeys(pad.name for pad in place.layout.pending.values()):
         pads = {letter: pad for letter, pad in place.layout.pending.items() if pad.name == name}
         first = pads[min(pads)]
-        detail = f"{first.before} before and {first.after} after the {_axes(pads)}"
+        detail = f"{first.before} before and {first.after} after the {_describe_axes(pads)}"
         repair = "the same on both sides, or interpolation"
-        alike = len({(pad.before, pad.after) for pad in pads.values()}) == 1 and len(pads) == len(AXES)
-        findings.append(breaks(name, Cause.PADDING, detail, repair, "".join(pads) + ("" if alike else "t")))
+        alike = len({(pad.before, pad.after) for pad in pads.values()}) == 1 and len(pads) == len(AXIS_NAMES)
+        findings.append(
+            create_breaking_layer(name, Cause.PADDING, detail, repair, "".join(pads) + ("" if alike else "t"))
+        )
     return replace(place.layout, pending={}), findings
 
 
-def _interpolation(call: Call, place: Place) -> Ruling:
-    mode, aligned = call.get(3, "mode", "nearest"), bool(call.get(4, "align_corners", False))
-    given = call.get(2, "scale_factor") if not call.get(5, "recompute_scale_factor") else None
+def _judge_interpolation(call: FunctionCall, place: CallSite) -> Ruling:
+    mode, aligned = call.get_argument(3, "mode", "nearest"), bool(call.get_argument(4, "align_corners", False))
+    given = call.get_argument(2, "scale_factor") if not call.get_argument(5, "recompute_scale_factor") else None
     factors = [given] * 2 if given is None or isinstance(given, (int, float)) else list(given)
-    shape, broken = call.output.shape, NONE
+    shape, broken = call.output.shape, NO_AXES
     for dim, factor in zip((-2, -1), factors, strict=True):
-        exact = resized_exactly(call.input.shape[dim], shape[dim], mode, aligned, factor)
-        broken |= NONE if exact else place.layout.dims[dim] & frozenset("hw")
+        exact = is_resize_exact(call.input.shape[dim], shape[dim], mode, aligned, factor)
+        broken |= NO_AXES if exact else place.layout.dims[dim] & frozenset("hw")
     findings = []
     if broken:
         detail = f"{mode} from {call.input.shape[-1]} to {shape[-1]} cells takes them unevenly"
         findings = [
-            breaks(place.name, Cause.INTERPOLATION, detail, "mode='bilinear' to an explicit size", "".join(broken))
+            create_breaking_layer(
+                place.name, Cause.INTERPOLATION, detail, "mode='bilinear' to an explicit size", "".join(broken)
+            )
         ]
-    fixed = call.get(1, "size") is not None
-    return _on_map(place.layout, call.output, 1 if fixed else Fraction(call.input.shape[-2], shape[-2])), findings
+    fixed = call.get_argument(1, "size") is not None
+    return _layout_of_map(
+        place.layout, call.output, 1 if fixed else Fraction(call.input.shape[-2], shape[-2])
+    ), findings
 
 
-SAMPLING: Mapping[str, Callable[[Call, Place], Ruling]] = {
-    "conv2d": _convolution,
-    "conv_transpose2d": _transposed,
-    "max_pool2d": _max_pool,
-    "max_pool2d_with_indices": _max_pool,
-    "avg_pool2d": _avg_pool,
-    "lp_pool2d": _power_pool,
-    "unfold": _unfold,
-    "adaptive_avg_pool2d": _adaptive,
-    "adaptive_max_pool2d": _adaptive,
-    "adaptive_max_pool2d_with_indices": _adaptive,
-    "pad": _padding,
-    "interpolate": _interpolation,
-    "upsample": _interpolation,
+SAMPLING_RULES: Mapping[str, Callable[[FunctionCall, CallSite], Ruling]] = {
+    "conv2d": _judge_convolution,
+    "conv_transpose2d": _judge_transposed_convolution,
+    "max_pool2d": _judge_max_pool,
+    "max_pool2d_with_indices": _judge_max_pool,
+    "avg_pool2d": _judge_average_pool,
+    "lp_pool2d": _judge_power_pool,
+    "unfold": _judge_unfold,
+    "adaptive_avg_pool2d": _judge_adaptive_pool,
+    "adaptive_max_pool2d": _judge_adaptive_pool,
+    "adaptive_max_pool2d_with_indices": _judge_adaptive_pool,
+    "pad": _judge_padding,
+    "interpolate": _judge_interpolation,
+    "upsample": _judge_interpolation,
 }

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-__all__ = ["Residue", "Windows", "chain_residue", "resized_exactly"]
+__all__ = ["AxisWindows", "Residue", "compute_chain_residue", "is_resize_exact"]
 
 
 @dataclass(frozen=True)
-class Windows:
+class AxisWindows:
     """The windows of a convolution or pooling along an axis of `size` cells, padded by `before` and `after` cells.
 
     Negative padding crops. Window o begins at cell stride * o - before and spans `extent` cells. With `ceil` a last
@@ -47,25 +47,25 @@ class Windows:
         return count - 1 if (count - 1) * self.stride >= self.size + self.before else count
 
     @property
-    def exact(self) -> bool:
+    def is_exact(self) -> bool:
         """Whether the mirror image of every window is one: stride * (count - 1) = size - extent + 2 before.
 
         With equal padding on both sides this says that stride divides the room: nothing is dropped.
         """
         return self.stride * (self.count - 1) == self.size - self.extent + 2 * self.before
 
-    def pools_exactly(self, counts_padding: bool | None = None) -> bool:
+    def is_pooling_exact(self, counts_padding: bool | None = None) -> bool:
         """The same for pooling, which sees no padding: windows clipped to the same cells are the same window.
 
         `counts_padding` is for an average, whose divisor counts padded cells or does not; None is for a maximum.
         """
-        if self.exact:
+        if self.is_exact:
             return True
-        seen = [self._seen(window, counts_padding) for window in range(self.count)]
+        seen = [self._visible_cells(window, counts_padding) for window in range(self.count)]
         mirrored = [(sorted(self.size - 1 - cell for cell in cells), divisor) for cells, divisor in reversed(seen)]
         return seen == mirrored
 
-    def _seen(self, window: int, counts_padding: bool | None) -> tuple[list[int], int]:
+    def _visible_cells(self, window: int, counts_padding: bool | None) -> tuple[list[int], int]:
         """The cells of the axis that a window sees, and what an average divides by."""
         start = self.stride * window - self.before
         cells = range(start, start + self.extent, self.dilation)
@@ -89,7 +89,7 @@ class Residue:
         return "any size" if self.modulus == 1 else f"n = {self.remainder} mod {self.modulus}"
 
 
-def chain_residue(layers: Sequence[Windows]) -> Residue:
+def compute_chain_residue(layers: Sequence[AxisWindows]) -> Residue:
     """The sizes at which a chain of layers is exact; the `size` of each layer does not matter.
 
     A chain is one layer of stride S = s1 s2 ..., extent RF = 1 + sum (K_i - 1) s_1 ... s_(i-1) and padding
@@ -108,7 +108,7 @@ def chain_residue(layers: Sequence[Windows]) -> Residue:
     return Residue(stride, (extent - 2 * padding) % stride)
 
 
-def resized_exactly(size: int, resized: int, mode: str, align_corners: bool, factor: float | None = None) -> bool:
+def is_resize_exact(size: int, resized: int, mode: str, align_corners: bool, factor: float | None = None) -> bool:
     """Whether interpolating `size` cells to `resized` commutes with the mirror image, in torch's modes.
 
     `factor` is the scale factor by which torch finds the source of a cell, where it does not use resized / size.

@@ -14,22 +14,29 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from equistudy.execution.cluster import LATE, STARTS, Capacity, Site, connected, prepare
+from equistudy.execution.cluster import (
+    LATE_START_MESSAGE,
+    MAX_START_ATTEMPTS,
+    Capacity,
+    Site,
+    connect_to_ray,
+    prepare_ray_environment,
+)
 from equistudy.execution.cluster_file import ClusterFile
 
-__all__ = ["Head", "joined", "kill_marked", "local_cluster", "started_head"]
+__all__ = ["RayHead", "join_cluster", "kill_cluster_processes", "start_head", "start_local_cluster"]
 
 START_SECONDS = 120.0
-STARTED = "Ray runtime started"
+STARTED_MESSAGE = "Ray runtime started"
 STOP_SECONDS = 20.0
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
-STORE_BYTES = 83886080  # of the head, which holds handles only
+HEAD_OBJECT_STORE_BYTES = 83886080  # of the head, which holds handles only
 # read by the head and by the nodes that it starts
 ENVIRONMENT = {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
-MARK = "EQUISTUDY_CLUSTER"  # in the environment of every process of a cluster: its folder
+CLUSTER_MARKER = "EQUISTUDY_CLUSTER"  # in the environment of every process of a cluster: its folder
 
 
-class Head(NamedTuple):
+class RayHead(NamedTuple):
     """The process of a head that runs, its port, and that of its jobs."""
 
     process: subprocess.Popen[bytes]
@@ -38,21 +45,21 @@ class Head(NamedTuple):
 
 
 @contextmanager
-def joined(site: Site) -> Iterator[Capacity]:
+def join_cluster(site: Site) -> Iterator[Capacity]:
     """The cluster of the site, or else Ray on this machine, for as long as the block runs.
 
     The capacity of an autoscaling cluster is what it has when every node is up that its file allows. Without an address
     its nodes are started on this machine, if the file says so.
     """
     if site.file is None:
-        with connected(site.address, site.num_cpus) as capacity:
+        with connect_to_ray(site.address, site.num_cpus) as capacity:
             yield capacity
         return
-    prepare(site.address)  # before the capacity, which imports Ray
+    prepare_ray_environment(site.address)  # before the capacity, which imports Ray
     file = ClusterFile(site.file)
     capacity = file.capacity
     if site.address is not None:
-        with connected(site.address):
+        with connect_to_ray(site.address):
             yield capacity
         return
     if not file.is_local:
@@ -60,40 +67,40 @@ def joined(site: Site) -> Iterator[Capacity]:
             f"A cluster whose nodes are on other machines must run, got {site.file} without --address. Bring it up "
             f"with `ray up {site.file}`, and run the study on its head node with --address auto --cluster FILE."
         )
-    with local_cluster(file) as started, connected(started):
+    with start_local_cluster(file) as started, connect_to_ray(started):
         yield capacity
 
 
 @contextmanager
-def local_cluster(file: ClusterFile) -> Iterator[str]:
+def start_local_cluster(file: ClusterFile) -> Iterator[str]:
     """Starts the head of the cluster that `file` describes and gives its address; no node outlives the block.
 
     The head trains nothing: nodes start as soon as a trial waits for one. If this process dies, so does the cluster.
     """
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        head = started_head(file, folder, _die_with_parent)
+        head = start_head(file, folder, _die_with_parent)
         try:
             yield f"127.0.0.1:{head.port}"
         finally:
-            _stop(head.process, folder)
+            _stop_head(head.process, folder)
 
 
-def started_head(file: ClusterFile, folder: str, first: Callable[[], None] | None = None) -> Head:
+def start_head(file: ClusterFile, folder: str, first: Callable[[], None] | None = None) -> RayHead:
     """Starts the head of the cluster that `file` describes. `folder` marks its processes, which begin with `first`.
 
     Ray gives a head 30 s to start: on a machine with much else to do another try may help. Raises RuntimeError with
     the log of a head that does not start.
     """
     log = Path(folder) / "head.log"
-    for attempt in range(1, 1 + STARTS):
-        config, port, jobs = head_config(file, Path(folder))
+    for attempt in range(1, 1 + MAX_START_ATTEMPTS):
+        config, port, jobs = write_head_config(file, Path(folder))
         with log.open("wb") as output:
             process = subprocess.Popen(
-                head_command(port, jobs, Path(folder), config),
+                build_head_command(port, jobs, Path(folder), config),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **ENVIRONMENT, MARK: folder},
+                env={**os.environ, **ENVIRONMENT, CLUSTER_MARKER: folder},
                 start_new_session=True,
                 preexec_fn=first,  # noqa: PLW1509 -- one call into libc, which takes no lock
             )
@@ -101,28 +108,28 @@ def started_head(file: ClusterFile, folder: str, first: Callable[[], None] | Non
             _wait_for_head(process, log)
             break
         except RuntimeError as error:
-            _stop(process, folder)
-            if attempt == STARTS or LATE not in str(error):
+            _stop_head(process, folder)
+            if attempt == MAX_START_ATTEMPTS or LATE_START_MESSAGE not in str(error):
                 raise
-    return Head(process, port, jobs)
+    return RayHead(process, port, jobs)
 
 
-def head_config(file: ClusterFile, folder: Path) -> tuple[Path, int, int]:
+def write_head_config(file: ClusterFile, folder: Path) -> tuple[Path, int, int]:
     """Writes what Ray's autoscaler reads; gives the file, and free ports for the cluster and for its jobs."""
-    port, config = _free_port(), folder / "autoscaling.json"
+    port, config = _find_free_port(), folder / "autoscaling.json"
     provider = {**file.content["provider"], "gcs_address": f"127.0.0.1:{port}"}
-    config.write_text(json.dumps({**file.prepared, "provider": provider}))
-    return config, port, _free_port()
+    config.write_text(json.dumps({**file.ray_config, "provider": provider}))
+    return config, port, _find_free_port()
 
 
-def head_command(port: int, jobs: int, folder: Path, config: Path) -> list[str]:
+def build_head_command(port: int, jobs: int, folder: Path, config: Path) -> list[str]:
     """Starts a head that trains nothing. Its dashboard, which takes jobs, listens on loopback alone."""
     options = {
         "port": port,
         "dashboard-host": "127.0.0.1",
         "dashboard-port": jobs,
         "num-cpus": 0,
-        "object-store-memory": STORE_BYTES,
+        "object-store-memory": HEAD_OBJECT_STORE_BYTES,
         "temp-dir": folder,
         "autoscaling-config": config,
     }
@@ -131,7 +138,7 @@ def head_command(port: int, jobs: int, folder: Path, config: Path) -> list[str]:
     return [*words, *(f"--{name}={value}" for name, value in options.items())]
 
 
-def _free_port() -> int:
+def _find_free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
@@ -146,7 +153,7 @@ def _die_with_parent() -> None:
 def _wait_for_head(head: subprocess.Popen[bytes], log: Path) -> None:
     """Raises RuntimeError with the log of a head that does not start."""
     deadline = time.monotonic() + START_SECONDS
-    while STARTED not in (told := log.read_text(errors="replace")):
+    while STARTED_MESSAGE not in (told := log.read_text(errors="replace")):
         if head.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(
                 f"The head of the local cluster did not start within {START_SECONDS:g} s: {told[-1000:]}"
@@ -154,7 +161,7 @@ def _wait_for_head(head: subprocess.Popen[bytes], log: Path) -> None:
         time.sleep(0.1)
 
 
-def _stop(head: subprocess.Popen[bytes], folder: str) -> None:
+def _stop_head(head: subprocess.Popen[bytes], folder: str) -> None:
     """Ends the head, which ends its nodes, and then whatever is left of them."""
     head.terminate()
     try:
@@ -162,10 +169,10 @@ def _stop(head: subprocess.Popen[bytes], folder: str) -> None:
     except subprocess.TimeoutExpired:
         head.kill()
         head.wait()
-    kill_marked(folder, head.pid)
+    kill_cluster_processes(folder, head.pid)
 
 
-def kill_marked(folder: str, head: int | None = None) -> None:
+def kill_cluster_processes(folder: str, head: int | None = None) -> None:
     """Ends every process of the cluster of this folder.
 
     Those that name themselves anew write over their environment, and the mark with it; but they stay in the session
@@ -175,7 +182,7 @@ def kill_marked(folder: str, head: int | None = None) -> None:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             running[int(process.name)] = os.getsid(int(process.name))
-            if f"{MARK}={folder}".encode() in (process / "environ").read_bytes():
+            if f"{CLUSTER_MARKER}={folder}".encode() in (process / "environ").read_bytes():
                 marked |= {int(process.name), running[int(process.name)]}
         except OSError:
             continue  # it has ended by itself

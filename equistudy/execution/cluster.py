@@ -11,9 +11,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from equistudy.execution.startup_watchdog import start_watched
+from equistudy.execution.startup_watchdog import watch_startup
 
-__all__ = ["LATE", "STARTS", "Capacity", "Resources", "Site", "blind_nodes", "connected", "fitted", "prepare"]
+__all__ = [
+    "LATE_START_MESSAGE",
+    "MAX_START_ATTEMPTS",
+    "Capacity",
+    "Resources",
+    "Site",
+    "connect_to_ray",
+    "find_blind_nodes",
+    "fit_resources",
+    "prepare_ray_environment",
+]
 
 # Set before Ray is imported; a user's own value wins. Each line was seen to matter with ray 2.60.
 ENVIRONMENT = {
@@ -29,10 +39,10 @@ ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 ANSWER_SECONDS = 5.0
-STARTS = 3  # how often Ray is started here before that fails
-LATE = "timed out during startup"
-PARTS = 10_000  # of a GPU, in which Ray counts
-MOST_PACKED = 100  # up to here the rounded fractions differ from those of one more
+MAX_START_ATTEMPTS = 3  # how often Ray is started here before that fails
+LATE_START_MESSAGE = "timed out during startup"
+GPU_PARTS = 10_000  # of a GPU, in which Ray counts
+MAX_PACKED = 100  # up to here the rounded fractions differ from those of one more
 OBJECT_STORE_BYTES = 256 * 1024**2  # specs and handles; data sets are read by each process
 
 
@@ -67,9 +77,9 @@ class Resources:
             raise ValueError(f"At least one trial must run at once, got max_concurrent={self.max_concurrent}.")
 
     def _pack(self, pack: int) -> None:
-        if not 1 <= pack <= MOST_PACKED:
-            raise ValueError(f"From 1 to {MOST_PACKED} trials share a GPU, got pack={pack}. Try 4.")
-        share = PARTS // pack / PARTS  # rounded down: as many fit
+        if not 1 <= pack <= MAX_PACKED:
+            raise ValueError(f"From 1 to {MAX_PACKED} trials share a GPU, got pack={pack}. Try 4.")
+        share = GPU_PARTS // pack / GPU_PARTS  # rounded down: as many fit
         if self.gpus not in (None, share):
             raise ValueError(
                 f"Packing says how much of a GPU each trial gets, got pack={pack} and gpus={self.gpus:g}. Leave out "
@@ -107,7 +117,7 @@ class Capacity:
     nodes: int
 
 
-def prepare(address: str | None) -> None:
+def prepare_ray_environment(address: str | None) -> None:
     """Sets the environment that Ray reads when it is imported: before a study file may import `ray.tune`."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -117,47 +127,47 @@ def prepare(address: str | None) -> None:
 
 
 @contextmanager
-def connected(address: str | None, num_cpus: int | None = None) -> Iterator[Capacity]:
+def connect_to_ray(address: str | None, num_cpus: int | None = None) -> Iterator[Capacity]:
     """Joins the cluster at `address`, or starts Ray on this machine for as long as the block runs."""
-    prepare(address)
+    prepare_ray_environment(address)
     import ray
 
     own = not ray.is_initialized()
     if own:
-        _check_answer(address)
+        _check_reachable(address)
         options: dict[str, Any] = {"address": address}
         if address is None:
             # no dashboard: `status` tells of a run, and its ten processes would start before the first trial
             options = {"address": "local", "num_cpus": num_cpus, "include_dashboard": False}
             options["object_store_memory"] = OBJECT_STORE_BYTES
         try:
-            with start_watched():
-                _init(options)
+            with watch_startup():
+                _initialise_ray(options)
         except ConnectionError as error:
-            raise ValueError(_no_answer(address)) from error
+            raise ValueError(_describe_no_answer(address)) from error
     try:
-        yield _capacity()
+        yield _query_capacity()
     finally:
         if own:
             ray.shutdown()
 
 
-def _init(options: dict[str, Any]) -> None:
+def _initialise_ray(options: dict[str, Any]) -> None:
     """Ray gives its own processes 30 s to start; on a machine with much else to do another try may help."""
     import ray
 
-    for attempt in range(1, 1 + STARTS):
+    for attempt in range(1, 1 + MAX_START_ATTEMPTS):
         try:
             ray.init(log_to_driver=False, logging_level="error", configure_logging=False, **options)
         except Exception as error:
-            if attempt == STARTS or LATE not in str(error):
+            if attempt == MAX_START_ATTEMPTS or LATE_START_MESSAGE not in str(error):
                 raise
             ray.shutdown()
         else:
             return
 
 
-def _check_answer(address: str | None) -> None:
+def _check_reachable(address: str | None) -> None:
     """Raises ValueError where nothing answers at `host:port`: Ray itself goes on trying for many minutes."""
     host, _, port = (address or "").rpartition(":")
     if not (host and port.isdigit()):
@@ -165,17 +175,17 @@ def _check_answer(address: str | None) -> None:
     try:
         socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
     except OSError as error:
-        raise ValueError(_no_answer(address)) from error
+        raise ValueError(_describe_no_answer(address)) from error
 
 
-def _no_answer(address: str | None) -> str:
+def _describe_no_answer(address: str | None) -> str:
     return (
         f"No Ray cluster answers at {address!r}. Start one (ray start --head), use --address auto on its head node, or "
         "leave --address out to run on this machine."
     )
 
 
-def _capacity() -> Capacity:
+def _query_capacity() -> Capacity:
     import ray
 
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -188,20 +198,20 @@ def _capacity() -> Capacity:
     )
 
 
-def blind_nodes(path: Path, content: bytes) -> tuple[int, list[str]]:
+def find_blind_nodes(path: Path, content: bytes) -> tuple[int, list[str]]:
     """How many of the running nodes find a file with this content at `path`, and the addresses of those that do not."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     nodes = [node for node in ray.nodes() if node["Alive"]]
     places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
-    look = ray.remote(num_cpus=0)(_holds)
+    look = ray.remote(num_cpus=0)(_has_content)
     wanted = (path, content, ANSWER_SECONDS)
     found = ray.get([look.options(scheduling_strategy=place).remote(*wanted) for place in places])
     return sum(found), [node["NodeManagerAddress"] for node, seen in zip(nodes, found, strict=True) if not seen]
 
 
-def _holds(path: Path, content: bytes, patience: float) -> bool:
+def _has_content(path: Path, content: bytes, patience: float) -> bool:
     """Whether the file has the content; a shared file system may take a moment to show it."""
     deadline = time.monotonic() + patience
     while not (path.is_file() and path.read_bytes() == content):
@@ -211,7 +221,7 @@ def _holds(path: Path, content: bytes, patience: float) -> bool:
     return True
 
 
-def fitted(resources: Resources, capacity: Capacity) -> Resources:
+def fit_resources(resources: Resources, capacity: Capacity) -> Resources:
     """The request with every open value chosen, or ValueError where no node can ever satisfy it.
 
     `max_concurrent` is what fits: more would only wait, and several workers of one trial must start together.

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Lookout", "looking_out"]
+__all__ = ["ClusterMonitor", "monitor_cluster"]
 
-LOOK_SECONDS = 3.0
+CHECK_SECONDS = 3.0
 SILENCE_SECONDS = 20.0  # without news of any trial, after which it says what is missing
 STUCK_SECONDS = 600.0  # a process that has its place and has not begun by then never will
 STATUS_KEY = b"__autoscaling_status"  # where Ray's autoscaler reports to `ray status`
 
 
-class Lookout:
+class ClusterMonitor:
     """Compares the cluster with what it was a moment ago, and tells what has changed; each thing once."""
 
     def __init__(self, tell: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
@@ -26,18 +26,18 @@ class Lookout:
         self._unborn_since: float | None = None
         self.stuck: str | None = None  # why nothing will ever move
 
-    def news(self) -> None:
+    def note_progress(self) -> None:
         """A trial has given a sign of life: nobody waits for the cluster."""
         self._news_at = self._clock()
 
-    def look(
+    def check(
         self, nodes: list[dict[str, Any]], report: Mapping[str, Any], free: Mapping[str, float], unborn: int = 0
     ) -> None:
         """Tells what is new in the nodes of `ray.nodes()`, the autoscaler's report and the free resources.
 
         `unborn` counts processes that have their place on a node and have not begun, where no other lives.
         """
-        alive = {node["NodeID"]: _described(node) for node in nodes if node["Alive"]}
+        alive = {node["NodeID"]: _describe_node(node) for node in nodes if node["Alive"]}
         if self._nodes is not None:
             for name in alive.keys() - self._nodes.keys():
                 self._tell(f"A node has joined: {alive[name]}")
@@ -45,15 +45,15 @@ class Lookout:
                 self._tell(f"A node is gone: {self._nodes[name]}. Its trials start again from their checkpoints")
         self._nodes = alive
         autoscaler = report.get("autoscaler_report") or {}
-        self._once("starting", _starting(autoscaler))
-        self._once("failed", _failed(autoscaler))
+        self._tell_once("starting", _describe_starting_nodes(autoscaler))
+        self._tell_once("failed", _describe_failed_nodes(autoscaler))
         waiting = None
         if self._clock() - self._news_at > SILENCE_SECONDS:
-            waiting = _waiting(report.get("load_metrics_report") or {}, free, len(alive))
-        self._once("waiting", waiting)
-        self._see_births(unborn)
+            waiting = _describe_unmet_demand(report.get("load_metrics_report") or {}, free, len(alive))
+        self._tell_once("waiting", waiting)
+        self._check_starts(unborn)
 
-    def _see_births(self, unborn: int) -> None:
+    def _check_starts(self, unborn: int) -> None:
         """Ray starts a worker that dies at its start again and again, and says so in its logs alone."""
         if not unborn:
             self._unborn_since = None
@@ -67,19 +67,19 @@ class Lookout:
                 "(/tmp/ray/session_latest/logs): Python, torch or equistudy may be broken there."
             )
 
-    def _once(self, kind: str, text: str | None) -> None:
+    def _tell_once(self, kind: str, text: str | None) -> None:
         if text and self._said.get(kind) != text:
             self._tell(text)
         self._said[kind] = text or ""
 
 
-def _described(node: Mapping[str, Any]) -> str:
+def _describe_node(node: Mapping[str, Any]) -> str:
     resources = node["Resources"]
     gpus = f" and {resources['GPU']:g} GPUs" if resources.get("GPU") else ""
     return f"{node['NodeManagerAddress']} with {resources.get('CPU', 0):g} CPUs{gpus}"
 
 
-def _starting(report: Mapping[str, Any]) -> str | None:
+def _describe_starting_nodes(report: Mapping[str, Any]) -> str | None:
     """How many nodes of which kind have been asked for, and are not here yet."""
     kinds: dict[str, int] = dict(report.get("pending_launches") or {})
     for _, kind, _ in report.get("pending_nodes") or ():
@@ -88,7 +88,7 @@ def _starting(report: Mapping[str, Any]) -> str | None:
     return f"Nodes are starting: {listed}" if listed else None
 
 
-def _failed(report: Mapping[str, Any]) -> str | None:
+def _describe_failed_nodes(report: Mapping[str, Any]) -> str | None:
     """What the cloud has refused, in its own words, such as a quota."""
     found = (report.get("node_availability_summary") or {}).get("node_availabilities") or {}
     reasons = {
@@ -100,9 +100,9 @@ def _failed(report: Mapping[str, Any]) -> str | None:
     return f"Nodes could not be started: {listed}. Raise the quota, or edit the cluster's file" if listed else None
 
 
-def _waiting(report: Mapping[str, Any], free: Mapping[str, float], nodes: int) -> str | None:
+def _describe_unmet_demand(report: Mapping[str, Any], free: Mapping[str, float], nodes: int) -> str | None:
     """What is asked for in vain, with the numbers."""
-    groups = [bundle for bundles, _ in report.get("pg_demand") or () for bundle in _bundles(bundles)]
+    groups = [bundle for bundles, _ in report.get("pg_demand") or () for bundle in _list_bundles(bundles)]
     wanted = [*(bundle for bundle, _ in report.get("resource_demand") or ()), *groups]
     if not wanted:
         return None
@@ -112,22 +112,22 @@ def _waiting(report: Mapping[str, Any], free: Mapping[str, float], nodes: int) -
     return f"No trial has moved for {SILENCE_SECONDS:g} s: one waits for {asked}; free on {nodes} nodes: {there}"
 
 
-def _bundles(group: Mapping[str, Any]) -> list[dict[str, float]]:
+def _list_bundles(group: Mapping[str, Any]) -> list[dict[str, float]]:
     return [bundle for bundle, _ in group.get("bundles", ())]
 
 
 @contextmanager
-def looking_out(tell: Callable[[str], None]) -> Iterator[Lookout]:
+def monitor_cluster(tell: Callable[[str], None]) -> Iterator[ClusterMonitor]:
     """Looks at the connected cluster every few seconds while the block runs, in a thread of its own."""
-    lookout, ended = Lookout(tell), threading.Event()
+    lookout, ended = ClusterMonitor(tell), threading.Event()
 
     def watch() -> None:
-        while not ended.wait(LOOK_SECONDS):
+        while not ended.wait(CHECK_SECONDS):
             try:
-                lookout.look(*_seen())
+                lookout.check(*_query_cluster())
             except Exception as error:
                 # whatever Ray answers when it has lost its head: the run itself will find out
-                lookout._once("lost", f"The cluster does not say how it is: {type(error).__name__}")
+                lookout._tell_once("lost", f"The cluster does not say how it is: {type(error).__name__}")
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -135,18 +135,18 @@ def looking_out(tell: Callable[[str], None]) -> Iterator[Lookout]:
         yield lookout
     finally:
         ended.set()
-        thread.join(LOOK_SECONDS)
+        thread.join(CHECK_SECONDS)
 
 
-def _seen() -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, float], int]:
+def _query_cluster() -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, float], int]:
     import ray
     from ray.experimental.internal_kv import _internal_kv_get
 
     report = _internal_kv_get(STATUS_KEY)
-    return ray.nodes(), json.loads(report) if report else {}, ray.available_resources(), _unborn()
+    return ray.nodes(), json.loads(report) if report else {}, ray.available_resources(), _count_unstarted_actors()
 
 
-def _unborn() -> int:
+def _count_unstarted_actors() -> int:
     """Actors of this run that have not begun, if none lives. Tune asks for one once its place is reserved."""
     import ray
     from ray._private.state import state

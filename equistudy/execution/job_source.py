@@ -7,15 +7,15 @@ from typing import Any
 
 from equistudy.measuring.measure import Measure
 from equistudy.running.job import Job
-from equistudy.spec import shown
+from equistudy.spec import to_table_value
 from equistudy.study.search import Search
 from equistudy.study.space import Choice, Halving, LogUniform, Uniform
 
-__all__ = ["Listed", "Sampled", "Source"]
+__all__ = ["JobSource", "PlannedJobs", "SampledJobs"]
 
 
 @dataclass(frozen=True)
-class Listed:
+class PlannedJobs:
     """The jobs of a plan, each once."""
 
     jobs: tuple[Job, ...]
@@ -26,31 +26,31 @@ class Listed:
         """How many trials there will be."""
         return len(self.jobs)
 
-    def space(self) -> dict[str, Any]:
+    def build_space(self) -> dict[str, Any]:
         """What Tune goes through: the places in the list."""
         from ray import tune
 
         return {"index": tune.grid_search(list(range(len(self.jobs))))}
 
-    def tuning(self) -> dict[str, Any]:
+    def build_tune_options(self) -> dict[str, Any]:
         """Nothing adaptive."""
         return {}
 
-    def job(self, config: Mapping[str, Any]) -> Job:
+    def build_job(self, config: Mapping[str, Any]) -> Job:
         """The job that Tune's configuration stands for."""
         return self.jobs[config["index"]]
 
-    def told(self, job: Job, curves: Mapping[str, float], again: float | None = None) -> dict[str, float]:
+    def get_scores(self, job: Job, curves: Mapping[str, float], again: float | None = None) -> dict[str, float]:
         """Nothing: no algorithm listens."""
         return {}
 
-    def history(self, job: Job) -> Sequence[tuple[int, float]]:
+    def get_history(self, job: Job) -> Sequence[tuple[int, float]]:
         """Nothing: a job of a plan is not over."""
         return ()
 
 
 @dataclass(frozen=True)
-class Sampled:
+class SampledJobs:
     """The jobs of a search. `finished` has the scores of trials that are over: drawn again, they cost nothing.
 
     `histories` are their scores epoch by epoch: told again, they bring a scheduler to where it was.
@@ -67,11 +67,11 @@ class Sampled:
         """How many trials there will be."""
         return self.search.num_samples
 
-    def space(self) -> dict[str, Any]:
+    def build_space(self) -> dict[str, Any]:
         """The study's own search space, in Tune's words."""
-        return {name: _domain(domain) for name, domain in self.search.space.items()}
+        return {name: _to_tune_domain(domain) for name, domain in self.search.space.items()}
 
-    def tuning(self) -> dict[str, Any]:
+    def build_tune_options(self) -> dict[str, Any]:
         """The study's own algorithm and scheduler. Without an algorithm, draws are repeatable by the seed."""
         from ray.tune.search.basic_variant import BasicVariantGenerator
 
@@ -79,18 +79,20 @@ class Sampled:
         return {
             "num_samples": search.num_samples,
             "search_alg": copy.deepcopy(search.algorithm) or BasicVariantGenerator(random_state=search.seed),
-            "scheduler": _scheduler(search.scheduler),
+            "scheduler": _to_tune_scheduler(search.scheduler),
             "metric": search.score,
             "mode": search.mode.value,
         }
 
-    def job(self, config: Mapping[str, Any]) -> Job:
+    def build_job(self, config: Mapping[str, Any]) -> Job:
         """The trial of the levels that Tune drew."""
-        levels = {name: config[name] for name in self.search.drawn}
-        trial = self.search.cell(levels).trial
-        return Job(trial, {name: shown(level) for name, level in levels.items()}, self.measures).anchored()
+        levels = {name: config[name] for name in self.search.drawn_names}
+        trial = self.search.build_cell(levels).trial
+        return Job(
+            trial, {name: to_table_value(level) for name, level in levels.items()}, self.measures
+        ).with_absolute_paths()
 
-    def told(self, job: Job, curves: Mapping[str, float], again: float | None = None) -> dict[str, float]:
+    def get_scores(self, job: Job, curves: Mapping[str, float], again: float | None = None) -> dict[str, float]:
         """The score that the algorithm waits for: the latest, or the worst there is where none is known.
 
         `again` is that of an epoch of a trial that is over.
@@ -101,12 +103,12 @@ class Sampled:
         known = {**self.finished.get(job.trial.id, {}), **curves}
         return {self.search.score: known.get(self.search.score, worst)}
 
-    def history(self, job: Job) -> Sequence[tuple[int, float]]:
+    def get_history(self, job: Job) -> Sequence[tuple[int, float]]:
         """The scores of a trial that is over by epoch, the last one its own."""
         return self.histories.get(job.trial.id, ())
 
 
-def _domain(domain: Any) -> Any:
+def _to_tune_domain(domain: Any) -> Any:
     """Ours in Tune's words; Tune's own, and single values, as they are."""
     from ray import tune
 
@@ -117,7 +119,7 @@ def _domain(domain: Any) -> Any:
     return tune.choice(list(domain.categories)) if isinstance(domain, Choice) else domain
 
 
-def _scheduler(scheduler: Any) -> Any:
+def _to_tune_scheduler(scheduler: Any) -> Any:
     """Likewise; another one for each run, for they keep what they have seen."""
     from ray.tune.schedulers import ASHAScheduler
 
@@ -128,4 +130,4 @@ def _scheduler(scheduler: Any) -> Any:
     )
 
 
-Source = Listed | Sampled
+JobSource = PlannedJobs | SampledJobs

@@ -9,22 +9,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from equistudy.execution.autoscaling import joined
-from equistudy.execution.cluster import Capacity, Resources, Site, blind_nodes, fitted
-from equistudy.execution.cluster_monitor import looking_out
-from equistudy.execution.job_source import Source
+from equistudy.execution.autoscaling import join_cluster
+from equistudy.execution.cluster import Capacity, Resources, Site, find_blind_nodes, fit_resources
+from equistudy.execution.cluster_monitor import monitor_cluster
+from equistudy.execution.job_source import JobSource
 from equistudy.results.store import Store
-from equistudy.running.circuit_breaker import Breaker
-from equistudy.running.job import Conditions, Phase, Progress, provenance
+from equistudy.running.circuit_breaker import CircuitBreaker
+from equistudy.running.job import RunConditions, TrialPhase, TrialProgress, collect_provenance
 from equistudy.study.file import LoadedStudy
 
-__all__ = ["Outcome", "Reporter", "check_reach", "interruptible", "run_study"]
+__all__ = ["Reporter", "RunOutcome", "check_shared_results", "handle_interrupts", "run_study"]
 
-HERE = Site()
-STORE_SECONDS = 120.0  # how long what is learned waits for a store that does not answer, or for room on a disk
+LOCAL_SITE = Site()
+STORE_PATIENCE_SECONDS = 120.0  # how long what is learned waits for a store that does not answer, or for room on a disk
 
 
-class Outcome(NamedTuple):
+class RunOutcome(NamedTuple):
     """How a run ended; `broken` says why it ended itself."""
 
     done: int
@@ -38,25 +38,25 @@ class Outcome(NamedTuple):
 class Reporter(Protocol):
     """Who is told how a run goes."""
 
-    def started(self, total: int, concurrent: int, packed: int = 1) -> None:
+    def report_start(self, total: int, concurrent: int, packed: int = 1) -> None:
         """Ray is up; of `total` trials `concurrent` run at once, up to `packed` on each GPU."""
         ...
 
-    def progressed(self, progress: Progress) -> None:
+    def report_progress(self, progress: TrialProgress) -> None:
         """A trial gave a sign of life."""
         ...
 
-    def noticed(self, text: str) -> None:
+    def report_notice(self, text: str) -> None:
         """Something has happened to the cluster, or is waited for."""
         ...
 
-    def stopping(self) -> None:
+    def report_stopping(self) -> None:
         """The user asked to stop; running trials write their checkpoints."""
         ...
 
 
 @contextmanager
-def interruptible(stopping: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+def handle_interrupts(stopping: Callable[[], None]) -> Iterator[Callable[[], bool]]:
     """The first Ctrl-C or SIGTERM asks to stop, and `stopping` is told; the second does what it always does."""
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -79,18 +79,18 @@ def interruptible(stopping: Callable[[], None]) -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def check_reach(capacity: Capacity, store: Store) -> None:
+def check_shared_results(capacity: Capacity, store: Store) -> None:
     """ValueError for results that not every node reaches.
 
     A local folder may be shared by all nodes: a file is written here and looked for from each. Nodes that have yet to
     start are taken to have a disk of their own.
     """
-    if capacity.nodes < 2 or not store.local:
+    if capacity.nodes < 2 or not store.is_local:
         return
     name, token = f"running/{secrets.token_hex(8)}.reach", secrets.token_bytes(16)
     store.write_bytes(name, token)
     try:
-        seeing, blind = blind_nodes(Path(store.url) / name, token)
+        seeing, blind = find_blind_nodes(Path(store.url) / name, token)
     finally:
         store.delete(name)
     if blind or seeing < capacity.nodes:
@@ -104,33 +104,35 @@ def check_reach(capacity: Capacity, store: Store) -> None:
 
 def run_study(
     loaded: LoadedStudy,
-    source: Source,
+    source: JobSource,
     store: Store,
     resources: Resources,
     reporter: Reporter,
-    site: Site = HERE,
-    breaker: Breaker | None = None,
-) -> Outcome:
+    site: Site = LOCAL_SITE,
+    breaker: CircuitBreaker | None = None,
+) -> RunOutcome:
     """Runs the jobs of the source, each to its row, unless the `breaker` finds that it makes no sense.
 
     Raises ValueError for a request that the cluster can never satisfy.
     """
     began = time.perf_counter()
     ends: dict[str, str] = {}
-    breaker = breaker or Breaker()
+    breaker = breaker or CircuitBreaker()
 
     with (
-        joined(site) as capacity,
-        interruptible(reporter.stopping) as asked,  # after Ray, which takes SIGTERM for itself when it connects
-        looking_out(reporter.noticed) as lookout,
+        join_cluster(site) as capacity,
+        handle_interrupts(
+            reporter.report_stopping
+        ) as asked,  # after Ray, which takes SIGTERM for itself when it connects
+        monitor_cluster(reporter.report_notice) as lookout,
     ):
 
-        def tell(progress: Progress) -> None:
-            lookout.news()
-            breaker.see(progress)
-            if progress.final:
+        def tell(progress: TrialProgress) -> None:
+            lookout.note_progress()
+            breaker.record(progress)
+            if progress.is_final:
                 ends[progress.trial] = progress.phase
-            reporter.progressed(progress)
+            reporter.report_progress(progress)
 
         import torch
         from ray import cloudpickle
@@ -138,27 +140,27 @@ def run_study(
         from equistudy.execution.tuner import run_jobs
         from equistudy.training.device import check_device
 
-        chosen = fitted(resources, capacity)
+        chosen = fit_resources(resources, capacity)
         if chosen.gpus and not (site.address or site.file):
             check_device(torch.device("cuda"))
-        check_reach(capacity, store)
+        check_shared_results(capacity, store)
         # specs that the study file itself defines exist in no package of the workers
         cloudpickle.register_pickle_by_value(loaded.module)
-        conditions = Conditions(
+        conditions = RunConditions(
             study=loaded.name,
-            store=store.patient(STORE_SECONDS),
-            provenance=provenance(loaded.path),
+            store=store.with_patience(STORE_PATIENCE_SECONDS),
+            provenance=collect_provenance(loaded.path),
             workers=chosen.workers,
             threads=chosen.threads,
             use_gpu=bool(chosen.gpus),
             gpu_share=min(1.0, chosen.gpus or 1.0),
             hang_seconds=chosen.hang_seconds,
         )
-        reporter.started(source.total, min(source.total, chosen.max_concurrent or 1), chosen.pack or 1)
+        reporter.report_start(source.total, min(source.total, chosen.max_concurrent or 1), chosen.pack or 1)
         run_jobs(source, conditions, chosen, tell, lambda: asked() or bool(breaker.broken or lookout.stuck))
         interrupted = asked()
-    done = sum(phase == Phase.DONE for phase in ends.values())
-    failed = sum(phase == Phase.FAILED for phase in ends.values())
+    done = sum(phase == TrialPhase.DONE for phase in ends.values())
+    failed = sum(phase == TrialPhase.FAILED for phase in ends.values())
     seconds = time.perf_counter() - began
     broken = breaker.broken or lookout.stuck
-    return Outcome(done, failed, interrupted and len(ends) < source.total, seconds, broken)
+    return RunOutcome(done, failed, interrupted and len(ends) < source.total, seconds, broken)

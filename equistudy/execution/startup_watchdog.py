@@ -17,15 +17,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["crash_of", "start_watched"]
+__all__ = ["find_crash", "watch_startup"]
 
-LOOK_SECONDS = 2.0
-SIGN = "probably it crashed during start"  # Ray's words, after RAY_worker_register_timeout_seconds, 60 by default
-OWN_WORDS = re.compile(r"\[\d{4}-\d\d-\d\d |\s|$")  # how lines of Ray's own log begin, and those within a traceback
+CHECK_SECONDS = 2.0
+CRASH_MESSAGE = (
+    "probably it crashed during start"  # Ray's words, after RAY_worker_register_timeout_seconds, 60 by default
+)
+RAY_LOG_LINE = re.compile(r"\[\d{4}-\d\d-\d\d |\s|$")  # how lines of Ray's own log begin, and those within a traceback
 
 
 @contextmanager
-def start_watched() -> Iterator[None]:
+def watch_startup() -> Iterator[None]:
     """While the block starts Ray on this machine: where its workers crash, says why and ends this process."""
     command = [sys.executable, "-I", "-S", __file__, str(os.getpid())]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as watch:
@@ -35,32 +37,32 @@ def start_watched() -> Iterator[None]:
             watch.kill()
 
 
-def _watch(pid: int) -> None:
+def _watch_process(pid: int) -> None:
     while os.getppid() == pid:
-        for log in _logs(pid):
-            why = crash_of(log.read_text(errors="replace"))
+        for log in _find_logs(pid):
+            why = find_crash(log.read_text(errors="replace"))
             if why is not None:
-                os.write(2, f"{_told(why, log)}\n".encode())
+                os.write(2, f"{_describe_crash(why, log)}\n".encode())
                 os.kill(pid, signal.SIGKILL)  # at any other signal Ray writes its own traceback
                 return
-        time.sleep(LOOK_SECONDS)
+        time.sleep(CHECK_SECONDS)
 
 
-def _logs(pid: int) -> list[Path]:
+def _find_logs(pid: int) -> list[Path]:
     """What the raylets of a process have said: Ray names a session after the process that starts it."""
     base = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()) / "ray"
     return list(base.glob(f"session_*_{pid}/logs/raylet.err"))
 
 
-def crash_of(said: str) -> str | None:
+def find_crash(said: str) -> str | None:
     """The last words of a worker that has crashed at its start; None where none has."""
-    if SIGN not in said:
+    if CRASH_MESSAGE not in said:
         return None
-    words = [line.strip() for line in said.splitlines() if not OWN_WORDS.match(line)]
+    words = [line.strip() for line in said.splitlines() if not RAY_LOG_LINE.match(line)]
     return words[-1] if words else "it said nothing"
 
 
-def _told(why: str, log: Path) -> str:
+def _describe_crash(why: str, log: Path) -> str:
     return (
         f"No trial could begin: Ray's workers crash as soon as they start: {why.rstrip('.')}. Mend the Python "
         f"environment, then run the same command again. All that they said is in {log}"
@@ -68,4 +70,4 @@ def _told(why: str, log: Path) -> str:
 
 
 if __name__ == "__main__":
-    _watch(int(sys.argv[1]))
+    _watch_process(int(sys.argv[1]))

@@ -16,7 +16,7 @@ def warp(images: Float[Tensor, "B C H W"], matrices: Float[Tensor, "B 2 3"]) -> 
     Multiples of 90 degrees on square images and whole-pixel shifts are exact up to rounding.
     """
     dtype = images.dtype if images.dtype == torch.float64 else torch.float32
-    grid = _grid(images.shape[-2:], matrices.to(images.device, dtype))
+    grid = _sampling_grid(images.shape[-2:], matrices.to(images.device, dtype))
     warped = grid_sample(images.to(dtype), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     return warped.to(images.dtype)
 
@@ -28,13 +28,13 @@ def warp_labels(
 
     `outside` is the label of what comes in.
     """
-    grid = _grid(labels.shape[-2:], matrices.to(labels.device, torch.float32))
+    grid = _sampling_grid(labels.shape[-2:], matrices.to(labels.device, torch.float32))
     shifted = (labels[:, None] + 1.0).float()  # 0 is left for what lies outside
     found = grid_sample(shifted, grid, mode="nearest", padding_mode="zeros", align_corners=False)[:, 0]
     return torch.where(found > 0, found - 1, outside).to(torch.uint8)
 
 
-def _grid(size: torch.Size, matrices: Float[Tensor, "B 2 3"]) -> Float[Tensor, "B H W 2"]:
+def _sampling_grid(size: torch.Size, matrices: Float[Tensor, "B 2 3"]) -> Float[Tensor, "B H W 2"]:
     """Where in the input each pixel of the output lies, as `grid_sample` wants it."""
     height, width = size
     dtype = matrices.dtype

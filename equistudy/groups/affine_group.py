@@ -11,10 +11,10 @@ from typing import ClassVar, NamedTuple
 from jaxtyping import Bool, Float
 
 from equistudy.groups.group import Element, Grid, Group, Region, Views
-from equistudy.groups.square import CLOSE, Matrix, Symmetry, moved, symmetry_of
+from equistudy.groups.square import TOLERANCE, Matrix, Symmetry, apply_symmetry, find_symmetry
 from equistudy.spec import Tensor
 
-__all__ = ["AffineGroup", "central_square", "inscribed_disk"]
+__all__ = ["AffineGroup", "crop_central_square", "inscribed_disk_mask"]
 
 
 class _CellMap(NamedTuple):
@@ -27,9 +27,9 @@ class _CellMap(NamedTuple):
     symmetry: Symmetry | None
 
     @property
-    def aligned(self) -> bool:
+    def is_aligned(self) -> bool:
         """Whether cells move to cells."""
-        return self.symmetry is not None and all(abs(row[2] - round(row[2])) < CLOSE for row in self.matrix)
+        return self.symmetry is not None and all(abs(row[2] - round(row[2])) < TOLERANCE for row in self.matrix)
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,12 @@ class AffineGroup(Group):
         from equistudy.groups.affine import warp
 
         matrices = self.matrices(elements.double())
-        symmetries = [_fitting(symmetry_of(_entries(matrix)), images.shape[-2:]) for matrix in matrices]
+        symmetries = [_keep_if_square(find_symmetry(_to_matrix(matrix)), images.shape[-2:]) for matrix in matrices]
         if not any(symmetries):
             return warp(images, matrices)
         return torch.cat(
             [
-                warp(image[None], matrix[None]) if symmetry is None else moved(image[None], symmetry)
+                warp(image[None], matrix[None]) if symmetry is None else apply_symmetry(image[None], symmetry)
                 for image, matrix, symmetry in zip(images, matrices, symmetries, strict=True)
             ]
         )
@@ -81,17 +81,17 @@ class AffineGroup(Group):
         import torch
 
         elements = self.elements()
-        symmetries = [symmetry_of(self._matrix(element)) for element in elements]
-        if any(symmetry is None or symmetry.transposes for symmetry in symmetries) and self.ROUND:
-            images = central_square(images)
+        symmetries = [find_symmetry(self._element_matrix(element)) for element in elements]
+        if any(symmetry is None or symmetry.is_transposing for symmetry in symmetries) and self.ROUND:
+            images = crop_central_square(images)
         outside = background if background is not None else 0.0
         rows = images.new_tensor([element.parameters for element in elements], dtype=torch.float64)
-        disk = inscribed_disk(images) if self.ROUND and None in symmetries else None
+        disk = inscribed_disk_mask(images) if self.ROUND and None in symmetries else None
 
         def view(number: int) -> Tensor:
             shown = images
             if number and (symmetry := symmetries[number - 1]) is not None:
-                shown = moved(images, symmetry)
+                shown = apply_symmetry(images, symmetry)
             elif number:
                 shown = self.act(images - outside, rows[number - 1].expand(len(images), -1)) + outside
             return shown if disk is None else torch.where(disk, shown, outside)
@@ -105,8 +105,8 @@ class AffineGroup(Group):
                 "where the centres of its cells lie over the image is not known, so the map has no centre to act about"
             )
         turned = any(
-            symmetry is not None and symmetry.transposes
-            for symmetry in (symmetry_of(self._matrix(element)) for element in self.elements())
+            symmetry is not None and symmetry.is_transposing
+            for symmetry in (find_symmetry(self._element_matrix(element)) for element in self.elements())
         )
         if turned and grid.height != grid.width:
             return f"a map of {grid.height} x {grid.width} cells cannot be turned by 90 degrees"
@@ -115,15 +115,15 @@ class AffineGroup(Group):
     def region(self, element: Element, grid: Grid, erosion: int) -> Region:
         """The cells that lie inside and show what lies inside, less the erosion; of the disk if there is one."""
         assert grid.centre is not None
-        limits = _Limits(grid, erosion, self._radius(grid, erosion))
+        limits = _ComparableCells(grid, erosion, self._radius(grid, erosion))
         return limits.region(self._cell_map(element, grid).matrix)
 
-    def grid_aligned(self, element: Element, grid: Grid) -> bool:
+    def is_grid_aligned(self, element: Element, grid: Grid) -> bool:
         """Whether the element is a symmetry of the square and moves cells to cells: their centre error is 0.
 
         Or it is half a cell, or a whole one: then a turn about the centre of the image moves cells to cells as well.
         """
-        return grid.centre is not None and self._cell_map(element, grid).aligned
+        return grid.centre is not None and self._cell_map(element, grid).is_aligned
 
     def act_on_features(
         self, features: Float[Tensor, "B C H W"], element: Element, grid: Grid, region: Region
@@ -135,35 +135,37 @@ class AffineGroup(Group):
 
         cells = self._cell_map(element, grid)
         here = (..., region.rows, region.columns)
-        if cells.symmetry is None or not cells.aligned:
+        if cells.symmetry is None or not cells.is_aligned:
             matrices = torch.tensor(cells.matrix, dtype=torch.float64).expand(len(features), 2, 3)
             return warp(features, matrices)[here]
         (a, b), (c, d) = cells.symmetry.linear
         x, y = (round(row[2]) for row in cells.matrix)
         # out(p) = in(A p + t) = turned(p + A^-1 t), and A^-1 is A transposed.
         shift = -(b * x + d * y), -(a * x + c * y)
-        turned = moved(features, cells.symmetry)
+        turned = apply_symmetry(features, cells.symmetry)
         return (torch.roll(turned, shift, dims=(-2, -1)) if any(shift) else turned)[here]
 
-    def _matrix(self, element: Element) -> Matrix:
+    def _element_matrix(self, element: Element) -> Matrix:
         import torch
 
-        return _entries(self.matrices(torch.tensor([element.parameters], dtype=torch.float64))[0])
+        return _to_matrix(self.matrices(torch.tensor([element.parameters], dtype=torch.float64))[0])
 
     def _cell_map(self, element: Element, grid: Grid) -> _CellMap:
         """The map A (p - c) + c + b / stride, with c the image's centre as seen from the map's."""
         assert grid.centre_error is not None
-        (a, b, x), (c, d, y) = self._matrix(element)
+        (a, b, x), (c, d, y) = self._element_matrix(element)
         row, column = (-error / grid.stride for error in grid.centre_error)
         matrix = (
             (a, b, column - a * column - b * row + x / grid.stride),
             (c, d, row - c * column - d * row + y / grid.stride),
         )
-        return _CellMap(matrix, symmetry_of(((a, b, 0.0), (c, d, 0.0))))
+        return _CellMap(matrix, find_symmetry(((a, b, 0.0), (c, d, 0.0))))
 
     def _radius(self, grid: Grid, erosion: int) -> float | None:
         """The largest disk about the image's centre that lies in the map and in the image, in cells."""
-        if not self.ROUND or all(symmetry_of(self._matrix(element)) is not None for element in self.elements()):
+        if not self.ROUND or all(
+            find_symmetry(self._element_matrix(element)) is not None for element in self.elements()
+        ):
             return None
         assert grid.centre is not None
         row, column = grid.centre
@@ -171,7 +173,7 @@ class AffineGroup(Group):
         return min(row, column, grid.height - 1 - row, grid.width - 1 - column, image) - erosion
 
 
-class _Limits(NamedTuple):
+class _ComparableCells(NamedTuple):
     """Which cells can be compared: those of the map less the erosion, and of a disk about the image's centre."""
 
     grid: Grid
@@ -180,7 +182,7 @@ class _Limits(NamedTuple):
 
     def region(self, matrix: Matrix) -> Region:
         """The cells inside that show cells inside. The set is convex, so that each row of it is one span."""
-        spans = {row: self._span(row, matrix) for row in range(self.grid.height)}
+        spans = {row: self._find_span(row, matrix) for row in range(self.grid.height)}
         filled = {row: span for row, span in spans.items() if span[1] > span[0]}
         if not filled:
             return Region(slice(0, 0), slice(0, 0))
@@ -193,46 +195,46 @@ class _Limits(NamedTuple):
         full = all(span == (0, right - left) for span in inner)
         return Region(slice(first, last + 1), slice(left, right), None if full else inner)
 
-    def _span(self, row: int, matrix: Matrix) -> tuple[int, int]:
+    def _find_span(self, row: int, matrix: Matrix) -> tuple[int, int]:
         """The columns of one row, from the first to behind the last."""
         (a, b, x), (c, d, y) = matrix
         tall, wide = (self.grid.height - 1) / 2, (self.grid.width - 1) / 2
         below = row - tall
-        low, high = _between(0.0, below, tall - self.erosion)
+        low, high = _solve_interval(0.0, below, tall - self.erosion)
         for slope, constant, half in ((1.0, 0.0, wide), (a, b * below + x, wide), (c, d * below + y, tall)):
-            start, stop = _between(slope, constant, half - self.erosion)
+            start, stop = _solve_interval(slope, constant, half - self.erosion)
             low, high = max(low, start), min(high, stop)
         if self.radius is not None:
             assert self.grid.centre is not None
             height = self.radius**2 - (row - self.grid.centre[0]) ** 2
-            if self.radius < 0 or height < -CLOSE:
+            if self.radius < 0 or height < -TOLERANCE:
                 return 0, 0
             middle, reach = self.grid.centre[1] - wide, sqrt(max(0.0, height))
             low, high = max(low, middle - reach), min(high, middle + reach)
-        if low > high + CLOSE:
+        if low > high + TOLERANCE:
             return 0, 0
-        return ceil(low + wide - CLOSE), floor(high + wide + CLOSE) + 1
+        return ceil(low + wide - TOLERANCE), floor(high + wide + TOLERANCE) + 1
 
 
-def _between(slope: float, constant: float, half: float) -> tuple[float, float]:
+def _solve_interval(slope: float, constant: float, half: float) -> tuple[float, float]:
     """The numbers t with -half <= slope t + constant <= half: from the first to the last."""
-    if abs(slope) < CLOSE:
-        return (-inf, inf) if abs(constant) <= half + CLOSE else (inf, -inf)
+    if abs(slope) < TOLERANCE:
+        return (-inf, inf) if abs(constant) <= half + TOLERANCE else (inf, -inf)
     ends = sorted(((-half - constant) / slope, (half - constant) / slope))
-    return (ends[0], ends[1]) if half > -CLOSE else (inf, -inf)
+    return (ends[0], ends[1]) if half > -TOLERANCE else (inf, -inf)
 
 
-def _entries(matrix: Float[Tensor, "2 3"]) -> Matrix:
+def _to_matrix(matrix: Float[Tensor, "2 3"]) -> Matrix:
     (a, b, x), (c, d, y) = matrix.tolist()
     return (a, b, x), (c, d, y)
 
 
-def _fitting(symmetry: Symmetry | None, size: tuple[int, ...]) -> Symmetry | None:
+def _keep_if_square(symmetry: Symmetry | None, size: tuple[int, ...]) -> Symmetry | None:
     """The symmetry, unless it would turn an image that is not square."""
-    return None if symmetry is None or (symmetry.transposes and size[0] != size[1]) else symmetry
+    return None if symmetry is None or (symmetry.is_transposing and size[0] != size[1]) else symmetry
 
 
-def central_square(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h h"]:
+def crop_central_square(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h h"]:
     """The largest square about the centre, which a quarter turn maps to itself."""
     height, width = images.shape[-2:]
     size = min(height, width)
@@ -240,10 +242,10 @@ def central_square(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h h"]
     return images[..., top : top + size, left : left + size]
 
 
-def inscribed_disk(images: Float[Tensor, "B C h h"]) -> Bool[Tensor, "h h"]:
+def inscribed_disk_mask(images: Float[Tensor, "B C h h"]) -> Bool[Tensor, "h h"]:
     """Which pixels have their centre in the inscribed disk, so that every turn shows four known pixels there."""
     import torch
 
     size = images.shape[-1]
     distance = torch.arange(size, device=images.device, dtype=torch.float64) - (size - 1) / 2
-    return distance.square() + distance[:, None].square() <= ((size - 1) / 2) ** 2 + CLOSE
+    return distance.square() + distance[:, None].square() <= ((size - 1) / 2) ** 2 + TOLERANCE

@@ -12,10 +12,10 @@ from torch import Tensor
 
 __all__ = ["affine_exponentials", "plane_rotations", "rigid_exponentials", "rotation_exponentials"]
 
-SERIES = 1e-2  # below this size the even functions are summed: five terms are then exact in float64
+SERIES_THRESHOLD = 1e-2  # below this size the even functions are summed: five terms are then exact in float64
 # Gauss-Legendre with ten nodes integrates exp(u x) over [0, 1] to 1e-16 at |x| = 4 and to 1e-13 at |x| = 8.
-NODES = 10
-FEWER_NODES = 6  # to 1e-9 of the largest entry at |x| = 8: float32 rounds more
+NUM_NODES = 10
+NUM_NODES_REDUCED = 6  # to 1e-9 of the largest entry at |x| = 8: float32 rounds more
 
 
 def affine_exponentials(matrices: Float[Tensor, "*N 2 3"]) -> Float[Tensor, "*N 2 3"]:
@@ -45,7 +45,7 @@ def rotation_exponentials(vectors: Float[Tensor, "*N 3"]) -> Float[Tensor, "*N 3
     Rodrigues: I + sin a / a W + (1 - cos a) / a^2 W^2 with a = |w|. The second factor, which cancels at small angles,
     is half the square of sin(a / 2) / (a / 2).
     """
-    W, square, sine, cosine, _ = _rodrigues(vectors)
+    W, square, sine, cosine, _ = _rodrigues_terms(vectors)
     return torch.eye(3).to(vectors) + sine * W + cosine * square
 
 
@@ -55,16 +55,16 @@ def rigid_exponentials(matrices: Float[Tensor, "*N 3 4"]) -> Float[Tensor, "*N 3
     V = I + (1 - cos a) / a^2 W + (a - sin a) / a^3 W^2 with a = |w|.
     """
     vectors = torch.stack([matrices[..., 2, 1], matrices[..., 0, 2], matrices[..., 1, 0]], dim=-1)
-    W, square, sine, cosine, third = _rodrigues(vectors)
+    W, square, sine, cosine, third = _rodrigues_terms(vectors)
     eye = torch.eye(3).to(vectors)
     moved = ((eye + cosine * W + third * square) * matrices[..., None, :, 3]).sum(-1, keepdim=True)
     return torch.cat([eye + sine * W + cosine * square, moved], dim=-1)
 
 
-Five = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+RodriguesTerms = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
-def _rodrigues(vectors: Float[Tensor, "*N 3"]) -> Five:
+def _rodrigues_terms(vectors: Float[Tensor, "*N 3"]) -> RodriguesTerms:
     """W, W^2, and the three factors: sin a / a, (1 - cos a) / a^2, (a - sin a) / a^3."""
     squared = vectors.square().sum(-1)[..., None, None]
     x, y, z = vectors.unbind(-1)
@@ -72,18 +72,18 @@ def _rodrigues(vectors: Float[Tensor, "*N 3"]) -> Five:
     W = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
     # W^2 = w w^T - |w|^2 I, element by element
     square = vectors[..., :, None] * vectors[..., None, :] - squared * torch.eye(3).to(vectors)
-    sine = _sine(squared)
+    sine = _sine_ratio(squared)
     small = squared < 1  # where 1 - sin a / a cancels, eight terms are exact in float64
     terms = torch.full_like(squared, -1 / math.factorial(17))
     for k in range(6, -1, -1):
         terms = terms * torch.where(small, squared, 0) + (-1) ** k / math.factorial(2 * k + 3)
     third = torch.where(small, terms, (1 - sine) / torch.where(small, 1, squared))
-    return W, square, sine, _sine(squared / 4).square() / 2, third
+    return W, square, sine, _sine_ratio(squared / 4).square() / 2, third
 
 
-def _sine(squared: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
+def _sine_ratio(squared: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
     """The function sin a / a of a, as one of a^2."""
-    near = squared < SERIES
+    near = squared < SERIES_THRESHOLD
     terms = torch.full_like(squared, 1 / math.factorial(9))
     for k in (3, 2, 1, 0):
         terms = 1 / math.factorial(2 * k + 1) - terms * torch.where(near, squared, 0)
@@ -105,10 +105,10 @@ class _AffineExponential(torch.autograd.Function):
 
     @staticmethod
     def forward(matrices: Tensor) -> tuple[Tensor, Tensor]:
-        s, e, b, c, x, y = _parts(matrices)
-        constants = _constants(matrices.dtype, matrices.device)
+        s, e, b, c, x, y = _split_entries(matrices)
+        constants = _build_quadrature_constants(matrices.dtype, matrices.device)
         u = constants.powers[1]
-        functions = _even(u * u * (e * e).addcmul(b, c), constants) * constants.powers * torch.exp(u * s)
+        functions = _even_functions(u * u * (e * e).addcmul(b, c), constants) * constants.powers * torch.exp(u * s)
         with torch.autocast(matrices.device.type, enabled=False):
             moments = constants.sums @ functions
         C, P, _, S, Q, *_ = moments.flatten(0, 1).unbind(0)
@@ -132,9 +132,9 @@ class _AffineExponential(torch.autograd.Function):
         if gradient is None:
             return None
         matrices, moments = ctx.saved_tensors
-        _, e, b, c, x, y = _parts(matrices)
+        _, e, b, c, x, y = _split_entries(matrices)
         C, P, P_s, S, Q, Q_s, S_D, Q_D, _ = moments.flatten(0, 1).unbind(0)
-        half, of_e, of_b, of_c, of_x, of_y = _parts(gradient)
+        half, of_e, of_b, of_c, of_x, of_y = _split_entries(gradient)
         of_C, of_e = 2 * half, 2 * of_e
         of_S = (e * of_e).addcmul(b, of_b).addcmul(c, of_c)
         across, along = x * of_x, y * of_y
@@ -150,7 +150,7 @@ class _AffineExponential(torch.autograd.Function):
         return torch.stack(rows, dim=-1).reshape(matrices.shape)
 
 
-class _Constants(NamedTuple):
+class _QuadratureConstants(NamedTuple):
     """1, u and u^3 at the nodes, the last of which is u = 1; three sums over nodes; the factors of three series."""
 
     powers: Float[Tensor, "3 U 1"]
@@ -159,12 +159,12 @@ class _Constants(NamedTuple):
 
 
 @cache
-def _constants(dtype: torch.dtype, device: torch.device) -> _Constants:
+def _build_quadrature_constants(dtype: torch.dtype, device: torch.device) -> _QuadratureConstants:
     """Nodes of Gauss and Legendre on [0, 1]; sums that give the value at 1, the integral, and that of u times it.
 
     The series are those of C, of S, and of the derivative of S, from the power 0 of D to 4.
     """
-    nodes, weights = np.polynomial.legendre.leggauss(NODES if dtype == torch.float64 else FEWER_NODES)
+    nodes, weights = np.polynomial.legendre.leggauss(NUM_NODES if dtype == torch.float64 else NUM_NODES_REDUCED)
     u, integral = np.append((nodes + 1) / 2, 1.0), np.append(weights / 2, 0.0)
     factorials = [math.factorial(n) for n in range(12)]
     factors = [[1 / factorials[2 * k], 1 / factorials[2 * k + 1], (k + 1) / factorials[2 * k + 3]] for k in range(5)]
@@ -173,20 +173,20 @@ def _constants(dtype: torch.dtype, device: torch.device) -> _Constants:
             torch.tensor(np.array(values), dtype=dtype, device=device)
             for values in ([np.ones_like(u), u, u**3], [u == 1, integral, u * integral], factors)
         )
-    return _Constants(powers[..., None], sums, series[..., None, None].unbind(0))
+    return _QuadratureConstants(powers[..., None], sums, series[..., None, None].unbind(0))
 
 
-def _parts(matrices: Float[Tensor, "*N 2 3"]) -> Sequence[Float[Tensor, " M"]]:
+def _split_entries(matrices: Float[Tensor, "*N 2 3"]) -> Sequence[Float[Tensor, " M"]]:
     """s, e, b, c, x, y of matrices [[s + e, b, x], [c, s - e, y]], each in one row."""
     a, b, x, c, d, y = matrices.reshape(-1, 6).mT.contiguous().unbind(0)
     s = (a + d) / 2
     return s, a - s, b, c, x, y
 
 
-def _even(D: Float[Tensor, "U M"], constants: _Constants) -> Float[Tensor, "3 U M"]:
+def _even_functions(D: Float[Tensor, "U M"], constants: _QuadratureConstants) -> Float[Tensor, "3 U M"]:
     """C = cosh sqrt D, S = sinh sqrt D / sqrt D and S' = (C - S) / (2 D): cosine and sine where D < 0."""
     size, positive = D.abs(), D > 0
-    near = size < SERIES
+    near = size < SERIES_THRESHOLD
     size = size.masked_fill(near, 1)
     root = size.sqrt()
     cosine = torch.where(positive, root.cosh(), root.cos())

@@ -47,14 +47,14 @@ class FiniteGroup(AffineGroup):
     channel_action: ChannelAction = field(default=ChannelAction.IDENTITY, kw_only=True)
 
     @property
-    def rows(self) -> tuple[tuple[float, float], ...]:
+    def element_parameters(self) -> tuple[tuple[float, float], ...]:
         """The parameters of every element, the identity first: the order of the channels of a regular field."""
         raise NotImplementedError
 
     @property
     def order(self) -> int:
         """The number of elements, |G|."""
-        return len(self.rows)
+        return len(self.element_parameters)
 
     @property
     def mixed_channels(self) -> int:
@@ -64,8 +64,12 @@ class FiniteGroup(AffineGroup):
     def elements(self) -> tuple[Element, ...]:
         """Every element but the identity."""
         return tuple(
-            Element(_label(degrees, mirrored), 180.0 if mirrored else min(degrees, 360 - degrees), (degrees, mirrored))
-            for degrees, mirrored in self.rows[1:]
+            Element(
+                _element_label(degrees, mirrored),
+                180.0 if mirrored else min(degrees, 360 - degrees),
+                (degrees, mirrored),
+            )
+            for degrees, mirrored in self.element_parameters[1:]
         )
 
     def sample(self, count: int, rng: Generator) -> Float[Tensor, "N 2"]:
@@ -73,7 +77,7 @@ class FiniteGroup(AffineGroup):
         import torch
 
         drawn = torch.randint(self.order, (count,), generator=rng, device=rng.device)
-        return torch.tensor(self.rows, device=rng.device)[drawn]
+        return torch.tensor(self.element_parameters, device=rng.device)[drawn]
 
     def inverse(self, elements: Float[Tensor, "N 2"]) -> Float[Tensor, "N 2"]:
         """The opposite turn; a mirror image undoes itself."""
@@ -90,11 +94,11 @@ class FiniteGroup(AffineGroup):
         turned = (turn + torch.where(mirrored == 1, -then, then)) % 360
         return torch.stack([turned, (mirrored + mirrored_then) % 2], dim=1)
 
-    def table(self, element: Element) -> Int64[Tensor, " G"]:
+    def channel_permutation(self, element: Element) -> Int64[Tensor, " G"]:
         """For each element h, the position of g^-1 h among `rows`: where channel h of g f comes from."""
         import torch
 
-        rows = torch.tensor(self.rows)
+        rows = torch.tensor(self.element_parameters)
         inverse = self.inverse(torch.tensor([element.parameters]))
         products = self.compose(inverse.expand_as(rows), rows)
         return (products[:, None] == rows).all(dim=-1).long().argmax(dim=1)
@@ -128,7 +132,7 @@ class FiniteGroup(AffineGroup):
                 f"{self}. Name stages that are regular, or use ChannelAction.IDENTITY."
             )
         fields = moved.unflatten(1, (-1, self.order))
-        return fields[:, :, self.table(element).to(moved.device)].flatten(1, 2)
+        return fields[:, :, self.channel_permutation(element).to(moved.device)].flatten(1, 2)
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,7 @@ class CyclicGroup(FiniteGroup):
         _check_rotations(self.rotations, (2, 4))
 
     @property
-    def rows(self) -> tuple[tuple[float, float], ...]:
+    def element_parameters(self) -> tuple[tuple[float, float], ...]:
         """Turns in growing order."""
         return tuple((360.0 * turn / self.rotations, 0.0) for turn in range(self.rotations))
 
@@ -163,7 +167,7 @@ class DihedralGroup(FiniteGroup):
         _check_rotations(self.rotations, (1, 2, 4))
 
     @property
-    def rows(self) -> tuple[tuple[float, float], ...]:
+    def element_parameters(self) -> tuple[tuple[float, float], ...]:
         """Turns in growing order, then those of the mirror image."""
         turns = [360.0 * turn / self.rotations for turn in range(self.rotations)]
         return tuple((degrees, mirrored) for mirrored in (0.0, 1.0) for degrees in turns)
@@ -176,12 +180,12 @@ class Reflection(FiniteGroup):
     flip: Flip = Flip.HORIZONTAL
 
     @property
-    def rows(self) -> tuple[tuple[float, float], ...]:
+    def element_parameters(self) -> tuple[tuple[float, float], ...]:
         """The identity and the reflection; top and bottom change places by a mirror image upside down."""
         return (0.0, 0.0), (0.0 if self.flip is Flip.HORIZONTAL else 180.0, 1.0)
 
 
-def _label(degrees: float, mirrored: float) -> str:
+def _element_label(degrees: float, mirrored: float) -> str:
     if not mirrored:
         return f"{degrees:g} deg"
     plain = {0.0: "left-right", 180.0: "top-bottom"}

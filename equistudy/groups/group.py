@@ -82,11 +82,11 @@ class Region(NamedTuple):
         """The cells one after another, of maps that were cut to the rectangle."""
         if self.spans is None:
             return maps.flatten(-2)
-        return maps.flatten(-2)[..., _indices(self.spans, self.shape[1]).to(maps.device)]
+        return maps.flatten(-2)[..., _span_indices(self.spans, self.shape[1]).to(maps.device)]
 
 
 @lru_cache(maxsize=1024)
-def _indices(spans: tuple[tuple[int, int], ...], width: int) -> Int64[Tensor, " P"]:
+def _span_indices(spans: tuple[tuple[int, int], ...], width: int) -> Int64[Tensor, " P"]:
     """Where the cells of the spans lie in the flattened rectangle."""
     import torch
 
@@ -174,7 +174,7 @@ class Group(Spec):
         """The cells of the map of g x at which it shows the content of x, less `erosion` cells at each border."""
         raise NotImplementedError
 
-    def grid_aligned(self, element: Element, grid: Grid) -> bool:
+    def is_grid_aligned(self, element: Element, grid: Grid) -> bool:
         """Whether the element maps cells to cells, so that its action on the map needs no interpolation."""
         raise NotImplementedError
 

@@ -13,7 +13,7 @@ from equistudy.spec import Generator, Tensor
 
 __all__ = ["OneParameterGroup", "Rotation", "Scaling", "Shear"]
 
-Row = tuple[float, float, float]
+MatrixRow = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class OneParameterGroup(AffineGroup):
     added. `matrices` is differentiable in the parameters.
     """
 
-    GENERATOR: ClassVar[tuple[Row, Row, Row]]
+    GENERATOR: ClassVar[tuple[MatrixRow, MatrixRow, MatrixRow]]
     RATE: ClassVar[float] = 1.0
 
     @property
@@ -72,7 +72,9 @@ class Rotation(OneParameterGroup):
     degrees: tuple[float, ...] = (90.0, 180.0, 270.0)
 
     def __post_init__(self) -> None:
-        _check("degrees", self.degrees, lambda angle: angle % 360 == 0, "no multiples of 360", "(90.0, 180.0, 270.0)")
+        _check_values(
+            "degrees", self.degrees, lambda angle: angle % 360 == 0, "no multiples of 360", "(90.0, 180.0, 270.0)"
+        )
 
     @property
     def largest(self) -> float:
@@ -98,7 +100,9 @@ class Scaling(OneParameterGroup):
     factors: tuple[float, ...] = (0.8, 1.25)
 
     def __post_init__(self) -> None:
-        _check("factors", self.factors, lambda factor: factor <= 0 or factor == 1, "positive, not 1", "(0.8, 1.25)")
+        _check_values(
+            "factors", self.factors, lambda factor: factor <= 0 or factor == 1, "positive, not 1", "(0.8, 1.25)"
+        )
 
     def elements(self) -> tuple[Element, ...]:
         """The enlargement by each of `factors`."""
@@ -124,14 +128,16 @@ class Shear(OneParameterGroup):
     shears: tuple[float, ...] = (0.1, 0.2)
 
     def __post_init__(self) -> None:
-        _check("shears", self.shears, lambda shear: shear == 0, "other than 0", "(0.1, 0.2)")
+        _check_values("shears", self.shears, lambda shear: shear == 0, "other than 0", "(0.1, 0.2)")
 
     def elements(self) -> tuple[Element, ...]:
         """The shear by each of `shears`."""
         return tuple(Element(f"shear={shear:g}", abs(float(shear)), (float(shear),)) for shear in self.shears)
 
 
-def _check(name: str, values: tuple[float, ...], refused: Callable[[float], bool], rule: str, example: str) -> None:
+def _check_values(
+    name: str, values: tuple[float, ...], refused: Callable[[float], bool], rule: str, example: str
+) -> None:
     """Values must be different, finite, at least one, and none of those refused."""
     distinct = len(set(values)) == len(values) > 0
     if not distinct or not all(isfinite(value) for value in values) or any(refused(value) for value in values):

@@ -9,11 +9,11 @@ from jaxtyping import Shaped
 
 from equistudy.spec import Tensor
 
-__all__ = ["Matrix", "Symmetry", "moved", "symmetry_of"]
+__all__ = ["Matrix", "Symmetry", "apply_symmetry", "find_symmetry"]
 
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
 
-CLOSE = 1e-9  # to whole numbers: sines and exponentials in float64 are off by 1e-16
+TOLERANCE = 1e-9  # to whole numbers: sines and exponentials in float64 are off by 1e-16
 
 
 class Symmetry(NamedTuple):
@@ -30,7 +30,7 @@ class Symmetry(NamedTuple):
         return (side * cos, -side * sin), (sin, cos)
 
     @property
-    def transposes(self) -> bool:
+    def is_transposing(self) -> bool:
         """Whether rows become columns."""
         return self.turns % 2 == 1
 
@@ -38,17 +38,17 @@ class Symmetry(NamedTuple):
 _BY_MATRIX = {symmetry.linear: symmetry for symmetry in (Symmetry(k, m) for m in (False, True) for k in range(4))}
 
 
-def symmetry_of(matrix: Matrix) -> Symmetry | None:
+def find_symmetry(matrix: Matrix) -> Symmetry | None:
     """Which symmetry an output-to-input matrix about the centre is, or None; also None for one with a shift."""
     rounded = tuple(tuple(round(entry) for entry in row) for row in matrix)
-    whole = all(abs(matrix[i][j] - rounded[i][j]) < CLOSE for i in range(2) for j in range(3))
+    whole = all(abs(matrix[i][j] - rounded[i][j]) < TOLERANCE for i in range(2) for j in range(3))
     if not whole or any(row[2] for row in rounded):
         return None
     (a, b, _), (c, d, _) = rounded
     return _BY_MATRIX.get(((a, b), (c, d)))
 
 
-def moved(images: Shaped[Tensor, "*batch H W"], symmetry: Symmetry) -> Shaped[Tensor, "*batch h w"]:
+def apply_symmetry(images: Shaped[Tensor, "*batch H W"], symmetry: Symmetry) -> Shaped[Tensor, "*batch h w"]:
     """The images under the symmetry, exactly."""
     import torch
 

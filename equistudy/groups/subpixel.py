@@ -6,16 +6,16 @@ from math import ceil, isfinite
 from jaxtyping import Float
 
 from equistudy.groups.group import Element, Grid, Region, Views
-from equistudy.groups.translation import Border, Shifts
+from equistudy.groups.translation import Border, TranslationGroup
 from equistudy.spec import Generator, Tensor
 
 __all__ = ["SubpixelTranslation"]
 
-REACH = 3  # cells to each side that a windowed sinc needs
+KERNEL_RADIUS = 3  # cells to each side that a windowed sinc needs
 
 
 @dataclass(frozen=True)
-class SubpixelTranslation(Shifts):
+class SubpixelTranslation(TranslationGroup):
     """Shifts of the content by any number of pixels, parameters (dx, dy): dx to the right, dy down.
 
     A measure is evaluated at the shifts along x and along y by each of `pixels`. Random elements have dx and dy uniform
@@ -53,7 +53,7 @@ class SubpixelTranslation(Shifts):
 
     def elements(self) -> tuple[Element, ...]:
         """The shifts along x and along y by each number of pixels."""
-        return self._along_axes(self.pixels)
+        return self._elements_along_axes(self.pixels)
 
     def sample(self, count: int, rng: Generator) -> Float[Tensor, "N 2"]:
         """Shifts with dx and dy uniform on [-largest, largest]."""
@@ -63,7 +63,7 @@ class SubpixelTranslation(Shifts):
 
     def act(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B 2"]) -> Float[Tensor, "B C H W"]:
         """Each image moved by its own pixels; with WINDOW black enters."""
-        return self._moved(images, elements.to(images.device), 1)
+        return self._shift_maps(images, elements.to(images.device), 1)
 
     def views(self, images: Float[Tensor, "B C H W"], background: float | None) -> Views:
         """The image and the moved images; WINDOW without a background cuts windows smaller by the largest shifts."""
@@ -79,12 +79,12 @@ class SubpixelTranslation(Shifts):
 
         if self.border is Border.CIRCULAR:
             return Views(1 + len(elements), lambda number: moved(images, number))
-        margin, source = ceil(self.largest) + REACH, images
+        margin, source = ceil(self.largest) + KERNEL_RADIUS, images
         if background is not None:
             source = torch.nn.functional.pad(images, (margin,) * 4, value=background)
         if min(source.shape[-2:]) <= 2 * margin:
             raise ValueError(
-                f"Windows need images larger than the shifts and {REACH} pixels around them, got images of "
+                f"Windows need images larger than the shifts and {KERNEL_RADIUS} pixels around them, got images of "
                 f"{images.shape[-2]} x {images.shape[-1]} pixels for {self}. Use smaller shifts or Border.CIRCULAR."
             )
         inside = (..., slice(margin, -margin), slice(margin, -margin))
@@ -95,7 +95,10 @@ class SubpixelTranslation(Shifts):
         if self.border is Border.CIRCULAR:
             return Region(slice(0, grid.height), slice(0, grid.width))
         dx, dy = element.parameters
-        return Region(_inside(dy / grid.stride, grid.height, erosion), _inside(dx / grid.stride, grid.width, erosion))
+        return Region(
+            _comparable_cells(dy / grid.stride, grid.height, erosion),
+            _comparable_cells(dx / grid.stride, grid.width, erosion),
+        )
 
     def act_on_features(
         self, features: Float[Tensor, "B C H W"], element: Element, grid: Grid, region: Region
@@ -104,9 +107,11 @@ class SubpixelTranslation(Shifts):
         import torch
 
         parameters = torch.tensor(element.parameters, dtype=torch.float64, device=features.device)
-        return self._moved(features, parameters.expand(len(features), 2), grid.stride)[..., region.rows, region.columns]
+        return self._shift_maps(features, parameters.expand(len(features), 2), grid.stride)[
+            ..., region.rows, region.columns
+        ]
 
-    def _moved(self, maps: Float[Tensor, "B C H W"], pixels: Float[Tensor, "B 2"], stride: int) -> Tensor:
+    def _shift_maps(self, maps: Float[Tensor, "B C H W"], pixels: Float[Tensor, "B 2"], stride: int) -> Tensor:
         """The maps of a stride moved, each by its own pixels."""
         import torch
 
@@ -126,8 +131,8 @@ class SubpixelTranslation(Shifts):
         return exact.to(maps.dtype)
 
 
-def _inside(shift: float, size: int, erosion: int) -> slice:
+def _comparable_cells(shift: float, size: int, erosion: int) -> slice:
     """Cells i of a map of `size` with i and the sources of i - shift inside, `erosion` cells off the border."""
     whole = ceil(shift)
-    before, after = (whole, -whole) if whole == shift else (whole + REACH - 1, REACH - whole)
+    before, after = (whole, -whole) if whole == shift else (whole + KERNEL_RADIUS - 1, KERNEL_RADIUS - whole)
     return slice(max(before, 0) + erosion, size - max(after, 0) - erosion)

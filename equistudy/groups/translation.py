@@ -11,7 +11,7 @@ from jaxtyping import Float
 from equistudy.groups.group import Element, Grid, Group, Region, Views
 from equistudy.spec import Generator, Tensor
 
-__all__ = ["Border", "Shifts", "Translation"]
+__all__ = ["Border", "Translation", "TranslationGroup"]
 
 
 class Border(Enum):
@@ -27,7 +27,7 @@ class Border(Enum):
 
 
 @dataclass(frozen=True)
-class Shifts(Group):
+class TranslationGroup(Group):
     """Base of the translations, by whole pixels or by fractions: parameters (dx, dy), dx to the right, dy down."""
 
     unit: ClassVar[str] = "px"
@@ -37,7 +37,7 @@ class Shifts(Group):
         """What enters at the border."""
         raise NotImplementedError
 
-    def _along_axes(self, shifts: Iterable[float]) -> tuple[Element, ...]:
+    def _elements_along_axes(self, shifts: Iterable[float]) -> tuple[Element, ...]:
         """The elements that shift along x and along y by each number of pixels."""
         pairs = (
             (Element(f"dx={shift:g}", size, (float(shift), 0.0)), Element(f"dy={shift:g}", size, (0.0, float(shift))))
@@ -67,13 +67,13 @@ class Shifts(Group):
             )
         return None
 
-    def grid_aligned(self, element: Element, grid: Grid) -> bool:
+    def is_grid_aligned(self, element: Element, grid: Grid) -> bool:
         """Whether the stride divides the shift."""
         return all(shift % grid.stride == 0 for shift in element.parameters)
 
 
 @dataclass(frozen=True)
-class Translation(Shifts):
+class Translation(TranslationGroup):
     """Shifts of the content by whole pixels, parameters (dx, dy): dx to the right, dy down.
 
     A measure is evaluated at the shifts along x and along y by each of `pixels`, by default 1 ... max_pixels. Random
@@ -107,7 +107,7 @@ class Translation(Shifts):
     def elements(self) -> tuple[Element, ...]:
         """The shifts along x and along y by each number of pixels."""
         shifts = self.pixels if self.pixels is not None else range(1, self.max_pixels + 1)
-        return self._along_axes(shifts)
+        return self._elements_along_axes(shifts)
 
     def sample(self, count: int, rng: Generator) -> Float[Tensor, "N 2"]:
         """Shifts with dx and dy uniform over the integers of [-max_pixels, max_pixels]."""
@@ -168,36 +168,41 @@ class Translation(Shifts):
         if self.border is Border.CIRCULAR:
             return Region(slice(0, grid.height), slice(0, grid.width))
         dx, dy = (int(shift) for shift in element.parameters)
-        return Region(_overlap(dy, grid.stride, grid.height, erosion), _overlap(dx, grid.stride, grid.width, erosion))
+        return Region(
+            _overlapping_cells(dy, grid.stride, grid.height, erosion),
+            _overlapping_cells(dx, grid.stride, grid.width, erosion),
+        )
 
     def act_on_features(
         self, features: Float[Tensor, "B C H W"], element: Element, grid: Grid, region: Region
     ) -> Float[Tensor, "B C h w"]:
         """The map moved by d / stride cells, linearly interpolated between two cells where that is no whole number."""
         dx, dy = (int(shift) for shift in element.parameters)
-        moved = _along(features, -2, dy, grid.stride, region.rows)
-        return _along(moved, -1, dx, grid.stride, region.columns)
+        moved = _shift_along_axis(features, -2, dy, grid.stride, region.rows)
+        return _shift_along_axis(moved, -1, dx, grid.stride, region.columns)
 
 
-def _overlap(shift: int, stride: int, size: int, erosion: int) -> slice:
+def _overlapping_cells(shift: int, stride: int, size: int, erosion: int) -> slice:
     """Cells i of a map of `size` for which i and i - shift / stride both lie inside, `erosion` cells off the border."""
     ahead, behind = ceil(shift / stride), ceil(-shift / stride)
     return slice(max(ahead, 0) + erosion, size - max(behind, 0) - erosion)
 
 
-def _along(
+def _shift_along_axis(
     features: Float[Tensor, "B C H W"], axis: int, shift: int, stride: int, cells: slice
 ) -> Float[Tensor, "B C h w"]:
     """The cells of the map moved by shift / stride along one axis; cells beyond the border come from the other side."""
     whole, rest = divmod(shift, stride)
-    near = _cells(features, axis, cells, whole)
+    near = _read_shifted_cells(features, axis, cells, whole)
     if rest == 0:
         return near
     weight = rest / stride
-    return near * (1 - weight) + _cells(features, axis, cells, whole + 1) * weight
+    return near * (1 - weight) + _read_shifted_cells(features, axis, cells, whole + 1) * weight
 
 
-def _cells(features: Float[Tensor, "B C H W"], axis: int, cells: slice, shift: int) -> Float[Tensor, "B C h w"]:
+def _read_shifted_cells(
+    features: Float[Tensor, "B C H W"], axis: int, cells: slice, shift: int
+) -> Float[Tensor, "B C h w"]:
     """The values at cells - shift: a view where they lie inside the map, a copy where they wrap around."""
     import torch
 

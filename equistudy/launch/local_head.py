@@ -13,14 +13,14 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from equistudy.execution.autoscaling import MARK, kill_marked, started_head
+from equistudy.execution.autoscaling import CLUSTER_MARKER, kill_cluster_processes, start_head
 from equistudy.execution.cluster_file import ClusterFile
 
-__all__ = ["Running", "down", "up"]
+__all__ = ["LocalHead", "start_local_head", "stop_local_head"]
 
 
 @dataclass(frozen=True)
-class Running:
+class LocalHead:
     """A cluster that runs: where its jobs are submitted, its token, and the folder that marks its processes."""
 
     address: str
@@ -30,38 +30,38 @@ class Running:
     pid: int
 
     @classmethod
-    def read(cls, file: ClusterFile) -> "Running | None":
-        """What `up` has left, or None where the head does not run."""
+    def load(cls, file: ClusterFile) -> "LocalHead | None":
+        """What `start_local_head` has left, or None where the head does not run."""
         try:
-            found = cls(**json.loads(_state(file).read_text()))
+            found = cls(**json.loads(_state_path(file).read_text()))
         except FileNotFoundError:
             return None
-        return found if _runs(found) else None
+        return found if _is_running(found) else None
 
 
-def _state(file: ClusterFile) -> Path:
+def _state_path(file: ClusterFile) -> Path:
     base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     return base / "equistudy" / f"{file.content['cluster_name']}.json"
 
 
-def _runs(running: Running) -> bool:
+def _is_running(running: LocalHead) -> bool:
     try:
-        return f"{MARK}={running.folder}".encode() in Path(f"/proc/{running.pid}/environ").read_bytes()
+        return f"{CLUSTER_MARKER}={running.folder}".encode() in Path(f"/proc/{running.pid}/environ").read_bytes()
     except OSError:
         return False
 
 
-def up(file: ClusterFile) -> Running:
+def start_local_head(file: ClusterFile) -> LocalHead:
     """Starts the head, unless it runs. Its dashboard listens on loopback alone, and asks for a token."""
-    running = Running.read(file)
+    running = LocalHead.load(file)
     if running is not None:
         return running
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
     token = secrets.token_hex(32)
     os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token)
-    head = started_head(file, str(folder))
-    running = Running(f"127.0.0.1:{head.port}", f"http://127.0.0.1:{head.jobs}", token, str(folder), head.process.pid)
-    state = _state(file)
+    head = start_head(file, str(folder))
+    running = LocalHead(f"127.0.0.1:{head.port}", f"http://127.0.0.1:{head.jobs}", token, str(folder), head.process.pid)
+    state = _state_path(file)
     state.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with contextlib.suppress(FileNotFoundError):
         state.unlink()
@@ -70,13 +70,13 @@ def up(file: ClusterFile) -> Running:
     return running
 
 
-def down(file: ClusterFile) -> bool:
+def stop_local_head(file: ClusterFile) -> bool:
     """Ends the head and its nodes; whether there was one."""
-    running = Running.read(file)
+    running = LocalHead.load(file)
     if running is not None:
-        kill_marked(running.folder)
+        kill_cluster_processes(running.folder)
         shutil.rmtree(running.folder, ignore_errors=True)
-    _state(file).unlink(missing_ok=True)
+    _state_path(file).unlink(missing_ok=True)
     return running is not None
 
 
@@ -88,10 +88,10 @@ def main() -> None:
     arguments = parser.parse_args()
     file = ClusterFile(arguments.file)
     if arguments.verb == "up":
-        running = up(file)
+        running = start_local_head(file)
         told = f"the head of {file.path} runs at {running.address}, its jobs at {running.jobs}"
     else:
-        told = f"{file.path} is down" if down(file) else f"{file.path} was not up"
+        told = f"{file.path} is down" if stop_local_head(file) else f"{file.path} was not up"
     os.write(1, f"{told}\n".encode())
 
 

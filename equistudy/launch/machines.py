@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from equistudy.execution.cluster import Resources
-from equistudy.execution.cluster_file import ClusterFile, Nodes
-from equistudy.study.design import nearest
+from equistudy.execution.cluster_file import ClusterFile, NodeGroup
+from equistudy.study.design import suggest_names
 
-__all__ = ["Estimate", "Machine", "PriceTable", "estimates"]
+__all__ = ["CostEstimate", "Machine", "PriceTable", "estimate_costs"]
 
-START_HOURS = 5 / 60  # of a node, before it trains
-GOOGLE = re.compile(r"(a2|a3|a4|c2|c2d|c3|c3d|c4|c4a|e2|g2|m1|m3|n1|n2|n2d|n4|t2d)-[a-z]+(-\d+g)?(-\d+)?(-\d+-\d+)?")
+NODE_START_HOURS = 5 / 60  # of a node, before it trains
+GOOGLE_MACHINE_TYPE = re.compile(
+    r"(a2|a3|a4|c2|c2d|c3|c3d|c4|c4a|e2|g2|m1|m3|n1|n2|n2d|n4|t2d)-[a-z]+(-\d+g)?(-\d+)?(-\d+-\d+)?"
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Machine:
     on_demand: float
     spot: float | None
 
-    def price(self, spot: bool) -> float:
+    def hourly_price(self, spot: bool) -> float:
         """One hour; without a spot price that of an ordinary machine."""
         return self.spot if spot and self.spot is not None else self.on_demand
 
@@ -41,13 +43,13 @@ class PriceTable:
     machines: Mapping[str, Machine]
 
     @classmethod
-    def read(cls, path: Path) -> "PriceTable":
+    def load(cls, path: Path) -> "PriceTable":
         """Raises ValueError for a file that is absent or is no such table."""
         import yaml
 
         try:
             content = yaml.safe_load(path.read_text())
-            machines = {name: _machine(name, row) for name, row in content["machines"].items()}
+            machines = {name: _parse_machine(name, row) for name, row in content["machines"].items()}
             return cls(path, str(content["currency"]), machines)
         except OSError as error:
             raise ValueError(
@@ -60,40 +62,42 @@ class PriceTable:
                 f"{type(error).__name__}: {' '.join(str(error).split())}."
             ) from error
 
-    def machine(self, name: str) -> Machine:
+    def get_machine(self, name: str) -> Machine:
         """A type of machine. Raises ValueError for one that the table lacks."""
         if name not in self.machines:
             raise ValueError(
                 f"The price of every machine must be in {self.path}, got {name}, which is not. "
-                f"{nearest(name, self.machines)} Add a line for it."
+                f"{suggest_names(name, self.machines)} Add a line for it."
             )
         return self.machines[name]
 
 
-def _machine(name: str, row: Mapping[str, Any]) -> Machine:
+def _parse_machine(name: str, row: Mapping[str, Any]) -> Machine:
     spot = row.get("spot")
     return Machine(
         name, float(row["cpus"]), float(row["gpus"]), float(row["on_demand"]), None if spot is None else float(spot)
     )
 
 
-def check_types(file: ClusterFile) -> None:
+def check_machine_types(file: ClusterFile) -> None:
     """Raises ValueError for a type of machine that the provider does not have, as far as it can be told offline."""
     kind = file.provider
-    for nodes in file.kinds:
+    for nodes in file.node_groups:
         if nodes.machine is None:
             continue
-        known = _amazon_types() if kind == "aws" else None
-        wrong = nodes.machine not in known if known else kind == "gcp" and not GOOGLE.fullmatch(nodes.machine)
+        known = _list_amazon_types() if kind == "aws" else None
+        wrong = (
+            nodes.machine not in known if known else kind == "gcp" and not GOOGLE_MACHINE_TYPE.fullmatch(nodes.machine)
+        )
         if wrong:
-            near = nearest(nodes.machine, known) if known else "Types look like g2-standard-8 or a2-highgpu-1g."
+            near = suggest_names(nodes.machine, known) if known else "Types look like g2-standard-8 or a2-highgpu-1g."
             raise ValueError(
                 f"Every node needs a type of machine that {kind} has, got {nodes.machine!r} for {nodes.name} in "
                 f"{file.path}. {near}"
             )
 
 
-def _amazon_types() -> tuple[str, ...]:
+def _list_amazon_types() -> tuple[str, ...]:
     """All types that the installed SDK knows; none without the SDK."""
     try:
         import botocore.session
@@ -103,10 +107,10 @@ def _amazon_types() -> tuple[str, ...]:
     return tuple(service.shape_for("InstanceType").enum)
 
 
-def check_sizes(file: ClusterFile, prices: PriceTable) -> list[str]:
+def check_machine_sizes(file: ClusterFile, prices: PriceTable) -> list[str]:
     """Where the file promises other resources than its machines have, as far as the table knows them."""
     told = []
-    for nodes in file.kinds[1:]:
+    for nodes in file.node_groups[1:]:
         machine = prices.machines.get(nodes.machine or "")
         if machine and (nodes.cpus > machine.cpus or nodes.gpus != machine.gpus):
             told.append(
@@ -117,7 +121,7 @@ def check_sizes(file: ClusterFile, prices: PriceTable) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """What the rest of a study takes on one kind of node. Hours of GPUs, of wall time, and of all nodes together."""
 
     kind: str
@@ -130,47 +134,47 @@ class Estimate:
     price: float | None
 
 
-def estimates(
+def estimate_costs(
     seconds: Sequence[float], resources: Resources, file: ClusterFile, prices: PriceTable | None
-) -> list[Estimate]:
+) -> list[CostEstimate]:
     """For each kind of worker: trials of so many seconds, handed to as many nodes as may start.
 
     The longest trial is handed out first; a node costs from its start to the end of its idle time, the head all along.
     """
-    head, *workers = file.kinds
+    head, *workers = file.node_groups
     found = []
     for kind in workers:
         gpus = min(1.0, kind.gpus) if resources.gpus is None else resources.gpus
         per_node = kind.cpus // resources.cpus
         per_node = min(per_node, int(kind.gpus / gpus + 1e-9)) if gpus else per_node
-        most = min(kind.most, file.most_workers)
+        most = min(kind.most, file.max_workers)
         slots = int(per_node * most // resources.workers)
         if slots < 1:
             continue
         concurrent = min(slots, len(seconds), resources.max_concurrent or slots)
         nodes = min(most, math.ceil(concurrent * resources.workers / per_node))
-        wall = START_HOURS + _makespan(seconds, concurrent) / 3600
+        wall = NODE_START_HOURS + _compute_makespan(seconds, concurrent) / 3600
         node_hours = nodes * (wall + file.idle_hours)
         price = None
         if prices is not None and kind.machine is not None and head.machine is not None:
-            price = node_hours * prices.machine(kind.machine).price(kind.spot)
-            price += (wall + file.idle_hours) * prices.machine(head.machine).price(head.spot)
+            price = node_hours * prices.get_machine(kind.machine).hourly_price(kind.spot)
+            price += (wall + file.idle_hours) * prices.get_machine(head.machine).hourly_price(head.spot)
         gpu_hours = sum(seconds) / 3600 * gpus * resources.workers
-        found.append(Estimate(kind.name, kind.machine, nodes, concurrent, gpu_hours, wall, node_hours, price))
+        found.append(CostEstimate(kind.name, kind.machine, nodes, concurrent, gpu_hours, wall, node_hours, price))
     if not found:
         raise ValueError(
             f"A trial must fit on a node of {file.path}, got a request for {resources.cpus:g} CPUs and "
-            f"{resources.gpus or 0:g} GPUs for each of {resources.workers} workers, and {_sizes(workers)}. Lower "
+            f"{resources.gpus or 0:g} GPUs for each of {resources.workers} workers, and {_describe_resources(workers)}. Lower "
             "--cpus-per-trial, --gpus-per-trial or --workers-per-trial."
         )
     return found
 
 
-def _sizes(workers: Sequence[Nodes]) -> str:
+def _describe_resources(workers: Sequence[NodeGroup]) -> str:
     return ", ".join(f"{kind.most} {kind.name} with {kind.cpus:g} CPUs and {kind.gpus:g} GPUs" for kind in workers)
 
 
-def _makespan(seconds: Sequence[float], slots: int) -> float:
+def _compute_makespan(seconds: Sequence[float], slots: int) -> float:
     """When the last slot is free, with the longest trials first."""
     import heapq
 

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["KEPT_LINES", "LaunchError", "Step", "explained"]
+__all__ = ["MAX_KEPT_LINES", "CommandStep", "LaunchError", "explain_failure"]
 
-KEPT_LINES = 30  # of what a command has said, for the message
+MAX_KEPT_LINES = 30  # of what a command has said, for the message
 
 # what clouds, ssh and Kubernetes say, and what to do about it
-WAYS_OUT = {
+REMEDIES = {
     r"InvalidInstanceType|instance type .*(not supported|does not exist)|invalid.*instance.?type|resource\.machineType":
     "The provider has no such type of machine there: choose another InstanceType (AWS) or machineType (Google) in the "
     "cluster's file, or another zone.",
@@ -45,7 +45,7 @@ class LaunchError(OSError):
 
 
 @dataclass(frozen=True)
-class Step:
+class CommandStep:
     """One command and why it is run; `given` is its standard input."""
 
     why: str
@@ -84,16 +84,16 @@ class Step:
             assert process.stdout is not None
             for line in process.stdout:
                 tell(line.rstrip())
-                said = [*said[1 - KEPT_LINES :], line]
+                said = [*said[1 - MAX_KEPT_LINES :], line]
         if process.returncode:
-            raise LaunchError(explained(str(self), process.returncode, "".join(said)))
+            raise LaunchError(explain_failure(str(self), process.returncode, "".join(said)))
         return "".join(said)
 
 
-def explained(command: str, code: int, said: str) -> str:
+def explain_failure(command: str, code: int, said: str) -> str:
     """The message about a command that has failed: its last line, and the way out where it is known."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    for pattern, way_out in WAYS_OUT.items():
+    for pattern, way_out in REMEDIES.items():
         for line in reversed(lines):
             if re.search(pattern, line):
                 return f"`{command}` ended with {code}: {line}\n{way_out}"

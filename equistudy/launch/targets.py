@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from equistudy.execution.cluster_file import ClusterFile
-from equistudy.launch.steps import LaunchError, Step
+from equistudy.launch.local_head import LocalHead
+from equistudy.launch.steps import CommandStep, LaunchError
 
-__all__ = ["Cloud", "Kubernetes", "Local", "Slurm", "Target", "target_of"]
+__all__ = ["CloudTarget", "KubernetesTarget", "LocalTarget", "SlurmTarget", "Target", "load_target"]
 
-DASHBOARD = 8265  # the port of jobs on a head
-LOCAL_HEAD = "equistudy.launch.local_head"
+DASHBOARD_PORT = 8265  # the port of jobs on a head
+LOCAL_HEAD_MODULE = "equistudy.launch.local_head"
 
 
 @dataclass(frozen=True)
-class Cloud:
+class CloudTarget:
     """Machines of a cloud, which `ray up` starts. Their dashboard is reached through ssh alone."""
 
     file: ClusterFile
@@ -25,30 +26,30 @@ class Cloud:
     tools = ("ray", "ssh", "rsync")
     shared_disk = False
 
-    def up(self) -> tuple[Step, ...]:
+    def build_start_steps(self) -> tuple[CommandStep, ...]:
         """A token and the head; workers come when trials wait."""
         path = str(self.file.path)
         return (
-            Step("a token of yours", ("ray", "get-auth-token", "--generate"), {"RAY_AUTH_MODE": "token"}),
-            Step("the head", ("ray", "up", "--yes", "--no-config-cache", path)),
+            CommandStep("a token of yours", ("ray", "get-auth-token", "--generate"), {"RAY_AUTH_MODE": "token"}),
+            CommandStep("the head", ("ray", "up", "--yes", "--no-config-cache", path)),
         )
 
-    def tunnel(self, port: int) -> Step | None:
+    def build_tunnel(self, port: int) -> CommandStep | None:
         """The head's jobs on a port of this machine."""
-        words = ("ray", "dashboard", str(self.file.path), "--port", str(port), "--remote-port", str(DASHBOARD))
-        return Step("a tunnel to its jobs", words)
+        words = ("ray", "dashboard", str(self.file.path), "--port", str(port), "--remote-port", str(DASHBOARD_PORT))
+        return CommandStep("a tunnel to its jobs", words)
 
-    def environment(self, run: Callable[[Step], str]) -> dict[str, str]:
+    def build_environment(self, run: Callable[[CommandStep], str]) -> dict[str, str]:
         """Ray's own token of this user, which the cluster's file mounts on every node."""
         return {"RAY_AUTH_MODE": "token"}
 
-    def down(self) -> tuple[Step, ...]:
+    def build_stop_steps(self) -> tuple[CommandStep, ...]:
         """Everything."""
-        return (Step("the end of all nodes", ("ray", "down", "--yes", str(self.file.path))),)
+        return (CommandStep("the end of all nodes", ("ray", "down", "--yes", str(self.file.path))),)
 
 
 @dataclass(frozen=True)
-class Kubernetes:
+class KubernetesTarget:
     """Pods that KubeRay's operator starts. Of a RayJob its cluster is used, and the study travels as a job."""
 
     file: ClusterFile
@@ -70,36 +71,40 @@ class Kubernetes:
         head = {"apiVersion": content["apiVersion"], "kind": "RayCluster", "metadata": content["metadata"]}
         return {**head, "spec": content["spec"]["rayClusterSpec"]}
 
-    def up(self) -> tuple[Step, ...]:
+    def build_start_steps(self) -> tuple[CommandStep, ...]:
         """The cluster, and the wait for its head."""
         import yaml
 
         ready = ("kubectl", "wait", "--for=condition=HeadPodReady", f"raycluster/{self.name}", "--timeout=900s")
         return (
-            Step("the cluster", ("kubectl", "apply", "-f", "-"), given=yaml.safe_dump(self.manifest, sort_keys=False)),
-            Step("the head", ready),
+            CommandStep(
+                "the cluster", ("kubectl", "apply", "-f", "-"), given=yaml.safe_dump(self.manifest, sort_keys=False)
+            ),
+            CommandStep("the head", ready),
         )
 
-    def tunnel(self, port: int) -> Step | None:
+    def build_tunnel(self, port: int) -> CommandStep | None:
         """The head's jobs on a port of this machine."""
-        words = ("kubectl", "port-forward", f"service/{self.name}-head-svc", f"{port}:{DASHBOARD}")
-        return Step("a tunnel to its jobs", words)
+        words = ("kubectl", "port-forward", f"service/{self.name}-head-svc", f"{port}:{DASHBOARD_PORT}")
+        return CommandStep("a tunnel to its jobs", words)
 
-    def environment(self, run: Callable[[Step], str]) -> dict[str, str]:
+    def build_environment(self, run: Callable[[CommandStep], str]) -> dict[str, str]:
         """The token that the operator has made for this cluster."""
         import base64
 
         words = ("kubectl", "get", "secret", self.name, "-o", "jsonpath={.data.auth_token}")
-        encoded = run(Step("the cluster's token", words)).strip()
+        encoded = run(CommandStep("the cluster's token", words)).strip()
         return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": base64.b64decode(encoded).decode()}
 
-    def down(self) -> tuple[Step, ...]:
+    def build_stop_steps(self) -> tuple[CommandStep, ...]:
         """Everything."""
-        return (Step("the end of all pods", ("kubectl", "delete", "raycluster", self.name, "--ignore-not-found")),)
+        return (
+            CommandStep("the end of all pods", ("kubectl", "delete", "raycluster", self.name, "--ignore-not-found")),
+        )
 
 
 @dataclass(frozen=True)
-class Local:
+class LocalTarget:
     """Processes of this machine as nodes."""
 
     file: ClusterFile
@@ -107,19 +112,17 @@ class Local:
     tools = ("ray",)
     shared_disk = True
 
-    def up(self) -> tuple[Step, ...]:
+    def build_start_steps(self) -> tuple[CommandStep, ...]:
         """The head, which stays when this process ends."""
-        return (self._step("the head", "up"),)
+        return (self._build_step("the head", "up"),)
 
-    def tunnel(self, port: int) -> Step | None:
+    def build_tunnel(self, port: int) -> CommandStep | None:
         """None: its port is one of this machine."""
         return None
 
-    def environment(self, run: Callable[[Step], str]) -> dict[str, str]:
+    def build_environment(self, run: Callable[[CommandStep], str]) -> dict[str, str]:
         """The address and the token, which only this user can read."""
-        from equistudy.launch.local_head import Running
-
-        running = Running.read(self.file)
+        running = LocalHead.load(self.file)
         if running is None:
             raise LaunchError(
                 f"A cluster must be up to be reached, got {self.file.path}, which is down. Bring it up with: "
@@ -127,16 +130,16 @@ class Local:
             )
         return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": running.token, "RAY_API_SERVER_ADDRESS": running.jobs}
 
-    def down(self) -> tuple[Step, ...]:
+    def build_stop_steps(self) -> tuple[CommandStep, ...]:
         """Everything."""
-        return (self._step("the end of all nodes", "down"),)
+        return (self._build_step("the end of all nodes", "down"),)
 
-    def _step(self, why: str, verb: str) -> Step:
-        return Step(why, (sys.executable, "-m", LOCAL_HEAD, verb, str(self.file.path)))
+    def _build_step(self, why: str, verb: str) -> CommandStep:
+        return CommandStep(why, (sys.executable, "-m", LOCAL_HEAD_MODULE, verb, str(self.file.path)))
 
 
 @dataclass(frozen=True)
-class Slurm:
+class SlurmTarget:
     """Nodes of one allocation, on which a script starts Ray. Code and results lie on a disk that all nodes share."""
 
     script: Path
@@ -144,29 +147,32 @@ class Slurm:
     tools = ("sbatch", "squeue", "scancel")
     shared_disk = True
 
-    def submit(self, study: Path, results: str) -> Step:
+    def build_submission(self, study: Path, results: str) -> CommandStep:
         """The study as a job of Slurm."""
         words = ("sbatch", "--parsable", str(self.script), str(study.resolve()), results)
-        return Step("the study", words)
+        return CommandStep("the study", words)
 
-    def jobs(self) -> Step:
+    def build_queue_listing(self) -> CommandStep:
         """What waits and runs."""
-        return Step("its jobs", ("squeue", "--me", "--name=equistudy"))
+        return CommandStep("its jobs", ("squeue", "--me", "--name=equistudy"))
 
-    def down(self) -> tuple[Step, ...]:
+    def build_stop_steps(self) -> tuple[CommandStep, ...]:
         """All of this user's jobs of that name."""
-        return (Step("the end of its jobs", ("scancel", "--me", "--name=equistudy")),)
+        return (CommandStep("the end of its jobs", ("scancel", "--me", "--name=equistudy")),)
 
 
-Target = Cloud | Kubernetes | Local | Slurm
+Target = CloudTarget | KubernetesTarget | LocalTarget | SlurmTarget
 
 
-def target_of(path: Path) -> Target:
+def load_target(path: Path) -> Target:
     """The target that a file describes. Raises ValueError for a file that is no cluster."""
     if path.suffix == ".sh":
         if not path.is_file():
             raise ValueError(f"A cluster needs its file, got {path}, which does not exist. Check the path.")
-        return Slurm(path)
+        return SlurmTarget(path)
     file = ClusterFile(path)
-    kinds: dict[str, type[Kubernetes] | type[Local]] = {"kubernetes": Kubernetes, "local": Local}
-    return kinds.get(file.provider, Cloud)(file)
+    kinds: dict[str, type[KubernetesTarget] | type[LocalTarget]] = {
+        "kubernetes": KubernetesTarget,
+        "local": LocalTarget,
+    }
+    return kinds.get(file.provider, CloudTarget)(file)

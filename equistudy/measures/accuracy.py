@@ -23,20 +23,20 @@ class Accuracy(Measure):
 
     def measure(self, subject: Subject) -> MeasuringResult:
         """One row, or none for images without labels."""
-        from equistudy.measuring.intervals import wilson
-        from equistudy.measuring.stages import evaluating, prepared
+        from equistudy.measuring.intervals import wilson_interval
+        from equistudy.measuring.stages import evaluation_mode, prepare_images
 
         stage = subject.output
         if subject.targets is None:
             return MeasuringResult([], [Skipped(self.name, stage, None, "the images have no labels")])
         images, correct = len(subject.images), 0
-        with evaluating(subject.network):
+        with evaluation_mode(subject.network):
             for start in range(0, images, FORWARD_SIZE):
                 batch = subject.images[start : start + FORWARD_SIZE]
-                predicted = subject.network(prepared(batch, subject, subject.network)).argmax(dim=1)
+                predicted = subject.network(prepare_images(batch, subject, subject.network)).argmax(dim=1)
                 targets = subject.targets[start : start + FORWARD_SIZE].to(predicted.device)
                 correct += int((predicted == targets).sum())
-        low, high = wilson(correct, images)
+        low, high = wilson_interval(correct, images)
         row = Measurement(
             measure=self.name,
             measure_id=self.id,

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from jaxtyping import Float, Int64
 
+from equistudy.groups.affine_group import crop_central_square, inscribed_disk_mask
 from equistudy.groups.finite import CyclicGroup
 from equistudy.measuring.measure import Measure, Measurement, MeasuringResult, Skipped, Subject
 from equistudy.spec import Tensor
@@ -15,7 +16,7 @@ __all__ = ["AccuracyPerAngle", "Surround"]
 
 FORWARD_SIZE = 128
 QUARTERS = 4
-REPEATED = "the network is exact, so the value is that within the first quarter turn"
+REPEATED_CAVEAT = "the network is exact, so the value is that within the first quarter turn"
 
 
 class Surround(Enum):
@@ -74,39 +75,38 @@ class AccuracyPerAngle(Measure):
         if subject.targets is None:
             return MeasuringResult([], [Skipped(self.name, stage, None, "the images have no labels")])
         periodic = subject.invariant is not None and subject.invariant(CyclicGroup(QUARTERS))
-        answers = self._answers(subject, 1 if periodic else QUARTERS)
+        answers = self._predict_classes(subject, 1 if periodic else QUARTERS)
         rows = []
         for index, degrees in enumerate(self.degrees):
             counted = index % len(answers)
-            note = None if counted == index else REPEATED
-            rows.append(self._row(subject, stage, degrees, (answers[0], answers[counted]), note))
+            note = None if counted == index else REPEATED_CAVEAT
+            rows.append(self._build_row(subject, stage, degrees, (answers[0], answers[counted]), note))
         return MeasuringResult(rows, [])
 
-    def _answers(self, subject: Subject, quarters: int) -> list[Int64[Tensor, " N"]]:
+    def _predict_classes(self, subject: Subject, quarters: int) -> list[Int64[Tensor, " N"]]:
         """The class that the network answers for each image at each angle of the first quarter turns."""
         import torch
 
-        from equistudy.measuring.stages import evaluating, prepared
+        from equistudy.measuring.stages import evaluation_mode, prepare_images
 
         found: list[list[Tensor]] = [[] for _ in range(self.num_angles // QUARTERS * quarters)]
-        with evaluating(subject.network):
+        with evaluation_mode(subject.network):
             for start in range(0, len(subject.images), FORWARD_SIZE):
                 batch = subject.images[start : start + FORWARD_SIZE]
-                for index, view in self._views(batch, subject, quarters):
-                    outputs = subject.network(prepared(view, subject, subject.network))
+                for index, view in self._generate_views(batch, subject, quarters):
+                    outputs = subject.network(prepare_images(view, subject, subject.network))
                     found[index].append(outputs.argmax(dim=1).cpu())
         return [torch.cat(parts) for parts in found]
 
-    def _views(
+    def _generate_views(
         self, images: Float[Tensor, "B C H W"], subject: Subject, quarters: int
     ) -> Iterator[tuple[int, Float[Tensor, "B C h h"]]]:
         """The turned images with the position of their angle."""
         import torch
 
         from equistudy.groups.affine import rotation_matrices, warp
-        from equistudy.groups.affine_group import central_square, inscribed_disk
 
-        images, step = central_square(images), self.num_angles // QUARTERS
+        images, step = crop_central_square(images), self.num_angles // QUARTERS
         around = (subject.background or 0.0,) if self.surround is not Surround.MEAN else subject.mean
         outside = images.new_tensor(around)[:, None, None]
         for index in range(step):
@@ -114,11 +114,11 @@ class AccuracyPerAngle(Measure):
             matrices = rotation_matrices(angle).expand(len(images), 2, 3)
             turned = warp(images - outside, matrices) + outside if index else images
             if self.surround is Surround.DISK:
-                turned = torch.where(inscribed_disk(images), turned, outside)
+                turned = torch.where(inscribed_disk_mask(images), turned, outside)
             for quarter in range(quarters):
                 yield index + quarter * step, torch.rot90(turned, quarter, dims=(2, 3))
 
-    def _row(
+    def _build_row(
         self,
         subject: Subject,
         stage: str,
@@ -127,14 +127,14 @@ class AccuracyPerAngle(Measure):
         note: str | None,
     ) -> Measurement:
         """The row of an angle from the answers at 0 degrees and at this angle."""
-        from equistudy.measuring.intervals import wilson
+        from equistudy.measuring.intervals import wilson_interval
 
         assert subject.targets is not None
         targets, images = subject.targets.cpu(), len(subject.images)
         still, correct, floor = (
             int((found == targets).sum()) for found in (answers[0], answers[1], answers[1].roll(-1))
         )
-        low, high = wilson(correct, images)
+        low, high = wilson_interval(correct, images)
         return Measurement(
             measure=self.name,
             measure_id=self.id,

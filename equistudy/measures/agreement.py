@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from jaxtyping import Float
 
 from equistudy.measures.correlation import MomentMeasure
-from equistudy.measuring.families import Watch
+from equistudy.measuring.families import KeptStatistic
 from equistudy.measuring.measure import MeasuringResult, Skipped, Subject
 from equistudy.measuring.scale import Scale
 from equistudy.spec import Tensor
 
 if TYPE_CHECKING:
-    from equistudy.measuring.comparison import Plan
+    from equistudy.measuring.comparison import ComparisonPlan
     from equistudy.measuring.geometry import Geometry
     from equistudy.measuring.moments import Moments
 else:
-    Geometry = Moments = Plan = Any
+    Geometry = Moments = ComparisonPlan = Any
 
 __all__ = [
     "AbsoluteError",
@@ -31,7 +31,7 @@ __all__ = [
 
 # Of unrelated features of one variance the normalised error is 2; 1.6 is what a correlation of 0.2 gives.
 LOW_FLOOR = 1.6
-MOST_DECIBELS = 313.0  # what float64 can tell from equality: -20 log10 of its rounding
+MAX_DECIBELS = 313.0  # what float64 can tell from equality: -20 log10 of its rounding
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class AgreementMeasure(MomentMeasure):
     For maps they ask for equivariance, for vectors, on which the group acts trivially, for invariance.
     """
 
-    def takes(self, geometry: Geometry) -> bool:
+    def is_applicable(self, geometry: Geometry) -> bool:
         """Maps and vectors."""
         return True
 
-    def spreads(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+    def sums_of_squares(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
         """S_aa and S_bb."""
         return moments.within_aa + moments.between_aa, moments.within_bb + moments.between_bb
 
@@ -64,9 +64,9 @@ class ConcordanceCorrelation(AgreementMeasure):
 
     def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
         """2 S_ab / (S_aa + S_bb + n (mean a - mean b)^2)."""
-        from equistudy.measuring.moments import concordance
+        from equistudy.measuring.moments import concordance_correlation
 
-        return concordance(moments)
+        return concordance_correlation(moments)
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,9 @@ class CosineSimilarity(AgreementMeasure):
 
     def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
         """The sum of a b over the roots of those of a^2 and b^2."""
-        from equistudy.measuring.moments import cosine
+        from equistudy.measuring.moments import cosine_similarity
 
-        return cosine(moments)
+        return cosine_similarity(moments)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class NormalisedError(AgreementMeasure):
 
         return normalised_error(moments)
 
-    def floor_note(self, floor: float) -> str | None:
+    def floor_caveat(self, floor: float) -> str | None:
         """Unrelated images should be near 2."""
         return f"unrelated images already come down to {floor:.2f}" if floor < LOW_FLOOR else None
 
@@ -123,15 +123,15 @@ class SignalToNoise(AgreementMeasure):
     name: ClassVar[str] = "signal_to_noise"
     title: ClassVar[str] = "Signal to noise of g f(x) in f(g x), dB"
     scale: ClassVar[Scale] = Scale.LINEAR
-    limits: ClassVar[tuple[float, float]] = (-inf, MOST_DECIBELS)
+    limits: ClassVar[tuple[float, float]] = (-inf, MAX_DECIBELS)
 
     def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
         """-10 log10 of the normalised error."""
         from equistudy.measuring.moments import normalised_error
 
-        return -10 * normalised_error(moments).clamp(min=10 ** (-MOST_DECIBELS / 10)).log10()
+        return -10 * normalised_error(moments).clamp(min=10 ** (-MAX_DECIBELS / 10)).log10()
 
-    def floor_note(self, floor: float) -> str | None:
+    def floor_caveat(self, floor: float) -> str | None:
         """Unrelated images should be near -3 dB."""
         high = -10 * log10(LOW_FLOOR)
         return f"unrelated images already reach {floor:.1f} dB" if floor > high else None
@@ -157,7 +157,7 @@ class PeakSignalToNoise(MomentMeasure):
     title: ClassVar[str] = "Peak signal to noise of g f(x) in f(g x), dB"
     of_output: ClassVar[bool] = True
     scale: ClassVar[Scale] = Scale.LINEAR
-    limits: ClassVar[tuple[float, float]] = (-inf, MOST_DECIBELS)
+    limits: ClassVar[tuple[float, float]] = (-inf, MAX_DECIBELS)
     unit: ClassVar[bool] = True
 
     peak: float = 2.0
@@ -167,20 +167,20 @@ class PeakSignalToNoise(MomentMeasure):
         if not 0 < self.peak < inf:
             raise ValueError(f"peak is the range of the output, a positive number, got peak={self.peak}.")
 
-    def takes(self, geometry: Geometry) -> bool:
+    def is_applicable(self, geometry: Geometry) -> bool:
         """Every output: `planned` tells what is wrong with one that is no map."""
         return True
 
-    def planned(self, stage: str, geometry: Geometry) -> tuple[Plan | None, list[Skipped]]:
+    def plan_stage(self, stage: str, geometry: Geometry) -> tuple[ComparisonPlan | None, list[Skipped]]:
         """The elements, of an output that is an image."""
         if geometry.grid is None:
             reason = f"it is a vector of {geometry.channels} numbers, not an image"
             return None, [Skipped(self.name, "output", None, reason)]
-        return super().planned("output", geometry)
+        return super().plan_stage("output", geometry)
 
-    def rows(self, stage: str, found: Any, untrained: Any, subject: Subject) -> MeasuringResult:
+    def build_rows(self, stage: str, found: Any, untrained: Any, subject: Subject) -> MeasuringResult:
         """One row for each element, of the network's output."""
-        return super().rows(subject.output, found, untrained, subject)
+        return super().build_rows(subject.output, found, untrained, subject)
 
     def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
         """Mean (a - b)^2."""
@@ -188,15 +188,15 @@ class PeakSignalToNoise(MomentMeasure):
 
         return squared_error(moments)
 
-    def of_mean(self, mean: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    def transform_mean(self, mean: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Its share of the squared peak, in decibels."""
-        return -10 * (mean / self.peak**2).clamp(min=10 ** (-MOST_DECIBELS / 10)).log10()
+        return -10 * (mean / self.peak**2).clamp(min=10 ** (-MAX_DECIBELS / 10)).log10()
 
-    def spreads(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+    def sums_of_squares(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
         """S_aa and S_bb."""
         return moments.within_aa + moments.between_aa, moments.within_bb + moments.between_bb
 
-    def floor_note(self, floor: float) -> str | None:
+    def floor_caveat(self, floor: float) -> str | None:
         """What unrelated images give depends on how much of the range they fill."""
         return None
 
@@ -213,7 +213,7 @@ class AbsoluteError(AgreementMeasure):
 
     name: ClassVar[str] = "absolute_error"
     title: ClassVar[str] = "Mean absolute error"
-    watch: ClassVar[Watch] = Watch.DIFFERENCES
+    watch: ClassVar[KeptStatistic] = KeptStatistic.DIFFERENCES
     scale: ClassVar[Scale] = Scale.LOG
     limits: ClassVar[tuple[float, float]] = (0, inf)
 
@@ -221,11 +221,11 @@ class AbsoluteError(AgreementMeasure):
         """The mean of a, which here is |f(g x) - b|."""
         return moments.mean_a
 
-    def spreads(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+    def sums_of_squares(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
         """S_bb twice: a channel lives if g f(x) varies, however small the differences are."""
         spread = moments.within_bb + moments.between_bb
         return spread, spread
 
-    def floor_note(self, floor: float) -> str | None:
+    def floor_caveat(self, floor: float) -> str | None:
         """Without a scale, no floor is too low."""
         return None

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from jaxtyping import Float
 
 from equistudy.measures.group_measure import GroupMeasure
-from equistudy.measuring.families import Key, MomentStatistic, Watch
+from equistudy.measuring.families import KeptStatistic, MomentStatistic, StatisticKey
 from equistudy.measuring.measure import MeasuringResult, Skipped, Subject
 from equistudy.spec import Tensor
 
 if TYPE_CHECKING:
-    from equistudy.measuring.comparison import Plan
+    from equistudy.measuring.comparison import ComparisonPlan
     from equistudy.measuring.geometry import Geometry
     from equistudy.measuring.moments import Moments
 else:
-    Geometry = Moments = Plan = Any
+    Geometry = Moments = ComparisonPlan = Any
 
 __all__ = ["BetweenCorrelation", "MomentMeasure", "TotalCorrelation", "WithinCorrelation"]
 
@@ -35,7 +35,7 @@ class MomentMeasure(GroupMeasure, MomentStatistic):
 
     REVISION: ClassVar[int] = 4
 
-    watch: ClassVar[Watch] = Watch.MOMENTS
+    watch: ClassVar[KeptStatistic] = KeptStatistic.MOMENTS
 
     erosion: int = 1
 
@@ -43,27 +43,27 @@ class MomentMeasure(GroupMeasure, MomentStatistic):
         if self.erosion < 0:
             raise ValueError(f"erosion is a number of cells of at least 0, got erosion={self.erosion}.")
 
-    def takes(self, geometry: Geometry) -> bool:
+    def is_applicable(self, geometry: Geometry) -> bool:
         """Whether the measure has a meaning at such a stage: it looks at positions, or vectors will do."""
         return geometry.grid is not None
 
-    def planned(self, stage: str, geometry: Geometry) -> tuple[Plan | None, list[Skipped]]:
+    def plan_stage(self, stage: str, geometry: Geometry) -> tuple[ComparisonPlan | None, list[Skipped]]:
         """The elements with the cells that can be compared, and the elements that leave too few."""
         from equistudy.measuring.comparison import plan_stage
 
         return plan_stage(self.name, self.group, self.erosion, stage, geometry)
 
-    def key(self, stage: str, plan: Plan) -> Key:
+    def statistic_key(self, stage: str, plan: ComparisonPlan) -> StatisticKey:
         """The moments of the stage with this erosion."""
-        return Key(stage, None if plan.regions is None else self.erosion, self.watch)
+        return StatisticKey(stage, None if plan.regions is None else self.erosion, self.watch)
 
-    def rows(self, stage: str, found: Any, untrained: Any, subject: Subject) -> MeasuringResult:
+    def build_rows(self, stage: str, found: Any, untrained: Any, subject: Subject) -> MeasuringResult:
         """One row for each element that was compared."""
-        from equistudy.measuring.rows import rows_of
+        from equistudy.measuring.rows import build_moment_rows
 
-        return rows_of(self, stage, found, untrained, subject)
+        return build_moment_rows(self, stage, found, untrained, subject)
 
-    def floor_note(self, floor: float) -> str | None:
+    def floor_caveat(self, floor: float) -> str | None:
         """Correlations of unrelated images should be near 0."""
         return f"unrelated images already reach {floor:.2f}" if floor > HIGH_FLOOR else None
 
@@ -84,11 +84,11 @@ class WithinCorrelation(MomentMeasure):
 
     def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
         """W_ab / sqrt(W_aa W_bb)."""
-        from equistudy.measuring.moments import within
+        from equistudy.measuring.moments import within_correlation
 
-        return within(moments)
+        return within_correlation(moments)
 
-    def spreads(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+    def sums_of_squares(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
         """W_aa and W_bb."""
         return moments.within_aa, moments.within_bb
 
@@ -107,17 +107,17 @@ class BetweenCorrelation(MomentMeasure):
     name: ClassVar[str] = "between_correlation"
     title: ClassVar[str] = "Invariance (correlation between images)"
 
-    def takes(self, geometry: Geometry) -> bool:
+    def is_applicable(self, geometry: Geometry) -> bool:
         """Maps and vectors."""
         return True
 
     def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
         """B_ab / sqrt(B_aa B_bb)."""
-        from equistudy.measuring.moments import between
+        from equistudy.measuring.moments import between_correlation
 
-        return between(moments)
+        return between_correlation(moments)
 
-    def spreads(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+    def sums_of_squares(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
         """B_aa and B_bb."""
         return moments.between_aa, moments.between_bb
 
@@ -137,10 +137,10 @@ class TotalCorrelation(MomentMeasure):
 
     def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
         """S_ab / sqrt(S_aa S_bb)."""
-        from equistudy.measuring.moments import pearson
+        from equistudy.measuring.moments import total_correlation
 
-        return pearson(moments)
+        return total_correlation(moments)
 
-    def spreads(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+    def sums_of_squares(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
         """S_aa and S_bb."""
         return moments.within_aa + moments.between_aa, moments.within_bb + moments.between_bb

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from equistudy.measuring.engine import measure_all
 from equistudy.measuring.measure import Measure, MeasuringResult, Subject
-from equistudy.measuring.stages import evaluating, modules_of, watching
+from equistudy.measuring.stages import evaluation_mode, find_modules, observe_outputs
 
-__all__ = ["all_stages", "measure"]
+__all__ = ["find_stages", "measure"]
 
 OUTPUT = "output"  # what the network itself is called among its layers
 
@@ -47,7 +47,7 @@ def measure(
             f"Measures must be specs, at least one, got {wanted}. For example WithinCorrelation(Translation())."
         )
     if stages is None:
-        stages = all_stages(network, images)
+        stages = find_stages(network, images)
     paths = stages if isinstance(stages, Mapping) else {path: path for path in stages}
     channels = images.shape[1]
     subject = Subject(
@@ -56,7 +56,7 @@ def measure(
     return measure_all(wanted, subject)
 
 
-def all_stages(network: nn.Module, images: Float[Tensor, "N C H W"]) -> dict[str, str]:
+def find_stages(network: nn.Module, images: Float[Tensor, "N C H W"]) -> dict[str, str]:
     """The path of every layer that gives one tensor with an entry for each image, in the order in which they run.
 
     Blocks that give what their last layer gave are left out, and so is what runs more than once.
@@ -71,7 +71,7 @@ def all_stages(network: nn.Module, images: Float[Tensor, "N C H W"]) -> dict[str
         seen[path] = output
 
     like = next((parameter for parameter in network.parameters() if parameter.is_floating_point()), images)
-    with evaluating(network), watching(modules_of(network, {path: path for path in paths}), look):
+    with evaluation_mode(network), observe_outputs(find_modules(network, {path: path for path in paths}), look):
         network(images[:2].to(like))
     found: dict[str, str] = {}
     known: set[int] = set()

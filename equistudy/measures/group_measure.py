@@ -6,7 +6,7 @@ from equistudy.groups.group import Group
 from equistudy.measuring.families import PairedMeasure
 from equistudy.measuring.measure import MeasuringResult, Subject
 from equistudy.recipe import Precision
-from equistudy.spec import added
+from equistudy.spec import added_field
 
 __all__ = ["GroupMeasure"]
 
@@ -20,7 +20,7 @@ class GroupMeasure(PairedMeasure):
     """
 
     group: Group
-    precision: Precision = added(Precision.FLOAT32)  # noqa: RUF009 -- a field
+    precision: Precision = added_field(Precision.FLOAT32)  # noqa: RUF009 -- a field
 
     def measure(self, subject: Subject) -> MeasuringResult:
         """All rows of this measure for one network."""

@@ -45,15 +45,15 @@ class LieDerivative(FlowMeasure):
     erosion: int = 1
 
     def __post_init__(self) -> None:
-        _check(type(self).__name__, self.group)
+        _check_group(type(self).__name__, self.group)
         if self.erosion < 0:
             raise ValueError(f"erosion is a number of cells of at least 0, got erosion={self.erosion}.")
 
     def measure(self, subject: Subject) -> MeasuringResult:
         """One row for each stage and direction."""
-        from equistudy.measuring.derivative_rows import derivative_rows
+        from equistudy.measuring.derivative_rows import build_derivative_rows
 
-        return derivative_rows(self, subject)
+        return build_derivative_rows(self, subject)
 
     @property
     def edge(self) -> int:
@@ -62,7 +62,7 @@ class LieDerivative(FlowMeasure):
 
     def flows(self) -> tuple[Flow, ...]:
         """The directions in which the group moves content."""
-        return _flows(self.group)
+        return _create_flows(self.group)
 
 
 @dataclass(frozen=True)
@@ -87,20 +87,20 @@ class LieContribution(FlowMeasure):
     group: Group
 
     def __post_init__(self) -> None:
-        _check(type(self).__name__, self.group)
+        _check_group(type(self).__name__, self.group)
 
     def measure(self, subject: Subject) -> MeasuringResult:
         """One row for each stage and direction."""
-        from equistudy.measuring.derivative_rows import contribution_rows
+        from equistudy.measuring.derivative_rows import build_contribution_rows
 
-        return contribution_rows(self, subject)
+        return build_contribution_rows(self, subject)
 
     def flows(self) -> tuple[Flow, ...]:
         """The directions in which the group moves content."""
-        return _flows(self.group)
+        return _create_flows(self.group)
 
 
-def _check(name: str, group: Group) -> None:
+def _check_group(name: str, group: Group) -> None:
     if not isinstance(group, Translation | OneParameterGroup):
         raise TypeError(
             f"{name} needs a group that moves content continuously, got {group}. "
@@ -108,7 +108,7 @@ def _check(name: str, group: Group) -> None:
         )
 
 
-def _flows(group: Group) -> tuple[Flow, ...]:
+def _create_flows(group: Group) -> tuple[Flow, ...]:
     from equistudy.measuring.flow import Flow
 
     still = (0.0, 0.0, 0.0)

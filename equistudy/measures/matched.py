@@ -32,6 +32,6 @@ class MatchedCorrelation(WithinCorrelation):
 
     def measure(self, subject: Subject) -> MeasuringResult:
         """One row for each stage and element."""
-        from equistudy.measuring.channel_matching import matched_rows
+        from equistudy.measuring.channel_matching import build_matched_rows
 
-        return matched_rows(self, self.matching, subject)
+        return build_matched_rows(self, self.matching, subject)

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from equistudy.groups.group import Element
 from equistudy.measures.group_measure import GroupMeasure
-from equistudy.measuring.families import Watch
+from equistudy.measuring.families import KeptStatistic
 from equistudy.measuring.measure import MeasuringResult, Skipped, Subject
 
 if TYPE_CHECKING:
-    from equistudy.measuring.comparison import Plan
+    from equistudy.measuring.comparison import ComparisonPlan
     from equistudy.measuring.geometry import Geometry
 else:
-    Geometry = Plan = Any
+    Geometry = ComparisonPlan = Any
 
 __all__ = ["NormalisedVariance"]
 
@@ -36,21 +36,21 @@ class NormalisedVariance(GroupMeasure):
 
     name: ClassVar[str] = "normalised_variance_error"
     title: ClassVar[str] = "Variation over the group, share of that over images"
-    watch: ClassVar[Watch] = Watch.SPREADS
+    watch: ClassVar[KeptStatistic] = KeptStatistic.SPREADS
 
-    def planned(self, stage: str, geometry: Geometry) -> tuple[Plan | None, list[Skipped]]:
+    def plan_stage(self, stage: str, geometry: Geometry) -> tuple[ComparisonPlan | None, list[Skipped]]:
         """All views, that of x included."""
-        from equistudy.measuring.comparison import Plan
+        from equistudy.measuring.comparison import ComparisonPlan
 
         elements = (Element("identity", 0.0, ()), *self.group.elements())
-        return Plan(geometry, self.group, elements, tuple(range(len(elements))), None), []
+        return ComparisonPlan(geometry, self.group, elements, tuple(range(len(elements))), None), []
 
-    def rows(self, stage: str, found: Any, untrained: Any, subject: Subject) -> MeasuringResult:
+    def build_rows(self, stage: str, found: Any, untrained: Any, subject: Subject) -> MeasuringResult:
         """One row."""
-        from equistudy.measuring.spreads import spread_rows
+        from equistudy.measuring.spreads import build_spread_rows
 
-        return spread_rows(self, stage, found, untrained, subject)
+        return build_spread_rows(self, stage, found, untrained, subject)
 
-    def floor_note(self, floor: float) -> str | None:
+    def floor_caveat(self, floor: float) -> str | None:
         """Unrelated images should be near 1."""
         return f"unrelated images already come down to {floor:.2f}" if floor < LOW_FLOOR else None

@@ -14,18 +14,18 @@ from torch import Tensor
 
 from equistudy.groups.group import Region
 
-__all__ = ["Act", "Columns", "sums"]
+__all__ = ["ActOnMaps", "BlockSums", "compute_block_sums"]
 
-CACHE = 2**21  # bytes of a block on a CPU: of the order of a core's own cache
+CACHE_BYTES = 2**21  # bytes of a block on a CPU: of the order of a core's own cache
 A, B, DIFFERENCE, U, NEXT, ONES = range(6)
 
-Columns = tuple[Float[Tensor, "B C"], ...]
-Act = Callable[[Float[Tensor, "B C H W"]], Float[Tensor, "B C h w"]]
+BlockSums = tuple[Float[Tensor, "B C"], ...]
+ActOnMaps = Callable[[Float[Tensor, "B C H W"]], Float[Tensor, "B C h w"]]
 
 
-def sums(
-    moved: Float[Tensor, "B C H W"], still: Float[Tensor, "B C H W"], region: Region, act: Act, mixed: int = 1
-) -> Columns:
+def compute_block_sums(
+    moved: Float[Tensor, "B C H W"], still: Float[Tensor, "B C H W"], region: Region, act: ActOnMaps, mixed: int = 1
+) -> BlockSums:
     """The sums over a region of a = f(g x), b = g f(x) and u = f(x), for each image and channel.
 
     `act` gives b, cut to the region, from u, or from whole fields of `mixed` channels of some images. Of a, b and u in
@@ -35,7 +35,9 @@ def sums(
     images, channels = still.shape[:2]
     kind = moved.dtype if moved.dtype in (torch.float32, torch.float64) else torch.float32
     like = torch.ones((), dtype=kind, device=moved.device)
-    many, some = _block(images, channels, mixed, region.num_cells * kind.itemsize * (ONES + 1), moved.device.type)
+    many, some = _choose_block_size(
+        images, channels, mixed, region.num_cells * kind.itemsize * (ONES + 1), moved.device.type
+    )
     rows = like.repeat(many * some, ONES + 1, region.num_cells)
     means, products = like.new_empty(images, channels, 3), like.new_empty(images, channels, ONES + 1, ONES + 1)
     cut = (..., region.rows, region.columns)
@@ -53,10 +55,10 @@ def sums(
             after = still[first + 1 : first + 1 + shape[0], part]
             if len(after) < shape[0]:
                 after = torch.cat([after, still[:1, part]])
-            mean_next = _centre(region.positions(act(after)), sides[:, :, NEXT])
+            mean_next = _subtract_means(region.positions(act(after)), sides[:, :, NEXT])
             sides[1:, :, B] = sides[:-1, :, NEXT]
             mean_a, mean_u = (
-                _centre(region.positions(part_of[here][cut]), sides[:, :, row])
+                _subtract_means(region.positions(part_of[here][cut]), sides[:, :, row])
                 for row, part_of in ((A, moved), (U, still))
             )
             means[here] = torch.cat([mean_a, torch.cat([mean_waiting, mean_next[:-1]]), mean_u], dim=-1)
@@ -72,18 +74,18 @@ def sums(
     return (*by_side, *(products[..., row, column] for row, column in pairs))
 
 
-def _centre(side: Float[Tensor, "B C P"], into: Float[Tensor, "B C P"]) -> Float[Tensor, "B C 1"]:
+def _subtract_means(side: Float[Tensor, "B C P"], into: Float[Tensor, "B C P"]) -> Float[Tensor, "B C 1"]:
     """Writes the rows less their means, and gives the means."""
     mean = side.mean(dim=-1, keepdim=True, dtype=into.dtype)
     torch.sub(side, mean, out=into)
     return mean
 
 
-def _block(images: int, channels: int, mixed: int, size: int, device: str) -> tuple[int, int]:
+def _choose_block_size(images: int, channels: int, mixed: int, size: int, device: str) -> tuple[int, int]:
     """Images and channels of a block, whose rows take this many bytes for each channel of an image."""
     if device != "cpu":
         return images, channels
-    fitting = max(1, CACHE // size)
+    fitting = max(1, CACHE_BYTES // size)
     if fitting < 2 * channels:
         return 1, min(channels, max(mixed, fitting // mixed * mixed))
     return min(images, fitting // channels), channels

@@ -5,28 +5,28 @@ from dataclasses import replace
 from equistudy.measuring.intervals import MIN_IMAGES
 from equistudy.measuring.measure import Measure, Measurement
 
-__all__ = ["noted"]
+__all__ = ["add_caveats"]
 
 FEW_IMAGES = 64
 FEW_CELLS = 16
-MANY_DEAD = 0.1
+MAX_DEAD_SHARE = 0.1
 
 
-def noted(row: Measurement, measure: Measure) -> Measurement:
+def add_caveats(row: Measurement, measure: Measure) -> Measurement:
     """The row with its note; no other column changes."""
     notes = [
-        _about_images(row),
+        _describe_image_caveat(row),
         "cells move by fractions: the value holds aliasing and interpolation too"
         if row.grid_aligned is False
         else None,
         f"only {row.cells} cells are compared" if row.cells is not None and row.cells < FEW_CELLS else None,
-        None if row.floor is None else measure.floor_note(row.floor),
-        _about_channels(row),
+        None if row.floor is None else measure.floor_caveat(row.floor),
+        _describe_channel_caveat(row),
     ]
     return replace(row, note="; ".join(note for note in notes if note) or None)
 
 
-def _about_images(row: Measurement) -> str | None:
+def _describe_image_caveat(row: Measurement) -> str | None:
     if row.images < MIN_IMAGES and row.low is None:
         return f"no interval: {row.images} images, and it takes {MIN_IMAGES}"
     if row.low is None:
@@ -36,7 +36,7 @@ def _about_images(row: Measurement) -> str | None:
     return None
 
 
-def _about_channels(row: Measurement) -> str | None:
-    if row.dead_channels and row.channels and row.dead_channels > MANY_DEAD * row.channels:
+def _describe_channel_caveat(row: Measurement) -> str | None:
+    if row.dead_channels and row.channels and row.dead_channels > MAX_DEAD_SHARE * row.channels:
         return f"{row.dead_channels} of {row.channels} channels are constant and left out"
     return None

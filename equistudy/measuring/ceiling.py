@@ -10,32 +10,32 @@ from torch.nn.functional import avg_pool2d
 
 from equistudy.groups.affine_group import AffineGroup
 from equistudy.groups.group import Grid
-from equistudy.measuring.comparison import Plan, ShardComparison
-from equistudy.measuring.families import Key, Watch
-from equistudy.measuring.layout import Geometry, Layout
+from equistudy.measuring.comparison import ComparisonPlan, ShardComparison
+from equistudy.measuring.families import KeptStatistic, StatisticKey
+from equistudy.measuring.layout import Geometry, OutputLayout
 from equistudy.measuring.measure import Subject
-from equistudy.measuring.moments import Moments, pooled
-from equistudy.measuring.stages import central
+from equistudy.measuring.moments import Moments, pool_moments
+from equistudy.measuring.stages import crop_centre
 
-__all__ = ["ceiling", "ceilings", "pooled_image"]
+__all__ = ["average_pool_to_grid", "compute_ceiling", "compute_ceilings"]
 
 # It decides digits of the ceilings, whose own error is about that of a correlation over so many images.
 CEILING_IMAGES = 16
 
 
-def ceilings(plans: Mapping[Key, Plan], subject: Subject) -> dict[Key, Moments]:
+def compute_ceilings(plans: Mapping[StatisticKey, ComparisonPlan], subject: Subject) -> dict[StatisticKey, Moments]:
     """The ceilings of the stages at which some element interpolates; stages of one grid and erosion share theirs."""
     images = subject.images[:CEILING_IMAGES]
     known: dict[tuple[Grid, int | None], Moments] = {}
-    found: dict[Key, Moments] = {}
+    found: dict[StatisticKey, Moments] = {}
     for key, plan in plans.items():
         grid = plan.geometry.grid
-        if key.watch is not Watch.MOMENTS or plan.regions is None or grid is None:
+        if key.watch is not KeptStatistic.MOMENTS or plan.regions is None or grid is None:
             continue
-        if all(plan.group.grid_aligned(element, grid) for element in plan.elements):
+        if all(plan.group.is_grid_aligned(element, grid) for element in plan.elements):
             continue
         if (grid, key.erosion) not in known:
-            moments = ceiling(plan, images, subject.background, subject.window)
+            moments = compute_ceiling(plan, images, subject.background, subject.window)
             if moments is None:
                 continue
             known[grid, key.erosion] = moments
@@ -43,8 +43,8 @@ def ceilings(plans: Mapping[Key, Plan], subject: Subject) -> dict[Key, Moments]:
     return found
 
 
-def ceiling(
-    plan: Plan, images: Float[Tensor, "B C H W"], background: float | None, window: int | None = None
+def compute_ceiling(
+    plan: ComparisonPlan, images: Float[Tensor, "B C H W"], background: float | None, window: int | None = None
 ) -> Moments | None:
     """The moments, by element and image channel, of a layer that is the mean of the pixels of each cell.
 
@@ -59,14 +59,14 @@ def ceiling(
         if isinstance(plan.group, AffineGroup):
             return None
         grid = grid._replace(row_offset=(grid.stride - 1) / 2, column_offset=(grid.stride - 1) / 2)
-    geometry = Geometry(Layout.NCHW, images.shape[1], grid)
+    geometry = Geometry(OutputLayout.NCHW, images.shape[1], grid)
     comparison = ShardComparison(replace(plan, geometry=geometry, channel_maps=None))
     for view, shown in enumerate(plan.group.views(images, background)):
-        comparison.take(view, pooled_image(central(shown, window), grid))
-    return pooled(comparison.finished().matched)
+        comparison.take(view, average_pool_to_grid(crop_centre(shown, window), grid))
+    return pool_moments(comparison.finish().matched)
 
 
-def pooled_image(images: Float[Tensor, "B C H W"], grid: Grid) -> Float[Tensor, "B C h w"]:
+def average_pool_to_grid(images: Float[Tensor, "B C H W"], grid: Grid) -> Float[Tensor, "B C h w"]:
     """The mean over a window of stride x stride pixels about the place of each cell; border pixels go on beyond.
 
     The window is one pixel longer where it would not be centred otherwise.

@@ -9,21 +9,30 @@ from jaxtyping import Float
 from torch import Tensor
 
 from equistudy.groups.group import Element, Group, Region
-from equistudy.measuring.block_sums import Columns, sums
+from equistudy.measuring.block_sums import BlockSums, compute_block_sums
 from equistudy.measuring.geometry import Geometry
 from equistudy.measuring.measure import Skipped
-from equistudy.measuring.moments import Moments, Side, block, empty, leave_one_out, merge, pooled, singles
+from equistudy.measuring.moments import (
+    BlockSide,
+    Moments,
+    block_moments,
+    empty_moments,
+    leave_one_out,
+    merge_moments,
+    pool_moments,
+    single_pair_moments,
+)
 from equistudy.recipe import Precision
 
-__all__ = ["MIN_CELLS", "Comparison", "Plan", "ShardComparison", "ShardMoments", "plan_stage"]
+__all__ = ["MIN_CELLS", "Comparison", "ComparisonPlan", "ShardComparison", "ShardMoments", "plan_stage"]
 
 # It decides which rows there are: with another number here, each moment measure needs a higher REVISION.
 MIN_CELLS = 4  # along each axis; fewer say nothing about a correlation over positions
-EXACT = 4  # bytes of a number that need not be made longer
+EXACT_ERROR = 4  # bytes of a number that need not be made longer
 
 
 @dataclass(frozen=True)
-class Plan:
+class ComparisonPlan:
     """What is compared at a stage: its geometry, and the elements with their regions (None for vectors).
 
     `views` are the positions of the elements among the group's views, of which the first is x itself. `channel_maps`
@@ -39,7 +48,7 @@ class Plan:
     channel_maps: Float[Tensor, "K C C"] | None = field(default=None, compare=False)
     precision: Precision = Precision.FLOAT32
 
-    def expected(self, reference: Float[Tensor, "B C H W"], index: int) -> Float[Tensor, "B C h w"]:
+    def act_on_reference(self, reference: Float[Tensor, "B C H W"], index: int) -> Float[Tensor, "B C h w"]:
         """The map g f(x) in the region of an element, from f(x)."""
         assert self.regions is not None
         assert self.geometry.grid is not None
@@ -77,7 +86,7 @@ class ShardMoments(NamedTuple):
 class ShardComparison:
     """Compares the outputs of one stage for the views of one shard: first that of x, then that of each g x."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: ComparisonPlan) -> None:
         self.plan = plan
         self._reference: Tensor | None = None
         self._seen: list[tuple[Tensor, ...]] = []
@@ -85,43 +94,49 @@ class ShardComparison:
     def take(self, view: int, output: Float[Tensor, "B ..."]) -> None:
         """The output for one view, in order. Only that of x is kept, and sums over the cells of the others."""
         geometry = self.plan.geometry
-        features = output.flatten(1) if self.plan.regions is None else geometry.maps(output)
+        features = output.flatten(1) if self.plan.regions is None else geometry.to_maps(output)
         if self._reference is None:
             # the network may go on to change its output in place; maps of short numbers are interpolated in float32
-            self._reference = features.clone() if features.itemsize >= EXACT else features.float()
+            self._reference = features.clone() if features.itemsize >= EXACT_ERROR else features.float()
         elif view in self.plan.views:
             index = self.plan.views.index(view)
             found = (
-                (features.clone(),) if self.plan.regions is None else _sums(self._reference, features, self.plan, index)
+                (features.clone(),)
+                if self.plan.regions is None
+                else _sum_region(self._reference, features, self.plan, index)
             )
             self._seen.append(found)
 
-    def finished(self) -> ShardMoments:
+    def finish(self) -> ShardMoments:
         """The moments of the shard over all elements of the plan."""
         assert self._reference is not None
         columns = [torch.stack(column, dim=1).cpu() for column in zip(*self._seen, strict=True)]
         if self.plan.regions is not None:
-            return _map_moments(columns, self.plan)
+            return _compute_map_moments(columns, self.plan)
         a = columns[0]
         b = self._reference[:, None].cpu().expand_as(a)
-        shuffled = pooled(singles(a, b.roll(-1, dims=0))) if len(a) > 1 else None
-        return ShardMoments(singles(a, b), shuffled, None)
+        shuffled = pool_moments(single_pair_moments(a, b.roll(-1, dims=0))) if len(a) > 1 else None
+        return ShardMoments(single_pair_moments(a, b), shuffled, None)
 
 
-def _sums(reference: Float[Tensor, "B C H W"], moved: Float[Tensor, "B C H W"], plan: Plan, index: int) -> Columns:
+def _sum_region(
+    reference: Float[Tensor, "B C H W"], moved: Float[Tensor, "B C H W"], plan: ComparisonPlan, index: int
+) -> BlockSums:
     """The sums over the cells of the region of an element."""
     assert plan.regions is not None
-    act = partial(plan.expected, index=index)
-    return sums(moved, reference, plan.regions[index], act, plan.mixed_channels)
+    act = partial(plan.act_on_reference, index=index)
+    return compute_block_sums(moved, reference, plan.regions[index], act, plan.mixed_channels)
 
 
-def _map_moments(columns: list[Float[Tensor, "B K C"]], plan: Plan) -> ShardMoments:
-    a, b, u = (Side(*columns[first : first + 3]) for first in (0, 3, 6))
+def _compute_map_moments(columns: list[Float[Tensor, "B K C"]], plan: ComparisonPlan) -> ShardMoments:
+    a, b, u = (BlockSide(*columns[first : first + 3]) for first in (0, 3, 6))
     with_b, difference, with_next, with_u = columns[9:]
     size = torch.tensor(plan.cells, dtype=torch.float64)[:, None]
-    following = Side(*(part.roll(-1, dims=0) for part in b))
-    shuffled = pooled(block(a, following, size, with_next)) if len(with_b) > 1 else None
-    return ShardMoments(block(a, b, size, with_b, difference), shuffled, pooled(block(a, u, size, with_u)))
+    following = BlockSide(*(part.roll(-1, dims=0) for part in b))
+    shuffled = pool_moments(block_moments(a, following, size, with_next)) if len(with_b) > 1 else None
+    return ShardMoments(
+        block_moments(a, b, size, with_b, difference), shuffled, pool_moments(block_moments(a, u, size, with_u))
+    )
 
 
 class Comparison:
@@ -131,10 +146,10 @@ class Comparison:
     was computed.
     """
 
-    def __init__(self, plan: Plan, num_groups: int) -> None:
+    def __init__(self, plan: ComparisonPlan, num_groups: int) -> None:
         self.plan = plan
         shape = (len(plan.elements), plan.geometry.channels)
-        self.matched = empty(num_groups, *shape)
+        self.matched = empty_moments(num_groups, *shape)
         self.shuffled: Moments | None = None
         self.unmoved: Moments | None = None
         self.ceiling: Moments | None = None  # of a perfect layer, where the action interpolates
@@ -145,11 +160,11 @@ class Comparison:
         for start in range(0, len(shard.matched.pairs), groups):
             images = Moments(*(field[start : start + groups] for field in shard.matched))
             into = (first_image + start + torch.arange(len(images.pairs))) % groups
-            merged = merge(Moments(*(field[into] for field in self.matched)), images)
+            merged = merge_moments(Moments(*(field[into] for field in self.matched)), images)
             for kept, values in zip(self.matched, merged, strict=True):
                 kept[into] = values
-        self.shuffled = _both(self.shuffled, shard.shuffled)
-        self.unmoved = _both(self.unmoved, shard.unmoved)
+        self.shuffled = _merge_optional(self.shuffled, shard.shuffled)
+        self.unmoved = _merge_optional(self.unmoved, shard.unmoved)
 
     def state(self) -> dict[str, Any]:
         """What was added so far, as tensors, so that `load` in another process goes on from here."""
@@ -167,18 +182,18 @@ class Comparison:
         return leave_one_out(self.matched)
 
 
-def _both(first: Moments | None, second: Moments | None) -> Moments | None:
-    return merge(first, second) if first is not None and second is not None else first or second
+def _merge_optional(first: Moments | None, second: Moments | None) -> Moments | None:
+    return merge_moments(first, second) if first is not None and second is not None else first or second
 
 
 def plan_stage(
     name: str, group: Group, erosion: int, stage: str, geometry: Geometry
-) -> tuple[Plan | None, list[Skipped]]:
+) -> tuple[ComparisonPlan | None, list[Skipped]]:
     """The elements with the cells at which a measure of this name compares a stage, and those that leave too few."""
     grid, elements = geometry.grid, list(enumerate(group.elements(), start=1))
     if grid is None:
         views, every = zip(*elements, strict=True)
-        return Plan(geometry, group, every, views, None), []
+        return ComparisonPlan(geometry, group, every, views, None), []
     obstacle = group.obstacle(grid) or group.channel_obstacle(geometry.channels)
     if obstacle is not None:
         return None, [Skipped(name, stage, None, obstacle)]
@@ -194,4 +209,4 @@ def plan_stage(
     if not kept:
         return None, skipped
     compared_elements, views, regions = zip(*kept, strict=True)
-    return Plan(geometry, group, compared_elements, views, regions), skipped
+    return ComparisonPlan(geometry, group, compared_elements, views, regions), skipped

@@ -14,15 +14,23 @@ from torch.overrides import TorchFunctionMode
 
 from equistudy.groups.group import Grid
 from equistudy.measuring.flow import Flow
-from equistudy.measuring.geometry import Geometry, Layout
-from equistudy.measuring.stages import evaluating
+from equistudy.measuring.geometry import Geometry, OutputLayout
+from equistudy.measuring.stages import evaluation_mode
 
-__all__ = ["OUTPUT", "Derivatives", "Flowing", "Stage", "contributions", "differentiating", "forward_mode"]
+__all__ = [
+    "OUTPUT",
+    "DifferentiableNetwork",
+    "LocatedStage",
+    "StageDerivatives",
+    "compute_contributions",
+    "differentiable_evaluation",
+    "differentiate_at_zero",
+]
 
 OUTPUT = ""  # the network's own output, beside the named stages
 
 
-class Derivatives(NamedTuple):
+class StageDerivatives(NamedTuple):
     """Of one stage and one flow: the features, d/dt f(g(t) x) and, for maps, d/dt g(t) f(x)."""
 
     features: Float[Tensor, "B ..."]
@@ -30,7 +38,7 @@ class Derivatives(NamedTuple):
     own: Float[Tensor, "B ..."] | None
 
 
-class Stage(NamedTuple):
+class LocatedStage(NamedTuple):
     """A stage whose geometry is known."""
 
     name: str
@@ -38,14 +46,16 @@ class Stage(NamedTuple):
     geometry: Geometry
 
 
-class Flowing(NamedTuple):
+class DifferentiableNetwork(NamedTuple):
     """A network that takes prepared images, and its stages of known geometry."""
 
     network: nn.Module
-    stages: list[Stage]
+    stages: list[LocatedStage]
     grid: Grid
 
-    def derivatives(self, images: Float[Tensor, "B C H W"], flows: Sequence[Flow]) -> list[dict[str, Derivatives]]:
+    def differentiate_stages(
+        self, images: Float[Tensor, "B C H W"], flows: Sequence[Flow]
+    ) -> list[dict[str, StageDerivatives]]:
         """Those of every stage for each flow, from one forward-mode pass: the network itself runs once for all.
 
         Unless it does what cannot be batched, as writing into a part of a map: then it runs once for each.
@@ -54,9 +64,9 @@ class Flowing(NamedTuple):
         still = torch.zeros((), dtype=images.dtype, device=images.device)
 
         def outputs(moving: Tensor) -> dict[str, Tensor]:
-            return self._run(moving, flows[0], still, None)
+            return self._run_stages(moving, flows[0], still, None)
 
-        along = partial(_along, outputs, images)
+        along = partial(_differentiate_along, outputs, images)
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
@@ -65,31 +75,33 @@ class Flowing(NamedTuple):
             each = [along(motion) for motion in motions]
             features = each[0][0]
             moved = {name: [derivatives[name] for _, derivatives in each] for name in features}
-        found: list[dict[str, Derivatives]] = [{} for _ in flows]
+        found: list[dict[str, StageDerivatives]] = [{} for _ in flows]
         for name, _, geometry in self.stages:
-            maps = _features(geometry, features[name])
+            maps = _extract_features(geometry, features[name])
             for number, flow in enumerate(flows):
                 own = None if geometry.grid is None else flow.motion(maps, geometry.grid)
-                found[number][name] = Derivatives(maps, _features(geometry, moved[name][number]), own)
+                found[number][name] = StageDerivatives(maps, _extract_features(geometry, moved[name][number]), own)
         return found
 
-    def carried(self, images: Float[Tensor, "B C H W"], flow: Flow, stage: str | None) -> tuple[Tensor, Tensor]:
+    def differentiate_output(
+        self, images: Float[Tensor, "B C H W"], flow: Flow, stage: str | None
+    ) -> tuple[Tensor, Tensor]:
         """The network's output, and its derivative when the map of this stage moves; the image's, where it is None."""
 
         def output(t: Tensor) -> Tensor:
             moving = flow.act(images, t, self.grid) if stage is None else images
-            return self._run(moving, flow, t, stage)[OUTPUT]
+            return self._run_stages(moving, flow, t, stage)[OUTPUT]
 
-        return forward_mode(output, images)
+        return differentiate_at_zero(output, images)
 
-    def _run(self, images: Tensor, flow: Flow, t: Tensor, moving: str | None) -> dict[str, Tensor]:
+    def _run_stages(self, images: Tensor, flow: Flow, t: Tensor, moving: str | None) -> dict[str, Tensor]:
         """The outputs of all stages and of the network, with one of the maps moved on its way."""
         found: dict[str, Tensor] = {}
 
-        def look(stage: Stage, output: Tensor) -> Tensor | None:
-            stage.geometry.check(stage.name, output, len(images))
+        def look(stage: LocatedStage, output: Tensor) -> Tensor | None:
+            stage.geometry.check_output(stage.name, output, len(images))
             found[stage.name] = output.clone()  # the network may go on to change it in place
-            return _moved_output(output, stage.geometry, flow, t) if stage.name == moving else None
+            return _move_output(output, stage.geometry, flow, t) if stage.name == moving else None
 
         handles = [
             stage.module.register_forward_hook(lambda module, inputs, output, stage=stage: look(stage, output))
@@ -103,60 +115,60 @@ class Flowing(NamedTuple):
         return {**found, OUTPUT: output}
 
 
-def contributions(
-    network: Flowing, images: Float[Tensor, "B C H W"], flow: Flow
+def compute_contributions(
+    network: DifferentiableNetwork, images: Float[Tensor, "B C H W"], flow: Flow
 ) -> tuple[Float[Tensor, "B D"], dict[str, Float[Tensor, "B D"]]]:
     """The output, and what each stage adds to its Lie derivative: T_{k-1} - T_k, with T = 0 once it is a vector."""
-    output, before = network.carried(images, flow, None)
+    output, before = network.differentiate_output(images, flow, None)
     found = {}
     for stage in network.stages:
         after = torch.zeros_like(before)
         if stage.geometry.grid is not None:
-            after = network.carried(images, flow, stage.name)[1]
+            after = network.differentiate_output(images, flow, stage.name)[1]
         found[stage.name] = before - after
         before = after
     return output, found
 
 
 @cache
-def _first_use() -> None:
+def _initialise_forward_mode() -> None:
     """Torch 2.13 calls its own deprecated torch.jit.script when forward mode is first used: no warning for a user."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`torch.jit.*deprecated", DeprecationWarning)
         torch.func.jvp(torch.sin, (torch.zeros(()),), (torch.ones(()),))
 
 
-def forward_mode(function: Callable[[Tensor], Any], like: Tensor) -> tuple[Any, Any]:
+def differentiate_at_zero(function: Callable[[Tensor], Any], like: Tensor) -> tuple[Any, Any]:
     """The values of a function of t and their derivatives at t = 0, tensors or dicts; t has the device of `like`."""
-    _first_use()
+    _initialise_forward_mode()
     zero = torch.zeros((), dtype=like.dtype, device=like.device)
     found: Any = torch.func.jvp(function, (zero,), (torch.ones_like(zero),))
     return found[0], found[1]
 
 
-def _along(function: Callable[[Tensor], Any], images: Tensor, motion: Tensor) -> tuple[Any, Any]:
+def _differentiate_along(function: Callable[[Tensor], Any], images: Tensor, motion: Tensor) -> tuple[Any, Any]:
     """The values of a function of images and their derivatives along a motion."""
-    _first_use()
+    _initialise_forward_mode()
     found: Any = torch.func.jvp(function, (images,), (motion,))
     return found[0], found[1]
 
 
-def _features(geometry: Geometry, output: Tensor) -> Tensor:
-    return output.flatten(1) if geometry.grid is None else geometry.maps(output)
+def _extract_features(geometry: Geometry, output: Tensor) -> Tensor:
+    return output.flatten(1) if geometry.grid is None else geometry.to_maps(output)
 
 
-def _moved_output(output: Tensor, geometry: Geometry, flow: Flow, t: Tensor) -> Tensor:
+def _move_output(output: Tensor, geometry: Geometry, flow: Flow, t: Tensor) -> Tensor:
     """The output with its map moved, in its own layout."""
     assert geometry.grid is not None
-    moved = flow.act(geometry.maps(output), t, geometry.grid)
-    if geometry.layout is Layout.NCHW:
+    moved = flow.act(geometry.to_maps(output), t, geometry.grid)
+    if geometry.layout is OutputLayout.NCHW:
         return moved
-    if geometry.layout is Layout.NHWC:
+    if geometry.layout is OutputLayout.NHWC:
         return moved.permute(0, 2, 3, 1)
     return torch.cat([output[:, : geometry.prefix], moved.flatten(2).transpose(1, 2)], dim=1)
 
 
-class _AffineNorms(TorchFunctionMode):
+class _AffineBatchNorms(TorchFunctionMode):
     """Evaluates batch norms as the gain and offset that they are: torch's own forward derivative takes many passes."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -174,8 +186,8 @@ _NORM_ARGUMENTS = 8  # input, mean, variance, weight, bias, training, momentum, 
 
 
 @contextmanager
-def differentiating(network: nn.Module) -> Iterator[None]:
+def differentiable_evaluation(network: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients, where forward-mode derivatives work: those of fused attention do not."""
-    plain = evaluating(network), torch.inference_mode(mode=False), torch.no_grad()
-    with plain[0], plain[1], plain[2], sdpa_kernel(SDPBackend.MATH), _AffineNorms():
+    plain = evaluation_mode(network), torch.inference_mode(mode=False), torch.no_grad()
+    with plain[0], plain[1], plain[2], sdpa_kernel(SDPBackend.MATH), _AffineBatchNorms():
         yield

@@ -13,30 +13,37 @@ from torch import nn
 
 from equistudy.groups.affine_group import AffineGroup
 from equistudy.groups.group import Group
-from equistudy.measuring.ceiling import ceilings
-from equistudy.measuring.comparison import Comparison, Plan, ShardComparison
+from equistudy.measuring.ceiling import compute_ceilings
+from equistudy.measuring.comparison import Comparison, ComparisonPlan, ShardComparison
 from equistudy.measuring.differences import ShardDifferences
-from equistudy.measuring.families import Key, PairedMeasure, Watch
-from equistudy.measuring.geometry import Geometry, probe
-from equistudy.measuring.intervals import num_groups
+from equistudy.measuring.families import KeptStatistic, PairedMeasure, StatisticKey
+from equistudy.measuring.geometry import Geometry, probe_geometries
+from equistudy.measuring.intervals import count_jackknife_groups
 from equistudy.measuring.measure import Measure, MeasuringResult, Skipped, Subject
-from equistudy.measuring.predictions import Answers, ShardAnswers
+from equistudy.measuring.predictions import Predictions, ShardPredictions
 from equistudy.measuring.products import ShardProducts
 from equistudy.measuring.spreads import ShardSpreads
-from equistudy.measuring.stages import CALIBRATION_IMAGES, calibrated, evaluating, modules_of, prepared, watching
+from equistudy.measuring.stages import (
+    CALIBRATION_IMAGES,
+    calibrate_batch_norms,
+    evaluation_mode,
+    find_modules,
+    observe_outputs,
+    prepare_images,
+)
 from equistudy.recipe import Precision
 
 __all__ = [
     "SHARD_SIZE",
     "PairedPass",
-    "Sums",
-    "calibrated_untrained",
-    "families_of",
-    "family_rows",
+    "StatisticSums",
+    "build_family_rows",
+    "calibrate_untrained",
+    "create_empty_sums",
+    "group_into_families",
     "measure_all",
-    "no_sums",
-    "plans_of",
-    "shards",
+    "plan_measures",
+    "split_into_shards",
 ]
 
 # It decides digits of every value: with another number here, each measure under a group needs a higher REVISION.
@@ -44,20 +51,20 @@ SHARD_SIZE = 32
 
 # Views in one forward pass of an accelerator. On a CPU it is one: nine views of 32 small images together leave the
 # cache, and a ResNet-8 took 1.6 times as long for each image.
-VIEWS_TOGETHER = 8
+VIEWS_PER_BATCH = 8
 
 OUTPUT = ""  # the network's own output, as a stage beside the named ones
 
-SHARDS: dict[Watch, Any] = {
-    Watch.MOMENTS: ShardComparison,
-    Watch.DIFFERENCES: ShardDifferences,
-    Watch.SPREADS: ShardSpreads,
-    Watch.ANSWERS: ShardAnswers,
-    Watch.PRODUCTS: ShardProducts,
+SHARD_STATISTICS: dict[KeptStatistic, Any] = {
+    KeptStatistic.MOMENTS: ShardComparison,
+    KeptStatistic.DIFFERENCES: ShardDifferences,
+    KeptStatistic.SPREADS: ShardSpreads,
+    KeptStatistic.ANSWERS: ShardPredictions,
+    KeptStatistic.PRODUCTS: ShardProducts,
 }
 
-Sums = dict[Key, Answers | Comparison]
-Known = dict[tuple[tuple[int, ...], bool], dict[str, Geometry | str]]
+StatisticSums = dict[StatisticKey, Predictions | Comparison]
+ProbedGeometries = dict[tuple[tuple[int, ...], bool], dict[str, Geometry | str]]
 
 
 def measure_all(measures: Sequence[Measure], subject: Subject, shard_size: int = SHARD_SIZE) -> MeasuringResult:
@@ -72,16 +79,16 @@ def measure_all(measures: Sequence[Measure], subject: Subject, shard_size: int =
             f"{subject.images.dtype}. Divide 8-bit images by 255."
         )
     result = MeasuringResult([], [])
-    families, others = families_of(measures)
+    families, others = group_into_families(measures)
     for measure in others:
-        _extend(result, measure.measure(subject))
-    known: Known = {}
+        _extend_result(result, measure.measure(subject))
+    known: ProbedGeometries = {}
     for family in families:
-        _extend(result, _measured(family, subject, shard_size, known))
+        _extend_result(result, _measure_family(family, subject, shard_size, known))
     return result
 
 
-def families_of(measures: Sequence[Measure]) -> tuple[list[list[PairedMeasure]], list[Measure]]:
+def group_into_families(measures: Sequence[Measure]) -> tuple[list[list[PairedMeasure]], list[Measure]]:
     """The measures that share a pass, of one group and precision, and those with their own way of looking."""
     families: dict[tuple[Group, Precision], list[PairedMeasure]] = {}
     others: list[Measure] = []
@@ -93,7 +100,7 @@ def families_of(measures: Sequence[Measure]) -> tuple[list[list[PairedMeasure]],
     return list(families.values()), others
 
 
-def shards(num_images: int, shard_size: int = SHARD_SIZE) -> list[range]:
+def split_into_shards(num_images: int, shard_size: int = SHARD_SIZE) -> list[range]:
     """The images of each shard. One image left over joins the shard before it, for alone it has no floor."""
     starts = list(range(0, num_images, shard_size))
     if len(starts) > 1 and num_images - starts[-1] == 1:
@@ -104,61 +111,63 @@ def shards(num_images: int, shard_size: int = SHARD_SIZE) -> list[range]:
 class PairedPass:
     """A pass of one network over the images under the group of its plans, shard by shard, in any order and place."""
 
-    def __init__(self, network: nn.Module, subject: Subject, plans: dict[Key, Plan]) -> None:
+    def __init__(self, network: nn.Module, subject: Subject, plans: dict[StatisticKey, ComparisonPlan]) -> None:
         self.network, self.subject, self.plans = network, subject, plans
         self._keys = {key.stage: [other for other in plans if other.stage == key.stage] for key in plans}
-        self._modules = modules_of(network, {stage: _stages(subject)[stage] for stage in self._keys})
+        self._modules = find_modules(network, {stage: _stage_paths(subject)[stage] for stage in self._keys})
         self._device = next((parameter.device.type for parameter in network.parameters()), "cpu")
-        self.views_together = 1 if self._device == "cpu" else VIEWS_TOGETHER
+        self.views_together = 1 if self._device == "cpu" else VIEWS_PER_BATCH
 
-    def shard(self, images: range) -> dict[Key, Any]:
+    def process_shard(self, images: range) -> dict[StatisticKey, Any]:
         """What is kept of a shard of the images. Of the feature maps, only those of x outlive their stage."""
         if not self.plans:
             return {}
         first = next(iter(self.plans.values()))
         views = first.group.views(self.subject.images[images.start : images.stop], self.subject.background)
-        found = {key: SHARDS[key.watch](plan) for key, plan in self.plans.items()}
+        found = {key: SHARD_STATISTICS[key.watch](plan) for key, plan in self.plans.items()}
         done = together = 0
 
         def look(stage: str, output: Any) -> None:
-            self.plans[self._keys[stage][0]].geometry.check(stage or "output", output, together)
+            self.plans[self._keys[stage][0]].geometry.check_output(stage or "output", output, together)
             for view, features in enumerate(output.unflatten(0, (-1, len(images))), start=done):
                 for key in self._keys[stage]:
                     found[key].take(view, features)
 
         short = torch.autocast(self._device, torch.bfloat16, enabled=first.precision is Precision.BFLOAT16)
-        with evaluating(self.network), watching(self._modules, look), short:
+        with evaluation_mode(self.network), observe_outputs(self._modules, look), short:
             for done in range(0, len(views), self.views_together):
                 several = views[done : done + self.views_together]
                 batch = several[0] if len(several) == 1 else torch.cat(several)
                 together = len(batch)
-                self.network(prepared(batch, self.subject, self.network))
-        return {key: comparison.finished() for key, comparison in found.items()}
+                self.network(prepare_images(batch, self.subject, self.network))
+        return {key: comparison.finish() for key, comparison in found.items()}
 
-    def comparisons(self, shard_size: int = SHARD_SIZE) -> Sums:
+    def sum_statistics(self, shard_size: int = SHARD_SIZE) -> StatisticSums:
         """The sums over all images."""
         count = len(self.subject.images)
-        sums = no_sums(self.plans, count)
-        for images in shards(count, shard_size):
-            for key, part in self.shard(images).items():
+        sums = create_empty_sums(self.plans, count)
+        for images in split_into_shards(count, shard_size):
+            for key, part in self.process_shard(images).items():
                 sums[key].add(images.start, part)
         return sums
 
 
-def no_sums(plans: dict[Key, Plan], num_images: int) -> Sums:
-    """Sums over no shard yet: `Answers` for the answers, a `Comparison` for each other key.
+def create_empty_sums(plans: dict[StatisticKey, ComparisonPlan], num_images: int) -> StatisticSums:
+    """Sums over no shard yet: `Predictions` for the answers, a `Comparison` for each other key.
 
     The shards of a pass are added in the order of their images, wherever each was computed.
     """
     return {
-        key: Answers(plan) if key.watch is Watch.ANSWERS else Comparison(plan, num_groups(num_images))
+        key: Predictions(plan)
+        if key.watch is KeptStatistic.ANSWERS
+        else Comparison(plan, count_jackknife_groups(num_images))
         for key, plan in plans.items()
     }
 
 
-def plans_of(
-    measures: Sequence[PairedMeasure], subject: Subject, known: Known | None = None
-) -> tuple[dict[Key, Plan], list[Skipped]]:
+def plan_measures(
+    measures: Sequence[PairedMeasure], subject: Subject, known: ProbedGeometries | None = None
+) -> tuple[dict[StatisticKey, ComparisonPlan], list[Skipped]]:
     """What measures of one group compare at each stage of the network, and what they cannot.
 
     `known` has the geometries of this subject for each size of image that was probed, and gets those of another.
@@ -168,9 +177,11 @@ def plans_of(
     # where the cells lie takes longer to find than how far they are apart, and translations do not ask
     key = tuple(first.shape), isinstance(measures[0].group, AffineGroup)
     if key not in known:
-        with evaluating(subject.network):
-            modules = modules_of(subject.network, _stages(subject))
-            known[key] = probe(subject.network, modules, prepared(first, subject, subject.network), offsets=key[1])
+        with evaluation_mode(subject.network):
+            modules = find_modules(subject.network, _stage_paths(subject))
+            known[key] = probe_geometries(
+                subject.network, modules, prepare_images(first, subject, subject.network), offsets=key[1]
+            )
     plans, absent = {}, []
     for measure in measures:
         for stage, geometry in known[key].items():
@@ -178,52 +189,56 @@ def plans_of(
                 continue
             if isinstance(geometry, str):
                 absent.append(Skipped(measure.name, stage or "output", None, geometry))
-            elif measure.takes(geometry):
-                plan, skipped = measure.planned(stage, geometry)
+            elif measure.is_applicable(geometry):
+                plan, skipped = measure.plan_stage(stage, geometry)
                 absent.extend(skipped)
                 if plan is not None:
-                    plans[measure.key(stage, plan)] = replace(plan, precision=measure.precision)
+                    plans[measure.statistic_key(stage, plan)] = replace(plan, precision=measure.precision)
     return plans, absent
 
 
-def _stages(subject: Subject) -> dict[str, str]:
+def _stage_paths(subject: Subject) -> dict[str, str]:
     """The path of each stage and of the network's own output."""
     return {**subject.stages, OUTPUT: ""}
 
 
-def _measured(measures: list[PairedMeasure], subject: Subject, shard_size: int, known: Known) -> MeasuringResult:
+def _measure_family(
+    measures: list[PairedMeasure], subject: Subject, shard_size: int, known: ProbedGeometries
+) -> MeasuringResult:
     """All rows of measures of one group."""
-    plans, skipped = plans_of(measures, subject, known)
-    trained = PairedPass(subject.network, subject, plans).comparisons(shard_size)
-    before: Sums = {}
+    plans, skipped = plan_measures(measures, subject, known)
+    trained = PairedPass(subject.network, subject, plans).sum_statistics(shard_size)
+    before: StatisticSums = {}
     if subject.untrained is not None:
-        before = PairedPass(calibrated_untrained(measures[0].group, subject), subject, plans).comparisons(shard_size)
-    result = family_rows(measures, trained, before, subject)
+        before = PairedPass(calibrate_untrained(measures[0].group, subject), subject, plans).sum_statistics(shard_size)
+    result = build_family_rows(measures, trained, before, subject)
     return MeasuringResult(result.rows, skipped + result.skipped)
 
 
-def calibrated_untrained(group: Group, subject: Subject) -> nn.Module:
+def calibrate_untrained(group: Group, subject: Subject) -> nn.Module:
     """The network before training, with its batch norms calibrated on the first images."""
     assert subject.untrained is not None
     first = group.views(subject.images[:CALIBRATION_IMAGES], subject.background)[0]
-    with evaluating(subject.untrained):
-        return calibrated(subject.untrained, prepared(first, subject, subject.untrained))
+    with evaluation_mode(subject.untrained):
+        return calibrate_batch_norms(subject.untrained, prepare_images(first, subject, subject.untrained))
 
 
-def family_rows(measures: Sequence[PairedMeasure], trained: Sums, untrained: Sums, subject: Subject) -> MeasuringResult:
+def build_family_rows(
+    measures: Sequence[PairedMeasure], trained: StatisticSums, untrained: StatisticSums, subject: Subject
+) -> MeasuringResult:
     """The rows of measures of one group from the sums over all images; no `untrained` where there is none."""
     result = MeasuringResult([], [])
-    for key, perfect in ceilings({key: found.plan for key, found in trained.items()}, subject).items():
+    for key, perfect in compute_ceilings({key: found.plan for key, found in trained.items()}, subject).items():
         sums = trained[key]
         assert isinstance(sums, Comparison)
         sums.ceiling = perfect
     for measure in measures:
         for key, found in trained.items():
-            if key == measure.key(key.stage, found.plan) and measure.takes(found.plan.geometry):
-                _extend(result, measure.rows(key.stage, found, untrained.get(key), subject))
+            if key == measure.statistic_key(key.stage, found.plan) and measure.is_applicable(found.plan.geometry):
+                _extend_result(result, measure.build_rows(key.stage, found, untrained.get(key), subject))
     return result
 
 
-def _extend(result: MeasuringResult, more: MeasuringResult) -> None:
+def _extend_result(result: MeasuringResult, more: MeasuringResult) -> None:
     result.rows.extend(more.rows)
     result.skipped.extend(more.skipped)

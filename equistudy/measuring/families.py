@@ -12,17 +12,17 @@ from equistudy.recipe import Precision
 from equistudy.spec import Tensor
 
 if TYPE_CHECKING:
-    from equistudy.measuring.comparison import Plan
+    from equistudy.measuring.comparison import ComparisonPlan
     from equistudy.measuring.flow import Flow
     from equistudy.measuring.geometry import Geometry
     from equistudy.measuring.moments import Moments
 else:
-    Flow = Geometry = Moments = Plan = Any
+    Flow = Geometry = Moments = ComparisonPlan = Any
 
-__all__ = ["FlowMeasure", "Key", "Matching", "MomentStatistic", "PairedMeasure", "Watch"]
+__all__ = ["FlowMeasure", "KeptStatistic", "Matching", "MomentStatistic", "PairedMeasure", "StatisticKey"]
 
 
-class Watch(Enum):
+class KeptStatistic(Enum):
     """What a pass keeps of a stage.
 
     MOMENTS: of f(g x) against g f(x). DIFFERENCES: moments of |f(g x) - g f(x)| against g f(x). SPREADS: over the
@@ -37,12 +37,12 @@ class Watch(Enum):
     PRODUCTS = "products"
 
 
-class Key(NamedTuple):
+class StatisticKey(NamedTuple):
     """Which sums of a pass: those of a stage, with so many cells eroded (None where no cells are compared)."""
 
     stage: str
     erosion: int | None
-    watch: Watch = Watch.MOMENTS
+    watch: KeptStatistic = KeptStatistic.MOMENTS
 
 
 class Matching(Enum):
@@ -63,26 +63,26 @@ class PairedMeasure(Measure):
     one with `of_output` looks at the network's own output and at no stage.
     """
 
-    watch: ClassVar[Watch]
+    watch: ClassVar[KeptStatistic]
     shares_pass: ClassVar[bool] = True
     of_output: ClassVar[bool] = False
 
     group: Group
     precision: Precision
 
-    def takes(self, geometry: Geometry) -> bool:
+    def is_applicable(self, geometry: Geometry) -> bool:
         """Whether the measure has a meaning at such a stage."""
         return True
 
-    def planned(self, stage: str, geometry: Geometry) -> tuple[Plan | None, list[Skipped]]:
+    def plan_stage(self, stage: str, geometry: Geometry) -> tuple[ComparisonPlan | None, list[Skipped]]:
         """What the pass compares at a stage that the measure takes, and the elements that it cannot."""
         raise NotImplementedError
 
-    def key(self, stage: str, plan: Plan) -> Key:
+    def statistic_key(self, stage: str, plan: ComparisonPlan) -> StatisticKey:
         """Which sums of the pass the measure reads."""
-        return Key(stage, None, self.watch)
+        return StatisticKey(stage, None, self.watch)
 
-    def rows(self, stage: str, found: Any, untrained: Any, subject: Subject) -> MeasuringResult:
+    def build_rows(self, stage: str, found: Any, untrained: Any, subject: Subject) -> MeasuringResult:
         """The rows of a stage from what the pass kept, of the network and of the untrained one where there is one."""
         raise NotImplementedError
 
@@ -102,11 +102,11 @@ class MomentStatistic(PairedMeasure):
         """The value of each channel."""
         raise NotImplementedError
 
-    def of_mean(self, mean: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    def transform_mean(self, mean: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """The value of a stage from the mean over its channels."""
         return mean
 
-    def spreads(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+    def sums_of_squares(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
         """The sums of squares of a and of b that the coefficient divides by: a channel without them has no value."""
         raise NotImplementedError
 

@@ -12,8 +12,8 @@ from equistudy.groups.resampling import fourier_shift
 
 __all__ = ["Flow", "Matrix"]
 
-Row = tuple[float, float, float]
-Matrix = tuple[Row, Row, Row]
+MatrixRow = tuple[float, float, float]
+Matrix = tuple[MatrixRow, MatrixRow, MatrixRow]
 
 
 class Flow(NamedTuple):
@@ -31,7 +31,7 @@ class Flow(NamedTuple):
     def act(self, maps: Float[Tensor, "B C H W"], t: Float[Tensor, ""], grid: Grid) -> Float[Tensor, "B C H W"]:
         """The maps on a grid over the image, moved by exp(t A). Differentiable in maps and t, in forward mode too."""
         if not self.circular:
-            return _bilinear(maps, _positions(maps, self.generator, t, grid))
+            return _interpolate_bilinear(maps, _source_positions(maps, self.generator, t, grid))
         for axis, row in ((-1, 0), (-2, 1)):
             if self.generator[row][2]:
                 maps = fourier_shift(maps, t * self.generator[row][2] / grid.stride, axis)
@@ -44,9 +44,9 @@ class Flow(NamedTuple):
             found = torch.zeros_like(maps)
             for axis, speed in ((-1, right), (-2, down)):
                 if speed:
-                    found += _slope(maps, axis) * (-speed / grid.stride)
+                    found += _spectral_derivative(maps, axis) * (-speed / grid.stride)
             return found
-        y, x = _from_centre(maps, grid)
+        y, x = _offsets_from_centre(maps, grid)
         next_column, next_row = (
             torch.cat([maps.narrow(axis, 1, maps.shape[axis] - 1), maps.narrow(axis, -1, 1)], dim=axis)
             for axis in (-1, -2)
@@ -55,19 +55,19 @@ class Flow(NamedTuple):
         return along_x * (maps - next_column) + along_y * (maps - next_row)
 
 
-def _slope(maps: Float[Tensor, "B C H W"], axis: int) -> Float[Tensor, "B C H W"]:
+def _spectral_derivative(maps: Float[Tensor, "B C H W"], axis: int) -> Float[Tensor, "B C H W"]:
     """The derivative along an axis of what the cells sample, by the Fourier transform."""
     size = maps.shape[axis]
     angles = 2j * pi * torch.fft.rfftfreq(size, device=maps.device, dtype=maps.dtype)
     return torch.fft.irfft(torch.fft.rfft(maps, dim=axis) * (angles if axis == -1 else angles[:, None]), size, axis)
 
 
-def _positions(
+def _source_positions(
     maps: Float[Tensor, "B C H W"], generator: Matrix, t: Float[Tensor, ""], grid: Grid
 ) -> tuple[Float[Tensor, "H W"], Float[Tensor, "H W"]]:
     """Row and column, in cells, from which each cell of the moved maps takes its content: exp(-t A) of its own."""
-    row, column = _centre(maps, grid)
-    y, x = _from_centre(maps, grid)
+    row, column = _image_centre(maps, grid)
+    y, x = _offsets_from_centre(maps, grid)
     back = torch.linalg.matrix_exp(-t * torch.tensor(generator, device=maps.device, dtype=maps.dtype))
     (a, b, right), (c, d, down) = (back[index].unbind() for index in (0, 1))
     # What is added to x and y is exactly 0 at t = 0, so that a cell's own position is not rounded off its place.
@@ -76,19 +76,21 @@ def _positions(
     return y + row + from_y, x + column + from_x
 
 
-def _centre(maps: Float[Tensor, "B C H W"], grid: Grid) -> tuple[float, float]:
+def _image_centre(maps: Float[Tensor, "B C H W"], grid: Grid) -> tuple[float, float]:
     """Row and column of the image's centre; that of the map where it is not known, for shifts any is the same."""
     return grid.centre or ((maps.shape[-2] - 1) / 2, (maps.shape[-1] - 1) / 2)
 
 
-def _from_centre(maps: Float[Tensor, "B C H W"], grid: Grid) -> tuple[Float[Tensor, "H W"], Float[Tensor, "H W"]]:
+def _offsets_from_centre(
+    maps: Float[Tensor, "B C H W"], grid: Grid
+) -> tuple[Float[Tensor, "H W"], Float[Tensor, "H W"]]:
     """How many cells below and to the right of the centre each cell lies."""
-    (row, column), shape = _centre(maps, grid), maps.shape[-2:]
+    (row, column), shape = _image_centre(maps, grid), maps.shape[-2:]
     y = (torch.arange(shape[0], device=maps.device, dtype=maps.dtype) - row)[:, None].expand(shape)
     return y, (torch.arange(shape[1], device=maps.device, dtype=maps.dtype) - column).expand(shape)
 
 
-def _bilinear(
+def _interpolate_bilinear(
     maps: Float[Tensor, "B C H W"], positions: tuple[Float[Tensor, "H W"], Float[Tensor, "H W"]]
 ) -> Float[Tensor, "B C H W"]:
     """The maps at fractional rows and columns. `grid_sample` has no forward derivative in torch 2.13."""

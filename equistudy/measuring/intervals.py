@@ -11,19 +11,19 @@ from torch import Tensor
 
 from equistudy.measuring.scale import Scale
 
-__all__ = ["CONFIDENCE", "MIN_IMAGES", "NUM_GROUPS", "jackknife", "num_groups", "wilson"]
+__all__ = ["CONFIDENCE", "MIN_IMAGES", "NUM_GROUPS", "count_jackknife_groups", "jackknife_interval", "wilson_interval"]
 
 CONFIDENCE = 0.95
 MIN_IMAGES = 32  # below, no interval is given
 NUM_GROUPS = 32
 
 
-def num_groups(num_images: int) -> int:
+def count_jackknife_groups(num_images: int) -> int:
     """Into how many groups the images fall, by index modulo this number: 32, or fewer so that each has two images."""
     return max(1, min(NUM_GROUPS, num_images // 2))
 
 
-def jackknife(
+def jackknife_interval(
     value: Float[Tensor, "*shape"], without: Float[Tensor, "G *shape"], scale: Scale = Scale.FISHER
 ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
     """Bounds of a value from its values without each of G groups of images, symmetric on `scale`.
@@ -36,15 +36,15 @@ def jackknife(
     groups = len(without)
     if groups < 2:
         raise ValueError(f"A jackknife needs at least 2 groups of images, got {groups}. Measure with more images.")
-    z = scale.of(without)
+    z = scale.transform(without)
     error = ((groups - 1) / groups * (z - z.mean(dim=0)).square().sum(dim=0)).sqrt()
-    centre = scale.of(value)
+    centre = scale.transform(value)
     half = float(stdtrit(groups - 1, (1 + CONFIDENCE) / 2)) * error
     # A correlation of exactly 1 and an error of 0 stay inside their interval, although the scale cuts them.
-    return torch.minimum(scale.back(centre - half), value), torch.maximum(scale.back(centre + half), value)
+    return torch.minimum(scale.invert(centre - half), value), torch.maximum(scale.invert(centre + half), value)
 
 
-def wilson(successes: int, trials: int) -> tuple[float, float]:
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     """Bounds of a proportion.
 
     Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".

@@ -9,10 +9,10 @@ from jaxtyping import Float
 from equistudy.groups.group import Grid
 from equistudy.spec import Tensor
 
-__all__ = ["Geometry", "Layout"]
+__all__ = ["Geometry", "OutputLayout"]
 
 
-class Layout(Enum):
+class OutputLayout(Enum):
     """The axes of an output: maps with channels first or last, tokens of a grid, or a vector."""
 
     NCHW = "NCHW"
@@ -25,23 +25,23 @@ class Layout(Enum):
 class Geometry:
     """The layout of a stage, its number of channels and, for maps, its grid; `prefix` tokens precede the grid."""
 
-    layout: Layout
+    layout: OutputLayout
     channels: int
     grid: Grid | None = None
     prefix: int = 0
 
-    def maps(self, output: Float[Tensor, "..."]) -> Float[Tensor, "B C H W"]:
+    def to_maps(self, output: Float[Tensor, "..."]) -> Float[Tensor, "B C H W"]:
         """The output with the axes (B, C, H, W)."""
         assert self.grid is not None
-        if self.layout is Layout.NCHW:
+        if self.layout is OutputLayout.NCHW:
             return output
-        if self.layout is Layout.NHWC:
+        if self.layout is OutputLayout.NHWC:
             return output.permute(0, 3, 1, 2)
         return output[:, self.prefix :].transpose(1, 2).unflatten(2, (self.grid.height, self.grid.width))
 
-    def check(self, stage: str, output: Any, entries: int) -> None:
+    def check_output(self, stage: str, output: Any, entries: int) -> None:
         """Raises ValueError where the output of the stage for that many images is none of this geometry."""
-        shape, found = (entries, *self._shape), getattr(output, "shape", None)
+        shape, found = (entries, *self._output_shape), getattr(output, "shape", None)
         allowed = (shape, (*shape, 1, 1)) if self.grid is None else (shape,)
         if found not in allowed:
             given = type(output).__name__ if found is None else list(found)
@@ -52,11 +52,11 @@ class Geometry:
             )
 
     @property
-    def _shape(self) -> tuple[int, ...]:
+    def _output_shape(self) -> tuple[int, ...]:
         """The shape of the output for one image; a vector may have two more axes of 1."""
         if self.grid is None:
             return (self.channels,)
         rows, columns = self.grid[:2]
-        if self.layout is Layout.TOKENS:
+        if self.layout is OutputLayout.TOKENS:
             return self.prefix + rows * columns, self.channels
-        return (self.channels, rows, columns) if self.layout is Layout.NCHW else (rows, columns, self.channels)
+        return (self.channels, rows, columns) if self.layout is OutputLayout.NCHW else (rows, columns, self.channels)

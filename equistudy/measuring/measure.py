@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from jaxtyping import Float, Int64
 
 from equistudy.groups.group import Group
-from equistudy.spec import Spec, Tensor, canonical, digest
+from equistudy.spec import Spec, Tensor, compute_digest, to_canonical_json
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -116,12 +116,12 @@ class Measure(Spec):
     @property
     def id(self) -> str:
         """Digest of the spec and its revision: rows with equal ids are comparable."""
-        return digest(canonical(self), "m")
+        return compute_digest(to_canonical_json(self), "m")
 
     def measure(self, subject: Subject) -> MeasuringResult:
         """All rows of this measure for one network. `measure_all` lets measures that can share a pass do so."""
         raise NotImplementedError
 
-    def floor_note(self, floor: float) -> str | None:
+    def floor_caveat(self, floor: float) -> str | None:
         """What a reader must know where unrelated images come too near to the best value; None where they do not."""
         return None

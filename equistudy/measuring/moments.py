@@ -2,7 +2,7 @@
 
 All sums are float64 and centred, never raw: raw sums in float32 give correlations outside [-1, 1] once the mean is a
 thousand times the spread. A block is one image and one channel; its sums are split into the part within images and the
-part between their means, S = W + B, both only ever added up, so that `within`, `between` and `total` coefficients come
+part between their means, S = W + B, both only ever added up, so that `within_correlation`, `between_correlation` and `total` coefficients come
 from one state without a subtraction.
 
 Source: Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance" (pairwise update, corrected
@@ -16,23 +16,23 @@ from jaxtyping import Float
 from torch import Tensor
 
 __all__ = [
+    "BlockSide",
     "Moments",
-    "Side",
-    "between",
-    "block",
-    "centred",
-    "concordance",
-    "cosine",
-    "empty",
+    "between_correlation",
+    "block_moments",
+    "centre_blocks",
+    "concordance_correlation",
+    "cosine_similarity",
+    "empty_moments",
     "leave_one_out",
-    "merge",
+    "merge_moments",
     "normalised_error",
-    "paired",
-    "pearson",
-    "pooled",
-    "singles",
+    "paired_moments",
+    "pool_moments",
+    "single_pair_moments",
     "squared_error",
-    "within",
+    "total_correlation",
+    "within_correlation",
 ]
 
 
@@ -56,7 +56,7 @@ class Moments(NamedTuple):
     between_dd: Tensor
 
 
-class Side(NamedTuple):
+class BlockSide(NamedTuple):
     """One side of blocks: the rounded means, and the sums and sums of squares of the values less those means."""
 
     mean: Float[Tensor, "*blocks"]
@@ -64,17 +64,17 @@ class Side(NamedTuple):
     squares: Float[Tensor, "*blocks"]
 
 
-def centred(values: Float[Tensor, "*blocks P"]) -> tuple[Float[Tensor, "*blocks P"], Side]:
+def centre_blocks(values: Float[Tensor, "*blocks P"]) -> tuple[Float[Tensor, "*blocks P"], BlockSide]:
     """Blocks less their means. float64 stays, everything else is float32: the sums of blocks become float64 later."""
     exact = values if values.dtype in (torch.float32, torch.float64) else values.float()
     mean = exact.mean(dim=-1, keepdim=True)
     shifted = exact - mean
-    return shifted, Side(mean.squeeze(-1), shifted.sum(dim=-1), (shifted * shifted).sum(dim=-1))
+    return shifted, BlockSide(mean.squeeze(-1), shifted.sum(dim=-1), (shifted * shifted).sum(dim=-1))
 
 
-def block(
-    a: Side,
-    b: Side,
+def block_moments(
+    a: BlockSide,
+    b: BlockSide,
     size: Float[Tensor, "*sizes"],
     product: Float[Tensor, "*blocks"],
     difference: Float[Tensor, "*blocks"] | None = None,
@@ -94,25 +94,25 @@ def block(
     return Moments(zero + size, *means, aa, bb, ab, dd.clamp(min=0), *([zero] * 4))
 
 
-def paired(a: Float[Tensor, "*blocks P"], b: Float[Tensor, "*blocks P"]) -> Moments:
+def paired_moments(a: Float[Tensor, "*blocks P"], b: Float[Tensor, "*blocks P"]) -> Moments:
     """The moments of blocks of paired positions."""
-    (left, side_a), (right, side_b) = centred(a), centred(b)
+    (left, side_a), (right, side_b) = centre_blocks(a), centre_blocks(b)
     size = torch.tensor(float(a.shape[-1]), dtype=torch.float64)
-    return block(side_a, side_b, size, (left * right).sum(dim=-1), (left - right).square().sum(dim=-1))
+    return block_moments(side_a, side_b, size, (left * right).sum(dim=-1), (left - right).square().sum(dim=-1))
 
 
-def singles(a: Float[Tensor, "*shape"], b: Float[Tensor, "*shape"]) -> Moments:
+def single_pair_moments(a: Float[Tensor, "*shape"], b: Float[Tensor, "*shape"]) -> Moments:
     """The moments of blocks of one pair each: the features of vectors."""
     zero = torch.zeros_like(a, dtype=torch.float64)
     return Moments(torch.ones_like(zero), a.double(), b.double(), *([zero] * 8))
 
 
-def empty(*shape: int) -> Moments:
-    """The moments of no pairs: the neutral element of `merge`."""
+def empty_moments(*shape: int) -> Moments:
+    """The moments of no pairs: the neutral element of `merge_moments`."""
     return Moments(*torch.zeros(len(Moments._fields), *shape, dtype=torch.float64).unbind())
 
 
-def merge(first: Moments, second: Moments) -> Moments:
+def merge_moments(first: Moments, second: Moments) -> Moments:
     """The moments of both sets of pairs (the pairwise update of Chan et al.)."""
     count = first.pairs + second.pairs
     share = second.pairs / count.clamp(min=1)
@@ -124,7 +124,7 @@ def merge(first: Moments, second: Moments) -> Moments:
     return Moments(count, first.mean_a + step_a * share, first.mean_b + step_b * share, *withins, *betweens)
 
 
-def pooled(moments: Moments, dim: int = 0) -> Moments:
+def pool_moments(moments: Moments, dim: int = 0) -> Moments:
     """The moments of all sets along one dimension together."""
     count = moments.pairs.sum(dim, keepdim=True)
     mean_a, mean_b = (
@@ -144,7 +144,7 @@ def leave_one_out(groups: Moments) -> tuple[Moments, Moments]:
     digits. Means are taken as distances from the mean of all. Only what the others' own mean is off that centre comes
     off their squares: as little as one group among G can move it.
     """
-    total, pairs = pooled(groups), groups.pairs
+    total, pairs = pool_moments(groups), groups.pairs
     off_a, off_b = groups.mean_a - total.mean_a, groups.mean_b - total.mean_b
     apart = off_a - off_b
     firsts = pairs * off_a, pairs * off_b, pairs * apart
@@ -161,26 +161,26 @@ def leave_one_out(groups: Moments) -> tuple[Moments, Moments]:
     return total, Moments(count, total.mean_a + step_a, total.mean_b + step_b, *sums[:4], *rest)
 
 
-def within(moments: Moments) -> Float[Tensor, "*shape"]:
+def within_correlation(moments: Moments) -> Float[Tensor, "*shape"]:
     """Correlation over positions, centred in each image: 1 for equivariant features. Not a number if 0 / 0."""
-    return _ratio(moments.within_ab, moments.within_aa, moments.within_bb)
+    return _correlation_ratio(moments.within_ab, moments.within_aa, moments.within_bb)
 
 
-def between(moments: Moments) -> Float[Tensor, "*shape"]:
+def between_correlation(moments: Moments) -> Float[Tensor, "*shape"]:
     """Correlation over images of their means: 1 for features whose mean is invariant. Not a number if 0 / 0."""
-    return _ratio(moments.between_ab, moments.between_aa, moments.between_bb)
+    return _correlation_ratio(moments.between_ab, moments.between_aa, moments.between_bb)
 
 
-def pearson(moments: Moments) -> Float[Tensor, "*shape"]:
+def total_correlation(moments: Moments) -> Float[Tensor, "*shape"]:
     """Correlation over images and positions together. Not a number if 0 / 0."""
-    return _ratio(
+    return _correlation_ratio(
         moments.within_ab + moments.between_ab,
         moments.within_aa + moments.between_aa,
         moments.within_bb + moments.between_bb,
     )
 
 
-def concordance(moments: Moments) -> Float[Tensor, "*shape"]:
+def concordance_correlation(moments: Moments) -> Float[Tensor, "*shape"]:
     """Lin's concordance 2 cov / (var a + var b + (mean a - mean b)^2): 1 only if a = b, unlike the correlation.
 
     Source: Lin 1989, "A concordance correlation coefficient to evaluate reproducibility".
@@ -201,16 +201,16 @@ def squared_error(moments: Moments) -> Float[Tensor, "*shape"]:
     return (moments.within_dd + moments.between_dd) / moments.pairs + apart
 
 
-def cosine(moments: Moments) -> Float[Tensor, "*shape"]:
+def cosine_similarity(moments: Moments) -> Float[Tensor, "*shape"]:
     """Cosine of the angle between all values of a and b: 1 is perfect, but a common mean alone brings it near 1."""
     count = moments.pairs
-    return _ratio(
+    return _correlation_ratio(
         moments.within_ab + moments.between_ab + count * moments.mean_a * moments.mean_b,
         moments.within_aa + moments.between_aa + count * moments.mean_a.square(),
         moments.within_bb + moments.between_bb + count * moments.mean_b.square(),
     )
 
 
-def _ratio(product: Tensor, square_a: Tensor, square_b: Tensor) -> Tensor:
+def _correlation_ratio(product: Tensor, square_a: Tensor, square_b: Tensor) -> Tensor:
     # Roots first: the product of two small sums of squares may underflow.
     return product / (square_a.sqrt() * square_b.sqrt())

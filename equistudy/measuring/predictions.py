@@ -6,39 +6,39 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from equistudy.measuring.caveats import noted
-from equistudy.measuring.comparison import Plan
+from equistudy.measuring.caveats import add_caveats
+from equistudy.measuring.comparison import ComparisonPlan
 from equistudy.measuring.families import PairedMeasure
-from equistudy.measuring.intervals import wilson
+from equistudy.measuring.intervals import wilson_interval
 from equistudy.measuring.measure import Measurement, Subject
-from equistudy.measuring.rows import blank_row
+from equistudy.measuring.rows import build_row
 
-__all__ = ["NO_ANSWER", "Answers", "ShardAnswers", "share_row"]
+__all__ = ["NO_PREDICTION", "Predictions", "ShardPredictions", "build_proportion_row"]
 
-NO_ANSWER = -1  # of outputs that are not finite
+NO_PREDICTION = -1  # of outputs that are not finite
 
 
-class ShardAnswers:
+class ShardPredictions:
     """The answers to all views of one shard."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: ComparisonPlan) -> None:
         self.plan = plan
         self._seen: list[Tensor] = []
 
     def take(self, view: int, output: Float[Tensor, "B ..."]) -> None:
         """The outputs for one view, in order; of equal outputs the first is the answer."""
         scores = output.flatten(1)
-        self._seen.append(torch.where(scores.isfinite().all(dim=1), scores.argmax(dim=1), NO_ANSWER).cpu())
+        self._seen.append(torch.where(scores.isfinite().all(dim=1), scores.argmax(dim=1), NO_PREDICTION).cpu())
 
-    def finished(self) -> Int64[Tensor, "B V"]:
+    def finish(self) -> Int64[Tensor, "B V"]:
         """The answers, one column for each view."""
         return torch.stack(self._seen, dim=1)
 
 
-class Answers:
+class Predictions:
     """The answers of all shards seen so far. They are kept as they are: whole numbers, in the order of the images."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: ComparisonPlan) -> None:
         self.plan = plan
         self._shards: dict[int, Tensor] = {}
 
@@ -60,17 +60,17 @@ class Answers:
         return torch.cat([self._shards[first] for first in sorted(self._shards)])
 
 
-def share_row(
+def build_proportion_row(
     measure: PairedMeasure,
     stage: str,
     subject: Subject,
-    plan: Plan,
+    plan: ComparisonPlan,
     index: int,
     hits: Bool[Tensor, " N"],
     **values: float,
 ) -> Measurement:
     """The row of an element at which a share of the images are hits, with Wilson's interval."""
     count, images = int(hits.sum()), len(hits)
-    low, high = wilson(count, images)
-    row = blank_row(measure, stage, subject, plan, index, value=count / images, low=low, high=high, **values)
-    return noted(replace(row, depth=1.0), measure)
+    low, high = wilson_interval(count, images)
+    row = build_row(measure, stage, subject, plan, index, value=count / images, low=low, high=high, **values)
+    return add_caveats(replace(row, depth=1.0), measure)

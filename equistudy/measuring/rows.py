@@ -7,33 +7,35 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from equistudy.measuring.caveats import noted
-from equistudy.measuring.comparison import Comparison, Plan
+from equistudy.measuring.caveats import add_caveats
+from equistudy.measuring.comparison import Comparison, ComparisonPlan
 from equistudy.measuring.families import MomentStatistic
-from equistudy.measuring.intervals import MIN_IMAGES, jackknife
+from equistudy.measuring.intervals import MIN_IMAGES, jackknife_interval
 from equistudy.measuring.measure import Measure, Measurement, MeasuringResult, Skipped, Subject
 from equistudy.measuring.moments import Moments
 
-__all__ = ["DEAD", "blank_row", "layer_values", "live_channels", "rows_of"]
+__all__ = ["DEAD_VARIANCE_RATIO", "build_moment_rows", "build_row", "compute_layer_values", "find_live_channels"]
 
-DEAD = 1e-10  # a channel's variance over the layer's, up to which it counts as constant
+DEAD_VARIANCE_RATIO = 1e-10  # a channel's variance over the layer's, up to which it counts as constant
 
 
-def live_channels(measure: MomentStatistic, moments: Moments) -> Bool[Tensor, "*shape C"]:
+def find_live_channels(measure: MomentStatistic, moments: Moments) -> Bool[Tensor, "*shape C"]:
     """Which channels vary in what the measure looks at: on both sides more than a trace of the layer's variance."""
     totals = moments.within_aa + moments.between_aa, moments.within_bb + moments.between_bb
-    trace = DEAD * torch.stack(totals).mean(dim=(0, -1), keepdim=True).squeeze(0)
-    spread_a, spread_b = measure.spreads(moments)
+    trace = DEAD_VARIANCE_RATIO * torch.stack(totals).mean(dim=(0, -1), keepdim=True).squeeze(0)
+    spread_a, spread_b = measure.sums_of_squares(moments)
     return (spread_a > trace) & (spread_b > trace)
 
 
-def layer_values(measure: MomentStatistic, moments: Moments, live: Bool[Tensor, "*shape C"]) -> Float[Tensor, "*shape"]:
+def compute_layer_values(
+    measure: MomentStatistic, moments: Moments, live: Bool[Tensor, "*shape C"]
+) -> Float[Tensor, "*shape"]:
     """The mean over the live channels; not a number where there is none."""
     values = measure.coefficient(moments)
-    return measure.of_mean(torch.where(live, values, torch.nan).nanmean(dim=-1)).clamp(*measure.limits)
+    return measure.transform_mean(torch.where(live, values, torch.nan).nanmean(dim=-1)).clamp(*measure.limits)
 
 
-class Columns(NamedTuple):
+class RowColumns(NamedTuple):
     """The values of every element of a stage, None where there is none."""
 
     value: list[float]
@@ -47,12 +49,12 @@ class Columns(NamedTuple):
     finite: list[bool]
 
 
-def rows_of(
+def build_moment_rows(
     measure: MomentStatistic, stage: str, comparison: Comparison, untrained: Comparison | None, subject: Subject
 ) -> MeasuringResult:
     """The rows of one measure at one stage, one for each element."""
     plan, channels = comparison.plan, comparison.plan.geometry.channels
-    columns = _columns(measure, comparison, untrained, len(subject.images))
+    columns = _compute_columns(measure, comparison, untrained, len(subject.images))
     result = MeasuringResult([], [])
     for index, element in enumerate(plan.elements):
         dead = columns.dead_channels[index]
@@ -60,7 +62,7 @@ def rows_of(
             reason = f"all {channels} channels are constant" if columns.finite[index] else "its features are not finite"
             result.skipped.append(Skipped(measure.name, stage, element.label, reason))
             continue
-        row = blank_row(
+        row = build_row(
             measure,
             stage,
             subject,
@@ -77,12 +79,12 @@ def rows_of(
             channels=channels,
             dead_channels=dead,
         )
-        result.rows.append(noted(row, measure))
+        result.rows.append(add_caveats(row, measure))
     return result
 
 
-def blank_row(
-    measure: Measure, stage: str, subject: Subject, plan: Plan, index: int | None, **values: Any
+def build_row(
+    measure: Measure, stage: str, subject: Subject, plan: ComparisonPlan, index: int | None, **values: Any
 ) -> Measurement:
     """A row of a stage at an element of the plan, or at all of them together, with these values."""
     names, grid = list(subject.stages), plan.geometry.grid
@@ -97,50 +99,56 @@ def blank_row(
         group=str(plan.group),
         element=None if element is None else element.label,
         magnitude=None if element is None else element.magnitude,
-        grid_aligned=None if grid is None or element is None else plan.group.grid_aligned(element, grid),
+        grid_aligned=None if grid is None or element is None else plan.group.is_grid_aligned(element, grid),
         images=len(subject.images),
         **values,
     )
 
 
-def _columns(measure: MomentStatistic, comparison: Comparison, untrained: Comparison | None, images: int) -> Columns:
+def _compute_columns(
+    measure: MomentStatistic, comparison: Comparison, untrained: Comparison | None, images: int
+) -> RowColumns:
     total, without = comparison.totals
-    live = live_channels(measure, total)
-    values = layer_values(measure, total, live)
+    live = find_live_channels(measure, total)
+    values = compute_layer_values(measure, total, live)
     low = high = None
     if images >= MIN_IMAGES:
-        low, high = jackknife(values, layer_values(measure, without, live.expand_as(without.pairs)), measure.scale)
+        low, high = jackknife_interval(
+            values, compute_layer_values(measure, without, live.expand_as(without.pairs)), measure.scale
+        )
     shuffled = comparison.shuffled
-    return Columns(
+    return RowColumns(
         value=values.tolist(),
-        low=_numbers(low, values),
-        high=_numbers(high, values),
-        floor=_numbers(None if shuffled is None else layer_values(measure, shuffled, live), values),
-        no_motion=_numbers(_own_value(measure, comparison.unmoved), values),
-        untrained=_numbers(_own_value(measure, None if untrained is None else untrained.totals[0]), values),
-        ceiling=_ceilings(measure, comparison),
+        low=_to_optional_numbers(low, values),
+        high=_to_optional_numbers(high, values),
+        floor=_to_optional_numbers(None if shuffled is None else compute_layer_values(measure, shuffled, live), values),
+        no_motion=_to_optional_numbers(_compute_own_value(measure, comparison.unmoved), values),
+        untrained=_to_optional_numbers(
+            _compute_own_value(measure, None if untrained is None else untrained.totals[0]), values
+        ),
+        ceiling=_compute_ceiling_values(measure, comparison),
         dead_channels=(~live).sum(dim=-1).tolist(),
         finite=(total.mean_a + total.mean_b).isfinite().all(dim=-1).tolist(),
     )
 
 
-def _ceilings(measure: MomentStatistic, comparison: Comparison) -> list[float | None]:
+def _compute_ceiling_values(measure: MomentStatistic, comparison: Comparison) -> list[float | None]:
     """The value of a perfect layer at each element, None where it moves cells to cells."""
     plan, grid = comparison.plan, comparison.plan.geometry.grid
     if comparison.ceiling is None or grid is None or measure.unit:
         return [None] * len(plan.elements)
-    values = _own_value(measure, comparison.ceiling)
+    values = _compute_own_value(measure, comparison.ceiling)
     assert values is not None
-    found = zip(plan.elements, _numbers(values, values), strict=True)
-    return [None if plan.group.grid_aligned(element, grid) else value for element, value in found]
+    found = zip(plan.elements, _to_optional_numbers(values, values), strict=True)
+    return [None if plan.group.is_grid_aligned(element, grid) else value for element, value in found]
 
 
-def _own_value(measure: MomentStatistic, moments: Moments | None) -> Float[Tensor, " K"] | None:
+def _compute_own_value(measure: MomentStatistic, moments: Moments | None) -> Float[Tensor, " K"] | None:
     """The value of moments of other features, over the channels that live there."""
-    return None if moments is None else layer_values(measure, moments, live_channels(measure, moments))
+    return None if moments is None else compute_layer_values(measure, moments, find_live_channels(measure, moments))
 
 
-def _numbers(values: Float[Tensor, " K"] | None, like: Float[Tensor, " K"]) -> list[float | None]:
+def _to_optional_numbers(values: Float[Tensor, " K"] | None, like: Float[Tensor, " K"]) -> list[float | None]:
     """A number for each element, None where it is undefined."""
     if values is None:
         return [None] * len(like)

@@ -9,7 +9,7 @@ from equistudy.spec import Tensor
 __all__ = ["Scale"]
 
 ATANH_LIMIT = 1 - 1e-15
-SMALLEST = 1e-300
+SMALLEST_POSITIVE = 1e-300
 
 
 class Scale(Enum):
@@ -19,13 +19,13 @@ class Scale(Enum):
     LOG = "log"
     LINEAR = "linear"
 
-    def of(self, values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    def transform(self, values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """The values on the scale, within what it can hold."""
         if self is Scale.FISHER:
             return values.clamp(-ATANH_LIMIT, ATANH_LIMIT).atanh()
-        return values.clamp(min=SMALLEST).log() if self is Scale.LOG else values
+        return values.clamp(min=SMALLEST_POSITIVE).log() if self is Scale.LOG else values
 
-    def back(self, scaled: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    def invert(self, scaled: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """The values of what is on the scale."""
         if self is Scale.FISHER:
             return scaled.tanh()

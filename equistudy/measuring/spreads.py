@@ -4,16 +4,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equistudy.measuring.caveats import noted
-from equistudy.measuring.comparison import Comparison, Plan, ShardMoments
+from equistudy.measuring.caveats import add_caveats
+from equistudy.measuring.comparison import Comparison, ComparisonPlan, ShardMoments
 from equistudy.measuring.families import PairedMeasure
-from equistudy.measuring.intervals import MIN_IMAGES, jackknife
+from equistudy.measuring.intervals import MIN_IMAGES, jackknife_interval
 from equistudy.measuring.measure import MeasuringResult, Skipped, Subject
-from equistudy.measuring.moments import Moments, pooled, singles
-from equistudy.measuring.rows import DEAD, blank_row
+from equistudy.measuring.moments import Moments, pool_moments, single_pair_moments
+from equistudy.measuring.rows import DEAD_VARIANCE_RATIO, build_row
 from equistudy.measuring.scale import Scale
 
-__all__ = ["ShardSpreads", "spread_rows", "variation"]
+__all__ = ["ShardSpreads", "build_spread_rows", "compute_variation"]
 
 
 class ShardSpreads:
@@ -23,69 +23,71 @@ class ShardSpreads:
     image. So over images the spread of a and the mean of b are what the ratio needs.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: ComparisonPlan) -> None:
         self.plan = plan
         self._seen: list[Tensor] = []
 
     def take(self, view: int, output: Float[Tensor, "B ..."]) -> None:
         """The output for one view, in order."""
         geometry = self.plan.geometry
-        found = output.flatten(1) if geometry.grid is None else geometry.maps(output).double().mean(dim=(2, 3))
+        found = output.flatten(1) if geometry.grid is None else geometry.to_maps(output).double().mean(dim=(2, 3))
         self._seen.append(found.double().cpu())
 
-    def finished(self) -> ShardMoments:
+    def finish(self) -> ShardMoments:
         """The moments of the shard; `shuffled` takes each view from another image."""
         matched = torch.stack(self._seen, dim=1)
         shuffled = torch.stack([found.roll(-view, dims=0) for view, found in enumerate(self._seen)], dim=1)
-        return ShardMoments(_spread(matched), pooled(_spread(shuffled)) if len(matched) > 1 else None, None)
+        return ShardMoments(
+            _compute_spread(matched), pool_moments(_compute_spread(shuffled)) if len(matched) > 1 else None, None
+        )
 
 
-def _spread(values: Float[Tensor, "B V C"]) -> Moments:
-    return singles(values, values.std(dim=1, keepdim=True).expand_as(values))
+def _compute_spread(values: Float[Tensor, "B V C"]) -> Moments:
+    return single_pair_moments(values, values.std(dim=1, keepdim=True).expand_as(values))
 
 
-def variation(moments: Moments) -> tuple[Float[Tensor, "*shape C"], Float[Tensor, "*shape C"]]:
+def compute_variation(moments: Moments) -> tuple[Float[Tensor, "*shape C"], Float[Tensor, "*shape C"]]:
     """Of moments (*shape, V, C): the mean over images of the standard deviation over views, and the other way round."""
     over_images = (moments.between_aa / (moments.pairs - 1)).sqrt()
     return moments.mean_b[..., 0, :], over_images.mean(dim=-2)
 
 
-def _value(moments: Moments, live: Tensor) -> Float[Tensor, "*shape"]:
+def _compute_value(moments: Moments, live: Tensor) -> Float[Tensor, "*shape"]:
     """The mean ratio over the live features; not a number where there is none."""
-    over_views, over_images = variation(moments)
+    over_views, over_images = compute_variation(moments)
     return torch.where(live, over_views / over_images, torch.nan).nanmean(dim=-1)
 
 
-def _live(moments: Moments) -> Tensor:
+def _find_live_features(moments: Moments) -> Tensor:
     """The features that vary over images by more than a trace of what the layer does."""
-    spread = variation(moments)[1].square()
-    return spread > DEAD * spread.mean()
+    spread = compute_variation(moments)[1].square()
+    return spread > DEAD_VARIANCE_RATIO * spread.mean()
 
 
-def _own_value(moments: Moments | None) -> float | None:
+def _compute_own_variation(moments: Moments | None) -> float | None:
     """The value of other features, over those that live there; None where there is none."""
     if moments is None:
         return None
-    value = _value(moments, _live(moments))
+    value = _compute_value(moments, _find_live_features(moments))
     return None if value.isnan() else value.item()
 
 
-def spread_rows(
+def build_spread_rows(
     measure: PairedMeasure, stage: str, found: Comparison, untrained: Comparison | None, subject: Subject
 ) -> MeasuringResult:
     """The row of one stage, or why there is none."""
     total, without = found.totals
-    live, channels = _live(total), found.plan.geometry.channels
-    value = _value(total, live)
+    live, channels = _find_live_features(total), found.plan.geometry.channels
+    value = _compute_value(total, live)
     if not (total.mean_a.isfinite().all() and live.any()):
         finite = bool(total.mean_a.isfinite().all())
         reason = f"none of {channels} features varies over the images" if finite else "its features are not finite"
         return MeasuringResult([], [Skipped(measure.name, stage, None, reason)])
     low = high = None
     if len(subject.images) >= MIN_IMAGES:
-        bounds = jackknife(value, _value(without, live), Scale.LOG)
+        bounds = jackknife_interval(value, _compute_value(without, live), Scale.LOG)
         low, high = (None if bound.isnan() else bound.item() for bound in bounds)
-    row = blank_row(
+    row = build_row(
         measure,
         stage,
         subject,
@@ -94,9 +96,9 @@ def spread_rows(
         value=value.item(),
         low=low,
         high=high,
-        floor=_own_value(found.shuffled),
-        untrained=_own_value(None if untrained is None else untrained.totals[0]),
+        floor=_compute_own_variation(found.shuffled),
+        untrained=_compute_own_variation(None if untrained is None else untrained.totals[0]),
         channels=channels,
         dead_channels=int((~live).sum()),
     )
-    return MeasuringResult([noted(row, measure)], [])
+    return MeasuringResult([add_caveats(row, measure)], [])

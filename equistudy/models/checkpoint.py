@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from equistudy.models.model import Model, Module
-from equistudy.models.weights import digest_of
+from equistudy.models.weights import compute_file_digest
 from equistudy.models.wrapped import WrappedModel
-from equistudy.spec import location
+from equistudy.spec import location_field
 
 __all__ = ["Checkpoint"]
 
-INSIDE = ("state_dict", "model_state_dict", "model", "network")  # where training scripts put the weights
-PREFIXES = ("module.", "_orig_mod.")  # of torch's DataParallel and compile
-NAMED = 5  # how many keys a message names
-WAY_OUT = "Name the architecture that these weights belong to."
+STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model", "network")  # where training scripts put the weights
+WRAPPER_PREFIXES = ("module.", "_orig_mod.")  # of torch's DataParallel and compile
+MAX_LISTED_NAMES = 5  # how many keys a message names
+ARCHITECTURE_HINT = "Name the architecture that these weights belong to."
 
 
 @dataclass(frozen=True)
@@ -29,24 +29,24 @@ class Checkpoint(WrappedModel):
     or _orig_mod., as wrappers of torch name them. The classifier gets as many outputs as the file has.
     """
 
-    file: str | None = location(None)
+    file: str | None = location_field(None)
 
     def validate(self) -> None:
         """ValueError if the file cannot be read, or the architecture is not known."""
         self.model.validate()
-        read_weights(self._path())
+        read_weights(self._require_path())
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
         """The network with the weights; ValueError names the keys that are missing, not expected or misshaped."""
-        weights = read_weights(self._path())
+        weights = read_weights(self._require_path())
         network = self.model.build(image_shape, num_outputs)
-        outputs = _outputs(network.state_dict(), weights, num_outputs)
+        outputs = _count_outputs(network.state_dict(), weights, num_outputs)
         if outputs != num_outputs:
             network = self.model.build(image_shape, outputs)
         expected = network.state_dict()
         counters = {name: value for name, value in expected.items() if name.endswith("num_batches_tracked")}
         weights = counters | weights  # some writers leave them out, and no forward pass reads them
-        _check_fit(expected, weights, self._path(), self.model)
+        _check_fit(expected, weights, self._require_path(), self.model)
         network.load_state_dict(weights)
         return network
 
@@ -57,7 +57,7 @@ class Checkpoint(WrappedModel):
 
     def fingerprint(self) -> str:
         """The digest of the file, after that of the model where it has one."""
-        own = "no weights" if self.obstacle() else digest_of(self._path())
+        own = "no weights" if self.obstacle() else compute_file_digest(self._require_path())
         inner = self.model.fingerprint()
         return own if inner is None else f"{inner}/{own}"
 
@@ -65,13 +65,13 @@ class Checkpoint(WrappedModel):
         """A file that is not there."""
         return None if self.file is not None and Path(self.file).is_file() else "no weights"
 
-    def anchored(self) -> "Checkpoint":
+    def with_absolute_paths(self) -> "Checkpoint":
         """The same with an absolute file."""
-        model = self.model.anchored()
+        model = self.model.with_absolute_paths()
         file = None if self.file is None else str(Path(self.file).absolute())
         return dataclasses.replace(self, model=model, file=file)
 
-    def _path(self) -> Path:
+    def _require_path(self) -> Path:
         if self.obstacle():
             raise ValueError(f"A Checkpoint needs the file of its weights, got file={self.file!r}, which is none.")
         return Path(str(self.file))
@@ -85,7 +85,7 @@ def read_weights(path: Path) -> dict[str, Any]:
 
     if path.suffix == ".safetensors":
         try:
-            return _unwrapped(load_file(path))
+            return _strip_wrapper_prefixes(load_file(path))
         except SafetensorError as error:
             raise ValueError(f"A safetensors file must be whole, got {path} with: {error}. Copy it again.") from error
     try:
@@ -96,24 +96,28 @@ def read_weights(path: Path) -> dict[str, Any]:
             f"A checkpoint holds tensors and nothing that runs code, got {path} with: {first} "
             "Save the network's state_dict() with torch.save or as safetensors."
         ) from error
-    for name in INSIDE:
+    for name in STATE_DICT_KEYS:
         if isinstance(found, Mapping) and isinstance(found.get(name), Mapping):
             found = found[name]
     if not isinstance(found, Mapping) or not all(isinstance(value, torch.Tensor) for value in found.values()):
-        kind = f"a dict with {', '.join(map(str, list(found)[:NAMED]))}" if isinstance(found, Mapping) else type(found)
+        kind = (
+            f"a dict with {', '.join(map(str, list(found)[:MAX_LISTED_NAMES]))}"
+            if isinstance(found, Mapping)
+            else type(found)
+        )
         raise ValueError(f"A checkpoint holds a state dict, got {kind} in {path}. Save the network's state_dict().")
-    return _unwrapped(dict(found))
+    return _strip_wrapper_prefixes(dict(found))
 
 
-def _unwrapped(weights: dict[str, Any]) -> dict[str, Any]:
+def _strip_wrapper_prefixes(weights: dict[str, Any]) -> dict[str, Any]:
     """The names as they were before the network was wrapped."""
-    for prefix in PREFIXES * 2:
+    for prefix in WRAPPER_PREFIXES * 2:
         if weights and all(name.startswith(prefix) for name in weights):
             weights = {name.removeprefix(prefix): value for name, value in weights.items()}
     return weights
 
 
-def _outputs(expected: Mapping[str, Any], weights: Mapping[str, Any], num_outputs: int) -> int:
+def _count_outputs(expected: Mapping[str, Any], weights: Mapping[str, Any], num_outputs: int) -> int:
     """How many outputs the file's classifier has: what its tensors have where the network's have `num_outputs`."""
     found = {
         weights[name].shape[0]
@@ -136,12 +140,12 @@ def _check_fit(expected: Mapping[str, Any], weights: Mapping[str, Any], path: Pa
         "unexpected": [name for name in weights if name not in expected],
         "misshaped": shapes,
     }
-    told = [f"{len(names)} {what} ({_some(names)})" for what, names in wrong.items() if names]
+    told = [f"{len(names)} {what} ({_abbreviate_names(names)})" for what, names in wrong.items() if names]
     if told:
         raise ValueError(
-            f"A checkpoint must fit its network, got {path} for {model}, with {', '.join(told)}. {WAY_OUT}"
+            f"A checkpoint must fit its network, got {path} for {model}, with {', '.join(told)}. {ARCHITECTURE_HINT}"
         )
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join([*names[:NAMED], *(["..."] if len(names) > NAMED else [])])
+def _abbreviate_names(names: list[str]) -> str:
+    return ", ".join([*names[:MAX_LISTED_NAMES], *(["..."] if len(names) > MAX_LISTED_NAMES else [])])

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from equistudy.models.model import Module
-from equistudy.models.patches import block_stages, patch_grid
-from equistudy.models.sized import Cost, SizedModel, check_counts, dense, depthwise, norm
+from equistudy.models.patches import compute_patch_grid, list_block_stages
+from equistudy.models.sized import Cost, SizedModel, check_counts, dense_cost, depthwise_cost, norm_cost
 
 __all__ = ["ConvMixer"]
 
@@ -34,19 +34,19 @@ class ConvMixer(SizedModel):
         """A fresh network, initialised from torch's current random state."""
         from equistudy.networks.import_timm import import_timm
 
-        patch_grid(self, self.patch, image_shape)
+        compute_patch_grid(self, self.patch, image_shape)
         return import_timm().models.convmixer.ConvMixer(
             self.width, self.depth, self.kernel, self.patch, in_chans=image_shape[0], num_classes=num_outputs
         )
 
     def stages(self, network: Module) -> Mapping[str, str]:
         """The stem, each block, the pooled vector and the logits."""
-        return block_stages("stem", self.depth, "global_pool")
+        return list_block_stages("stem", self.depth, "global_pool")
 
     def cost(self, image_shape: tuple[int, int, int], num_outputs: int) -> Cost:
         """Stem, blocks and classifier."""
-        rows, columns = patch_grid(self, self.patch, image_shape)
+        rows, columns = compute_patch_grid(self, self.patch, image_shape)
         cells, width = rows * columns, self.width
-        block = depthwise(self.kernel, width, cells) + dense(width, width, cells) + norm(width) * 2
-        stem = dense(image_shape[0] * self.patch**2, width, cells) + norm(width)
-        return stem + block * self.depth + dense(width, num_outputs)
+        block = depthwise_cost(self.kernel, width, cells) + dense_cost(width, width, cells) + norm_cost(width) * 2
+        stem = dense_cost(image_shape[0] * self.patch**2, width, cells) + norm_cost(width)
+        return stem + block * self.depth + dense_cost(width, num_outputs)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from equistudy.models.model import Module
-from equistudy.models.patches import patch_grid
-from equistudy.models.sized import Cost, SizedModel, check_counts, dense, depthwise, norm
+from equistudy.models.patches import compute_patch_grid
+from equistudy.models.sized import Cost, SizedModel, check_counts, dense_cost, depthwise_cost, norm_cost
 
 __all__ = ["ConvNeXt"]
 
@@ -39,7 +39,7 @@ class ConvNeXt(SizedModel):
         """A fresh network, initialised from torch's current random state."""
         from equistudy.networks.convnext import ConvNeXtNetwork
 
-        self._grids(image_shape)
+        self._count_cells(image_shape)
         return ConvNeXtNetwork(
             image_shape[0], num_outputs, depth=self.depth, width=self.width, patch=self.patch, kernel=self.kernel
         )
@@ -51,20 +51,22 @@ class ConvNeXt(SizedModel):
 
     def cost(self, image_shape: tuple[int, int, int], num_outputs: int) -> Cost:
         """Stem, stages and classifier."""
-        grids, width = self._grids(image_shape), self.width
-        cost = dense(image_shape[0] * self.patch**2, width, grids[0]) + norm(width)
+        grids, width = self._count_cells(image_shape), self.width
+        cost = dense_cost(image_shape[0] * self.patch**2, width, grids[0]) + norm_cost(width)
         for index, cells in enumerate(grids):
             channels = width << index
             if index:
-                cost += norm(channels // 2) + dense(4 * channels // 2, channels, cells)
-            perceptron = dense(channels, 4 * channels, cells) + dense(4 * channels, channels, cells)
+                cost += norm_cost(channels // 2) + dense_cost(4 * channels // 2, channels, cells)
+            perceptron = dense_cost(channels, 4 * channels, cells) + dense_cost(4 * channels, channels, cells)
             scale = Cost(channels)
-            cost += (depthwise(self.kernel, channels, cells) + norm(channels) + perceptron + scale) * self.depth
-        return cost + norm(4 * width) + dense(4 * width, num_outputs)
+            cost += (
+                depthwise_cost(self.kernel, channels, cells) + norm_cost(channels) + perceptron + scale
+            ) * self.depth
+        return cost + norm_cost(4 * width) + dense_cost(4 * width, num_outputs)
 
-    def _grids(self, image_shape: tuple[int, int, int]) -> list[int]:
+    def _count_cells(self, image_shape: tuple[int, int, int]) -> list[int]:
         """The number of cells of each stage."""
-        rows, columns = patch_grid(self, self.patch, image_shape)
+        rows, columns = compute_patch_grid(self, self.patch, image_shape)
         if min(rows, columns) < 1 << (STAGES - 1):
             raise ValueError(
                 f"ConvNeXt halves its map twice, which needs at least 4 x 4 patches, got {rows} x {columns} of "

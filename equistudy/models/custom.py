@@ -10,12 +10,12 @@ from typing import Any
 
 from equistudy.datasets.dataset import Dataset
 from equistudy.models.model import Model, Module
-from equistudy.models.weights import digest_of
-from equistudy.spec import location
+from equistudy.models.weights import compute_file_digest
+from equistudy.spec import location_field
 
 __all__ = ["Custom"]
 
-NAMED = 8  # how many functions a message names
+MAX_LISTED_NAMES = 8  # how many functions a message names
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Custom(Model):
     """
 
     function: str
-    file: str | None = location(None)
+    file: str | None = location_field(None)
     paths: tuple[str, ...] = ()
 
     def check(self, dataset: Dataset) -> None:
@@ -37,13 +37,13 @@ class Custom(Model):
 
     def validate(self) -> None:
         """ValueError if the file has no such function."""
-        self._function()
+        self._load_function()
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
         """What the function returns, made from torch's current random state."""
         from torch import nn
 
-        function = self._function()
+        function = self._load_function()
         try:
             network = function()
         except Exception as error:
@@ -60,7 +60,7 @@ class Custom(Model):
 
     def stages(self, network: Module) -> Mapping[str, str]:
         """The named submodules or the children, and `output`."""
-        paths = self.paths or tuple(_children(network, ""))
+        paths = self.paths or tuple(_child_paths(network, ""))
         known = dict(network.named_modules(remove_duplicate=False))
         unknown = [path for path in paths if path not in known]
         if unknown:
@@ -72,34 +72,34 @@ class Custom(Model):
 
     def fingerprint(self) -> str:
         """The digest of the file."""
-        return "no file" if self.obstacle() else digest_of(Path(str(self.file)))
+        return "no file" if self.obstacle() else compute_file_digest(Path(str(self.file)))
 
     def obstacle(self) -> str | None:
         """A file that is not there."""
         return None if self.file is not None and Path(self.file).is_file() else "no file"
 
-    def anchored(self) -> "Custom":
+    def with_absolute_paths(self) -> "Custom":
         """The same with an absolute file."""
         return self if self.file is None else dataclasses.replace(self, file=str(Path(self.file).absolute()))
 
-    def _function(self) -> Any:
+    def _load_function(self) -> Any:
         if self.obstacle():
             raise ValueError(f"A Custom network needs the Python file that makes it, got {self.file}, which is none.")
         path = Path(str(self.file)).absolute()
-        module = _imported(path)
+        module = _import_module(path)
         found = getattr(module, self.function, None)
         if not callable(found):
             names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
-            listed = f"It has: {', '.join(names[:NAMED])}." if names else "It has none."
+            listed = f"It has: {', '.join(names[:MAX_LISTED_NAMES])}." if names else "It has none."
             raise ValueError(
                 f"{path.name} must have the function that makes the network, got {self.function!r}. {listed}"
             )
         return found
 
 
-def _imported(path: Path) -> Any:
+def _import_module(path: Path) -> Any:
     """The module of a file, once for each content; modules beside it can be imported by it."""
-    name = f"equistudy_custom_{digest_of(path)[:16]}"
+    name = f"equistudy_custom_{compute_file_digest(path)[:16]}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:
@@ -119,12 +119,12 @@ def _imported(path: Path) -> Any:
     return sys.modules[name]
 
 
-def _children(network: Any, prefix: str) -> Iterator[str]:
+def _child_paths(network: Any, prefix: str) -> Iterator[str]:
     """The paths of the children, and of the children of containers, which have no forward pass of their own making."""
     from torch import nn
 
     for name, child in network.named_children():
         if isinstance(child, nn.Sequential | nn.ModuleList | nn.ModuleDict):
-            yield from _children(child, f"{prefix}{name}.")
+            yield from _child_paths(child, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"

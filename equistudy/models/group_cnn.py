@@ -54,7 +54,7 @@ class GroupCNN(Model):
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
         """A fresh network, initialised from torch's current random state."""
-        from equistudy.networks.equivariant.layers import Layers
+        from equistudy.networks.equivariant.layers import LayerFactory
         from equistudy.networks.group_cnn import ChainSizes, GroupCNNNetwork
 
         channels, height, width = image_shape
@@ -63,7 +63,7 @@ class GroupCNN(Model):
                 f"GroupCNN needs images of at least {self.smallest_image} x {self.smallest_image} pixels, got "
                 f"{height} x {width}. Enlarge the images, or pad the last convolution with last_padded=True."
             )
-        layers = Layers(self.group, self.factorisation, self.initialisation)
+        layers = LayerFactory(self.group, self.factorisation, self.initialisation)
         sizes = ChainSizes(self.width, self.depth, self.last_padded, self.dropout)
         return GroupCNNNetwork(layers, sizes, self.head, channels, num_outputs)
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from equistudy.models.model import Module
-from equistudy.models.patches import block_stages, patch_grid
-from equistudy.models.sized import Cost, SizedModel, check_counts, dense, norm
+from equistudy.models.patches import compute_patch_grid, list_block_stages
+from equistudy.models.sized import Cost, SizedModel, check_counts, dense_cost, norm_cost
 
 __all__ = ["MLPMixer"]
 
@@ -39,7 +39,7 @@ class MLPMixer(SizedModel):
         """A fresh network, initialised from torch's current random state."""
         from equistudy.networks.import_timm import import_timm
 
-        patch_grid(self, self.patch, image_shape)
+        compute_patch_grid(self, self.patch, image_shape)
         return import_timm().models.mlp_mixer.MlpMixer(
             num_outputs,
             img_size=image_shape[1:],
@@ -51,13 +51,18 @@ class MLPMixer(SizedModel):
 
     def stages(self, network: Module) -> Mapping[str, str]:
         """The stem, each block, the pooled vector and the logits."""
-        return block_stages("stem", self.depth, "head_drop")
+        return list_block_stages("stem", self.depth, "head_drop")
 
     def cost(self, image_shape: tuple[int, int, int], num_outputs: int) -> Cost:
         """Stem, blocks, norm and classifier."""
-        rows, columns = patch_grid(self, self.patch, image_shape)
+        rows, columns = compute_patch_grid(self, self.patch, image_shape)
         cells, width, hidden = rows * columns, self.width, self.width // 2
-        tokens = dense(cells, hidden, width) + dense(hidden, cells, width)
-        channels = dense(width, 4 * width, cells) + dense(4 * width, width, cells)
-        stem = dense(image_shape[0] * self.patch**2, width, cells)
-        return stem + (tokens + channels + norm(width) * 2) * self.depth + norm(width) + dense(width, num_outputs)
+        tokens = dense_cost(cells, hidden, width) + dense_cost(hidden, cells, width)
+        channels = dense_cost(width, 4 * width, cells) + dense_cost(4 * width, width, cells)
+        stem = dense_cost(image_shape[0] * self.patch**2, width, cells)
+        return (
+            stem
+            + (tokens + channels + norm_cost(width) * 2) * self.depth
+            + norm_cost(width)
+            + dense_cost(width, num_outputs)
+        )

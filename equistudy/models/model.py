@@ -81,7 +81,7 @@ class Model(Spec):
         return Preprocessing(dataset.mean, dataset.std)
 
     @property
-    def preprocesses(self) -> bool:
+    def has_own_preprocessing(self) -> bool:
         """Whether `preprocessing` is the model's own, and not the dataset's."""
         return False
 
@@ -101,6 +101,6 @@ class Model(Spec):
         """Why no network can be built on this machine, in a few words, or None. Found without torch."""
         return None
 
-    def anchored(self: Self) -> Self:
+    def with_absolute_paths(self: Self) -> Self:
         """The same model with absolute locations, to be sent to a process that runs in another directory."""
         return self

@@ -4,10 +4,10 @@ from math import gcd
 
 from equistudy.models.model import Model
 
-__all__ = ["block_stages", "patch_grid"]
+__all__ = ["compute_patch_grid", "list_block_stages"]
 
 
-def patch_grid(model: Model, patch: int, image_shape: tuple[int, int, int]) -> tuple[int, int]:
+def compute_patch_grid(model: Model, patch: int, image_shape: tuple[int, int, int]) -> tuple[int, int]:
     """Rows and columns of patches of `patch` x `patch` pixels. ValueError where they do not tile the image."""
     _, height, width = image_shape
     if height % patch or width % patch:
@@ -20,7 +20,7 @@ def patch_grid(model: Model, patch: int, image_shape: tuple[int, int, int]) -> t
     return height // patch, width // patch
 
 
-def block_stages(stem: str, depth: int, pooled: str) -> dict[str, str]:
+def list_block_stages(stem: str, depth: int, pooled: str) -> dict[str, str]:
     """The stages of a network of `depth` equal blocks, as timm names their modules."""
     blocks = {f"block{index + 1}": f"blocks.{index}" for index in range(depth)}
     return {"stem": stem, **blocks, "pooled": pooled, "logits": "head"}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from equistudy.models.model import Model, Module
-from equistudy.spec import added
+from equistudy.spec import added_field
 
 __all__ = ["PlainCNN"]
 
@@ -26,7 +26,7 @@ class PlainCNN(Model):
 
     blocks: Blocks = ((128, 128, 256), (256, 256, 256), (256, 256, 256))
     dropout: float = 0.3
-    max_pooled: bool = added(False)
+    max_pooled: bool = added_field(False)
 
     def __post_init__(self) -> None:
         if not self.blocks or not all(block and min(block) >= 1 for block in self.blocks):

@@ -72,7 +72,7 @@ class PreactivationResNet(Model):
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
         """A fresh network, initialised from torch's current random state."""
-        from equistudy.networks.equivariant.layers import Layers
+        from equistudy.networks.equivariant.layers import LayerFactory
         from equistudy.networks.preactivation import PreactivationNetwork
 
         channels, height, width = image_shape
@@ -81,7 +81,7 @@ class PreactivationResNet(Model):
                 f"{type(self).__name__} needs images of at least {SMALLEST_IMAGE} x {SMALLEST_IMAGE} pixels, got "
                 f"{height} x {width}. Enlarge the images."
             )
-        layers = Layers(self.group, self.factorisation, self.initialisation)
+        layers = LayerFactory(self.group, self.factorisation, self.initialisation)
         stages = tuple(zip(self.widths, self.num_blocks, strict=True))
         return PreactivationNetwork(layers, channels, num_outputs, stages, self.downsampling, self.head)
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from equistudy.models.model import Module
-from equistudy.models.sized import Cost, SizedModel, dense, norm
+from equistudy.models.sized import Cost, SizedModel, dense_cost, norm_cost
 from equistudy.networks.choices import Downsampling, Head, Padding, Shortcut, check_choice
-from equistudy.spec import added
+from equistudy.spec import added_field
 
 __all__ = ["ResNet"]
 
@@ -30,9 +30,9 @@ class ResNet(SizedModel):
     depth: int = 20
     width: int = 16
     shortcut: Shortcut = Shortcut.PROJECTION
-    padding: Padding = added(Padding.ZERO)  # noqa: RUF009 -- a field
-    downsampling: Downsampling = added(Downsampling.STRIDE)  # noqa: RUF009 -- a field
-    head: Head = added(Head.MEAN, spelled={Head.MEAN: "average"})  # noqa: RUF009 -- a field
+    padding: Padding = added_field(Padding.ZERO)  # noqa: RUF009 -- a field
+    downsampling: Downsampling = added_field(Downsampling.STRIDE)  # noqa: RUF009 -- a field
+    head: Head = added_field(Head.MEAN, spelled={Head.MEAN: "average"})  # noqa: RUF009 -- a field
 
     def __post_init__(self) -> None:
         if self.depth < 8 or (self.depth - 2) % 6:
@@ -53,7 +53,7 @@ class ResNet(SizedModel):
         """A fresh network, initialised from torch's current random state."""
         from equistudy.networks.residual import BlockChoices, ResidualNetwork, StageSizes
 
-        sizes = StageSizes(self.width, self.num_blocks, self._grids(image_shape)[-1])
+        sizes = StageSizes(self.width, self.num_blocks, self._compute_grids(image_shape)[-1])
         block = BlockChoices(self.shortcut, self.padding, self.downsampling)
         return ResidualNetwork(image_shape[0], num_outputs, sizes, block, self.head)
 
@@ -64,22 +64,26 @@ class ResNet(SizedModel):
 
     def cost(self, image_shape: tuple[int, int, int], num_outputs: int) -> Cost:
         """Stem, stages and classifier."""
-        cells = [rows * columns for rows, columns in self._grids(image_shape)]
-        cost = dense(9 * image_shape[0], self.width, cells[0], bias=False) + norm(self.width)
+        cells = [rows * columns for rows, columns in self._compute_grids(image_shape)]
+        cost = dense_cost(9 * image_shape[0], self.width, cells[0], bias=False) + norm_cost(self.width)
         for index, here in enumerate(cells):
             inputs, outputs = self.width << max(index - 1, 0), self.width << index
             # other ways to halve do so behind the first convolution
             first = here if self.downsampling is Downsampling.STRIDE else cells[max(index - 1, 0)]
-            plain = dense(9 * outputs, outputs, here, bias=False) + norm(outputs)
-            cost += dense(9 * inputs, outputs, first, bias=False) + norm(outputs) + plain * (2 * self.num_blocks - 1)
+            plain = dense_cost(9 * outputs, outputs, here, bias=False) + norm_cost(outputs)
+            cost += (
+                dense_cost(9 * inputs, outputs, first, bias=False)
+                + norm_cost(outputs)
+                + plain * (2 * self.num_blocks - 1)
+            )
             if index and self.shortcut is Shortcut.PROJECTION:
-                cost += dense(inputs, outputs, here, bias=False) + norm(outputs)
+                cost += dense_cost(inputs, outputs, here, bias=False) + norm_cost(outputs)
             if index and self.downsampling is Downsampling.BLUR:
                 cost += Cost(flops=2 * 9 * (inputs + outputs) * here)
         features = 4 * self.width * (cells[-1] if self.head is Head.FLATTEN else 1)
-        return cost + dense(features, num_outputs)
+        return cost + dense_cost(features, num_outputs)
 
-    def _grids(self, image_shape: tuple[int, int, int]) -> list[tuple[int, int]]:
+    def _compute_grids(self, image_shape: tuple[int, int, int]) -> list[tuple[int, int]]:
         """Rows and columns of the map of each stage."""
         _, height, width = image_shape
         if min(height, width) < SMALLEST_IMAGE:

@@ -40,8 +40,8 @@ class SingleConvolution(Model):
 
         from torch import nn
 
-        from equistudy.networks.equivariant.convolution import LiftingConvolution, Window
-        from equistudy.networks.equivariant.pooling import head
+        from equistudy.networks.equivariant.convolution import ConvolutionWindow, LiftingConvolution
+        from equistudy.networks.equivariant.pooling import build_head
 
         channels, *sides = image_shape
         if min(sides) + 2 * self.padding < self.kernel_size:
@@ -49,12 +49,12 @@ class SingleConvolution(Model):
                 f"A kernel must fit into the padded image, got kernel_size={self.kernel_size} for {sides[0]} x "
                 f"{sides[1]} pixels with padding={self.padding}. Enlarge the images, or the padding."
             )
-        window = Window(self.kernel_size, self.stride, self.padding)
+        window = ConvolutionWindow(self.kernel_size, self.stride, self.padding)
         layers = OrderedDict(
             convolution=LiftingConvolution(
                 self.group, channels, 1, window, bias=True, initialisation=Initialisation.GROUPY
             ),
-            pooled=head(Head.MAXIMUM_OF_MEANS, self.group.order),
+            pooled=build_head(Head.MAXIMUM_OF_MEANS, self.group.order),
             classifier=nn.Linear(1, num_outputs),
         )
         return nn.Sequential(layers)

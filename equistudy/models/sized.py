@@ -8,7 +8,17 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from equistudy.models.model import Model
 
-__all__ = ["Budget", "Cost", "Match", "SizedModel", "check_counts", "cost_of", "dense", "depthwise", "norm"]
+__all__ = [
+    "Budget",
+    "Cost",
+    "MatchedModel",
+    "SizedModel",
+    "check_counts",
+    "compute_cost",
+    "dense_cost",
+    "depthwise_cost",
+    "norm_cost",
+]
 
 Self = TypeVar("Self", bound="SizedModel")
 
@@ -37,22 +47,22 @@ class Cost:
     def __mul__(self, times: int) -> "Cost":
         return Cost(self.parameters * times, self.flops * times)
 
-    def of(self, budget: Budget) -> int:
+    def amount_of(self, budget: Budget) -> int:
         """The one number that a budget looks at."""
         return self.parameters if budget is Budget.PARAMETERS else self.flops
 
 
-def dense(inputs: int, outputs: int, positions: int = 1, *, bias: bool = True) -> Cost:
+def dense_cost(inputs: int, outputs: int, positions: int = 1, *, bias: bool = True) -> Cost:
     """A linear map at each of the positions. A k x k convolution has k k channels inputs."""
     return Cost((inputs + bias) * outputs, 2 * inputs * outputs * positions)
 
 
-def depthwise(kernel: int, channels: int, positions: int) -> Cost:
+def depthwise_cost(kernel: int, channels: int, positions: int) -> Cost:
     """A kernel x kernel convolution of each channel by itself, with bias."""
     return Cost((kernel**2 + 1) * channels, 2 * kernel**2 * channels * positions)
 
 
-def norm(channels: int) -> Cost:
+def norm_cost(channels: int) -> Cost:
     """Gain and offset of each channel."""
     return Cost(2 * channels)
 
@@ -64,7 +74,7 @@ def check_counts(model: Model, *names: str) -> None:
             raise ValueError(f"{type(model).__name__} {name} must be at least 1, got {name}={getattr(model, name)}.")
 
 
-class Match(NamedTuple):
+class MatchedModel(NamedTuple):
     """A model of the width that comes nearest, and by how much it costs more than asked for: 0.01 is one per cent."""
 
     model: Any
@@ -86,7 +96,7 @@ class SizedModel(Model):
         """Possible widths are the multiples of this."""
         return 1
 
-    def matched_to(
+    def match_to(
         self: Self,
         other: Model,
         image_shape: tuple[int, int, int],
@@ -94,35 +104,35 @@ class SizedModel(Model):
         *,
         budget: Budget = Budget.PARAMETERS,
         tolerance: float = 0.1,
-    ) -> Match:
+    ) -> MatchedModel:
         """This model at the width at which its cost comes nearest to the other's, by ratio; all else stays.
 
         Everything is arithmetic, so a study may ask at its head, unless `other` has no closed form: then its network is
         built and counted, which imports torch. ValueError if the nearest is further off than `tolerance`.
         """
-        wanted = cost_of(other, image_shape, num_outputs).of(budget)
+        wanted = compute_cost(other, image_shape, num_outputs).amount_of(budget)
 
         def at(steps: int) -> int:
-            return self._widened(steps * self.width_step).cost(image_shape, num_outputs).of(budget)
+            return self._with_width(steps * self.width_step).cost(image_shape, num_outputs).amount_of(budget)
 
         low, high = 1, self.WIDEST // self.width_step
         while high - low > 1:  # cost grows with width
             middle = (low + high) // 2
             low, high = (middle, high) if at(middle) <= wanted else (low, middle)
         steps = min((low, high), key=lambda steps: abs(math.log(at(steps) / wanted)))
-        found, mismatch = self._widened(steps * self.width_step), at(steps) / wanted - 1
+        found, mismatch = self._with_width(steps * self.width_step), at(steps) / wanted - 1
         if abs(mismatch) > tolerance:
             raise ValueError(
                 f"A matched network must cost what the other costs within {tolerance:.0%}, got {at(steps)} of {wanted} "
                 f"{budget.value} for {found}, the nearest to {other}. Change its depth, or the tolerance."
             )
-        return Match(found, mismatch)
+        return MatchedModel(found, mismatch)
 
-    def _widened(self: Self, width: int) -> Self:
+    def _with_width(self: Self, width: int) -> Self:
         return dataclasses.replace(self, width=width)  # type: ignore[call-arg]
 
 
-def cost_of(model: Model, image_shape: tuple[Any, ...], num_outputs: int) -> Cost:
+def compute_cost(model: Model, image_shape: tuple[Any, ...], num_outputs: int) -> Cost:
     """What a model's network costs: by its closed form if it has one, else by building it and counting one pass.
 
     The shape is that of `Model.build`: of an image, or of a set of points.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from equistudy.datasets.dataset import Dataset
 from equistudy.models.model import Model, Module, Preprocessing
-from equistudy.models.weights import digest_of, found_weights, way_to
-from equistudy.spec import added, location
+from equistudy.models.weights import compute_file_digest, describe_search, find_weights
+from equistudy.spec import added_field, location_field
 
 __all__ = ["Protocol", "TimmModel"]
 
@@ -48,17 +48,17 @@ class TimmModel(Model):
 
     name: str
     pretrained: bool = False
-    protocol: Protocol = added(Protocol.DATASET)  # noqa: RUF009 -- a field
-    weights: str | None = location(None)
+    protocol: Protocol = added_field(Protocol.DATASET)  # noqa: RUF009 -- a field
+    weights: str | None = location_field(None)
 
     def validate(self) -> None:
         """ValueError if timm has no such name, offering the nearest, or if its pretrained weights are not there."""
         from equistudy.networks.timm_network import check_name
 
         check_name(self.name, needs_tag=self.pretrained)
-        if self.pretrained and self._file() is None:
+        if self.pretrained and self._find_file() is None:
             raise ValueError(
-                f"Pretrained weights must be on this machine, {way_to(self.name)}, or use pretrained=False."
+                f"Pretrained weights must be on this machine, {describe_search(self.name)}, or use pretrained=False."
             )
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
@@ -66,7 +66,7 @@ class TimmModel(Model):
         from equistudy.networks.timm_network import build_network
 
         self.validate()
-        return build_network(self.name, image_shape, num_outputs, self._file() if self.pretrained else None)
+        return build_network(self.name, image_shape, num_outputs, self._find_file() if self.pretrained else None)
 
     def stages(self, network: Module) -> Mapping[str, str]:
         """The feature stages that timm names, the vector that enters the classifier, and the logits."""
@@ -74,7 +74,7 @@ class TimmModel(Model):
         return paths
 
     @property
-    def preprocesses(self) -> bool:
+    def has_own_preprocessing(self) -> bool:
         """Unless it is the dataset's."""
         return self.protocol is not Protocol.DATASET
 
@@ -89,9 +89,9 @@ class TimmModel(Model):
                 "Use Protocol.DATASET."
             )
         if self.protocol is Protocol.NATIVE:
-            from equistudy.networks.timm_network import native_input
+            from equistudy.networks.timm_network import get_native_preprocessing
 
-            mean, std, side = native_input(self.name)
+            mean, std, side = get_native_preprocessing(self.name)
             return Preprocessing(mean, std, side + 2 * -(-side // 14), side)  # room for windows to move
         window = min(size) * 7 // 8 // CELL * CELL
         if not window:
@@ -107,19 +107,19 @@ class TimmModel(Model):
         """The digest of the weights' file, or that it is not here; None without pretrained weights."""
         if not self.pretrained:
             return None
-        file = self._file()
-        return "no weights" if file is None else digest_of(file)
+        file = self._find_file()
+        return "no weights" if file is None else compute_file_digest(file)
 
     def obstacle(self) -> str | None:
         """Weights that are not on this machine."""
-        return "no weights" if self.pretrained and self._file() is None else None
+        return "no weights" if self.pretrained and self._find_file() is None else None
 
-    def anchored(self) -> "TimmModel":
+    def with_absolute_paths(self) -> "TimmModel":
         """The same model with the file of its weights."""
-        file = self._file() if self.pretrained else None
+        file = self._find_file() if self.pretrained else None
         return self if file is None else dataclasses.replace(self, weights=str(file.absolute()))
 
-    def _file(self) -> Path | None:
+    def _find_file(self) -> Path | None:
         if self.weights is None:
-            return found_weights(self.name)
+            return find_weights(self.name)
         return Path(self.weights) if Path(self.weights).is_file() else None

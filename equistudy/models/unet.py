@@ -39,7 +39,7 @@ class UNet(Model):
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
         """A fresh network, initialised from torch's current random state."""
-        from equistudy.networks.equivariant.layers import Layers
+        from equistudy.networks.equivariant.layers import LayerFactory
         from equistudy.networks.unet import UNetNetwork
 
         channels, height, width = image_shape
@@ -48,7 +48,7 @@ class UNet(Model):
                 f"UNet with levels={self.levels} needs images of at least {2**self.levels} x {2**self.levels} pixels, "
                 f"got {height} x {width}. Use fewer levels, or larger images."
             )
-        layers = Layers(self.group, Factorisation.FULL, Initialisation.HE)
+        layers = LayerFactory(self.group, Factorisation.FULL, Initialisation.HE)
         return UNetNetwork(layers, self.width, self.levels, channels, num_outputs)
 
     def stages(self, network: Module) -> Mapping[str, str]:

@@ -6,8 +6,8 @@ from enum import Enum
 from math import lcm
 
 from equistudy.models.model import Module
-from equistudy.models.patches import block_stages, patch_grid
-from equistudy.models.sized import Cost, SizedModel, check_counts, dense, norm
+from equistudy.models.patches import compute_patch_grid, list_block_stages
+from equistudy.models.sized import Cost, SizedModel, check_counts, dense_cost, norm_cost
 from equistudy.networks.choices import Positions
 
 __all__ = ["Stem", "ViT"]
@@ -66,42 +66,48 @@ class ViT(SizedModel):
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
         """A fresh network, initialised from torch's current random state."""
-        from equistudy.networks.vit import TransformerSizes, build_network
+        from equistudy.networks.vit import TransformerSizes, build_vision_transformer
 
-        patch_grid(self, self.patch, image_shape)
-        return build_network(
+        compute_patch_grid(self, self.patch, image_shape)
+        return build_vision_transformer(
             image_shape,
             num_outputs,
             sizes=TransformerSizes(self.depth, self.width, self.patch, self.num_heads),
             positions=self.positions,
-            stem_channels=self.stem_channels(image_shape[0]) if self.stem is Stem.CONVOLUTIONS else None,
+            stem_channels=self.list_stem_channels(image_shape[0]) if self.stem is Stem.CONVOLUTIONS else None,
         )
 
     def stages(self, network: Module) -> Mapping[str, str]:
         """The stem before positions are added, each block, the pooled vector and the logits."""
-        return block_stages("patch_embed", self.depth, "fc_norm")
+        return list_block_stages("patch_embed", self.depth, "fc_norm")
 
-    def stem_channels(self, channels: int) -> list[int]:
+    def list_stem_channels(self, channels: int) -> list[int]:
         """Channels before and after each convolution of stride 2: doubling, and `width` at the end."""
         count = self.patch.bit_length() - 1
         return [channels, *(self.width >> (count - 1 - index) for index in range(count))]
 
     def cost(self, image_shape: tuple[int, int, int], num_outputs: int) -> Cost:
         """Stem, positions, blocks, norm and classifier."""
-        rows, columns = patch_grid(self, self.patch, image_shape)
+        rows, columns = compute_patch_grid(self, self.patch, image_shape)
         tokens, width = rows * columns, self.width
         products = Cost(flops=2 * 2 * tokens**2 * width)  # queries with keys, weights with values
-        attention = dense(width, 3 * width, tokens) + products + dense(width, width, tokens)
-        perceptron = dense(width, 4 * width, tokens) + dense(4 * width, width, tokens)
+        attention = dense_cost(width, 3 * width, tokens) + products + dense_cost(width, width, tokens)
+        perceptron = dense_cost(width, 4 * width, tokens) + dense_cost(4 * width, width, tokens)
         positions = Cost(tokens * width if self.positions is Positions.LEARNED else 0)
-        blocks = (attention + perceptron + norm(width) * 2) * self.depth
-        return self._stem_cost(image_shape[0], tokens) + positions + blocks + norm(width) + dense(width, num_outputs)
+        blocks = (attention + perceptron + norm_cost(width) * 2) * self.depth
+        return (
+            self._compute_stem_cost(image_shape[0], tokens)
+            + positions
+            + blocks
+            + norm_cost(width)
+            + dense_cost(width, num_outputs)
+        )
 
-    def _stem_cost(self, channels: int, tokens: int) -> Cost:
+    def _compute_stem_cost(self, channels: int, tokens: int) -> Cost:
         if self.stem is Stem.PATCHES:
-            return dense(channels * self.patch**2, self.width, tokens)
-        cost, counts = dense(self.width, self.width, tokens), self.stem_channels(channels)
+            return dense_cost(channels * self.patch**2, self.width, tokens)
+        cost, counts = dense_cost(self.width, self.width, tokens), self.list_stem_channels(channels)
         for index, outputs in enumerate(counts[1:], 1):
             pixels = tokens * (self.patch >> index) ** 2
-            cost += dense(9 * counts[index - 1], outputs, pixels, bias=False) + norm(outputs)
+            cost += dense_cost(9 * counts[index - 1], outputs, pixels, bias=False) + norm_cost(outputs)
         return cost

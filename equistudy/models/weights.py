@@ -4,16 +4,16 @@ import hashlib
 import re
 from pathlib import Path
 
-__all__ = ["digest_of", "found_weights", "search_in", "searched", "way_to"]
+__all__ = ["compute_file_digest", "describe_search", "find_weights", "get_weights_folder", "set_weights_folder"]
 
 SUFFIXES = (".safetensors", ".pth", ".bin")
-CACHED = ("model.safetensors", "pytorch_model.bin")
+CACHED_FILE_NAMES = ("model.safetensors", "pytorch_model.bin")
 
 _folder: list[Path] = []
 _digests: dict[tuple[str, int, int], str] = {}
 
 
-def search_in(folder: str | Path) -> None:
+def set_weights_folder(folder: str | Path) -> None:
     """From now on, weights are looked for in this folder before the Hugging Face cache. ValueError if it is none.
 
     A folder holds one file for each network, NAME.TAG.safetensors, NAME.TAG.pth or NAME.TAG.bin. It is a place, as that
@@ -25,12 +25,12 @@ def search_in(folder: str | Path) -> None:
     _folder[:] = [path.absolute()]
 
 
-def searched() -> Path | None:
+def get_weights_folder() -> Path | None:
     """The folder that is looked into before the Hugging Face cache."""
     return _folder[0] if _folder else None
 
 
-def found_weights(name: str) -> Path | None:
+def find_weights(name: str) -> Path | None:
     """The file with the weights that timm calls `name`, of the folder or else of the Hugging Face cache."""
     for folder in _folder:
         for suffix in SUFFIXES:
@@ -39,14 +39,14 @@ def found_weights(name: str) -> Path | None:
                 return path
     from huggingface_hub import constants, try_to_load_from_cache
 
-    for file in CACHED:
+    for file in CACHED_FILE_NAMES:
         cached = try_to_load_from_cache(f"timm/{name}", file, cache_dir=constants.HF_HUB_CACHE)
         if isinstance(cached, str):
             return Path(cached)
     return None
 
 
-def way_to(name: str) -> str:
+def describe_search(name: str) -> str:
     """Where the weights were looked for, and how they come there."""
     from huggingface_hub import constants
 
@@ -56,7 +56,7 @@ def way_to(name: str) -> str:
     return f"got {' and '.join(places)}. {fetch}"
 
 
-def digest_of(path: Path) -> str:
+def compute_file_digest(path: Path) -> str:
     """SHA-256 of the file; the cache of the Hugging Face hub has it as the file's own name."""
     blob = path.resolve()
     if re.fullmatch("[0-9a-f]{64}", blob.name):

@@ -8,7 +8,7 @@ from equistudy.models.wrapped import WrappedModel
 
 __all__ = ["Window"]
 
-SMALLEST = 8
+SMALLEST_WINDOW = 8
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,10 @@ class Window(WrappedModel):
     pixels: int
 
     def __post_init__(self) -> None:
-        if self.pixels < SMALLEST:
-            raise ValueError(f"A window has at least {SMALLEST} pixels along each side, got pixels={self.pixels}.")
+        if self.pixels < SMALLEST_WINDOW:
+            raise ValueError(
+                f"A window has at least {SMALLEST_WINDOW} pixels along each side, got pixels={self.pixels}."
+            )
 
     def preprocessing(self, dataset: Dataset) -> Preprocessing:
         """The model's mean and std, and the window."""
@@ -31,6 +33,6 @@ class Window(WrappedModel):
         return Preprocessing(inner.mean, inner.std, self.pixels + 2 * -(-self.pixels // 14), self.pixels)
 
     @property
-    def preprocesses(self) -> bool:
+    def has_own_preprocessing(self) -> bool:
         """It does."""
         return True

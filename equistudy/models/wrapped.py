@@ -40,9 +40,9 @@ class WrappedModel(Model):
         return self.model.preprocessing(dataset)
 
     @property
-    def preprocesses(self) -> bool:
+    def has_own_preprocessing(self) -> bool:
         """Whether the model does."""
-        return self.model.preprocesses
+        return self.model.has_own_preprocessing
 
     @property
     def untrained(self) -> Model:
@@ -57,6 +57,6 @@ class WrappedModel(Model):
         """That of the model."""
         return self.model.obstacle()
 
-    def anchored(self: Self) -> Self:
+    def with_absolute_paths(self: Self) -> Self:
         """The same around the model with absolute locations."""
-        return dataclasses.replace(self, model=self.model.anchored())
+        return dataclasses.replace(self, model=self.model.with_absolute_paths())

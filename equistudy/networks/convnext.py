@@ -8,7 +8,7 @@ from equistudy.networks.residual import GlobalAveragePool
 
 __all__ = ["ConvNeXtNetwork"]
 
-SCALE = 0.1  # of each block's output before training
+LAYER_SCALE = 0.1  # of each block's output before training
 
 
 class ConvNeXtNetwork(nn.Module):
@@ -18,7 +18,7 @@ class ConvNeXtNetwork(nn.Module):
         super().__init__()
         timm = import_timm()
         norm, stage = timm.layers.LayerNorm2d, timm.models.convnext.ConvNeXtStage
-        options = {"kernel_size": kernel, "depth": depth, "ls_init_value": SCALE, "norm_layer": norm}
+        options = {"kernel_size": kernel, "depth": depth, "ls_init_value": LAYER_SCALE, "norm_layer": norm}
         self.stem = nn.Sequential(nn.Conv2d(channels, width, patch, stride=patch), norm(width))
         self.stage1 = stage(width, width, stride=1, **options)
         self.stage2 = stage(width, 2 * width, **options)

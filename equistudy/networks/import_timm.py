@@ -15,7 +15,7 @@ import torch
 __all__ = ["import_timm"]
 
 OPERATORS = ("nms", "qnms")
-SYMPTOM = "torchvision::nms does not exist"
+MISSING_OPERATOR_MESSAGE = "torchvision::nms does not exist"
 
 
 @cache
@@ -24,16 +24,16 @@ def import_timm() -> ModuleType:
     try:
         return importlib.import_module("timm")
     except RuntimeError as error:
-        if SYMPTOM not in str(error):
+        if MISSING_OPERATOR_MESSAGE not in str(error):
             raise
     for name in [name for name in sys.modules if name.partition(".")[0] in ("timm", "torchvision")]:
         del sys.modules[name]
-    _declared()
+    _declare_operators()
     return importlib.import_module("timm")
 
 
 @cache
-def _declared() -> torch.library.Library:
+def _declare_operators() -> torch.library.Library:
     """The declarations, which last as long as this object."""
     library = torch.library.Library("torchvision", "FRAGMENT")
     for name in OPERATORS:

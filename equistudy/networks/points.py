@@ -17,8 +17,8 @@ class PointSums(nn.Module):
     def __init__(self, seen: PairFeatures, width: int, features: int, num_outputs: int) -> None:
         super().__init__()
         self.seen, self.features = seen, features
-        self.pair = _network(WIDTHS[seen] + 2 * features, width, width)
-        self.point = _network(width + features, width, num_outputs)
+        self.pair = _build_network(WIDTHS[seen] + 2 * features, width, width)
+        self.point = _build_network(width + features, width, num_outputs)
 
     def forward(self, points: Float[Tensor, "B P D"]) -> Float[Tensor, "B K"]:
         """One row of outputs for each set."""
@@ -27,12 +27,12 @@ class PointSums(nn.Module):
         there = features.any(-1).to(points.dtype) if self.features else points.new_ones(points.shape[:2])
         both = there[:, :, None] * there[:, None, :] * (1 - torch.eye(P, device=points.device))
         own, other = (features[:, :, None].expand(-1, -1, P, -1), features[:, None].expand(-1, P, -1, -1))
-        pairs = self.pair(torch.cat([self._seen(places), own, other], dim=-1)) * both[..., None]
+        pairs = self.pair(torch.cat([self._build_pair_inputs(places), own, other], dim=-1)) * both[..., None]
         # divided by what a typical set has, so that sums start near 1
         sums = pairs.sum(2) / P
         return (self.point(torch.cat([sums, features], dim=-1)) * there[..., None]).sum(1) / P
 
-    def _seen(self, places: Float[Tensor, "B P 3"]) -> Float[Tensor, "B P P S"]:
+    def _build_pair_inputs(self, places: Float[Tensor, "B P 3"]) -> Float[Tensor, "B P P S"]:
         first, second = places[:, :, None], places[:, None]
         if self.seen is PairFeatures.PLACES:
             return torch.cat(torch.broadcast_tensors(first, second), dim=-1)
@@ -51,7 +51,7 @@ class Rollout(nn.Module):
         self.step, self.substeps = step, substeps
         self.central, self.num_times = central, num_times
         seen = 1 if central else 2
-        self.force = _network(seen + 2, width, 1 if central else 2)
+        self.force = _build_network(seen + 2, width, 1 if central else 2)
 
     def forward(self, states: Float[Tensor, "B P D"]) -> Float[Tensor, "B T P S"]:
         """Places and momenta at each time."""
@@ -59,17 +59,17 @@ class Rollout(nn.Module):
         step = self.step / self.substeps
         pairs = torch.stack(torch.broadcast_tensors(constants[:, :, None], constants[:, None]), dim=-1)
         trajectory = []
-        force = self._forces(q, pairs)
+        force = self._compute_forces(q, pairs)
         for _ in range(self.num_times):
             for _ in range(self.substeps):
                 p = p + step / 2 * force
                 q = q + step * p / mass
-                force = self._forces(q, pairs)
+                force = self._compute_forces(q, pairs)
                 p = p + step / 2 * force
             trajectory.append(torch.cat([q, p], dim=-1))
         return torch.stack(trajectory, dim=1)
 
-    def _forces(self, q: Float[Tensor, "B P 2"], constants: Float[Tensor, "B P P 2"]) -> Float[Tensor, "B P 2"]:
+    def _compute_forces(self, q: Float[Tensor, "B P 2"], constants: Float[Tensor, "B P P 2"]) -> Float[Tensor, "B P 2"]:
         """The sum of what the others do to each; what two do to each other is equal and opposite."""
         differences = q[:, :, None] - q[:, None]
         if self.central:
@@ -81,7 +81,7 @@ class Rollout(nn.Module):
         return (found - found.transpose(1, 2)).sum(2) / 2
 
 
-def _network(inputs: int, width: int, outputs: int) -> nn.Sequential:
+def _build_network(inputs: int, width: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, outputs)
     )

@@ -51,7 +51,7 @@ class PaddedShortcut(nn.Module):
         return pad(features[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.added))
 
 
-class Halving(nn.Module):
+class ResolutionHalving(nn.Module):
     """Both branches of a block at half the resolution: the one that chooses, and the one that follows."""
 
     def __init__(self, downsampling: Downsampling, padding: Padding) -> None:
@@ -68,11 +68,11 @@ class Halving(nn.Module):
     ) -> tuple[Float[Tensor, "B D h w"], Float[Tensor, "B C h w"]]:
         """`hidden` and `features` halved alike."""
         if self.polyphase:
-            phases = _phases(hidden)
+            phases = _split_phases(hidden)
             # in float64, so that the order of the sum, which a shift changes, decides nothing
             chosen = phases.double().square().sum(dim=(2, 3, 4)).argmax(dim=0)
             samples = torch.arange(len(hidden), device=hidden.device)
-            return phases[chosen, samples], _phases(features)[chosen, samples]
+            return phases[chosen, samples], _split_phases(features)[chosen, samples]
         assert self.pool is not None
         return self.pool(hidden), self.pool(features)
 
@@ -84,11 +84,11 @@ class ResidualBlock(nn.Module):
         super().__init__()
         halves, strided = channels != outputs, choices.downsampling is Downsampling.STRIDE
         stride = 2 if halves and strided else 1
-        self.first = _convolution(channels, outputs, choices.padding, stride)
+        self.first = _build_convolution(channels, outputs, choices.padding, stride)
         self.first_norm = nn.BatchNorm2d(outputs)
-        self.second = _convolution(outputs, outputs, choices.padding)
+        self.second = _build_convolution(outputs, outputs, choices.padding)
         self.second_norm = nn.BatchNorm2d(outputs)
-        self.halving = Halving(choices.downsampling, choices.padding) if halves and not strided else None
+        self.halving = ResolutionHalving(choices.downsampling, choices.padding) if halves and not strided else None
         self.shortcut: nn.Module
         if not halves:
             self.shortcut = nn.Identity()
@@ -112,11 +112,11 @@ class ResidualNetwork(nn.Module):
     def __init__(self, channels: int, num_outputs: int, sizes: StageSizes, choices: BlockChoices, head: Head) -> None:
         super().__init__()
         (width, num_blocks, grid), flat = sizes, head is Head.FLATTEN
-        convolution = _convolution(channels, width, choices.padding)
+        convolution = _build_convolution(channels, width, choices.padding)
         self.stem = nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
-        self.stage1 = _stage(width, width, num_blocks, choices)
-        self.stage2 = _stage(width, 2 * width, num_blocks, choices)
-        self.stage3 = _stage(2 * width, 4 * width, num_blocks, choices)
+        self.stage1 = _build_stage(width, width, num_blocks, choices)
+        self.stage2 = _build_stage(width, 2 * width, num_blocks, choices)
+        self.stage3 = _build_stage(2 * width, 4 * width, num_blocks, choices)
         self.pooled = nn.Flatten() if flat else GlobalAveragePool()
         self.classifier = nn.Linear(4 * width * (grid[0] * grid[1] if flat else 1), num_outputs)
         for module in self.modules():
@@ -130,16 +130,16 @@ class ResidualNetwork(nn.Module):
         return self.classifier(self.pooled(features))
 
 
-def _convolution(channels: int, outputs: int, padding: Padding, stride: int = 1) -> nn.Conv2d:
+def _build_convolution(channels: int, outputs: int, padding: Padding, stride: int = 1) -> nn.Conv2d:
     mode: Any = "zeros" if padding is Padding.ZERO else padding.value
     return nn.Conv2d(channels, outputs, 3, stride=stride, padding=1, bias=False, padding_mode=mode)
 
 
-def _stage(channels: int, outputs: int, num_blocks: int, choices: BlockChoices) -> nn.Sequential:
+def _build_stage(channels: int, outputs: int, num_blocks: int, choices: BlockChoices) -> nn.Sequential:
     counts = [channels, *[outputs] * (num_blocks - 1)]
     return nn.Sequential(*(ResidualBlock(inputs, outputs, choices) for inputs in counts))
 
 
-def _phases(maps: Float[Tensor, "B C H W"]) -> Float[Tensor, "4 B C h w"]:
+def _split_phases(maps: Float[Tensor, "B C H W"]) -> Float[Tensor, "4 B C h w"]:
     """The four ways to take every second row and every second column."""
     return torch.stack([maps[:, :, row::2, column::2] for row in (0, 1) for column in (0, 1)])

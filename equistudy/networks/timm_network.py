@@ -12,7 +12,15 @@ from torch import Tensor, nn
 
 from equistudy.networks.import_timm import import_timm
 
-__all__ = ["bare_network", "build_network", "check_name", "licence", "matching", "native_classes", "native_input"]
+__all__ = [
+    "build_bare_network",
+    "build_network",
+    "check_name",
+    "get_licence",
+    "get_native_num_classes",
+    "get_native_preprocessing",
+    "match_architectures",
+]
 
 
 def check_name(name: str, *, needs_tag: bool) -> None:
@@ -21,32 +29,34 @@ def check_name(name: str, *, needs_tag: bool) -> None:
     architecture, _, tag = name.partition(".")
     tagged = timm.list_pretrained(architecture) if timm.is_model(architecture) else []
     if needs_tag and not tag:
-        nearest = tagged or _similar(name, timm.list_pretrained())
+        nearest = tagged or _suggest_similar(name, timm.list_pretrained())
         raise ValueError(
-            f"Pretrained weights need a full timm name with its tag, got name={name!r}. {_nearest(nearest)}"
+            f"Pretrained weights need a full timm name with its tag, got name={name!r}. {_describe_nearest(nearest)}"
         )
     if architecture not in timm.list_models(architecture):
-        nearest = _similar(name, timm.list_pretrained() if tag else timm.list_models())
-        raise ValueError(f"A timm model needs a name that timm knows, got name={name!r}. {_nearest(nearest)}")
+        nearest = _suggest_similar(name, timm.list_pretrained() if tag else timm.list_models())
+        raise ValueError(f"A timm model needs a name that timm knows, got name={name!r}. {_describe_nearest(nearest)}")
     if "." in name and name not in tagged:
-        nearest = _similar(name, tagged) or tagged
-        raise ValueError(f"timm's {architecture} needs one of its own tags, got name={name!r}. {_nearest(nearest)}")
+        nearest = _suggest_similar(name, tagged) or tagged
+        raise ValueError(
+            f"timm's {architecture} needs one of its own tags, got name={name!r}. {_describe_nearest(nearest)}"
+        )
 
 
-def matching(pattern: str) -> list[str]:
+def match_architectures(pattern: str) -> list[str]:
     """The architectures whose names match a shell pattern, such as `resnet*`; ValueError if none does."""
     names: list[str] = import_timm().list_models(pattern)
     if not names:
-        near = _similar(pattern.strip("*"), import_timm().list_models())
-        raise ValueError(f"A pattern must match a name that timm knows, got {pattern!r}. {_nearest(near)}")
+        near = _suggest_similar(pattern.strip("*"), import_timm().list_models())
+        raise ValueError(f"A pattern must match a name that timm knows, got {pattern!r}. {_describe_nearest(near)}")
     return names
 
 
-def _similar(name: str, names: Iterable[str]) -> list[str]:
+def _suggest_similar(name: str, names: Iterable[str]) -> list[str]:
     return difflib.get_close_matches(name, names, n=3, cutoff=0.5)
 
 
-def _nearest(names: list[str]) -> str:
+def _describe_nearest(names: list[str]) -> str:
     return f"Nearest: {', '.join(names[:5])}." if names else "All are in timm.list_models()."
 
 
@@ -58,18 +68,18 @@ class NativeInput(NamedTuple):
     size: int
 
 
-def native_input(name: str) -> NativeInput:
+def get_native_preprocessing(name: str) -> NativeInput:
     """The mean, std and size with which timm evaluates the network of that name."""
     config = import_timm().get_pretrained_cfg(name)
     return NativeInput(tuple(config.mean), tuple(config.std), int(config.input_size[-1]))
 
 
-def native_classes(name: str) -> int:
+def get_native_num_classes(name: str) -> int:
     """How many classes the weights of that name tell apart."""
     return int(import_timm().get_pretrained_cfg(name).num_classes)
 
 
-def licence(name: str) -> str | None:
+def get_licence(name: str) -> str | None:
     """Under what licence the weights are, as timm has it; None where it says nothing."""
     found = import_timm().models.get_pretrained_cfg(name)
     return None if found is None else found.license
@@ -85,7 +95,7 @@ def build_network(
         overlay = {"file": str(weights), "custom_load": False}
         options |= {"pretrained": True, "pretrained_cfg_overlay": overlay}
     try:
-        network = _created(name, image_shape[1:], options)
+        network = _create_network(name, image_shape[1:], options)
     except (RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
         if weights is None:
             raise
@@ -93,18 +103,18 @@ def build_network(
             f"Weights must fit their network, got {weights} for {name!r}: {str(error).splitlines()[0]} "
             f"Fetch the file again, or rename it to the network that it belongs to."
         ) from error
-    paths = _stage_paths(name, network, image_shape)
+    paths = _find_stage_paths(name, network, image_shape)
     network.stage_paths = paths  # type: ignore[assignment]
     return network
 
 
-def bare_network(name: str, image_shape: tuple[int, int, int], num_outputs: int) -> nn.Module:
+def build_bare_network(name: str, image_shape: tuple[int, int, int], num_outputs: int) -> nn.Module:
     """An untrained network for images of (channels, height, width) that need not have stages, nor a classifier."""
     check_name(name, needs_tag=False)
-    return _created(name, image_shape[1:], {"num_classes": num_outputs, "in_chans": image_shape[0]})
+    return _create_network(name, image_shape[1:], {"num_classes": num_outputs, "in_chans": image_shape[0]})
 
 
-def _created(name: str, image_size: tuple[int, ...], options: dict[str, Any]) -> nn.Module:
+def _create_network(name: str, image_size: tuple[int, ...], options: dict[str, Any]) -> nn.Module:
     """The network made for an image size if its architecture takes one: timm does not say which do."""
     timm, state = import_timm(), torch.get_rng_state()
     try:
@@ -116,9 +126,9 @@ def _created(name: str, image_size: tuple[int, ...], options: dict[str, Any]) ->
     return timm.create_model(name, **options)
 
 
-def _stage_paths(name: str, network: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, str]:
+def _find_stage_paths(name: str, network: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, str]:
     """The stages in order, found by a forward pass of one black image in eval mode."""
-    outputs, classified = _watched(name, network, image_shape)
+    outputs, classified = _record_forward_pass(name, network, image_shape)
     listed = getattr(network, "feature_info", None) or []
     entries = listed.get_dicts(["module"]) if hasattr(listed, "get_dicts") else listed
     modules = dict.fromkeys(entry["module"] for entry in entries)
@@ -133,7 +143,7 @@ def _stage_paths(name: str, network: nn.Module, image_shape: tuple[int, int, int
     return {**paths, "pooled": pooled[-1], "logits": ""}
 
 
-def _watched(
+def _record_forward_pass(
     name: str, network: nn.Module, image_shape: tuple[int, int, int]
 ) -> tuple[list[tuple[str, object]], Tensor | None]:
     """What each submodule gave before the classifier was called, in order, and what the classifier was given."""

@@ -7,27 +7,30 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from equistudy.networks.equivariant.convolution import Window
-from equistudy.networks.equivariant.layers import Layers
+from equistudy.networks.equivariant.convolution import ConvolutionWindow
+from equistudy.networks.equivariant.layers import LayerFactory
 from equistudy.networks.equivariant.pooling import CosetPool
 
 __all__ = ["UNetNetwork"]
 
-THREE = Window(3, padding=1)
+SAME_WINDOW = ConvolutionWindow(3, padding=1)
 
 
 class UNetNetwork(nn.Module):
     """Encoder, decoder and head."""
 
-    def __init__(self, layers: Layers, width: int, levels: int, channels: int, num_outputs: int) -> None:
+    def __init__(self, layers: LayerFactory, width: int, levels: int, channels: int, num_outputs: int) -> None:
         super().__init__()
         widths = [width << level for level in range(levels + 1)]
-        lifting = layers.lifting(channels, widths[0], THREE)
-        encoders = [_pair(layers, lifting, widths[0])]
+        lifting = layers.build_lifting(channels, widths[0], SAME_WINDOW)
+        encoders = [_build_convolution_pair(layers, lifting, widths[0])]
         for fine, coarse in pairwise(widths):
-            encoders.append(_pair(layers, layers.convolution(fine, coarse, THREE), coarse))
+            encoders.append(
+                _build_convolution_pair(layers, layers.build_convolution(fine, coarse, SAME_WINDOW), coarse)
+            )
         decoders = [
-            _pair(layers, layers.convolution(fine + coarse, fine, THREE), fine) for fine, coarse in pairwise(widths)
+            _build_convolution_pair(layers, layers.build_convolution(fine + coarse, fine, SAME_WINDOW), fine)
+            for fine, coarse in pairwise(widths)
         ]
         self.encoders, self.decoders = nn.ModuleList(encoders), nn.ModuleList(decoders)
         self.pool = nn.MaxPool2d(2)
@@ -45,7 +48,9 @@ class UNetNetwork(nn.Module):
         return self.head(features)
 
 
-def _pair(layers: Layers, first: nn.Module, width: int) -> nn.Sequential:
+def _build_convolution_pair(layers: LayerFactory, first: nn.Module, width: int) -> nn.Sequential:
     """A convolution and one more of the same width, with what follows each."""
-    second = layers.convolution(width, width, THREE)
-    return nn.Sequential(first, layers.norm(width), nn.ReLU(inplace=True), second, layers.norm(width), nn.ReLU())
+    second = layers.build_convolution(width, width, SAME_WINDOW)
+    return nn.Sequential(
+        first, layers.build_norm(width), nn.ReLU(inplace=True), second, layers.build_norm(width), nn.ReLU()
+    )

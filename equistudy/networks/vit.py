@@ -8,7 +8,7 @@ from torch import nn
 from equistudy.networks.choices import Positions
 from equistudy.networks.import_timm import import_timm
 
-__all__ = ["TransformerSizes", "build_network"]
+__all__ = ["TransformerSizes", "build_vision_transformer"]
 
 
 class TransformerSizes(NamedTuple):
@@ -20,7 +20,7 @@ class TransformerSizes(NamedTuple):
     num_heads: int
 
 
-def build_network(
+def build_vision_transformer(
     image_shape: tuple[int, int, int],
     num_outputs: int,
     *,
@@ -36,7 +36,7 @@ def build_network(
 
     def convolutions(*, in_chans: int, **options: Any) -> nn.Module:
         assert stem_channels is not None
-        backbone = _convolutions(stem_channels)
+        backbone = _build_convolutions(stem_channels)
         return timm.layers.HybridEmbed(backbone, in_chans=in_chans, **{**options, "patch_size": 1})
 
     embed = timm.layers.PatchEmbed if stem_channels is None else convolutions
@@ -60,7 +60,7 @@ def build_network(
     return network
 
 
-def _convolutions(channels: list[int]) -> nn.Sequential:
+def _build_convolutions(channels: list[int]) -> nn.Sequential:
     """3 x 3 convolutions of stride 2, each with batch norm and ReLU."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(channels):

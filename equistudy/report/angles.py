@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from equistudy.analysis.outcome import Outcome
 from equistudy.measuring.measure import Measure
-from equistudy.report.figures import ReportFigure, interval_method
+from equistudy.report.figures import ReportFigure, describe_interval_method
 from equistudy.study.design import Factor
 
 if TYPE_CHECKING:
@@ -31,23 +31,23 @@ class AngleCurve(ReportFigure):
     @property
     def title(self) -> str:
         """The outcome over the angle."""
-        return self._by_factors(f"{self.outcomes[0].title} over the angle")
+        return self._describe_by_factors(f"{self.outcomes[0].title} over the angle")
 
     def frame(self, table: StudyTable) -> DataFrame:
         """Columns: angle in degrees, the shown factors, value, low, high, n."""
         import polars as pl
 
-        rows = self.outcomes[0].rows(table).select("trial", angle="magnitude", value="value")
+        rows = self.outcomes[0].measurement_rows(table).select("trial", angle="magnitude", value="value")
         values = table.design.join(rows.filter(pl.col("angle").is_not_null()), on="trial", maintain_order="left")
         by = ["angle", *self.factors]
-        return self._summary(values.drop_nulls("angle"), by, table)[0].sort(*self.factors, "angle")
+        return self._summarise(values.drop_nulls("angle"), by, table)[0].sort(*self.factors, "angle")
 
     def draw(self, frame: DataFrame) -> TopLevelMixin:
         """Lines with their bands, marked at quarter turns."""
-        from equistudy.report.charts import angle_curves
+        from equistudy.report.charts import draw_angle_curves
 
-        return angle_curves(frame, self.color, self.panels, self.outcomes[0].title)
+        return draw_angle_curves(frame, self.color, self.panels, self.outcomes[0].title)
 
     def caption(self, frame: DataFrame) -> str:
         """The method and the number of seeds."""
-        return f"{interval_method(frame)}. Angles are counter-clockwise; those of the axis are quarter turns."
+        return f"{describe_interval_method(frame)}. Angles are counter-clockwise; those of the axis are quarter turns."

@@ -5,82 +5,99 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from equistudy.report.encodings import broken, color_of, crowded, dashes, facts, levels_of, lines_of, valued
-from equistudy.report.theme import MUTED, TONES
+from equistudy.report.encodings import (
+    build_label_expression,
+    encode_color,
+    encode_dashes,
+    encode_values,
+    is_crowded,
+    list_tooltip_fields,
+    order_levels,
+    wrap_name,
+)
+from equistudy.report.theme import MUTED, VERDICT_COLORS
 from equistudy.study.design import Factor
 
 __all__ = [
-    "angle_curves",
-    "curve",
-    "effects",
-    "fitted_scatter",
-    "learning_curve",
-    "phase_curves",
-    "points",
-    "profile",
-    "scatter",
+    "draw_angle_curves",
+    "draw_curve",
+    "draw_effects",
+    "draw_fitted_scatter",
+    "draw_learning_curve",
+    "draw_phase_curves",
+    "draw_points",
+    "draw_profile",
+    "draw_scatter",
 ]
 
-MOST_NAMES = 12  # levels or stages that fit under an axis by name
-PICTURE = 44  # pixels of a side
+MAX_NAMES = 12  # levels or stages that fit under an axis by name
+PICTURE_SIZE = 44  # pixels of a side
 LINE, THIN, BAND, DOT, SEED = 2.0, 1.2, 0.15, 52, 15
 ROW, ROWS_WIDTH = 26, 300  # pixels of a row, and of the plot beside the names
-DIGITS = ".6~r"  # of numbers under an axis; without the 6, Vega rounds 45 between 30 and 60 to 50
-CLAIM_LETTERS = 30  # of a line of a claim
-SLANT = -35  # degrees of the names of many stages
+NUMBER_FORMAT = ".6~r"  # of numbers under an axis; without the 6, Vega rounds 45 between 30 and 60 to 50
+CLAIM_LINE_LENGTH = 30  # of a line of a claim
+LABEL_ANGLE = -35  # degrees of the names of many stages
 QUARTER_TURNS = [0, 90, 180, 270, 360]
 PANELS_BESIDE, PANEL = 2, {"width": 230, "height": 150}
 
 
-def curve(frame: pl.DataFrame, over: Factor, color: Factor | None, title: str) -> alt.TopLevelMixin:
+def draw_curve(frame: pl.DataFrame, over: Factor, color: Factor | None, title: str) -> alt.TopLevelMixin:
     """Means over a numeric factor: band, line, dots; small dots for the seeds."""
     levels = sorted(set(frame[over.name].drop_nulls()))
     scale = alt.Scale(type="log" if over.log else "linear", zero=False, nice=False, padding=14)
-    axis = alt.Axis(values=levels, format=DIGITS) if len(levels) <= MOST_NAMES else alt.Axis(format=DIGITS)
+    axis = alt.Axis(values=levels, format=NUMBER_FORMAT) if len(levels) <= MAX_NAMES else alt.Axis(format=NUMBER_FORMAT)
     base = alt.Chart().encode(
-        x=alt.X(f"{over.name}:Q", title=over.title, scale=scale, axis=axis), **color_of(color, frame)
+        x=alt.X(f"{over.name}:Q", title=over.title, scale=scale, axis=axis), **encode_color(color, frame)
     )
-    value, bounds = valued(frame, title)
-    means, seeds = _split(frame)
+    value, bounds = encode_values(frame, title)
+    means, seeds = _split_seed_rows(frame)
     return alt.layer(
         base.mark_area(opacity=BAND, clip=True).encode(**bounds).properties(data=means),
         base.mark_circle(size=SEED, opacity=0.6).encode(**value, tooltip=["seed", "value"]).properties(data=seeds),
         base.mark_line(strokeWidth=LINE).encode(**value).properties(data=means),
-        base.mark_circle(size=DOT, opacity=1).encode(**value, tooltip=facts(over, color)).properties(data=means),
+        base.mark_circle(size=DOT, opacity=1)
+        .encode(**value, tooltip=list_tooltip_fields(over, color))
+        .properties(data=means),
     )
 
 
-def _split(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _split_seed_rows(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The means, and the seeds behind them."""
     return frame.filter(pl.col("seed").is_null()), frame.filter(pl.col("seed").is_not_null())
 
 
-def points(frame: pl.DataFrame, over: Factor, color: Factor | None, title: str) -> alt.TopLevelMixin:
+def draw_points(frame: pl.DataFrame, over: Factor, color: Factor | None, title: str) -> alt.TopLevelMixin:
     """Means over categories: bars and dots, side by side in their colours; small dots for the seeds.
 
     The categories stand under the plot where their names fit there, and otherwise as rows, with the names in front.
     """
-    levels = levels_of(over, frame)
-    rows = crowded([str(level) for level in levels])
-    colors = [] if color is None else levels_of(color, frame)
-    base = alt.Chart().encode(**_places(over, levels, color, colors, rows), **color_of(color, frame))
-    value, bounds = valued(frame, title, "x" if rows else "y")
-    means, seeds = _split(frame)
+    levels = order_levels(over, frame)
+    rows = is_crowded([str(level) for level in levels])
+    colors = [] if color is None else order_levels(color, frame)
+    base = alt.Chart().encode(**_place_categories(over, levels, color, colors, rows), **encode_color(color, frame))
+    value, bounds = encode_values(frame, title, "x" if rows else "y")
+    means, seeds = _split_seed_rows(frame)
     layers = alt.layer(
         base.mark_rule(strokeWidth=LINE, clip=True).encode(**bounds).properties(data=means),
         base.mark_circle(size=SEED, opacity=0.6).encode(**value, tooltip=["seed", "value"]).properties(data=seeds),
-        base.mark_circle(size=DOT, opacity=1).encode(**value, tooltip=facts(over, color)).properties(data=means),
+        base.mark_circle(size=DOT, opacity=1)
+        .encode(**value, tooltip=list_tooltip_fields(over, color))
+        .properties(data=means),
     )
     if not rows:
         return layers.properties(height=260)
-    lines = max(len(colors), *(len(lines_of(str(level))) for level in levels))
+    lines = max(len(colors), *(len(wrap_name(str(level))) for level in levels))
     return layers.properties(height=len(levels) * ROW * max(1.0, 0.75 * lines), width=ROWS_WIDTH)
 
 
-def _places(over: Factor, levels: list[Any], color: Factor | None, colors: list[Any], rows: bool) -> dict[str, Any]:
+def _place_categories(
+    over: Factor, levels: list[Any], color: Factor | None, colors: list[Any], rows: bool
+) -> dict[str, Any]:
     """Where a category stands, and beside it its colours."""
     if rows:
-        names = alt.Axis(labelExpr=broken([str(level) for level in levels]), labelLimit=260, grid=True, title=None)
+        names = alt.Axis(
+            labelExpr=build_label_expression([str(level) for level in levels]), labelLimit=260, grid=True, title=None
+        )
         place: dict[str, Any] = {"y": alt.Y(f"{over.name}:O", sort=levels, axis=names)}
     else:
         place = {"x": alt.X(f"{over.name}:O", sort=levels, title=over.title)}
@@ -90,39 +107,41 @@ def _places(over: Factor, levels: list[Any], color: Factor | None, colors: list[
     return {**place, "yOffset" if rows else "xOffset": offset}
 
 
-def profile(frame: pl.DataFrame, color: Factor | None, title: str, series: list[str]) -> alt.TopLevelMixin:
+def draw_profile(frame: pl.DataFrame, color: Factor | None, title: str, series: list[str]) -> alt.TopLevelMixin:
     """Stages from left to right: a line for the first series, thin dashes for the references, dots for vectors."""
     stages = frame["stage"].unique(maintain_order=True).to_list()
-    axis = alt.Axis(labelAngle=SLANT) if crowded(stages) else alt.Axis()
+    axis = alt.Axis(labelAngle=LABEL_ANGLE) if is_crowded(stages) else alt.Axis()
     x = alt.X("stage:O", sort=stages, title="stage", axis=axis)
-    if len(stages) > MOST_NAMES:
+    if len(stages) > MAX_NAMES:
         x = alt.X("stage_depth:Q", title="relative depth", scale=alt.Scale(nice=False))
     widths = alt.Scale(domain=series, range=[LINE, THIN, THIN, THIN][: len(series)])
-    base = alt.Chart().encode(x=x, **color_of(color, frame))
-    value, bounds = valued(frame, title)
-    means, seeds = _split(frame)
+    base = alt.Chart().encode(x=x, **encode_color(color, frame))
+    value, bounds = encode_values(frame, title)
+    means, seeds = _split_seed_rows(frame)
     trained = means.filter(series=series[0])
     maps, vectors = trained.filter(~pl.col("vector")), trained.filter(pl.col("vector"))
     width = alt.StrokeWidth("series:N", scale=widths, legend=None)
-    lines = base.mark_line().encode(**value, **dashes("series", series), strokeWidth=width)
+    lines = base.mark_line().encode(**value, **encode_dashes("series", series), strokeWidth=width)
     dots = base.mark_circle(size=DOT, opacity=1)
     return alt.layer(
         base.mark_area(opacity=BAND, clip=True).encode(**bounds).properties(data=maps),
         lines.properties(data=means.filter(~pl.col("vector"))),
         base.mark_circle(size=SEED, opacity=0.6).encode(**value, tooltip=["seed", "value"]).properties(data=seeds),
         base.mark_rule(strokeWidth=LINE, clip=True).encode(**bounds).properties(data=vectors),
-        dots.encode(**value, tooltip=["stage", *facts(color)]).properties(data=trained),
+        dots.encode(**value, tooltip=["stage", *list_tooltip_fields(color)]).properties(data=trained),
     )
 
 
-def effects(frame: pl.DataFrame, unit: str) -> alt.TopLevelMixin:
+def draw_effects(frame: pl.DataFrame, unit: str) -> alt.TopLevelMixin:
     """A row for each claim: its effect, interval and what was claimed; colour and form say the verdict."""
-    names, statuses = frame["claim"].to_list(), list(TONES)
-    words = alt.Axis(labelExpr=broken(names, CLAIM_LETTERS), labelLimit=320, grid=False, title=None)
+    names, statuses = frame["claim"].to_list(), list(VERDICT_COLORS)
+    words = alt.Axis(labelExpr=build_label_expression(names, CLAIM_LINE_LENGTH), labelLimit=320, grid=False, title=None)
     numbers = alt.Axis(grid=True, tickCount=5)
     place = alt.Y("claim:N", sort=names, axis=words)
-    tones = alt.Scale(domain=statuses, range=list(TONES.values()))
-    fills = alt.Scale(domain=statuses, range=[TONES["supported"], TONES["contradicted"], "transparent"])
+    tones = alt.Scale(domain=statuses, range=list(VERDICT_COLORS.values()))
+    fills = alt.Scale(
+        domain=statuses, range=[VERDICT_COLORS["supported"], VERDICT_COLORS["contradicted"], "transparent"]
+    )
     forms = alt.Scale(domain=statuses, range=["circle", "cross", "circle"])
     color, fill = alt.Color("status:N", scale=tones, legend=None), alt.Fill("status:N", scale=fills, legend=None)
     scale = alt.Scale(zero=False, nice=True, padding=8)
@@ -133,7 +152,7 @@ def effects(frame: pl.DataFrame, unit: str) -> alt.TopLevelMixin:
     base = alt.Chart(frame).encode(y=place)
     claimed = alt.Chart(frame.filter(pl.col("bound").is_not_null())).encode(y=place, x=bound)
     dots = base.mark_point(size=70, strokeWidth=LINE, opacity=1)
-    height = ROW * max(1.0, 0.72 * max(len(lines_of(name, CLAIM_LETTERS)) for name in names))
+    height = ROW * max(1.0, 0.72 * max(len(wrap_name(name, CLAIM_LINE_LENGTH)) for name in names))
     return alt.layer(
         claimed.mark_tick(color=MUTED, thickness=1.5, size=20),
         base.mark_rule(strokeWidth=LINE).encode(x=low, x2="high", color=color),
@@ -143,48 +162,54 @@ def effects(frame: pl.DataFrame, unit: str) -> alt.TopLevelMixin:
     ).properties(height=len(names) * height, width=ROWS_WIDTH)
 
 
-def learning_curve(
+def draw_learning_curve(
     frame: pl.DataFrame, color: Factor | None, title: str, series: tuple[str, list[str]]
 ) -> alt.TopLevelMixin:
     """A line with its band over the epochs for each series, which is a column and its values; they differ by dashes."""
     epochs = alt.X("epoch:Q", title="epoch", scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(tickMinStep=1))
-    value, bounds = valued(frame, title)
-    base = alt.Chart(frame).encode(x=epochs, **color_of(color, frame))
+    value, bounds = encode_values(frame, title)
+    base = alt.Chart(frame).encode(x=epochs, **encode_color(color, frame))
     return alt.layer(
         base.mark_area(opacity=BAND, clip=True).encode(**bounds, detail=f"{series[0]}:N"),
-        base.mark_line(strokeWidth=LINE).encode(**value, **dashes(*series)),
+        base.mark_line(strokeWidth=LINE).encode(**value, **encode_dashes(*series)),
     )
 
 
-def angle_curves(frame: pl.DataFrame, color: Factor | None, panels: Factor | None, title: str) -> alt.TopLevelMixin:
+def draw_angle_curves(
+    frame: pl.DataFrame, color: Factor | None, panels: Factor | None, title: str
+) -> alt.TopLevelMixin:
     """A line with its band around the circle of angles; a panel for each level, all on the same scales."""
     angle = alt.X(
         "angle:Q", title="degrees", scale=alt.Scale(domain=[0, 360], nice=False), axis=alt.Axis(values=QUARTER_TURNS)
     )
-    return _panelled(frame, angle, (color, panels), title)
+    return _draw_panels(frame, angle, (color, panels), title)
 
 
-def phase_curves(frame: pl.DataFrame, color: Factor | None, panels: Factor | None, title: str) -> alt.TopLevelMixin:
+def draw_phase_curves(
+    frame: pl.DataFrame, color: Factor | None, panels: Factor | None, title: str
+) -> alt.TopLevelMixin:
     """A line with its band over the shifts, and a dot where they move cells to cells; a panel for each level."""
     shift = alt.X(
         "shift:Q", title="pixels", scale=alt.Scale(zero=False, nice=False, padding=8), axis=alt.Axis(tickMinStep=1)
     )
-    return _panelled(frame, shift, (color, panels), title, dotted="aligned")
+    return _draw_panels(frame, shift, (color, panels), title, dotted="aligned")
 
 
-def _panelled(
+def _draw_panels(
     frame: pl.DataFrame, x: alt.X, by: tuple[Factor | None, Factor | None], title: str, dotted: str | None = None
 ) -> alt.TopLevelMixin:
     """Lines with bands in the colours of one factor; a panel for each level of the other; dots in rows so marked."""
-    value, bounds = valued(frame, title)
+    value, bounds = encode_values(frame, title)
     color, panels = by
     charts = []
-    for level in [None] if panels is None else levels_of(panels, frame):
+    for level in [None] if panels is None else order_levels(panels, frame):
         shown = frame if panels is None else frame.filter(pl.col(panels.name) == level)
-        base = alt.Chart(shown).encode(x=x, **color_of(color, frame))
+        base = alt.Chart(shown).encode(x=x, **encode_color(color, frame))
         layers = alt.layer(
             base.mark_area(opacity=BAND, clip=True).encode(**bounds),
-            base.mark_line(strokeWidth=LINE).encode(**value, tooltip=[x.shorthand.partition(":")[0], *facts(color)]),
+            base.mark_line(strokeWidth=LINE).encode(
+                **value, tooltip=[x.shorthand.partition(":")[0], *list_tooltip_fields(color)]
+            ),
         )
         if dotted is not None:
             layers += base.mark_circle(size=DOT, opacity=1).encode(**value).transform_filter(alt.datum[dotted])
@@ -192,7 +217,7 @@ def _panelled(
     return charts[0] if panels is None else alt.concat(*charts, columns=PANELS_BESIDE)
 
 
-def scatter(frame: pl.DataFrame, color: Factor | None, x: str, y: str) -> alt.TopLevelMixin:
+def draw_scatter(frame: pl.DataFrame, color: Factor | None, x: str, y: str) -> alt.TopLevelMixin:
     """A dot for each trial."""
     told = [name for name in frame.columns if name != "trial"]
     scale = alt.Scale(zero=False)
@@ -203,31 +228,31 @@ def scatter(frame: pl.DataFrame, color: Factor | None, x: str, y: str) -> alt.To
             x=alt.X("x_value:Q", title=x, scale=scale),
             y=alt.Y("y_value:Q", title=y, scale=scale),
             tooltip=told,
-            **color_of(color, frame),
+            **encode_color(color, frame),
         )
     )
 
 
-def fitted_scatter(frame: pl.DataFrame, color: Factor | None, x: str, y: str) -> alt.TopLevelMixin:
+def draw_fitted_scatter(frame: pl.DataFrame, color: Factor | None, x: str, y: str) -> alt.TopLevelMixin:
     """A dot for each row and a line through the fitted values of each colour."""
     scale = alt.Scale(zero=False)
-    base = alt.Chart(frame).encode(x=alt.X("x:Q", title=x, scale=scale), **color_of(color, frame))
+    base = alt.Chart(frame).encode(x=alt.X("x:Q", title=x, scale=scale), **encode_color(color, frame))
     lines = base.mark_line(strokeWidth=LINE, opacity=0.5).encode(y=alt.Y("fitted:Q", title=y, scale=scale))
     dots = base.mark_circle(size=DOT, opacity=0.9).encode(y=alt.Y("y:Q", title=y, scale=scale), tooltip=frame.columns)
     return alt.layer(lines, dots)
 
 
-def pictures(frame: pl.DataFrame, rows: Factor) -> alt.TopLevelMixin:
+def draw_pictures(frame: pl.DataFrame, rows: Factor) -> alt.TopLevelMixin:
     """Small pictures side by side, a row for each level."""
     levels = frame.sort("row")["level"].unique(maintain_order=True).to_list()
     return (
         alt.Chart(frame)
-        .mark_image(width=PICTURE, height=PICTURE)
+        .mark_image(width=PICTURE_SIZE, height=PICTURE_SIZE)
         .encode(
             x=alt.X("place:O", axis=None),
             y=alt.Y("level:N", sort=levels, title=rows.title, axis=alt.Axis(grid=False)),
             url="image:N",
             tooltip=["level", "moved"],
         )
-        .properties(width=alt.Step(PICTURE + 4), height=alt.Step(PICTURE + 4))
+        .properties(width=alt.Step(PICTURE_SIZE + 4), height=alt.Step(PICTURE_SIZE + 4))
     )

@@ -7,43 +7,44 @@ from typing import Any
 
 import polars as pl
 
-from equistudy.analysis.findings import claims_found
-from equistudy.analysis.outcome import outcome_of
+from equistudy.analysis.findings import build_claim_findings
+from equistudy.analysis.outcome import as_outcome
 from equistudy.analysis.table import StudyTable
-from equistudy.analysis.verdicts import Status, judge
-from equistudy.report.effects import CAPTION, effect_chart, effect_frame
-from equistudy.report.page import Drawn, headline, kept_figure, rendered, write_table
-from equistudy.report.tables import Table
+from equistudy.analysis.verdicts import VerdictStatus, judge_claims
+from equistudy.report.effects import CAPTION, build_effect_frame, draw_effect_chart
+from equistudy.report.page import RenderedFigure, render_template, summarise_verdicts, write_figure, write_table
+from equistudy.report.tables import ReportTable
+from equistudy.study.design import Factor
 
-__all__ = ["common_frame", "ledger", "other_revisions", "write_comparison"]
+__all__ = ["build_common_frame", "describe_other_revisions", "sum_compute", "write_comparison"]
 
-Tables = Mapping[str, StudyTable]
-SPENT = ("seconds", "measuring_seconds", "lost_seconds")
+StudyTables = Mapping[str, StudyTable]
+COST_COLUMNS = ("seconds", "measuring_seconds", "lost_seconds")
 
 
-def write_comparison(tables: Tables, measurements: pl.DataFrame, command: str, folder: Path) -> Path:
+def write_comparison(tables: StudyTables, measurements: pl.DataFrame, command: str, folder: Path) -> Path:
     """Writes `index.html` with its figures into the folder; gives the page's path.
 
     `measurements` are all of the results, whatever their revision: the page says which of them it leaves out.
     """
-    judged = {name: judge(table.study, table) for name, table in tables.items()}
-    figures = [_claims(name, claims_found(judged[name], table), folder) for name, table in tables.items()]
-    figures += _common(tables, folder)
-    shown = [_study_table(tables), _ledger_table(tables)]
+    judged = {name: judge_claims(table.study, table) for name, table in tables.items()}
+    figures = [_draw_claims(name, build_claim_findings(judged[name], table), folder) for name, table in tables.items()]
+    figures += _draw_common_measures(tables, folder)
+    shown = [_tabulate_studies(tables), _tabulate_compute(tables)]
     for each in shown:
         write_table(each, folder / "tables")
-    page = rendered(
+    page = render_template(
         "comparison.html",
         names=list(tables),
         command=command,
         studies=[
-            {"name": name, "question": table.study.question, "headline": headline(judged[name])}
+            {"name": name, "question": table.study.question, "headline": summarise_verdicts(judged[name])}
             for name, table in tables.items()
         ],
         figures=figures,
         tables=shown,
-        statuses=list(Status),
-        notices=[*_shared_notice(tables), *other_revisions(tables, measurements)],
+        statuses=list(VerdictStatus),
+        notices=[*_describe_shared_trials(tables), *describe_other_revisions(tables, measurements)],
     )
     path = folder / "index.html"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,15 +52,15 @@ def write_comparison(tables: Tables, measurements: pl.DataFrame, command: str, f
     return path
 
 
-def ledger(tables: Tables) -> pl.DataFrame:
+def sum_compute(tables: StudyTables) -> pl.DataFrame:
     """What all studies cost, every trial once: status, trials, seconds, measuring_seconds, lost_seconds."""
-    columns = ["trial", "status", *SPENT]
+    columns = ["trial", "status", *COST_COLUMNS]
     rows = [table.trials.filter(pl.col("attempt").is_not_null()).select(columns) for table in tables.values()]
-    sums = [pl.col(name).cast(pl.Float64).sum() for name in SPENT]
+    sums = [pl.col(name).cast(pl.Float64).sum() for name in COST_COLUMNS]
     return pl.concat(rows).unique("trial").group_by("status").agg(pl.len().alias("trials"), *sums).sort("status")
 
 
-def common_frame(tables: Tables) -> pl.DataFrame:
+def build_common_frame(tables: StudyTables) -> pl.DataFrame:
     """Every network once with what all studies measured: trial, study, test_accuracy, measure, value.
 
     `study` names all studies that share the network. A measure is common where its id is the same, so that values of
@@ -74,9 +75,9 @@ def common_frame(tables: Tables) -> pl.DataFrame:
     parts = []
     for measure in common:
         for table in tables.values():
-            values = outcome_of(measure).per_trial(table).select("trial", "value").unique("trial")
+            values = as_outcome(measure).values_per_trial(table).select("trial", "value").unique("trial")
             scores = table.trials.filter(status="done").select("trial", "test_accuracy").unique("trial")
-            parts.append(values.join(scores, on="trial").with_columns(measure=pl.lit(outcome_of(measure).title)))
+            parts.append(values.join(scores, on="trial").with_columns(measure=pl.lit(as_outcome(measure).title)))
     if not parts:
         return pl.DataFrame(schema={"trial": pl.String, "value": pl.Float64})
     frame = pl.concat(parts).unique(["trial", "measure"], maintain_order=True)
@@ -84,7 +85,7 @@ def common_frame(tables: Tables) -> pl.DataFrame:
     return frame.with_columns(names)
 
 
-def other_revisions(tables: Tables, measurements: pl.DataFrame) -> list[str]:
+def describe_other_revisions(tables: StudyTables, measurements: pl.DataFrame) -> list[str]:
     """A sentence for each measure of which the results hold other revisions for these trials: they are not shown."""
     trials = pl.concat([table.design.select("trial") for table in tables.values()]).unique()
     rows = measurements.join(trials, on="trial", how="semi")
@@ -102,13 +103,13 @@ def other_revisions(tables: Tables, measurements: pl.DataFrame) -> list[str]:
     return told
 
 
-def _shared_notice(tables: Tables) -> list[str]:
+def _describe_shared_trials(tables: StudyTables) -> list[str]:
     counts = Counter(trial for table in tables.values() for trial in table.design["trial"].unique())
     shared = sum(count > 1 for count in counts.values())
     return [f"{shared} of {len(counts)} networks belong to more than one study and count once."] if shared else []
 
 
-def _study_table(tables: Tables) -> Table:
+def _tabulate_studies(tables: StudyTables) -> ReportTable:
     sets = {name: set(table.design["trial"]) for name, table in tables.items()}
     rows = []
     for name, table in tables.items():
@@ -117,35 +118,37 @@ def _study_table(tables: Tables) -> Table:
         shared = len(sets[name] & others)
         rows.append([name, str(len(sets[name])), str(done), str(shared), str(len(table.seeds))])
     header = ["study", "networks", "done", "shared with another", "seeds"]
-    return Table("studies", "The studies and their networks.", header, rows, pl.DataFrame(rows, header, orient="row"))
+    return ReportTable(
+        "studies", "The studies and their networks.", header, rows, pl.DataFrame(rows, header, orient="row")
+    )
 
 
-def _ledger_table(tables: Tables) -> Table:
-    spent = ledger(tables)
+def _tabulate_compute(tables: StudyTables) -> ReportTable:
+    spent = sum_compute(tables)
     rows = [
-        [row["status"], str(row["trials"]), *(f"{row[n] / 3600:.3f}" for n in SPENT)] for row in spent.rows(named=True)
+        [row["status"], str(row["trials"]), *(f"{row[n] / 3600:.3f}" for n in COST_COLUMNS)]
+        for row in spent.rows(named=True)
     ]
     header = ["status", "networks", "training (h)", "measuring (h)", "lost (h)"]
-    return Table("compute", "What it cost, every network once.", header, rows, spent)
+    return ReportTable("compute", "What it cost, every network once.", header, rows, spent)
 
 
-def _claims(name: str, claims: Sequence[Any], folder: Path) -> Drawn:
-    frame, figure = effect_frame(claims), Drawn(f"claims-{name}", f"Claims of {name}", CAPTION, None)
-    return figure if frame.is_empty() else kept_figure(frame, effect_chart(frame), figure, folder)
+def _draw_claims(name: str, claims: Sequence[Any], folder: Path) -> RenderedFigure:
+    frame, figure = build_effect_frame(claims), RenderedFigure(f"claims-{name}", f"Claims of {name}", CAPTION, None)
+    return figure if frame.is_empty() else write_figure(frame, draw_effect_chart(frame), figure, folder)
 
 
-def _common(tables: Tables, folder: Path) -> list[Drawn]:
-    from equistudy.report.charts import scatter
-    from equistudy.study.design import Factor
+def _draw_common_measures(tables: StudyTables, folder: Path) -> list[RenderedFigure]:
+    from equistudy.report.charts import draw_scatter
 
-    figures, frame = [], common_frame(tables)
+    figures, frame = [], build_common_frame(tables)
     if frame.is_empty():
         return []
     for number, (title, part) in enumerate(frame.partition_by("measure", as_dict=True, maintain_order=True).items()):
         shown = part.select("trial", "study", x_value="test_accuracy", y_value="value")
         study = Factor("networks", tuple(shown["study"].unique(maintain_order=True)))
-        chart = scatter(shown.rename({"study": "networks"}), study, "test accuracy", str(title[0]))
+        chart = draw_scatter(shown.rename({"study": "networks"}), study, "test accuracy", str(title[0]))
         caption = "A dot is a network; one that several studies share is drawn once, under the names of all."
-        figure = Drawn(f"common-{number}", f"{title[0]} against accuracy", caption, None)
-        figures.append(kept_figure(shown, chart, figure, folder))
+        figure = RenderedFigure(f"common-{number}", f"{title[0]} against accuracy", caption, None)
+        figures.append(write_figure(shown, chart, figure, folder))
     return figures

@@ -5,49 +5,49 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from equistudy.analysis.findings import ClaimFound
+from equistudy.analysis.findings import ClaimFinding
 
 if TYPE_CHECKING:
     from altair import TopLevelMixin
 else:
     TopLevelMixin = Any
 
-__all__ = ["CAPTION", "effect_chart", "effect_frame"]
+__all__ = ["CAPTION", "build_effect_frame", "draw_effect_chart"]
 
 CAPTION = (
     "Each claim's effect with its 95 % interval; the tick is the end of what is claimed that lies nearest. Filled: "
     "supported. Cross: contradicted. Hollow: undecided."
 )
-SCHEMA = {"claim": pl.String, "unit": pl.String, "status": pl.String, "value": pl.Float64, "low": pl.Float64}
-SCHEMA |= {"high": pl.Float64, "n": pl.Int64, "bound": pl.Float64}
+EFFECT_SCHEMA = {"claim": pl.String, "unit": pl.String, "status": pl.String, "value": pl.Float64, "low": pl.Float64}
+EFFECT_SCHEMA |= {"high": pl.Float64, "n": pl.Int64, "bound": pl.Float64}
 
 
-def effect_frame(claims: Sequence[ClaimFound]) -> pl.DataFrame:
+def build_effect_frame(claims: Sequence[ClaimFinding]) -> pl.DataFrame:
     """A row for each claim that has an effect: claim, unit, status, value, low, high, n, bound; in the given order.
 
     `unit` names the axis: effects share one where they may be compared.
     """
     rows = [
-        [claim.statement, claim.unit, claim.status, claim.effect, claim.low, claim.high, claim.n, _bound(claim)]
+        [claim.statement, claim.unit, claim.status, claim.effect, claim.low, claim.high, claim.n, _nearest_bound(claim)]
         for claim in claims
         if claim.effect is not None
     ]
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    return pl.DataFrame(rows, schema=EFFECT_SCHEMA, orient="row")
 
 
-def effect_chart(frame: pl.DataFrame) -> TopLevelMixin:
+def draw_effect_chart(frame: pl.DataFrame) -> TopLevelMixin:
     """One row a claim; claims of unlike units under each other, each with an axis of its own."""
     import altair as alt
 
-    from equistudy.report.charts import effects
+    from equistudy.report.charts import draw_effects
 
     charts: list[Any] = [
-        effects(part, str(part["unit"][0])) for part in frame.partition_by("unit", maintain_order=True)
+        draw_effects(part, str(part["unit"][0])) for part in frame.partition_by("unit", maintain_order=True)
     ]
     return alt.vconcat(*charts)
 
 
-def _bound(claim: ClaimFound) -> float | None:
+def _nearest_bound(claim: ClaimFinding) -> float | None:
     """The finite end of what is claimed that lies nearest to the effect."""
     ends = [end for end in (claim.low_claimed, claim.high_claimed) if end is not None]
     return min(ends, key=lambda end: abs(end - (claim.effect or 0.0)), default=None)

@@ -9,55 +9,64 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from equistudy.report.theme import MUTED, palette
-from equistudy.spec import label
+from equistudy.report.theme import MUTED, choose_colors
+from equistudy.spec import format_label
 from equistudy.study.design import Factor
 
-__all__ = ["broken", "color_of", "crowded", "dashes", "facts", "levels_of", "lines_of", "valued"]
+__all__ = [
+    "build_label_expression",
+    "encode_color",
+    "encode_dashes",
+    "encode_values",
+    "is_crowded",
+    "list_tooltip_fields",
+    "order_levels",
+    "wrap_name",
+]
 
 MOST_COLORS, LEGEND_COLUMNS = 5, 3  # entries of a legend in one row, and in each of several
 # An axis has so many pixels for its names and a letter takes about so many; in front of a row a name is broken.
 AXIS, LETTER, ROW_LETTERS = 430, 7.0, 24
-SYMBOL = 34  # pixels of a legend's entry beside its name
+SYMBOL_WIDTH = 34  # pixels of a legend's entry beside its name
 DASHES = ([1, 0], [5, 3], [1.5, 2.5], [7, 2, 1.5, 2])
 
 
-def levels_of(factor: Factor, frame: pl.DataFrame) -> list[Any]:
+def order_levels(factor: Factor, frame: pl.DataFrame) -> list[Any]:
     """The levels in the order of the factor, and then those that only the frame has."""
     there = set(frame[factor.name].drop_nulls())
-    known = [level if factor.numeric else label(level) for level in factor.levels]
+    known = [level if factor.is_numeric else format_label(level) for level in factor.levels]
     return [level for level in known if level in there] + sorted(there.difference(known))
 
 
-def facts(*factors: Factor | None) -> list[str]:
+def list_tooltip_fields(*factors: Factor | None) -> list[str]:
     """What a tooltip says of a mean."""
     return [*(factor.name for factor in factors if factor is not None), "value", "low", "high", "n"]
 
 
-def crowded(names: Sequence[str]) -> bool:
+def is_crowded(names: Sequence[str]) -> bool:
     """Whether names side by side under an axis would run into each other."""
     return len(names) * LETTER * (max(map(len, names), default=0) + 1) > AXIS
 
 
-def lines_of(name: str, letters: int = ROW_LETTERS) -> list[str]:
+def wrap_name(name: str, letters: int = ROW_LETTERS) -> list[str]:
     """A name in the lines that it takes in front of a row."""
     return textwrap.wrap(name, letters, break_long_words=False) or [name]
 
 
-def broken(names: Sequence[str], letters: int = ROW_LETTERS) -> str:
+def build_label_expression(names: Sequence[str], letters: int = ROW_LETTERS) -> str:
     """The expression by which an axis breaks long names into lines."""
-    return f"({json.dumps({name: lines_of(name, letters) for name in names})})[datum.label]"
+    return f"({json.dumps({name: wrap_name(name, letters) for name in names})})[datum.label]"
 
 
-def valued(frame: pl.DataFrame, title: str, channel: str = "y") -> tuple[dict[str, Any], dict[str, Any]]:
+def encode_values(frame: pl.DataFrame, title: str, channel: str = "y") -> tuple[dict[str, Any], dict[str, Any]]:
     """The axis for values, and the two ends of their intervals on it."""
     kind = alt.X if channel == "x" else alt.Y
     axis = alt.Axis(grid=True, tickCount=5)
-    value, low = (kind(f"{name}:Q", title=title, scale=_window(frame), axis=axis) for name in ("value", "low"))
+    value, low = (kind(f"{name}:Q", title=title, scale=_choose_scale(frame), axis=axis) for name in ("value", "low"))
     return {channel: value}, {channel: low, f"{channel}2": "high"}
 
 
-def _window(frame: pl.DataFrame) -> alt.Scale:
+def _choose_scale(frame: pl.DataFrame) -> alt.Scale:
     """All values and, as far as they leave the values legible, all intervals: those of two seeds may be 13 s long."""
     lowest, highest = (float(value) for value in frame.select(pl.col("value").min(), high=pl.col("value").max()).row(0))
     room = 2 * (highest - lowest) or math.inf
@@ -67,25 +76,25 @@ def _window(frame: pl.DataFrame) -> alt.Scale:
     return alt.Scale(zero=False, nice=True, domain=[bottom, top]) if bottom < top else alt.Scale(zero=False)
 
 
-def color_of(factor: Factor | None, frame: pl.DataFrame) -> dict[str, Any]:
+def encode_color(factor: Factor | None, frame: pl.DataFrame) -> dict[str, Any]:
     """Ordered colours for numbers, far-apart ones for categories, one colour without a factor."""
     if factor is None:
-        return {"color": alt.value(palette(1, ordered=False)[0])}
-    levels = levels_of(factor, frame)
-    scale = alt.Scale(domain=levels, range=palette(len(levels), ordered=factor.numeric and len(levels) > 2))
-    legend = alt.Legend(symbolOpacity=1, columns=_columns([str(level) for level in levels]))
+        return {"color": alt.value(choose_colors(1, ordered=False)[0])}
+    levels = order_levels(factor, frame)
+    scale = alt.Scale(domain=levels, range=choose_colors(len(levels), ordered=factor.is_numeric and len(levels) > 2))
+    legend = alt.Legend(symbolOpacity=1, columns=_choose_legend_columns([str(level) for level in levels]))
     return {"color": alt.Color(f"{factor.name}:O", title=factor.title, scale=scale, legend=legend)}
 
 
-def _columns(names: Sequence[str]) -> Any:
+def _choose_legend_columns(names: Sequence[str]) -> Any:
     """The columns of a legend: one row where its entries fit into it."""
-    if len(names) <= MOST_COLORS and sum(LETTER * len(name) + SYMBOL for name in names) <= AXIS:
+    if len(names) <= MOST_COLORS and sum(LETTER * len(name) + SYMBOL_WIDTH for name in names) <= AXIS:
         return alt.Undefined
-    widest = max(LETTER * len(name) + SYMBOL for name in names)
+    widest = max(LETTER * len(name) + SYMBOL_WIDTH for name in names)
     return max(1, min(LEGEND_COLUMNS, int(AXIS // widest)))
 
 
-def dashes(column: str, names: Sequence[str]) -> dict[str, Any]:
+def encode_dashes(column: str, names: Sequence[str]) -> dict[str, Any]:
     """A dash pattern for each name, the first unbroken."""
     scale = alt.Scale(domain=list(names), range=list(DASHES[: len(names)]))
     symbols: dict[str, Any] = {
@@ -94,5 +103,5 @@ def dashes(column: str, names: Sequence[str]) -> dict[str, Any]:
         "symbolSize": 400,
         "symbolStrokeWidth": 1.5,
     }
-    legend = alt.Legend(**symbols, columns=_columns(names))
+    legend = alt.Legend(**symbols, columns=_choose_legend_columns(names))
     return {"strokeDash": alt.StrokeDash(f"{column}:N", title=None, scale=scale, legend=legend)}

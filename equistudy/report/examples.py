@@ -5,7 +5,11 @@ import io
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from equistudy.augmentations.learned.augmentation import LearnedAugmentation
+from equistudy.augmentations.learned.generators import Domain
+from equistudy.datasets.dataset import Modality, Split
 from equistudy.report.figures import ReportFigure
+from equistudy.spec import format_label
 from equistudy.study.design import Factor
 from equistudy.study.trial import Trial
 
@@ -45,21 +49,23 @@ class LearnedImages(ReportFigure):
     @property
     def title(self) -> str:
         """What is drawn, by what."""
-        return self._by_factors("Images across the learned distribution")
+        return self._describe_by_factors("Images across the learned distribution")
 
     def frame(self, table: StudyTable) -> DataFrame:
         """Columns: row (an index), level, place (an index), moved (how far, in words), image (a PNG as a data URL)."""
         import polars as pl
 
-        from equistudy.spec import label
-
-        tails = {(row["trial"], row["name"]): row["value"] for row in table.curve_rows.to_dicts() if _ends(row["name"])}
+        tails = {
+            (row["trial"], row["name"]): row["value"]
+            for row in table.curve_rows.to_dicts()
+            if _is_extent_tail(row["name"])
+        }
         drawn: dict[str, list[dict[str, Any]]] = {}
         for cell in table.study.design.cells():
-            level = label(cell.levels.get(self.rows.name))
-            if level not in drawn and (found := self._pictures(cell.trial, tails)):
+            level = format_label(cell.levels.get(self.rows.name))
+            if level not in drawn and (found := self._render_row(cell.trial, tails)):
                 drawn[level] = found
-        order = [label(level) for level in self.rows.levels if label(level) in drawn]
+        order = [format_label(level) for level in self.rows.levels if format_label(level) in drawn]
         rows = [{"row": row, "level": level, **each} for row, level in enumerate(order) for each in drawn[level]]
         return pl.DataFrame(
             rows, schema={name: pl.Int64 if name in ("row", "place") else pl.String for name in COLUMNS}
@@ -67,9 +73,9 @@ class LearnedImages(ReportFigure):
 
     def draw(self, frame: DataFrame) -> TopLevelMixin:
         """Pictures in rows."""
-        from equistudy.report.charts import pictures
+        from equistudy.report.charts import draw_pictures
 
-        return pictures(frame, self.rows)
+        return draw_pictures(frame, self.rows)
 
     def caption(self, frame: DataFrame) -> str:
         """What is to be seen."""
@@ -77,12 +83,10 @@ class LearnedImages(ReportFigure):
             "A test image at both ends of the learned half-extents and evenly between them, in one trial of each row."
         )
 
-    def _pictures(self, trial: Trial, tails: dict[tuple[str, str], float]) -> list[dict[str, Any]]:
+    def _render_row(self, trial: Trial, tails: dict[tuple[str, str], float]) -> list[dict[str, Any]]:
         """One row of pictures; none for a trial that learned nothing or is not done."""
-        from equistudy.augmentations.learned.augmentation import LearnedAugmentation
         from equistudy.augmentations.learned.box import Box
-        from equistudy.augmentations.learned.network import lattice
-        from equistudy.datasets.dataset import Modality, Split
+        from equistudy.augmentations.learned.network import rank_one_lattice
 
         augmentation, dataset = trial.augmentation, trial.dataset
         if not isinstance(augmentation, LearnedAugmentation):
@@ -94,35 +98,36 @@ class LearnedImages(ReportFigure):
             return []
         boxed = zip(augmentation.generators, ends, strict=True)
         generators = tuple(replace(generator, start=float(end)) for generator, end in boxed if end is not None)
-        units = lattice(self.count, len(generators))
+        units = rank_one_lattice(self.count, len(generators))
         units = units / units[:, :1].abs().max() if len(generators) == 1 else units  # one axis is shown to its ends
         image = dataset.load(Split.TEST).inputs[self.image : self.image + 1].float() / 255
-        moved = _moved(image.expand(self.count, -1, -1, -1), units, Box(generators).eval())
+        moved = _move_images(image.expand(self.count, -1, -1, -1), units, Box(generators).eval())
         told = [
             ", ".join(f"{u * e:.3g}" for u, e in zip(row, ends, strict=True) if e is not None) for row in units.tolist()
         ]
-        return [{"place": i, "moved": told[i], "image": _url(picture)} for i, picture in enumerate(moved)]
+        return [{"place": i, "moved": told[i], "image": _encode_data_url(picture)} for i, picture in enumerate(moved)]
 
 
-def _ends(name: str) -> bool:
+def _is_extent_tail(name: str) -> bool:
     return name.endswith("_extent_tail")
 
 
-def _moved(images: Any, units: Any, box: Any) -> Any:
+def _move_images(images: Any, units: Any, box: Any) -> Any:
     """The images in [0, 1], each moved by its row of units: colours, then positions."""
     import torch
 
-    from equistudy.augmentations.learned.generators import Domain
     from equistudy.groups.affine import warp
 
     with torch.no_grad():
-        if box.moves(Domain.COLOUR):
-            maps = box.maps(units, Domain.COLOUR)
+        if box.acts_on(Domain.COLOUR):
+            maps = box.compute_maps(units, Domain.COLOUR)
             images = torch.einsum("bij,bjhw->bihw", maps[..., :3], images) + maps[..., 3, None, None]
-        return warp(images, box.maps(units, Domain.PLANE, inverse=True)) if box.moves(Domain.PLANE) else images
+        return (
+            warp(images, box.compute_maps(units, Domain.PLANE, inverse=True)) if box.acts_on(Domain.PLANE) else images
+        )
 
 
-def _url(picture: Any) -> str:
+def _encode_data_url(picture: Any) -> str:
     """A PNG of (C, H, W) in [0, 1] as a data URL."""
     from PIL import Image
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from equistudy.analysis.outcome import Outcome, Quantity, Reference, Score, outcome_of
+from equistudy.analysis.outcome import Outcome, Quantity, Reference, Score, as_outcome
 from equistudy.measuring.measure import Measure
-from equistudy.study.design import Factor, nearest
+from equistudy.study.design import Factor, suggest_names
 
 if TYPE_CHECKING:
     from altair import TopLevelMixin
@@ -17,7 +17,7 @@ else:
     # A study file names figures; Polars and Altair are imported where there is something to draw.
     TopLevelMixin = DataFrame = StudyTable = Any
 
-__all__ = ["Curve", "LayerProfile", "LearningCurve", "ReportFigure", "Scatter", "Score", "interval_method"]
+__all__ = ["Curve", "LayerProfile", "LearningCurve", "ReportFigure", "Scatter", "Score", "describe_interval_method"]
 
 TRAINED, UNTRAINED, FLOOR, CEILING = "trained", "untrained", "shuffled pairs", "ceiling"
 REFERENCES = {  # and how captions explain them
@@ -37,7 +37,7 @@ class ReportFigure:
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
         """What the figure shows."""
-        return tuple(outcome_of(value) for value in self._values() if isinstance(value, Quantity))
+        return tuple(as_outcome(value) for value in self._field_values() if isinstance(value, Quantity))
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -47,7 +47,7 @@ class ReportFigure:
     @property
     def factors(self) -> tuple[str, ...]:
         """The names of the factors that the figure shows."""
-        return tuple(value.name for value in self._values() if isinstance(value, Factor))
+        return tuple(value.name for value in self._field_values() if isinstance(value, Factor))
 
     @property
     def title(self) -> str:
@@ -66,21 +66,21 @@ class ReportFigure:
         """What the marks mean: the method of the interval, and over how many seeds it is."""
         raise NotImplementedError
 
-    def _values(self) -> Iterator[Any]:
+    def _field_values(self) -> Iterator[Any]:
         return (getattr(self, field.name) for field in fields(self))
 
-    def _by_factors(self, what: str) -> str:
+    def _describe_by_factors(self, what: str) -> str:
         return f"{what} by {' and '.join(self.factors)}" if self.factors else what
 
-    def _summary(self, values: DataFrame, by: list[str], table: StudyTable) -> tuple[DataFrame, DataFrame]:
+    def _summarise(self, values: DataFrame, by: list[str], table: StudyTable) -> tuple[DataFrame, DataFrame]:
         """Mean and interval for each cell of `by`, and the values of the seeds behind them."""
-        from equistudy.analysis.replicates import per_seed, summarised
+        from equistudy.analysis.replicates import average_per_seed, summarise_over_seeds
 
-        seeds = per_seed(values, by=by, over=[name for name in table.factors if name not in self.factors])
-        return summarised(seeds, by), seeds
+        seeds = average_per_seed(values, by=by, over=[name for name in table.factors if name not in self.factors])
+        return summarise_over_seeds(seeds, by), seeds
 
 
-def interval_method(frame: DataFrame) -> str:
+def describe_interval_method(frame: DataFrame) -> str:
     """The method of the interval with the number of seeds, as captions begin."""
     counts = frame["n"].drop_nulls().unique().sort().to_list()
     if counts == [1]:
@@ -101,24 +101,24 @@ class Curve(ReportFigure):
     @property
     def title(self) -> str:
         """The outcome and the factors."""
-        return self._by_factors(self.outcomes[0].title)
+        return self._describe_by_factors(self.outcomes[0].title)
 
     def frame(self, table: StudyTable) -> DataFrame:
         """Columns: the shown factors, value, low, high, n, seed. A row without seed is the mean over the seeds."""
         from polars import concat
 
-        means, seeds = self._summary(self.outcomes[0].per_trial(table), [*self.factors], table)
+        means, seeds = self._summarise(self.outcomes[0].values_per_trial(table), [*self.factors], table)
         return concat([means, seeds], how="diagonal").sort(*self.factors, "seed")
 
     def draw(self, frame: DataFrame) -> TopLevelMixin:
         """A line with a band over numbers; points with bars over categories, side by side in their colours."""
-        from equistudy.report.charts import curve, points
+        from equistudy.report.charts import draw_curve, draw_points
 
-        return (curve if self.x.numeric else points)(frame, self.x, self.color, self.outcomes[0].title)
+        return (draw_curve if self.x.is_numeric else draw_points)(frame, self.x, self.color, self.outcomes[0].title)
 
     def caption(self, frame: DataFrame) -> str:
         """The method and the number of seeds."""
-        return f"{interval_method(frame)}; small dots are single seeds."
+        return f"{describe_interval_method(frame)}; small dots are single seeds."
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class LayerProfile(ReportFigure):
     @property
     def title(self) -> str:
         """The outcome, and that it is by layer."""
-        return self._by_factors(f"{self.outcomes[0].title} along the network")
+        return self._describe_by_factors(f"{self.outcomes[0].title} along the network")
 
     def frame(self, table: StudyTable) -> DataFrame:
         """Columns: stage, vector, series, the colour's factor, value, low, high, n, seed, stage_depth.
@@ -146,18 +146,20 @@ class LayerProfile(ReportFigure):
         """
         import polars as pl
 
-        rows = self._with_ceiling(self.outcomes[0].rows(table)).with_columns(vector=pl.col("stride").is_null())
+        rows = self._add_ceiling(self.outcomes[0].measurement_rows(table)).with_columns(
+            vector=pl.col("stride").is_null()
+        )
         names = {"value": TRAINED, "untrained": UNTRAINED, "floor": FLOOR, "ceiling": CEILING}
         lines = rows.rename(names).unpivot(
             [*names.values()], index=["trial", "stage", "vector"], variable_name="series"
         )
         values = table.design.join(lines.filter(pl.col("value").is_finite()), on="trial", maintain_order="left")
-        means, seeds = self._summary(values, ["stage", "vector", "series", *self.factors], table)
+        means, seeds = self._summarise(values, ["stage", "vector", "series", *self.factors], table)
         depths = rows.group_by("stage").agg(stage_depth=pl.col("depth").mean())
         shown = pl.concat([means, seeds.filter(series=TRAINED)], how="diagonal").join(depths, on="stage")
         return shown.sort("stage_depth", "stage", *self.factors, "series", "seed")
 
-    def _with_ceiling(self, rows: DataFrame) -> DataFrame:
+    def _add_ceiling(self, rows: DataFrame) -> DataFrame:
         """The rows with a ceiling at every element of the stages that have one at any, and nowhere else.
 
         Where cells move to cells nothing is interpolated and a perfect correlation is 1; a stage at which that is not
@@ -176,17 +178,17 @@ class LayerProfile(ReportFigure):
 
     def draw(self, frame: DataFrame) -> TopLevelMixin:
         """Lines over the stages by name, or over the relative depth where there are too many to name."""
-        from equistudy.report.charts import profile
+        from equistudy.report.charts import draw_profile
 
         names = [name for name in (TRAINED, *REFERENCES) if name in set(frame["series"])]
-        return profile(frame, self.color, self.outcomes[0].title, names)
+        return draw_profile(frame, self.color, self.outcomes[0].title, names)
 
     def caption(self, frame: DataFrame) -> str:
         """The method, the references and the number of seeds."""
         there = set(frame["series"])
         lines = [text for name, text in REFERENCES.items() if name in there]
         trained = frame.filter((frame["series"] == TRAINED) & frame["seed"].is_null())
-        return "; ".join([f"{interval_method(trained)}, small dots are single seeds", *lines]) + "."
+        return "; ".join([f"{describe_interval_method(trained)}, small dots are single seeds", *lines]) + "."
 
 
 @dataclass(frozen=True)
@@ -204,10 +206,10 @@ class LearningCurve(ReportFigure):
     @property
     def title(self) -> str:
         """The value, over the epochs."""
-        return self._by_factors(f"{', '.join(map(_words, self._names))} during training")
+        return self._describe_by_factors(f"{', '.join(map(_to_words, self._curve_names))} during training")
 
     @property
-    def _names(self) -> tuple[str, ...]:
+    def _curve_names(self) -> tuple[str, ...]:
         return (self.name, *self.beside)
 
     def frame(self, table: StudyTable) -> DataFrame:
@@ -215,35 +217,35 @@ class LearningCurve(ReportFigure):
         import polars as pl
 
         names = set(table.curve_rows["name"])
-        for name in self._names:
+        for name in self._curve_names:
             if names and name not in names:
-                raise ValueError(f"No trial has a curve {name!r}. {nearest(name, names)}")
-        rows = table.curve_rows.filter(pl.col("name").is_in(self._names) & pl.col("value").is_finite())
+                raise ValueError(f"No trial has a curve {name!r}. {suggest_names(name, names)}")
+        rows = table.curve_rows.filter(pl.col("name").is_in(self._curve_names) & pl.col("value").is_finite())
         series = ["split"]
         if self.beside:
-            rows, series = _drawn_out(rows.filter(split="train")), ["curve"]
+            rows, series = _extend_single_epochs(rows.filter(split="train")), ["curve"]
         values = table.design.join(rows.select("trial", "epoch", *series, "value"), on="trial", maintain_order="left")
         by = ["epoch", *series, *self.factors]
-        return self._summary(values.drop_nulls("epoch"), by, table)[0].sort(by)
+        return self._summarise(values.drop_nulls("epoch"), by, table)[0].sort(by)
 
     def draw(self, frame: DataFrame) -> TopLevelMixin:
         """A line and a band for each split or curve, told apart by dashes."""
-        from equistudy.report.charts import learning_curve
+        from equistudy.report.charts import draw_learning_curve
 
-        series = [_words(name) for name in self._names] if self.beside else sorted(set(frame["split"]))
-        column, title = ("curve" if self.beside else "split"), _words(self.name)
-        return learning_curve(frame, self.color, title, (column, series))
+        series = [_to_words(name) for name in self._curve_names] if self.beside else sorted(set(frame["split"]))
+        column, title = ("curve" if self.beside else "split"), _to_words(self.name)
+        return draw_learning_curve(frame, self.color, title, (column, series))
 
     def caption(self, frame: DataFrame) -> str:
         """The method and the number of seeds."""
-        return f"{interval_method(frame)}."
+        return f"{describe_interval_method(frame)}."
 
 
-def _words(name: str) -> str:
+def _to_words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _drawn_out(rows: DataFrame) -> DataFrame:
+def _extend_single_epochs(rows: DataFrame) -> DataFrame:
     """The rows with the words of their curve; a curve of a trial that has one epoch has it at all of the trial's."""
     import polars as pl
 
@@ -269,25 +271,25 @@ class Scatter(ReportFigure):
 
     def frame(self, table: StudyTable) -> DataFrame:
         """Columns: trial, seed, every factor, x_value, y_value; the trials that have both."""
-        x, y = (outcome.per_trial(table) for outcome in self.outcomes)
+        x, y = (outcome.values_per_trial(table) for outcome in self.outcomes)
         y = y.rename({"value": "y_value"})
         key = ["trial", "seed", *table.factors]
         return x.rename({"value": "x_value"}).join(y, on=key, nulls_equal=True, maintain_order="left")
 
     def draw(self, frame: DataFrame) -> TopLevelMixin:
         """A dot for each trial."""
-        from equistudy.report.charts import scatter
+        from equistudy.report.charts import draw_scatter
 
-        return scatter(frame, self.color, self.outcomes[0].title, self.outcomes[1].title)
+        return draw_scatter(frame, self.color, self.outcomes[0].title, self.outcomes[1].title)
 
     def caption(self, frame: DataFrame) -> str:
         """Spearman's rho over the trials, pooled and within the colours: the two may differ in sign."""
-        from equistudy.analysis.trends import rank_correlation, rank_text
+        from equistudy.analysis.trends import format_rank_correlation, rank_correlation
 
         ways: list[tuple[str, list[str]]] = [("pooled", [])]
         if self.color is not None:
             ways.append((f"within each {self.color.name}", [self.color.name]))
         found = [(name, rank_correlation(frame, "x_value", "y_value", cells)) for name, cells in ways]
-        texts = [f"{name} {rank_text(rho)}" for name, rho in found if rho is not None]
+        texts = [f"{name} {format_rank_correlation(rho)}" for name, rho in found if rho is not None]
         ranks = f" Spearman's rho with 95 % interval: {'; '.join(texts)}." if texts else ""
         return f"A dot is a trial.{ranks}"

@@ -7,16 +7,16 @@ from typing import Any
 import polars as pl
 
 from equistudy.measuring.measure import Measure
-from equistudy.report.theme import png, svg
+from equistudy.report.theme import render_png, render_svg
 from equistudy.study.design import Factor
 
-__all__ = ["by_magnitude", "check_picture", "profiles", "write_picture"]
+__all__ = ["average_by_magnitude", "check_picture", "draw_profiles", "write_picture"]
 
 SUFFIXES = (".svg", ".png", ".html")
-SERIES = {"value": "measured", "untrained": "untrained", "floor": "shuffled pairs"}
+SERIES_NAMES = {"value": "measured", "untrained": "untrained", "floor": "shuffled pairs"}
 
 
-def by_magnitude(rows: pl.DataFrame) -> pl.DataFrame:
+def average_by_magnitude(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows of one measure, one for each stage and size of the elements, in the order of the network.
 
     Values are means over the directions of one size, whose number is `n`; `error` is the larger half of their widest
@@ -30,11 +30,11 @@ def by_magnitude(rows: pl.DataFrame) -> pl.DataFrame:
     return grouped.agg(*means, *one, pl.col("error").max(), pl.col("grid_aligned").all(ignore_nulls=False), n=pl.len())
 
 
-def profiles(rows: pl.DataFrame, measures: Sequence[Measure]) -> Any:
+def draw_profiles(rows: pl.DataFrame, measures: Sequence[Measure]) -> Any:
     """A layer profile for each measure with more than one stage, one under the other."""
     import altair as alt
 
-    charts = [_profile(rows.filter(measure_id=measure.id), measure) for measure in measures]
+    charts = [_draw_profile(rows.filter(measure_id=measure.id), measure) for measure in measures]
     drawn = [chart for chart in charts if chart is not None]
     if not drawn:
         raise ValueError(
@@ -43,17 +43,17 @@ def profiles(rows: pl.DataFrame, measures: Sequence[Measure]) -> Any:
     return alt.vconcat(*drawn).resolve_scale(color="independent", strokeDash="independent", strokeWidth="independent")
 
 
-def _profile(rows: pl.DataFrame, measure: Measure) -> Any:
+def _draw_profile(rows: pl.DataFrame, measure: Measure) -> Any:
     """Lines over the stages: one colour for each size of the elements, dashes for the references."""
-    from equistudy.report.charts import profile
+    from equistudy.report.charts import draw_profile
 
     if rows["stage"].n_unique() < 2:
         return None
-    frame = by_magnitude(rows)
+    frame = average_by_magnitude(rows)
     group = getattr(measure, "group", None)
     sizes = tuple(frame["magnitude"].unique().sort())
     color = Factor("size", levels=sizes, unit=group.unit) if group is not None and len(sizes) > 1 else None
-    names = {name: text for name, text in SERIES.items() if frame[name].is_not_null().any()}
+    names = {name: text for name, text in SERIES_NAMES.items() if frame[name].is_not_null().any()}
     shown = pl.concat(
         frame.filter(pl.col(name).is_not_null()).select(
             "stage",
@@ -69,16 +69,16 @@ def _profile(rows: pl.DataFrame, measure: Measure) -> Any:
         )
         for name, text in names.items()
     )
-    return profile(shown, color, measure.title, list(names.values())).properties(title=str(group or ""))
+    return draw_profile(shown, color, measure.title, list(names.values())).properties(title=str(group or ""))
 
 
 def write_picture(rows: pl.DataFrame, measures: Sequence[Measure], path: Path) -> None:
     """Writes the profiles as SVG, PNG, or a page that opens without a network."""
     check_picture(path)
-    drawn = svg(profiles(rows, measures))
+    drawn = render_svg(draw_profiles(rows, measures))
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".png":
-        path.write_bytes(png(drawn))
+        path.write_bytes(render_png(drawn))
     elif path.suffix == ".html":
         page = f'<!doctype html><meta charset="utf-8"><title>Equivariance by layer</title>{drawn}\n'
         path.write_text(page, encoding="utf-8")

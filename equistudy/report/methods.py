@@ -7,19 +7,19 @@ from typing import Any
 
 import polars as pl
 
-from equistudy.analysis.contrasts import rank_test_note
+from equistudy.analysis.contrasts import describe_rank_test_limit
 from equistudy.analysis.correlations import RankCorrelation
-from equistudy.analysis.summary import compute
+from equistudy.analysis.summary import summarise_compute
 from equistudy.analysis.table import StudyTable
-from equistudy.spec import flattened, label
+from equistudy.spec import flatten_spec, format_label
 from equistudy.study.design import Factor
 from equistudy.study.study import Study
 
-__all__ = ["costs", "method", "provenance", "settings", "unfinished"]
+__all__ = ["collect_provenance", "collect_settings", "describe_compute", "describe_method", "list_absent_trials"]
 
-MOST_LEVELS = 12  # that a sentence lists
+MAX_LEVELS = 12  # that a sentence lists
 
-STATISTICS = (
+STATISTICS_TEXT = (
     "A seed is one replicate: trials of one seed share initialisation, order of the data and random augmentation, so "
     "effects are differences or slopes within a seed, averaged over the other factors, and intervals are Student's t "
     "over the seeds. A paired effect can be clear where the intervals of single cells overlap. A seed that lacks one "
@@ -29,7 +29,7 @@ STATISTICS = (
     "of what is claimed; effects that are equal in all seeds have none."
 )
 
-RANKS = (
+RANK_STATISTICS_TEXT = (
     "Claims are rank correlations, whose replicates are the levels they are over and not seeds: values are averaged "
     "over seeds and the other factors first. Intervals of Spearman's rho are those of Bonett and Wright (2000); where "
     "the means of families are taken out of both numbers, each but one costs a level. A claim is supported when the "
@@ -39,12 +39,12 @@ RANKS = (
 )
 
 
-def method(study: Study, table: StudyTable) -> list[str]:
+def describe_method(study: Study, table: StudyTable) -> list[str]:
     """The paragraphs of a method section."""
     factors, seeds = study.design.factors, table.seeds
     combinations = table.design.select(table.factors).n_unique() if factors else 1
     crossed = combinations == math.prod(len(factor.levels) for factor in factors)
-    levels = [f"{factor.name} ({_levels(factor)})" for factor in factors]
+    levels = [f"{factor.name} ({_describe_levels(factor)})" for factor in factors]
     design = (
         f"{len(table.design)} trials: {'every combination' if crossed else f'{combinations} combinations'} of "
         f"{' and '.join(levels) or 'no factors'}, with {len(seeds)} seed{'s' * (len(seeds) != 1)}."
@@ -52,61 +52,61 @@ def method(study: Study, table: StudyTable) -> list[str]:
     measures = []
     for measure in study.measures:
         rows = table.measurement_rows.filter(pl.col("measure_id") == measure.id)
-        on = f", on {_listed(rows['images'].unique().sort())} test images per network" if len(rows) else ""
-        measures.append(f"{measure.title} ({label(measure)}, revision {measure.REVISION}{on})")
+        on = f", on {_join_values(rows['images'].unique().sort())} test images per network" if len(rows) else ""
+        measures.append(f"{measure.title} ({format_label(measure)}, revision {measure.REVISION}{on})")
     ranks = any(isinstance(claim.test, RankCorrelation) for claim in study.claims)
-    statistics = RANKS if ranks else f"{STATISTICS} {rank_test_note(len(seeds))}".strip()
+    statistics = RANK_STATISTICS_TEXT if ranks else f"{STATISTICS_TEXT} {describe_rank_test_limit(len(seeds))}".strip()
     return [design, *([f"Measured: {'; '.join(measures)}."] if measures else []), statistics]
 
 
-def _levels(factor: Factor) -> str:
+def _describe_levels(factor: Factor) -> str:
     """The levels with their unit; of many the first and the last."""
-    names = [label(level) for level in factor.levels]
-    if len(names) > MOST_LEVELS:
+    names = [format_label(level) for level in factor.levels]
+    if len(names) > MAX_LEVELS:
         names = [*names[:2], f"... {len(names) - 3} more", names[-1]]
     return f"{', '.join(names)}{f' {factor.unit}' if factor.unit else ''}"
 
 
-def settings(study: Study) -> dict[str, str]:
+def collect_settings(study: Study) -> dict[str, str]:
     """Every setting that all trials share, by its column name."""
     shared: dict[str, Any] | None = None
     for cell in study.design.cells():
-        columns = flattened(cell.trial)
+        columns = flatten_spec(cell.trial)
         kept = columns if shared is None else shared
         shared = {name: value for name, value in kept.items() if name in columns and columns[name] == value}
-    return {name: label(value) for name, value in (shared or {}).items()}
+    return {name: format_label(value) for name, value in (shared or {}).items()}
 
 
-def provenance(table: StudyTable) -> dict[str, str]:
+def collect_provenance(table: StudyTable) -> dict[str, str]:
     """Where the numbers come from: code, versions, hardware and hosts, each with all values that occur."""
     ran = table.trials.filter(pl.col("attempt").is_not_null())
-    facts = {"seeds": _listed(table.seeds)}
+    facts = {"seeds": _join_values(table.seeds)}
     for name in ("commit", "dirty", "device", "hardware", "host", "workers", "threads", "precision"):
         if name in ran.columns and ran[name].count():
-            facts[name] = _listed(ran[name].drop_nulls().unique().sort())
+            facts[name] = _join_values(ran[name].drop_nulls().unique().sort())
     versions: dict[str, set[str]] = {}
     for text in ran["versions"].drop_nulls().unique():
         for package, version in json.loads(text).items():
             versions.setdefault(package, set()).add(str(version))
-    return facts | {package: _listed(sorted(found)) for package, found in sorted(versions.items())}
+    return facts | {package: _join_values(sorted(found)) for package, found in sorted(versions.items())}
 
 
-def costs(table: StudyTable) -> list[str]:
+def describe_compute(table: StudyTable) -> list[str]:
     """A line for each status, and the total: computing that failed cost as well."""
-    ledger = compute(table)
+    ledger = summarise_compute(table)
     lines = [
-        f"{row['status']}: {_spent(row)} in {row['trials']} trial{'s' * (row['trials'] != 1)}"
+        f"{row['status']}: {_format_hours(row)} in {row['trials']} trial{'s' * (row['trials'] != 1)}"
         for row in ledger.rows(named=True)
     ]
-    return [*lines, f"total: {_spent(ledger.sum().row(0, named=True))}"] if lines else ["Nothing has run yet."]
+    return [*lines, f"total: {_format_hours(ledger.sum().row(0, named=True))}"] if lines else ["Nothing has run yet."]
 
 
-def _spent(row: dict[str, Any]) -> str:
+def _format_hours(row: dict[str, Any]) -> str:
     parts = (row["seconds"], "training"), (row["measuring_seconds"], "measuring"), (row["lost_seconds"], "lost")
-    return ", ".join(f"{_duration(seconds)} {what}" for seconds, what in parts if seconds or what == "training")
+    return ", ".join(f"{_format_duration(seconds)} {what}" for seconds, what in parts if seconds or what == "training")
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     """`38 s`, `4.2 min`, `1.5 h`."""
     for size, unit in ((3600, "h"), (60, "min")):
         if seconds >= size:
@@ -114,15 +114,17 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def unfinished(table: StudyTable, limit: int = 20) -> list[dict[str, str]]:
+def list_absent_trials(table: StudyTable, limit: int = 20) -> list[dict[str, str]]:
     """The first trials without a result: where they stand in the design, their status, and why they failed."""
     rows = []
-    for row in table.absent.sort("status").head(limit).rows(named=True):
-        where = ", ".join(f"{name}={label(row[name])}" for name in (*table.factors, "seed") if row[name] is not None)
+    for row in table.absent_trials.sort("status").head(limit).rows(named=True):
+        where = ", ".join(
+            f"{name}={format_label(row[name])}" for name in (*table.factors, "seed") if row[name] is not None
+        )
         why = [str(row[name]).strip().splitlines()[0] for name in ("reason", "message") if row.get(name)]
         rows.append({"trial": row["trial"], "where": where, "status": row["status"], "why": ": ".join(why)})
     return rows
 
 
-def _listed(values: Iterable[Any]) -> str:
-    return ", ".join(map(label, values))
+def _join_values(values: Iterable[Any]) -> str:
+    return ", ".join(map(format_label, values))

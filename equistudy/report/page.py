@@ -12,21 +12,35 @@ from typing import Any, NamedTuple
 
 from polars import DataFrame
 
-from equistudy.analysis.findings import ClaimFound, claims_found
-from equistudy.analysis.table import StudyTable, absence
-from equistudy.analysis.verdicts import Status, judge
-from equistudy.report.effects import CAPTION, effect_chart, effect_frame
-from equistudy.report.methods import costs, method, provenance, settings, unfinished
-from equistudy.report.searched import search_table
-from equistudy.report.tables import Table, cell_table, claim_table, explored_table
-from equistudy.report.theme import inline, png, svg
+from equistudy.analysis.findings import ClaimFinding, build_claim_findings
+from equistudy.analysis.table import StudyTable, describe_absence
+from equistudy.analysis.verdicts import VerdictStatus, judge_claims
+from equistudy.report.effects import CAPTION, build_effect_frame, draw_effect_chart
+from equistudy.report.methods import (
+    collect_provenance,
+    collect_settings,
+    describe_compute,
+    describe_method,
+    list_absent_trials,
+)
+from equistudy.report.searched import tabulate_search
+from equistudy.report.tables import ReportTable, tabulate_cells, tabulate_claims, tabulate_exploration
+from equistudy.report.theme import inline_svg, render_png, render_svg
 from equistudy.study.search import Search
 from equistudy.study.study import Claim, Figure, Study, Verdict
 
-__all__ = ["Drawn", "headline", "kept_figure", "rendered", "verdict_lines", "write_report", "write_table"]
+__all__ = [
+    "RenderedFigure",
+    "format_verdict_lines",
+    "render_template",
+    "summarise_verdicts",
+    "write_figure",
+    "write_report",
+    "write_table",
+]
 
 
-class Drawn(NamedTuple):
+class RenderedFigure(NamedTuple):
     """A figure on the page; `svg` is None where no done trial shows it yet."""
 
     name: str
@@ -40,33 +54,33 @@ def write_report(study: Study, table: StudyTable, name: str, command: str, folde
 
     `name` is the study's, `command` the one that makes the report again. Works while trials are missing, and says so.
     """
-    judged = judge(study, table)
-    drawn = [_drawn(figure, table, number, folder) for number, figure in enumerate(study.figures, 1)]
-    lead = [drawn[index] for index in leading(study)]
+    judged = judge_claims(study, table)
+    drawn = [_render_figure(figure, table, number, folder) for number, figure in enumerate(study.figures, 1)]
+    lead = [drawn[index] for index in find_leading_figure(study)]
     if len(judged) > 1:
-        lead.insert(0, _effects(claims_found(judged, table), folder))
-    tables = [claim_table(judged, table)] if judged else []
-    tables += [search_table(study.design, table)] if isinstance(study.design, Search) else []
-    tables += [cell_table(study, table), explored_table(study, table)]
+        lead.insert(0, _render_effects(build_claim_findings(judged, table), folder))
+    tables = [tabulate_claims(judged, table)] if judged else []
+    tables += [tabulate_search(study.design, table)] if isinstance(study.design, Search) else []
+    tables += [tabulate_cells(study, table), tabulate_exploration(study, table)]
     for each in tables:
         write_table(each, folder / "tables")
-    page = rendered(
+    page = render_template(
         "page.html",
         name=name,
         command=command,
         question=study.question,
         judged=judged,
-        headline=headline(judged),
-        statuses=list(Status),
-        absence=_absence_beyond([verdict.sentence for _, verdict in judged], table),
+        headline=summarise_verdicts(judged),
+        statuses=list(VerdictStatus),
+        absence=_describe_unmentioned_absence([verdict.sentence for _, verdict in judged], table),
         lead=[figure for figure in lead if figure.svg],
         figures=[figure for figure in drawn if figure not in lead or not figure.svg],
         tables=tables,
-        method=method(study, table),
-        settings=settings(study),
-        unfinished=unfinished(table),
-        costs=costs(table),
-        provenance=provenance(table),
+        method=describe_method(study, table),
+        settings=collect_settings(study),
+        unfinished=list_absent_trials(table),
+        costs=describe_compute(table),
+        provenance=collect_provenance(table),
     )
     path = folder / "index.html"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +88,7 @@ def write_report(study: Study, table: StudyTable, name: str, command: str, folde
     return path
 
 
-def rendered(template: str, **values: Any) -> str:
+def render_template(template: str, **values: Any) -> str:
     """A template of this room, filled in."""
     from jinja2 import Environment, PackageLoader
 
@@ -82,31 +96,31 @@ def rendered(template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
-def verdict_lines(study: Study, table: StudyTable) -> list[str]:
+def format_verdict_lines(study: Study, table: StudyTable) -> list[str]:
     """The verdicts for a terminal: one line a claim, and one that names absent trials."""
-    lines = [f"{v.status.upper()}: {claim.statement}. {v.sentence}" for claim, v in judge(study, table)]
-    absent = _absence_beyond(lines, table)
+    lines = [f"{v.status.upper()}: {claim.statement}. {v.sentence}" for claim, v in judge_claims(study, table)]
+    absent = _describe_unmentioned_absence(lines, table)
     return [*lines, absent] if absent else lines
 
 
-def _absence_beyond(sentences: Sequence[str], table: StudyTable) -> str:
+def _describe_unmentioned_absence(sentences: Sequence[str], table: StudyTable) -> str:
     """The sentence that names absent trials, unless one of the sentences says it already."""
-    absent = absence(table.absent, table.factors, len(table.design))
+    absent = describe_absence(table.absent_trials, table.factors, len(table.design))
     return "" if any(absent in sentence for sentence in sentences) else absent
 
 
-def headline(judged: Sequence[tuple[Claim, Verdict]]) -> str:
+def summarise_verdicts(judged: Sequence[tuple[Claim, Verdict]]) -> str:
     """The study's verdict in one sentence: that of its one claim, or how many claims got which."""
     if not judged:
         return "The study declares no claim: everything below is exploratory."
     if len(judged) == 1:
         return judged[0][1].sentence
     counts = Counter(verdict.status for _, verdict in judged)
-    parts = [f"{counts[status]} {status}" for status in Status if counts[status]]
+    parts = [f"{counts[status]} {status}" for status in VerdictStatus if counts[status]]
     return f"Of {len(judged)} claims: {', '.join(parts)}."
 
 
-def leading(study: Study) -> list[int]:
+def find_leading_figure(study: Study) -> list[int]:
     """Which figure carries the verdict: the first that shows the first claim's outcome over its factors, if any does.
 
     Otherwise the first that shows the outcome, or else the first.
@@ -122,42 +136,42 @@ def leading(study: Study) -> list[int]:
     return [-max(scores)[2]]
 
 
-def _effects(claims: Sequence[ClaimFound], folder: Path) -> Drawn:
+def _render_effects(claims: Sequence[ClaimFinding], folder: Path) -> RenderedFigure:
     """All claims in one figure."""
-    frame = effect_frame(claims)
+    frame = build_effect_frame(claims)
     title = "The claims at one glance"
     if frame.is_empty():
-        return Drawn("claims", title, "", None)
-    return kept_figure(frame, effect_chart(frame), Drawn("claims", title, CAPTION, None), folder)
+        return RenderedFigure("claims", title, "", None)
+    return write_figure(frame, draw_effect_chart(frame), RenderedFigure("claims", title, CAPTION, None), folder)
 
 
-def _drawn(figure: Figure, table: StudyTable, number: int, folder: Path) -> Drawn:
+def _render_figure(figure: Figure, table: StudyTable, number: int, folder: Path) -> RenderedFigure:
     """The figure as files and for the page."""
     frame = figure.frame(table)
     title = getattr(figure, "title", f"Figure {number}")
     words = re.sub(r"[^a-z0-9]+", " ", re.sub(r"\(.*?\)", "", title.lower())).split()
     name = "-".join([str(number), *words])
     if frame.is_empty():
-        return Drawn(name, title, "", None)
+        return RenderedFigure(name, title, "", None)
     caption = figure.caption(frame) if hasattr(figure, "caption") else ""
-    return kept_figure(frame, figure.draw(frame), Drawn(name, title, caption, None), folder)
+    return write_figure(frame, figure.draw(frame), RenderedFigure(name, title, caption, None), folder)
 
 
-def kept_figure(frame: DataFrame, chart: Any, figure: Drawn, folder: Path) -> Drawn:
+def write_figure(frame: DataFrame, chart: Any, figure: RenderedFigure, folder: Path) -> RenderedFigure:
     """The figure with its drawing, which is written beside the page together with its numbers."""
-    drawn = svg(chart)
+    drawn = render_svg(chart)
     path = folder / "figures" / figure.name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.with_name(f"{figure.name}.svg").write_text(drawn, encoding="utf-8")
-    path.with_name(f"{figure.name}.png").write_bytes(png(drawn))
+    path.with_name(f"{figure.name}.png").write_bytes(render_png(drawn))
     frame.write_csv(path.with_name(f"{figure.name}.csv"))
     prefix = f"f{figure.name.partition('-')[0]}"
-    return figure._replace(svg=inline(drawn, prefix, f"{figure.title}. {figure.caption}"))
+    return figure._replace(svg=inline_svg(drawn, prefix, f"{figure.title}. {figure.caption}"))
 
 
-def write_table(table: Table, folder: Path) -> None:
+def write_table(table: ReportTable, folder: Path) -> None:
     """The table as files: Markdown, LaTeX, CSV."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{table.name}.md").write_text(table.markdown(), encoding="utf-8")
-    (folder / f"{table.name}.tex").write_text(table.latex(), encoding="utf-8")
+    (folder / f"{table.name}.md").write_text(table.to_markdown(), encoding="utf-8")
+    (folder / f"{table.name}.tex").write_text(table.to_latex(), encoding="utf-8")
     table.numbers.write_csv(folder / f"{table.name}.csv")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from equistudy.analysis.outcome import Outcome
 from equistudy.measuring.measure import Measure
-from equistudy.report.figures import ReportFigure, interval_method
+from equistudy.report.figures import ReportFigure, describe_interval_method
 from equistudy.study.design import Factor
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class PhaseCurve(ReportFigure):
     @property
     def title(self) -> str:
         """The outcome over the shift."""
-        return self._by_factors(f"{self.outcomes[0].title} over the shift")
+        return self._describe_by_factors(f"{self.outcomes[0].title} over the shift")
 
     def frame(self, table: StudyTable) -> DataFrame:
         """Columns: layer, stride, shift in pixels, aligned, the colour's factor, value, low, high, n.
@@ -46,26 +46,26 @@ class PhaseCurve(ReportFigure):
 
         named = self.outcomes[0].stages
         chosen = pl.col("stride").is_not_null() if named is None else pl.col("stage").is_in(named)
-        shifts = self.outcomes[0].rows(table).filter(chosen)
+        shifts = self.outcomes[0].measurement_rows(table).filter(chosen)
         shifts = shifts.drop_nulls("magnitude").rename({"stage": "layer", "magnitude": "shift"})
         place = ["layer", "shift"]
         sizes = shifts.group_by("trial", *place).agg(pl.col("value").mean())
         values = table.design.join(sizes, on="trial", maintain_order="left").drop_nulls("shift")
         aligned = pl.col("grid_aligned").all(ignore_nulls=False)
         known = shifts.group_by(place).agg(pl.col("stride").first(), pl.col("depth").mean(), aligned=aligned)
-        means = self._summary(values, [*place, *self.factors], table)[0].join(known, on=place)
+        means = self._summarise(values, [*place, *self.factors], table)[0].join(known, on=place)
         return means.sort("depth", "layer", *self.factors, "shift").drop("depth")
 
     def draw(self, frame: DataFrame) -> TopLevelMixin:
         """Lines with their bands, and a dot wherever cells move to cells."""
-        from equistudy.report.charts import phase_curves
+        from equistudy.report.charts import draw_phase_curves
 
         layers = Factor("layer", tuple(frame["layer"].unique(maintain_order=True)))
         color, panels = (layers, None) if self.color is None else (self.color, layers)
-        return phase_curves(frame, color, panels, self.outcomes[0].title)
+        return draw_phase_curves(frame, color, panels, self.outcomes[0].title)
 
     def caption(self, frame: DataFrame) -> str:
         """The method, the number of seeds, and the strides."""
         strides = frame.unique("layer", maintain_order=True).select("layer", "stride").iter_rows()
         told = ", ".join(f"{layer} {stride}" for layer, stride in strides)
-        return f"{interval_method(frame)}. Dots: the shift moves cells to cells. Pixels of a cell: {told}."
+        return f"{describe_interval_method(frame)}. Dots: the shift moves cells to cells. Pixels of a cell: {told}."

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Sequence
 
-from equistudy.analysis.findings import Finding
+from equistudy.analysis.findings import StudyFinding
 
-__all__ = ["bibtex"]
+__all__ = ["format_bibtex"]
 
-CITED = re.compile(r"(?P<authors>[A-Z][^().;:]*?(?: et al\.)?)\s+\((?P<year>\d{4}),\s+arXiv:(?P<number>\d{4}\.\d{5})\)")
+CITATION = re.compile(
+    r"(?P<authors>[A-Z][^().;:]*?(?: et al\.)?)\s+\((?P<year>\d{4}),\s+arXiv:(?P<number>\d{4}\.\d{5})\)"
+)
 # What a header abbreviates: authors and titles as the papers have them.
 PAPERS = {
     "2304.02628": (
@@ -20,36 +22,38 @@ PAPERS = {
         "Learning Invariances in Neural Networks",
     ),
 }
-LATEX = str.maketrans({mark: f"\\{mark}" for mark in "&%$#_{}"})
+LATEX_ESCAPES = str.maketrans({mark: f"\\{mark}" for mark in "&%$#_{}"})
 
 
-def bibtex(findings: Sequence[Finding], version: str) -> str:
+def format_bibtex(findings: Sequence[StudyFinding], version: str) -> str:
     """An entry for each study, then one for each paper that their files name; `version` is equistudy's."""
     papers: dict[str, str] = {}
     for finding in findings:
-        for cited in CITED.finditer(finding.about):
-            papers.setdefault(cited["number"], _paper(cited["authors"], cited["year"], cited["number"]))
-    return "\n".join([*(_study(finding, version) for finding in findings), *papers.values()])
+        for cited in CITATION.finditer(finding.about):
+            papers.setdefault(cited["number"], _format_paper(cited["authors"], cited["year"], cited["number"]))
+    return "\n".join([*(_format_study(finding, version) for finding in findings), *papers.values()])
 
 
-def _study(finding: Finding, version: str) -> str:
+def _format_study(finding: StudyFinding, version: str) -> str:
     counts = f"{finding.done} networks, {len(finding.seeds)} seeds, {finding.data}"
     commits = ", ".join(commit[:12] for commit in finding.commits)
     fields = {
-        "title": f"{{{finding.question.translate(LATEX)}}}",
-        "howpublished": f"equistudy {version}, study {finding.name}, commit {commits or 'unknown'}".translate(LATEX),
+        "title": f"{{{finding.question.translate(LATEX_ESCAPES)}}}",
+        "howpublished": f"equistudy {version}, study {finding.name}, commit {commits or 'unknown'}".translate(
+            LATEX_ESCAPES
+        ),
         "year": finding.date[:4],
-        "note": f"Ran {finding.date}: {counts}".translate(LATEX),
+        "note": f"Ran {finding.date}: {counts}".translate(LATEX_ESCAPES),
     }
-    return _entry("misc", f"equistudy:{finding.name}", fields)
+    return _format_entry("misc", f"equistudy:{finding.name}", fields)
 
 
-def _paper(authors: str, year: str, number: str) -> str:
+def _format_paper(authors: str, year: str, number: str) -> str:
     known, title = PAPERS.get(number, (authors, f"arXiv:{number}"))
     fields = {"author": known, "title": f"{{{title}}}", "year": year, "eprint": number, "archiveprefix": "arXiv"}
-    return _entry("article", f"arXiv:{number}", fields)
+    return _format_entry("article", f"arXiv:{number}", fields)
 
 
-def _entry(kind: str, key: str, fields: dict[str, str]) -> str:
+def _format_entry(kind: str, key: str, fields: dict[str, str]) -> str:
     lines = [f"  {name} = {{{value}}}," for name, value in fields.items()]
     return "\n".join([f"@{kind}{{{key},", *lines, "}", ""])

@@ -5,24 +5,24 @@ from typing import TYPE_CHECKING, Any
 
 from equistudy.analysis.correlations import RankCorrelation
 from equistudy.analysis.effect_test import Within
-from equistudy.analysis.outcome import Outcome, outcome_of
+from equistudy.analysis.outcome import Outcome, as_outcome
+from equistudy.analysis.table import StudyTable, level_value
 from equistudy.measuring.measure import Measure
 from equistudy.report.figures import ReportFigure
-from equistudy.spec import label
+from equistudy.spec import format_label
 from equistudy.study.design import Factor
 
 if TYPE_CHECKING:
     from altair import TopLevelMixin
     from polars import DataFrame
 
-    from equistudy.analysis.table import StudyTable
 else:
     # A study file names figures; Polars and Altair are imported where there is something to draw.
     TopLevelMixin = DataFrame = StudyTable = Any
 
 __all__ = ["DepthProfile", "RankScatter"]
 
-THIRDS = ("early", "middle", "late")
+DEPTH_THIRDS = ("early", "middle", "late")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class RankScatter(ReportFigure):
     def title(self) -> str:
         """Both outcomes."""
         first, second = self.outcomes
-        return f"{first.title} against {second.title}{self.claim.place}"
+        return f"{first.title} against {second.title}{self.claim.within_text}"
 
     def frame(self, table: StudyTable) -> DataFrame:
         """Columns: the levels, x, y, fitted. Levels that lack a number are absent."""
@@ -64,14 +64,14 @@ class RankScatter(ReportFigure):
 
     def draw(self, frame: DataFrame) -> TopLevelMixin:
         """Dots, and a line for each family."""
-        from equistudy.report.charts import fitted_scatter
+        from equistudy.report.charts import draw_fitted_scatter
 
         first, second = self.outcomes
-        return fitted_scatter(frame, self.claim.centred, second.title, first.title)
+        return draw_fitted_scatter(frame, self.claim.centred, second.title, first.title)
 
     def caption(self, frame: DataFrame) -> str:
         """Spearman's rho over the levels, pooled and within families: the two may differ in sign."""
-        from equistudy.analysis.trends import rank_correlation, rank_text
+        from equistudy.analysis.trends import format_rank_correlation, rank_correlation
 
         over, centred = self.claim.over.name, self.claim.centred
         ways: list[tuple[str, list[str]]] = [("pooled", [])]
@@ -80,7 +80,7 @@ class RankScatter(ReportFigure):
             ways.append((f"within each {centred.name}", [centred.name]))
             lines = f" Lines: least squares with one slope within each {centred.name}."
         found = [(name, rank_correlation(frame, "x", "y", cells)) for name, cells in ways]
-        texts = [f"{name} {rank_text(rho, 'levels')}" for name, rho in found if rho is not None]
+        texts = [f"{name} {format_rank_correlation(rho, 'levels')}" for name, rho in found if rho is not None]
         ranks = f" Spearman's rho with 95 % interval: {'; '.join(texts)}." if texts else ""
         return f"A dot is a {over}.{lines}{ranks}"
 
@@ -107,21 +107,22 @@ class DepthProfile(ReportFigure):
     @property
     def title(self) -> str:
         """The outcome by depth."""
-        place = "".join(f", at {factor.name} {label(level)}" for factor, level in self.within)
+        place = "".join(f", at {factor.name} {format_label(level)}" for factor, level in self.within)
         return f"{self.outcomes[0].title} by relative depth{place}"
 
     def frame(self, table: StudyTable) -> DataFrame:
         """Columns: depth (early, middle or late), the colour's factor, value, low, high, n."""
         import polars as pl
 
-        from equistudy.analysis.replicates import summarised
-        from equistudy.analysis.table import level_value
+        from equistudy.analysis.replicates import summarise_over_seeds
 
         own = {factor.name: factor for factor in table.study.design.factors}
         last = pl.col("depth").max().over("trial")
         place = pl.when(last > 0).then(pl.col("depth") / last).otherwise(0.0)
-        third = (place * len(THIRDS)).floor().clip(0, len(THIRDS) - 1).cast(pl.Int64)
-        rows = outcome_of(self.y).rows(table).filter(pl.col("stride").is_not_null()).with_columns(third=third)
+        third = (place * len(DEPTH_THIRDS)).floor().clip(0, len(DEPTH_THIRDS) - 1).cast(pl.Int64)
+        rows = (
+            as_outcome(self.y).measurement_rows(table).filter(pl.col("stride").is_not_null()).with_columns(third=third)
+        )
         stages = rows.group_by("trial", "third", "stage").agg(pl.col("value").mean())
         thirds = stages.group_by("trial", "third").agg(pl.col("value").mean())
         values = table.design.join(thirds, on="trial", maintain_order="left")
@@ -129,15 +130,15 @@ class DepthProfile(ReportFigure):
             values = values.filter(pl.col(factor.name) == level_value(own[factor.name], level))
         by = ["third", *([] if self.color is None else [self.color.name])]
         levels = values.group_by(*by, self.over.name, maintain_order=True).agg(pl.col("value").mean())
-        summary = summarised(levels, by).sort(by)
-        names = pl.Series("depth", [THIRDS[index] for index in summary["third"]], dtype=pl.String)
+        summary = summarise_over_seeds(levels, by).sort(by)
+        names = pl.Series("depth", [DEPTH_THIRDS[index] for index in summary["third"]], dtype=pl.String)
         return summary.drop("third").with_columns(names, seed=pl.lit(None, dtype=pl.Int64))
 
     def draw(self, frame: DataFrame) -> TopLevelMixin:
         """Points with bars, side by side in their colours."""
-        from equistudy.report.charts import points
+        from equistudy.report.charts import draw_points
 
-        return points(frame, Factor("depth", THIRDS), self.color, self.outcomes[0].title)
+        return draw_points(frame, Factor("depth", DEPTH_THIRDS), self.color, self.outcomes[0].title)
 
     def caption(self, frame: DataFrame) -> str:
         """What the interval is over."""

@@ -2,21 +2,21 @@
 
 import polars as pl
 
-from equistudy.analysis.rounding import rounded
+from equistudy.analysis.rounding import format_rounded
 from equistudy.analysis.table import DONE, StudyTable
-from equistudy.report.tables import Table
-from equistudy.spec import label
+from equistudy.report.tables import ReportTable
+from equistudy.spec import format_label
 from equistudy.study.search import CONFIRMATION, DRAWN, ROUND, Mode, Search
 
-__all__ = ["search_table"]
+__all__ = ["tabulate_search"]
 
 
-def search_table(design: Search, table: StudyTable) -> Table:
+def tabulate_search(design: Search, table: StudyTable) -> ReportTable:
     """A row for each trial: the confirmation first, then what was drawn, the best of those that reached the end first.
 
     What was stopped comes after it, by how far it came; its score is that of the epoch at which it was stopped.
     """
-    score, names = design.score, [*design.drawn]
+    score, names = design.score, [*design.drawn_names]
     frame = table.trials
     for name, kind in (("reason", pl.String), ("epochs", pl.Int64), (score, pl.Float64)):
         if name not in frame.columns:
@@ -28,12 +28,13 @@ def search_table(design: Search, table: StudyTable) -> Table:
     numbers = frame.sort(order, nulls_last=True).select(which, *names, "seed", "status", "reason", "epochs", score)
     found = numbers.to_dicts()
     rows = [
-        [row[ROUND.name], *(label(row[name]) for name in names), str(row["seed"]), *_end(row, score)] for row in found
+        [row[ROUND.name], *(format_label(row[name]) for name in names), str(row["seed"]), *_describe_end(row, score)]
+        for row in found
     ]
     ended = [index for index, row in enumerate(found) if row[ROUND.name] == DRAWN and row["status"] == DONE]
     rungs = getattr(design.scheduler, "rungs", ())
     judged = f", judged after {' and '.join(map(str, rungs))} epochs" if rungs else ""
-    return Table(
+    return ReportTable(
         "search",
         f"What the search has drawn{judged}, by {score.replace('_', ' ')}; the best of them in bold, and "
         "above it its confirmation with other seeds.",
@@ -44,10 +45,10 @@ def search_table(design: Search, table: StudyTable) -> Table:
     )
 
 
-def _end(row: dict[str, object], score: str) -> list[str]:
+def _describe_end(row: dict[str, object], score: str) -> list[str]:
     """How a trial ended, and its last score."""
     epochs, value = row["epochs"], row[score]
     told = {DONE: f"done, {epochs} epochs"}.get(str(row["status"]), str(row["reason"] or row["status"]))
     if row["status"] != DONE and epochs is not None:
         told += f" after {epochs} epochs"
-    return [told, "" if not isinstance(value, float) else rounded(value, None)]
+    return [told, "" if not isinstance(value, float) else format_rounded(value, None)]

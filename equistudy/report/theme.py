@@ -10,15 +10,15 @@ if TYPE_CHECKING:
 else:
     TopLevelMixin = Any
 
-__all__ = ["GRID", "INK", "MUTED", "TONES", "inline", "palette", "png", "svg"]
+__all__ = ["GRID", "INK", "MUTED", "VERDICT_COLORS", "choose_colors", "inline_svg", "render_png", "render_svg"]
 
 # These are swapped for the page's own colours when a chart stands in a page, which may be dark.
 INK, MUTED, GRID = "#22272e", "#66707b", "#e3e7eb"
-TONES = {"supported": "#0a7f4f", "contradicted": "#c0392b", "undecided": "#96690a"}
+VERDICT_COLORS = {"supported": "#0a7f4f", "contradicted": "#c0392b", "undecided": "#96690a"}
 # Okabe and Ito's set, told apart with every kind of colour vision, in the order of contrast on white and on black.
-CATEGORIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D46", "#7A7A7A")
+CATEGORY_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D46", "#7A7A7A")
 # For ordered levels: lightness rises with the level, and both ends show on white and on black.
-ORDERED = ("#4468c2", "#2487a8", "#37a877", "#8fb93c", "#dfa616")
+ORDERED_COLORS = ("#4468c2", "#2487a8", "#37a877", "#8fb93c", "#dfa616")
 PIXELS_PER_POINT = 2.0
 
 _AXIS = {
@@ -55,15 +55,15 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def palette(count: int, ordered: bool) -> list[str]:
+def choose_colors(count: int, ordered: bool) -> list[str]:
     """`count` colours: categories that are far apart, or a scale for ordered levels. Categories repeat after eight."""
     if not ordered:
-        return [CATEGORIES[i % len(CATEGORIES)] for i in range(count)]
-    places = [i * (len(ORDERED) - 1) / max(1, count - 1) for i in range(count)]
-    return [_between(ORDERED, place) for place in places]
+        return [CATEGORY_COLORS[i % len(CATEGORY_COLORS)] for i in range(count)]
+    places = [i * (len(ORDERED_COLORS) - 1) / max(1, count - 1) for i in range(count)]
+    return [_interpolate_color(ORDERED_COLORS, place) for place in places]
 
 
-def _between(colors: Sequence[str], place: float) -> str:
+def _interpolate_color(colors: Sequence[str], place: float) -> str:
     """The colour at a fractional index, mixed from its two neighbours."""
     index = min(int(place), len(colors) - 2)
     ends = [[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in colors[index : index + 2]]
@@ -71,7 +71,7 @@ def _between(colors: Sequence[str], place: float) -> str:
     return "#" + "".join(f"{channel:02x}" for channel in mixed)
 
 
-def svg(chart: TopLevelMixin) -> str:
+def render_svg(chart: TopLevelMixin) -> str:
     """The chart in the project's theme as SVG with a white ground; the user's own Altair settings stay as they are."""
     import altair
     import vl_convert
@@ -82,21 +82,21 @@ def svg(chart: TopLevelMixin) -> str:
     return str(vl_convert.vegalite_to_svg(spec, vl_version=version, config=CONFIG))
 
 
-def png(drawn: str) -> bytes:
+def render_png(drawn: str) -> bytes:
     """An SVG as PNG, with two pixels for each of its units."""
     import vl_convert
 
     return bytes(vl_convert.svg_to_png(drawn, scale=PIXELS_PER_POINT))
 
 
-def inline(drawn: str, name: str, description: str) -> str:
+def inline_svg(drawn: str, name: str, description: str) -> str:
     """An SVG as part of a page: its colours follow the page's, its dots have native tooltips, it can be read aloud.
 
     `name` keeps the ids of several drawings apart. Vega writes the values of each mark into `aria-label`; a copy of
     it in a `title` element is what browsers show under the pointer, without a script.
     """
     drawn = re.sub(r'(id="|url\(#)(?=\w)', rf"\g<1>{name}-", drawn)
-    for variable, color in {"ink": INK, "muted": MUTED, "grid": GRID, **TONES}.items():
+    for variable, color in {"ink": INK, "muted": MUTED, "grid": GRID, **VERDICT_COLORS}.items():
         drawn = drawn.replace(f'"{color}"', f'"var(--{variable})"')
     drawn = drawn.replace('fill="white"/>', 'fill="none"/>', 1)
     drawn = re.sub(r"\d+\.\d{5,}(?=[;\"])", lambda number: f"{float(number[0]):.4g}", drawn)

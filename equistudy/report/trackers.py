@@ -15,9 +15,9 @@ import polars as pl
 from equistudy.analysis.table import DONE
 from equistudy.results.results import Results
 
-__all__ = ["TRACKERS", "Run", "runs_of", "to_mlflow", "to_tensorboard", "to_wandb"]
+__all__ = ["TRACKERS", "Run", "collect_runs", "write_mlflow", "write_tensorboard", "write_wandb"]
 
-Step = tuple[int, dict[str, float]]
+LoggedStep = tuple[int, dict[str, float]]
 
 
 class Run(NamedTuple):
@@ -30,29 +30,31 @@ class Run(NamedTuple):
     study: str
     done: bool
     config: dict[str, Any]
-    steps: list[Step]
+    steps: list[LoggedStep]
     summary: dict[str, float]
     started: datetime | None
     finished: datetime | None
 
 
-def runs_of(found: Results, trials: Sequence[str] | None = None) -> list[Run]:
+def collect_runs(found: Results, trials: Sequence[str] | None = None) -> list[Run]:
     """The trials as runs, failed ones too; all of the results, or those with the given ids."""
     rows = found.attempts
     if trials is not None:
         rows = rows.filter(pl.col("trial").is_in(trials))
-    curves = _by_trial(found.curves.sort("epoch", "split", "name").collect())
+    curves = _group_by_trial(found.curves.sort("epoch", "split", "name").collect())
     means = found.measurements.group_by("trial", "measure", "stage", maintain_order=True).agg(pl.col("value").mean())
-    measured = _by_trial(means.collect())
-    return [_run(row, curves.get(row["trial"], []), measured.get(row["trial"], [])) for row in rows.rows(named=True)]
+    measured = _group_by_trial(means.collect())
+    return [
+        _build_run(row, curves.get(row["trial"], []), measured.get(row["trial"], [])) for row in rows.rows(named=True)
+    ]
 
 
-def _by_trial(frame: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
+def _group_by_trial(frame: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
     parts = frame.group_by("trial", maintain_order=True)
     return {str(trial): part.rows(named=True) for (trial,), part in parts}
 
 
-def _run(row: dict[str, Any], curves: list[dict[str, Any]], measured: list[dict[str, Any]]) -> Run:
+def _build_run(row: dict[str, Any], curves: list[dict[str, Any]], measured: list[dict[str, Any]]) -> Run:
     steps: dict[int, dict[str, float]] = {}
     for line in curves:
         if math.isfinite(line["value"]):
@@ -75,7 +77,7 @@ def _run(row: dict[str, Any], curves: list[dict[str, Any]], measured: list[dict[
     )
 
 
-def to_tensorboard(runs: Sequence[Run], folder: Path) -> None:
+def write_tensorboard(runs: Sequence[Run], folder: Path) -> None:
     """An event file for each trial, `STUDY/TRIAL`: curves as scalars, and the end as hyper-parameters with scores."""
     from tensorboardX import SummaryWriter  # comes with ray[tune]
 
@@ -93,20 +95,20 @@ def to_tensorboard(runs: Sequence[Run], folder: Path) -> None:
             writer.add_hparams(plain, run.summary, name="end", global_step=len(run.steps))
 
 
-def to_mlflow(runs: Sequence[Run], folder: Path) -> None:
+def write_mlflow(runs: Sequence[Run], folder: Path) -> None:
     """A run for each trial in an experiment for each study, in `mlflow.db`; a failed trial is a failed run.
 
     What is there stays. `mlflow ui --backend-store-uri sqlite:///FOLDER/mlflow.db` shows them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    entities = _extra("mlflow.entities", "mlflow")
-    client = _extra("mlflow", "mlflow").MlflowClient(tracking_uri=f"sqlite:///{folder.resolve() / 'mlflow.db'}")
-    experiments = {name: _experiment(client, name) for name in dict.fromkeys(run.study for run in runs)}
+    entities = _import_extra("mlflow.entities", "mlflow")
+    client = _import_extra("mlflow", "mlflow").MlflowClient(tracking_uri=f"sqlite:///{folder.resolve() / 'mlflow.db'}")
+    experiments = {name: _find_or_create_experiment(client, name) for name in dict.fromkeys(run.study for run in runs)}
     there = {known.info.run_name for known in client.search_runs([*experiments.values()], max_results=50_000)}
     for run in runs:
         if run.trial in there:
             continue
-        began, ended = _milliseconds(run.started), _milliseconds(run.finished)
+        began, ended = _to_milliseconds(run.started), _to_milliseconds(run.finished)
         made = client.create_run(experiments[run.study], start_time=began, run_name=run.trial).info.run_id
         points = [(name, value, epoch) for epoch, values in run.steps for name, value in values.items()]
         points += [(name, value, len(run.steps)) for name, value in run.summary.items()]
@@ -117,17 +119,17 @@ def to_mlflow(runs: Sequence[Run], folder: Path) -> None:
         client.set_terminated(made, "FINISHED" if run.done else "FAILED", end_time=ended)
 
 
-def _experiment(client: Any, name: str) -> str:
+def _find_or_create_experiment(client: Any, name: str) -> str:
     known = client.get_experiment_by_name(name)
     return str(known.experiment_id if known else client.create_experiment(name))
 
 
-def to_wandb(runs: Sequence[Run], folder: Path) -> None:
+def write_wandb(runs: Sequence[Run], folder: Path) -> None:
     """An offline run for each trial in a project for each study; `wandb sync FOLDER/wandb/offline-*` sends them.
 
     What is there stays.
     """
-    wandb = _extra("wandb", "wandb")
+    wandb = _import_extra("wandb", "wandb")
     folder.mkdir(parents=True, exist_ok=True)
     quiet = wandb.Settings(silent=True, console="off", x_disable_stats=True, x_disable_meta=True, disable_git=True)
     for run in runs:
@@ -142,17 +144,17 @@ def to_wandb(runs: Sequence[Run], folder: Path) -> None:
 
 
 TRACKERS: Mapping[str, Callable[[Sequence[Run], Path], None]] = {
-    "tensorboard": to_tensorboard,
-    "mlflow": to_mlflow,
-    "wandb": to_wandb,
+    "tensorboard": write_tensorboard,
+    "mlflow": write_mlflow,
+    "wandb": write_wandb,
 }
 
 
-def _milliseconds(time: datetime | None) -> int | None:
+def _to_milliseconds(time: datetime | None) -> int | None:
     return None if time is None else int(1000 * time.timestamp())
 
 
-def _extra(module: str, extra: str) -> ModuleType:
+def _import_extra(module: str, extra: str) -> ModuleType:
     """A package that only this export needs."""
     try:
         return importlib.import_module(module)

@@ -5,7 +5,7 @@ from types import ModuleType
 from typing import Any
 
 
-class _Callable(ModuleType):
+class _CallableModule(ModuleType):
     """Makes `equistudy.results("folder")` read results.
 
     The package and the word share the name `equistudy.results`: importing any file of the package puts the package
@@ -18,4 +18,4 @@ class _Callable(ModuleType):
         return results(place)
 
 
-sys.modules[__name__].__class__ = _Callable
+sys.modules[__name__].__class__ = _CallableModule

@@ -8,13 +8,13 @@ from equistudy.results.results import Results
 from equistudy.results.schema import TRIALS, CurveRow, TrialRow
 from equistudy.results.store import Store
 
-__all__ = ["keep"]
+__all__ = ["archive_rows"]
 
 # What no claim and no figure reads: intervals over images, bookkeeping, and where weights lie that are not kept.
-LEFT_OUT = ("low", "high", "raw", "cells", "channels", "dead_channels", "note", "seconds")
+OMITTED_COLUMNS = ("low", "high", "raw", "cells", "channels", "dead_channels", "note", "seconds")
 
 
-def keep(
+def archive_rows(
     found: Results,
     store: Store,
     trials: Collection[str],
@@ -26,11 +26,11 @@ def keep(
     Columns of measurements that no claim and no figure reads are left out, and so are paths to weights. What is there
     already stays as it is; measures that it lacks are added.
     """
-    known, of_trials = store.finished(), pl.col("trial").is_in([*trials])
+    known, of_trials = store.list_statuses(), pl.col("trial").is_in([*trials])
     named = pl.lit(value=True) if curves is None else pl.col("name").is_in([*curves])
     chosen = pl.lit(value=True) if measures is None else pl.col("measure_id").is_in([*measures])
-    lines = _by_trial(found.curves.filter(of_trials & named).collect())
-    values = _by_trial(found.measurements.filter(of_trials & chosen).drop(LEFT_OUT).collect())
+    lines = _group_by_trial(found.curves.filter(of_trials & named).collect())
+    values = _group_by_trial(found.measurements.filter(of_trials & chosen).drop(OMITTED_COLUMNS).collect())
     for row in found.attempts.filter(of_trials).select(TRIALS.schema.names).rows(named=True):
         trial, attempt = row["trial"], row["attempt"]
         parts = values[trial].group_by("measure_id", maintain_order=True) if trial in values else ()
@@ -46,5 +46,5 @@ def keep(
         store.write_trial(TrialRow(**{**row, "weights": None}))
 
 
-def _by_trial(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
+def _group_by_trial(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
     return {str(trial): part for (trial,), part in rows.group_by("trial", maintain_order=True)}

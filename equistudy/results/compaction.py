@@ -9,17 +9,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from equistudy.results.files import Files
-from equistudy.results.inventory import Compacted, Footer, Inventory, Listing
-from equistudy.results.schema import TABLES, TRIALS, Status, Table
+from equistudy.results.inventory import CompactedFile, Footer, Inventory, TableListing
+from equistudy.results.schema import TABLES, TRIALS, ResultsTable, TrialStatus
 from equistudy.results.store import Store
 
-__all__ = ["Summary", "compact"]
+__all__ = ["CompactionSummary", "compact"]
 
 ABANDONED_SECONDS = 24 * 3600.0  # a writer may be suspended with its machine, but not for days
-AHEAD = 500  # how many small files are read before the first of them is used
+FILES_AHEAD = 500  # how many small files are read before the first of them is used
 
 
-class Summary(NamedTuple):
+class CompactionSummary(NamedTuple):
     """What a compaction did."""
 
     files_before: int
@@ -32,7 +32,7 @@ class Summary(NamedTuple):
         return f"{self.files_before} files -> {self.files_after}, {self.rows} rows rewritten{abandoned}"
 
 
-class Batch(NamedTuple):
+class CompactionBatch(NamedTuple):
     """What becomes one compacted file: units with their rows, and the files that are then superfluous."""
 
     units: list[str]
@@ -40,7 +40,7 @@ class Batch(NamedTuple):
     sources: list[str]
 
 
-def compact(store: Store) -> Summary:
+def compact(store: Store) -> CompactionSummary:
     """Rewrites the small files of every table into few large ones; weights and checkpoints stay.
 
     A compacted file is written under a name of its own, and only then are the files deleted whose units it holds. In
@@ -51,65 +51,67 @@ def compact(store: Store) -> Summary:
     before, after, rows = 0, 0, 0
     for table in TABLES:
         inventory = store.inventories[table.name]
-        listing = inventory.listing()
+        listing = inventory.list_files()
         before += len(listing.names) + len(listing.copies)
-        _delete(store.files, [file.name for file in listing.copies])
-        _delete(store.files, [file.name for file in listing.compacted if not file.counting])
-        for batch in _batches(inventory, listing):
-            rows += _write(store.files, inventory, listing, batch)
-        after += len(inventory.listing().names)
-    swept = sum(store.files.sweep(folder, ABANDONED_SECONDS) for folder in _folders(store))
-    return Summary(before, after, rows, swept)
+        _delete_files(store.files, [file.name for file in listing.copies])
+        _delete_files(store.files, [file.name for file in listing.compacted if not file.counting])
+        for batch in _group_batches(inventory, listing):
+            rows += _write_batch(store.files, inventory, listing, batch)
+        after += len(inventory.list_files().names)
+    swept = sum(store.files.sweep_abandoned(folder, ABANDONED_SECONDS) for folder in _list_folders(store))
+    return CompactionSummary(before, after, rows, swept)
 
 
-def _folders(store: Store) -> list[str]:
+def _list_folders(store: Store) -> list[str]:
     compacted = [inventory.folder for inventory in store.inventories.values()]
-    return ["", *store.list(""), *compacted]
+    return ["", *store.list_names(""), *compacted]
 
 
-def _batches(inventory: Inventory, listing: Listing) -> Iterator[Batch]:
+def _group_batches(inventory: Inventory, listing: TableListing) -> Iterator[CompactionBatch]:
     """Groups of files that fit into one, each read when it is asked for."""
     table = inventory.table
-    batch, rows = Batch([], [], []), 0
-    for name, units, content in _contents(inventory, listing):
+    batch, rows = CompactionBatch([], [], []), 0
+    for name, units, content in _read_contents(inventory, listing):
         batch.sources.append(name)
         batch.units.extend(units)
         batch.tables.append(content)
         rows += content.num_rows
         if rows >= table.max_rows:
             yield batch
-            batch, rows = Batch([], [], []), 0
+            batch, rows = CompactionBatch([], [], []), 0
     as_they_are = [[file.name] for file in listing.compacted if len(file.counting) == len(file.units)]
     if batch.sources and batch.sources not in as_they_are:
         yield batch
 
 
-def _contents(inventory: Inventory, listing: Listing) -> Iterator[tuple[str, list[str], pa.Table]]:
+def _read_contents(inventory: Inventory, listing: TableListing) -> Iterator[tuple[str, list[str], pa.Table]]:
     """Every file worth rewriting: its name, the units that count in it, and their rows."""
     table = inventory.table
     held = {unit for file in listing.compacted for unit in file.counting}
     for file in listing.compacted:
         if file.counting and (file.rows < table.max_rows // 2 or len(file.counting) < len(file.units)):
-            found = _read(inventory, file.name)
+            found = _read_file(inventory, file.name)
             if found is not None:
-                yield file.name, list(file.counting), _only(table, found[1], file)
-    for name, found in _small_contents(inventory, listing):
-        if found is None or (table is TRIALS and found[0].units[0].endswith(Status.FAILED)):
+                yield file.name, list(file.counting), _select_counting_rows(table, found[1], file)
+    for name, found in _read_small_contents(inventory, listing):
+        if found is None or (table is TRIALS and found[0].units[0].endswith(TrialStatus.FAILED)):
             continue
         fresh = [unit for unit in found[0].units if unit not in held]
         yield name, fresh, found[1] if fresh else found[1].slice(0, 0)
 
 
-def _small_contents(inventory: Inventory, listing: Listing) -> Iterator[tuple[str, tuple[Footer, pa.Table] | None]]:
+def _read_small_contents(
+    inventory: Inventory, listing: TableListing
+) -> Iterator[tuple[str, tuple[Footer, pa.Table] | None]]:
     """The small files, several read at once."""
     names = [small.name for small in listing.small]
     with ThreadPoolExecutor(inventory.files.threads) as threads:
-        for start in range(0, len(names), AHEAD):
-            some = names[start : start + AHEAD]
-            yield from zip(some, threads.map(lambda name: _read(inventory, name), some), strict=True)
+        for start in range(0, len(names), FILES_AHEAD):
+            some = names[start : start + FILES_AHEAD]
+            yield from zip(some, threads.map(lambda name: _read_file(inventory, name), some), strict=True)
 
 
-def _read(inventory: Inventory, name: str) -> tuple[Footer, pa.Table] | None:
+def _read_file(inventory: Inventory, name: str) -> tuple[Footer, pa.Table] | None:
     """A file's footer and rows, or None where another compaction has taken it."""
     try:
         return inventory.read(name)
@@ -117,7 +119,7 @@ def _read(inventory: Inventory, name: str) -> tuple[Footer, pa.Table] | None:
         return None
 
 
-def _only(table: Table, content: pa.Table, file: Compacted) -> pa.Table:
+def _select_counting_rows(table: ResultsTable, content: pa.Table, file: CompactedFile) -> pa.Table:
     """The rows of a compacted file that count."""
     if len(file.counting) == len(file.units):
         return content
@@ -126,27 +128,27 @@ def _only(table: Table, content: pa.Table, file: Compacted) -> pa.Table:
     return content.filter(pc.is_in(units, value_set=pa.array(file.counting, pa.string())))
 
 
-def _write(files: Files, inventory: Inventory, listing: Listing, batch: Batch) -> int:
+def _write_batch(files: Files, inventory: Inventory, listing: TableListing, batch: CompactionBatch) -> int:
     """Writes one compacted file, then deletes its sources. Gives the number of its rows."""
     if not batch.units:  # a killed compaction left rows that a compacted file holds
-        _delete(files, batch.sources)
+        _delete_files(files, batch.sources)
         return 0
     generation = 1 + max((file.generation for file in listing.compacted), default=0)
     identity = hashlib.sha256("\n".join(batch.units).encode()).hexdigest()[:16]
-    merged = _merged(inventory.table, batch.tables)
+    merged = _merge_tables(inventory.table, batch.tables)
     name = f"{inventory.folder}/{generation:06d}-{identity}.parquet"
-    files.write(name, inventory.table.written(merged, batch.units))
-    _delete(files, batch.sources)
+    files.write(name, inventory.table.encode_table(merged, batch.units))
+    _delete_files(files, batch.sources)
     return merged.num_rows
 
 
-def _merged(table: Table, tables: list[pa.Table]) -> pa.Table:
+def _merge_tables(table: ResultsTable, tables: list[pa.Table]) -> pa.Table:
     """All rows, with the columns of our schema first; a column that only some files have is null in the others."""
     plain = [content.replace_schema_metadata(None) for content in tables]
     return pa.concat_tables([table.schema.empty_table(), *plain], promote_options="permissive").combine_chunks()
 
 
-def _delete(files: Files, names: Iterable[str]) -> None:
+def _delete_files(files: Files, names: Iterable[str]) -> None:
     with ThreadPoolExecutor(files.threads) as threads:
         for _ in threads.map(files.delete, names):
             pass

@@ -22,7 +22,7 @@ __all__ = ["Files", "LocalFiles", "RemoteFiles", "StorageError", "open_files"]
 # An object of these becomes visible when its writer closes it, and not before.
 OBJECT_STORES = {"s3", "gcs", "abfs"}
 
-WAYS_OUT = {
+REMEDIES = {
     errno.ENOSPC: "Free some space and run the same command again: what is finished is kept.",
     errno.EDQUOT: "Free some of your quota and run the same command again: what is finished is kept.",
     errno.EACCES: "Choose a folder that you can write to with --results.",
@@ -34,8 +34,8 @@ WAYS_OUT = {
 
 
 # Waiting does not help: what the system or an object store answers where somebody must change something first.
-LASTING = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
-LASTING_WORDS = re.compile(
+PERMANENT_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+PERMANENT_ERROR_PATTERN = re.compile(
     "ACCESS_DENIED|NO_SUCH_BUCKET|INVALID_ACCESS_KEY|INVALID_CLIENT|SIGNATURE|UNRECOGNIZED_CLIENT"
 )
 
@@ -47,7 +47,7 @@ class StorageError(OSError):
 
 
 @contextlib.contextmanager
-def _explained(doing: str, where: object) -> Iterator[None]:
+def _explain_errors(doing: str, where: object) -> Iterator[None]:
     """Turns an OSError into a StorageError that a user can act on."""
     try:
         yield
@@ -55,9 +55,9 @@ def _explained(doing: str, where: object) -> Iterator[None]:
         if isinstance(error, StorageError):
             raise
         why = error.strerror or str(error) or type(error).__name__
-        way_out = WAYS_OUT.get(error.errno or 0, "Check the storage, then run the same command again.")
+        way_out = REMEDIES.get(error.errno or 0, "Check the storage, then run the same command again.")
         told = StorageError(f"Cannot {doing} {where}: {why}. {way_out}")
-        told.lasting = error.errno in LASTING or LASTING_WORDS.search(str(error)) is not None
+        told.lasting = error.errno in PERMANENT_ERRORS or PERMANENT_ERROR_PATTERN.search(str(error)) is not None
         raise told from error
 
 
@@ -83,7 +83,7 @@ class LocalFiles:
 
     def read(self, name: str) -> bytes | None:
         """All bytes of a file, or None where there is none."""
-        with _explained("read", self.root / name):
+        with _explain_errors("read", self.root / name):
             try:
                 return (self.root / name).read_bytes()
             except FileNotFoundError:
@@ -96,13 +96,13 @@ class LocalFiles:
         """
         path = self.root / name
         temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{next(_counter)}.tmp")
-        with _explained("write", path):
+        with _explain_errors("write", path):
             if not path.parent.is_dir():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 _flush_folder(path.parent.parent)
             try:
-                _flushed(temporary, data)
-                written = _renamed(temporary, path, replace)
+                _write_flushed(temporary, data)
+                written = _rename(temporary, path, replace)
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
@@ -111,25 +111,25 @@ class LocalFiles:
 
     def delete(self, name: str) -> None:
         """Deletes a file, if it is there."""
-        with _explained("delete", self.root / name):
+        with _explain_errors("delete", self.root / name):
             (self.root / name).unlink(missing_ok=True)
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file."""
         return (self.root / name).is_file()
 
-    def modified(self, name: str) -> float:
+    def modified_at(self, name: str) -> float:
         """When the file was written, in seconds since 1970 by the clock of the storage."""
-        with _explained("find", self.root / name):
+        with _explain_errors("find", self.root / name):
             return (self.root / name).stat().st_mtime
 
-    def opened(self, name: str) -> Any:
+    def open_file(self, name: str) -> Any:
         """The file as a `pyarrow.NativeFile`. Raises FileNotFoundError."""
         return pa.OSFile(f"{self.root}/{name}")
 
-    def names(self, folder: str) -> list[str]:
+    def list_names(self, folder: str) -> list[str]:
         """The names in a folder, sorted, without hidden ones; none where there is no such folder."""
-        with _explained("list", self.root / folder):
+        with _explain_errors("list", self.root / folder):
             try:
                 # os.listdir makes no Path of each of many thousands of names
                 names = os.listdir(self.root / folder)  # noqa: PTH208
@@ -137,10 +137,10 @@ class LocalFiles:
                 return []
         return sorted(name for name in names if not name.startswith("."))
 
-    def sweep(self, folder: str, age: float) -> int:
+    def sweep_abandoned(self, folder: str, age: float) -> int:
         """Deletes what killed writers left in a folder more than `age` seconds ago, and says how many files."""
         swept = 0
-        with _explained("sweep", self.root / folder):
+        with _explain_errors("sweep", self.root / folder):
             for path in (self.root / folder).glob(".*.tmp"):
                 with contextlib.suppress(FileNotFoundError):  # its writer is alive and has just renamed it
                     if path.stat().st_mtime < time.time() - age:
@@ -158,7 +158,7 @@ class LocalFiles:
         return
 
 
-def _flushed(path: Path, data: bytes) -> None:
+def _write_flushed(path: Path, data: bytes) -> None:
     """Writes the bytes so that they survive a crash of the machine."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
@@ -170,7 +170,7 @@ def _flushed(path: Path, data: bytes) -> None:
         os.close(descriptor)
 
 
-def _renamed(temporary: Path, path: Path, replace: bool) -> bool:
+def _rename(temporary: Path, path: Path, replace: bool) -> bool:
     """Gives the file its name in one step; without `replace` only if the name is free."""
     if not replace:
         try:
@@ -217,8 +217,8 @@ class RemoteFiles:
         return {"url": self.url}  # a connection does not travel to workers
 
     @cached_property
-    def _opened(self) -> tuple[Any, str]:
-        with _explained("open", self.url):
+    def _filesystem_and_path(self) -> tuple[Any, str]:
+        with _explain_errors("open", self.url):
             try:
                 system, path = fs.FileSystem.from_uri(self.url)
             except ValueError as error:  # pyarrow's ArrowInvalid
@@ -233,13 +233,13 @@ class RemoteFiles:
             )
         return system, path.rstrip("/")
 
-    def _path(self, name: str) -> str:
-        return f"{self._opened[1]}/{name}" if name else self._opened[1]
+    def _full_path(self, name: str) -> str:
+        return f"{self._filesystem_and_path[1]}/{name}" if name else self._filesystem_and_path[1]
 
     def read(self, name: str) -> bytes | None:
         """All bytes of an object, or None where there is none."""
-        system, path = self._opened[0], self._path(name)
-        with _explained("read", f"{name} of {self.url}"):
+        system, path = self._filesystem_and_path[0], self._full_path(name)
+        with _explain_errors("read", f"{name} of {self.url}"):
             try:
                 with system.open_input_file(path) as file:
                     return bytes(file.readall())
@@ -250,41 +250,43 @@ class RemoteFiles:
         """Writes an object by one PUT. `replace=False` asks first: two writers at the same instant may both write."""
         if not replace and self.exists(name):
             return False
-        with _explained("write", f"{name} of {self.url}"):
-            system, path = self._opened[0], self._path(name)
+        with _explain_errors("write", f"{name} of {self.url}"):
+            system, path = self._filesystem_and_path[0], self._full_path(name)
             with system.open_output_stream(path) as file:
                 file.write(data)
         return True
 
     def delete(self, name: str) -> None:
         """Deletes an object, if it is there."""
-        with _explained("delete", f"{name} of {self.url}"):
+        with _explain_errors("delete", f"{name} of {self.url}"):
             try:
-                self._opened[0].delete_file(self._path(name))
+                self._filesystem_and_path[0].delete_file(self._full_path(name))
             except FileNotFoundError:
                 return
 
     def exists(self, name: str) -> bool:
         """Whether there is such an object."""
-        with _explained("find", f"{name} of {self.url}"):
-            return self._opened[0].get_file_info(self._path(name)).type == fs.FileType.File
+        with _explain_errors("find", f"{name} of {self.url}"):
+            return self._filesystem_and_path[0].get_file_info(self._full_path(name)).type == fs.FileType.File
 
-    def modified(self, name: str) -> float:
+    def modified_at(self, name: str) -> float:
         """When the object was written, in seconds since 1970 by the clock of the store, which may tell whole ones."""
-        with _explained("find", f"{name} of {self.url}"):
-            return float(self._opened[0].get_file_info(self._path(name)).mtime_ns) / 1e9
+        with _explain_errors("find", f"{name} of {self.url}"):
+            return float(self._filesystem_and_path[0].get_file_info(self._full_path(name)).mtime_ns) / 1e9
 
-    def opened(self, name: str) -> Any:
+    def open_file(self, name: str) -> Any:
         """The object, open for reading at any position."""
-        return self._opened[0].open_input_file(self._path(name))
+        return self._filesystem_and_path[0].open_input_file(self._full_path(name))
 
-    def names(self, folder: str) -> list[str]:
+    def list_names(self, folder: str) -> list[str]:
         """The names under a prefix, sorted, without hidden ones."""
-        with _explained("list", f"{folder} of {self.url}"):
-            found = self._opened[0].get_file_info(fs.FileSelector(self._path(folder), allow_not_found=True))
+        with _explain_errors("list", f"{folder} of {self.url}"):
+            found = self._filesystem_and_path[0].get_file_info(
+                fs.FileSelector(self._full_path(folder), allow_not_found=True)
+            )
             return sorted(info.base_name for info in found if not info.base_name.startswith("."))
 
-    def sweep(self, folder: str, age: float) -> int:
+    def sweep_abandoned(self, folder: str, age: float) -> int:
         """Nothing: a PUT that does not end leaves no object."""
         return 0
 

@@ -10,18 +10,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from equistudy.results.files import Files, StorageError
-from equistudy.results.schema import TRIALS, UNITS_KEY, Table
+from equistudy.results.schema import TRIALS, UNITS_KEY, ResultsTable
 
-__all__ = ["Compacted", "Footer", "Inventory", "Listing", "Small", "damaged", "settled"]
+__all__ = ["CompactedFile", "Footer", "Inventory", "SmallFile", "TableListing", "build_damage_error", "retry_read"]
 
 SMALL_NAME = re.compile(r"[\w-]+\.\d+(\.[\w-]+)?\.parquet")
 COMPACTED_NAME = re.compile(r"(\d{6})-[0-9a-f]{16}\.parquet")
-ROUNDS = 20  # how often files may vanish under a reader before it gives up
+MAX_RETRIES = 20  # how often files may vanish under a reader before it gives up
 
 Result = TypeVar("Result")
 
 
-class Small(NamedTuple):
+class SmallFile(NamedTuple):
     """A file as a trial wrote it; `stem` is its name without `.parquet`."""
 
     name: str
@@ -35,7 +35,7 @@ class Footer(NamedTuple):
     rows: int
 
 
-class Compacted(NamedTuple):
+class CompactedFile(NamedTuple):
     """A compacted file: all units in it, and those that count here.
 
     Two compactions at once, or one that was killed, leave a unit in two files. It then counts in the newer one.
@@ -48,16 +48,16 @@ class Compacted(NamedTuple):
     counting: tuple[str, ...]
 
 
-class Listing(NamedTuple):
+class TableListing(NamedTuple):
     """The files of one table at one moment, each unit in exactly one of them; `copies` are small files to be deleted.
 
     The name of a small file of trials does not tell its unit, because the status is part of it: such a row may occur
     both here and compacted.
     """
 
-    small: tuple[Small, ...]
-    compacted: tuple[Compacted, ...]
-    copies: tuple[Small, ...]
+    small: tuple[SmallFile, ...]
+    compacted: tuple[CompactedFile, ...]
+    copies: tuple[SmallFile, ...]
 
     @property
     def names(self) -> list[str]:
@@ -70,7 +70,7 @@ class Inventory:
     """The files of one table. Remembers the footers of compacted files, which never change."""
 
     files: Files
-    table: Table
+    table: ResultsTable
     _footers: dict[str, Footer] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -78,32 +78,32 @@ class Inventory:
         """Where the compacted files lie."""
         return f"{self.table.name}/compacted"
 
-    def listing(self) -> Listing:
+    def list_files(self) -> TableListing:
         """All files. Small ones are listed first: what is compacted in between is then seen twice, and counted once."""
-        names = [name for name in self.files.names(self.table.name) if SMALL_NAME.fullmatch(name)]
-        small = [Small(f"{self.table.name}/{name}", name.removesuffix(".parquet")) for name in names]
-        compacted = settled(lambda: tuple(self._counted(self._compacted_names())))
+        names = [name for name in self.files.list_names(self.table.name) if SMALL_NAME.fullmatch(name)]
+        small = [SmallFile(f"{self.table.name}/{name}", name.removesuffix(".parquet")) for name in names]
+        compacted = retry_read(lambda: tuple(self._mark_counting(self._list_compacted_names())))
         if self.table is TRIALS or not compacted:
-            return Listing(tuple(small), compacted, ())
+            return TableListing(tuple(small), compacted, ())
         held = {unit for file in compacted for unit in file.counting}
         rest = tuple(file for file in small if file.stem not in held)
-        return Listing(rest, compacted, tuple(file for file in small if file.stem in held))
+        return TableListing(rest, compacted, tuple(file for file in small if file.stem in held))
 
-    def compacted(self) -> tuple[Compacted, ...]:
+    def list_compacted(self) -> tuple[CompactedFile, ...]:
         """The compacted files alone, newest first."""
-        return settled(lambda: tuple(self._counted(self._compacted_names())))
+        return retry_read(lambda: tuple(self._mark_counting(self._list_compacted_names())))
 
-    def _compacted_names(self) -> list[str]:
+    def _list_compacted_names(self) -> list[str]:
         """Listed until two listings agree: a listing during a compaction may miss both the old files and the new."""
         before = None
-        for _ in range(ROUNDS):
-            names = [name for name in self.files.names(self.folder) if COMPACTED_NAME.fullmatch(name)]
+        for _ in range(MAX_RETRIES):
+            names = [name for name in self.files.list_names(self.folder) if COMPACTED_NAME.fullmatch(name)]
             if names == before:
                 return names
             before = names
         raise StorageError(f"{self.folder} of {self.files.url} changes all the time. Let compactions end first.")
 
-    def _counted(self, names: list[str]) -> Iterator[Compacted]:
+    def _mark_counting(self, names: list[str]) -> Iterator[CompactedFile]:
         """The newest generation counts first.
 
         A compaction deletes a file only where files before it in this order hold its units. However many compactions
@@ -113,59 +113,59 @@ class Inventory:
         for name in sorted(names, key=lambda name: (-int(name[:6]), name)):
             path = f"{self.folder}/{name}"
             if path not in self._footers:
-                self._footers[path] = self.footer(path)
+                self._footers[path] = self.read_footer(path)
             footer = self._footers[path]
             fresh = tuple(unit for unit in footer.units if unit not in counted)
             counted.update(fresh)
-            yield Compacted(path, int(name[:6]), footer.rows, footer.units, fresh)
+            yield CompactedFile(path, int(name[:6]), footer.rows, footer.units, fresh)
 
-    def footer(self, name: str) -> Footer:
+    def read_footer(self, name: str) -> Footer:
         """What a file says about itself. Raises FileNotFoundError, and ValueError for a damaged or foreign file."""
         try:
-            with self.files.opened(name) as file:
-                return _footer(pq.read_metadata(file))
+            with self.files.open_file(name) as file:
+                return _parse_footer(pq.read_metadata(file))
         except (pa.ArrowInvalid, KeyError) as error:
-            raise damaged(self.files, name, error) from error
+            raise build_damage_error(self.files, name, error) from error
 
     def read(self, name: str) -> tuple[Footer, pa.Table]:
         """A file with all its columns. Raises FileNotFoundError, and ValueError for a damaged or foreign file."""
         try:
-            with self.files.opened(name) as file:
+            with self.files.open_file(name) as file:
                 parquet = pq.ParquetFile(file)
-                return _footer(parquet.metadata), parquet.read(use_threads=False)
+                return _parse_footer(parquet.metadata), parquet.read(use_threads=False)
         except FileNotFoundError:
             raise
         except (pa.ArrowException, OSError, KeyError) as error:
-            raise damaged(self.files, name, error) from error
+            raise build_damage_error(self.files, name, error) from error
 
-    def all_units(self) -> set[str]:
+    def list_units(self) -> set[str]:
         """Every unit that the table holds."""
 
         def read() -> set[str]:
-            listing = self.listing()
+            listing = self.list_files()
             units = {unit for file in listing.compacted for unit in file.counting}
             if self.table is not TRIALS:
                 return units.union(file.stem for file in listing.small)
             count = self.files.threads
             shares = [listing.small[start::count] for start in range(count)]
             with ThreadPoolExecutor(count) as threads:
-                return units.union(*threads.map(self._units_of, shares))
+                return units.union(*threads.map(self._read_units, shares))
 
-        return settled(read)
+        return retry_read(read)
 
-    def _units_of(self, small: tuple[Small, ...]) -> set[str]:
-        return {unit for file in small for unit in self.footer(file.name).units}
+    def _read_units(self, small: tuple[SmallFile, ...]) -> set[str]:
+        return {unit for file in small for unit in self.read_footer(file.name).units}
 
 
-def _footer(metadata: Any) -> Footer:
+def _parse_footer(metadata: Any) -> Footer:
     """Raises KeyError for a file that equistudy did not write."""
     text = (metadata.metadata or {})[UNITS_KEY].decode()
     return Footer(tuple(text.split("\n")) if text else (), metadata.num_rows)
 
 
-def settled(read: Callable[[], Result]) -> Result:
+def retry_read(read: Callable[[], Result]) -> Result:
     """What `read` gives, tried again while a compaction takes files away under it."""
-    for _ in range(ROUNDS - 1):
+    for _ in range(MAX_RETRIES - 1):
         try:
             return read()
         except FileNotFoundError:
@@ -173,7 +173,7 @@ def settled(read: Callable[[], Result]) -> Result:
     return read()
 
 
-def damaged(files: Files, name: str, why: Exception) -> ValueError:
+def build_damage_error(files: Files, name: str, why: Exception) -> ValueError:
     """The error for a file that cannot be read."""
     reason = "it was not written by equistudy" if isinstance(why, KeyError) else str(why).splitlines()[0]
     return ValueError(

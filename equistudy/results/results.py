@@ -10,18 +10,18 @@ from typing import Any
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from equistudy.results.columns import expanded
+from equistudy.results.columns import expand_columns
 from equistudy.results.files import Files
-from equistudy.results.inventory import Listing, damaged, settled
-from equistudy.results.schema import CURVES, MEASUREMENTS, TRIALS, Status, Table
+from equistudy.results.inventory import TableListing, build_damage_error, retry_read
+from equistudy.results.schema import CURVES, MEASUREMENTS, TRIALS, ResultsTable, TrialStatus
 from equistudy.results.store import Store
 
 __all__ = ["Results", "results"]
 
-BRIEF = ("trial", "attempt", "status", "reason", "seconds", "measuring_seconds", "weights")
+BRIEF_COLUMNS = ("trial", "attempt", "status", "reason", "seconds", "measuring_seconds", "weights")
 
 # Older files may lack columns, newer ones may have more, and a whole number may stand where a float belongs.
-CAST = pl.ScanCastOptions(integer_cast=["upcast", "allow-float"], float_cast="upcast")
+CAST_OPTIONS = pl.ScanCastOptions(integer_cast=["upcast", "allow-float"], float_cast="upcast")
 
 
 def results(place: str | Path) -> "Results":
@@ -50,48 +50,48 @@ class Results:
         Levels, scores and fields are numbers where all their values are, otherwise text. A field of a component has
         its path as a name, such as `model.depth` or `recipe.optimiser.learning_rate`; `model` is the whole component.
         """
-        return expanded(self._rows).lazy()
+        return expand_columns(self._all_rows).lazy()
 
     @property
     def attempts(self) -> pl.DataFrame:
         """The row of each trial as it was written: the columns of `TrialRow`, with JSON texts in their places."""
-        return self._rows
+        return self._all_rows
 
     @property
     def curves(self) -> pl.LazyFrame:
         """One row a trial, epoch, split and name."""
-        return self._lazy(CURVES)
+        return self._build_lazy_frame(CURVES)
 
     @property
     def measurements(self) -> pl.LazyFrame:
         """One row a value: trial, measure, stage, group, element, value, interval, floor."""
-        return self._lazy(MEASUREMENTS)
+        return self._build_lazy_frame(MEASUREMENTS)
 
-    def finished(self) -> list[dict[str, Any]]:
+    def list_finished(self) -> list[dict[str, Any]]:
         """What a plan needs of every trial that is over: status, reason, attempt, seconds, weights. Reads no more."""
-        return self._brief.to_dicts()
+        return self._brief_rows.to_dicts()
 
-    def measured(self) -> set[tuple[str, str]]:
+    def list_measured(self) -> set[tuple[str, str]]:
         """The pairs of trial and measure id that were measured, also where a measure gave no rows. Reads no rows."""
-        kept = _stems(self._brief)
-        units = (unit.rpartition(".") for unit in self.store.inventories[MEASUREMENTS.name].all_units())
+        kept = _collect_stems(self._brief_rows)
+        units = (unit.rpartition(".") for unit in self.store.inventories[MEASUREMENTS.name].list_units())
         return {(stem.partition(".")[0], measure_id) for stem, _, measure_id in units if stem in kept}
 
-    def levels(self, study: str) -> list[str]:
+    def list_levels(self, study: str) -> list[str]:
         """The levels of every trial that this study ran, as JSON texts: what a search has drawn so far."""
-        return self._rows.filter(study=study)["factors"].to_list()
+        return self._all_rows.filter(study=study)["factors"].to_list()
 
-    def scores(self) -> dict[str, dict[str, float]]:
+    def collect_scores(self) -> dict[str, dict[str, float]]:
         """The scores of every trial that is over, by trial and name; none for a failure before the first one."""
-        return {trial: json.loads(text or "{}") for trial, text in self._rows.select("trial", "scores").iter_rows()}
+        return {trial: json.loads(text or "{}") for trial, text in self._all_rows.select("trial", "scores").iter_rows()}
 
-    def ends(self, score: str) -> dict[str, float]:
+    def collect_final_scores(self, score: str) -> dict[str, float]:
         """This score of every trial that was trained to its end, by trial."""
-        done = self._rows.filter(status=Status.DONE).select("trial", "scores")
+        done = self._all_rows.filter(status=TrialStatus.DONE).select("trial", "scores")
         scores = {trial: json.loads(text or "{}").get(score) for trial, text in done.iter_rows()}
         return {trial: float(value) for trial, value in scores.items() if value is not None}
 
-    def histories(self, score: str) -> dict[str, list[tuple[int, float]]]:
+    def collect_histories(self, score: str) -> dict[str, list[tuple[int, float]]]:
         """This score of every trial that is over, epoch by epoch: `test_loss` is the curve `loss` of the split test."""
         split, _, name = score.partition("_")
         rows = self.curves.filter(pl.col("split") == split, pl.col("name") == name).sort("trial", "epoch")
@@ -100,32 +100,34 @@ class Results:
             found.setdefault(trial, []).append((epoch, value))
         return found
 
-    def identities(self, beginning: str = "") -> dict[str, dict[str, Any]]:
+    def find_identities(self, beginning: str = "") -> dict[str, dict[str, Any]]:
         """Everything that went into each trial's id that begins so, by id: the columns of `Trial.columns`."""
-        rows = self._rows.filter(pl.col("trial").str.starts_with(beginning)).select("trial", "spec", "fingerprint")
+        rows = self._all_rows.filter(pl.col("trial").str.starts_with(beginning)).select("trial", "spec", "fingerprint")
         return {
             trial: {**json.loads(spec), "fingerprint": fingerprint, "trial": trial}
             for trial, spec, fingerprint in rows.iter_rows()
         }
 
     @cached_property
-    def _rows(self) -> pl.DataFrame:
-        return self._kept(None)
+    def _all_rows(self) -> pl.DataFrame:
+        return self._select_kept_rows(None)
 
     @cached_property
-    def _brief(self) -> pl.DataFrame:
-        return self._rows.select(BRIEF) if "_rows" in self.__dict__ else self._kept(BRIEF)
+    def _brief_rows(self) -> pl.DataFrame:
+        return (
+            self._all_rows.select(BRIEF_COLUMNS) if "_rows" in self.__dict__ else self._select_kept_rows(BRIEF_COLUMNS)
+        )
 
-    def _kept(self, columns: Sequence[str] | None) -> pl.DataFrame:
+    def _select_kept_rows(self, columns: Sequence[str] | None) -> pl.DataFrame:
         """The one row of each trial."""
-        rows = self._read(TRIALS, lambda frame: frame if columns is None else frame.select(columns))
-        done = pl.col("status") == Status.DONE
+        rows = self._read_rows(TRIALS, lambda frame: frame if columns is None else frame.select(columns))
+        done = pl.col("status") == TrialStatus.DONE
         order = [pl.col("trial"), ~done, pl.when(done).then("attempt").otherwise(-pl.col("attempt"))]
         return rows.sort(order).unique("trial", keep="first", maintain_order=True)
 
-    def _lazy(self, table: Table) -> pl.LazyFrame:
+    def _build_lazy_frame(self, table: ResultsTable) -> pl.LazyFrame:
         """A frame that lists the files when it is collected: a list made now may be out of date by then."""
-        kept = _stems(self._rows)
+        kept = _collect_stems(self._all_rows)
 
         def read(
             columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
@@ -135,62 +137,62 @@ class Results:
                 frame = frame if columns is None else frame.select(columns)
                 return frame if n_rows is None else frame.head(n_rows)
 
-            yield self._read(table, narrowed, kept)
+            yield self._read_rows(table, narrowed, kept)
 
-        return register_io_source(read, schema=_empty(table).schema, is_pure=True, explain_name=table.name)
+        return register_io_source(read, schema=_build_empty_frame(table).schema, is_pure=True, explain_name=table.name)
 
-    def _read(
-        self, table: Table, narrowed: Callable[[pl.LazyFrame], pl.LazyFrame], kept: set[str] | None = None
+    def _read_rows(
+        self, table: ResultsTable, narrowed: Callable[[pl.LazyFrame], pl.LazyFrame], kept: set[str] | None = None
     ) -> pl.DataFrame:
         """The rows of a table; `kept` names the attempts that count, None means all."""
         inventory = self.store.inventories[table.name]
 
         def read() -> pl.DataFrame:
-            listing = inventory.listing()
+            listing = inventory.list_files()
             try:
-                return narrowed(_scanned(self.store.files, table, listing, kept)).collect()
+                return narrowed(_scan_listing(self.store.files, table, listing, kept)).collect()
             except (pl.exceptions.PolarsError, OSError) as error:
-                _look_for_damage(self.store.files, table, listing)
+                _check_damage(self.store.files, table, listing)
                 raise error from None
 
-        return settled(read)
+        return retry_read(read)
 
 
-def _stems(rows: pl.DataFrame) -> set[str]:
+def _collect_stems(rows: pl.DataFrame) -> set[str]:
     """`trial.attempt` of each row."""
     return set(rows.select(pl.concat_str("trial", "attempt", separator=".")).to_series())
 
 
-def _empty(table: Table) -> pl.DataFrame:
+def _build_empty_frame(table: ResultsTable) -> pl.DataFrame:
     """The table without rows, for its schema."""
     frame = pl.from_arrow(table.schema.empty_table())
     assert isinstance(frame, pl.DataFrame)
     return frame
 
 
-def _scanned(files: Files, table: Table, listing: Listing, kept: set[str] | None) -> pl.LazyFrame:
+def _scan_listing(files: Files, table: ResultsTable, listing: TableListing, kept: set[str] | None) -> pl.LazyFrame:
     """The rows of a listing that count, each once."""
     whole, parts = [], []
     for file in listing.compacted:
-        counting = [unit for unit in file.counting if kept is None or _attempt(unit) in kept]
+        counting = [unit for unit in file.counting if kept is None or _parse_attempt(unit) in kept]
         if len(counting) == len(file.units):
             whole.append(file.name)
         elif counting:
             unit = pl.concat_str(table.unit, separator=".")
-            parts.append(_scan(files, table, [file.name]).filter(unit.is_in(counting)))
-    whole += [file.name for file in listing.small if kept is None or _attempt(file.stem) in kept]
-    frames = [_scan(files, table, whole), *parts]
+            parts.append(_scan_files(files, table, [file.name]).filter(unit.is_in(counting)))
+    whole += [file.name for file in listing.small if kept is None or _parse_attempt(file.stem) in kept]
+    frames = [_scan_files(files, table, whole), *parts]
     return pl.concat(frames) if parts else frames[0]
 
 
-def _attempt(unit: str) -> str:
+def _parse_attempt(unit: str) -> str:
     """`trial.attempt` of a unit's name."""
     return ".".join(unit.split(".", 2)[:2])
 
 
-def _scan(files: Files, table: Table, names: Sequence[str]) -> pl.LazyFrame:
+def _scan_files(files: Files, table: ResultsTable, names: Sequence[str]) -> pl.LazyFrame:
     """The one place where Parquet is read for users: our schema, whatever the files have."""
-    empty = _empty(table)
+    empty = _build_empty_frame(table)
     if not names:
         return empty.lazy()
     return pl.scan_parquet(
@@ -198,22 +200,22 @@ def _scan(files: Files, table: Table, names: Sequence[str]) -> pl.LazyFrame:
         schema=empty.schema,
         missing_columns="insert",
         extra_columns="ignore",
-        cast_options=CAST,
+        cast_options=CAST_OPTIONS,
         hive_partitioning=False,
         glob=False,
         storage_options=files.options,
     )
 
 
-def _look_for_damage(files: Files, table: Table, listing: Listing) -> None:
+def _check_damage(files: Files, table: ResultsTable, listing: TableListing) -> None:
     """Names the file that cannot be read. Raises FileNotFoundError for one that a compaction has taken away."""
     for name in listing.names:
         try:
-            _scan(files, table, [name]).collect()
+            _scan_files(files, table, [name]).collect()
         except (pl.exceptions.PolarsError, OSError) as error:
             if not files.exists(name):
                 raise FileNotFoundError(name) from error
-            raise damaged(files, name, error) from error
+            raise build_damage_error(files, name, error) from error
     # what was missing a moment ago may have been taken away in between
     for name in listing.names:
         if not files.exists(name):

@@ -16,7 +16,17 @@ import pyarrow.parquet as pq
 
 from equistudy.measuring.measure import Measurement
 
-__all__ = ["CURVES", "MEASUREMENTS", "SCHEMA_VERSION", "TABLES", "TRIALS", "CurveRow", "Status", "Table", "TrialRow"]
+__all__ = [
+    "CURVES",
+    "MEASUREMENTS",
+    "SCHEMA_VERSION",
+    "TABLES",
+    "TRIALS",
+    "CurveRow",
+    "ResultsTable",
+    "TrialRow",
+    "TrialStatus",
+]
 
 # Raised by every change of the tables that an older equistudy would misread. A new column is no such change: older
 # versions do not ask for it, and newer ones read null where it is missing.
@@ -25,7 +35,7 @@ SCHEMA_VERSION = 1
 VERSION_KEY, SCHEMA_KEY, UNITS_KEY = b"equistudy:version", b"equistudy:schema", b"equistudy:units"
 
 
-class Status(StrEnum):
+class TrialStatus(StrEnum):
     """How a trial ended."""
 
     DONE = "done"
@@ -83,9 +93,9 @@ class TrialRow:
     compiled: bool | None = None
 
     def __post_init__(self) -> None:
-        if self.status not in list(Status):
+        if self.status not in list(TrialStatus):
             raise ValueError(f"A trial's status is done or failed, got status={self.status!r}.")
-        if (self.status == Status.FAILED) != (self.reason is not None):
+        if (self.status == TrialStatus.FAILED) != (self.reason is not None):
             raise ValueError(
                 f"A failed trial has a reason and a done trial has none, got status={self.status!r} and "
                 f"reason={self.reason!r}."
@@ -106,7 +116,7 @@ class CurveRow:
     value: float
 
 
-ARROW = {
+ARROW_TYPES = {
     bool: pa.bool_(),
     int: pa.int64(),
     float: pa.float64(),
@@ -115,7 +125,7 @@ ARROW = {
 }
 
 
-def _columns(row: type) -> list[pa.Field]:
+def _build_arrow_fields(row: type) -> list[pa.Field]:
     """A column for each field of a dataclass."""
     hints = get_type_hints(row)
     columns = []
@@ -123,12 +133,12 @@ def _columns(row: type) -> list[pa.Field]:
         hint = hints[field.name]
         options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
         (kind,) = [option for option in options if option is not types.NoneType]
-        columns.append(pa.field(field.name, ARROW[kind]))
+        columns.append(pa.field(field.name, ARROW_TYPES[kind]))
     return columns
 
 
 @dataclass(frozen=True)
-class Table:
+class ResultsTable:
     """One of the tables: its folder, its columns, and which of them name a unit.
 
     A unit is what one write brings in, all or nothing: its rows lie in one file and are never split or doubled. Its
@@ -141,7 +151,7 @@ class Table:
     unit: tuple[str, ...]
     max_rows: int
 
-    def encoded(self, rows: Iterable[Mapping[str, Any]], units: Sequence[str]) -> bytes:
+    def encode_rows(self, rows: Iterable[Mapping[str, Any]], units: Sequence[str]) -> bytes:
         """The rows as the bytes of a small Parquet file. Raises ValueError for a column that the table lacks."""
         listed = list(rows)
         for row in listed:
@@ -152,9 +162,9 @@ class Table:
                     f"Columns: {', '.join(self.schema.names)}."
                 )
         # statistics, dictionaries and a second copy of the schema cost more than one row is long
-        return self.written(pa.Table.from_pylist(listed, schema=self.schema), units, small=True)
+        return self.encode_table(pa.Table.from_pylist(listed, schema=self.schema), units, small=True)
 
-    def written(self, table: pa.Table, units: Sequence[str], small: bool = False) -> bytes:
+    def encode_table(self, table: pa.Table, units: Sequence[str], small: bool = False) -> bytes:
         """The table as the bytes of a Parquet file that names its units."""
         sink = pa.BufferOutputStream()
         with pq.ParquetWriter(
@@ -166,12 +176,12 @@ class Table:
             store_schema=False,
         ) as writer:
             writer.write_table(table)
-            writer.add_key_value_metadata({**_versions(), UNITS_KEY: "\n".join(units).encode()})
+            writer.add_key_value_metadata({**_build_version_metadata(), UNITS_KEY: "\n".join(units).encode()})
         return sink.getvalue().to_pybytes()
 
 
 @cache
-def _versions() -> dict[bytes, bytes]:
+def _build_version_metadata() -> dict[bytes, bytes]:
     versions = {SCHEMA_KEY: str(SCHEMA_VERSION).encode()}
     # a checkout that is not installed has no version: the trial's commit says what it is
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -179,13 +189,15 @@ def _versions() -> dict[bytes, bytes]:
     return versions
 
 
-_KEY = [pa.field("trial", pa.string()), pa.field("attempt", pa.int64())]
+_KEY_FIELDS = [pa.field("trial", pa.string()), pa.field("attempt", pa.int64())]
 
-TRIALS = Table("trials", pa.schema(_columns(TrialRow)), ("trial", "attempt", "status"), 100_000)
-CURVES = Table("curves", pa.schema([*_KEY, *_columns(CurveRow)]), ("trial", "attempt"), 1_000_000)
-MEASUREMENTS = Table(
+TRIALS = ResultsTable("trials", pa.schema(_build_arrow_fields(TrialRow)), ("trial", "attempt", "status"), 100_000)
+CURVES = ResultsTable(
+    "curves", pa.schema([*_KEY_FIELDS, *_build_arrow_fields(CurveRow)]), ("trial", "attempt"), 1_000_000
+)
+MEASUREMENTS = ResultsTable(
     "measurements",
-    pa.schema([*_KEY, *_columns(Measurement), pa.field("seconds", pa.float64())]),
+    pa.schema([*_KEY_FIELDS, *_build_arrow_fields(Measurement), pa.field("seconds", pa.float64())]),
     ("trial", "attempt", "measure_id"),
     1_000_000,
 )

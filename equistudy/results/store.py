@@ -11,12 +11,21 @@ from typing import Any, TypeVar
 
 from equistudy.results.files import Files, LocalFiles, StorageError, open_files
 from equistudy.results.inventory import Inventory
-from equistudy.results.schema import CURVES, MEASUREMENTS, SCHEMA_VERSION, TRIALS, CurveRow, Status, Table, TrialRow
+from equistudy.results.schema import (
+    CURVES,
+    MEASUREMENTS,
+    SCHEMA_VERSION,
+    TRIALS,
+    CurveRow,
+    ResultsTable,
+    TrialRow,
+    TrialStatus,
+)
 
 __all__ = ["StorageError", "Store"]
 
-MARKER = "equistudy.json"
-NAME = re.compile(r"[\w-]+", re.ASCII)
+MARKER_FILE = "equistudy.json"
+ID_PATTERN = re.compile(r"[\w-]+", re.ASCII)
 PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds between two tries at a storage that does not answer: each time doubled
 
 T = TypeVar("T")
@@ -42,7 +51,7 @@ class Store:
         something else or was written by a newer version.
         """
         store = cls(open_files(place))
-        version = _version(store.files) or _nothing_or_foreign(store.files)
+        version = _read_version(store.files) or _check_empty_or_ours(store.files)
         if version is None and not create:
             raise FileNotFoundError(
                 f"Results are read from a folder that a study has filled, got {store.url}: there is nothing. "
@@ -54,7 +63,7 @@ class Store:
                 f"got {store.url}. Update equistudy, or choose another folder with --results."
             )
         if create and version != SCHEMA_VERSION:
-            store.files.write(MARKER, json.dumps({"schema": SCHEMA_VERSION}).encode())
+            store.files.write(MARKER_FILE, json.dumps({"schema": SCHEMA_VERSION}).encode())
         return store
 
     @property
@@ -63,15 +72,15 @@ class Store:
         return self.files.url
 
     @property
-    def local(self) -> bool:
+    def is_local(self) -> bool:
         """Whether the results lie on a file system of this machine, which other nodes may not reach."""
         return isinstance(self.files, LocalFiles)
 
-    def patient(self, seconds: float) -> "Store":
+    def with_patience(self, seconds: float) -> "Store":
         """The same results, for writers that would rather wait than lose what they have."""
         return self if seconds == self.patience else replace(self, patience=seconds)
 
-    def _tried(self, verb: Callable[..., T], *arguments: Any) -> T:
+    def _retry(self, verb: Callable[..., T], *arguments: Any) -> T:
         """What the verb gives; again and again while the storage fails in a way that may pass."""
         deadline, pause = time.monotonic() + self.patience, PAUSE
         while True:
@@ -88,17 +97,19 @@ class Store:
 
         Attempts count from 0 without a gap: a retry follows a row that it saw.
         """
-        unit = f"{_stem(row.trial, row.attempt)}.{row.status}"
-        data = TRIALS.encoded([asdict(row)], [unit])
-        name = _file(TRIALS, _stem(row.trial, row.attempt))
-        self._tried(self.files.write, name, data, row.status == Status.DONE)
+        unit = f"{_build_stem(row.trial, row.attempt)}.{row.status}"
+        data = TRIALS.encode_rows([asdict(row)], [unit])
+        name = _table_path(TRIALS, _build_stem(row.trial, row.attempt))
+        self._retry(self.files.write, name, data, row.status == TrialStatus.DONE)
 
     def write_curves(self, trial: str, attempt: int, rows: Sequence[CurveRow]) -> None:
         """Writes the curves of one attempt."""
-        stem = _stem(trial, attempt)
+        stem = _build_stem(trial, attempt)
         key = {"trial": trial, "attempt": attempt}
-        self._tried(
-            self.files.write, _file(CURVES, stem), CURVES.encoded([{**key, **asdict(row)} for row in rows], [stem])
+        self._retry(
+            self.files.write,
+            _table_path(CURVES, stem),
+            CURVES.encode_rows([{**key, **asdict(row)} for row in rows], [stem]),
         )
 
     def write_measurements(
@@ -110,7 +121,7 @@ class Store:
         seconds: float | None = None,
     ) -> None:
         """Writes all rows of one measure for one network; `seconds` is what they took. No rows is a result too."""
-        stem = _stem(trial, attempt, measure_id)
+        stem = _build_stem(trial, attempt, measure_id)
         listed = [{"trial": trial, "attempt": attempt, "seconds": seconds, **row} for row in rows]
         for row in listed:
             if row.get("measure_id") != measure_id:
@@ -118,29 +129,29 @@ class Store:
                     f"Measurements of {measure_id} carry its id, got measure_id={row.get('measure_id')!r}. "
                     "Write each measure by itself."
                 )
-        self._tried(self.files.write, _file(MEASUREMENTS, stem), MEASUREMENTS.encoded(listed, [stem]))
+        self._retry(self.files.write, _table_path(MEASUREMENTS, stem), MEASUREMENTS.encode_rows(listed, [stem]))
 
     def has_trial(self, trial: str) -> bool:
         """Whether any attempt at the trial is over, done or failed."""
-        return self._tried(self._has, TRIALS, _stem(trial, 0))
+        return self._retry(self._has_unit, TRIALS, _build_stem(trial, 0))
 
     def has_measurements(self, trial: str, attempt: int, measure_id: str) -> bool:
         """Whether this measure was written for this network."""
-        return self._tried(self._has, MEASUREMENTS, _stem(trial, attempt, measure_id))
+        return self._retry(self._has_unit, MEASUREMENTS, _build_stem(trial, attempt, measure_id))
 
-    def _has(self, table: Table, stem: str) -> bool:
+    def _has_unit(self, table: ResultsTable, stem: str) -> bool:
         """Looks for the small file, then into the footers of the compacted ones: no listing of many files."""
-        if self.files.exists(_file(table, stem)):
+        if self.files.exists(_table_path(table, stem)):
             return True
-        units = {stem, *(f"{stem}.{status}" for status in Status)} if table is TRIALS else {stem}
-        return any(not units.isdisjoint(file.units) for file in self.inventories[table.name].compacted())
+        units = {stem, *(f"{stem}.{status}" for status in TrialStatus)} if table is TRIALS else {stem}
+        return any(not units.isdisjoint(file.units) for file in self.inventories[table.name].list_compacted())
 
-    def finished(self) -> dict[str, str]:
+    def list_statuses(self) -> dict[str, str]:
         """The status of every trial that is over: done if any attempt is."""
         statuses: dict[str, str] = {}
-        for unit in self.inventories[TRIALS.name].all_units():
+        for unit in self.inventories[TRIALS.name].list_units():
             trial, _, status = unit.split(".")
-            if statuses.get(trial) != Status.DONE:
+            if statuses.get(trial) != TrialStatus.DONE:
                 statuses[trial] = status
         return statuses
 
@@ -154,58 +165,58 @@ class Store:
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Writes a file, such as weights or a checkpoint, in place of the one that may be there."""
-        self._tried(self.files.write, name, data)
+        self._retry(self.files.write, name, data)
 
     def read_bytes(self, name: str) -> bytes | None:
         """All bytes of a file, or None where there is none."""
-        return self._tried(self.files.read, name)
+        return self._retry(self.files.read, name)
 
     def delete(self, name: str) -> None:
         """Deletes a file, if it is there."""
-        self._tried(self.files.delete, name)
+        self._retry(self.files.delete, name)
 
-    def list(self, folder: str) -> list[str]:
+    def list_names(self, folder: str) -> list[str]:
         """The names in a folder, sorted."""
-        return self._tried(self.files.names, folder)
+        return self._retry(self.files.list_names, folder)
 
 
-def _stem(trial: str, attempt: int, *measure_id: str) -> str:
+def _build_stem(trial: str, attempt: int, *measure_id: str) -> str:
     """The name of what one write brings in."""
     for name in (trial, *measure_id):
-        if not NAME.fullmatch(name):
+        if not ID_PATTERN.fullmatch(name):
             raise ValueError(f"An id consists of letters, digits, _ and -, got {name!r}. Use Trial.id and Measure.id.")
     if attempt < 0:
         raise ValueError(f"Attempts count from 0, got attempt={attempt}.")
     return ".".join([trial, str(attempt), *measure_id])
 
 
-def _file(table: Table, stem: str) -> str:
+def _table_path(table: ResultsTable, stem: str) -> str:
     return f"{table.name}/{stem}.parquet"
 
 
-def _version(files: Files) -> int | None:
+def _read_version(files: Files) -> int | None:
     """The schema version of the results, None where there is no marker. Raises ValueError for a broken one."""
-    data = files.read(MARKER)
+    data = files.read(MARKER_FILE)
     if data is None:
         return None
     try:
         return int(json.loads(data)["schema"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{MARKER} in {files.url} says which version wrote the results, got {data[:80]!r}. "
+            f"{MARKER_FILE} in {files.url} says which version wrote the results, got {data[:80]!r}. "
             f'Restore the file, or write {{"schema": {SCHEMA_VERSION}}} into it if the tables are yours.'
         ) from error
 
 
-def _nothing_or_foreign(files: Files) -> int | None:
+def _check_empty_or_ours(files: Files) -> int | None:
     """None for an empty or absent folder. Where there are files, another run may just have made the marker."""
-    names = files.names("")
+    names = files.list_names("")
     if not names:
         return None
-    version = _version(files)
+    version = _read_version(files)
     if version is None:
         raise ValueError(
-            f"{files.url} is not a results folder of equistudy: it has no {MARKER} but holds {', '.join(names[:3])}"
+            f"{files.url} is not a results folder of equistudy: it has no {MARKER_FILE} but holds {', '.join(names[:3])}"
             f"{', ...' if len(names) > 3 else ''}. Choose an empty or new folder with --results."
         )
     return version

@@ -11,13 +11,13 @@ from typing import Any
 
 from equistudy.results.store import StorageError, Store
 
-__all__ = ["SignOfLife"]
+__all__ = ["Heartbeat"]
 
-TELL_SECONDS = 2.0  # how often news is written
+WRITE_SECONDS = 2.0  # how often news is written
 RENEW_SECONDS = 20.0  # how often old news is: an epoch may take hours, and silence is taken for death
 
 
-class SignOfLife:
+class Heartbeat:
     """A small file in `running/` of the results, which says where a trial is, by which process, and when it said so.
 
     A thread writes all but the first: training does not wait for a store. While nothing new is told it renews the
@@ -25,15 +25,15 @@ class SignOfLife:
     """
 
     def __init__(self, store: Store, trial: str) -> None:
-        self._store, self._name = store.patient(0), f"running/{trial}.json"
+        self._store, self._name = store.with_patience(0), f"running/{trial}.json"
         self._latest: Mapping[str, Any] = {}
         self._told_at: float | None = None
         self._ended, self._woken = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._renew, daemon=True)
 
-    def tell(self, news: Mapping[str, Any]) -> None:
+    def update(self, news: Mapping[str, Any]) -> None:
         """Has the news written, unless the last are younger than two seconds."""
-        if self._ended.is_set() or (self._told_at and time.perf_counter() < self._told_at + TELL_SECONDS):
+        if self._ended.is_set() or (self._told_at and time.perf_counter() < self._told_at + WRITE_SECONDS):
             return
         self._latest, self._told_at = news, time.perf_counter()
         if self._thread.is_alive():
@@ -42,7 +42,7 @@ class SignOfLife:
         self._write()
         self._thread.start()
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Takes the sign back."""
         if self._ended.is_set():
             return

@@ -12,9 +12,9 @@ from equistudy.measuring.measure import Measure
 from equistudy.results.store import Store
 from equistudy.study.trial import Trial, fingerprint
 
-__all__ = ["Conditions", "Job", "Phase", "Progress", "Provenance", "provenance"]
+__all__ = ["Job", "Provenance", "RunConditions", "TrialPhase", "TrialProgress", "collect_provenance"]
 
-PACKAGES = ("equistudy", "torch", "torchvision", "ray", "timm", "pyarrow", "numpy")
+RECORDED_PACKAGES = ("equistudy", "torch", "torchvision", "ray", "timm", "pyarrow", "numpy")
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,16 @@ class Job:
         return ", ".join([*(f"{name}={level}" for name, level in self.levels.items()), f"seed={self.trial.seed}"])
 
     @property
-    def finished(self) -> bool:
+    def has_row(self) -> bool:
         """Whether the trial has its row, and only measures are missing."""
         return self.built or self.weights is not None
 
-    def anchored(self) -> "Job":
+    def with_absolute_paths(self) -> "Job":
         """The job as it is sent: with absolute places of its data and weights, and with their fingerprints."""
         model, dataset = self.trial.model, self.trial.dataset
         return replace(
             self,
-            trial=replace(self.trial, model=model.anchored(), dataset=dataset.anchored()),
+            trial=replace(self.trial, model=model.with_absolute_paths(), dataset=dataset.with_absolute_paths()),
             fingerprint=fingerprint(dataset),
             model_fingerprint=model.fingerprint(),
         )
@@ -63,7 +63,7 @@ class Provenance(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Conditions:
+class RunConditions:
     """What all trials of one run share: the study's name, the store, and the resources of a trial.
 
     `gpu_share` is how much of its GPU's memory each process may take. A trial that ends no step for `hang_seconds` is
@@ -80,7 +80,7 @@ class Conditions:
     hang_seconds: float = 3600.0
 
 
-class Phase:
+class TrialPhase:
     """What a trial is doing."""
 
     TRAINING = "training"
@@ -92,7 +92,7 @@ class Phase:
     PREEMPTED = "preempted"  # its process was told to end, and kept what it had
 
 
-class Progress(NamedTuple):
+class TrialProgress(NamedTuple):
     """A sign of life of a trial, after each epoch and each change of phase. `levels` names the trial for people.
 
     A failure has its reason and its message.
@@ -107,18 +107,18 @@ class Progress(NamedTuple):
     reason: str | None = None
 
     @property
-    def final(self) -> bool:
+    def is_final(self) -> bool:
         """Whether the trial's row is written."""
-        return self.phase in (Phase.DONE, Phase.FAILED, Phase.STOPPED)
+        return self.phase in (TrialPhase.DONE, TrialPhase.FAILED, TrialPhase.STOPPED)
 
 
-def provenance(study_file: Path) -> Provenance:
+def collect_provenance(study_file: Path) -> Provenance:
     """The commit of the study file's repository, whether it has uncommitted changes, and the packages' versions."""
     folder = study_file.resolve().parent
-    commit = _git(folder, "rev-parse", "HEAD")
-    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    commit = _run_git(folder, "rev-parse", "HEAD")
+    changes = _run_git(folder, "status", "--porcelain", "--untracked-files=no")
     versions = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in RECORDED_PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
@@ -126,7 +126,7 @@ def provenance(study_file: Path) -> Provenance:
     return Provenance(commit, None if changes is None else bool(changes), versions)
 
 
-def _git(folder: Path, *arguments: str) -> str | None:
+def _run_git(folder: Path, *arguments: str) -> str | None:
     """What git prints, or None where there is no git or no repository."""
     try:
         done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True)

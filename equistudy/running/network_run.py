@@ -12,25 +12,33 @@ from typing import Any, NamedTuple
 
 import torch
 
-from equistudy.measuring.comparison import Plan
-from equistudy.measuring.engine import SHARD_SIZE, Known, families_of, family_rows, no_sums, plans_of, shards
-from equistudy.measuring.families import Key, PairedMeasure
+from equistudy.measuring.comparison import ComparisonPlan
+from equistudy.measuring.engine import (
+    SHARD_SIZE,
+    ProbedGeometries,
+    build_family_rows,
+    create_empty_sums,
+    group_into_families,
+    plan_measures,
+    split_into_shards,
+)
+from equistudy.measuring.families import PairedMeasure, StatisticKey
 from equistudy.measuring.measure import Measure, MeasuringResult
-from equistudy.results.schema import Status
+from equistudy.results.schema import TrialStatus
 from equistudy.results.store import Store
-from equistudy.running.job import Conditions, Job
-from equistudy.running.rows import skipped_text, trial_row, write_measured
-from equistudy.running.trial_run import network_of
-from equistudy.spec import digest
-from equistudy.training.subject import subject_of
+from equistudy.running.job import Job, RunConditions
+from equistudy.running.rows import build_trial_row, format_skipped, write_measuring_result
+from equistudy.running.trial_run import load_network
+from equistudy.spec import compute_digest
+from equistudy.training.subject import build_subject
 
-__all__ = ["NetworkRun", "Task"]
+__all__ = ["MeasuringTask", "NetworkRun"]
 
-SAVING_SHARE = 0.05  # how much of the time keeping sums may cost
-WORTH_SECONDS = 10.0  # of measuring; less is measured again sooner than it is read back
+MAX_SAVING_SHARE = 0.05  # how much of the time keeping sums may cost
+MIN_SAVING_SECONDS = 10.0  # of measuring; less is measured again sooner than it is read back
 
 
-class Task(NamedTuple):
+class MeasuringTask(NamedTuple):
     """What a worker does at once: one shard of a pass, or without images a measure that has its own way of looking.
 
     `number` counts the passes of a network, or its other measures. `untrained` asks for the network before training.
@@ -39,18 +47,18 @@ class Task(NamedTuple):
     job: Job
     number: int
     images: range | None
-    plans: dict[Key, Plan]
+    plans: dict[StatisticKey, ComparisonPlan]
     untrained: bool
     measure: Measure | None
 
 
-class Pass:
+class ShardedPass:
     """The sums of a pass over the shards that are done, under a name in the results."""
 
-    def __init__(self, store: Store, name: str, plans: dict[Key, Plan], num_images: int) -> None:
+    def __init__(self, store: Store, name: str, plans: dict[StatisticKey, ComparisonPlan], num_images: int) -> None:
         self.plans, self._store, self._name = plans, store, name
-        self._shards = shards(num_images) if plans else []
-        self.sums = no_sums(plans, num_images)
+        self._shards = split_into_shards(num_images) if plans else []
+        self.sums = create_empty_sums(plans, num_images)
         self.done = 0
         self._saved_at, self._cost = time.perf_counter(), 0.0
         kept = store.read_bytes(name)
@@ -60,17 +68,17 @@ class Pass:
                 sums.load(state)
 
     @property
-    def left(self) -> list[range]:
+    def remaining_shards(self) -> list[range]:
         """The images of each shard that is not done."""
         return self._shards[self.done :]
 
-    def add(self, images: range, parts: dict[Key, Any]) -> None:
+    def add(self, images: range, parts: dict[StatisticKey, Any]) -> None:
         """Adds the next shard, and keeps the sums if that is worth its cost."""
         for key, part in parts.items():
             self.sums[key].add(images.start, part)
         self.done += 1
         since = time.perf_counter() - self._saved_at
-        if since >= WORTH_SECONDS and self._cost <= SAVING_SHARE * since:
+        if since >= MIN_SAVING_SECONDS and self._cost <= MAX_SAVING_SHARE * since:
             self.save()
 
     def save(self) -> None:
@@ -83,7 +91,7 @@ class Pass:
         self._saved_at = time.perf_counter()
         self._cost = self._saved_at - began
 
-    def forget(self) -> None:
+    def delete(self) -> None:
         """Deletes what was kept."""
         self._store.delete(self._name)
 
@@ -91,37 +99,39 @@ class Pass:
 class NetworkRun:
     """A network under way. The network itself is built here once to see what can be compared at its stages."""
 
-    def __init__(self, job: Job, conditions: Conditions) -> None:
+    def __init__(self, job: Job, conditions: RunConditions) -> None:
         self.job, self._conditions = job, conditions
         self._started = datetime.now(UTC)
         device = torch.device("cpu")
-        network = network_of(job, conditions.store, device)
+        network = load_network(job, conditions.store, device)
         self._parameters = sum(parameter.numel() for parameter in network.parameters())
-        self._subject = subject_of(job.trial, network.eval(), device)
-        self._families, self._others = families_of(job.measures)
+        self._subject = build_subject(job.trial, network.eval(), device)
+        self._families, self._others = group_into_families(job.measures)
         self._found = MeasuringResult([], [])
-        self._passes: list[tuple[list[PairedMeasure], bool, Pass]] = []
-        known: Known = {}
+        self._passes: list[tuple[list[PairedMeasure], bool, ShardedPass]] = []
+        known: ProbedGeometries = {}
         for family in self._families:
-            plans, skipped = plans_of(family, self._subject, known)
+            plans, skipped = plan_measures(family, self._subject, known)
             self._found.skipped.extend(skipped)
             for untrained in (False, True) if self._subject.untrained is not None else (False,):
-                walk = Pass(conditions.store, self._name(family, untrained), plans, len(self._subject.images))
+                walk = ShardedPass(
+                    conditions.store, self._pass_name(family, untrained), plans, len(self._subject.images)
+                )
                 self._passes.append((family, untrained, walk))
-        self.total = len(self._others) + sum(len(walk.left) for _, _, walk in self._passes)
+        self.total = len(self._others) + sum(len(walk.remaining_shards) for _, _, walk in self._passes)
 
-    def tasks(self) -> Iterator[Task]:
+    def iterate_tasks(self) -> Iterator[MeasuringTask]:
         """What is left to do, in the order in which `take` wants it back."""
         for number, measure in enumerate(self._others):
-            yield Task(self.job, number, None, {}, False, measure)
+            yield MeasuringTask(self.job, number, None, {}, False, measure)
         for number, (_, untrained, walk) in enumerate(self._passes):
-            for images in walk.left:
-                yield Task(self.job, number, images, walk.plans, untrained, None)
+            for images in walk.remaining_shards:
+                yield MeasuringTask(self.job, number, images, walk.plans, untrained, None)
 
-    def take(self, task: Task, result: Any) -> None:
+    def add_result(self, task: MeasuringTask, result: Any) -> None:
         """What a worker found."""
         if task.images is None:
-            self._add(result)
+            self._add_rows(result)
         else:
             self._passes[task.number][2].add(task.images, result)
 
@@ -134,26 +144,26 @@ class NetworkRun:
         """Writes the rows of all measures, and then the trial's if it has none."""
         for family in self._families:
             sums = {untrained: walk.sums for measures, untrained, walk in self._passes if measures is family}
-            self._add(family_rows(family, sums[False], sums.get(True, {}), self._subject))
+            self._add_rows(build_family_rows(family, sums[False], sums.get(True, {}), self._subject))
         job, store, result = self.job, self._conditions.store, self._found
         seconds = (datetime.now(UTC) - self._started).total_seconds()
-        write_measured(job, store, result)
-        if not job.finished:
-            values = {"status": Status.DONE, "epochs": 0, "images_seen": 0, "seconds": 0.0, "scores": "{}"}
+        write_measuring_result(job, store, result)
+        if not job.has_row:
+            values = {"status": TrialStatus.DONE, "epochs": 0, "images_seen": 0, "seconds": 0.0, "scores": "{}"}
             values |= {"parameters": self._parameters, "measuring_seconds": seconds}
-            values |= {"skipped": skipped_text(result.skipped)}
-            store.write_trial(trial_row(job, self._conditions, self._started, **values))
+            values |= {"skipped": format_skipped(result.skipped)}
+            store.write_trial(build_trial_row(job, self._conditions, self._started, **values))
         for _, _, walk in self._passes:
-            walk.forget()
+            walk.delete()
         return result
 
-    def _add(self, more: MeasuringResult) -> None:
+    def _add_rows(self, more: MeasuringResult) -> None:
         self._found.rows.extend(more.rows)
         self._found.skipped.extend(more.skipped)
 
-    def _name(self, family: list[PairedMeasure], untrained: bool) -> str:
+    def _pass_name(self, family: list[PairedMeasure], untrained: bool) -> str:
         """Where the sums of a pass are kept: all that they depend on beside the trial goes into the name."""
         measures = ",".join(sorted(measure.id for measure in family))
         where = "gpu" if self._conditions.use_gpu else f"cpu/{self._conditions.threads}"
         text = f"{measures}|{untrained}|{SHARD_SIZE}|{where}|{torch.__version__}"
-        return f"measuring/{self.job.trial.id}.{self.job.attempt}.{digest(text, 'p')}.pt"
+        return f"measuring/{self.job.trial.id}.{self.job.attempt}.{compute_digest(text, 'p')}.pt"

@@ -11,16 +11,16 @@ from typing import Any, NamedTuple
 
 from equistudy.results.results import Results
 from equistudy.running.job import Job
-from equistudy.spec import Spec, shown
+from equistudy.spec import Spec, to_table_value
 from equistudy.study.search import Search
 from equistudy.study.study import Study
 from equistudy.study.trial import Trial
-from equistudy.training.failures import Reason
+from equistudy.training.failures import FailureReason
 
-__all__ = ["Plan", "PlannedTrial", "State", "make_plan", "shown"]
+__all__ = ["PlanState", "PlannedTrial", "StudyPlan", "make_plan"]
 
 
-class State(Enum):
+class PlanState(Enum):
     """Where a trial of the design stands."""
 
     DONE = "done"
@@ -37,14 +37,14 @@ class PlannedTrial(NamedTuple):
     id: str
     levels: dict[str, Any]
     trial: Trial
-    state: State
+    state: PlanState
     reason: str | None
     attempt: int
     seconds: float | None
 
 
 @dataclass(frozen=True)
-class Plan:
+class StudyPlan:
     """Every trial of a study once, with its state."""
 
     trials: tuple[PlannedTrial, ...]
@@ -53,30 +53,30 @@ class Plan:
     weights: dict[str, str]
 
     @property
-    def counts(self) -> dict[State, int]:
+    def counts(self) -> dict[PlanState, int]:
         """How many trials are in each state."""
         counted = Counter(planned.state for planned in self.trials)
-        return {state: counted[state] for state in State}
+        return {state: counted[state] for state in PlanState}
 
-    def jobs(self, retry: Iterable[str] | None = None) -> list[Job]:
+    def build_jobs(self, retry: Iterable[str] | None = None) -> list[Job]:
         """What is to run: missing trials and missing measures; with `retry`, failed trials of those reasons as well."""
         again = None if retry is None else set(retry)
         jobs: list[Job] = []
         for planned in self.trials:
-            levels = {name: shown(level) for name, level in planned.levels.items()}
-            if planned.state is State.MISSING:
+            levels = {name: to_table_value(level) for name, level in planned.levels.items()}
+            if planned.state is PlanState.MISSING:
                 jobs.append(Job(planned.trial, levels, self.measures, planned.attempt))
-            elif planned.state is State.UNMEASURED:
+            elif planned.state is PlanState.UNMEASURED:
                 weights = self.weights.get(planned.id)
                 lacking = self.unmeasured[planned.id]
                 jobs.append(
                     Job(planned.trial, levels, lacking, planned.attempt, weights, built=not planned.trial.recipe.epochs)
                 )
-            elif planned.state is State.FAILED and again is not None and (not again or planned.reason in again):
+            elif planned.state is PlanState.FAILED and again is not None and (not again or planned.reason in again):
                 jobs.append(Job(planned.trial, levels, self.measures, planned.attempt + 1))
-        return [job.anchored() for job in jobs]
+        return [job.with_absolute_paths() for job in jobs]
 
-    def seconds(self, trials: Iterable[PlannedTrial]) -> float | None:
+    def estimate_seconds(self, trials: Iterable[PlannedTrial]) -> float | None:
         """Expected trial-seconds: known ones as known, others as the mean; None where nothing is known."""
         rows = list(trials)
         known = [planned.seconds for planned in self.trials if planned.seconds is not None]
@@ -86,7 +86,7 @@ class Plan:
 
 
 @contextmanager
-def _keeping_everything() -> Iterator[None]:
+def _pause_garbage_collection() -> Iterator[None]:
     """No garbage collection: of 100,000 planned trials all are kept, and looking through them takes 0.3 of 2 s."""
     collecting = gc.isenabled()
     gc.disable()
@@ -97,11 +97,11 @@ def _keeping_everything() -> Iterator[None]:
             gc.enable()
 
 
-@_keeping_everything()
-def make_plan(study: Study, results: Results | None) -> Plan:
+@_pause_garbage_collection()
+def make_plan(study: Study, results: Results | None) -> StudyPlan:
     """Joins the design with the results; None where no study has run yet."""
-    rows = {} if results is None else {row["trial"]: row for row in results.finished()}
-    measured = set() if results is None else results.measured()
+    rows = {} if results is None else {row["trial"]: row for row in results.list_finished()}
+    measured = set() if results is None else results.list_measured()
     trials: dict[str, PlannedTrial] = {}
     unmeasured: dict[str, tuple[Any, ...]] = {}
     cell_seconds = defaultdict(list)
@@ -111,33 +111,33 @@ def make_plan(study: Study, results: Results | None) -> Plan:
             continue
         row = rows.get(name)
         reason, attempt, seconds = cell.trial.obstacle, 0, None
-        state = State.MISSING if reason is None else State.IMPOSSIBLE
+        state = PlanState.MISSING if reason is None else PlanState.IMPOSSIBLE
         if row is not None:
             reason, attempt = row["reason"], row["attempt"]
-            state = State.DONE if row["status"] == "done" else State.FAILED
-            if reason == Reason.STOPPED.value:
+            state = PlanState.DONE if row["status"] == "done" else PlanState.FAILED
+            if reason == FailureReason.STOPPED.value:
                 # a search may leave it there; any other design needs the whole training
                 adaptive = isinstance(study.design, Search)
-                state, attempt = (State.STOPPED, attempt) if adaptive else (State.MISSING, attempt + 1)
+                state, attempt = (PlanState.STOPPED, attempt) if adaptive else (PlanState.MISSING, attempt + 1)
             seconds = (row["seconds"] or 0.0) + (row["measuring_seconds"] or 0.0)
-            if state is State.DONE:
-                cell_seconds[_cell(cell.trial)].append(seconds)
+            if state is PlanState.DONE:
+                cell_seconds[_without_seed(cell.trial)].append(seconds)
                 lacking = tuple(measure for measure in study.measures if (name, measure.id) not in measured)
                 if lacking:
-                    state, unmeasured[name] = State.UNMEASURED, lacking
+                    state, unmeasured[name] = PlanState.UNMEASURED, lacking
         trials[name] = PlannedTrial(name, cell.levels, cell.trial, state, reason, attempt, seconds)
     weights = {name: row["weights"] for name, row in rows.items() if row["weights"]}
-    planned = tuple(_estimated(item, cell_seconds) for item in trials.values())
-    return Plan(planned, study.measures, unmeasured, weights)
+    planned = tuple(_with_estimate(item, cell_seconds) for item in trials.values())
+    return StudyPlan(planned, study.measures, unmeasured, weights)
 
 
-def _cell(trial: Trial) -> tuple[Spec, ...]:
+def _without_seed(trial: Trial) -> tuple[Spec, ...]:
     """The trial without its seed: replicates cost the same."""
     return (trial.model, trial.dataset, trial.task, trial.augmentation, trial.recipe)
 
 
-def _estimated(planned: PlannedTrial, cell_seconds: dict[tuple[Spec, ...], list[float]]) -> PlannedTrial:
+def _with_estimate(planned: PlannedTrial, cell_seconds: dict[tuple[Spec, ...], list[float]]) -> PlannedTrial:
     if planned.seconds is not None or not cell_seconds:
         return planned
-    known = cell_seconds.get(_cell(planned.trial))
+    known = cell_seconds.get(_without_seed(planned.trial))
     return planned._replace(seconds=fmean(known)) if known else planned

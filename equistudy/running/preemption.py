@@ -9,11 +9,11 @@ from types import FrameType
 
 from equistudy.results.store import StorageError, Store
 
-__all__ = ["PreemptionNotice", "taken_back"]
+__all__ = ["PreemptionNotice", "consume_preemption"]
 
 # Kubernetes gives 30 s between SIGTERM and SIGKILL, spot machines 30 s (Google) to 2 min (AWS).
 GRACE_SECONDS = 25.0
-LEFT = 143  # the exit code of a process that was ended by SIGTERM
+SIGTERM_EXIT_CODE = 143  # the exit code of a process that was ended by SIGTERM
 
 
 class PreemptionNotice:
@@ -27,39 +27,39 @@ class PreemptionNotice:
         self.trial: str | None = None
         self.given = False
         self._noted = threading.Event()
-        self._store = store.patient(0)
+        self._store = store.with_patience(0)
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._hear)
+            signal.signal(signal.SIGTERM, self._handle_signal)
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
+    def _handle_signal(self, number: int, frame: FrameType | None) -> None:
         if self.trial is None:
-            self.leave()
+            self.exit_process()
         if not self.given:
             self.given = True
             # a signal may come in the middle of a write: what is to be written now is written beside it
-            threading.Thread(target=self._note, args=(self.trial,), daemon=True).start()
+            threading.Thread(target=self._record_and_exit, args=(self.trial,), daemon=True).start()
 
-    def _note(self, trial: str) -> None:
+    def _record_and_exit(self, trial: str) -> None:
         with contextlib.suppress(StorageError):  # else it counts as a death, of which a trial survives several
-            self._store.write_bytes(_file(trial), str(time.time()).encode())
+            self._store.write_bytes(_marker_path(trial), str(time.time()).encode())
         self._noted.set()
         time.sleep(GRACE_SECONDS)
-        os._exit(LEFT)
+        os._exit(SIGTERM_EXIT_CODE)
 
-    def leave(self) -> None:
+    def exit_process(self) -> None:
         """Ends this process."""
         if self.given:
             self._noted.wait(GRACE_SECONDS)
-        os._exit(LEFT)
+        os._exit(SIGTERM_EXIT_CODE)
 
 
-def _file(trial: str) -> str:
+def _marker_path(trial: str) -> str:
     return f"preempted/{trial}"
 
 
-def taken_back(store: Store, trial: str) -> bool:
+def consume_preemption(store: Store, trial: str) -> bool:
     """Whether the last process of this trial was preempted; asked once, for then it is forgotten."""
-    if store.read_bytes(_file(trial)) is None:
+    if store.read_bytes(_marker_path(trial)) is None:
         return False
-    store.delete(_file(trial))
+    store.delete(_marker_path(trial))
     return True

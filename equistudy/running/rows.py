@@ -16,26 +16,26 @@ import torch
 from equistudy.measuring.measure import MeasuringResult, Skipped
 from equistudy.results.schema import TrialRow
 from equistudy.results.store import Store
-from equistudy.running.job import Conditions, Job
-from equistudy.study.trial import Stream, derived_seed, fingerprint
-from equistudy.training.failures import Reason, reason_of, told
+from equistudy.running.job import Job, RunConditions
+from equistudy.study.trial import RandomStream, derive_seed, fingerprint
+from equistudy.training.failures import FailureReason, classify_error, describe_error
 
-__all__ = ["failed_row", "skipped_text", "stopped_row", "trial_row", "write_measured"]
+__all__ = ["build_failed_row", "build_stopped_row", "build_trial_row", "format_skipped", "write_measuring_result"]
 
 
-def write_measured(job: Job, store: Store, result: MeasuringResult) -> None:
+def write_measuring_result(job: Job, store: Store, result: MeasuringResult) -> None:
     """Writes the rows of each measure of the job, also where it has none."""
     for measure in job.measures:
         rows = [asdict(row) for row in result.rows if row.measure_id == measure.id]
         store.write_measurements(job.trial.id, job.attempt, measure.id, rows)
 
 
-def skipped_text(skipped: Sequence[Skipped]) -> str:
+def format_skipped(skipped: Sequence[Skipped]) -> str:
     """What could not be measured, as a trial's row has it."""
     return json.dumps([absent._asdict() for absent in skipped])
 
 
-def _hardware(device: str) -> str:
+def _describe_hardware(device: str) -> str:
     """The name of the processor that trained, and the instructions that torch uses on it."""
     if device == "cuda":
         return torch.cuda.get_device_name()
@@ -45,7 +45,7 @@ def _hardware(device: str) -> str:
     return f"{name} ({torch.backends.cpu.get_cpu_capability()})"
 
 
-def trial_row(job: Job, conditions: Conditions, started: datetime, **values: Any) -> TrialRow:
+def build_trial_row(job: Job, conditions: RunConditions, started: datetime, **values: Any) -> TrialRow:
     """The row of a trial with everything that its job and its conditions say; `values` adds what came out."""
     trial, device = job.trial, "cuda" if conditions.use_gpu else "cpu"
     return TrialRow(
@@ -54,9 +54,9 @@ def trial_row(job: Job, conditions: Conditions, started: datetime, **values: Any
         study=conditions.study,
         seed=trial.seed,
         factors=json.dumps(dict(job.levels)),
-        spec=json.dumps(trial.fields()),
+        spec=json.dumps(trial.build_fields()),
         device=device,
-        hardware=_hardware(device),
+        hardware=_describe_hardware(device),
         workers=conditions.workers,
         threads=conditions.threads,
         deterministic=device == "cpu" or trial.recipe.deterministic,
@@ -67,36 +67,36 @@ def trial_row(job: Job, conditions: Conditions, started: datetime, **values: Any
         commit=conditions.provenance.commit,
         dirty=conditions.provenance.dirty,
         versions=json.dumps(dict(conditions.provenance.versions)),
-        seeds=json.dumps({stream.value: derived_seed(trial.seed, stream) for stream in Stream}),
+        seeds=json.dumps({stream.value: derive_seed(trial.seed, stream) for stream in RandomStream}),
         fingerprint=fingerprint(trial.dataset),
         **values,
     )
 
 
-def failed_row(
-    job: Job, conditions: Conditions, error: BaseException, started: datetime, trace: str | None = None
+def build_failed_row(
+    job: Job, conditions: RunConditions, error: BaseException, started: datetime, trace: str | None = None
 ) -> TrialRow:
     """The row of a trial that has no network, with the reason and the traceback, if it is not the error's own."""
-    return trial_row(
+    return build_trial_row(
         job,
         conditions,
         started,
         status="failed",
-        reason=reason_of(error).value,
-        message=told(error),
+        reason=classify_error(error).value,
+        message=describe_error(error),
         traceback=trace or "".join(traceback.format_exception(error)),
         seconds=(datetime.now(UTC) - started).total_seconds(),
     )
 
 
-def stopped_row(job: Job, conditions: Conditions, epochs: int, scores: dict[str, float]) -> TrialRow:
+def build_stopped_row(job: Job, conditions: RunConditions, epochs: int, scores: dict[str, float]) -> TrialRow:
     """The row of a trial that a search's scheduler gave up after some epochs."""
-    return trial_row(
+    return build_trial_row(
         job,
         conditions,
         datetime.now(UTC),
         status="failed",
-        reason=Reason.STOPPED.value,
+        reason=FailureReason.STOPPED.value,
         message=f"the scheduler of the search stopped it after {epochs} of {job.trial.recipe.epochs} epochs",
         epochs=epochs,
         scores=json.dumps(scores),

@@ -23,26 +23,26 @@ from equistudy.measuring.measure import MeasuringResult, Skipped
 from equistudy.recipe import Recipe
 from equistudy.results.schema import CurveRow
 from equistudy.results.store import StorageError, Store
-from equistudy.running.heartbeat import SignOfLife
-from equistudy.running.job import Conditions, Job, Phase, Progress
-from equistudy.running.rows import failed_row, skipped_text, trial_row, write_measured
+from equistudy.running.heartbeat import Heartbeat
+from equistudy.running.job import Job, RunConditions, TrialPhase, TrialProgress
+from equistudy.running.rows import build_failed_row, build_trial_row, format_skipped, write_measuring_result
 from equistudy.running.watchdog import Watchdog
 from equistudy.study.trial import fingerprint
-from equistudy.training.device import claim
-from equistudy.training.failures import Reason, reason_of, told
-from equistudy.training.sources import ALONE, Share
-from equistudy.training.streamed import Reader, read_here
-from equistudy.training.subject import network_from, subject_of, weights_of
+from equistudy.training.device import claim_memory
+from equistudy.training.failures import FailureReason, classify_error, describe_error
+from equistudy.training.sources import SINGLE_WORKER, Share
+from equistudy.training.streamed import Reader, decode_locally
+from equistudy.training.subject import build_subject, restore_network, serialise_weights
 from equistudy.training.trainer import Trainer, build_network
 
-__all__ = ["TrialRun", "checkpoint_of", "halved", "network_of"]
+__all__ = ["TrialRun", "digest_checkpoint", "halve_micro_batch", "load_network"]
 
-SAVING_SHARE = 0.01  # how much of the time checkpoints may cost
-WORTH_SECONDS = 1.0  # of training; less is trained again sooner than it is read back
+MAX_SAVING_SHARE = 0.01  # how much of the time checkpoints may cost
+MIN_SAVING_SECONDS = 1.0  # of training; less is trained again sooner than it is read back
 
 
 class TrialRun:
-    """A trial under way in this process, as an iterator of `Progress`, which ends once the row is written.
+    """A trial under way in this process, as an iterator of `TrialProgress`, which ends once the row is written.
 
     With several workers every process runs one of these on its share, and rank 0 writes. `reader` decodes a set that is
     streamed. Where memory does not suffice, the trial goes on from its checkpoint with half as many images at a time,
@@ -52,10 +52,10 @@ class TrialRun:
     def __init__(
         self,
         job: Job,
-        conditions: Conditions,
-        share: Share = ALONE,
+        conditions: RunConditions,
+        share: Share = SINGLE_WORKER,
         device: torch.device | None = None,
-        reader: Reader = read_here,
+        reader: Reader = decode_locally,
         micro_batch: int | None = None,
     ) -> None:
         self.job, self.conditions, self.share = job, conditions, share
@@ -65,8 +65,8 @@ class TrialRun:
         self._device = device or torch.device("cuda" if conditions.use_gpu else "cpu")
         self._trainer: Trainer | None = None
         self._saved_at, self._saving_cost = time.perf_counter(), 0.0
-        self._sign = SignOfLife(self._store, job.trial.id)
-        self._watchdog = Watchdog(self._store.patient(0), self.name, conditions.hang_seconds)
+        self._sign = Heartbeat(self._store, job.trial.id)
+        self._watchdog = Watchdog(self._store.with_patience(0), self.name, conditions.hang_seconds)
         self.in_a_pause: Callable[[], None] = lambda: None  # called where the trial can be saved, also within an epoch
         self._resumed = 0
         self._over = False
@@ -77,36 +77,36 @@ class TrialRun:
         return f"{self.job.trial.id}.{self.job.attempt}"
 
     @property
-    def _writes(self) -> bool:
+    def _is_writer(self) -> bool:
         return self.share.rank == 0
 
-    def __iter__(self) -> Iterator[Progress]:
+    def __iter__(self) -> Iterator[TrialProgress]:
         try:
-            self._watchdog.alive()
-            claim(self._device, self.conditions.gpu_share)
-            for progress in self._measured() if self.job.finished else self._trained():
-                self._watchdog.wait()
+            self._watchdog.mark_alive()
+            claim_memory(self._device, self.conditions.gpu_share)
+            for progress in self._measure_trained() if self.job.has_row else self._train():
+                self._watchdog.suspend()
                 yield progress
-                self._watchdog.alive()
+                self._watchdog.mark_alive()
         except StorageError:
             raise  # nothing can be written: no failure of the trial
         except Exception as error:
             if self.share.workers > 1 and not isinstance(error, ArithmeticError):
                 raise  # the other workers wait for this one: their controller ends them all and writes the row
             self._over = True
-            if self._writes:  # a bad loss is the sum over all workers: each of them has seen it
-                self._store.write_trial(failed_row(self.job, self.conditions, error, self._started))
-            yield self._progress(Phase.FAILED, told(error), reason_of(error).value)
+            if self._is_writer:  # a bad loss is the sum over all workers: each of them has seen it
+                self._store.write_trial(build_failed_row(self.job, self.conditions, error, self._started))
+            yield self._report_progress(TrialPhase.FAILED, describe_error(error), classify_error(error).value)
         finally:
-            self.sign_off()  # also of a run that is dropped half way
+            self.stop_monitoring()  # also of a run that is dropped half way
 
-    def _progress(self, phase: str, message: str | None = None, reason: str | None = None) -> Progress:
+    def _report_progress(self, phase: str, message: str | None = None, reason: str | None = None) -> TrialProgress:
         epoch, epochs = self._trainer.epoch if self._trainer else 0, self.job.trial.recipe.epochs
-        progress = Progress(self.job.trial.id, phase, epoch, epochs, str(self.job), message, reason)
-        if progress.final:
-            self.sign_off()
-        elif self._writes:
-            self._sign.tell(progress._asdict())
+        progress = TrialProgress(self.job.trial.id, phase, epoch, epochs, str(self.job), message, reason)
+        if progress.is_final:
+            self.stop_monitoring()
+        elif self._is_writer:
+            self._sign.update(progress._asdict())
         return progress
 
     @property
@@ -114,102 +114,104 @@ class TrialRun:
         """The latest value of each curve, by split and name."""
         return {f"{value.split}_{value.name}": value.value for value in self._trainer.curves} if self._trainer else {}
 
-    def sign_off(self) -> None:
+    def stop_monitoring(self) -> None:
         """Takes back the sign of life that `status` reads in other shells; nobody watches any more."""
-        self._watchdog.end()
-        self._sign.end()
+        self._watchdog.stop()
+        self._sign.stop()
 
-    def _trained(self) -> Iterator[Progress]:
+    def _train(self) -> Iterator[TrialProgress]:
         if self._store.has_trial(self.job.trial.id) and self.job.attempt == 0:
-            yield self._progress(Phase.DONE, "another run of the study finished it")
+            yield self._report_progress(TrialPhase.DONE, "another run of the study finished it")
             return
         torch.set_num_threads(self.conditions.threads)
-        _check_data(self.job)
+        _check_fingerprints(self.job)
         if not self.job.trial.recipe.epochs:
-            yield from self._built()
+            yield from self._measure_untrained()
             return
         while True:
             try:
-                yield from self._epochs()
+                yield from self._train_epochs()
                 break
             except Exception as error:
-                smaller = self._smaller(error)
+                smaller = self._shrink_micro_batch(error)
                 if smaller is None:
                     raise
                 self._micro_batch, self._trainer = smaller, None
             _free_memory(self._device)
         assert self._trainer is not None
-        self.save(time.perf_counter() - self._saved_at >= WORTH_SECONDS)
-        yield self._progress(Phase.MEASURING)  # by every worker: their reports wait for each other
-        if self._writes:
+        self.save(time.perf_counter() - self._saved_at >= MIN_SAVING_SECONDS)
+        yield self._report_progress(TrialPhase.MEASURING)  # by every worker: their reports wait for each other
+        if self._is_writer:
             self._write_trained(self._trainer)
-        yield self._progress(Phase.DONE)
+        yield self._report_progress(TrialPhase.DONE)
 
-    def _epochs(self) -> Iterator[Progress]:
+    def _train_epochs(self) -> Iterator[TrialProgress]:
         """Trains from the last checkpoint to the end."""
-        trainer = self._trainer = self._resumed_trainer()
-        yield self._progress(Phase.TRAINING)
-        while not trainer.finished:
-            trainer.train_epoch(self._between)
-            self.save(self._worth_saving())
-            yield self._progress(Phase.TRAINING)
+        trainer = self._trainer = self._resume_trainer()
+        yield self._report_progress(TrialPhase.TRAINING)
+        while not trainer.is_finished:
+            trainer.train_epoch(self._pause)
+            self.save(self._is_worth_saving())
+            yield self._report_progress(TrialPhase.TRAINING)
 
-    def _between(self) -> None:
+    def _pause(self) -> None:
         """A pause between two steps."""
-        self.save(self._worth_saving())
+        self.save(self._is_worth_saving())
         self.in_a_pause()
 
-    def _smaller(self, error: Exception) -> int | None:
+    def _shrink_micro_batch(self, error: Exception) -> int | None:
         """How many images at a time to go on with after this error; None where that is no way out."""
-        if self.share.workers > 1 or reason_of(error) is not Reason.OUT_OF_MEMORY:
+        if self.share.workers > 1 or classify_error(error) is not FailureReason.OUT_OF_MEMORY:
             return None
-        return halved(self.job.trial.recipe, self._micro_batch, workers=1)
+        return halve_micro_batch(self.job.trial.recipe, self._micro_batch, workers=1)
 
-    def _built(self) -> Iterator[Progress]:
+    def _measure_untrained(self) -> Iterator[TrialProgress]:
         """A network that is not trained: measured, and not stored, for its model builds it again bit by bit."""
-        yield self._progress(Phase.MEASURING)
-        if self._writes:
-            self._write(build_network(self.job.trial, self._device).eval(), epochs=0, images_seen=0, seconds=0.0)
-        yield self._progress(Phase.DONE)
+        yield self._report_progress(TrialPhase.MEASURING)
+        if self._is_writer:
+            self._measure_and_write(
+                build_network(self.job.trial, self._device).eval(), epochs=0, images_seen=0, seconds=0.0
+            )
+        yield self._report_progress(TrialPhase.DONE)
 
-    def _resumed_trainer(self) -> Trainer:
+    def _resume_trainer(self) -> Trainer:
         """Continues from the checkpoint of a process that died, if there is one; a damaged one is left aside."""
-        trainer = self._new_trainer()
-        state = self._store.read_bytes(_checkpoint(self.job))
+        trainer = self._create_trainer()
+        state = self._store.read_bytes(_checkpoint_path(self.job))
         if state is None:
             return trainer
         try:
             trainer.load(state)
         except (RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError):
-            return self._new_trainer()  # the damaged one may have got half of it
+            return self._create_trainer()  # the damaged one may have got half of it
         self._resumed = 1
         return trainer
 
-    def _new_trainer(self) -> Trainer:
+    def _create_trainer(self) -> Trainer:
         trainer = Trainer(self.job.trial, self._device, self.share, self._reader, self._micro_batch)
-        trainer.alive = self._watchdog.alive
+        trainer.alive = self._watchdog.mark_alive
         return trainer
 
-    def _worth_saving(self) -> bool:
+    def _is_worth_saving(self) -> bool:
         since = time.perf_counter() - self._saved_at
-        return since >= WORTH_SECONDS and self._saving_cost <= SAVING_SHARE * since
+        return since >= MIN_SAVING_SECONDS and self._saving_cost <= MAX_SAVING_SHARE * since
 
     def save(self, when: bool = True) -> None:
         """Writes the checkpoint, between two epochs or in a pause, so that a later process can continue here."""
-        if not (when and self._writes and self._trainer and self._trainer.images_seen) or self._over:
+        if not (when and self._is_writer and self._trainer and self._trainer.images_seen) or self._over:
             return
         began = time.perf_counter()
         with contextlib.suppress(StorageError):  # the checkpoint of a later pause may come through
-            self._store.patient(0).write_bytes(_checkpoint(self.job), self._trainer.state())
+            self._store.with_patience(0).write_bytes(_checkpoint_path(self.job), self._trainer.state())
         self._saved_at = time.perf_counter()
         self._saving_cost = self._saved_at - began
 
-    def leave(self) -> None:
+    def abandon(self) -> None:
         """Ends a trial that goes no further: its curves stay, so that what stopped it can be seen."""
-        if self._trainer and self._trainer.epoch and self._writes and not self._over:
+        if self._trainer and self._trainer.epoch and self._is_writer and not self._over:
             self._write_curves(self._trainer)
         self._over = True
-        self.sign_off()
+        self.stop_monitoring()
 
     def _write_curves(self, trainer: Trainer) -> None:
         curves = [CurveRow(value.epoch, value.split, value.name, value.value) for value in trainer.curves]
@@ -219,9 +221,9 @@ class TrialRun:
         """Weights and curves, then what all networks have."""
         job, trial = self.job, self.job.trial
         weights = f"weights/{trial.id}.{job.attempt}.safetensors"
-        self._store.write_bytes(weights, weights_of(trainer.network, trial))
+        self._store.write_bytes(weights, serialise_weights(trainer.network, trial))
         self._write_curves(trainer)
-        self._write(
+        self._measure_and_write(
             trainer.network,
             epochs=trainer.epoch,
             images_seen=trainer.images_seen,
@@ -231,11 +233,11 @@ class TrialRun:
             compiled=trainer.work.compiled,
         )
 
-    def _write(self, network: torch.nn.Module, **values: Any) -> None:
+    def _measure_and_write(self, network: torch.nn.Module, **values: Any) -> None:
         """The measurements, then the row."""
         began = time.perf_counter()
         skipped = self._measure(network)
-        row = trial_row(
+        row = build_trial_row(
             self.job,
             self.conditions,
             self._started,
@@ -243,12 +245,12 @@ class TrialRun:
             scores=json.dumps(self.scores),
             parameters=sum(parameter.numel() for parameter in network.parameters()),
             measuring_seconds=time.perf_counter() - began,
-            skipped=skipped_text(skipped),
+            skipped=format_skipped(skipped),
             resumed=self._resumed,
             **values,
         )
         self._store.write_trial(row)
-        self._store.delete(_checkpoint(self.job))
+        self._store.delete(_checkpoint_path(self.job))
         self._over = True
 
     def _measure(self, network: torch.nn.Module) -> list[Skipped]:
@@ -257,31 +259,31 @@ class TrialRun:
             return []
         if self.job.trial.dataset.modality is not Modality.IMAGES:
             absent = [Skipped(measure.name, "output", None, "measures look at images") for measure in self.job.measures]
-            write_measured(self.job, self._store, MeasuringResult([], absent))
+            write_measuring_result(self.job, self._store, MeasuringResult([], absent))
             return absent
-        result = measure_all(self.job.measures, subject_of(self.job.trial, network.eval(), self._device))
-        write_measured(self.job, self._store, result)
+        result = measure_all(self.job.measures, build_subject(self.job.trial, network.eval(), self._device))
+        write_measuring_result(self.job, self._store, result)
         return result.skipped
 
-    def _measured(self) -> Iterator[Progress]:
+    def _measure_trained(self) -> Iterator[TrialProgress]:
         """Measures a network that an earlier run trained, or took as it is."""
         torch.set_num_threads(self.conditions.threads)
-        yield self._progress(Phase.MEASURING)
-        self._measure(network_of(self.job, self._store, self._device))
-        yield self._progress(Phase.DONE)
+        yield self._report_progress(TrialPhase.MEASURING)
+        self._measure(load_network(self.job, self._store, self._device))
+        yield self._report_progress(TrialPhase.DONE)
 
 
-def _checkpoint(job: Job) -> str:
+def _checkpoint_path(job: Job) -> str:
     return f"checkpoints/{job.trial.id}.{job.attempt}.pt"
 
 
-def checkpoint_of(job: Job, conditions: Conditions) -> str | None:
+def digest_checkpoint(job: Job, conditions: RunConditions) -> str | None:
     """The digest of what a trial under way has learned so far, or None where it has no checkpoint."""
-    state = conditions.store.read_bytes(_checkpoint(job))
+    state = conditions.store.read_bytes(_checkpoint_path(job))
     return None if state is None else hashlib.sha256(state).hexdigest()
 
 
-def halved(recipe: Recipe, micro_batch: int | None, workers: int) -> int | None:
+def halve_micro_batch(recipe: Recipe, micro_batch: int | None, workers: int) -> int | None:
     """Half of what a worker passed through the network at once; None where that was one sample."""
     before = micro_batch or recipe.micro_batch or -(-recipe.batch_size // workers)
     return before // 2 or None
@@ -294,10 +296,10 @@ def _free_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
 
 
-def network_of(job: Job, store: Store, device: torch.device) -> torch.nn.Module:
+def load_network(job: Job, store: Store, device: torch.device) -> torch.nn.Module:
     """The network of a job without training: the stored one of a finished trial, or what the model builds."""
     if job.weights is None:
-        _check_data(job)
+        _check_fingerprints(job)
         return build_network(job.trial, device)
     weights = store.read_bytes(job.weights)
     if weights is None:
@@ -305,10 +307,10 @@ def network_of(job: Job, store: Store, device: torch.device) -> torch.nn.Module:
             f"Measuring needs the trained network, and {job.weights} is not in {store.url}. "
             "Put it back, or train again with: equistudy retry"
         )
-    return network_from(weights, job.trial, device)
+    return restore_network(weights, job.trial, device)
 
 
-def _check_data(job: Job) -> None:
+def _check_fingerprints(job: Job) -> None:
     for what, planned, found in (
         ("data", job.fingerprint, fingerprint(job.trial.dataset)),
         ("weights", job.model_fingerprint, job.trial.model.fingerprint()),

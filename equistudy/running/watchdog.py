@@ -9,13 +9,13 @@ import time
 
 from equistudy.results.store import StorageError, Store
 
-__all__ = ["HUNG", "Watchdog", "stacks_of"]
+__all__ = ["HUNG_EXIT_CODE", "Watchdog", "load_stacks"]
 
-HUNG = 75  # the exit code of a process that hung
-LOOK_SECONDS = 5.0  # how often it looks, at the least
+HUNG_EXIT_CODE = 75  # the exit code of a process that hung
+CHECK_SECONDS = 5.0  # how often it looks, at the least
 # The watching thread needs Python's lock. Where a library hangs with the lock held, a timer below Python ends the
 # process after so many times the patience; its stacks go to the log of the process.
-BACKSTOP = 2.0
+BACKSTOP_FACTOR = 2.0
 
 
 class Watchdog:
@@ -32,17 +32,17 @@ class Watchdog:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def alive(self) -> None:
+    def mark_alive(self) -> None:
         """The trial moves."""
         self._last = time.monotonic()
         if not (self._thread.is_alive() or self._ended.is_set()):
             self._thread.start()
 
-    def wait(self) -> None:
+    def suspend(self) -> None:
         """The trial waits for whoever drives it, and needs not move until it is `alive` again."""
         self._last = math.inf
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Nobody is watched any more."""
         if self._ended.is_set():
             return
@@ -52,29 +52,29 @@ class Watchdog:
         faulthandler.cancel_dump_traceback_later()
 
     def _watch(self) -> None:
-        while not self._ended.wait(min(LOOK_SECONDS, self._patience / 4)):
+        while not self._ended.wait(min(CHECK_SECONDS, self._patience / 4)):
             if time.monotonic() - self._last > self._patience:
-                self._give_up()
-            faulthandler.dump_traceback_later(BACKSTOP * self._patience + LOOK_SECONDS, exit=True)
+                self._dump_and_exit()
+            faulthandler.dump_traceback_later(BACKSTOP_FACTOR * self._patience + CHECK_SECONDS, exit=True)
 
-    def _give_up(self) -> None:
+    def _dump_and_exit(self) -> None:
         """The stacks, then the end."""
         with tempfile.TemporaryFile() as file:
             faulthandler.dump_traceback(file, all_threads=True)
             file.seek(0)
             told = f"no step ended for {self._patience:g} s in process {os.getpid()}\n".encode() + file.read()
         try:
-            self._store.write_bytes(_file(self._name), told)
+            self._store.write_bytes(_stacks_path(self._name), told)
         except StorageError:
             faulthandler.dump_traceback(all_threads=True)  # into the process's own log
-        os._exit(HUNG)
+        os._exit(HUNG_EXIT_CODE)
 
 
-def _file(name: str) -> str:
+def _stacks_path(name: str) -> str:
     return f"hangs/{name}.txt"
 
 
-def stacks_of(store: Store, name: str) -> str | None:
+def load_stacks(store: Store, name: str) -> str | None:
     """What a process that hung has left: for how long, and the stacks of its threads."""
-    found = store.read_bytes(_file(name))
+    found = store.read_bytes(_stacks_path(name))
     return None if found is None else found.decode(errors="replace")

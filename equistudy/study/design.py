@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, NamedTuple
 
-from equistudy.spec import Spec, label
-from equistudy.study.trial import PARTS, Trial
+from equistudy.spec import Spec, format_label
+from equistudy.study.trial import COMPONENTS, Trial
 
-__all__ = ["Cell", "Design", "Factor", "Factorial", "factorial", "nearest", "nested"]
+__all__ = ["Cell", "Design", "Factor", "Factorial", "factorial", "nested", "suggest_names"]
 
-RESERVED = {"trial", "study", "attempt", "seed", "status", "value", "stage", "element", "measure"}
+RESERVED_NAMES = {"trial", "study", "attempt", "seed", "status", "value", "stage", "element", "measure"}
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class Factor:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", tuple(self.levels))
-        if not self.name.isidentifier() or self.name in RESERVED:
+        if not self.name.isidentifier() or self.name in RESERVED_NAMES:
             raise ValueError(
-                f"A factor's name must be a parameter's name and none of {', '.join(sorted(RESERVED))}, "
+                f"A factor's name must be a parameter's name and none of {', '.join(sorted(RESERVED_NAMES))}, "
                 f"got name={self.name!r}."
             )
         if not self.levels:
             raise ValueError(f"Factor {self.name!r} needs at least one level, got none.")
-        labels = [label(level) for level in self.levels]
+        labels = [format_label(level) for level in self.levels]
         twice = sorted({name for name in labels if labels.count(name) > 1})
         if twice:
             raise ValueError(f"The levels of factor {self.name!r} must differ, got {', '.join(twice)} more than once.")
@@ -44,7 +44,7 @@ class Factor:
             raise ValueError(f"A factor with log=True needs positive numbers, got {self.name}={self.levels}.")
 
     @property
-    def numeric(self) -> bool:
+    def is_numeric(self) -> bool:
         """Whether all levels are numbers, so that a trend over them has a meaning."""
         return all(isinstance(level, (int, float)) and not isinstance(level, bool) for level in self.levels)
 
@@ -72,7 +72,7 @@ class Design:
         """The names of the factors."""
         return tuple(factor.name for factor in self.factors)
 
-    def known(self, sampled: Iterable[str]) -> "Design":
+    def with_sampled(self, sampled: Iterable[str]) -> "Design":
         """The design as far as it is known once the results hold trials of these levels: all of it from the start."""
         return self
 
@@ -84,7 +84,7 @@ class Design:
         raise NotImplementedError
 
     def __add__(self, other: "Design") -> "Design":
-        return Conditions(parts=(self, other))
+        return CombinedDesign(parts=(self, other))
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Factorial(Design):
 
 
 @dataclass(frozen=True)
-class Conditions(Design):
+class CombinedDesign(Design):
     """Several designs one after the other: conditions add. A trial that two of them name is trained once."""
 
     parts: tuple[Design, ...]
@@ -137,7 +137,7 @@ class Conditions(Design):
         return sum(len(part) for part in self.parts)
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
+def suggest_names(name: str, names: Iterable[str]) -> str:
     """The way out of a misspelt name: the most similar ones, or all of them."""
     every = sorted(names)
     close = difflib.get_close_matches(name, every, n=3)
@@ -166,7 +166,7 @@ def factorial(trial: Callable[..., Trial], *factors: Factor, seeds: Sequence[int
     for name in names:
         if name not in takes:
             raise ValueError(
-                f"Factor {name!r} is no parameter of {trial.__name__}({', '.join(parameters)}). {nearest(name, takes)}"
+                f"Factor {name!r} is no parameter of {trial.__name__}({', '.join(parameters)}). {suggest_names(name, takes)}"
             )
     empty = inspect.Parameter.empty
     missing = [name for name in takes if name not in names and parameters[name].default is empty]
@@ -195,9 +195,9 @@ def nested(
         factorial(trial, Factor(outer, (level,)), Factor(inner, tuple(inside)), *factors, seeds=seeds)
         for level, inside in levels.items()
     )
-    return Conditions(tuple(parts))
+    return CombinedDesign(tuple(parts))
 
 
-def parts_of(trial: Trial) -> dict[str, Spec]:
+def get_components(trial: Trial) -> dict[str, Spec]:
     """The components of a trial by name."""
-    return {name: getattr(trial, name) for name in PARTS}
+    return {name: getattr(trial, name) for name in COMPONENTS}

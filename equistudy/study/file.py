@@ -28,37 +28,37 @@ class LoadedStudy(NamedTuple):
     module: ModuleType
 
     @contextlib.contextmanager
-    def blamed(self) -> Iterator[None]:
+    def blame_study_code(self) -> Iterator[None]:
         """While code of the study runs, such as its trial function: what it raises is told with file and line."""
-        with _blamed(self.path, str(self.module.__file__)):
+        with _blame_errors(self.path, str(self.module.__file__)):
             yield
 
 
-_studies: dict[str, ModuleType] = {}  # what this process has read so far
+_loaded_modules: dict[str, ModuleType] = {}  # what this process has read so far
 
 
 def load_study(path: Path) -> LoadedStudy:
     """Executes the file and takes its `study`. An error inside it is told with file and line."""
     if not path.is_file():
-        raise StudyFileError(f"A study is a Python file, got {path}, {_instead(path)}.")
+        raise StudyFileError(f"A study is a Python file, got {path}, {_describe_alternatives(path)}.")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise StudyFileError(f"A study is a Python file, got {path}. Give it a name that ends in .py.")
     _check_name(path)
     module = importlib.util.module_from_spec(spec)
     # specs that the file defines are looked up by their module's name, by dataclasses among others
-    sys.modules[path.stem] = _studies[path.stem] = module
+    sys.modules[path.stem] = _loaded_modules[path.stem] = module
     linecache.checkcache(str(module.__file__))
     try:
-        with _blamed(path, str(module.__file__)):
+        with _blame_errors(path, str(module.__file__)):
             spec.loader.exec_module(module)
-        return LoadedStudy(_study(module, path), path.stem, path, module)
+        return LoadedStudy(_get_study(module, path), path.stem, path, module)
     except BaseException:
         del sys.modules[path.stem]
         raise
 
 
-def _instead(path: Path) -> str:
+def _describe_alternatives(path: Path) -> str:
     """What is there in place of a file, and which studies are near."""
     folder = path if path.is_dir() else path.parent
     near = sorted(str(file) for file in folder.glob("*.py")) if folder.is_dir() else []
@@ -68,7 +68,9 @@ def _instead(path: Path) -> str:
 
 def _check_name(path: Path) -> None:
     """The file becomes a module of its name, which must not stand in front of one that something else imports."""
-    if not path.stem.isidentifier() or (path.stem in _studies and sys.modules.get(path.stem) is _studies[path.stem]):
+    if not path.stem.isidentifier() or (
+        path.stem in _loaded_modules and sys.modules.get(path.stem) is _loaded_modules[path.stem]
+    ):
         return
     try:
         other = importlib.util.find_spec(path.stem)
@@ -84,7 +86,7 @@ def _check_name(path: Path) -> None:
     )
 
 
-def _study(module: ModuleType, path: Path) -> Study:
+def _get_study(module: ModuleType, path: Path) -> Study:
     """What the file calls `study`."""
     study = getattr(module, "study", None)
     if isinstance(study, Study):
@@ -99,7 +101,7 @@ def _study(module: ModuleType, path: Path) -> Study:
 
 
 @contextlib.contextmanager
-def _blamed(path: Path, file: str) -> Iterator[None]:
+def _blame_errors(path: Path, file: str) -> Iterator[None]:
     """Turns what the code in `file` raises into a StudyFileError; other errors pass. What it prints goes to stderr."""
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is for the data of the command

@@ -8,8 +8,8 @@ from enum import Enum
 from math import isfinite
 from typing import Any
 
-from equistudy.spec import label
-from equistudy.study.design import Cell, Design, Factor, nearest
+from equistudy.spec import format_label
+from equistudy.study.design import Cell, Design, Factor, suggest_names
 from equistudy.study.trial import Trial
 
 __all__ = ["CONFIRMATION", "DRAWN", "ROUND", "Mode", "Search", "search"]
@@ -47,21 +47,21 @@ class Search(Design):
     best: Mapping[str, Any] | None = None
 
     @property
-    def drawn(self) -> tuple[str, ...]:
+    def drawn_names(self) -> tuple[str, ...]:
         """The names of what is drawn."""
         return tuple(self.space)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The factors' names, known before their levels are."""
-        return (*self.drawn, ROUND.name) if self.confirm else self.drawn
+        return (*self.drawn_names, ROUND.name) if self.confirm else self.drawn_names
 
     @property
     def factors(self) -> tuple[Factor, ...]:  # type: ignore[override]
         """The factors with the levels drawn so far."""
-        drawn = {name: [levels[name] for levels in self.sampled] for name in self.drawn}
+        drawn = {name: [levels[name] for levels in self.sampled] for name in self.drawn_names}
         factors = [
-            Factor(name, tuple({label(level): level for level in sorted(levels, key=_order)}.values()))
+            Factor(name, tuple({format_label(level): level for level in sorted(levels, key=_get_sort_key)}.values()))
             for name, levels in drawn.items()
             if levels
         ]
@@ -70,12 +70,12 @@ class Search(Design):
     def cells(self) -> Iterator[Cell]:
         """The trials drawn so far, then the confirmation of the best."""
         for levels in self.sampled:
-            yield self.cell(levels)
+            yield self.build_cell(levels)
         if self.best is not None:
             for seed in self.confirm:
-                yield self.cell(self.best, seed)
+                yield self.build_cell(self.best, seed)
 
-    def cell(self, levels: Mapping[str, Any], seed: int | None = None) -> Cell:
+    def build_cell(self, levels: Mapping[str, Any], seed: int | None = None) -> Cell:
         """The row of the design that these levels make: drawn, or with a seed of the confirmation."""
         row = dict(levels)
         if self.confirm:
@@ -87,17 +87,17 @@ class Search(Design):
         return len(self.sampled) + (0 if self.best is None else len(self.confirm))
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether every trial that is to be drawn has been."""
         return len(self.sampled) >= self.num_samples
 
-    def known(self, sampled: Iterable[str], ends: Mapping[str, float] | None = None) -> "Search":
+    def with_sampled(self, sampled: Iterable[str], ends: Mapping[str, float] | None = None) -> "Search":
         """The same design with what was drawn so far, as JSON texts of levels: a level that is a spec has its label.
 
         `ends` are the scores, by id, of the trials that were trained to the end.
         """
         choices = {
-            name: {label(choice): choice for choice in getattr(domain, "categories", None) or ()}
+            name: {format_label(choice): choice for choice in getattr(domain, "categories", None) or ()}
             for name, domain in self.space.items()
         }
         drawn: dict[str, Mapping[str, Any]] = {}
@@ -108,11 +108,11 @@ class Search(Design):
                     name: choices[name].get(str(level), level) for name, level in levels.items()
                 }
         found = replace(self, sampled=tuple(drawn.values()))
-        return replace(found, best=found._best(ends or {})) if self.confirm and found.over else found
+        return replace(found, best=found._find_best(ends or {})) if self.confirm and found.is_over else found
 
-    def _best(self, ends: Mapping[str, float]) -> Mapping[str, Any] | None:
+    def _find_best(self, ends: Mapping[str, float]) -> Mapping[str, Any] | None:
         """The levels of the best of the drawn trials that were trained to the end; None where there is none."""
-        scores = {place: ends.get(self.cell(levels).trial.id) for place, levels in enumerate(self.sampled)}
+        scores = {place: ends.get(self.build_cell(levels).trial.id) for place, levels in enumerate(self.sampled)}
         known = {place: score for place, score in scores.items() if score is not None and isfinite(score)}
         if not known:
             return None
@@ -120,10 +120,10 @@ class Search(Design):
         return self.sampled[choose(known, key=lambda place: known[place])]
 
 
-def _order(level: Any) -> tuple[bool, Any]:
+def _get_sort_key(level: Any) -> tuple[bool, Any]:
     """Numbers by size, then everything else by its label."""
     number = isinstance(level, (int, float))
-    return not number, level if number else label(level)
+    return not number, level if number else format_label(level)
 
 
 def search(  # noqa: PLR0913 -- the words of Tune, each by its name
@@ -150,7 +150,7 @@ def search(  # noqa: PLR0913 -- the words of Tune, each by its name
         if name not in parameters:
             raise ValueError(
                 f"{name!r} of the space is no parameter of {trial.__name__}({', '.join(parameters)}). "
-                f"{nearest(name, parameters)}"
+                f"{suggest_names(name, parameters)}"
             )
     if not space or num_samples < 1:
         raise ValueError(

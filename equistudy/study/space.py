@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from equistudy.spec import label
+from equistudy.spec import format_label
 
 __all__ = ["Choice", "Halving", "LogUniform", "Uniform"]
 
@@ -42,8 +42,8 @@ class Choice:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "categories", tuple(self.categories))
-        if not self.categories or len({label(level) for level in self.categories}) < len(self.categories):
-            raise ValueError(f"A choice is among different levels, at least one, got {label(self.categories)}.")
+        if not self.categories or len({format_label(level) for level in self.categories}) < len(self.categories):
+            raise ValueError(f"A choice is among different levels, at least one, got {format_label(self.categories)}.")
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from equistudy.measuring.measure import Measure
-from equistudy.study.design import Design, nearest
+from equistudy.study.design import Design, suggest_names
 
-__all__ = ["Claim", "ClaimTest", "Figure", "Study", "Verdict", "name_at"]
+__all__ = ["Claim", "ClaimTest", "Figure", "Study", "Verdict", "format_study_name"]
 
 
 class Verdict(NamedTuple):
@@ -103,7 +103,7 @@ class Study:
                     if name not in factors:
                         raise ValueError(
                             f"{what} {number} uses factor {name!r}, which the design does not vary. "
-                            f"{nearest(name, factors)}"
+                            f"{suggest_names(name, factors)}"
                         )
                 for measure in item.measures:
                     if measure not in self.measures:
@@ -112,15 +112,15 @@ class Study:
                             "Add it to measures."
                         )
 
-    def at(self, scale: str | None) -> "Study":
+    def at_scale(self, scale: str | None) -> "Study":
         """The same study at another scale."""
         if scale is None:
             return self
         if scale not in self.scales:
-            raise ValueError(f"The study has no scale {scale!r}. {nearest(scale, self.scales)}")
+            raise ValueError(f"The study has no scale {scale!r}. {suggest_names(scale, self.scales)}")
         return replace(self, design=self.scales[scale])
 
 
-def name_at(study: str, scale: str | None) -> str:
+def format_study_name(study: str, scale: str | None) -> str:
     """What a study is called at a scale: its own name at the first, `capacity-paper` at another."""
     return study if scale is None else f"{study}-{scale}"

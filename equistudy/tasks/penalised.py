@@ -87,9 +87,9 @@ class Penalised(Task):
         """As the task."""
         return self.task.num_outputs(dataset)
 
-    def prepared(self, targets: Shaped[Tensor, "B ..."], dataset: Dataset) -> Shaped[Tensor, "B ..."]:
+    def prepare_targets(self, targets: Shaped[Tensor, "B ..."], dataset: Dataset) -> Shaped[Tensor, "B ..."]:
         """As the task."""
-        return self.task.prepared(targets, dataset)
+        return self.task.prepare_targets(targets, dataset)
 
     def loss(
         self, outputs: Float[Tensor, "B ..."], targets: Shaped[Tensor, "B ..."], label_smoothing: float = 0.0

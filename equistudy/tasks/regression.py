@@ -38,9 +38,9 @@ class Regression(Task):
         """One number."""
         return 1
 
-    def prepared(self, targets: Float[Tensor, "B K"], dataset: Dataset) -> Float[Tensor, "B K"]:
+    def prepare_targets(self, targets: Float[Tensor, "B K"], dataset: Dataset) -> Float[Tensor, "B K"]:
         """Less their mean, in units of the scale."""
-        return (targets - dataset.target_mean) / self._scale(dataset)
+        return (targets - dataset.target_mean) / self._choose_scale(dataset)
 
     def loss(
         self, outputs: Float[Tensor, "B K"], targets: Float[Tensor, "B K"], label_smoothing: float = 0.0
@@ -55,8 +55,8 @@ class Regression(Task):
 
     def scores(self, sums: Mapping[str, Shaped[Tensor, "..."]], count: int, dataset: Dataset) -> dict[str, float]:
         """The root of the mean square, and the mean absolute error, in the dataset's unit."""
-        scale = self._scale(dataset)
+        scale = self._choose_scale(dataset)
         return {"rmse": scale * math.sqrt(float(sums["rmse"]) / count), "mae": scale * float(sums["mae"]) / count}
 
-    def _scale(self, dataset: Dataset) -> float:
+    def _choose_scale(self, dataset: Dataset) -> float:
         return dataset.target_std if self.scale is None else self.scale

@@ -12,7 +12,7 @@ from equistudy.tasks.task import Task
 
 __all__ = ["Segmentation"]
 
-VOID = 255  # of the prepared labels, whatever the dataset's own is
+VOID_LABEL = 255  # of the prepared labels, whatever the dataset's own is
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Segmentation(Task):
         """One logit for each class at each pixel."""
         return dataset.num_classes
 
-    def prepared(self, targets: UInt8[Tensor, "B H W"], dataset: Dataset) -> UInt8[Tensor, "B H W"]:
+    def prepare_targets(self, targets: UInt8[Tensor, "B H W"], dataset: Dataset) -> UInt8[Tensor, "B H W"]:
         """The labels, with 255 for the dataset's void."""
-        if dataset.void in (None, VOID):
+        if dataset.void in (None, VOID_LABEL):
             return targets
-        return targets.masked_fill(targets == dataset.void, VOID)
+        return targets.masked_fill(targets == dataset.void, VOID_LABEL)
 
     def loss(
         self, outputs: Float[Tensor, "B K H W"], targets: UInt8[Tensor, "B H W"], label_smoothing: float = 0.0
@@ -42,15 +42,15 @@ class Segmentation(Task):
         """The summed loss of the images in nats."""
         from torch.nn.functional import cross_entropy
 
-        losses = cross_entropy(outputs, targets.long(), ignore_index=VOID, reduction="none")
-        return (losses.sum((1, 2)) / (targets != VOID).sum((1, 2)).clamp(min=1)).sum()
+        losses = cross_entropy(outputs, targets.long(), ignore_index=VOID_LABEL, reduction="none")
+        return (losses.sum((1, 2)) / (targets != VOID_LABEL).sum((1, 2)).clamp(min=1)).sum()
 
     def score(
         self, outputs: Float[Tensor, "B K H W"], targets: UInt8[Tensor, "B H W"]
     ) -> dict[str, Int64[Tensor, "K K"]]:
         """How many pixels of each class (rows) were taken for each class (columns)."""
         K = outputs.shape[1]
-        valid = targets != VOID
+        valid = targets != VOID_LABEL
         pairs = targets[valid].long() * K + outputs.argmax(1)[valid]
         return {"confusion": pairs.bincount(minlength=K * K).reshape(K, K)}
 

@@ -11,7 +11,7 @@ from equistudy.spec import Spec, Tensor
 
 __all__ = ["Task"]
 
-TASKS = {
+TASK_EXAMPLES = {
     Target.CLASS: "Classification()",
     Target.NUMBERS: "Regression()",
     Target.LABELS: "Segmentation()",
@@ -30,14 +30,14 @@ class Task(Spec):
         if dataset.target is not self.target:
             raise ValueError(
                 f"{type(self).__name__} needs {self.target.value} for each input, got {dataset}, which has "
-                f"{dataset.target.value}. Use {TASKS[dataset.target]}, or another dataset."
+                f"{dataset.target.value}. Use {TASK_EXAMPLES[dataset.target]}, or another dataset."
             )
 
     def num_outputs(self, dataset: Dataset) -> int:
         """How many numbers the network gives for each sample, or for each pixel of it."""
         raise NotImplementedError
 
-    def prepared(self, targets: Shaped[Tensor, "B ..."], dataset: Dataset) -> Shaped[Tensor, "B ..."]:
+    def prepare_targets(self, targets: Shaped[Tensor, "B ..."], dataset: Dataset) -> Shaped[Tensor, "B ..."]:
         """The dataset's targets as `loss` and `score` take them: as they are."""
         return targets
 

@@ -5,7 +5,7 @@ import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["GlobalBatchNorm2d", "with_global_batch_norm"]
+__all__ = ["GlobalBatchNorm2d", "convert_to_global_batch_norm"]
 
 
 class _SumOverWorkers(torch.autograd.Function):
@@ -42,12 +42,12 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
         mean = totals[:C] / total
         centred = images - mean[:, None, None]
         variance = _SumOverWorkers.apply(centred.square().sum((0, 2, 3))) / total
-        self._track(mean.detach(), variance.detach() * total / (total - 1))
+        self._update_running_statistics(mean.detach(), variance.detach() * total / (total - 1))
         scale = torch.rsqrt(variance + self.eps) * self.weight
         return centred * scale[:, None, None] + self.bias[:, None, None]
 
     @torch.no_grad()
-    def _track(self, mean: Float[Tensor, " C"], variance: Float[Tensor, " C"]) -> None:
+    def _update_running_statistics(self, mean: Float[Tensor, " C"], variance: Float[Tensor, " C"]) -> None:
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         self.num_batches_tracked.add_(1)
@@ -56,7 +56,7 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
         self.running_var.lerp_(variance, momentum)
 
 
-def with_global_batch_norm(network: nn.Module, device: torch.device) -> nn.Module:
+def convert_to_global_batch_norm(network: nn.Module, device: torch.device) -> nn.Module:
     """The network with every batch norm taken over all workers; its parameters keep their names and values."""
     if device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(network)

@@ -11,27 +11,29 @@ from equistudy.augmentations.mixing import Mixing
 from equistudy.datasets.dataset import Dataset, Examples, Split, Target
 from equistudy.recipe import Precision
 from equistudy.study.trial import Trial
-from equistudy.training.batches import batch_sizes
+from equistudy.training.batches import compute_batch_sizes
 from equistudy.training.failures import DataError
-from equistudy.training.sources import Resident, Share, Source, Streamed
+from equistudy.training.sources import ResidentSource, Share, Source, StreamedSource
 
-__all__ = ["check_conditions", "check_data", "fingerprints"]
+__all__ = ["check_data", "check_trainable", "hash_inputs"]
 
-MOST_OVERLAP = 0.01  # published sets have a few images twice
-CHUNK = 2**22  # numbers that are looked at together
+MAX_OVERLAP = 0.01  # published sets have a few images twice
+CHUNK_SIZE = 2**22  # numbers that are looked at together
 
 
 def check_data(trial: Trial, source: Source, test: Examples) -> None:
     """DataError for inputs of another shape, labels that are no classes, empty classes, tests that are trained on."""
     dataset = trial.dataset
-    splits = [(Split.TRAIN, source.examples), (Split.TEST, test)] if isinstance(source, Resident) else []
+    splits = [(Split.TRAIN, source.examples), (Split.TEST, test)] if isinstance(source, ResidentSource) else []
     for split, examples in splits:
         _check_shape(examples, dataset, split)
     if dataset.target is Target.CLASS:
-        if isinstance(source, Resident):
+        if isinstance(source, ResidentSource):
             train = source.examples.targets.tolist()
         else:
-            train = list(source.dataset.listing(Split.TRAIN).labels or ()) if isinstance(source, Streamed) else []
+            train = (
+                list(source.dataset.list_images(Split.TRAIN).labels or ()) if isinstance(source, StreamedSource) else []
+            )
         _check_labels(train, dataset, Split.TRAIN)
         _check_labels(test.targets.tolist(), dataset, Split.TEST)
         absent = sorted(set(range(dataset.num_classes)) - set(train))
@@ -40,7 +42,7 @@ def check_data(trial: Trial, source: Source, test: Examples) -> None:
                 f"Each class needs an example to train on, got none of class {', '.join(map(str, absent[:5]))} of "
                 f"{dataset.num_classes} in {dataset}. Number the classes without gaps, or add the examples."
             )
-    if isinstance(source, Resident) and dataset.disjoint:
+    if isinstance(source, ResidentSource) and dataset.disjoint:
         _check_overlap(dataset, source.examples, test)
 
 
@@ -48,12 +50,12 @@ def _check_shape(examples: Examples, dataset: Dataset, split: Split) -> None:
     shape, told = tuple(examples.inputs.shape[1:]), tuple(dataset.input_shape)
     if shape != told:
         raise DataError(
-            f"Inputs have the shape that their dataset says, got {_by(shape)} in the {split.value} split of {dataset}, "
-            f"which says {_by(told)}. Resize the images, or mend image_shape."
+            f"Inputs have the shape that their dataset says, got {_format_shape(shape)} in the {split.value} split of {dataset}, "
+            f"which says {_format_shape(told)}. Resize the images, or mend image_shape."
         )
 
 
-def _by(shape: tuple[int, ...]) -> str:
+def _format_shape(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
@@ -69,9 +71,9 @@ def _check_labels(labels: Sequence[int], dataset: Dataset, split: Split) -> None
 def _check_overlap(dataset: Dataset, train: Examples, test: Examples) -> None:
     known = _overlaps.get(dataset)
     if known is None:
-        seen = set(fingerprints(train.inputs).tolist())
-        known = _overlaps[dataset] = sum(mark in seen for mark in fingerprints(test.inputs).tolist())
-    if known > max(1, MOST_OVERLAP * len(test.inputs)):
+        seen = set(hash_inputs(train.inputs).tolist())
+        known = _overlaps[dataset] = sum(mark in seen for mark in hash_inputs(test.inputs).tolist())
+    if known > max(1, MAX_OVERLAP * len(test.inputs)):
         raise DataError(
             f"Test and training examples must differ, got {known} of {len(test.inputs)} test inputs of {dataset} that "
             "are also trained on, byte for byte. Split the set anew."
@@ -81,18 +83,18 @@ def _check_overlap(dataset: Dataset, train: Examples, test: Examples) -> None:
 _overlaps: dict[Dataset, int] = {}
 
 
-def fingerprints(inputs: Shaped[Tensor, "N ..."]) -> Int64[Tensor, " N"]:
+def hash_inputs(inputs: Shaped[Tensor, "N ..."]) -> Int64[Tensor, " N"]:
     """A number for each input, equal for equal ones and else with a probability of 2^-64: a random linear form."""
     rows = inputs.flatten(1)
     rng = torch.Generator().manual_seed(0)
     weights = torch.randint(-(2**63), 2**63 - 1, (rows.shape[1],), generator=rng).to(inputs.device)
     # floats by their bits; integers modulo 2^64
     whole = rows.view(torch.int32) if rows.dtype == torch.float32 else rows
-    chunks = whole.split(max(1, CHUNK // rows.shape[1]))
+    chunks = whole.split(max(1, CHUNK_SIZE // rows.shape[1]))
     return torch.cat([(chunk.long() * weights).sum(dim=1) for chunk in chunks])
 
 
-def check_conditions(trial: Trial, num_examples: int, device: torch.device, share: Share) -> None:
+def check_trainable(trial: Trial, num_examples: int, device: torch.device, share: Share) -> None:
     """ValueError for batches that the set or the workers cannot fill, and for formats that the device lacks."""
     recipe = trial.recipe
     if recipe.batch_size > num_examples:
@@ -100,7 +102,7 @@ def check_conditions(trial: Trial, num_examples: int, device: torch.device, shar
             f"A batch is at most the training set, got batch_size={recipe.batch_size} for {num_examples} examples of "
             f"{trial.dataset}. Use batch_size={num_examples} or less."
         )
-    smallest = batch_sizes(num_examples, recipe.batch_size)[-1]
+    smallest = compute_batch_sizes(num_examples, recipe.batch_size)[-1]
     if smallest < share.workers:
         raise ValueError(
             f"Each worker needs at least one sample of every batch, got {share.workers} workers for batches "

@@ -4,7 +4,7 @@ import socket
 
 import torch
 
-__all__ = ["check_device", "claim"]
+__all__ = ["check_device", "claim_memory"]
 
 CONTEXT_BYTES = 2**29  # what CUDA itself takes for each process, beside torch's tensors
 
@@ -18,7 +18,7 @@ def check_device(device: torch.device) -> None:
         )
 
 
-def claim(device: torch.device, share: float) -> None:
+def claim_memory(device: torch.device, share: float) -> None:
     """Keeps this process to its share of the memory of a GPU that several share: one that wants more fails alone.
 
     ValueError where there is none.

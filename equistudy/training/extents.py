@@ -11,12 +11,12 @@ from equistudy.augmentations.learned.network import AugmentedNetwork
 from equistudy.study.trial import Trial
 from equistudy.training.failures import NotANumberError
 
-__all__ = ["Trajectory", "final_extents"]
+__all__ = ["ExtentTrajectory", "compute_final_extents"]
 
-TAIL = 0.2  # the share of the epochs that a final value is the mean of: single steps wander
+TAIL_SHARE = 0.2  # the share of the epochs that a final value is the mean of: single steps wander
 
 
-class Trajectory:
+class ExtentTrajectory:
     """What the steps of an epoch do to the half-extents of a learned augmentation."""
 
     def __init__(self, network: AugmentedNetwork) -> None:
@@ -29,7 +29,7 @@ class Trajectory:
         box, penalty = self._network.box, self._network.penalty()
         (paid,) = torch.autograd.grad(penalty, box.raw)
         with torch.enable_grad():
-            (stretch,) = torch.autograd.grad((2 * box.rates * box.trained).sum(), box.raw)
+            (stretch,) = torch.autograd.grad((2 * box.rates * box.learned_extents).sum(), box.raw)
         assert box.raw.grad is not None
         slopes = torch.stack([box.raw.grad - paid, paid]) / stretch  # fixed ones have no stretch and are left out
         self._steps.append(torch.cat([box.extents[None], slopes]))
@@ -43,7 +43,7 @@ class Trajectory:
         """Goes on from a state."""
         self._steps, self._weights = list(state["steps"]), list(state["weights"])
 
-    def epoch(self) -> dict[str, float]:
+    def finish_epoch(self) -> dict[str, float]:
         """The means over the steps since the last call, for each learned generator.
 
         `NAME_extent` is the half-extent in its unit. `NAME_data_slope` and `NAME_regulariser_slope` are how much the
@@ -67,7 +67,7 @@ class Trajectory:
         return values
 
 
-def final_extents(trial: Trial, trajectories: dict[str, Sequence[float]]) -> dict[str, float]:
+def compute_final_extents(trial: Trial, trajectories: dict[str, Sequence[float]]) -> dict[str, float]:
     """`NAME_tail`: the mean over the last fifth of the epochs; beside it, where the oracle knows what to expect, that.
 
     `NAME_oracle` is the expected half-extent and `NAME_excess` how much the tail is above it.
@@ -76,7 +76,7 @@ def final_extents(trial: Trial, trajectories: dict[str, Sequence[float]]) -> dic
     for name, trajectory in trajectories.items():
         if not name.endswith("_extent"):
             continue
-        last = trajectory[-math.ceil(TAIL * len(trajectory)) :]
+        last = trajectory[-math.ceil(TAIL_SHARE * len(trajectory)) :]
         values[f"{name}_tail"] = sum(last) / len(last)
     expected = trial.augmentation.expected_extent(trial.dataset)
     if expected is not None:

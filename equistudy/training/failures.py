@@ -2,10 +2,19 @@
 
 from enum import Enum
 
-__all__ = ["DataError", "DivergedError", "HungError", "NotANumberError", "Reason", "StartError", "reason_of", "told"]
+__all__ = [
+    "DataError",
+    "DivergedError",
+    "FailureReason",
+    "HungError",
+    "NotANumberError",
+    "StartError",
+    "classify_error",
+    "describe_error",
+]
 
 
-class Reason(Enum):
+class FailureReason(Enum):
     """Why a trial has no network."""
 
     NOT_A_NUMBER = "not a number"
@@ -38,31 +47,31 @@ class DivergedError(ArithmeticError):
     """The loss is finite, and far above where it began."""
 
 
-OURS = {
-    NotANumberError: Reason.NOT_A_NUMBER,
-    DivergedError: Reason.DIVERGED,
-    HungError: Reason.TIME,
-    StartError: Reason.WORKER_DIED,
-    DataError: Reason.DATA,
+REASONS_BY_ERROR = {
+    NotANumberError: FailureReason.NOT_A_NUMBER,
+    DivergedError: FailureReason.DIVERGED,
+    HungError: FailureReason.TIME,
+    StartError: FailureReason.WORKER_DIED,
+    DataError: FailureReason.DATA,
 }
 
 
-def told(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """The error as one reads it: in its own words if they were written for the user, else with its type in front."""
     named = isinstance(error, (ValueError, TypeError, OSError, ArithmeticError))
     return str(error) if named and str(error) else f"{type(error).__name__}: {error}"
 
 
-def reason_of(error: BaseException) -> Reason:
+def classify_error(error: BaseException) -> FailureReason:
     """The reason that an exception stands for; what nothing else explains is a bug."""
-    for kind, reason in OURS.items():
+    for kind, reason in REASONS_BY_ERROR.items():
         if isinstance(error, kind):
             return reason
     # torch.OutOfMemoryError (CUDA) and the CPU allocator's RuntimeError are told apart by name and text, without torch
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate" in str(error):
-        return Reason.OUT_OF_MEMORY
+        return FailureReason.OUT_OF_MEMORY
     if type(error).__module__.partition(".")[0] == "ray":
-        return Reason.WORKER_DIED
+        return FailureReason.WORKER_DIED
     if isinstance(error, OSError):
-        return Reason.DATA
-    return Reason.BUG
+        return FailureReason.DATA
+    return FailureReason.BUG

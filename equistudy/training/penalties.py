@@ -9,14 +9,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from equistudy.groups.group import Element
-from equistudy.measuring.geometry import probe
+from equistudy.measuring.geometry import probe_geometries
 from equistudy.measuring.layout import Geometry
-from equistudy.measuring.stages import evaluating, modules_of, watching
-from equistudy.study.trial import Stream, Trial, derived_seed
+from equistudy.measuring.stages import evaluation_mode, find_modules, observe_outputs
+from equistudy.study.trial import RandomStream, Trial, derive_seed
 from equistudy.tasks.penalised import Depth, Dissimilarity, Penalised, Penalty
-from equistudy.training.preparation import prepared, unprepared
+from equistudy.training.preparation import prepare_inputs, undo_preparation
 
-__all__ = ["Penalties", "dissimilarity"]
+__all__ = ["Penalties", "compute_dissimilarity"]
 
 
 class Penalties:
@@ -30,45 +30,45 @@ class Penalties:
         maps = list(stages)[:-2]
         named = {Depth.EARLY: maps[:1], Depth.MIDDLE: maps[len(maps) // 2 :][:1], Depth.LATE: maps[-1:]}
         self._stages = [named[p.depth][0] if p.depth is not Depth.LOGITS else "logits" for p in self._penalties]
-        self._modules = modules_of(network, {name: stages[name] for name in self._stages if name != "logits"})
+        self._modules = find_modules(network, {name: stages[name] for name in self._stages if name != "logits"})
         self._geometry: dict[str, Geometry] = {}
         self._seen: dict[str, Tensor] = {}
         self._elements: list[Element] = []
 
-    def views(self, inputs: Float[Tensor, "B C H W"], step: int) -> Float[Tensor, "N C H W"]:
+    def build_views(self, inputs: Float[Tensor, "B C H W"], step: int) -> Float[Tensor, "N C H W"]:
         """The inputs, and behind them the inputs moved for each penalty by the element of this step."""
         if self._modules and not self._geometry:
-            self._geometry = self._probed(inputs)
-        drawn = derived_seed(self._trial.seed, Stream.AUGMENTATION, step)
+            self._geometry = self._probe_stages(inputs)
+        drawn = derive_seed(self._trial.seed, RandomStream.AUGMENTATION, step)
         self._elements = [
             elements[drawn % len(elements)] for elements in (penalty.group.elements() for penalty in self._penalties)
         ]
-        images, views = unprepared(inputs, self._trial), [inputs]
+        images, views = undo_preparation(inputs, self._trial), [inputs]
         for penalty, element in zip(self._penalties, self._elements, strict=True):
             parameters = torch.tensor([element.parameters], device=inputs.device).expand(len(inputs), -1)
-            views.append(prepared(penalty.group.act(images, parameters), self._trial))
+            views.append(prepare_inputs(penalty.group.act(images, parameters), self._trial))
         return torch.cat(views)
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
+    def record_stages(self) -> Iterator[None]:
         """Keeps what the stages give in a forward pass."""
         self._seen.clear()
-        with watching(self._modules, self._seen.__setitem__):
+        with observe_outputs(self._modules, self._seen.__setitem__):
             yield
 
-    def value(self, outputs: Float[Tensor, "N K"], count: int) -> Float[Tensor, ""]:
+    def compute_penalty(self, outputs: Float[Tensor, "N K"], count: int) -> Float[Tensor, ""]:
         """The weighted sum over the penalties, from the outputs for the views of `count` inputs and what was kept."""
         total = torch.zeros((), device=outputs.device)
         for place, (penalty, stage) in enumerate(zip(self._penalties, self._stages, strict=True), 1):
             features = self._seen.get(stage, outputs).float()
             moved, still = features[place * count : (place + 1) * count], features[:count]
             if penalty.depth is not Depth.LOGITS:
-                moved, still = self._compared(penalty, stage, self._elements[place - 1], moved, still)
-            total = total + penalty.weight * dissimilarity(moved, still, penalty.dissimilarity)
+                moved, still = self._compare_features(penalty, stage, self._elements[place - 1], moved, still)
+            total = total + penalty.weight * compute_dissimilarity(moved, still, penalty.dissimilarity)
         self._seen.clear()
         return total
 
-    def _compared(
+    def _compare_features(
         self, penalty: Penalty, stage: str, element: Element, moved: Tensor, still: Tensor
     ) -> tuple[Float[Tensor, "B C P"], Float[Tensor, "B C P"]]:
         """f(g x) and g f(x) at the cells that both show."""
@@ -81,19 +81,19 @@ class Penalties:
                 f"{geometry.grid.width} at stage {stage!r} for {element.label} of {penalty}. Use smaller motions, an "
                 "earlier stage or erosion=0."
             )
-        expected = penalty.group.act_on_features(geometry.maps(still), element, geometry.grid, region)
-        cut = geometry.maps(moved)[..., region.rows, region.columns]
+        expected = penalty.group.act_on_features(geometry.to_maps(still), element, geometry.grid, region)
+        cut = geometry.to_maps(moved)[..., region.rows, region.columns]
         return region.positions(cut), region.positions(expected)
 
-    def _probed(self, inputs: Float[Tensor, "B C H W"]) -> dict[str, Geometry]:
+    def _probe_stages(self, inputs: Float[Tensor, "B C H W"]) -> dict[str, Geometry]:
         """How each stage lies over the image; ValueError where a group cannot act on it."""
-        with evaluating(self._network):
-            found = probe(self._network, self._modules, inputs[:2])
+        with evaluation_mode(self._network):
+            found = probe_geometries(self._network, self._modules, inputs[:2])
         for penalty, stage in zip(self._penalties, self._stages, strict=True):
             if stage == "logits":
                 continue
             geometry = found[stage]
-            reason = geometry if isinstance(geometry, str) else _obstacle(penalty, geometry)
+            reason = geometry if isinstance(geometry, str) else _find_obstacle(penalty, geometry)
             if reason is not None:
                 raise ValueError(
                     f"A penalty needs maps on which {penalty.group} acts, got stage {stage!r} of {self._trial.model}: "
@@ -102,13 +102,15 @@ class Penalties:
         return {name: geometry for name, geometry in found.items() if isinstance(geometry, Geometry)}
 
 
-def _obstacle(penalty: Penalty, geometry: Geometry) -> str | None:
+def _find_obstacle(penalty: Penalty, geometry: Geometry) -> str | None:
     if geometry.grid is None:
         return "it is a vector"
     return penalty.group.obstacle(geometry.grid) or penalty.group.channel_obstacle(geometry.channels)
 
 
-def dissimilarity(a: Float[Tensor, "B C *P"], b: Float[Tensor, "B C *P"], kind: Dissimilarity) -> Float[Tensor, ""]:
+def compute_dissimilarity(
+    a: Float[Tensor, "B C *P"], b: Float[Tensor, "B C *P"], kind: Dissimilarity
+) -> Float[Tensor, ""]:
     """The mean over the channels of how far a differs from b; differentiable in both."""
     axes: Any = (0, 2) if a.ndim == 3 else 0
     # a correlation looks within each image of maps; an error at all values of a channel, as the measures do

@@ -12,16 +12,16 @@ from equistudy.datasets.dataset import Modality
 from equistudy.measuring.engine import SHARD_SIZE, measure_all
 from equistudy.measuring.measure import Measure
 from equistudy.study.trial import Trial
-from equistudy.training.batches import num_batches
-from equistudy.training.subject import subject_of
-from equistudy.training.trainer import EVALUATIONS, Trainer, build_network
+from equistudy.training.batches import count_batches
+from equistudy.training.subject import build_subject
+from equistudy.training.trainer import MAX_EVALUATIONS, Trainer, build_network
 
-__all__ = ["expected_seconds", "num_evaluations"]
+__all__ = ["count_evaluations", "estimate_trial_seconds"]
 
 FEW, MORE = 2 * SHARD_SIZE, 6 * SHARD_SIZE  # images; whole shards, for each takes the same time
 
 
-def expected_seconds(trial: Trial, measures: Sequence[Measure] = (), steps: int = 5) -> float:
+def estimate_trial_seconds(trial: Trial, measures: Sequence[Measure] = (), steps: int = 5) -> float:
     """Seconds of training, evaluating and measuring in this process, on one thread.
 
     Training is the median of `steps` steps after one warm-up, times all steps. Evaluating is one pass over the test
@@ -32,40 +32,40 @@ def expected_seconds(trial: Trial, measures: Sequence[Measure] = (), steps: int 
     torch.set_num_threads(1)
     try:
         if not trial.recipe.epochs:
-            return _measuring(trial, build_network(trial, device), measures)
+            return _time_measuring(trial, build_network(trial, device), measures)
         trainer = Trainer(trial, device)
-        return _training(trainer, steps) + _measuring(trial, trainer.network, measures)
+        return _time_training(trainer, steps) + _time_measuring(trial, trainer.network, measures)
     finally:
         torch.set_num_threads(threads)
 
 
-def _training(trainer: Trainer, steps: int) -> float:
+def _time_training(trainer: Trainer, steps: int) -> float:
     trial = trainer.trial
     times = [time.perf_counter()]
-    for _ in islice(trainer.steps(), steps + 1):
-        _wait(trainer.device)
+    for _ in islice(trainer.run_steps(), steps + 1):
+        _synchronise(trainer.device)
         times.append(time.perf_counter())
     step = median(later - earlier for earlier, later in pairwise(times[1:] if len(times) > 2 else times))
-    epochs, per_epoch = trial.recipe.epochs, num_batches(len(trainer.source), trial.recipe.batch_size)
-    return step * per_epoch * epochs + _timed(trainer.device, trainer.evaluate) * num_evaluations(epochs)
+    epochs, per_epoch = trial.recipe.epochs, count_batches(len(trainer.source), trial.recipe.batch_size)
+    return step * per_epoch * epochs + _time_work(trainer.device, trainer.evaluate) * count_evaluations(epochs)
 
 
-def num_evaluations(epochs: int) -> int:
+def count_evaluations(epochs: int) -> int:
     """How many times the trainer looks at the test split: every so many epochs, and at the end."""
-    return -(-epochs // -(-epochs // EVALUATIONS))
+    return -(-epochs // -(-epochs // MAX_EVALUATIONS))
 
 
-def _measuring(trial: Trial, network: nn.Module, measures: Sequence[Measure]) -> float:
+def _time_measuring(trial: Trial, network: nn.Module, measures: Sequence[Measure]) -> float:
     if trial.dataset.modality is not Modality.IMAGES:
         return 0.0
     device = next(network.parameters()).device
-    subject = subject_of(trial, network.eval(), device)
+    subject = build_subject(trial, network.eval(), device)
     number = len(subject.images)
 
     def seconds(images: int) -> float:
         targets = None if subject.targets is None else subject.targets[:images]
         few = subject._replace(images=subject.images[:images], targets=targets)
-        return _timed(device, lambda: measure_all(measures, few))
+        return _time_work(device, lambda: measure_all(measures, few))
 
     seconds(FEW)
     if number <= MORE:
@@ -74,14 +74,14 @@ def _measuring(trial: Trial, network: nn.Module, measures: Sequence[Measure]) ->
     return end + max(0.0, end - start) * (number - MORE) / (MORE - FEW)
 
 
-def _timed(device: torch.device, work: Callable[[], object]) -> float:
+def _time_work(device: torch.device, work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
-    _wait(device)
+    _synchronise(device)
     return time.perf_counter() - began
 
 
-def _wait(device: torch.device) -> None:
+def _synchronise(device: torch.device) -> None:
     """Until the accelerator has done what was asked of it."""
     if device.type == "cuda":
         torch.cuda.synchronize()

@@ -6,43 +6,43 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from equistudy.datasets.dataset import Modality
-from equistudy.measuring.stages import central
+from equistudy.measuring.stages import crop_centre
 from equistudy.models.model import Preprocessing
 from equistudy.study.trial import Trial
 
-__all__ = ["normalised", "prepared", "raw", "scaled", "unprepared"]
+__all__ = ["normalise_images", "prepare_inputs", "scale_images", "to_raw_inputs", "undo_preparation"]
 
 
-def raw(inputs: Shaped[Tensor, "B ..."], trial: Trial) -> Float[Tensor, "B ..."]:
+def to_raw_inputs(inputs: Shaped[Tensor, "B ..."], trial: Trial) -> Float[Tensor, "B ..."]:
     """What augmentations act on: 8-bit images in [0, 1] at the size that the model asks for; points as they are."""
     if trial.dataset.modality is not Modality.IMAGES:
         return inputs
-    return scaled(inputs.to(torch.float32).div_(255), trial.model.preprocessing(trial.dataset))
+    return scale_images(inputs.to(torch.float32).div_(255), trial.model.preprocessing(trial.dataset))
 
 
-def prepared(inputs: Float[Tensor, "B ..."], trial: Trial) -> Float[Tensor, "B ..."]:
+def prepare_inputs(inputs: Float[Tensor, "B ..."], trial: Trial) -> Float[Tensor, "B ..."]:
     """What the network sees: the middle of images, normalised, both as the model asks for; points as they are."""
     if trial.dataset.modality is not Modality.IMAGES:
         return inputs
     preprocessing = trial.model.preprocessing(trial.dataset)
-    return normalised(central(inputs, preprocessing.window), preprocessing)
+    return normalise_images(crop_centre(inputs, preprocessing.window), preprocessing)
 
 
-def unprepared(inputs: Float[Tensor, "B C H W"], trial: Trial) -> Float[Tensor, "B C H W"]:
+def undo_preparation(inputs: Float[Tensor, "B C H W"], trial: Trial) -> Float[Tensor, "B C H W"]:
     """Images in [0, 1] from what the network sees of them."""
     preprocessing = trial.model.preprocessing(trial.dataset)
     mean, std = (inputs.new_tensor(each)[:, None, None] for each in (preprocessing.mean, preprocessing.std))
     return inputs * std + mean
 
 
-def normalised(images: Float[Tensor, "B C H W"], preprocessing: Preprocessing) -> Float[Tensor, "B C H W"]:
+def normalise_images(images: Float[Tensor, "B C H W"], preprocessing: Preprocessing) -> Float[Tensor, "B C H W"]:
     """Images in [0, 1] with the mean and the standard deviation of each channel taken out."""
     mean = torch.tensor(preprocessing.mean, device=images.device, dtype=images.dtype)
     std = torch.tensor(preprocessing.std, device=images.device, dtype=images.dtype)
     return (images - mean[:, None, None]) / std[:, None, None]
 
 
-def scaled(images: Float[Tensor, "N C H W"], preprocessing: Preprocessing) -> Float[Tensor, "N C h w"]:
+def scale_images(images: Float[Tensor, "N C H W"], preprocessing: Preprocessing) -> Float[Tensor, "N C h w"]:
     """Images whose shorter side has the pixels that the preprocessing wants: bilinear, averaging where it shrinks."""
     size, shorter = preprocessing.image_size, min(images.shape[-2:])
     if size is None or size == shorter:

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from equistudy.datasets.dataset import Dataset, Examples, Split
 from equistudy.datasets.photographs import Photographs
-from equistudy.datasets.resident import resident
-from equistudy.training.streamed import Reader, read_here, streamed_shares
+from equistudy.datasets.resident import load_resident
+from equistudy.training.streamed import Reader, decode_locally, stream_shares
 
-__all__ = ["ALONE", "Resident", "Share", "Source", "Streamed", "source_of"]
+__all__ = ["SINGLE_WORKER", "ResidentSource", "Share", "Source", "StreamedSource", "build_source"]
 
 
 class Share(NamedTuple):
@@ -24,7 +24,7 @@ class Share(NamedTuple):
     workers: int = 1
 
 
-ALONE = Share()
+SINGLE_WORKER = Share()
 
 # Inputs and targets at these places of a batch; of a stream, only those of this process's share are there
 Take = Callable[[Int64[Tensor, " n"]], tuple[Shaped[Tensor, "n ..."], Shaped[Tensor, "n ..."]]]
@@ -47,7 +47,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class Resident:
+class ResidentSource:
     """A split in the memory of the device, shuffled as a whole."""
 
     examples: Examples
@@ -64,38 +64,38 @@ class Resident:
         """A random permutation, cut into batches."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed)).to(self.device)
         for indices in order.split(list(sizes))[first:]:
-            yield partial(_taken, self.examples, indices)
+            yield partial(_take_examples, self.examples, indices)
 
 
 @dataclass(frozen=True)
-class Streamed:
+class StreamedSource:
     """Photographs that are decoded while the network trains."""
 
     dataset: Photographs
     device: torch.device
-    reader: Reader = read_here
+    reader: Reader = decode_locally
 
     def __len__(self) -> int:
-        return len(self.dataset.chosen(Split.TRAIN))
+        return len(self.dataset.choose_images(Split.TRAIN))
 
     def batches(self, seed: int, sizes: Sequence[int], first: int, share: Share) -> Iterator[Take]:
         """This process's share of each batch, sent to the device."""
-        shares = streamed_shares(self.dataset, seed, list(sizes), first, share.rank, share.workers, self.reader)
+        shares = stream_shares(self.dataset, seed, list(sizes), first, share.rank, share.workers, self.reader)
         for images, targets in shares:
             examples = Examples(images.to(self.device), targets.to(self.device))
             where = torch.zeros(len(images) * share.workers, dtype=torch.int64, device=self.device)
             where[:: share.workers] = torch.arange(len(images), device=self.device)
-            yield partial(_taken, examples, where.roll(share.rank))
+            yield partial(_take_examples, examples, where.roll(share.rank))
 
 
-def _taken(
+def _take_examples(
     examples: Examples, where: Int64[Tensor, " B"], places: Int64[Tensor, " n"]
 ) -> tuple[Shaped[Tensor, "n ..."], Shaped[Tensor, "n ..."]]:
     return examples.inputs[where[places]], examples.targets[where[places]]
 
 
-def source_of(dataset: Dataset, device: torch.device, reader: Reader = read_here) -> Source:
+def build_source(dataset: Dataset, device: torch.device, reader: Reader = decode_locally) -> Source:
     """The training split as the dataset wants to be read."""
     if isinstance(dataset, Photographs) and dataset.streamed:
-        return Streamed(dataset, device, reader)
-    return Resident(resident(dataset, Split.TRAIN, device))
+        return StreamedSource(dataset, device, reader)
+    return ResidentSource(load_resident(dataset, Split.TRAIN, device))

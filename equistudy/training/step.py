@@ -16,20 +16,20 @@ from equistudy.augmentations.learned.network import AugmentedNetwork
 from equistudy.recipe import Precision
 from equistudy.study.trial import Trial
 from equistudy.tasks.penalised import Penalised
-from equistudy.training.batch_norm import with_global_batch_norm
+from equistudy.training.batch_norm import convert_to_global_batch_norm
 from equistudy.training.batches import Batch
-from equistudy.training.extents import Trajectory
+from equistudy.training.extents import ExtentTrajectory
 from equistudy.training.penalties import Penalties
 from equistudy.training.sources import Share
 
-__all__ = ["NotCompiled", "Step", "deterministic"]
+__all__ = ["NotCompiledWarning", "TrainingStep", "enforce_determinism"]
 
 
-class NotCompiled(UserWarning):
+class NotCompiledWarning(UserWarning):
     """`torch.compile` was asked for and failed: the network trains as it is."""
 
 
-class Step:
+class TrainingStep:
     """The network in training with its optimiser, and what a step does to both.
 
     `micro_batch` bounds what is passed through the network at once. `average` is the moving average of the weights
@@ -39,11 +39,11 @@ class Step:
     def __init__(self, trial: Trial, network: nn.Module, share: Share, micro_batch: int | None) -> None:
         self.trial, self.share, self.micro_batch = trial, share, micro_batch
         self.device = next(network.parameters()).device
-        self.network = with_global_batch_norm(network, self.device) if share.workers > 1 else network
+        self.network = convert_to_global_batch_norm(network, self.device) if share.workers > 1 else network
         self.average = None if trial.recipe.average is None else deepcopy(self.network).requires_grad_(False)
         self.steps = 0
         self.learned = self.network if isinstance(self.network, AugmentedNetwork) else None
-        self.watched = None if self.learned is None else Trajectory(self.learned)
+        self.watched = None if self.learned is None else ExtentTrajectory(self.learned)
         inner = self.network if self.learned is None else self.learned.network
         self.optimiser = trial.recipe.optimiser.build(inner.parameters())
         if self.learned is not None:
@@ -65,18 +65,18 @@ class Step:
         """Whether a compiled network trains."""
         return self._compiled is not None
 
-    def take(self, batch: Batch, factor: float) -> Float[Tensor, ""]:
+    def run(self, batch: Batch, factor: float) -> Float[Tensor, ""]:
         """One step at this factor of the learning rate; gives the summed loss of this process's share."""
         for group, peak in zip(self.optimiser.param_groups, self._peaks, strict=True):
             group["lr"] = peak * factor
         self.optimiser.zero_grad(set_to_none=True)
-        parts = batch.parts(self._num_parts(batch.total))
+        parts = batch.split(self._count_parts(batch.total))
         total = torch.zeros((), device=self.device)
         for number, part in enumerate(parts, 1):
             last = number == len(parts)
             # workers average their gradients, so this is the gradient of the mean over the whole batch
             with nullcontext() if last or self.share.workers == 1 else self.parallel.no_sync():  # type: ignore[operator]
-                loss = self._loss(part)
+                loss = self._compute_loss(part)
                 mean = loss * (self.share.workers / batch.total)
                 (mean + self.learned.penalty() if self.learned is not None and last else mean).backward()
             total = total + loss.detach()
@@ -87,7 +87,7 @@ class Step:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.trial.recipe.clip_norm)
         self.optimiser.step()
         self.steps += 1
-        self._follow()
+        self._update_average()
         return total
 
     def _adapt(self, loss: Float[Tensor, ""]) -> None:
@@ -97,31 +97,31 @@ class Step:
                 dist.all_reduce(loss)
             self.learned.adapt(loss)
 
-    def _num_parts(self, total: int) -> int:
+    def _count_parts(self, total: int) -> int:
         """The same on every worker, whose shares differ by one: they wait for each other in each part."""
         if self.micro_batch is None:
             return 1
         smallest, largest = total // self.share.workers, -(-total // self.share.workers)
         return min(-(-largest // self.micro_batch), smallest)
 
-    def _loss(self, part: Batch) -> Float[Tensor, ""]:
+    def _compute_loss(self, part: Batch) -> Float[Tensor, ""]:
         """The summed loss of a part of the share, with as many times the penalty of these inputs."""
         recipe, task, penalties = self.trial.recipe, self.trial.task, self._penalties
-        inputs = part.inputs if penalties is None else penalties.views(part.inputs, self.steps)
+        inputs = part.inputs if penalties is None else penalties.build_views(part.inputs, self.steps)
         with (
             torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision is Precision.BFLOAT16),
-            nullcontext() if penalties is None else penalties.watching(),
+            nullcontext() if penalties is None else penalties.record_stages(),
         ):
-            outputs = self._outputs(part._replace(inputs=inputs)).float()
+            outputs = self._compute_outputs(part._replace(inputs=inputs)).float()
         if penalties is not None:
-            penalty = penalties.value(outputs, len(part.targets)) * len(part.targets)
+            penalty = penalties.compute_penalty(outputs, len(part.targets)) * len(part.targets)
             outputs = outputs[: len(part.targets)]
         copies = len(outputs) // len(part.targets)
-        targets = torch.cat([task.prepared(part.targets, self.trial.dataset)] * copies)
+        targets = torch.cat([task.prepare_targets(part.targets, self.trial.dataset)] * copies)
         loss = task.loss(outputs, targets, recipe.label_smoothing) / copies
         return loss if penalties is None else loss + penalty
 
-    def _outputs(self, part: Batch) -> Float[Tensor, "N ..."]:
+    def _compute_outputs(self, part: Batch) -> Float[Tensor, "N ..."]:
         """One row for each input, or for each copy of each input that a learned augmentation makes, copy by copy."""
         given: tuple[Any, ...] = (part.inputs,) if self.learned is None else (part.inputs, part.elements)
         outputs: Tensor
@@ -131,20 +131,20 @@ class Step:
             except torch._dynamo.exc.TorchDynamoException as error:
                 self._compiled = None
                 reason = str(error).strip().splitlines()[0]
-                warnings.warn(f"torch.compile failed, and the network trains as it is: {reason}", NotCompiled, 2)
+                warnings.warn(f"torch.compile failed, and the network trains as it is: {reason}", NotCompiledWarning, 2)
             else:
                 return outputs
         outputs = self.parallel(*given)
         return outputs
 
     @torch.no_grad()
-    def _follow(self) -> None:
+    def _update_average(self) -> None:
         """Moves the average towards the weights; running statistics follow likewise, counters are copied."""
         if self.average is None or self.trial.recipe.average is None:
             return
         decay = min(self.trial.recipe.average, (1 + self.steps) / (10 + self.steps))
         for average, value in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
-            _approach(average, value, 1 - decay)
+            _move_towards(average, value, 1 - decay)
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
@@ -167,7 +167,7 @@ class Step:
             self.watched.load(state["watched"])
 
 
-def _approach(average: Shaped[Tensor, "..."], value: Shaped[Tensor, "..."], share: float) -> None:
+def _move_towards(average: Shaped[Tensor, "..."], value: Shaped[Tensor, "..."], share: float) -> None:
     if average.is_floating_point():
         average.lerp_(value, share)
     else:
@@ -175,7 +175,7 @@ def _approach(average: Shaped[Tensor, "..."], value: Shaped[Tensor, "..."], shar
 
 
 @contextmanager
-def deterministic(asked: bool) -> Iterator[None]:
+def enforce_determinism(asked: bool) -> Iterator[None]:
     """Only algorithms that give the same bits each time, where that is asked for."""
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     if asked:

@@ -13,15 +13,15 @@ from torch import Tensor
 
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.photographs import Photographs
-from equistudy.datasets.streaming import Decoded, decoded, stream_order
+from equistudy.datasets.streaming import DecodedBlock, decode_blocks, draw_stream_order
 
-__all__ = ["Reader", "Window", "read_here", "streamed_shares"]
+__all__ = ["ReadWindow", "Reader", "decode_locally", "stream_shares"]
 
-AHEAD = 4  # blocks that are decoded while the network trains
-NOTHING = Decoded(np.empty((0, 3, 0, 0), np.uint8), np.empty(0, np.int64))
+BLOCKS_AHEAD = 4  # blocks that are decoded while the network trains
+EMPTY_BLOCK = DecodedBlock(np.empty((0, 3, 0, 0), np.uint8), np.empty(0, np.int64))
 
 
-class Window(NamedTuple):
+class ReadWindow(NamedTuple):
     """Images of a split that are read together, in the order in which they are wanted."""
 
     dataset: Photographs
@@ -30,15 +30,15 @@ class Window(NamedTuple):
 
 
 # Decodes the images of the windows, one window after the other, each in its order
-Reader = Callable[[Iterable[Window]], Iterator[Decoded]]
+Reader = Callable[[Iterable[ReadWindow]], Iterator[DecodedBlock]]
 
 
-def read_here(windows: Iterable[Window]) -> Iterator[Decoded]:
+def decode_locally(windows: Iterable[ReadWindow]) -> Iterator[DecodedBlock]:
     """Decodes in this process, by as many threads as torch has, a few blocks ahead of whoever takes them."""
-    blocks: Queue[Decoded | BaseException | None] = Queue(AHEAD)
+    blocks: Queue[DecodedBlock | BaseException | None] = Queue(BLOCKS_AHEAD)
     over, threads = threading.Event(), torch.get_num_threads()
 
-    def put(block: Decoded | BaseException | None) -> bool:
+    def put(block: DecodedBlock | BaseException | None) -> bool:
         while not over.is_set():
             try:
                 blocks.put(block, timeout=0.1)
@@ -52,7 +52,7 @@ def read_here(windows: Iterable[Window]) -> Iterator[Decoded]:
             with ThreadPoolExecutor(threads) as pool:
                 for window in windows:
                     # one thread is this one: handing images to another takes its share of the time
-                    if not all(put(block) for block in decoded(*window, each=pool.map if threads > 1 else map)):
+                    if not all(put(block) for block in decode_blocks(*window, each=pool.map if threads > 1 else map)):
                         return
             put(None)
         except BaseException as error:  # raised where the blocks are taken
@@ -70,8 +70,14 @@ def read_here(windows: Iterable[Window]) -> Iterator[Decoded]:
         reader.join()
 
 
-def streamed_shares(
-    dataset: Photographs, seed: int, sizes: list[int], first: int, rank: int, workers: int, reader: Reader = read_here
+def stream_shares(
+    dataset: Photographs,
+    seed: int,
+    sizes: list[int],
+    first: int,
+    rank: int,
+    workers: int,
+    reader: Reader = decode_locally,
 ) -> Iterator[tuple[UInt8[Tensor, "B C H W"], Int64[Tensor, " B"]]]:
     """The images and classes of this worker in each batch of an epoch from batch `first` on.
 
@@ -79,24 +85,24 @@ def streamed_shares(
     image of each, beginning with `rank`. Every image is in one share of one batch. What could not be read is told at
     the end.
     """
-    order = stream_order(dataset, Split.TRAIN, seed)
+    order = draw_stream_order(dataset, Split.TRAIN, seed)
     ends = np.cumsum(sizes)
     batch = np.repeat(np.arange(len(sizes)), sizes)
     inside = np.arange(len(batch)) - (ends - sizes)[batch]
     mine = np.flatnonzero((batch >= first) & (inside % workers == rank))
     cuts = np.searchsorted(mine, order.bounds[1:-1])
-    windows = (Window(dataset, Split.TRAIN, order.places[part]) for part in np.split(mine, cuts) if len(part))
+    windows = (ReadWindow(dataset, Split.TRAIN, order.places[part]) for part in np.split(mine, cuts) if len(part))
     counts = [len(range(rank, size, workers)) for size in sizes[first:]]
     corrupt: list[str] = []
-    yield from _cut(reader(windows), counts, corrupt)
-    dataset.tell(corrupt, len(mine), "their neighbours stand for them")
+    yield from _cut_batches(reader(windows), counts, corrupt)
+    dataset.report_corrupt(corrupt, len(mine), "their neighbours stand for them")
 
 
-def _cut(
-    blocks: Iterator[Decoded], counts: list[int], corrupt: list[str]
+def _cut_batches(
+    blocks: Iterator[DecodedBlock], counts: list[int], corrupt: list[str]
 ) -> Iterator[tuple[UInt8[Tensor, "B C H W"], Int64[Tensor, " B"]]]:
     """Blocks of any length as batches of these lengths; notes the names of what is corrupt."""
-    block, used = next(blocks, NOTHING), 0
+    block, used = next(blocks, EMPTY_BLOCK), 0
     corrupt += block.corrupt
     for count in counts:
         images = np.empty((count, *block.images.shape[1:]), np.uint8)

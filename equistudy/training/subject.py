@@ -10,30 +10,30 @@ from torch import nn
 
 from equistudy.augmentations.learned.network import AugmentedNetwork
 from equistudy.datasets.dataset import Modality, Split, Target
-from equistudy.datasets.resident import resident
-from equistudy.exactness.invariance import invariant
+from equistudy.datasets.resident import load_resident
+from equistudy.exactness.invariance import is_network_invariant
 from equistudy.measuring.measure import Subject
-from equistudy.study.trial import Stream, Trial, derived_seed
-from equistudy.training.preparation import scaled
+from equistudy.study.trial import RandomStream, Trial, derive_seed
+from equistudy.training.preparation import scale_images
 from equistudy.training.trainer import build_network
 
-__all__ = ["network_from", "subject_of", "weights_of"]
+__all__ = ["build_subject", "restore_network", "serialise_weights"]
 
 
-def weights_of(network: nn.Module, trial: Trial) -> bytes:
+def serialise_weights(network: nn.Module, trial: Trial) -> bytes:
     """All parameters and buffers in the safetensors format; the header names the trial."""
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()}
     return save(tensors, metadata={"trial": trial.id, "spec": str(trial)})
 
 
-def network_from(weights: bytes, trial: Trial, device: torch.device) -> nn.Module:
+def restore_network(weights: bytes, trial: Trial, device: torch.device) -> nn.Module:
     """The trial's network with stored weights, in eval mode."""
     network = build_network(trial, device)
     network.load_state_dict(load(weights))
     return network.eval()
 
 
-def subject_of(trial: Trial, network: nn.Module, device: torch.device) -> Subject:
+def build_subject(trial: Trial, network: nn.Module, device: torch.device) -> Subject:
     """The network before and after training, with the test images in [0, 1].
 
     A network that is not trained at all has nothing before it, unless its weights come from elsewhere: before them it
@@ -43,27 +43,27 @@ def subject_of(trial: Trial, network: nn.Module, device: torch.device) -> Subjec
         raise ValueError(
             f"Measures look at images, got {trial.dataset}, which holds points. Use eq.Score(...) instead."
         )
-    examples = resident(trial.dataset, Split.TEST, device)
+    examples = load_resident(trial.dataset, Split.TEST, device)
     preprocessing = trial.model.preprocessing(trial.dataset)
     before = replace(trial, model=trial.model.untrained)
-    images = scaled(examples.inputs.to(torch.float32) / 255, preprocessing)
+    images = scale_images(examples.inputs.to(torch.float32) / 255, preprocessing)
     side = preprocessing.window or min(images.shape[2:])  # measures cut images to their central square to turn them
     return Subject(
         network=network,
-        stages=_stages(trial, network),
+        stages=_find_stages(trial, network),
         images=images,
-        targets=examples.targets if trial.dataset.labelled and trial.dataset.target is Target.CLASS else None,
+        targets=examples.targets if trial.dataset.has_labels and trial.dataset.target is Target.CLASS else None,
         mean=preprocessing.mean,
         std=preprocessing.std,
         background=trial.dataset.background,
         untrained=build_network(before, device) if trial.recipe.epochs or before != trial else None,
-        seed=derived_seed(trial.seed, Stream.MEASURING),
+        seed=derive_seed(trial.seed, RandomStream.MEASURING),
         window=preprocessing.window,
-        invariant=partial(invariant, network, side, images.shape[1]),
+        invariant=partial(is_network_invariant, network, side, images.shape[1]),
     )
 
 
-def _stages(trial: Trial, network: nn.Module) -> Mapping[str, str]:
+def _find_stages(trial: Trial, network: nn.Module) -> Mapping[str, str]:
     """The stages of the network, or of the one inside that sees what a learned augmentation gives it."""
     if not isinstance(network, AugmentedNetwork):
         return trial.model.stages(network)

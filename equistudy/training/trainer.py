@@ -12,24 +12,29 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from equistudy.datasets.dataset import Split
-from equistudy.datasets.resident import resident
-from equistudy.float32 import full_float32
-from equistudy.study.trial import Stream, Trial, derived_seed
-from equistudy.training.batches import batch_sizes, evaluation_batches, num_batches, training_batches
-from equistudy.training.checks import check_conditions, check_data
+from equistudy.datasets.resident import load_resident
+from equistudy.float32 import use_full_float32
+from equistudy.study.trial import RandomStream, Trial, derive_seed
+from equistudy.training.batches import (
+    compute_batch_sizes,
+    count_batches,
+    iterate_evaluation_batches,
+    iterate_training_batches,
+)
+from equistudy.training.checks import check_data, check_trainable
 from equistudy.training.device import check_device
-from equistudy.training.extents import final_extents
+from equistudy.training.extents import compute_final_extents
 from equistudy.training.failures import DivergedError, NotANumberError
-from equistudy.training.sources import ALONE, Share, source_of
-from equistudy.training.step import Step, deterministic
-from equistudy.training.streamed import Reader, read_here
+from equistudy.training.sources import SINGLE_WORKER, Share, build_source
+from equistudy.training.step import TrainingStep, enforce_determinism
+from equistudy.training.streamed import Reader, decode_locally
 
 __all__ = ["CurveValue", "Trainer", "build_network"]
 
-EVALUATIONS = 10  # how many times, at most, the test split is looked at during training
-PAUSE = 16  # steps after which a long epoch can be saved
-LARGEST_BATCH = 2**22  # numbers in a batch of inputs that is evaluated
-DIVERGED = 100.0  # how many times its first value a finite loss may reach
+MAX_EVALUATIONS = 10  # how many times, at most, the test split is looked at during training
+PAUSE_STEPS = 16  # steps after which a long epoch can be saved
+MAX_BATCH_VALUES = 2**22  # numbers in a batch of inputs that is evaluated
+DIVERGENCE_FACTOR = 100.0  # how many times its first value a finite loss may reach
 
 
 class CurveValue(NamedTuple):
@@ -46,9 +51,9 @@ def build_network(trial: Trial, device: torch.device) -> nn.Module:
     outputs = trial.task.num_outputs(trial.dataset)
     shape = trial.model.preprocessing(trial.dataset).input_shape(trial.dataset.input_shape)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived_seed(trial.seed, Stream.INITIALISATION))
+        torch.manual_seed(derive_seed(trial.seed, RandomStream.INITIALISATION))
         network = trial.model.build(shape, outputs)
-    network = trial.augmentation.wrapped(network, trial.dataset)
+    network = trial.augmentation.wrap(network, trial.dataset)
     # channels last: 15 to 30 % faster on CPU (ResNet-8, widths 4 to 32, one thread), and what tensor cores want
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -66,8 +71,8 @@ class Trainer:
         self,
         trial: Trial,
         device: torch.device,
-        share: Share = ALONE,
-        reader: Reader = read_here,
+        share: Share = SINGLE_WORKER,
+        reader: Reader = decode_locally,
         micro_batch: int | None = None,
     ) -> None:
         self.trial, self.device, self.share = trial, device, share
@@ -78,11 +83,11 @@ class Trainer:
         self._first_loss: float | None = None
         self._stopped = False  # by the recipe's loss
         check_device(device)
-        self.source = source_of(trial.dataset, device, reader)
-        self._test = resident(trial.dataset, Split.TEST, device)
+        self.source = build_source(trial.dataset, device, reader)
+        self._test = load_resident(trial.dataset, Split.TEST, device)
         check_data(trial, self.source, self._test)
-        check_conditions(trial, len(self.source), device, share)
-        self.work = Step(trial, build_network(trial, device), share, micro_batch or trial.recipe.micro_batch)
+        check_trainable(trial, len(self.source), device, share)
+        self.work = TrainingStep(trial, build_network(trial, device), share, micro_batch or trial.recipe.micro_batch)
         self._loss = torch.zeros((), device=device, dtype=torch.float64)  # of the coming epoch, over all workers
         self._random: list[bytes] | None = None  # states of torch's generators, of each worker
 
@@ -92,14 +97,14 @@ class Trainer:
         return self.work.network if self.work.average is None else self.work.average
 
     @property
-    def finished(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether all epochs of the recipe are done, or the training loss is as low as it asks for."""
         return self.epoch >= self.trial.recipe.epochs or self._stopped
 
     @property
     def images_seen(self) -> int:
         """How many training images the network has seen, over all workers."""
-        done = batch_sizes(len(self.source), self.trial.recipe.batch_size)[: self.step]
+        done = compute_batch_sizes(len(self.source), self.trial.recipe.batch_size)[: self.step]
         return self.epoch * len(self.source) + sum(done)
 
     def train_epoch(self, between: Callable[[], None] = lambda: None) -> list[CurveValue]:
@@ -110,111 +115,117 @@ class Trainer:
         """
         began = time.perf_counter()
         share = torch.zeros_like(self._loss)
-        for step_loss in self.steps():
+        for step_loss in self.run_steps():
             share += step_loss
             self.step += 1
             self.alive()
-            if self.step % PAUSE == 0:
-                self._loss += self._summed(share)
+            if self.step % PAUSE_STEPS == 0:
+                self._loss += self._sum_over_workers(share)
                 share.zero_()
-                self._random = self._random_states()
+                self._random = self._collect_random_states()
                 self.seconds, began = self.seconds + time.perf_counter() - began, time.perf_counter()
                 between()
-        loss = float(self._loss + self._summed(share)) / len(self.source)
+        loss = float(self._loss + self._sum_over_workers(share)) / len(self.source)
         self.epoch += 1
-        self._check(loss)
+        self._check_loss(loss)
         self._stopped = self.trial.recipe.stop_loss is not None and loss <= self.trial.recipe.stop_loss
-        values = [CurveValue(self.epoch, Split.TRAIN.value, "loss", loss), *self._trajectory()]
+        values = [CurveValue(self.epoch, Split.TRAIN.value, "loss", loss), *self._finish_trajectory()]
         self.step, self._random = 0, None
         self._loss.zero_()
-        every = -(-self.trial.recipe.epochs // EVALUATIONS)
-        if self.epoch % every == 0 or self.finished:
+        every = -(-self.trial.recipe.epochs // MAX_EVALUATIONS)
+        if self.epoch % every == 0 or self.is_finished:
             scores = self.evaluate()
             values += [CurveValue(self.epoch, Split.TEST.value, name, value) for name, value in scores.items()]
         self.curves += values
         self.seconds += time.perf_counter() - began
         return values
 
-    def _trajectory(self) -> list[CurveValue]:
+    def _finish_trajectory(self) -> list[CurveValue]:
         """What a learned augmentation adds to the curves of an epoch, from its half-extents at each step."""
         if self.work.watched is None:
             return []
-        values = self.work.watched.epoch()
-        if self.finished:
+        values = self.work.watched.finish_epoch()
+        if self.is_finished:
             before = {name: [value.value for value in self.curves if value.name == name] for name in values}
-            values |= final_extents(self.trial, {name: [*before[name], value] for name, value in values.items()})
+            values |= compute_final_extents(
+                self.trial, {name: [*before[name], value] for name, value in values.items()}
+            )
         return [CurveValue(self.epoch, Split.TRAIN.value, name, value) for name, value in values.items()]
 
-    def steps(self) -> Iterator[Float[Tensor, ""]]:
+    def run_steps(self) -> Iterator[Float[Tensor, ""]]:
         """The optimiser steps of the coming epoch, one by one; each gives the summed loss of this process's share."""
         trial, recipe = self.trial, self.trial.recipe
-        steps = num_batches(len(self.source), recipe.batch_size)
-        batches = training_batches(self.source, trial, self.epoch, self.share, self.step)
+        steps = count_batches(len(self.source), recipe.batch_size)
+        batches = iterate_training_batches(self.source, trial, self.epoch, self.share, self.step)
         self.work.parallel.train()
-        with torch.random.fork_rng(devices=self._devices), full_float32(), deterministic(recipe.deterministic):
+        with (
+            torch.random.fork_rng(devices=self._random_devices),
+            use_full_float32(),
+            enforce_determinism(recipe.deterministic),
+        ):
             # dropout and the like draw from torch's global state: tied to replicate, epoch and rank
-            torch.manual_seed(derived_seed(trial.seed, Stream.INITIALISATION, self.epoch) + self.share.rank)
+            torch.manual_seed(derive_seed(trial.seed, RandomStream.INITIALISATION, self.epoch) + self.share.rank)
             if self._random is not None:
-                self._continue_random(self._random[self.share.rank])
+                self._restore_random_states(self._random[self.share.rank])
             for step, batch in enumerate(batches, self.epoch * steps + self.step):
-                yield self.work.take(batch, recipe.schedule.factor(step / (steps * recipe.epochs)))
+                yield self.work.run(batch, recipe.schedule.factor(step / (steps * recipe.epochs)))
 
     @property
-    def _devices(self) -> list[torch.device]:
+    def _random_devices(self) -> list[torch.device]:
         return [self.device] if self.device.type == "cuda" else []
 
-    def _random_states(self) -> list[bytes]:
+    def _collect_random_states(self) -> list[bytes]:
         """What the generators of each worker will draw next."""
-        mine = [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in self._devices)]
+        mine = [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in self._random_devices)]
         state = torch.cat(mine).numpy().tobytes()
         states: list[Any] = [state] * self.share.workers
         if self.share.workers > 1:
             dist.all_gather_object(states, state)
         return states
 
-    def _continue_random(self, state: bytes) -> None:
+    def _restore_random_states(self, state: bytes) -> None:
         values = torch.frombuffer(bytearray(state), dtype=torch.uint8)
         size = len(torch.get_rng_state())
         torch.set_rng_state(values[:size])
-        for device in self._devices:
+        for device in self._random_devices:
             torch.cuda.set_rng_state(values[size:], device)
 
-    def _summed(self, value: Tensor) -> Tensor:
+    def _sum_over_workers(self, value: Tensor) -> Tensor:
         if self.share.workers > 1:
             dist.all_reduce(value)
         return value
 
-    def _check(self, loss: float) -> None:
+    def _check_loss(self, loss: float) -> None:
         if not torch.isfinite(torch.tensor(loss)):
             raise NotANumberError(
                 f"The training loss is {loss} after epoch {self.epoch}. Lower the learning rate, clip the gradient "
                 "(clip_norm) or use float32."
             )
         self._first_loss = loss if self._first_loss is None else self._first_loss
-        if loss > DIVERGED * self._first_loss:
+        if loss > DIVERGENCE_FACTOR * self._first_loss:
             raise DivergedError(
                 f"The training loss grew from {self._first_loss:.3g} to {loss:.3g} by epoch {self.epoch}, more than "
-                f"{DIVERGED:g} times. Lower the learning rate or clip the gradient (clip_norm)."
+                f"{DIVERGENCE_FACTOR:g} times. Lower the learning rate or clip the gradient (clip_norm)."
             )
 
     @torch.inference_mode()
-    @full_float32()
+    @use_full_float32()
     def evaluate(self) -> dict[str, float]:
         """Mean loss and scores on the test split, over all workers."""
         task, dataset, count = self.trial.task, self.trial.dataset, len(self._test.inputs)
         self.network.eval()
         sums: dict[str, Tensor] = {}
-        for batch in evaluation_batches(self._test, self.trial, self._evaluation_size(), self.share):
-            outputs, targets = self.network(batch.inputs), task.prepared(batch.targets, dataset)
+        for batch in iterate_evaluation_batches(self._test, self.trial, self._choose_evaluation_size(), self.share):
+            outputs, targets = self.network(batch.inputs), task.prepare_targets(batch.targets, dataset)
             for name, value in {"loss": task.loss(outputs, targets), **task.score(outputs, targets)}.items():
                 sums[name] = sums.get(name, torch.zeros((), device=self.device, dtype=torch.float64)) + value
             self.alive()
-        totals = {name: self._summed(value) for name, value in sums.items()}
+        totals = {name: self._sum_over_workers(value) for name, value in sums.items()}
         return {"loss": float(totals.pop("loss")) / count, **task.scores(totals, count, dataset)}
 
-    def _evaluation_size(self) -> int:
+    def _choose_evaluation_size(self) -> int:
         """How many inputs are evaluated at once: fewer of large ones, whose feature maps would fill the memory."""
-        return max(1, self.share.workers, min(256, LARGEST_BATCH // math.prod(self._test.inputs.shape[1:])))
+        return max(1, self.share.workers, min(256, MAX_BATCH_VALUES // math.prod(self._test.inputs.shape[1:])))
 
     def state(self) -> bytes:
         """Everything that the next step depends on, between two epochs or in a pause of one.

@@ -17,7 +17,7 @@ from equistudy.models.model import Model
 from equistudy.recipe import Recipe
 from equistudy.results.schema import CurveRow, TrialRow
 from equistudy.results.store import Store
-from equistudy.spec import flattened
+from equistudy.spec import flatten_spec
 from equistudy.study.design import Factor, factorial
 from equistudy.study.study import Claim, Study
 from equistudy.study.trial import Trial
@@ -183,7 +183,7 @@ def store_results(of: Study, held: Results, folder: Path) -> None:
         store.write_curves(*key, [CurveRow(**each) for each in curves])
         store.write_measurements(*key, CORRELATION.id, measurements)
         levels = {factor.name: level_value(factor, cell.levels[factor.name]) for factor in of.design.factors}
-        texts = {"factors": levels, "spec": flattened(cell.trial), "scores": {"test_accuracy": row["test_accuracy"]}}
+        texts = {"factors": levels, "spec": flatten_spec(cell.trial), "scores": {"test_accuracy": row["test_accuracy"]}}
         plain = {name: value for name, value in row.items() if name in known}
         store.write_trial(TrialRow(**plain, **{name: json.dumps(value) for name, value in texts.items()}))
 
@@ -191,4 +191,4 @@ def store_results(of: Study, held: Results, folder: Path) -> None:
 def table(of: Study | None = None, **changes) -> StudyTable:
     """The study's table over its hand-made results."""
     chosen = of or study()
-    return StudyTable.of(chosen, results(chosen, **changes))
+    return StudyTable.from_results(chosen, results(chosen, **changes))

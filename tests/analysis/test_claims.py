@@ -16,7 +16,7 @@ CROP_HELPS = Contrast(CORRELATION, CROP, CROP.levels[1], CROP.levels[0], expecte
 
 def test_trend_equals_a_t_test_over_the_slopes_of_the_seeds():
     data = table(study(num_seeds=5))
-    values = Outcome(CORRELATION).per_trial(data)
+    values = Outcome(CORRELATION).values_per_trial(data)
     slopes = []
     for seed in range(5):
         cells = [values.filter(seed=seed, augmentation=name) for name in ("Crop", "NoAugmentation")]
@@ -30,7 +30,7 @@ def test_trend_equals_a_t_test_over_the_slopes_of_the_seeds():
 
 def test_contrast_equals_a_paired_t_test_over_the_seeds():
     data = table(study(num_seeds=4))
-    values = Outcome(CORRELATION).per_trial(data).sort("width", "seed")
+    values = Outcome(CORRELATION).values_per_trial(data).sort("width", "seed")
     arms = [
         values.filter(augmentation=name)["value"].to_numpy().reshape(4, 4).mean(axis=0)
         for name in ("Crop", "NoAugmentation")
@@ -59,7 +59,9 @@ def test_a_contrast_names_absent_trials_of_its_two_levels_alone():
 def test_a_value_equals_a_t_test_against_what_it_is_compared_with():
     data = table(study(num_seeds=5))
     claim = Value(CORRELATION, than=0.95, expected="decreasing", within=((WIDTH, 8), (CROP, CROP.levels[0])))
-    values = Outcome(CORRELATION).per_trial(data).filter(width=8, augmentation="NoAugmentation")["value"].to_numpy()
+    values = (
+        Outcome(CORRELATION).values_per_trial(data).filter(width=8, augmentation="NoAugmentation")["value"].to_numpy()
+    )
     reference, verdict = stats.ttest_1samp(values, 0.95), claim.test(data)
     low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     assert (verdict.effect, verdict.low, verdict.high) == pytest.approx((values.mean(), low, high))
@@ -70,7 +72,7 @@ def test_a_value_equals_a_t_test_against_what_it_is_compared_with():
 
 def test_a_value_is_averaged_over_what_is_left_open():
     data = table(study(num_seeds=3))
-    mean = Outcome(CORRELATION).per_trial(data).group_by("seed").agg(pl.col("value").mean())["value"]
+    mean = Outcome(CORRELATION).values_per_trial(data).group_by("seed").agg(pl.col("value").mean())["value"]
     assert Value(CORRELATION, expected="increasing").test(data).effect == pytest.approx(mean.mean())
 
 
@@ -84,9 +86,9 @@ def test_a_value_is_averaged_over_what_is_left_open():
     ],
 )
 def test_where_the_effect_lies_if_the_claim_is_true(expected, margin, than, claimed):
-    assert Value(CORRELATION, than=than, expected=expected, margin=margin).claimed == claimed
+    assert Value(CORRELATION, than=than, expected=expected, margin=margin).claimed_range == claimed
     if than == 0:
-        assert Trend(CORRELATION, over=WIDTH, expected=expected, margin=margin).claimed == claimed
+        assert Trend(CORRELATION, over=WIDTH, expected=expected, margin=margin).claimed_range == claimed
 
 
 @pytest.mark.parametrize(("expected", "margin"), [("unchanged", 0.0), ("increasing", -1.0), ("unchanged", math.inf)])
@@ -106,7 +108,11 @@ def test_a_contrast_is_also_told_as_if_its_samples_were_not_paired():
     """The seeds differ by more than crops add noise, so that Welch's interval is the longer one."""
     data = table()
     by_seed = (
-        Outcome(CORRELATION).per_trial(data).group_by("augmentation", "seed").agg(pl.col("value").mean()).sort("seed")
+        Outcome(CORRELATION)
+        .values_per_trial(data)
+        .group_by("augmentation", "seed")
+        .agg(pl.col("value").mean())
+        .sort("seed")
     )
     crop, none = (by_seed.filter(augmentation=name)["value"] for name in ("Crop", "NoAugmentation"))
     welch = stats.ttest_ind(crop, none, equal_var=False).confidence_interval(0.95)

@@ -8,15 +8,15 @@ import pytest
 from scipy import stats
 
 from equistudy.analysis.correlations import RankCorrelation
-from equistudy.analysis.exploration import exploratory
-from equistudy.analysis.outcome import Known, Score
+from equistudy.analysis.exploration import build_exploratory_tests
+from equistudy.analysis.outcome import ReportedValue, Score
 from equistudy.analysis.table import StudyTable
 from equistudy.analysis.trends import rank_correlation
-from equistudy.analysis.verdicts import Status, judge
+from equistudy.analysis.verdicts import VerdictStatus, judge_claims
 from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.models.model import Model
 from equistudy.recipe import Recipe
-from equistudy.report.tables import claim_table, explored_table
+from equistudy.report.tables import tabulate_claims, tabulate_exploration
 from equistudy.study.design import Factor, factorial
 from equistudy.study.study import Claim, Study
 from equistudy.study.trial import Trial
@@ -27,7 +27,9 @@ FAMILIES = ("conv", "vit", "mixer")
 NETWORKS = tuple(f"{family}{number}" for family in FAMILIES for number in range(8))
 FAMILY, NETWORK = Factor("family", FAMILIES), Factor("network", NETWORKS)
 PROTOCOL = Factor("protocol", ("common", "native"))
-ACCURACY = Known("top-1", NETWORK, {name: 70.0 + number for number, name in enumerate(NETWORKS)}, "without accuracy")
+ACCURACY = ReportedValue(
+    "top-1", NETWORK, {name: 70.0 + number for number, name in enumerate(NETWORKS)}, "without accuracy"
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def table(study: Study, value, absent=()) -> StudyTable:
     empty = pl.LazyFrame(schema={"trial": pl.String, "attempt": pl.Int64})
     columns = {"trial": pl.String, "attempt": pl.Int64, "measure_id": pl.String, "stage": pl.String}
     columns |= {"stride": pl.Int64, "element": pl.String, "value": pl.Float64, "images": pl.Int64}
-    return StudyTable.of(study, Results(pl.LazyFrame(trials, schema), empty, pl.LazyFrame(rows, columns)))
+    return StudyTable.from_results(study, Results(pl.LazyFrame(trials, schema), empty, pl.LazyFrame(rows, columns)))
 
 
 def rising(network, protocol):
@@ -90,20 +92,20 @@ def rising(network, protocol):
 def test_the_claim_is_spearmans_rho_over_the_networks_of_one_protocol():
     study = zoo()
     data = table(study, rising)
-    (_, verdict) = judge(study, data)[0]
+    (_, verdict) = judge_claims(study, data)[0]
     expected = stats.spearmanr(range(24), [rising(name, "common") for name in NETWORKS])
     assert verdict.effect == pytest.approx(expected.statistic)
     assert verdict.p == pytest.approx(expected.pvalue)
     half = 1.959964 * np.sqrt((1 + verdict.effect**2 / 2) / (24 - 3))
     bounds = np.tanh(np.arctanh(verdict.effect) + np.array([-half, half]))
     assert (verdict.low, verdict.high) == pytest.approx(tuple(bounds))
-    assert (verdict.status, verdict.n) == (Status.SUPPORTED, 24)
+    assert (verdict.status, verdict.n) == (VerdictStatus.SUPPORTED, 24)
     assert verdict.sentence.startswith(
         "Translation correlation correlates in rank with top-1 over network, at protocol common: Spearman's rho 0."
     )
     contrary = replace(study.claims[0].test, within=((PROTOCOL, "native"),))
-    assert contrary.test(data).status == Status.CONTRADICTED
-    assert replace(contrary, within=()).test(data).status == Status.UNDECIDED  # averaged over both
+    assert contrary.test(data).status == VerdictStatus.CONTRADICTED
+    assert replace(contrary, within=()).test(data).status == VerdictStatus.UNDECIDED  # averaged over both
 
 
 def test_centring_by_family_takes_out_what_differs_between_families():
@@ -121,7 +123,7 @@ def test_centring_by_family_takes_out_what_differs_between_families():
     assert "over network within each family, at protocol common: Spearman's rho 0.9" in found.sentence
     assert found.n == 24
     perfect = inside.test(table(study, lambda network, protocol: float(network[-1])))
-    assert (perfect.status, perfect.n) == (Status.UNDECIDED, 24)
+    assert (perfect.status, perfect.n) == (VerdictStatus.UNDECIDED, 24)
     assert "at 24 levels of network, at protocol common: Spearman's rho 1.00, which has no interval" in perfect.sentence
     pairs = inside.pairs(data)
     assert pairs.columns == ["network", "family", "x", "y"]
@@ -132,8 +134,8 @@ def test_centring_by_family_takes_out_what_differs_between_families():
 def test_networks_without_a_number_decide_nothing():
     names = ("conv", "vit", "mixer", "conv_small")
     study = zoo(names)
-    (_, verdict) = judge(study, table(study, rising))[0]
-    assert (verdict.status, verdict.effect, verdict.n) == (Status.UNDECIDED, None, 0)
+    (_, verdict) = judge_claims(study, table(study, rising))[0]
+    assert (verdict.status, verdict.effect, verdict.n) == (VerdictStatus.UNDECIDED, None, 0)
     assert verdict.sentence == (
         "Translation correlation and top-1 can be compared at 0 levels of network, at protocol common: no "
         "correlation. 4 of 4 trials have no result (e.g. family=conv, network=conv, protocol=common, seed=0, done: "
@@ -144,24 +146,24 @@ def test_networks_without_a_number_decide_nothing():
 def test_trials_that_cannot_run_here_are_named_with_the_reason(monkeypatch):
     monkeypatch.setattr(Found, "obstacle", lambda model: "no weights")
     study = zoo()
-    (_, verdict) = judge(study, table(study, rising, absent=NETWORKS))[0]
-    assert verdict.status == Status.UNDECIDED
+    (_, verdict) = judge_claims(study, table(study, rising, absent=NETWORKS))[0]
+    assert verdict.status == VerdictStatus.UNDECIDED
     why = "(e.g. family=conv, network=conv0, protocol=common, seed=0, missing: no weights)."
     assert verdict.sentence.endswith(f"24 of 24 trials have no result {why}")
-    (_, verdict) = judge(study, table(study, rising, absent=NETWORKS[:4]))[0]
-    assert (verdict.status, verdict.n) == (Status.SUPPORTED, 20)
+    (_, verdict) = judge_claims(study, table(study, rising, absent=NETWORKS[:4]))[0]
+    assert (verdict.status, verdict.n) == (VerdictStatus.SUPPORTED, 20)
     assert "4 of 24 trials have no result" in verdict.sentence
 
 
 def test_replicates_are_no_effects_to_explore():
     study = zoo(claims=(Claim("within", replace(zoo().claims[0].test, centred=FAMILY)), *zoo().claims))
-    tests = exploratory(study)
+    tests = build_exploratory_tests(study)
     assert {factor for test in tests for factor in test.factors} == {"network", "family", "protocol"}
     assert [type(test).__name__ for test in tests] == ["RankCorrelation"] * 3 + ["Contrast"]
-    assert [test.place for test in tests[:3]] == [f", at protocol common, family {family}" for family in FAMILIES]
+    assert [test.within_text for test in tests[:3]] == [f", at protocol common, family {family}" for family in FAMILIES]
     data = table(study, rising)
-    assert len(explored_table(study, data).rows) == 4
-    assert claim_table(judge(study, data), data).rows[1][4] == "24"
+    assert len(tabulate_exploration(study, data).rows) == 4
+    assert tabulate_claims(judge_claims(study, data), data).rows[1][4] == "24"
 
 
 def test_what_is_no_rank_correlation_is_refused():

@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 
 from equistudy.analysis.claims import Contrast, Trend, Value
-from equistudy.analysis.findings import claims_found, found, read_findings, written_findings
+from equistudy.analysis.findings import build_claim_findings, build_finding, format_findings, parse_findings
 from equistudy.analysis.intervals import t_interval
 from equistudy.analysis.outcome import Score
-from equistudy.analysis.verdicts import judge
+from equistudy.analysis.verdicts import judge_claims
 from equistudy.study.study import Claim
 from tests.analysis.synthetic import CORRELATION, CROP, WIDTH, study, table
 
@@ -25,7 +25,7 @@ OF = study(claims=CLAIMS)
 
 def test_a_claim_keeps_its_numbers_and_the_effects_behind_them():
     for record, (claim, verdict) in zip(
-        claims_found(judge(OF, table(OF)), table(OF)), judge(OF, table(OF)), strict=True
+        build_claim_findings(judge_claims(OF, table(OF)), table(OF)), judge_claims(OF, table(OF)), strict=True
     ):
         scale = 100 if claim.test.outcomes[0].share else 1
         interval = t_interval(record.effects)
@@ -35,7 +35,7 @@ def test_a_claim_keeps_its_numbers_and_the_effects_behind_them():
 
 
 def test_units_and_bounds_say_what_is_claimed():
-    falls, rises, stays = claims_found(judge(OF, table(OF)), table(OF))
+    falls, rises, stays = build_claim_findings(judge_claims(OF, table(OF)), table(OF))
     assert falls.comparison == "per doubling of width, at augmentation Crop"
     assert (falls.unit, falls.low_claimed, falls.high_claimed) == ("slope per doubling of width", None, 0.0)
     assert (rises.unit, rises.low_claimed, rises.high_claimed) == ("difference (points)", pytest.approx(1.0), None)
@@ -44,7 +44,7 @@ def test_units_and_bounds_say_what_is_claimed():
 
 def test_a_finding_counts_what_ran_and_what_it_cost():
     of = table(OF, absent={0: "failed", 5: "missing"})
-    finding = found(of, "capacity", None, "about it")
+    finding = build_finding(of, "capacity", None, "about it")
     assert (finding.planned, finding.done, finding.failed) == (24, 22, 1)
     assert finding.hours == pytest.approx(23 * 13 / 3600)
     assert finding.failed_hours == pytest.approx(13 / 3600)
@@ -53,12 +53,12 @@ def test_a_finding_counts_what_ran_and_what_it_cost():
     assert finding.trials[0] == {**of.design.row(0, named=True)}
     assert (finding.commits, finding.dirty, finding.device) == (["0123456789abcdef"], False, "cpu")
     assert finding.name == "capacity"
-    assert found(of, "capacity", "paper", "").name == "capacity-paper"
+    assert build_finding(of, "capacity", "paper", "").name == "capacity-paper"
 
 
 def test_records_read_back_as_they_were_written():
-    findings = [found(table(OF), name, None, "text\nwith | marks") for name in ("b", "a")]
-    again = read_findings(written_findings(findings))
+    findings = [build_finding(table(OF), name, None, "text\nwith | marks") for name in ("b", "a")]
+    again = parse_findings(format_findings(findings))
     assert again == findings[::-1]
     assert all(math.isfinite(claim.effect) for each in again for claim in each.claims)
 
@@ -66,7 +66,7 @@ def test_records_read_back_as_they_were_written():
 def test_nothing_that_ran_is_no_finding():
     of = study()
     with pytest.raises(ValueError, match=r"A finding is of trials that have run, got none of the 24 of capacity\. Run"):
-        found(table(of, absent=dict.fromkeys(range(24), "missing")), "capacity", None, "")
+        build_finding(table(of, absent=dict.fromkeys(range(24), "missing")), "capacity", None, "")
 
 
 def test_values_of_other_revisions_alone_are_no_finding():
@@ -75,4 +75,4 @@ def test_values_of_other_revisions_alone_are_no_finding():
     with pytest.raises(
         ValueError, match=r"needs values of the study's measures as they are now, got none for capacity"
     ):
-        found(old, "capacity", None, "")
+        build_finding(old, "capacity", None, "")

@@ -1,6 +1,6 @@
 import pytest
 
-from equistudy.analysis.rounding import decimals, rounded, with_margin
+from equistudy.analysis.rounding import count_decimals, format_rounded, format_with_margin
 
 
 @pytest.mark.parametrize(
@@ -17,15 +17,15 @@ from equistudy.analysis.rounding import decimals, rounded, with_margin
     ],
 )
 def test_two_digits_of_the_half_width_decide(value, half, text):
-    assert rounded(value, half) == text
+    assert format_rounded(value, half) == text
 
 
 def test_value_and_margin_end_at_the_same_decimal():
-    assert with_margin(0.93124, 0.0041) == "0.9312 +- 0.0041"
-    assert with_margin(0.93124, 0.0041, sign="±") == "0.9312 ± 0.0041"
-    assert with_margin(0.93124, None) == "0.931"
+    assert format_with_margin(0.93124, 0.0041) == "0.9312 +- 0.0041"
+    assert format_with_margin(0.93124, 0.0041, sign="±") == "0.9312 ± 0.0041"
+    assert format_with_margin(0.93124, None) == "0.931"
 
 
 def test_not_a_number_and_tiny_intervals_are_printed():
-    assert rounded(float("nan")) == "nan"
-    assert decimals(1e-30) == 9
+    assert format_rounded(float("nan")) == "nan"
+    assert count_decimals(1e-30) == 9

@@ -5,8 +5,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from equistudy.analysis.outcome import Outcome, Score
-from equistudy.analysis.table import StudyTable, absence, level_value
-from equistudy.analysis.verdicts import judge
+from equistudy.analysis.table import StudyTable, describe_absence, level_value
+from equistudy.analysis.verdicts import judge_claims
 from equistudy.results.results import results as stored_results
 from equistudy.study.design import Factor, factorial
 from tests.analysis.synthetic import CORRELATION, CROP, WIDTH, Net, results, store_results, study, table, trial
@@ -25,7 +25,7 @@ def test_every_trial_of_the_design_has_a_status():
     found = table(absent={1: "failed", 5: "missing"})
     assert len(found.trials) == 24
     assert dict(found.trials["status"].value_counts().rows()) == {"done": 22, "failed": 1, "missing": 1}
-    assert found.absent["status"].to_list() == ["failed", "missing"]
+    assert found.absent_trials["status"].to_list() == ["failed", "missing"]
     assert found.seeds == (0, 1, 2)
 
 
@@ -39,10 +39,10 @@ def test_removing_a_level_or_a_seed_hides_rows_and_deletes_none():
     wide = study()
     held = results(wide)
     narrow = study(design=factorial(trial, Factor("width", (4, 8), log=True), CROP, seeds=(0, 1)))
-    hidden = StudyTable.of(narrow, held)
+    hidden = StudyTable.from_results(narrow, held)
     assert hidden.trials["status"].to_list() == ["done"] * 8
     assert hidden.measurements["width"].unique().sort().to_list() == [4, 8]
-    assert (StudyTable.of(wide, held).trials["status"] == "done").all()
+    assert (StudyTable.from_results(wide, held).trials["status"] == "done").all()
 
 
 def test_a_results_column_with_a_factors_name_is_kept_aside():
@@ -50,7 +50,7 @@ def test_a_results_column_with_a_factors_name_is_kept_aside():
         return trial(seed, depth)
 
     deep_study = study(design=factorial(deep, Factor("depth", (4, 8)), seeds=(0,)), claims=())
-    found = StudyTable.of(deep_study, results(study()))
+    found = StudyTable.from_results(deep_study, results(study()))
     assert found.measurements["depth"].unique().sort().to_list() == [4, 8]
     assert found.measurements["results.depth"].max() == 1.0
     assert found.trials["results.seed"].to_list() == [0, 0]
@@ -63,7 +63,7 @@ def test_conditions_join_and_a_shared_trial_stands_once():
         return trial(seed, width)
 
     joined = study(design=one + one + factorial(plain, WIDTH, seeds=(0,)))
-    found = StudyTable.of(joined, results(study()))
+    found = StudyTable.from_results(joined, results(study()))
     assert len(found.design) == 8 + 4
     assert found.design["augmentation"].null_count() == 4
     assert found.design["trial"].n_unique() == 8
@@ -73,34 +73,34 @@ def test_rows_of_an_earlier_attempt_do_not_count():
     held, whole = results(study()), table()
     earlier = held.measurements.with_columns(attempt=pl.lit(0, pl.Int64))
     held.measurements = pl.concat([held.measurements, earlier])
-    assert len(StudyTable.of(study(), held).measurements) == len(whole.measurements)
+    assert len(StudyTable.from_results(study(), held).measurements) == len(whole.measurements)
 
 
 def test_results_with_two_rows_for_one_trial_are_refused():
     held = results(study())
     held.trials = pl.concat([held.trials, held.trials])
     with pytest.raises(pl.exceptions.ComputeError, match="m:1"):
-        StudyTable.of(study(), held)
+        StudyTable.from_results(study(), held)
 
 
 def test_stored_results_give_the_same_table_as_those_in_memory(tmp_path):
     """Through the files: the columns that the analysis reads are those that the results write."""
     of, held = study(), results(study(), absent={3: "failed", 9: "missing"})
     store_results(of, held, tmp_path)
-    stored, plain = StudyTable.of(of, stored_results(tmp_path)), StudyTable.of(of, held)
+    stored, plain = StudyTable.from_results(of, stored_results(tmp_path)), StudyTable.from_results(of, held)
     for outcome in (Outcome(CORRELATION), Outcome(Score("test_accuracy"))):
-        assert_frame_equal(outcome.per_trial(stored), outcome.per_trial(plain))
+        assert_frame_equal(outcome.values_per_trial(stored), outcome.values_per_trial(plain))
     columns = ["trial", "seed", "width", "augmentation", "status", "reason"]
     assert_frame_equal(stored.trials.select(columns), plain.trials.select(columns))
-    assert judge(of, stored) == judge(of, plain)
+    assert judge_claims(of, stored) == judge_claims(of, plain)
 
 
 def test_absent_trials_are_named_with_their_reason():
     found = table(absent={3: "failed"})
-    assert absence(found.absent, found.factors, 24) == (
+    assert describe_absence(found.absent_trials, found.factors, 24) == (
         "1 of 24 trials has no result (e.g. width=8, augmentation=Crop, seed=0, failed: out of memory)."
     )
-    assert absence(found.absent.clear(), found.factors, 24) == ""
+    assert describe_absence(found.absent_trials.clear(), found.factors, 24) == ""
     stopped = pl.when(pl.col("status") == "failed").then(pl.lit("stopped early")).alias("reason")
-    assert replace(found, trials=found.trials.with_columns(stopped)).absent.is_empty()
+    assert replace(found, trials=found.trials.with_columns(stopped)).absent_trials.is_empty()
     assert Net(4).width == 4

@@ -6,7 +6,7 @@ import pytest
 from equistudy.analysis.claims import Contrast, Trend, Value
 from equistudy.analysis.effect_test import Direction
 from equistudy.analysis.outcome import Combination, Score
-from equistudy.analysis.verdicts import Status, corrected, judge, p_text
+from equistudy.analysis.verdicts import VerdictStatus, correct_verdicts, format_p_value, judge_claims
 from equistudy.study.study import Claim, Verdict
 from tests.analysis.synthetic import CORRELATION, CROP, WIDTH, study, table
 
@@ -16,7 +16,7 @@ CROP_HELPS = Contrast(CORRELATION, CROP, CROP.levels[1], CROP.levels[0], expecte
 
 def test_the_verdict_follows_the_expected_direction():
     data = table()
-    assert FALLS.test(data).status == Status.SUPPORTED
+    assert FALLS.test(data).status == VerdictStatus.SUPPORTED
     assert Trend(CORRELATION, over=WIDTH, expected=Direction.INCREASING).test(data).status == "contradicted"
     assert CROP_HELPS.test(data).status == "supported"
     assert Contrast(CORRELATION, CROP, CROP.levels[0], CROP.levels[1], expected="increasing").test(data).status == (
@@ -130,16 +130,16 @@ def test_shares_of_images_are_told_in_points():
 
 def test_judge_corrects_over_the_claims_and_both_must_agree():
     claims = tuple(Claim(f"claim {i}", FALLS) for i in range(3))
-    judged = judge(study(claims=claims), table(study(claims=claims)))
+    judged = judge_claims(study(claims=claims), table(study(claims=claims)))
     alone = FALLS.test(table()).p
     assert [verdict.p for _, verdict in judged] == pytest.approx([3 * alone] * 3)
-    borderline = Verdict(Status.SUPPORTED, "It falls.", -1.0, -2.0, -0.1, 0.03, 3)
-    first, second = corrected([borderline, Verdict(Status.UNDECIDED, "Nothing.", p=0.5)])
+    borderline = Verdict(VerdictStatus.SUPPORTED, "It falls.", -1.0, -2.0, -0.1, 0.03, 3)
+    first, second = correct_verdicts([borderline, Verdict(VerdictStatus.UNDECIDED, "Nothing.", p=0.5)])
     assert (first.status, first.p) == ("undecided", pytest.approx(0.06))
     assert first.sentence == "It falls. Over 2 claims Holm's correction gives p = 0.06: undecided."
     assert second.sentence == "Nothing."
-    assert corrected([borderline])[0].status == "supported"
+    assert correct_verdicts([borderline])[0].status == "supported"
 
 
 def test_p_in_words():
-    assert (p_text(0.0123), p_text(0.0004)) == ("p = 0.012", "p < 0.001")
+    assert (format_p_value(0.0123), format_p_value(0.0004)) == ("p = 0.012", "p < 0.001")

@@ -24,7 +24,7 @@ from equistudy.datasets.dataset import Split
 from equistudy.datasets.digits import Digits
 from equistudy.datasets.shapes import VOID, Shapes
 from equistudy.groups.finite import CyclicGroup, DihedralGroup
-from equistudy.spec import canonical, label
+from equistudy.spec import format_label, to_canonical_json
 
 AUGMENTATIONS = [
     NoAugmentation(),
@@ -47,7 +47,7 @@ AUGMENTATIONS = [
     Chain((HorizontalFlip(), NoAugmentation(), RandomCrop(2), RandomRotation(45.0))),
     LearnedAugmentation(train_copies=2, before=RandomCrop(2)),
 ]
-everyone = pytest.mark.parametrize("augmentation", AUGMENTATIONS, ids=label)
+everyone = pytest.mark.parametrize("augmentation", AUGMENTATIONS, ids=format_label)
 
 
 def rng(seed=0):
@@ -112,7 +112,7 @@ def test_on_the_device_of_the_images(augmentation):
 
 
 def test_identities_differ():
-    assert len({canonical(augmentation) for augmentation in AUGMENTATIONS}) == len(AUGMENTATIONS)
+    assert len({to_canonical_json(augmentation) for augmentation in AUGMENTATIONS}) == len(AUGMENTATIONS)
 
 
 SHAPES = Shapes(32, 8, 8)
@@ -163,7 +163,7 @@ def test_labels_follow_a_chain_part_by_part() -> None:
     labels = SHAPES.load(Split.TRAIN).targets
     elements = CHAIN.draw(len(labels), torch.Generator().manual_seed(1))
     expected = labels
-    for part, own in CHAIN._shares(elements):
+    for part, own in CHAIN._split_elements(elements):
         if part.moves:
             expected = part.apply_to_targets(expected, own, SHAPES)
     assert torch.equal(CHAIN.apply_to_targets(labels, elements, SHAPES), expected)

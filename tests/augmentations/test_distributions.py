@@ -15,7 +15,7 @@ from torch import nn
 import equistudy as eq
 from equistudy.augmentations.augmentation import Augmentation
 from equistudy.augmentations.rand_augment import Operation
-from equistudy.spec import label
+from equistudy.spec import format_label
 from tests.augmentations.reference import functional, v2
 from tests.augmentations.test_rand_augment import reference as changed
 
@@ -141,7 +141,7 @@ def augmented(augmentation, images):
         return given
     mean, std = (torch.tensor(each)[:, None, None] for each in (DATASET.mean, DATASET.std))
     elements = augmentation.draw(len(images), torch.Generator().manual_seed(1))
-    network = augmentation.wrapped(nn.Identity(), DATASET).train()
+    network = augmentation.wrap(nn.Identity(), DATASET).train()
     return network((given - mean) / std, elements).detach() * std + mean
 
 
@@ -159,7 +159,7 @@ def pvalue(augmentation, reference):
     return min(stats.ks_2samp(mine, its).pvalue for mine, its in pairs)
 
 
-@pytest.mark.parametrize("augmentation", REFERENCES, ids=label)
+@pytest.mark.parametrize("augmentation", REFERENCES, ids=format_label)
 def test_images_are_distributed_as_the_reference_s(augmentation):
     assert pvalue(augmentation, REFERENCES[augmentation]) > 1e-3
 

@@ -37,7 +37,7 @@ def test_equals_a_loop_over_images(kind, reference, before):
     elements = mixing.draw(24, torch.Generator().manual_seed(0))
     mixed = mixing.augment(images, torch.Generator().manual_seed(0))
     moved = before.apply(images, elements[:, :-4])
-    weights = mixing.weights(elements, (9, 11))
+    weights = mixing.target_weights(elements, (9, 11))
     for index, (partner, *own) in enumerate(elements[:, -4:].tolist()):
         expected, share = reference(moved[index], moved[int(partner)], *own)
         torch.testing.assert_close(mixed[index], expected, atol=1e-6, rtol=0)

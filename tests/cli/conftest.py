@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from equistudy.cli.commands import cli
-from equistudy.cli.study_reference import Asked
+from equistudy.cli.study_reference import StudyReference
 from equistudy.measures.accuracy import Accuracy
 from equistudy.results.schema import TrialRow
 from equistudy.results.store import Store
-from equistudy.spec import flattened
+from equistudy.spec import flatten_spec
 from equistudy.study.trial import Trial, fingerprint
 
 STUDY = """
@@ -64,9 +64,9 @@ def folder(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def asked(write: Callable[..., Path], folder: str) -> Asked:
+def asked(write: Callable[..., Path], folder: str) -> StudyReference:
     """The study as it is, and its results."""
-    return Asked(write(), None, folder)
+    return StudyReference(write(), None, folder)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def finish(folder: str) -> Callable[..., None]:
                 reason=reason,
                 seed=trial.seed,
                 factors=json.dumps(levels),
-                spec=json.dumps(flattened(trial)),
+                spec=json.dumps(flatten_spec(trial)),
                 fingerprint=fingerprint(trial.dataset),
                 **{"seconds": 8.0, "measuring_seconds": 2.0, **values},
             )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from equistudy.cli.audit import audit_lines, audits_lines, size_of
+from equistudy.cli.audit import format_audit, format_audits, parse_size
 from equistudy.cli.commands import cli
 
 NETWORK = """
@@ -90,8 +90,8 @@ def test_bad_input_is_told(arguments: tuple[str, ...], message: str, file: str) 
 
 
 def test_sizes_are_read() -> None:
-    assert size_of("224") == 224
-    assert size_of("32x48") == (32, 48)
+    assert parse_size("224") == 224
+    assert parse_size("32x48") == (32, 48)
 
 
 RECORD = {
@@ -109,12 +109,12 @@ RECORD = {
 
 
 def test_long_tables_are_cut_and_failures_are_listed() -> None:
-    lines = audit_lines(RECORD)
+    lines = format_audit(RECORD)
     assert lines[0] == "a at 32 x 33 under p4m: not exact"
     assert lines[1] == "exact sizes: n = 1 mod 2; nearest 33 x 33"
     assert lines[-1] == "... and 1 more; --json prints all"
     exact = {**RECORD, "model": "b", "exact": True, "residue": None, "nearest": {"below": None, "above": None}}
-    lines = audits_lines([RECORD, {**exact, "layers": []}, {"model": "c", "size": 8, "error": "it died\nthere"}])
+    lines = format_audits([RECORD, {**exact, "layers": []}, {"model": "c", "size": 8, "error": "it died\nthere"}])
     assert [line.split()[0] for line in lines[:3]] == ["model", "a", "b"]
     assert "0: c" in lines[1]
     assert "this one only" in lines[2]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from equistudy.cli.errors import Exit
+from equistudy.cli.errors import ExitCode
 
 DIGITS = "eq.Digits(canvas=16, digit=8, train_size=64)"
 
@@ -70,7 +70,7 @@ NEAREST = "A timm model needs a name that timm knows, got name='resnet5'. Neares
 )
 def test_a_wrong_study_is_told(arguments: list[str], message: str, here: Path, invoke) -> None:
     done = invoke(*arguments)
-    assert done.exit_code == Exit.USAGE, done.exception
+    assert done.exit_code == ExitCode.USAGE, done.exception
     assert message in done.stderr
     assert done.stdout == ""
     assert not (here / "results").exists(), "nothing is made before all is known to be right"
@@ -93,7 +93,7 @@ def test_a_wrong_study_is_told(arguments: list[str], message: str, here: Path, i
 )
 def test_wrong_results_are_told(arguments: list[str], message: str, here: Path, invoke) -> None:
     done = invoke(*arguments)
-    assert done.exit_code == Exit.USAGE, done.exception
+    assert done.exit_code == ExitCode.USAGE, done.exception
     assert message.format(here=here) in done.stderr
     assert done.stdout == ""
 
@@ -114,7 +114,7 @@ def test_wrong_results_are_told(arguments: list[str], message: str, here: Path, 
 )
 def test_a_wrong_request_is_told(arguments: list[str], message: str, here: Path, invoke) -> None:
     done = invoke(*arguments)
-    assert done.exit_code == Exit.USAGE, done.exception
+    assert done.exit_code == ExitCode.USAGE, done.exception
     assert message in done.stderr
 
 
@@ -125,7 +125,7 @@ def test_a_full_or_closed_disk_is_told(number: int, asked, invoke, monkeypatch: 
 
     monkeypatch.setattr("equistudy.results.files.os.write", refuse)
     done = invoke("run", asked.study, "--results", asked.folder)
-    assert done.exit_code == Exit.USAGE
+    assert done.exit_code == ExitCode.USAGE
     ways_out = {errno.ENOSPC: "Free some space and run the same command again", errno.EACCES: "that you can write to"}
     assert f"Cannot write {asked.folder}/equistudy.json: {os.strerror(number)}." in done.stderr
     assert ways_out[number] in done.stderr

@@ -12,8 +12,8 @@ import pytest
 
 from equistudy.cli import status as standing
 from equistudy.cli.commands import cli, main
-from equistudy.cli.errors import Exit
-from equistudy.cli.status import planned, read
+from equistudy.cli.errors import ExitCode
+from equistudy.cli.status import load_requested_study, plan_study
 from equistudy.cli.study_reference import PROGRAM
 from equistudy.models import weights
 
@@ -84,14 +84,14 @@ def test_versions(invoke) -> None:
 
 
 def test_a_bug_keeps_its_traceback(invoke, asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(standing, "read", lambda asked: int("x"))
+    monkeypatch.setattr(standing, "load_requested_study", lambda asked: int("x"))
     done = invoke("plan", asked.study)
-    assert done.exit_code == Exit.UNEXPECTED
+    assert done.exit_code == ExitCode.UNEXPECTED
     assert isinstance(done.exception, ValueError)
 
 
 def test_data_goes_to_stdout_and_json_is_for_programs(invoke, asked, finish) -> None:
-    first, second, third, _ = planned(read(asked), asked.folder)[1].trials
+    first, second, third, _ = plan_study(load_requested_study(asked), asked.folder)[1].trials
     finish(first.trial, first.levels)
     finish(second.trial, second.levels)
     finish(third.trial, third.levels, reason="bug", message="no")
@@ -104,11 +104,11 @@ def test_data_goes_to_stdout_and_json_is_for_programs(invoke, asked, finish) -> 
 
     assert record("plan", *of_study)["seconds_left"] == 10.0
     assert record("status", *of_study)["failed"][0]["reason"] == "bug"
-    assert record("explain", first.id, *of_results) == first.trial.columns()
+    assert record("explain", first.id, *of_results) == first.trial.build_columns()
     assert record("diff", first.id, second.id, *of_results)["model.width"] == [2, 4]
     for arguments, line in (
         (("plan", *of_study), "4 trials: 2 done, 1 failed, 1 missing"),
-        (("status", *of_study), f"Run them again: {asked.command('retry')}"),
+        (("status", *of_study), f"Run them again: {asked.format_command('retry')}"),
         (("explain", first.id, *of_results), "model.width                     2"),
         (("diff", first.id, second.id, *of_results), "model        ResNet(depth=8, width=2)  ResNet(depth=8, width=4)"),
         (("results", asked.folder), "3 rows"),
@@ -119,7 +119,7 @@ def test_data_goes_to_stdout_and_json_is_for_programs(invoke, asked, finish) -> 
 
 
 def test_results_are_printed_in_full(invoke, asked, finish, tmp_path) -> None:
-    first, second, *_ = planned(read(asked), asked.folder)[1].trials
+    first, second, *_ = plan_study(load_requested_study(asked), asked.folder)[1].trials
     finish(first.trial, first.levels)
     finish(second.trial, second.levels, reason="bug", message="no,\nno")
     rows = json.loads(invoke("results", asked.folder, "--json").stdout)
@@ -143,7 +143,7 @@ def test_empty_results_are_no_error(invoke, asked) -> None:
 
 
 def test_compacting_tells_what_it_did_on_stderr(invoke, asked, finish) -> None:
-    for trial in planned(read(asked), asked.folder)[1].trials:
+    for trial in plan_study(load_requested_study(asked), asked.folder)[1].trials:
         finish(trial.trial, trial.levels)
     done = invoke("results", asked.folder, "--compact", "--json")
     assert len(json.loads(done.stdout)) == 4
@@ -155,11 +155,11 @@ def test_an_interruption_ends_with_130(error, monkeypatch: pytest.MonkeyPatch) -
     def interrupt(asked: object) -> None:
         raise error
 
-    monkeypatch.setattr(standing, "read", interrupt)
+    monkeypatch.setattr(standing, "load_requested_study", interrupt)
     monkeypatch.setattr(sys, "argv", ["equistudy", "plan", "question.py"])
     with pytest.raises(SystemExit) as ended:
         main()
-    assert ended.value.code == Exit.INTERRUPTED
+    assert ended.value.code == ExitCode.INTERRUPTED
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["plan"], 2), (["plan", "none.py"], 2), ([], 2)])
@@ -171,7 +171,7 @@ def test_the_program_ends_with_the_code_of_the_command(arguments, code, monkeypa
 
 
 def test_the_package_is_a_program_whose_reader_may_leave_early(asked, finish) -> None:
-    first = planned(read(asked), asked.folder)[1].trials[0]
+    first = plan_study(load_requested_study(asked), asked.folder)[1].trials[0]
     finish(first.trial, first.levels, message="x" * 200_000)
     command = [sys.executable, "-m", "equistudy", "results", asked.folder, "--csv"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
@@ -180,7 +180,7 @@ def test_the_package_is_a_program_whose_reader_may_leave_early(asked, finish) ->
         assert process.stdout.read(6) == b"trial,"
         process.stdout.close()
         assert process.stderr.read() == b""
-    assert process.returncode == Exit.DONE
+    assert process.returncode == ExitCode.DONE
 
 
 PRETRAINED = """
@@ -217,7 +217,7 @@ def test_weights_are_looked_for_where_the_option_says(invoke, write, folder, tmp
     assert [trial["state"] for trial in record["trials"]] == ["impossible", "missing"]
     assert "2 trials" in invoke("status", study, "--results", folder).stdout
     none = invoke("plan", study, "--weights-dir", tmp_path / "gone")
-    assert none.exit_code == Exit.USAGE
+    assert none.exit_code == ExitCode.USAGE
 
 
 @pytest.mark.usefixtures("no_weights")
@@ -226,7 +226,7 @@ def test_what_cannot_run_is_reported_as_undecided(invoke, write, folder) -> None
     claims=(eq.Claim("high", eq.Value(eq.WithinCorrelation(eq.Translation(max_pixels=1)), expected="increasing")),),"""
     study = write(("measures=(eq.WithinCorrelation(eq.Translation(max_pixels=1)),),", claim), text=PRETRAINED)
     done = invoke("run", study, "--results", folder)
-    assert done.exit_code == Exit.DONE
+    assert done.exit_code == ExitCode.DONE
     verdict, report = done.stdout.splitlines()
     assert verdict.startswith("UNDECIDED: high.")
     assert "2 of 2 trials have no result (e.g. network=test_resnet.r160_in1k, seed=0, missing: no weights)" in verdict

@@ -1,17 +1,17 @@
 import json
 from pathlib import Path
 
-from equistudy.cli.errors import Exit
-from equistudy.cli.status import planned, read
+from equistudy.cli.errors import ExitCode
+from equistudy.cli.status import load_requested_study, plan_study
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
 
 
 def test_a_plan_says_what_the_rest_costs_on_a_cluster(asked, invoke, finish) -> None:
-    trials = planned(read(asked), asked.folder)[1].trials
+    trials = plan_study(load_requested_study(asked), asked.folder)[1].trials
     finish(trials[0].trial, {"width": 2})  # 8 s of training and 2 s of measuring
     done = invoke("plan", asked.study, "--results", asked.folder, "--cluster", CLUSTER / "aws.yaml")
-    assert done.exit_code == Exit.DONE, done.output
+    assert done.exit_code == ExitCode.DONE, done.output
     lines = done.stdout.splitlines()
     assert (
         "    spot: 3 x g6.2xlarge, 3 trials at once, 5 min 10 s, 0.01 GPU-hours, 0.76 node-hours, about 0.34 USD"
@@ -29,7 +29,7 @@ def test_a_plan_says_what_the_rest_costs_on_a_cluster(asked, invoke, finish) -> 
 
 def test_prices_without_a_cluster_are_refused(asked, invoke) -> None:
     done = invoke("plan", asked.study, "--results", asked.folder, "--prices", CLUSTER / "prices.yaml")
-    assert done.exit_code == Exit.USAGE
+    assert done.exit_code == ExitCode.USAGE
     assert "Prices are those of a cluster, got --prices alone. Add --cluster FILE." in done.stderr
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from equistudy.cli import doctor
-from equistudy.cli.doctor import Check, checks
-from equistudy.cli.errors import Exit
+from equistudy.cli.doctor import InstallationCheck, run_checks
+from equistudy.cli.errors import ExitCode
 from equistudy.results.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -18,11 +18,11 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(autouse=True)
 def _no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray belongs to other tests of this process."""
-    monkeypatch.setattr(doctor, "_ray", lambda: "not asked")
+    monkeypatch.setattr(doctor, "_check_ray", lambda: "not asked")
 
 
-def found(folder: str) -> dict[str, Check]:
-    return {check.name: check for check in checks(folder)}
+def found(folder: str) -> dict[str, InstallationCheck]:
+    return {check.name: check for check in run_checks(folder)}
 
 
 def test_a_sound_installation(folder: str, invoke) -> None:
@@ -32,7 +32,7 @@ def test_a_sound_installation(folder: str, invoke) -> None:
     assert list(every) == names
     assert every["results"].found == f"nothing in {folder} yet"
     done = invoke("doctor", "--results", folder)
-    assert done.exit_code == Exit.DONE
+    assert done.exit_code == ExitCode.DONE
     assert [line[:4] for line in done.stdout.splitlines()] == ["ok  "] * len(names)
     assert not Path(folder).exists()
 
@@ -41,9 +41,9 @@ def test_each_check_is_apart_and_says_how_to_mend(folder: str, invoke, monkeypat
     def broken() -> str:
         raise RuntimeError("operator torchvision::nms does not exist")
 
-    monkeypatch.setattr(doctor, "_timm", broken)
+    monkeypatch.setattr(doctor, "_check_timm", broken)
     done = invoke("doctor", "--results", folder)
-    assert done.exit_code == Exit.UNEXPECTED
+    assert done.exit_code == ExitCode.UNEXPECTED
     place = done.stdout.index(
         "BAD timm: RuntimeError: operator torchvision::nms does not exist\n    Mend it: install the"
     )
@@ -53,7 +53,7 @@ def test_each_check_is_apart_and_says_how_to_mend(folder: str, invoke, monkeypat
 
 
 def test_absent_packages_are_named(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "PACKAGES", ("torch", "no-such-package"))
+    monkeypatch.setattr(doctor, "REQUIRED_PACKAGES", ("torch", "no-such-package"))
     check = found(folder)["packages"]
     assert not check.ok
     assert check.found == "ImportError: not installed: no-such-package"
@@ -78,7 +78,7 @@ def test_the_results_folder_is_tried(folder: str, tmp_path: Path, monkeypatch: p
 
 def test_a_torchvision_of_another_torch_is_bad(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     versions = {"torch": "2.13.0+cpu", "torchvision": "0.27.1"}
-    monkeypatch.setattr(doctor, "version", versions.get)
+    monkeypatch.setattr(doctor, "get_version", versions.get)
     check = found(folder)["pair"]
     assert not check.ok
     assert check.found == "RuntimeError: torch 2.13.0+cpu belongs with torchvision 0.28, got 0.27.1"
@@ -90,7 +90,7 @@ def test_a_driver_that_torch_cannot_use_is_bad(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     with pytest.raises(RuntimeError, match=r"has a driver for GPUs, which torch 2\.13.* cannot use"):
-        doctor._torch()
+        doctor._check_torch()
 
 
 def test_a_clock_that_is_off_is_bad(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,13 +122,13 @@ def test_a_full_disk_is_bad(folder: str, monkeypatch: pytest.MonkeyPatch) -> Non
     check = found(folder)["disk"]
     assert not check.ok
     assert f"need at least 1 GB, got 0.01 GB free at {Path(folder).parent}" in check.found
-    assert doctor._disk("s3://bucket/results") == "results are not on a disk of this machine"
+    assert doctor._check_disk("s3://bucket/results") == "results are not on a disk of this machine"
 
 
 @pytest.mark.slow
 def test_ray_starts(folder: str) -> None:
     command = [sys.executable, "-m", "equistudy", "doctor", "--results", folder, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-    assert done.returncode == Exit.DONE, done.stdout
+    assert done.returncode == ExitCode.DONE, done.stdout
     (ray,) = [check for check in json.loads(done.stdout)["checks"] if check["name"] == "ray"]
     assert ray["found"].startswith("starts on this machine in")

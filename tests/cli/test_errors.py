@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from equistudy.cli.errors import Exit, message_of
+from equistudy.cli.errors import ExitCode, get_user_message
 from equistudy.models.resnet import ResNet
 from equistudy.results.store import Store
 from equistudy.study.file import load_study
@@ -18,18 +18,18 @@ def caught(function, *arguments) -> Exception:
 
 
 def test_what_our_code_raises_is_told(tmp_path: Path) -> None:
-    assert message_of(caught(ResNet, 21)) == "ResNet depth must be 6n + 2, got depth=21. Nearest: 20, 26."
-    assert "there is nothing" in str(message_of(caught(Store.open, tmp_path / "none", False)))
-    assert "does not exist" in str(message_of(caught(load_study, tmp_path / "none.py")))
+    assert get_user_message(caught(ResNet, 21)) == "ResNet depth must be 6n + 2, got depth=21. Nearest: 20, 26."
+    assert "there is nothing" in str(get_user_message(caught(Store.open, tmp_path / "none", False)))
+    assert "does not exist" in str(get_user_message(caught(load_study, tmp_path / "none.py")))
 
 
 def test_the_same_kinds_of_errors_from_elsewhere_are_bugs() -> None:
-    assert message_of(caught(int, "x")) is None
-    assert message_of(caught(lambda: len(3))) is None  # type: ignore[arg-type]
-    assert message_of(caught(lambda: {}["x"])) is None
+    assert get_user_message(caught(int, "x")) is None
+    assert get_user_message(caught(lambda: len(3))) is None  # type: ignore[arg-type]
+    assert get_user_message(caught(lambda: {}["x"])) is None
     # Python raises it inside our code, but no statement of ours does
-    assert message_of(caught(ResNet, "x")) is None
-    assert message_of(ValueError("never raised")) is None
+    assert get_user_message(caught(ResNet, "x")) is None
+    assert get_user_message(ValueError("never raised")) is None
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
@@ -39,8 +39,8 @@ def test_what_the_system_refuses_is_told_with_the_way_out(number: int) -> None:
 
     way_out = "Free some space, change the permissions, or choose another folder with --results."
     rule = "The system must let files be read and written"
-    assert message_of(caught(refuse, "a/file")) == f"{rule}, got: It said no for a/file. {way_out}"
-    assert message_of(caught(refuse)) == f"{rule}, got: It said no. {way_out}"
+    assert get_user_message(caught(refuse, "a/file")) == f"{rule}, got: It said no for a/file. {way_out}"
+    assert get_user_message(caught(refuse)) == f"{rule}, got: It said no. {way_out}"
 
 
 @pytest.mark.parametrize("number", [errno.EPIPE, errno.ECONNREFUSED, errno.ETIMEDOUT])
@@ -48,8 +48,8 @@ def test_what_the_network_refuses_says_nothing_about_files(number: int) -> None:
     def refuse() -> None:
         raise OSError(number, "It said no")
 
-    assert message_of(caught(refuse)) is None
+    assert get_user_message(caught(refuse)) is None
 
 
 def test_the_exit_codes_are_those_that_shells_know() -> None:
-    assert [int(code) for code in Exit] == [0, 1, 2, 3, 130]
+    assert [int(code) for code in ExitCode] == [0, 1, 2, 3, 130]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from equistudy.cli.exporting import about, export_appendix, export_bibtex, export_findings, export_runs
+from equistudy.cli.exporting import export_appendix, export_bibtex, export_findings, export_runs, extract_description
 from equistudy.results.results import results
 from equistudy.study.file import load_study
 
@@ -81,8 +81,8 @@ def test_nothing_named_and_nothing_kept(tmp_path):
 
 
 def test_the_header_without_question_commands_and_finding():
-    assert about(HEADER.strip('\n"')) == "Somebody (2023) finds that it does. Here it is smaller."
-    assert about("Only a question?") == ""
+    assert extract_description(HEADER.strip('\n"')) == "Somebody (2023) finds that it does. Here it is smaller."
+    assert extract_description("Only a question?") == ""
 
 
 def test_the_command(ran, folder, tmp_path, invoke):

@@ -4,12 +4,12 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from equistudy.cli.errors import Exit
-from equistudy.cli.group import EPILOG, Command, Group
+from equistudy.cli.errors import ExitCode
+from equistudy.cli.group import EPILOG, Command, CommandGroup
 from equistudy.models.resnet import ResNet
 
 
-@click.group(cls=Group, epilog=EPILOG)
+@click.group(cls=CommandGroup, epilog=EPILOG)
 def tool() -> None:
     """Does things."""
 
@@ -44,7 +44,7 @@ def test_examples_stand_before_the_options_each_on_its_line() -> None:
 
 def test_what_a_user_can_cause_is_told_in_a_line() -> None:
     done = CliRunner().invoke(tool, ["zebra"])
-    assert done.exit_code == Exit.USAGE
+    assert done.exit_code == ExitCode.USAGE
     assert done.stderr == "Error: ResNet depth must be 6n + 2, got depth=21. Nearest: 20, 26.\n"
 
 

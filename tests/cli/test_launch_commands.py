@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from equistudy.cli import launching
-from equistudy.cli.errors import Exit
-from equistudy.cli.launching import Wanted
+from equistudy.cli.errors import ExitCode
+from equistudy.cli.launching import LaunchRequest
 
 
 def test_launch_hands_on_what_was_asked_and_ends_as_the_study_did(invoke, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,20 +15,20 @@ def test_launch_hands_on_what_was_asked_and_ends_as_the_study_did(invoke, monkey
     def launched(wanted, keep, detach, tell):
         asked.append((wanted, keep, detach))
         tell("on the way")
-        return ["Job: done"], Exit.FAILED_TRIALS
+        return ["Job: done"], ExitCode.FAILED_TRIALS
 
-    monkeypatch.setattr(launching, "launched", launched)
+    monkeypatch.setattr(launching, "launch_study", launched)
     words = ("c.yaml", "q.py", "--scale", "paper", "--results", "s3://b", "--keep", "--", "--keep-going")
     done = invoke("launch", *words)
-    assert asked == [(Wanted(Path("c.yaml"), Path("q.py"), "s3://b", "paper", ("--keep-going",)), True, False)]
-    assert (done.exit_code, done.stdout, done.stderr) == (Exit.FAILED_TRIALS, "Job: done\n", "on the way\n")
+    assert asked == [(LaunchRequest(Path("c.yaml"), Path("q.py"), "s3://b", "paper", ("--keep-going",)), True, False)]
+    assert (done.exit_code, done.stdout, done.stderr) == (ExitCode.FAILED_TRIALS, "Job: done\n", "on the way\n")
 
 
 def test_a_dry_run_launches_nothing(invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launching, "launched", lambda *arguments: pytest.fail("launched"))
-    monkeypatch.setattr(launching, "dry_lines", lambda wanted: [f"ray up {wanted.cluster}"])
+    monkeypatch.setattr(launching, "launch_study", lambda *arguments: pytest.fail("launched"))
+    monkeypatch.setattr(launching, "describe_launch", lambda wanted: [f"ray up {wanted.cluster}"])
     done = invoke("launch", "c.yaml", "q.py", "--dry-run")
-    assert (done.exit_code, done.stdout) == (Exit.DONE, "ray up c.yaml\n")
+    assert (done.exit_code, done.stdout) == (ExitCode.DONE, "ray up c.yaml\n")
 
 
 @pytest.mark.parametrize(
@@ -39,15 +39,17 @@ def test_attach_follows_the_latest_job_or_the_named_one(
 ) -> None:
     asked = []
     monkeypatch.setattr(
-        launching, "attached", lambda cluster, job, keep, tell: asked.append((job, keep)) or (["over"], Exit.DONE)
+        launching,
+        "attach_to_job",
+        lambda cluster, job, keep, tell: asked.append((job, keep)) or (["over"], ExitCode.DONE),
     )
     done = invoke("attach", "c.yaml", *words)
-    assert (asked, done.exit_code, done.stdout) == ([expected], Exit.DONE, "over\n")
+    assert (asked, done.exit_code, done.stdout) == ([expected], ExitCode.DONE, "over\n")
 
 
 def test_jobs_and_down_are_about_the_cluster_of_the_file(invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launching, "job_lines", lambda cluster, tell: [f"jobs of {cluster}"])
-    monkeypatch.setattr(launching, "taken_down", lambda cluster, tell: tell(f"{cluster} is down"))
+    monkeypatch.setattr(launching, "format_jobs", lambda cluster, tell: [f"jobs of {cluster}"])
+    monkeypatch.setattr(launching, "take_cluster_down", lambda cluster, tell: tell(f"{cluster} is down"))
     assert invoke("jobs", "c.yaml").stdout == "jobs of c.yaml\n"
     done = invoke("down", "c.yaml")
-    assert (done.exit_code, done.stdout, done.stderr) == (Exit.DONE, "", "c.yaml is down\n")
+    assert (done.exit_code, done.stdout, done.stderr) == (ExitCode.DONE, "", "c.yaml is down\n")

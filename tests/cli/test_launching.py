@@ -9,7 +9,7 @@ import pytest
 import yaml
 from click.testing import Result
 
-from equistudy.cli.errors import Exit
+from equistudy.cli.errors import ExitCode
 
 ROOT = Path(__file__).parents[2]
 CLUSTER, STUDY = ROOT / "cluster", ROOT / "studies" / "smoke.py"
@@ -58,7 +58,7 @@ def program(folder: Path, name: str, script: str) -> None:
 @pytest.mark.parametrize("name", RAN)
 def test_a_dry_run_shows_every_command_and_what_is_missing(name: str, invoke: Callable[..., Result]) -> None:
     done = invoke("launch", CLUSTER / name, STUDY, *(() if name in ("local.yaml", "slurm.sh") else REMOTE), "--dry-run")
-    assert done.exit_code == Exit.DONE, done.output
+    assert done.exit_code == ExitCode.DONE, done.output
     lines = done.stdout.splitlines()
     assert lines[0].startswith(f"{CLUSTER / name}: ")
     assert "valid" in lines[0]
@@ -95,7 +95,7 @@ def test_a_launch_without_credentials_and_programs_is_refused_before_anything_ru
     tmp_path: Path, invoke: Callable[..., Result]
 ) -> None:
     done = invoke("launch", *edited(tmp_path), *REMOTE)
-    assert done.exit_code == Exit.USAGE
+    assert done.exit_code == ExitCode.USAGE
     for told in (
         "Launching needs more than is here:",
         "MISSING rsync: not installed\n        Mend it: install rsync",
@@ -107,7 +107,7 @@ def test_a_launch_without_credentials_and_programs_is_refused_before_anything_ru
 
 def test_a_machine_that_does_not_exist_is_refused(tmp_path: Path, invoke: Callable[..., Result]) -> None:
     done = invoke("launch", *edited(tmp_path, ("g6.2xlarge", "g6.2xlrge")), *REMOTE, "--dry-run")
-    assert done.exit_code == Exit.USAGE
+    assert done.exit_code == ExitCode.USAGE
     assert "Every node needs a type of machine that aws has, got 'g6.2xlrge' for spot" in done.stderr
 
 
@@ -115,7 +115,7 @@ def test_a_local_folder_for_nodes_without_a_common_disk_is_refused(
     tmp_path: Path, invoke: Callable[..., Result]
 ) -> None:
     done = invoke("launch", *edited(tmp_path), "--results", tmp_path / "results", "--dry-run")
-    assert done.exit_code == Exit.USAGE
+    assert done.exit_code == ExitCode.USAGE
     assert "Nodes that come and go have no disk in common, got the folder" in done.stderr
 
 
@@ -135,7 +135,7 @@ def test_what_the_cloud_refuses_comes_with_the_way_out(
 ) -> None:
     program(ready, "ray", '[ "$1" = up ] && { echo "(VcpuLimitExceeded) vCPU limit of 0"; exit 1; }; exit 0')
     done = invoke("launch", *edited(tmp_path), *REMOTE)
-    assert done.exit_code == Exit.USAGE
+    assert done.exit_code == ExitCode.USAGE
     assert "ended with 1: (VcpuLimitExceeded) vCPU limit of 0\nThe provider gives no more such machines" in done.stderr
     assert "planted-secret" not in done.output
 
@@ -144,14 +144,14 @@ def test_a_closed_port_is_told(ready: Path, tmp_path: Path, invoke: Callable[...
     said = "ssh: connect to host 198.51.100.7 port 22: Connection timed out"
     program(ready, "ray", f'[ "$1" = dashboard ] && {{ echo "{said}"; exit 255; }}; exit 0')
     done = invoke("attach", edited(tmp_path)[0])
-    assert done.exit_code == Exit.USAGE
+    assert done.exit_code == ExitCode.USAGE
     assert "The cluster's jobs cannot be reached: `ray dashboard" in done.stderr
     assert f"ended with 255: {said}\nPort 22 of the head is closed to this machine" in done.stderr
 
 
 def test_an_absent_kubectl_is_told(tmp_path: Path, invoke: Callable[..., Result]) -> None:
     done = invoke("launch", CLUSTER / "kuberay.yaml", STUDY, *REMOTE)
-    assert done.exit_code == Exit.USAGE
+    assert done.exit_code == ExitCode.USAGE
     assert "MISSING kubectl: not installed\n        Mend it: install it (kubernetes.io/docs/tasks/tools)" in done.stderr
     down = invoke("down", CLUSTER / "kuberay.yaml")
     assert "Launching needs the program kubectl, which is not installed here" in down.stderr
@@ -162,25 +162,25 @@ def test_down_and_slurm_run_their_commands(nobody: Path, tmp_path: Path, invoke:
     program(nobody, "scancel", "exit 0")
     program(nobody, "squeue", "exit 0")
     done = invoke("launch", CLUSTER / "slurm.sh", STUDY, "--results", tmp_path / "shared")
-    assert done.exit_code == Exit.DONE, done.output
+    assert done.exit_code == ExitCode.DONE, done.output
     assert done.stdout == "Job 4711; see it with: squeue --me --name=equistudy\n"
     assert (tmp_path / "sbatch").read_text().split() == [
         "--parsable", str(CLUSTER / "slurm.sh"), str(STUDY), str(tmp_path / "shared")
     ]  # fmt: skip
     assert "$ scancel --me --name=equistudy" in invoke("down", CLUSTER / "slurm.sh").stderr
     attach = invoke("attach", CLUSTER / "slurm.sh")
-    assert attach.exit_code == Exit.USAGE
+    assert attach.exit_code == ExitCode.USAGE
     assert "Jobs of Slurm are followed by Slurm" in attach.stderr
 
 
 def test_a_local_cluster_that_is_down_says_how_to_bring_it_up(invoke: Callable[..., Result]) -> None:
     done = invoke("jobs", CLUSTER / "local.yaml")
-    assert done.exit_code == Exit.USAGE
+    assert done.exit_code == ExitCode.USAGE
     assert "local.yaml, which is down. Bring it up with: python -m equistudy launch" in done.stderr
 
 
 def test_a_study_outside_of_the_tree_is_refused(tmp_path: Path, invoke: Callable[..., Result]) -> None:
     _, study = edited(tmp_path)
     done = invoke("launch", CLUSTER / "aws.yaml", study, *REMOTE, "--dry-run")
-    assert done.exit_code == Exit.USAGE
+    assert done.exit_code == ExitCode.USAGE
     assert "What a job needs must be in the working tree that travels with it" in done.stderr

@@ -13,16 +13,16 @@ from click.testing import Result
 from PIL import Image
 from safetensors.torch import save_file
 
-from equistudy.cli.errors import Exit
-from equistudy.cli.measuring import Wanted, measured
-from equistudy.cli.status import planned, read
-from equistudy.execution.measuring import Worker
+from equistudy.cli.errors import ExitCode
+from equistudy.cli.measuring import MeasuringRequest, measure_target
+from equistudy.cli.status import load_requested_study, plan_study
+from equistudy.execution.measuring import MeasuringWorker
 from equistudy.measures.accuracy import Accuracy
 from equistudy.results.results import results
 from equistudy.results.store import Store
 from equistudy.running import trial_run
-from equistudy.running.job import Conditions, Job, Provenance
-from equistudy.running.plan import State
+from equistudy.running.job import Job, Provenance, RunConditions
+from equistudy.running.plan import PlanState
 from equistudy.running.trial_run import TrialRun
 
 NETS = """
@@ -46,13 +46,13 @@ def measure(invoke, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def rows_of(done: Result) -> list[dict]:
-    assert done.exit_code == Exit.DONE, done.output
+    assert done.exit_code == ExitCode.DONE, done.output
     return json.loads(done.stdout)["rows"]
 
 
 def test_a_table_at_once_and_nothing_twice(measure, folder, monkeypatch) -> None:
     done = measure("nets.py:small", *FEW)
-    assert done.exit_code == Exit.DONE, done.output
+    assert done.exit_code == ExitCode.DONE, done.output
     lines = done.stdout.splitlines()
     assert lines[0] == "Equivariance (correlation within images), Translation(pixels=(1, 4))"
     assert lines[1].split() == ["stage", "stride", "1", "px", "4", "px", "shuffled"]
@@ -66,7 +66,7 @@ def test_a_table_at_once_and_nothing_twice(measure, folder, monkeypatch) -> None
     assert "40 images are few" in done.stderr
     assert "measuring nets.py:small: 0 of 4 shards" in done.stderr
 
-    monkeypatch.setattr(Worker, "do", lambda self, task: pytest.fail("measured again"))
+    monkeypatch.setattr(MeasuringWorker, "run_task", lambda self, task: pytest.fail("measured again"))
     again = measure("nets.py:small", *FEW)
     assert again.stdout == done.stdout
     assert "shards" not in again.stderr
@@ -122,7 +122,7 @@ def test_weights_of_a_file_beside_random_ones(measure, tmp_path) -> None:
     assert [row["value"] for row in random] != [row["value"] for row in found[0]]
     assert all(row["untrained"] is None for row in random)
     wrong = measure("mine.pt", "--model", "nets.py:other", *words)
-    assert wrong.exit_code == Exit.USAGE
+    assert wrong.exit_code == ExitCode.USAGE
     assert "misshaped (0.weight [4, 3, 3, 3] for [6, 3, 3, 3]" in wrong.stderr
 
 
@@ -145,48 +145,48 @@ def test_a_folder_with_an_image_that_cannot_be_read(measure, tmp_path) -> None:
 def test_a_trial_of_a_study_gets_a_new_measure_and_its_report_shows_it(
     measure, invoke, asked, folder, write, monkeypatch
 ) -> None:
-    trial = planned(read(asked), folder)[1].trials[0]
-    for each in planned(read(asked), folder)[1].trials:
-        conditions = Conditions("question", Store.open(folder), Provenance(None, None, {}))
-        list(TrialRun(Job(each.trial, each.levels, (Accuracy(),)).anchored(), conditions))
+    trial = plan_study(load_requested_study(asked), folder)[1].trials[0]
+    for each in plan_study(load_requested_study(asked), folder)[1].trials:
+        conditions = RunConditions("question", Store.open(folder), Provenance(None, None, {}))
+        list(TrialRun(Job(each.trial, each.levels, (Accuracy(),)).with_absolute_paths(), conditions))
     before = results(folder).trials.collect()
     monkeypatch.setattr(trial_run, "Trainer", lambda *arguments: pytest.fail("trained"))
     words = ("--measure", "within_correlation", "--group", "translation:2", "--workers", 1, "--json")
     rows = rows_of(measure(trial.id[:8], *words))
     assert {row["trial"] for row in rows} == {trial.id}
     assert all(row["untrained"] is not None for row in rows)
-    for each in planned(read(asked), folder)[1].trials[1:]:
+    for each in plan_study(load_requested_study(asked), folder)[1].trials[1:]:
         rows_of(measure(each.id, "--study", asked.study, *words))
     assert results(folder).trials.collect().equals(before)
 
     figure = "figures=(eq.LayerProfile(y=eq.WithinCorrelation(eq.Translation(2))),),\n    scales"
     more = "measures=(eq.Accuracy(), eq.WithinCorrelation(eq.Translation(2)))"
     path = write(("measures=(eq.Accuracy(),)", more), ("scales", figure), name="question.py")
-    plan = planned(read(asked._replace(study=path)), folder)[1]
-    assert plan.counts[State.DONE] == 4
-    assert plan.jobs() == []
+    plan = plan_study(load_requested_study(asked._replace(study=path)), folder)[1]
+    assert plan.counts[PlanState.DONE] == 4
+    assert plan.build_jobs() == []
     done = invoke("report", path, "--results", folder)
-    assert done.exit_code == Exit.DONE, done.output
+    assert done.exit_code == ExitCode.DONE, done.output
     (drawn,) = Path(f"{folder}/reports/question/figures").glob("*along-the-network.csv")
     series = {row["series"] for row in csv.DictReader(drawn.read_text().splitlines())}
     assert series == {"trained", "untrained", "shuffled pairs", "ceiling"}
 
 
 def test_an_interrupted_measurement_ends_with_130_and_goes_on(measure, folder, monkeypatch) -> None:
-    real = Worker.do
+    real = MeasuringWorker.run_task
 
     def asked_to_stop(self, task):
         os.kill(os.getpid(), signal.SIGINT)
         return real(self, task)
 
-    monkeypatch.setattr(Worker, "do", asked_to_stop)
+    monkeypatch.setattr(MeasuringWorker, "run_task", asked_to_stop)
     words = ("nets.py:small", *FEW, "--measure", "within_correlation")
     stopped = measure(*words)
-    assert (stopped.exit_code, stopped.stdout) == (Exit.INTERRUPTED, "")
+    assert (stopped.exit_code, stopped.stdout) == (ExitCode.INTERRUPTED, "")
     assert "Stopped; the same command goes on from here." in stopped.stderr
-    monkeypatch.setattr(Worker, "do", real)
+    monkeypatch.setattr(MeasuringWorker, "run_task", real)
     done = measure(*words)
-    assert done.exit_code == Exit.DONE
+    assert done.exit_code == ExitCode.DONE
     assert "0 of 3 shards" in done.stderr
 
 
@@ -208,7 +208,7 @@ def test_an_interrupted_measurement_ends_with_130_and_goes_on(measure, folder, m
 )
 def test_what_cannot_be_measured_is_told_in_a_line(measure, words, message) -> None:
     done = measure(*words)
-    assert done.exit_code == Exit.USAGE, done.output
+    assert done.exit_code == ExitCode.USAGE, done.output
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
@@ -216,9 +216,11 @@ def test_what_cannot_be_measured_is_told_in_a_line(measure, words, message) -> N
 
 def test_a_trial_has_its_own_images(measure, folder) -> None:
     Store.open(folder)
-    wanted = Wanted(**{**dict.fromkeys(Wanted._fields), "target": "t_00", "size": 32, "results": folder})
+    wanted = MeasuringRequest(
+        **{**dict.fromkeys(MeasuringRequest._fields), "target": "t_00", "size": 32, "results": folder}
+    )
     with pytest.raises(ValueError, match=r"A trial is measured on its own test images, .* got --size for t_00"):
-        measured(wanted, {"workers": 1, "address": None})
+        measure_target(wanted, {"workers": 1, "address": None})
     unknown = measure("t_00")
     assert "got 't_00', which 0 of those in" in unknown.stderr
 
@@ -229,5 +231,5 @@ def test_ray_workers_print_what_this_process_prints(measure, invoke, folder) -> 
     words = ("nets.py:small", "--size", 16, "--images", 40)
     here = measure(*words, "--workers", 1)
     spread = invoke("measure", *words, "--workers", 2, "--results", f"{folder}2")
-    assert spread.exit_code == Exit.DONE, spread.output
+    assert spread.exit_code == ExitCode.DONE, spread.output
     assert spread.stdout == here.stdout

@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from equistudy.cli.options import JSON, STUDY, WHERE, options, say
+from equistudy.cli.options import JSON_OPTION, SITE_OPTIONS, STUDY_OPTIONS, add_options, print_output
 from equistudy.models import weights
 
 
@@ -17,7 +17,7 @@ def given(*words: str, of: tuple[Any, ...]) -> tuple[Result, dict[str, Any]]:
     got: dict[str, Any] = {}
 
     @click.command()
-    @options(*of)
+    @add_options(*of)
     def command(**values: Any) -> None:
         got.update(values)
 
@@ -25,14 +25,14 @@ def given(*words: str, of: tuple[Any, ...]) -> tuple[Result, dict[str, Any]]:
 
 
 def test_the_help_shows_options_in_the_order_in_which_they_are_given() -> None:
-    told = given("--help", of=(*WHERE, JSON))[0].stdout
+    told = given("--help", of=(*SITE_OPTIONS, JSON_OPTION))[0].stdout
     names = ("--address", "--cluster", "--num-cpus", "--cpus-per-trial", "--hang-minutes", "--keep-going", "--json")
     places = [told.index(f"  {name}") for name in names]
     assert places == sorted(places)
 
 
 def test_without_options_a_trial_gets_a_cpu_and_results_go_to_their_folder() -> None:
-    _, got = given("question.py", of=(*STUDY, *WHERE, JSON))
+    _, got = given("question.py", of=(*STUDY_OPTIONS, *SITE_OPTIONS, JSON_OPTION))
     assert got == {
         "study": Path("question.py"),
         "scale": None,
@@ -47,7 +47,7 @@ def test_without_options_a_trial_gets_a_cpu_and_results_go_to_their_folder() -> 
 
 
 def test_no_cpu_at_all_is_wrong_usage() -> None:
-    done, got = given("--num-cpus", "0", of=WHERE)
+    done, got = given("--num-cpus", "0", of=SITE_OPTIONS)
     assert (done.exit_code, got) == (2, {})
     assert "0 is not in the range x>=1" in done.stderr
 
@@ -55,19 +55,19 @@ def test_no_cpu_at_all_is_wrong_usage() -> None:
 def test_a_folder_of_weights_is_searched_from_the_option_or_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, got = given("question.py", "--weights-dir", str(tmp_path), of=STUDY)
-    assert weights.searched() == tmp_path
+    _, got = given("question.py", "--weights-dir", str(tmp_path), of=STUDY_OPTIONS)
+    assert weights.get_weights_folder() == tmp_path
     assert "weights_dir" not in got
     monkeypatch.setattr(weights, "_folder", [])
     monkeypatch.setenv("EQUISTUDY_WEIGHTS", str(tmp_path))
-    given("question.py", of=STUDY)
-    assert weights.searched() == tmp_path
-    assert given("question.py", "--weights-dir", str(tmp_path / "gone"), of=STUDY)[0].exit_code == 2
+    given("question.py", of=STUDY_OPTIONS)
+    assert weights.get_weights_folder() == tmp_path
+    assert given("question.py", "--weights-dir", str(tmp_path / "gone"), of=STUDY_OPTIONS)[0].exit_code == 2
 
 
 def test_a_record_is_one_line_of_json_and_lines_are_themselves(capsys: pytest.CaptureFixture[str]) -> None:
-    say({"a": None, "b": [1.5]})
-    say(["one", "two"])
+    print_output({"a": None, "b": [1.5]})
+    print_output(["one", "two"])
     record, *lines = capsys.readouterr().out.splitlines()
     assert json.loads(record) == {"a": None, "b": [1.5]}
     assert lines == ["one", "two"]
@@ -75,4 +75,4 @@ def test_a_record_is_one_line_of_json_and_lines_are_themselves(capsys: pytest.Ca
 
 def test_a_number_that_json_does_not_know_is_refused() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        say({"a": float("nan")})
+        print_output({"a": float("nan")})

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from equistudy.cli.errors import Exit
-from equistudy.cli.run import reported
-from equistudy.cli.status import planned, read
-from equistudy.execution.runner import Outcome
+from equistudy.cli.errors import ExitCode
+from equistudy.cli.run import report_study
+from equistudy.cli.status import load_requested_study, plan_study
+from equistudy.execution.runner import RunOutcome
 from equistudy.results.results import results
-from equistudy.running.job import Phase, Progress
+from equistudy.running.job import TrialPhase, TrialProgress
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,19 +29,21 @@ def trains(finish, monkeypatch: pytest.MonkeyPatch):
     def trains(ending: int | None = None, reason: str | None = None, interrupted: bool = False) -> list[str]:
         ran: list[str] = []
 
-        def run_study(loaded, source, store, resources, reporter, site, breaker) -> Outcome:
-            reporter.started(source.total, 2)
+        def run_study(loaded, source, store, resources, reporter, site, breaker) -> RunOutcome:
+            reporter.report_start(source.total, 2)
             for number, job in enumerate(source.jobs[:ending]):
                 fails = reason if number == 0 else None
                 finish(
                     job.trial, dict(job.levels), reason=fails, message=fails and "Wrong.\nVery.", attempt=job.attempt
                 )
-                phase = Phase.FAILED if fails else Phase.DONE
-                reporter.progressed(Progress(job.trial.id, phase, 2, 2, str(job), "Wrong.\nVery." if fails else None))
+                phase = TrialPhase.FAILED if fails else TrialPhase.DONE
+                reporter.report_progress(
+                    TrialProgress(job.trial.id, phase, 2, 2, str(job), "Wrong.\nVery." if fails else None)
+                )
                 ran.append(job.trial.id)
             if interrupted:
-                reporter.stopping()
-            return Outcome(len(ran), 0, interrupted, 1.0)
+                reporter.report_stopping()
+            return RunOutcome(len(ran), 0, interrupted, 1.0)
 
         monkeypatch.setattr("equistudy.execution.runner.run_study", run_study)
         return ran
@@ -52,7 +54,7 @@ def trains(finish, monkeypatch: pytest.MonkeyPatch):
 def test_what_is_missing_runs_and_the_report_is_written(asked, invoke, trains) -> None:
     ran = trains()
     done = invoke("run", asked.study, "--results", asked.folder)
-    assert done.exit_code == Exit.DONE
+    assert done.exit_code == ExitCode.DONE
     assert len(ran) == 4
     page = f"{asked.folder}/reports/question/index.html"
     assert done.stdout == f"Report: {page}\n"
@@ -82,13 +84,13 @@ def test_a_log_may_be_coloured_and_is_never_a_screen(variable, colored, asked, i
 def test_a_failed_trial_ends_with_3_and_the_commands_that_go_on(asked, invoke, trains) -> None:
     trains(reason="not a number")
     done = invoke("run", asked.study, "--results", asked.folder)
-    assert done.exit_code == Exit.FAILED_TRIALS
+    assert done.exit_code == ExitCode.FAILED_TRIALS
     assert re.search(r"\[1/4\] failed  t_\w+  width=2, seed=0  .*\n    Wrong\.\n\[2/4\]", done.stderr)
     assert "4 trials: 3 done, 1 failed" in done.stderr
     why, again = done.stderr.splitlines()[-2:]
     assert why == f"Why trials failed: {asked.command('status')}"
     assert again == f"Run them again: {asked.command('retry')}"
-    assert invoke("run", asked.study, "--results", asked.folder).exit_code == Exit.FAILED_TRIALS
+    assert invoke("run", asked.study, "--results", asked.folder).exit_code == ExitCode.FAILED_TRIALS
 
 
 def test_retry_repeats_the_failures_of_one_reason(asked, invoke, trains) -> None:
@@ -96,33 +98,33 @@ def test_retry_repeats_the_failures_of_one_reason(asked, invoke, trains) -> None
     invoke("run", asked.study, "--results", asked.folder)
     ran = trains()
     other = invoke("retry", asked.study, "--results", asked.folder, "--reason", "bug")
-    assert (other.exit_code, ran) == (Exit.FAILED_TRIALS, [])
+    assert (other.exit_code, ran) == (ExitCode.FAILED_TRIALS, [])
     done = invoke("retry", asked.study, "--results", asked.folder, "--reason", "not a number")
-    assert done.exit_code == Exit.DONE
-    assert ran == [planned(read(asked), asked.folder)[1].trials[0].id]
+    assert done.exit_code == ExitCode.DONE
+    assert ran == [plan_study(load_requested_study(asked), asked.folder)[1].trials[0].id]
 
 
 def test_a_run_that_stopped_itself_says_why_and_writes_no_report(asked, invoke, finish, monkeypatch) -> None:
-    def run_study(loaded, source, store, resources, reporter, site, breaker) -> Outcome:
+    def run_study(loaded, source, store, resources, reporter, site, breaker) -> RunOutcome:
         for job in source.jobs[:2]:
             finish(job.trial, dict(job.levels), reason="bug", message="Wrong.")
-        return Outcome(0, 2, False, 1.0, "The first 2 trials failed in the same way: Wrong.")
+        return RunOutcome(0, 2, False, 1.0, "The first 2 trials failed in the same way: Wrong.")
 
     monkeypatch.setattr("equistudy.execution.runner.run_study", run_study)
     done = invoke("run", asked.study, "--results", asked.folder, "--json")
-    assert done.exit_code == Exit.FAILED_TRIALS
+    assert done.exit_code == ExitCode.FAILED_TRIALS
     assert json.loads(done.stdout)["stopped"] == "The first 2 trials failed in the same way: Wrong."
     told = done.stderr.splitlines()[-4:]
     assert told[0] == "The first 2 trials failed in the same way: Wrong."
     assert told[1].startswith("4 trials: 2 failed, 2 missing")
-    assert told[3] == f"Once it is mended: {asked.command('retry')}"
+    assert told[3] == f"Once it is mended: {asked.format_command('retry')}"
     assert not (Path(asked.folder) / "reports").exists()
 
 
 def test_what_could_not_be_stored_is_no_success(asked, invoke, trains) -> None:
     trains(ending=3)
     done = invoke("run", asked.study, "--results", asked.folder)
-    assert done.exit_code == Exit.FAILED_TRIALS
+    assert done.exit_code == ExitCode.FAILED_TRIALS
     assert "4 trials: 3 done, 1 missing" in done.stderr
     assert done.stderr.endswith(f"What is missing could not be stored. Run it again: {asked.command('run')}\n")
 
@@ -133,7 +135,7 @@ def test_an_interrupted_run_prints_the_command_that_goes_on(as_json, asked, invo
     words = ["run", str(asked.study), "--results", asked.folder, "--max-concurrent", "2"]
     monkeypatch.setattr(sys, "argv", ["equistudy", *words])
     done = invoke(*words, *(["--json"] if as_json else []))
-    assert done.exit_code == Exit.INTERRUPTED
+    assert done.exit_code == ExitCode.INTERRUPTED
     resume = f"python -m equistudy {' '.join(words)}"
     assert f"To go on:\n    {resume}\n" in done.stderr
     assert re.search(r"Stopped after .* s\. 4 trials: 1 done, 3 missing", done.stderr)
@@ -152,15 +154,15 @@ def test_a_report_on_a_full_disk_is_told(asked, invoke, trains, monkeypatch: pyt
 
     monkeypatch.setattr("equistudy.report.page.write_report", full)
     done = invoke("run", asked.study, "--results", asked.folder)
-    assert done.exit_code == Exit.USAGE
+    assert done.exit_code == ExitCode.USAGE
     assert "got: No space left on device. Free some space" in done.stderr
-    assert len(results(asked.folder).finished()) == 4
+    assert len(results(asked.folder).list_finished()) == 4
 
 
 def test_the_report_can_be_written_while_trials_are_missing(asked, invoke, trains) -> None:
     trains(ending=1)
     invoke("run", asked.study, "--results", asked.folder)
-    page, verdicts = reported(asked)
+    page, verdicts = report_study(asked)
     assert Path(page).is_file()
     assert any("3 of 4 trials have no result" in line for line in verdicts)
     done = invoke("report", asked.study, "--results", asked.folder, "--json")
@@ -168,7 +170,7 @@ def test_the_report_can_be_written_while_trials_are_missing(asked, invoke, train
 
 
 def test_a_disk_that_fills_up_during_a_run_is_told(asked, invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run_study(loaded, source, store, *others) -> Outcome:
+    def run_study(loaded, source, store, *others) -> RunOutcome:
         def full(*arguments: object) -> int:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -178,7 +180,7 @@ def test_a_disk_that_fills_up_during_a_run_is_told(asked, invoke, monkeypatch: p
 
     monkeypatch.setattr("equistudy.execution.runner.run_study", run_study)
     done = invoke("run", asked.study, "--results", asked.folder)
-    assert done.exit_code == Exit.USAGE
+    assert done.exit_code == ExitCode.USAGE
     assert "checkpoints/t_1.pt: No space left on device. Free some space and run the same command again" in done.stderr
 
 
@@ -209,7 +211,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 def test_a_poisoned_cell_leaves_the_others_alone(write, folder, invoke) -> None:
     study = write(text=POISONED)
     done = invoke("run", study, "--results", folder, "--max-concurrent", "1")
-    assert done.exit_code == Exit.FAILED_TRIALS, done.stderr
+    assert done.exit_code == ExitCode.FAILED_TRIALS, done.stderr
     assert "failed  t_" in done.stderr
     rows = {row["rate"]: row for row in results(folder).trials.collect().to_dicts()}
     assert rows[0.01]["status"] == "done"
@@ -218,14 +220,14 @@ def test_a_poisoned_cell_leaves_the_others_alone(write, folder, invoke) -> None:
     assert "1 failed: not a number" in invoke("status", study, "--results", folder).stdout
     again = invoke("retry", study, "--results", folder, "--reason", "not a number")
     assert "1 to run" in again.stderr
-    assert again.exit_code == Exit.FAILED_TRIALS
+    assert again.exit_code == ExitCode.FAILED_TRIALS
     assert {row["rate"]: row["attempt"] for row in results(folder).trials.collect().to_dicts()} == {0.01: 0, 1e30: 1}
 
 
 @pytest.mark.usefixtures("ray_capacity")
 def test_a_request_that_no_node_satisfies_is_refused(asked, invoke) -> None:
     done = invoke("run", asked.study, "--results", asked.folder, "--cpus-per-trial", "64")
-    assert done.exit_code == Exit.USAGE
+    assert done.exit_code == ExitCode.USAGE
     rule = "Each worker of a trial must fit on one node"
     assert f"{rule}, got a request for 64 CPUs and a largest node with 2. Lower --cpus-per-trial" in done.stderr
     assert "Traceback" not in done.stderr
@@ -267,7 +269,7 @@ def test_ctrl_c_stops_gently_and_the_same_command_goes_on(write, folder) -> None
     interrupt(process)
     asked_at = time.monotonic()
     out, err = process.communicate(timeout=60)
-    assert process.returncode == Exit.INTERRUPTED
+    assert process.returncode == ExitCode.INTERRUPTED
     assert time.monotonic() - asked_at < 20
     assert "Traceback" not in err
     assert out == ""
@@ -278,7 +280,7 @@ def test_ctrl_c_stops_gently_and_the_same_command_goes_on(write, folder) -> None
     before = {row["trial"]: row["finished"] for row in results(folder).trials.collect().to_dicts()}
 
     again = subprocess.run([sys.executable, "-m", "equistudy", *resume[1].split()], cwd=ROOT, check=False)
-    assert again.returncode == Exit.DONE
+    assert again.returncode == ExitCode.DONE
     rows = {row["trial"]: row for row in results(folder).trials.collect().to_dicts()}
     assert {row["width"]: row["resumed"] for row in rows.values()} == {2: 0, 4: 1}
     assert {name: rows[name]["finished"] for name in before} == before
@@ -293,7 +295,7 @@ def test_the_second_ctrl_c_ends_at_once(write, folder) -> None:
     interrupt(process)
     asked_at = time.monotonic()
     _, err = process.communicate(timeout=60)
-    assert process.returncode == Exit.INTERRUPTED
+    assert process.returncode == ExitCode.INTERRUPTED
     assert time.monotonic() - asked_at < 10
     assert "Traceback" not in err
 
@@ -320,7 +322,7 @@ study = eq.Study(
 def test_what_cannot_end_well_is_told_before_training_once(write, folder, invoke, trains) -> None:
     trains()
     done = invoke("run", str(write(text=UNHELD)), "--results", folder)
-    assert done.exit_code == Exit.DONE
+    assert done.exit_code == ExitCode.DONE
     told = [line for line in done.stderr.splitlines() if line.startswith("Warning: ")]
     assert len(told) == 1
     assert re.search(r"weight=0.3 and start=9 it grows to 180 degrees, and labels allow 45.*weight=0.244", told[0])

@@ -7,34 +7,42 @@ from pathlib import Path
 import pytest
 
 from equistudy.cli import status as standing
-from equistudy.cli.status import failures, identity, planned, read, running, samples_of, with_pilot
-from equistudy.cli.study_reference import Asked
+from equistudy.cli.status import (
+    add_pilot_costs,
+    find_identity,
+    get_num_samples,
+    list_failures,
+    list_running,
+    load_requested_study,
+    plan_study,
+)
+from equistudy.cli.study_reference import StudyReference
 from equistudy.results.store import Store
 from equistudy.study.file import StudyFileError
 
 
 @pytest.fixture
 def made(asked):
-    return lambda: planned(read(asked), asked.folder)[1]
+    return lambda: plan_study(load_requested_study(asked), asked.folder)[1]
 
 
 def test_a_scale_is_another_design(asked) -> None:
-    assert len(read(asked).study.design) == 4
-    assert len(read(asked._replace(scale="large")).study.design) == 9
+    assert len(load_requested_study(asked).study.design) == 4
+    assert len(load_requested_study(asked._replace(scale="large")).study.design) == 9
     with pytest.raises(ValueError, match=r"no scale 'larg'. Did you mean large"):
-        read(asked._replace(scale="larg"))
+        load_requested_study(asked._replace(scale="larg"))
 
 
 def test_a_trial_function_without_return_is_told(write, folder) -> None:
     path = write(("    return eq.Trial", "    eq.Trial"))
     with pytest.raises(StudyFileError, match=r"returns a Trial, got None in .*question.py. Add: return Trial"):
-        planned(read(Asked(path, None, folder)), folder)
+        plan_study(load_requested_study(StudyReference(path, None, folder)), folder)
 
 
 def test_what_a_trial_function_raises_has_its_place(write, folder) -> None:
     path = write(("eq.ResNet(8, width)", "eq.ResNet(8, width // 0)"))
     with pytest.raises(StudyFileError, match=r"question.py:6: ZeroDivisionError"):
-        planned(read(Asked(path, None, folder)), folder)
+        plan_study(load_requested_study(StudyReference(path, None, folder)), folder)
 
 
 def sign(folder: str, trial: str, age: float = 1.0, host: str | None = None, pid: int | None = None) -> None:
@@ -44,12 +52,12 @@ def sign(folder: str, trial: str, age: float = 1.0, host: str | None = None, pid
 
 
 def test_signs_of_life_of_the_study_are_found(made, folder) -> None:
-    assert running(folder, made()) == []
+    assert list_running(folder, made()) == []
     first, second, *_ = made().trials
     sign(folder, first.id)
     sign(folder, second.id, host="another", pid=1)
     sign(folder, "t_of_another_study")
-    assert {found["trial"] for found in running(folder, made())} == {first.id, second.id}
+    assert {found["trial"] for found in list_running(folder, made())} == {first.id, second.id}
 
 
 def test_the_dead_give_no_signs(made, folder, finish) -> None:
@@ -60,16 +68,16 @@ def test_the_dead_give_no_signs(made, folder, finish) -> None:
     finish(done.trial, done.levels)
     sign(folder, unknown.id, age=61.0, host="another")
     Store.open(folder).write_bytes("running/half.json", b"")
-    assert running(folder, made()) == []
+    assert list_running(folder, made()) == []
 
 
 def test_failures_have_levels_reason_and_message(made, folder, finish) -> None:
-    assert failures(folder, made()) == []
+    assert list_failures(folder, made()) == []
     first, second, *_ = made().trials
     finish(first.trial, first.levels)
     finish(second.trial, second.levels, reason="not a number", message="the loss is nan")
     told = {"trial": second.id, "levels": "width=4, seed=0", "reason": "not a number", "message": "the loss is nan"}
-    assert failures(folder, made()) == [told]
+    assert list_failures(folder, made()) == [told]
 
 
 def test_the_pilot_measures_each_cell_once(made, finish, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,9 +89,9 @@ def test_the_pilot_measures_each_cell_once(made, finish, monkeypatch: pytest.Mon
         tried.append((trial.model.width, trial.seed, len(measures)))
         return 3.0
 
-    monkeypatch.setattr("equistudy.training.pilot.expected_seconds", expected_seconds)
+    monkeypatch.setattr("equistudy.training.pilot.estimate_trial_seconds", expected_seconds)
     told: list[str] = []
-    plan = with_pilot(made(), told.append)
+    plan = add_pilot_costs(made(), told.append)
     assert told == ["[1/1] pilot of width=4, seed=0"]
     assert tried == [(4, 0, 1)]
     assert [trial.seconds for trial in plan.trials] == [10.0, 3.0, 10.0, 3.0]
@@ -91,9 +99,9 @@ def test_the_pilot_measures_each_cell_once(made, finish, monkeypatch: pytest.Mon
 
 def test_a_cell_that_cannot_be_trained_is_told(write, folder) -> None:
     path = write(("canvas=16, digit=8", "canvas=8, digit=8"), ("eq.ResNet(8, width)", "Odd()"), ("def trial", ODD))
-    plan = planned(read(Asked(path, None, folder)), folder)[1]
+    plan = plan_study(load_requested_study(StudyReference(path, None, folder)), folder)[1]
     with pytest.raises(ValueError, match=r"got RuntimeError for width=2, seed=0: no net.* plan without --pilot"):
-        with_pilot(plan, str)
+        add_pilot_costs(plan, str)
 
 
 ODD = """
@@ -111,40 +119,42 @@ def trial"""
 def test_an_id_is_explained_from_the_results_or_from_the_study(made, asked, folder, finish) -> None:
     first, second, *_ = made().trials
     finish(first.trial, first.levels)
-    columns = identity(first.id[:8], None, folder)
-    assert columns == first.trial.columns() == identity(first.id[:8], asked, folder)
+    columns = find_identity(first.id[:8], None, folder)
+    assert columns == first.trial.build_columns() == find_identity(first.id[:8], asked, folder)
     assert columns["model.width"] == 2
-    assert identity(second.id, asked, folder)["model.width"] == 4
+    assert find_identity(second.id, asked, folder)["model.width"] == 4
     with pytest.raises(ValueError, match=rf"got '{second.id}', which none has in the results in .* --study STUDY"):
-        identity(second.id, None, folder)
+        find_identity(second.id, None, folder)
 
 
 def test_an_ambiguous_beginning_lists_the_trials(made, asked, folder) -> None:
     ids = ", ".join(sorted(trial.id for trial in made().trials))
     with pytest.raises(ValueError, match=rf"got 't_', which 4 share: {ids} in .*question.py"):
-        identity("t_", asked, folder)
+        find_identity("t_", asked, folder)
     with pytest.raises(ValueError, match=r"which 9 share: (t_\w+, ){5}\.\.\. in"):
-        identity("t_", asked._replace(scale="large"), folder)
+        find_identity("t_", asked._replace(scale="large"), folder)
 
 
 def test_a_search_knows_how_often_it_draws(asked, write) -> None:
-    assert samples_of(read(asked)) is None
+    assert get_num_samples(load_requested_study(asked)) is None
     searched = (
         'eq.factorial(trial, eq.Factor("width", levels=(2, 4)), seeds=range(2))',
         "eq.search(trial, {'width': 2}, num_samples=7)",
     )
-    loaded, made = planned(read(asked._replace(study=write(searched, name="searching.py"))), asked.folder)
-    assert (samples_of(loaded), made.trials) == (7, ())
+    loaded, made = plan_study(
+        load_requested_study(asked._replace(study=write(searched, name="searching.py"))), asked.folder
+    )
+    assert (get_num_samples(loaded), made.trials) == (7, ())
 
 
 def test_nothing_is_written_by_looking(made, asked, folder) -> None:
     made()
-    running(folder, made())
-    failures(folder, made())
+    list_running(folder, made())
+    list_failures(folder, made())
     assert not Path(folder).exists()
 
 
 def test_a_sign_of_life_that_is_replaced_while_it_is_read_says_nothing() -> None:
-    assert standing._sign(b'{"trial": "t_1"}') == {"trial": "t_1"}
-    assert standing._sign(b'{"trial": "t_1"}"}') == {}
-    assert standing._sign(None) == {}
+    assert standing._parse_heartbeat(b'{"trial": "t_1"}') == {"trial": "t_1"}
+    assert standing._parse_heartbeat(b'{"trial": "t_1"}"}') == {}
+    assert standing._parse_heartbeat(None) == {}

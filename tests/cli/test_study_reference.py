@@ -1,25 +1,25 @@
 import shlex
 from pathlib import Path
 
-from equistudy.cli.study_reference import Asked
+from equistudy.cli.study_reference import StudyReference
 from equistudy.models import weights
 
 
 def test_a_command_can_be_pasted_into_a_shell() -> None:
-    plain = Asked(Path("studies/capacity.py"), None, "results")
-    assert plain.command("status") == "python -m equistudy status studies/capacity.py"
-    odd = Asked(Path("my studies/it's.py"), "paper", "s3://bucket/all results")
+    plain = StudyReference(Path("studies/capacity.py"), None, "results")
+    assert plain.format_command("status") == "python -m equistudy status studies/capacity.py"
+    odd = StudyReference(Path("my studies/it's.py"), "paper", "s3://bucket/all results")
     words = ["python", "-m", "equistudy", "run", "my studies/it's.py", "--scale", "paper"]
-    assert shlex.split(odd.command("run")) == [*words, "--results", "s3://bucket/all results"]
+    assert shlex.split(odd.format_command("run")) == [*words, "--results", "s3://bucket/all results"]
 
 
 def test_a_command_names_the_folder_of_weights_again(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(weights, "_folder", [])
-    weights.search_in(tmp_path)
-    command = Asked(Path("studies/zoo.py"), None, "results").command("report")
+    weights.set_weights_folder(tmp_path)
+    command = StudyReference(Path("studies/zoo.py"), None, "results").format_command("report")
     assert command == f"python -m equistudy report studies/zoo.py --weights-dir {tmp_path}"
 
 
 def test_each_scale_has_a_page_of_its_own() -> None:
-    names = {Asked(Path("studies/capacity.py"), scale, "results").name for scale in (None, "local", "paper")}
+    names = {StudyReference(Path("studies/capacity.py"), scale, "results").name for scale in (None, "local", "paper")}
     assert names == {"capacity", "capacity-local", "capacity-paper"}

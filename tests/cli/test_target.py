@@ -8,15 +8,15 @@ import pytest
 from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.augmentations.crop import RandomCrop
 from equistudy.cli.target import (
+    build_trial,
     check_classes,
-    dataset_of,
-    groups_of,
+    describe_random_weights,
     is_trial,
-    measures_of,
-    model_of,
-    random_note,
-    rebuilt,
-    trial_of,
+    parse_dataset,
+    parse_groups,
+    parse_measures,
+    parse_model,
+    rebuild_trial,
 )
 from equistudy.datasets.dead_leaves import DeadLeaves
 from equistudy.datasets.digits import Digits
@@ -58,12 +58,12 @@ from equistudy.tasks.classification import Classification
     ],
 )
 def test_groups_by_name(name: str, group: object) -> None:
-    assert groups_of((name,), 0) == (group,)
+    assert parse_groups((name,), 0) == (group,)
 
 
 @pytest.mark.parametrize(("room", "pixels"), [(32, (1, 32)), (46, (1, 32)), (10, (1, 8)), (1, (1,)), (0, (1,))])
 def test_the_default_groups_fit_the_room(room: int, pixels: tuple[int, ...]) -> None:
-    assert groups_of((), room) == (Translation(pixels[-1], pixels=pixels), Rotation())
+    assert parse_groups((), room) == (Translation(pixels[-1], pixels=pixels), Rotation())
 
 
 @pytest.mark.parametrize(
@@ -81,38 +81,42 @@ def test_the_default_groups_fit_the_room(room: int, pixels: tuple[int, ...]) -> 
 )
 def test_groups_that_are_none(name: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        groups_of((name,), 0)
+        parse_groups((name,), 0)
 
 
 def test_measures_by_public_name_under_every_group() -> None:
     groups = (Translation(1), Rotation())
-    assert measures_of(("within-correlation", "accuracy", "accuracy"), groups) == (
+    assert parse_measures(("within-correlation", "accuracy", "accuracy"), groups) == (
         *(WithinCorrelation(group) for group in groups),
         Accuracy(),
     )
-    assert measures_of(("lie_derivative_error",), groups[:1]) == (LieDerivative(Translation(1)),)
-    assert measures_of(("within_correlation", "lie_derivative_error"), groups[:1], bf16=True) == (
+    assert parse_measures(("lie_derivative_error",), groups[:1]) == (LieDerivative(Translation(1)),)
+    assert parse_measures(("within_correlation", "lie_derivative_error"), groups[:1], bf16=True) == (
         WithinCorrelation(Translation(1), precision=Precision.BFLOAT16),
         LieDerivative(Translation(1)),
     )
-    names = [measure.name for measure in measures_of((), groups)]
+    names = [measure.name for measure in parse_measures((), groups)]
     assert names == [
         name for name in ("within_correlation", "between_correlation", "shift_consistency") for _ in groups
     ]
     with pytest.raises(ValueError, match=r"There is no measure 'within'\..*There are: .*between_correlation"):
-        measures_of(("within",), groups)
+        parse_measures(("within",), groups)
 
 
 def test_networks(tmp_path: Path) -> None:
     nets = str(tmp_path / "nets.py")
-    assert model_of(f"{nets}:small", None, None, ("a", "b")) == Window(Custom("small", nets, ("a", "b")), 224)
-    assert model_of("x.pt", f"{nets}:small", 32, ()) == Window(Checkpoint(Custom("small", nets), "x.pt"), 32)
+    assert parse_model(f"{nets}:small", None, None, ("a", "b")) == Window(Custom("small", nets, ("a", "b")), 224)
+    assert parse_model("x.pt", f"{nets}:small", 32, ()) == Window(Checkpoint(Custom("small", nets), "x.pt"), 32)
     bare = TimmModel("resnet18", protocol=Protocol.NATIVE)
-    assert model_of("resnet18", None, None, ()) == bare
-    assert model_of("resnet18", None, 225, ()) == Window(bare, 225)
-    assert model_of("x.safetensors", "resnet18", None, ()) == Checkpoint(bare, "x.safetensors")
+    assert parse_model("resnet18", None, None, ()) == bare
+    assert parse_model("resnet18", None, 225, ()) == Window(bare, 225)
+    assert parse_model("x.safetensors", "resnet18", None, ()) == Checkpoint(bare, "x.safetensors")
     assert [is_trial(name) for name in ("t_7fcb", "t_7fcb12.pt", "resnet18")] == [True, False, False]
-    assert random_note(bare) == random_note(Window(bare, 32)) != random_note(Checkpoint(bare, "x.pt"))
+    assert (
+        describe_random_weights(bare)
+        == describe_random_weights(Window(bare, 32))
+        != describe_random_weights(Checkpoint(bare, "x.pt"))
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,7 +129,7 @@ def test_networks(tmp_path: Path) -> None:
 )
 def test_networks_that_are_none(arguments: tuple, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        model_of(*arguments)
+        parse_model(*arguments)
 
 
 def test_a_classifier_that_would_be_replaced_is_refused() -> None:
@@ -140,21 +144,21 @@ def test_images(tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
     model = Window(ResNet(8, 2), 32)
-    assert dataset_of("dead-leaves", None, model, False) == DeadLeaves(size=38, test_images=128)
-    assert dataset_of("dead-leaves", 7, model, False) == DeadLeaves(size=38, test_images=7)
+    assert parse_dataset("dead-leaves", None, model, False) == DeadLeaves(size=38, test_images=128)
+    assert parse_dataset("dead-leaves", 7, model, False) == DeadLeaves(size=38, test_images=7)
     flat, parquet = tmp_path / "flat", tmp_path / "parquet"
     for folder in (flat, parquet):
         folder.mkdir()
     for number in range(3):
         (flat / f"{number}.png").touch()
     pq.write_table(pa.table({"image": [{"bytes": b"", "path": None}] * 4}), parquet / "a.parquet")
-    assert dataset_of(str(flat), None, model, True) == ImageFolder(str(flat), 38, test_size=3)
+    assert parse_dataset(str(flat), None, model, True) == ImageFolder(str(flat), 38, test_size=3)
     for place in (parquet, parquet / "a.parquet"):
-        assert dataset_of(str(place), 2, model, False) == ParquetImages(str(place), 38, test_size=2, labels=False)
+        assert parse_dataset(str(place), 2, model, False) == ParquetImages(str(place), 38, test_size=2, labels=False)
     with pytest.raises(
         ValueError, match=r"--data is a folder .* or dead-leaves, got 'dead_leaves', which does not exist"
     ):
-        dataset_of("dead_leaves", None, model, False)
+        parse_dataset("dead_leaves", None, model, False)
 
 
 TRIALS = [
@@ -166,23 +170,23 @@ TRIALS = [
         Recipe(3, optimiser=AdamW(betas=(0.8, 0.9)), schedule=Cosine(0.1), precision=Precision.BFLOAT16),
         2,
     ),
-    trial_of(Window(ResNet(14, 3), 32), DeadLeaves(size=38, radii=(0.1, 0.2))),
+    build_trial(Window(ResNet(14, 3), 32), DeadLeaves(size=38, radii=(0.1, 0.2))),
     Trial(ResNet(8, 2), Digits(), Classification(), NoAugmentation(), Recipe(2, 64, SGD(1, 0)), 0),
 ]
 
 
 @pytest.mark.parametrize("trial", TRIALS, ids=range(len(TRIALS)))
 def test_a_trial_is_rebuilt_from_its_columns(trial: Trial) -> None:
-    again = rebuilt(trial.columns(), None)
+    again = rebuild_trial(trial.build_columns(), None)
     assert again == trial
     assert again.id == trial.id
 
 
 def test_a_trial_that_would_be_another_today_is_refused() -> None:
-    columns = {**TRIALS[0].columns(), "fingerprint": "then"}
+    columns = {**TRIALS[0].build_columns(), "fingerprint": "then"}
     with pytest.raises(ValueError, match=re.escape("of which fingerprint was then, is ")):
-        rebuilt({**columns, "trial": "t_1"}, None)
+        rebuild_trial({**columns, "trial": "t_1"}, None)
     with pytest.raises(ValueError, match=r"equistudy's own parts, got model=Poisoned\(width=2\)\. Name the study"):
-        rebuilt({**columns, "model": "Poisoned(width=2)"}, None)
+        rebuild_trial({**columns, "model": "Poisoned(width=2)"}, None)
     with pytest.raises(ValueError, match=r"Digits.* lies nowhere, so its place cannot be chosen"):
-        rebuilt(columns, "photos")
+        rebuild_trial(columns, "photos")

@@ -48,7 +48,7 @@ def test_the_fingerprint_is_of_the_files(folder: Path) -> None:
     assert CamVid(str(folder), height=90).fingerprint() == before
     Image.new("L", (480, 360), 3).save(folder / "testannot" / "0.png")
     assert CamVid(str(folder)).fingerprint() != before
-    assert CamVid(str(folder)).anchored().folder == str(folder)
+    assert CamVid(str(folder)).with_absolute_paths().folder == str(folder)
 
 
 def test_what_is_wrong_is_named(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -11,7 +11,7 @@ from scipy.integrate import quad
 
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.dead_leaves import DeadLeaves
-from equistudy.spec import canonical, label
+from equistudy.spec import format_label, to_canonical_json
 
 SMALL = DeadLeaves(size=32, test_images=4)
 
@@ -20,7 +20,7 @@ def test_examples():
     images, targets = SMALL.load(Split.TEST)
     assert (images.dtype, images.shape[1:]) == (torch.uint8, SMALL.image_shape)
     assert targets.tolist() == [-1] * 4
-    assert not SMALL.labelled
+    assert not SMALL.has_labels
     with pytest.raises(ValueError, match=r"none to train them on, got Split\.TRAIN\. Use Recipe\(epochs=0\)"):
         SMALL.load(Split.TRAIN)
 
@@ -41,7 +41,7 @@ def test_fewer_images_are_the_first_ones_and_seeds_differ():
 
 
 def test_radii_have_the_density_of_the_inverse_cube_among_the_disks_that_touch_the_image():
-    leaves = DeadLeaves(size=64, radii=(1 / 32, 1 / 2))._fallen(np.random.PCG64(3))
+    leaves = DeadLeaves(size=64, radii=(1 / 32, 1 / 2))._draw_leaves(np.random.PCG64(3))
     side, (low, high) = 63, (2.0, 32.0)
 
     def mass(radius):
@@ -111,8 +111,8 @@ def test_what_cannot_be_drawn_is_refused(fields, message):
 
 
 def test_identity():
-    assert canonical(DeadLeaves(seed=1)) != canonical(DeadLeaves())
-    assert label(SMALL) == "DeadLeaves(size=32, test_images=4)"
+    assert to_canonical_json(DeadLeaves(seed=1)) != to_canonical_json(DeadLeaves())
+    assert format_label(SMALL) == "DeadLeaves(size=32, test_images=4)"
     code = "import sys; from equistudy.datasets.dead_leaves import DeadLeaves; DeadLeaves().fingerprint()"
     command = [sys.executable, "-c", f"{code}; print('torch' in sys.modules)"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"

@@ -57,13 +57,13 @@ def test_bad_files_are_refused(folder: Path) -> None:
     dataset = Flowers102(str(folder))
     savemat(folder / "setid.mat", {"trnid": [[9]], "valid": [[1]], "tstid": [[2]]})
     with pytest.raises(ValueError, match=r"lie in 1 to 8, the length of imagelabels.mat, got 9 to 9 in .*setid.mat"):
-        dataset.listing(Split.TRAIN)
+        dataset.list_images(Split.TRAIN)
     savemat(folder / "setid.mat", {"trnid": [[1]]})
     with pytest.raises(ValueError, match=r"setid.mat holds trnid, valid, tstid, got trnid in"):
-        dataset.listing(Split.TRAIN)
+        dataset.list_images(Split.TRAIN)
     (folder / "setid.mat").write_bytes(b"no table")
     with pytest.raises(ValueError, match=r"setid.mat is a MATLAB file, got .* with: .* Copy it again"):
-        dataset.listing(Split.TRAIN)
+        dataset.list_images(Split.TRAIN)
     (folder / "setid.mat").unlink()
     with pytest.raises(ValueError, match=r"needs all its files, got .*Put there jpg/ \(official: 102flowers.tgz\)"):
-        dataset.listing(Split.TRAIN)
+        dataset.list_images(Split.TRAIN)

@@ -32,5 +32,5 @@ def test_missing_folder_and_file(tmp_path, monkeypatch):
 
 def test_anchored(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert MNIST().anchored() == MNIST(str(tmp_path / "data" / "mnist"))
-    assert MNIST("there", train_size=50).anchored() == MNIST(str(tmp_path / "there"), train_size=50)
+    assert MNIST().with_absolute_paths() == MNIST(str(tmp_path / "data" / "mnist"))
+    assert MNIST("there", train_size=50).with_absolute_paths() == MNIST(str(tmp_path / "there"), train_size=50)

@@ -23,34 +23,34 @@ def write(tmp_path: Path):
 def test_folders_are_classes_in_the_order_of_their_names(write, tmp_path) -> None:
     dataset = write("cat/2.png", "ant/b.jpg", "cat/1.PNG", "ant/deep/er/c.webp", ".thumbnails/1.png", "cat/.hidden.png")
     (tmp_path / "cat" / "notes.txt").touch()
-    listing = dataset.listing(Split.TEST)
+    listing = dataset.list_images(Split.TEST)
     assert listing.names == ("ant/b.jpg", "ant/deep/er/c.webp", "cat/1.PNG", "cat/2.png")
     assert listing.labels == (0, 0, 1, 1)
-    assert dataset.listing(Split.TRAIN).names == ()
+    assert dataset.list_images(Split.TRAIN).names == ()
     assert dataset.load(Split.TEST).targets.tolist() == [0, 0, 1, 1]
 
 
 def test_images_beside_each_other_have_no_labels(write, tmp_path) -> None:
     dataset = write("b.png", "a.png")
     (tmp_path / "empty").mkdir()
-    assert dataset.listing(Split.TEST) == (("a.png", "b.png"), None)
-    assert not dataset.labelled
+    assert dataset.list_images(Split.TEST) == (("a.png", "b.png"), None)
+    assert not dataset.has_labels
 
 
 @pytest.mark.parametrize("test", ["test", "val", "validation"])
 def test_folders_of_splits(write, test) -> None:
     dataset = write("train/a/1.png", "train/b/2.png", f"{test}/a/3.png", f"{test}/b/4.png")
-    assert dataset.listing(Split.TRAIN).names == ("train/a/1.png", "train/b/2.png")
-    assert dataset.listing(Split.TEST).names == (f"{test}/a/3.png", f"{test}/b/4.png")
+    assert dataset.list_images(Split.TRAIN).names == ("train/a/1.png", "train/b/2.png")
+    assert dataset.list_images(Split.TEST).names == (f"{test}/a/3.png", f"{test}/b/4.png")
     assert dataset.num_classes == 2
     assert len(dataset.load(Split.TRAIN).inputs) == 2
 
 
 def test_test_comes_before_val_and_a_class_may_be_a_train(write) -> None:
     dataset = write("train/a/1.png", "val/a/2.png", "test/a/3.png")
-    assert dataset.listing(Split.TEST).names == ("test/a/3.png",)
-    (vehicles := write("more/train/1.png", "more/truck/2.png")).listing(Split.TEST)
-    only = ImageFolder(str(vehicles.root / "more"), 4).listing(Split.TEST)
+    assert dataset.list_images(Split.TEST).names == ("test/a/3.png",)
+    (vehicles := write("more/train/1.png", "more/truck/2.png")).list_images(Split.TEST)
+    only = ImageFolder(str(vehicles.root / "more"), 4).list_images(Split.TEST)
     assert only == (("train/1.png", "truck/2.png"), (0, 1))
 
 

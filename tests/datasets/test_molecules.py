@@ -36,7 +36,7 @@ class Listed(MoleculeDataset):
             np.concatenate(places),
             np.array([float(row[0]) for row in rows]),
         )
-        return split_atoms(self._checked(atoms, path), len(rows) // 4)
+        return split_atoms(self._check_atoms(atoms, path), len(rows) // 4)
 
 
 def listed(folder: Path, *rows: str) -> Listed:
@@ -81,7 +81,7 @@ def test_mean_and_deviation_are_those_of_the_training_split(tmp_path: Path) -> N
             assert dataset.target_mean == pytest.approx(float(values.mean()))
             assert dataset.target_std == pytest.approx(float(values.std(correction=0)))
             for task in (Regression(), Molecules()):
-                asked = task.prepared(values, dataset)
+                asked = task.prepare_targets(values, dataset)
                 torch.testing.assert_close(asked.mean(), torch.tensor(0.0), atol=1e-6, rtol=0)
                 torch.testing.assert_close(asked.std(correction=0), torch.tensor(1.0))
             fewer = replace(dataset, test_size=1)  # nothing of the test split is known
@@ -97,8 +97,8 @@ def test_they_can_be_asked_before_anything_is_loaded(tmp_path: Path) -> None:
 def test_values_that_are_all_one_have_no_scale(tmp_path: Path) -> None:
     dataset = listed(tmp_path, *["3: 6 1"] * 4)
     with pytest.raises(ValueError, match=r"must differ, got 3 for every molecule of the training split in .*a scale"):
-        Molecules().prepared(dataset.load(Split.TRAIN).targets, dataset)
-    assert float(Molecules(2.0).prepared(torch.tensor([[5.0]]), dataset)) == 1.0
+        Molecules().prepare_targets(dataset.load(Split.TRAIN).targets, dataset)
+    assert float(Molecules(2.0).prepare_targets(torch.tensor([[5.0]]), dataset)) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -134,4 +134,4 @@ def test_the_fingerprint_is_of_the_molecules_and_not_of_the_place(tmp_path: Path
     assert listed(there, *EIGHT).fingerprint() == first == Listed(str(here), train_size=2).fingerprint()
     assert listed(here, *EIGHT[:-1], "7: 6 1").fingerprint() != first
     assert Listed().root == Path("data/listed")
-    assert Listed("some").anchored() == Listed(str(Path("some").absolute()))
+    assert Listed("some").with_absolute_paths() == Listed(str(Path("some").absolute()))

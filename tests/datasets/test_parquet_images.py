@@ -56,7 +56,7 @@ def test_files_are_told_apart_by_the_beginning_of_their_names(tmp_path: Path, fo
     assert dataset.num_classes == 2
     write(tmp_path / f"{folder}test-0.parquet", range(9, 12), [-1, -1, -1])
     assert shades(dataset) == [9, 10, 11]
-    assert not dataset.labelled
+    assert not dataset.has_labels
 
 
 def test_rows_without_bytes_or_path(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_an_overwritten_file_is_read_again(tmp_path: Path) -> None:
     before = ParquetImages(str(tmp_path), 4)
     first = before.fingerprint()
     write(tmp_path / "a.parquet", range(4))
-    assert len(before.listing(Split.TEST).names) == 4
+    assert len(before.list_images(Split.TEST).names) == 4
     assert before.fingerprint() != first
 
 
@@ -99,7 +99,7 @@ def test_real_files() -> None:
     if not REAL.is_dir():
         pytest.skip("the files of Tiny ImageNet are not beside the checkout")
     dataset = ParquetImages(str(REAL), 64)
-    assert (dataset.num_classes, len(dataset.listing(Split.TRAIN).names)) == (20, 5000)
+    assert (dataset.num_classes, len(dataset.list_images(Split.TRAIN).names)) == (20, 5000)
     images, targets = dataset.load(Split.TEST)
     assert images.shape == (1000, 3, 64, 64)
     assert targets.bincount().tolist() == [50] * 20

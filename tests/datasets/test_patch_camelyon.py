@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_patches_and_labels_are_those_of_the_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patch_camelyon, "CHUNK", 4)
+    monkeypatch.setattr(patch_camelyon, "CHUNK_SIZE", 4)
     images, targets = PatchCamelyon(str(folder)).load(Split.TRAIN)
     assert images.shape == (10, 3, 96, 96)
     assert images[:, 1, 2, 5].tolist() == list(range(10))
@@ -43,7 +43,7 @@ def test_patches_and_labels_are_those_of_the_files(folder: Path, monkeypatch: py
 
 
 def test_a_subset_is_read_piece_by_piece_and_keeps_its_order(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patch_camelyon, "CHUNK", 2)
+    monkeypatch.setattr(patch_camelyon, "CHUNK_SIZE", 2)
     whole = PatchCamelyon(str(folder), train_size=10).load(Split.TRAIN)
     part = PatchCamelyon(str(folder), train_size=5).load(Split.TRAIN)
     numbers = whole.inputs[:, 1, 2, 5]

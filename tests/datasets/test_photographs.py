@@ -10,8 +10,8 @@ from PIL import Image
 
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.image_folder import ImageFolder
-from equistudy.datasets.photographs import CorruptImages, square
-from equistudy.spec import canonical, label
+from equistudy.datasets.photographs import CorruptImages, decode_square
+from equistudy.spec import format_label, to_canonical_json
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -43,13 +43,13 @@ def ten(tmp_path: Path) -> Path:
 def test_the_middle_is_cut_out_in_either_direction() -> None:
     wide, high = stripes(8), stripes(8).rotate(90, expand=True)
     for image in (wide, high):
-        cut = square(png(image), 8)
+        cut = decode_square(png(image), 8)
         assert isinstance(cut, np.ndarray)
         assert (cut.reshape(3, -1).T == GREEN).all()
 
 
 def test_the_shorter_side_gets_the_size_and_nothing_is_distorted() -> None:
-    cut = square(png(Image.linear_gradient("L").resize((512, 256))), 32)
+    cut = decode_square(png(Image.linear_gradient("L").resize((512, 256))), 32)
     assert isinstance(cut, np.ndarray)
     assert cut.shape == (3, 32, 32)
     # row k of 32 holds the mean of brightnesses 8 k ... 8 k + 7
@@ -61,7 +61,7 @@ def test_the_shorter_side_gets_the_size_and_nothing_is_distorted() -> None:
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "CMYK", "LA"])
 def test_every_mode_becomes_three_channels(mode: str) -> None:
-    cut = square(png(Image.new("RGB", (9, 9), (255, 255, 255)).convert(mode), "TIFF"), 9)
+    cut = decode_square(png(Image.new("RGB", (9, 9), (255, 255, 255)).convert(mode), "TIFF"), 9)
     assert isinstance(cut, np.ndarray)
     assert (cut == 255).all()
 
@@ -70,7 +70,7 @@ def test_every_mode_becomes_three_channels(mode: str) -> None:
     ("data", "reason"), [(b"no image", "not an image"), (b"", "not an image"), (png(stripes(64))[:80], "truncated")]
 )
 def test_bytes_that_are_no_image_have_a_reason(data: bytes, reason: str) -> None:
-    cut = square(data, 8)
+    cut = decode_square(data, 8)
     assert isinstance(cut, str)
     assert reason in cut.lower()
 
@@ -98,17 +98,17 @@ def test_a_part_is_balanced_nested_and_has_its_own_identity(ten: Path) -> None:
 
     assert shades(3) < shades(6) < shades(10)
     whole, part = ImageFolder(str(ten), 8), ImageFolder(str(ten), 8, test_size=6)
-    assert canonical(part) != canonical(whole)
+    assert to_canonical_json(part) != to_canonical_json(whole)
     assert part.fingerprint() != whole.fingerprint()
-    assert label(part) == "ImageFolder(size=8, test_size=6)"
+    assert format_label(part) == "ImageFolder(size=8, test_size=6)"
 
 
 def test_labels_may_stay_unread(ten: Path) -> None:
     named, bare = ImageFolder(str(ten), 8), ImageFolder(str(ten), 8, labels=False)
-    assert (named.labelled, named.num_classes) == (True, 2)
-    assert (bare.labelled, bare.num_classes) == (False, 1000)
+    assert (named.has_labels, named.num_classes) == (True, 2)
+    assert (bare.has_labels, bare.num_classes) == (False, 1000)
     assert set(bare.load(Split.TEST).targets.tolist()) == {-1}
-    assert canonical(named) != canonical(bare)
+    assert to_canonical_json(named) != to_canonical_json(bare)
 
 
 def test_the_identity_is_in_the_bytes_in_use_and_not_in_their_place(ten: Path, tmp_path_factory) -> None:
@@ -119,7 +119,7 @@ def test_the_identity_is_in_the_bytes_in_use_and_not_in_their_place(ten: Path, t
         (copy / path.relative_to(ten)).parent.mkdir(exist_ok=True)
         (copy / path.relative_to(ten)).write_bytes(path.read_bytes())
     moved = ImageFolder(str(copy), 8)
-    assert canonical(moved) == canonical(dataset)
+    assert to_canonical_json(moved) == to_canonical_json(dataset)
     assert moved.fingerprint() == dataset.fingerprint()
     (copy / "even" / "0.png").write_bytes(png(Image.new("L", (8, 8), 1)))
     assert moved.fingerprint() != dataset.fingerprint()
@@ -127,7 +127,7 @@ def test_the_identity_is_in_the_bytes_in_use_and_not_in_their_place(ten: Path, t
 
 def test_anchored(ten: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ten.parent)
-    assert ImageFolder(ten.name, 8, test_size=3).anchored() == ImageFolder(str(ten), 8, test_size=3)
+    assert ImageFolder(ten.name, 8, test_size=3).with_absolute_paths() == ImageFolder(str(ten), 8, test_size=3)
 
 
 def test_what_cannot_be_asked_for(ten: Path) -> None:

@@ -70,7 +70,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 def test_the_fingerprint_is_of_the_molecules(tmp_path: Path) -> None:
     before = QM7(str(write(tmp_path))).fingerprint()
     assert QM7(str(write(tmp_path, energy=np.zeros((3, 2))))).fingerprint() != before
-    assert QM7(str(tmp_path)).anchored() == QM7(str(tmp_path))
+    assert QM7(str(tmp_path)).with_absolute_paths() == QM7(str(tmp_path))
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the original file is not beside the checkout")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from equistudy.datasets.dataset import Split
-from equistudy.datasets.qm9 import ELECTRONVOLTS, QM9, Property
+from equistudy.datasets.qm9 import ELECTRONVOLTS_PER_HARTREE, QM9, Property
 
 METHANE = """5
 gdb 1\t157.7118\t157.70997\t157.70699\t0.\t13.21\t-0.3877\t0.1171\t0.5048\t35.3641\t0.044749\t-40.47893
@@ -25,7 +25,7 @@ def test_original_files_of_text(tmp_path: Path) -> None:
     (tmp_path / "dsgdb9nsd_000001.xyz").write_text(METHANE)
     for quantity, hartree in ((Property.HOMO, -0.3877), (Property.LUMO, 0.1171), (Property.GAP, 0.5048)):
         points, energies = QM9(str(tmp_path), quantity=quantity).load(Split.TEST)
-        assert float(energies) == pytest.approx(hartree * ELECTRONVOLTS)
+        assert float(energies) == pytest.approx(hartree * ELECTRONVOLTS_PER_HARTREE)
     assert points.shape == (1, 29, 8)
     assert points[0, :5, 3:].argmax(1).tolist() == [1, 0, 0, 0, 0]
     bonds = (points[0, 1:5, :3] - points[0, 0, :3]).norm(dim=1)
@@ -44,12 +44,12 @@ def test_arrays_filled_up_with_zeros(tmp_path: Path) -> None:
     np.savez(tmp_path / "train.npz", **arrays())
     np.savez(tmp_path / "test.npz", **arrays(homo=np.array([-0.1, -0.4])))
     points, energies = QM9(str(tmp_path)).load(Split.TEST)
-    torch.testing.assert_close(energies[:, 0], torch.tensor([-0.1, -0.4]) * ELECTRONVOLTS)
+    torch.testing.assert_close(energies[:, 0], torch.tensor([-0.1, -0.4]) * ELECTRONVOLTS_PER_HARTREE)
     assert points[1, :3, 3:].tolist() == [[0, 0, 0, 0, 1], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0]]
     assert len(QM9(str(tmp_path), train_size=1).load(Split.TRAIN).inputs) == 1
     # the scale of what is asked for is that of the training split
-    assert QM9(str(tmp_path)).target_mean == pytest.approx(-0.25 * ELECTRONVOLTS)
-    assert QM9(str(tmp_path)).target_std == pytest.approx(0.05 * ELECTRONVOLTS)
+    assert QM9(str(tmp_path)).target_mean == pytest.approx(-0.25 * ELECTRONVOLTS_PER_HARTREE)
+    assert QM9(str(tmp_path)).target_std == pytest.approx(0.05 * ELECTRONVOLTS_PER_HARTREE)
 
 
 def test_files_that_are_none_of_these(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 from equistudy.datasets.dataset import Examples, Split, Target
 from equistudy.datasets.digits import Digits
 from equistudy.datasets.olivetti import Olivetti
-from equistudy.datasets.rotated import Asked, Turned
+from equistudy.datasets.rotated import RotationTarget, Turned
 from equistudy.datasets.shapes import VOID, Shapes
 from equistudy.datasets.springs import Springs
 from equistudy.groups.affine import rotation_matrices, warp
@@ -16,7 +16,7 @@ DIGITS = Digits(20, 12, train_size=40, test_size=20)
 
 
 def test_the_angle_that_is_asked_for_is_the_one_turned_by() -> None:
-    dataset = Turned(DIGITS, 90.0, copies=3, asked=Asked.ANGLE)
+    dataset = Turned(DIGITS, 90.0, copies=3, asked=RotationTarget.ANGLE)
     images, angles = dataset.load(Split.TEST)
     assert len(images) == len(angles) == 60
     assert (dataset.target, dataset.target_unit) == (Target.NUMBERS, "deg")
@@ -25,28 +25,28 @@ def test_the_angle_that_is_asked_for_is_the_one_turned_by() -> None:
     turned = warp(upright, rotation_matrices(angles[:, 0]))
     assert float((images.float() - turned).abs().max()) <= 0.51
     assert dataset.target_std == pytest.approx(float(angles.std()), rel=0.2)
-    assert Turned(DIGITS, std_degrees=30.0, asked=Asked.ANGLE).target_std == 30.0
+    assert Turned(DIGITS, std_degrees=30.0, asked=RotationTarget.ANGLE).target_std == 30.0
 
 
 def test_classes_stay_and_all_else_is_the_dataset_s() -> None:
     dataset = Turned(DIGITS)
     assert torch.equal(dataset.load(Split.TRAIN).targets, DIGITS.load(Split.TRAIN).targets)
-    for name in ("mean", "std", "background", "void", "num_classes", "labelled", "target", "image_shape"):
+    for name in ("mean", "std", "background", "void", "num_classes", "has_labels", "target", "image_shape"):
         assert getattr(dataset, name) == getattr(DIGITS, name)
     assert dataset.fingerprint() == DIGITS.fingerprint()
-    assert Turned(Olivetti()).anchored() == Turned(Olivetti().anchored())
+    assert Turned(Olivetti()).with_absolute_paths() == Turned(Olivetti().with_absolute_paths())
     unknown = replace(dataset, crop=14)
     assert unknown.background is None
     assert unknown.load(Split.TEST).inputs.shape == (20, 1, 14, 14) == (20, *unknown.image_shape)
 
 
 def test_angles_are_normal_or_uniform_and_differ_in_the_splits() -> None:
-    normal = Turned(DIGITS, std_degrees=57.3)._angles(Split.TRAIN, 20_000)
+    normal = Turned(DIGITS, std_degrees=57.3)._draw_angles(Split.TRAIN, 20_000)
     assert abs(normal.mean()) < 2
     assert normal.std() == pytest.approx(57.3, rel=0.02)
-    uniform = Turned(DIGITS)._angles(Split.TRAIN, 20_000)
+    uniform = Turned(DIGITS)._draw_angles(Split.TRAIN, 20_000)
     assert uniform.std() == pytest.approx(180 / math.sqrt(3), rel=0.02)
-    assert not (Turned(DIGITS)._angles(Split.TEST, 100) == uniform[:100]).any()
+    assert not (Turned(DIGITS)._draw_angles(Split.TEST, 100) == uniform[:100]).any()
 
 
 def test_labels_turn_with_the_image_and_no_new_one_appears() -> None:
@@ -56,7 +56,7 @@ def test_labels_turn_with_the_image_and_no_new_one_appears() -> None:
     images, labels = dataset.load(Split.TEST)
     before = shapes.load(Split.TEST).targets
     assert set(labels.unique().tolist()) <= set(before.unique().tolist())
-    matrices = rotation_matrices(torch.from_numpy(dataset._angles(Split.TEST, 12)))
+    matrices = rotation_matrices(torch.from_numpy(dataset._draw_angles(Split.TEST, 12)))
     blurred = warp(before[:, None].double(), matrices)
     assert len(blurred.round().unique()) >= len(labels.unique())
     assert not torch.equal(blurred[:, 0].round().to(torch.uint8), labels)
@@ -68,7 +68,7 @@ def test_labels_turn_with_the_image_and_no_new_one_appears() -> None:
 def test_quarter_turns_of_labels_are_exact() -> None:
     @dataclass(frozen=True)
     class Quarter(Turned):
-        def _angles(self, split: Split, count: int):
+        def _draw_angles(self, split: Split, count: int):
             return torch.full((count,), 90.0).double().numpy()
 
     shapes = Shapes(32, 4, 4)
@@ -101,4 +101,4 @@ def test_what_cannot_be_turned_is_refused() -> None:
     with pytest.raises(ValueError, match=r"crop fits into the image, got copies=1, crop=21"):
         Turned(DIGITS, crop=21)
     with pytest.raises(ValueError, match=r"Angles that are asked for must differ"):
-        Turned(DIGITS, 0.0, asked=Asked.ANGLE)
+        Turned(DIGITS, 0.0, asked=RotationTarget.ANGLE)

@@ -40,7 +40,7 @@ def test_it_stands_for_its_dataset():
     turned = Sectors(DIGITS)
     assert (turned.fingerprint(), turned.mean, turned.std) == (DIGITS.fingerprint(), DIGITS.mean, DIGITS.std)
     assert (turned.image_shape, turned.background) == (DIGITS.image_shape, DIGITS.background)
-    assert turned.anchored() == Sectors(DIGITS.anchored())
+    assert turned.with_absolute_paths() == Sectors(DIGITS.with_absolute_paths())
 
 
 @pytest.mark.parametrize("bad", [{"sectors": 0}, {"jitter": 91.0}, {"sectors": 4, "jitter": -1.0}])

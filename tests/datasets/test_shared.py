@@ -12,7 +12,7 @@ import torch
 from equistudy.datasets import shared as module
 from equistudy.datasets.dataset import Examples, Split
 from equistudy.datasets.digits import Digits
-from equistudy.datasets.shared import shared
+from equistudy.datasets.shared import load_shared
 
 DIGITS = Digits(canvas=16, digit=8)
 
@@ -20,7 +20,7 @@ DIGITS = Digits(canvas=16, digit=8)
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(module, "WORTH_BYTES", 0)
+    monkeypatch.setattr(module, "MIN_SHARED_BYTES", 0)
     return tmp_path / f"equistudy-{os.getuid()}"
 
 
@@ -30,24 +30,24 @@ def same(one: Examples, other: Examples) -> bool:
 
 def test_decoded_once_and_equal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = DIGITS.load(Split.TEST)
-    assert same(shared(DIGITS, Split.TEST), loaded)
+    assert same(load_shared(DIGITS, Split.TEST), loaded)
     assert len(list(folder.iterdir())) == 2
     monkeypatch.setattr(Digits, "load", lambda self, split: pytest.fail("decoded again"))
-    again = shared(DIGITS, Split.TEST)
+    again = load_shared(DIGITS, Split.TEST)
     assert same(again, loaded)
     again[0].zero_()  # a process's own mistake
-    assert same(shared(DIGITS, Split.TEST), loaded)
+    assert same(load_shared(DIGITS, Split.TEST), loaded)
 
 
 def test_another_process_maps_the_same_file(folder: Path) -> None:
-    inputs = shared(DIGITS, Split.TEST)[0]
+    inputs = load_shared(DIGITS, Split.TEST)[0]
     code = (
         "import sys, tempfile; tempfile.tempdir = sys.argv[1]\n"
-        "from equistudy.datasets.shared import shared\n"
+        "from equistudy.datasets.shared import load_shared\n"
         "from equistudy.datasets.dataset import Split\n"
         "from equistudy.datasets.digits import Digits\n"
         "Digits.load = None\n"
-        "inputs = shared(Digits(canvas=16, digit=8), Split.TEST)[0]\n"
+        "inputs = load_shared(Digits(canvas=16, digit=8), Split.TEST)[0]\n"
         "print(int(inputs.long().sum()), sys.argv[1] in open('/proc/self/maps').read())"
     )
     command = [sys.executable, "-c", code, str(folder.parent)]
@@ -57,32 +57,32 @@ def test_another_process_maps_the_same_file(folder: Path) -> None:
 
 def test_other_data_and_other_specs_have_other_files(folder: Path) -> None:
     for dataset in (DIGITS, Digits(canvas=18, digit=8), Digits(canvas=16, digit=8, test_size=20)):
-        assert same(shared(dataset, Split.TEST), dataset.load(Split.TEST))
-        assert same(shared(dataset, Split.TRAIN), dataset.load(Split.TRAIN))
+        assert same(load_shared(dataset, Split.TEST), dataset.load(Split.TEST))
+        assert same(load_shared(dataset, Split.TRAIN), dataset.load(Split.TRAIN))
     assert len(list(folder.iterdir())) == 12
 
 
 def test_a_file_that_is_cut_off_is_written_again(folder: Path) -> None:
-    shared(DIGITS, Split.TEST)
+    load_shared(DIGITS, Split.TEST)
     for place in folder.iterdir():
         place.write_bytes(place.read_bytes()[:90])
-    assert same(shared(DIGITS, Split.TEST), DIGITS.load(Split.TEST))
+    assert same(load_shared(DIGITS, Split.TEST), DIGITS.load(Split.TEST))
     assert min(place.stat().st_size for place in folder.iterdir()) > 1000
 
 
 def test_where_nothing_can_be_written_each_process_has_its_own(folder: Path) -> None:
     folder.write_text("in the way")
-    assert same(shared(DIGITS, Split.TEST), DIGITS.load(Split.TEST))
+    assert same(load_shared(DIGITS, Split.TEST), DIGITS.load(Split.TEST))
 
 
 def test_unused_files_are_removed_and_small_splits_are_not_written(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shared(DIGITS, Split.TEST)
+    load_shared(DIGITS, Split.TEST)
     for place in folder.iterdir():
         os.utime(place, (1, 1))
-    shared(DIGITS, Split.TRAIN)
+    load_shared(DIGITS, Split.TRAIN)
     assert len(list(folder.iterdir())) == 2
-    monkeypatch.setattr(module, "WORTH_BYTES", 2**40)
-    shared(DIGITS, Split.TEST)
+    monkeypatch.setattr(module, "MIN_SHARED_BYTES", 2**40)
+    load_shared(DIGITS, Split.TEST)
     assert len(list(folder.iterdir())) == 2

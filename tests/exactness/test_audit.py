@@ -14,7 +14,7 @@ from equistudy.networks.choices import Head
 
 
 def test_a_study_can_assert_exactness_before_training() -> None:
-    assert equistudy.audit(ResNet(8, 2), size=33).assert_exact().exact
+    assert equistudy.audit(ResNet(8, 2), size=33).assert_exact().is_exact
     with pytest.raises(
         ValueError,
         match=r"ResNet\(depth=8, width=2\) must be exact under DihedralGroup at size=32, got stage2.0.first "
@@ -25,7 +25,7 @@ def test_a_study_can_assert_exactness_before_training() -> None:
 
 def test_the_record_has_what_a_program_needs() -> None:
     found = audit(ResNet(8, 2), 32, name="small")
-    record = json.loads(json.dumps(found.record(), allow_nan=False))
+    record = json.loads(json.dumps(found.to_record(), allow_nan=False))
     assert {name: record[name] for name in ("model", "size", "group", "exact", "nearest", "residue", "survives")} == {
         "model": "small",
         "size": 32,
@@ -47,12 +47,12 @@ def test_group_networks_are_judged_as_they_are(group: CyclicGroup | DihedralGrou
     assert max(exact.deviations.values()) < 1e-12
     broken = [error for name, error in inexact.deviations.items() if name != "transpose"]
     assert min(broken) > 1e-3
-    assert inexact.survives == (("identity", "transpose") if group == DihedralGroup(4) else ("identity",))
+    assert inexact.preserved_elements == (("identity", "transpose") if group == DihedralGroup(4) else ("identity",))
 
 
 def test_a_flat_head_spoils_the_output_of_exact_features() -> None:
     found = audit(PreactivationResNet(8, 2, CyclicGroup(4), head=Head.ORIENTED), 33)
-    assert (found.exact, found.features.exact) == (False, True)
+    assert (found.is_exact, found.features.exact) == (False, True)
     assert found.features.nearest == (29, 37)
     assert found.layers[0].name == "classifier"
     with pytest.raises(ValueError, match="No size is exact: change these layers"):
@@ -64,4 +64,4 @@ def test_position_embeddings_are_explained() -> None:
     found = audit(TimmModel("vit_tiny_patch16_224"), 32)
     assert [layer.name for layer in found.layers] == ["pos_embed"]
     assert found.layers[0].reason.startswith("position embedding: ")
-    assert (found.residue, found.nearest, found.survives) == (None, (None, None), ("identity",))
+    assert (found.residue, found.nearest, found.preserved_elements) == (None, (None, None), ("identity",))

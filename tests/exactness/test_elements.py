@@ -4,15 +4,15 @@ import pytest
 import torch
 
 from equistudy.exactness.elements import (
-    ALL,
-    GROUPS,
-    NAMES,
-    group_name,
-    moved_image,
-    names_of,
-    needs,
-    surviving,
-    symmetric,
+    ALL_ELEMENTS,
+    GROUPS_BY_NAME,
+    SPRITE_NAMES,
+    element_names,
+    find_preserved_elements,
+    get_group_name,
+    move_image,
+    required_symmetries,
+    symmetrise_filters,
 )
 from equistudy.groups.finite import DihedralGroup, Flip, Reflection
 
@@ -28,41 +28,41 @@ MOVES = {
 }
 
 
-@pytest.mark.parametrize("row", NAMES)
+@pytest.mark.parametrize("row", SPRITE_NAMES)
 def test_every_element_does_what_its_name_says(row: tuple[float, float]) -> None:
     image = torch.arange(12.0).view(3, 4)
-    assert torch.equal(moved_image(image, row), MOVES[NAMES[row]](image))
+    assert torch.equal(move_image(image, row), MOVES[SPRITE_NAMES[row]](image))
 
 
-@pytest.mark.parametrize("row", NAMES)
+@pytest.mark.parametrize("row", SPRITE_NAMES)
 def test_an_element_is_made_of_the_flips_and_the_exchange_that_it_needs(row: tuple[float, float]) -> None:
     image = torch.arange(16.0).view(4, 4)
     made = image
     for letter, axis in (("h", -2), ("w", -1)):
-        made = made.flip(axis) if letter in needs(row) else made
-    made = made.mT if "t" in needs(row) else made
-    assert torch.equal(moved_image(image, row), made)
+        made = made.flip(axis) if letter in required_symmetries(row) else made
+    made = made.mT if "t" in required_symmetries(row) else made
+    assert torch.equal(move_image(image, row), made)
 
 
 def test_survivors_need_nothing_of_what_is_broken() -> None:
-    assert surviving("") == ALL
-    assert names_of(surviving("hw")) == ("identity", "transpose")
-    assert names_of(surviving("t")) == ("identity", "180 deg", "left-right", "top-bottom")
-    assert names_of(surviving("w")) == ("identity", "270 deg", "top-bottom", "transpose")
-    assert names_of(surviving("hwt")) == ("identity",)
+    assert find_preserved_elements("") == ALL_ELEMENTS
+    assert element_names(find_preserved_elements("hw")) == ("identity", "transpose")
+    assert element_names(find_preserved_elements("t")) == ("identity", "180 deg", "left-right", "top-bottom")
+    assert element_names(find_preserved_elements("w")) == ("identity", "270 deg", "top-bottom", "transpose")
+    assert element_names(find_preserved_elements("hwt")) == ("identity",)
 
 
 def test_groups_have_one_name() -> None:
-    assert [group_name(GROUPS[name]) for name in ("p4m", "d4", "p4", "c4", "d2", "c2", "d1")] == [
+    assert [get_group_name(GROUPS_BY_NAME[name]) for name in ("p4m", "d4", "p4", "c4", "d2", "c2", "d1")] == [
         *("p4m", "p4m", "p4", "p4", "d2", "c2", "d1")
     ]
-    assert group_name(Reflection(Flip.VERTICAL)) == "v1"
-    assert group_name(DihedralGroup(1)) == group_name(Reflection()) == "d1"
+    assert get_group_name(Reflection(Flip.VERTICAL)) == "v1"
+    assert get_group_name(DihedralGroup(1)) == get_group_name(Reflection()) == "d1"
 
 
 def test_symmetric_filters_look_the_same_after_every_element() -> None:
-    filters = symmetric(torch.randn(2, 3, 4, 4, dtype=torch.float64))
-    for row in ALL:
-        torch.testing.assert_close(moved_image(filters, row), filters, rtol=0, atol=1e-14)
-    wide = symmetric(torch.randn(2, 3, 1, 5))
+    filters = symmetrise_filters(torch.randn(2, 3, 4, 4, dtype=torch.float64))
+    for row in ALL_ELEMENTS:
+        torch.testing.assert_close(move_image(filters, row), filters, rtol=0, atol=1e-14)
+    wide = symmetrise_filters(torch.randn(2, 3, 1, 5))
     assert torch.equal(wide.flip(-1), wide)

@@ -1,20 +1,20 @@
 """Findings: causes, and which of them another size may mend."""
 
-from equistudy.exactness.elements import names_of
-from equistudy.exactness.findings import Cause, breaks
+from equistudy.exactness.elements import element_names
+from equistudy.exactness.findings import Cause, create_breaking_layer
 
 
 def test_a_finding_names_its_cause_and_what_survives() -> None:
-    finding = breaks("conv1", Cause.DROPPED, "the last of the rows", "another", "h")
+    finding = create_breaking_layer("conv1", Cause.DROPPED, "the last of the rows", "another", "h")
     assert finding.reason == "pixels dropped: the last of the rows"
-    assert names_of(finding.survives) == ("identity", "90 deg", "left-right", "transpose")
-    assert names_of(breaks("head", Cause.HEAD, "", "").survives) == ("identity",)
+    assert element_names(finding.survives) == ("identity", "90 deg", "left-right", "transpose")
+    assert element_names(create_breaking_layer("head", Cause.HEAD, "", "").survives) == ("identity",)
 
 
 def test_windows_depend_on_the_size_and_weights_do_not() -> None:
-    assert not Cause.DROPPED.at_every_size
-    assert not Cause.CEIL.at_every_size
-    assert Cause.POSITION.at_every_size
-    assert Cause.RECTANGULAR.at_every_size
-    assert breaks("head", Cause.HEAD, "", "").head
-    assert not breaks("norm", Cause.NORM, "", "").head
+    assert not Cause.DROPPED.is_at_every_size
+    assert not Cause.CEIL.is_at_every_size
+    assert Cause.POSITION.is_at_every_size
+    assert Cause.RECTANGULAR.is_at_every_size
+    assert create_breaking_layer("head", Cause.HEAD, "", "").is_head
+    assert not create_breaking_layer("norm", Cause.NORM, "", "").is_head

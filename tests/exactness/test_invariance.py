@@ -3,7 +3,7 @@
 import pytest
 from torch import nn
 
-from equistudy.exactness.invariance import invariant
+from equistudy.exactness.invariance import is_network_invariant
 from equistudy.groups.finite import CyclicGroup, DihedralGroup, FiniteGroup
 from equistudy.models.group_cnn import GroupCNN
 from equistudy.models.resnet import ResNet
@@ -21,18 +21,18 @@ def test_a_group_network_ignores_its_own_group_where_it_is_exact(
     own: FiniteGroup, asked: FiniteGroup, size: int, expected: bool
 ) -> None:
     network = GroupCNN(2, own, 3, last_padded=True).build((1, size, size), 4)
-    assert invariant(network, size, 1, asked) == expected
+    assert is_network_invariant(network, size, 1, asked) == expected
 
 
 def test_a_head_that_sees_the_orientation_does_not() -> None:
     network = GroupCNN(2, P4, 3, last_padded=True, head=Head.ORIENTED).build((1, 8, 8), 4)
-    assert not invariant(network, 8, 1, P4)
+    assert not is_network_invariant(network, 8, 1, P4)
 
 
 def test_an_ordinary_network_is_exact_and_not_invariant() -> None:
-    assert not invariant(ResNet(8, 2).build((1, 9, 9), 4), 9, 1, P4)
+    assert not is_network_invariant(ResNet(8, 2).build((1, 9, 9), 4), 9, 1, P4)
 
 
 def test_what_the_audit_cannot_judge_is_not_invariant() -> None:
     network = nn.Sequential(GroupCNN(2, P4, 3, last_padded=True).build((1, 8, 8), 4), Calls(lambda outputs: 1 / 0))
-    assert not invariant(network, 8, 1, P4)
+    assert not is_network_invariant(network, 8, 1, P4)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from equistudy.exactness.audit import audit
 from equistudy.exactness.findings import Cause
 from equistudy.groups.finite import CyclicGroup, DihedralGroup
-from equistudy.networks.equivariant.convolution import LiftingConvolution, RegularConvolution, Window
+from equistudy.networks.equivariant.convolution import ConvolutionWindow, LiftingConvolution, RegularConvolution
 from equistudy.networks.equivariant.norm import GroupBatchNorm
 from equistudy.networks.equivariant.pooling import CosetPool
 from tests.exactness.small_networks import Calls, pooled, stacked
@@ -98,7 +98,7 @@ def test_what_tells_positions_apart_is_found(network: nn.Module, cause: Cause, n
     network.eval()(torch.zeros(1, 3, 6, 6))
     found = audit(network, 6)
     assert [layer.cause for layer in found.layers] == [cause]
-    assert found.survives == ("identity",)
+    assert found.preserved_elements == ("identity",)
     assert name in found.layers[0].name
     assert (found.residue, found.nearest) == (None, (None, None))
 
@@ -127,13 +127,13 @@ def test_what_tells_positions_apart_is_found(network: nn.Module, cause: Cause, n
 def test_what_treats_all_positions_alike_is_left_alone(layer: Layer) -> None:
     network = pooled(layer)
     network.eval()(torch.zeros(1, 3, 6, 6))
-    assert audit(network, 6).exact
+    assert audit(network, 6).is_exact
 
 
 def lifted(*layers: nn.Module, end: nn.Module | None = None) -> nn.Module:
     """Two group convolutions with layers between, pooling over the group and over positions, a linear layer."""
     last = nn.Sequential(CosetPool(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 5)) if end is None else end
-    same = Window(3, padding=1)
+    same = ConvolutionWindow(3, padding=1)
     return nn.Sequential(
         LiftingConvolution(P4, 3, 6, same), *layers, RegularConvolution(P4, 6, 6, same), nn.ReLU(), last
     )
@@ -154,7 +154,7 @@ def lifted(*layers: nn.Module, end: nn.Module | None = None) -> nn.Module:
 )
 def test_what_treats_a_field_alike_is_exact(layer: nn.Module) -> None:
     found = audit(lifted(layer), 9)
-    assert (found.group, found.exact) == (P4, True)
+    assert (found.group, found.is_exact) == (P4, True)
 
 
 @pytest.mark.parametrize(
@@ -171,13 +171,13 @@ def test_what_treats_a_field_alike_is_exact(layer: nn.Module) -> None:
 def test_what_tells_the_channels_of_a_field_apart_is_found(layer: nn.Module, cause: Cause) -> None:
     found = audit(lifted(layer), 9)
     assert [finding.cause for finding in found.layers] == [cause]
-    assert found.survives == ("identity",)
+    assert found.preserved_elements == ("identity",)
     assert not found.features.exact
 
 
 def test_a_head_over_the_group_spoils_logits_alone() -> None:
     found = audit(lifted(end=nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(24, 5))), 9)
-    assert not found.exact
+    assert not found.is_exact
     assert found.features.exact
     (finding,) = found.layers
     assert finding.reason == "flattened head: 24 inputs hold group elements, each with its own weight"
@@ -188,9 +188,9 @@ def test_a_head_over_the_group_spoils_logits_alone() -> None:
 
 def test_a_network_of_a_smaller_group_keeps_that_group() -> None:
     found = audit(lifted(), 9, DihedralGroup(4))
-    assert found.survives == ("identity", "90 deg", "180 deg", "270 deg")
+    assert found.preserved_elements == ("identity", "90 deg", "180 deg", "270 deg")
     assert {finding.cause for finding in found.layers} == {Cause.GROUP}
-    assert audit(lifted(), 9, CyclicGroup(2)).exact
+    assert audit(lifted(), 9, CyclicGroup(2)).is_exact
 
 
 def test_numbers_that_differ_between_columns_alone_leave_rows_alone() -> None:
@@ -198,4 +198,4 @@ def test_numbers_that_differ_between_columns_alone_leave_rows_alone() -> None:
     network.eval()(torch.zeros(1, 3, 6, 6))
     found = audit(network, 6)
     assert [layer.cause for layer in found.layers] == [Cause.POSITION]
-    assert found.survives == ("identity", "top-bottom")
+    assert found.preserved_elements == ("identity", "top-bottom")

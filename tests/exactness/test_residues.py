@@ -3,19 +3,19 @@
 import pytest
 from torch import nn
 
-from equistudy.exactness.residues import exact_sizes
-from equistudy.exactness.trace import Tracer
-from equistudy.exactness.windows import Residue, Windows, chain_residue
+from equistudy.exactness.residues import find_exact_sizes
+from equistudy.exactness.trace import SymmetryTracer
+from equistudy.exactness.windows import AxisWindows, Residue, compute_chain_residue
 from equistudy.groups.finite import CyclicGroup, DihedralGroup, FiniteGroup
 from equistudy.models.group_cnn import GroupCNN
 from equistudy.models.model import Model
 from equistudy.models.preactivation_resnet import PreactivationResNet
-from equistudy.networks.timm_network import bare_network
+from equistudy.networks.timm_network import build_bare_network
 
 
-def traced(network: nn.Module, size: int, group: FiniteGroup = DihedralGroup(4)) -> Tracer:  # noqa: B008 -- frozen
-    tracer = Tracer(network, group, 3)
-    tracer.findings(size, size)
+def traced(network: nn.Module, size: int, group: FiniteGroup = DihedralGroup(4)) -> SymmetryTracer:  # noqa: B008 -- frozen
+    tracer = SymmetryTracer(network, group, 3)
+    tracer.find_breaking_layers(size, size)
     return tracer
 
 
@@ -32,8 +32,8 @@ def traced(network: nn.Module, size: int, group: FiniteGroup = DihedralGroup(4))
 def test_the_sizes_of_a_chain_are_those_of_the_closed_form(layers: list[tuple[int, int, int]]) -> None:
     network = nn.Sequential(*(nn.Conv2d(3, 3, kernel, stride, padding) for kernel, stride, padding in layers))
     tracer = traced(network, 60)
-    expected = chain_residue([Windows(0, kernel, stride, pad, pad) for kernel, stride, pad in layers])
-    found = exact_sizes(tracer, 60, tracer.exact(60))
+    expected = compute_chain_residue([AxisWindows(0, kernel, stride, pad, pad) for kernel, stride, pad in layers])
+    found = find_exact_sizes(tracer, 60, tracer.is_exact(60))
     assert found.residue == expected
     assert found.below == max(n for n in range(2, 60) if n in expected)
     assert found.above == min(n for n in range(61, 100) if n in expected)
@@ -50,7 +50,7 @@ def test_the_sizes_of_a_chain_are_those_of_the_closed_form(layers: list[tuple[in
 )
 def test_networks_of_the_paper(model: Model, expected: Residue) -> None:
     tracer = traced(model.build((3, 29, 29), 10), 29, CyclicGroup(4))
-    assert exact_sizes(tracer, 29, tracer.exact(29)).residue == expected
+    assert find_exact_sizes(tracer, 29, tracer.is_exact(29)).residue == expected
 
 
 @pytest.mark.slow
@@ -64,8 +64,8 @@ def test_networks_of_the_paper(model: Model, expected: Residue) -> None:
     ],
 )
 def test_networks_of_timm(name: str, residue: Residue | None, below: int | None, above: int | None) -> None:
-    tracer = traced(bare_network(name, (3, 224, 224), 10), 224)
-    found = exact_sizes(tracer, 224, tracer.exact(224))
+    tracer = traced(build_bare_network(name, (3, 224, 224), 10), 224)
+    found = find_exact_sizes(tracer, 224, tracer.is_exact(224))
     assert found == (name == "vgg11", residue, below, above)
 
 
@@ -78,16 +78,16 @@ def test_branches_that_need_different_sizes_have_none() -> None:
         def forward(self, images):
             return self.odd(images) + self.even(images)
 
-    assert exact_sizes(traced(Branches(), 8), 8, False) == (False, None, None, None)
+    assert find_exact_sizes(traced(Branches(), 8), 8, False) == (False, None, None, None)
 
 
 def test_small_sizes_below_which_there_is_none() -> None:
     tracer = traced(nn.Sequential(nn.Conv2d(3, 3, 3, 4)), 5)
-    assert exact_sizes(tracer, 5, False) == (False, Residue(4, 3), 3, 7)
-    assert exact_sizes(tracer, 3, True) == (True, Residue(4, 3), None, 7)
+    assert find_exact_sizes(tracer, 5, False) == (False, Residue(4, 3), 3, 7)
+    assert find_exact_sizes(tracer, 3, True) == (True, Residue(4, 3), None, 7)
 
 
 def test_group_networks_have_the_sizes_of_their_windows() -> None:
     network = PreactivationResNet(8, 2, CyclicGroup(4)).build((3, 32, 32), 10)
     tracer = traced(network, 32, CyclicGroup(4))
-    assert exact_sizes(tracer, 32, False) == (False, Residue(4, 1), 29, 33)
+    assert find_exact_sizes(tracer, 32, False) == (False, Residue(4, 1), 29, 33)

@@ -49,7 +49,7 @@ def test_what_breaks_is_found_with_its_cause(layer: Layer, size: int, cause: Cau
     network = initialised(pooled(layer, tail), size)
     found = audit(network, size)
     assert [finding.cause for finding in found.layers][:1] == [cause]
-    assert found.survives == survives
+    assert found.preserved_elements == survives
     assert found.layers[0].name[0] in ("12" if cause is Cause.PADDING else "1")  # padding is judged where it is read
 
 
@@ -86,13 +86,13 @@ def initialised(network: nn.Module, size: int) -> nn.Module:
 )
 def test_what_is_exact_is_left_alone(layer: Layer, size: int) -> None:
     found = audit(initialised(pooled(layer), size), size)
-    assert found.exact, found.layers
-    assert found.survives == ALL
+    assert found.is_exact, found.layers
+    assert found.preserved_elements == ALL
 
 
 def test_axes_of_rectangular_images_are_judged_apart() -> None:
     found = audit(initialised(pooled(HALVE), 9), (9, 8))
-    assert found.survives == ("identity", "270 deg", "top-bottom", "transpose")
+    assert found.preserved_elements == ("identity", "270 deg", "top-bottom", "transpose")
     assert found.nearest == ((9, 7), (9, 9))
     assert "of the last columns" in found.layers[0].reason
 
@@ -107,7 +107,7 @@ def test_the_repair_repairs_and_keeps_the_size(kernel: int, stride: int, padding
     edit = re.fullmatch(r"convolution (\d+)x\1 with padding (\d+)", finding.repair)
     assert edit is not None, finding.repair
     repaired = nn.Conv2d(3, 4, int(edit[1]), stride, int(edit[2]))
-    assert audit(repaired, size).exact
+    assert audit(repaired, size).is_exact
     assert cells(repaired, size) == cells(layer, size)
 
 
@@ -119,7 +119,7 @@ def cells(layer: nn.Module, size: int) -> tuple[int, ...]:
 def test_a_strided_shortcut_is_repaired_by_averaging() -> None:
     (finding,) = audit(nn.Conv2d(3, 4, 1, 2), 8).layers
     assert finding.repair == "average pooling 2x2 with stride 2, then stride 1"
-    assert audit(nn.Sequential(nn.AvgPool2d(2, 2), nn.Conv2d(3, 4, 1)), 8).exact
+    assert audit(nn.Sequential(nn.AvgPool2d(2, 2), nn.Conv2d(3, 4, 1)), 8).is_exact
 
 
 def test_reasons_have_their_numbers() -> None:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from equistudy.exactness.judging import judged
-from equistudy.networks.timm_network import bare_network
+from equistudy.exactness.judging import judge_network
+from equistudy.networks.timm_network import build_bare_network
 
 SAME_CELLS, WHOLE_CELLS = (32, 33, 48), (32, 48, 64)
 ARCHITECTURES = {
@@ -94,10 +94,10 @@ def commutes_with_a_turn(network: nn.Module, size: int) -> bool | None:
 def test_the_verdict_is_that_of_brute_force(name: str) -> None:
     for size in ARCHITECTURES[name]:
         torch.manual_seed(0)
-        network = bare_network(name, (3, size, size), 10)
+        network = build_bare_network(name, (3, size, size), 10)
         expected = commutes_with_a_turn(network, size)
         if expected is None:
             with pytest.raises(ValueError, match="must take the images"):
-                judged(network, size, channels=3)
+                judge_network(network, size, channels=3)
         else:
-            assert judged(network, size, channels=3)[0].exact == expected, (name, size)
+            assert judge_network(network, size, channels=3)[0].is_exact == expected, (name, size)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from equistudy.exactness.windows import Residue, Windows, chain_residue, resized_exactly
+from equistudy.exactness.windows import AxisWindows, Residue, compute_chain_residue, is_resize_exact
 
 CHANNELS = 48  # of pooled maps: no maximum is the same by chance
 CLOSE = 1e-10
@@ -28,10 +28,10 @@ ACTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def configurations() -> Iterator[Windows]:
+def configurations() -> Iterator[AxisWindows]:
     ranges = range(5, 41), range(1, 8), range(1, 5), range(4), (1, 2)
     for size, kernel, stride, padding, dilation in itertools.product(*ranges):
-        windows = Windows(size, kernel, stride, padding, padding, dilation)
+        windows = AxisWindows(size, kernel, stride, padding, padding, dilation)
         if windows.room >= 0:
             yield windows
 
@@ -52,9 +52,9 @@ def test_every_convolution_agrees_with_brute_force_under_every_symmetry() -> Non
         still = F.conv2d(x, weight, **options)
         for name, act in ACTIONS.items():
             moved = F.conv2d(act(x), act(weight), **options)
-            if bool((moved - act(still)).abs().max() < CLOSE) != (windows.exact or name == "transpose"):
+            if bool((moved - act(still)).abs().max() < CLOSE) != (windows.is_exact or name == "transpose"):
                 wrong.append((windows, name))
-        exact, count = exact + windows.exact, count + 1
+        exact, count = exact + windows.is_exact, count + 1
     assert (count, exact, wrong) == (7892, 4120, [])
 
 
@@ -64,7 +64,7 @@ def test_asymmetric_padding_agrees_with_brute_force() -> None:
     for size, kernel, stride, before, after in itertools.product(
         range(5, 17), range(1, 6), range(1, 5), range(-2, 4), range(-2, 4)
     ):
-        windows = Windows(size, kernel, stride, before, after)
+        windows = AxisWindows(size, kernel, stride, before, after)
         if windows.room < 0:
             continue
         weight = line(kernel, seed=kernel)
@@ -74,7 +74,7 @@ def test_asymmetric_padding_agrees_with_brute_force() -> None:
         # cropped away so far that padding alone is read, nothing is left to tell the difference
         if bool((still == 0).all()):
             continue
-        assert windows.exact == bool((moved - still).abs().max() < CLOSE), windows
+        assert windows.is_exact == bool((moved - still).abs().max() < CLOSE), windows
         checked += 1
     assert checked > 5000
 
@@ -83,19 +83,19 @@ def test_asymmetric_padding_agrees_with_brute_force() -> None:
 def test_pooling_agrees_with_brute_force(ceil: bool) -> None:
     for size, kernel, stride, dilation in itertools.product(range(4, 20), range(1, 6), range(1, 5), (1, 2)):
         for padding in range(kernel // 2 + 1):
-            windows = Windows(size, kernel, stride, padding, padding, dilation, ceil)
+            windows = AxisWindows(size, kernel, stride, padding, padding, dilation, ceil)
             if windows.room < 0:
                 continue
             x = line(size, CHANNELS)
             pooled = F.max_pool1d(x, kernel, stride, padding, dilation, ceil)
             assert pooled.shape[-1] == windows.count, windows
             moved = F.max_pool1d(x.flip(-1), kernel, stride, padding, dilation, ceil)
-            assert windows.pools_exactly() == torch.equal(moved, pooled.flip(-1)), windows
+            assert windows.is_pooling_exact() == torch.equal(moved, pooled.flip(-1)), windows
             for counts in (True, False) if dilation == 1 else ():
                 mean = F.avg_pool1d(x, kernel, stride, padding, ceil, counts)
                 moved = F.avg_pool1d(x.flip(-1), kernel, stride, padding, ceil, counts)
                 same = bool((moved - mean.flip(-1)).abs().max() < CLOSE)
-                assert windows.pools_exactly(counts) == same, (windows, counts)
+                assert windows.is_pooling_exact(counts) == same, (windows, counts)
 
 
 def test_adaptive_pooling_is_always_exact() -> None:
@@ -124,7 +124,7 @@ def test_interpolation_to_a_size_agrees_with_brute_force(mode: str) -> None:
         x = line(size, 4)
         still, moved = (F.interpolate(image, size=resized, mode=kind, **options) for image in (x, x.flip(-1)))
         same = bool((moved - still.flip(-1)).abs().max() < CLOSE)
-        assert resized_exactly(size, resized, kind, corners) == same, (size, resized)
+        assert is_resize_exact(size, resized, kind, corners) == same, (size, resized)
 
 
 @pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "linear"])
@@ -135,11 +135,11 @@ def test_interpolation_by_a_factor_agrees_with_brute_force(mode: str, factor: fl
         x = line(size, 4)
         still, moved = (F.interpolate(image, scale_factor=factor, mode=mode, **options) for image in (x, x.flip(-1)))
         same = bool((moved - still.flip(-1)).abs().max() < CLOSE)
-        assert resized_exactly(size, still.shape[-1], mode, False, factor) == same, (size, factor)
+        assert is_resize_exact(size, still.shape[-1], mode, False, factor) == same, (size, factor)
 
 
-STEM = (Windows(0, 7, 2, 3, 3), Windows(0, 3, 2, 1, 1))
-HALVE, SAME = Windows(0, 3, 2, 1, 1), Windows(0, 3, 1, 1, 1)
+STEM = (AxisWindows(0, 7, 2, 3, 3), AxisWindows(0, 3, 2, 1, 1))
+HALVE, SAME = AxisWindows(0, 3, 2, 1, 1), AxisWindows(0, 3, 1, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -148,14 +148,14 @@ HALVE, SAME = Windows(0, 3, 2, 1, 1), Windows(0, 3, 1, 1, 1)
         ([SAME, HALVE, SAME, HALVE], Residue(4, 1)),  # a ResNet for small images
         ([SAME, HALVE, HALVE, HALVE], Residue(8, 1)),
         ([*STEM, HALVE, HALVE, HALVE], Residue(32, 1)),  # torchvision's ResNet-18
-        ([SAME, SAME, Windows(0, 2, 2)], Residue(2, 0)),  # P4CNN
-        ([SAME, Windows(0, 2, 2)] * 5, Residue(32, 0)),  # VGG-11
-        ([Windows(0, 4, 4), Windows(0, 2, 2)], Residue(8, 0)),  # patches
+        ([SAME, SAME, AxisWindows(0, 2, 2)], Residue(2, 0)),  # P4CNN
+        ([SAME, AxisWindows(0, 2, 2)] * 5, Residue(32, 0)),  # VGG-11
+        ([AxisWindows(0, 4, 4), AxisWindows(0, 2, 2)], Residue(8, 0)),  # patches
         ([SAME], Residue(1, 0)),
     ],
 )
-def test_a_chain_is_exact_at_one_residue_class(layers: list[Windows], expected: Residue) -> None:
-    assert chain_residue(layers) == expected
+def test_a_chain_is_exact_at_one_residue_class(layers: list[AxisWindows], expected: Residue) -> None:
+    assert compute_chain_residue(layers) == expected
 
 
 def test_chains_agree_with_brute_force() -> None:
@@ -170,9 +170,9 @@ def test_chains_agree_with_brute_force() -> None:
         for _ in range(drawn(2, 4)):
             kernel = drawn(1, 4)
             padding = drawn(0, (kernel - 1) // 2)
-            layers.append(Windows(0, kernel, drawn(1, min(3, kernel)), padding, padding))
+            layers.append(AxisWindows(0, kernel, drawn(1, min(3, kernel)), padding, padding))
             weights.append(torch.randn(6 if weights else 1, 6, kernel, generator=rng, dtype=torch.float64).mT.mT)
-        residue = chain_residue(layers)
+        residue = compute_chain_residue(layers)
         for size in range(40, 40 + min(residue.modulus, 12)):
             still, moved = line(size), line(size).flip(-1)
             for number, (layer, drawn_weight) in enumerate(zip(layers, weights, strict=True)):
@@ -185,7 +185,7 @@ def test_chains_agree_with_brute_force() -> None:
 
 def test_a_chain_with_unequal_padding_has_no_closed_form() -> None:
     with pytest.raises(ValueError, match=r"pads both sides alike, got before=0 and after=1. Audit the network"):
-        chain_residue([Windows(0, 3, 2, 0, 1)])
+        compute_chain_residue([AxisWindows(0, 3, 2, 0, 1)])
 
 
 def test_a_residue_is_told_in_words() -> None:

@@ -45,11 +45,11 @@ def test_one_crash_takes_nothing_else_down(ray_capacity: Capacity) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # timm's own
 def test_a_pattern_is_audited_with_an_entry_for_each_name(ray_capacity: Capacity) -> None:
-    from equistudy.cli.audit import audited
-    from equistudy.networks.timm_network import matching
+    from equistudy.cli.audit import run_audit
+    from equistudy.networks.timm_network import match_architectures
 
     told: list[str] = []
-    records = audited("resnet1[048]t", 64, None, told.append)
-    assert [record["model"] for record in records] == matching("resnet1[048]t") == ["resnet10t", "resnet14t"]
+    records = run_audit("resnet1[048]t", 64, None, told.append)
+    assert [record["model"] for record in records] == match_architectures("resnet1[048]t") == ["resnet10t", "resnet14t"]
     assert len(told) == 2
     assert all(record["nearest"] == {"below": None, "above": None} for record in records)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from equistudy.execution import autoscaling
-from equistudy.execution.autoscaling import joined, local_cluster
+from equistudy.execution.autoscaling import join_cluster, start_local_cluster
 from equistudy.execution.cluster import Site
 from equistudy.execution.cluster_file import ClusterFile
 
@@ -69,7 +69,7 @@ def test_nodes_start_for_a_study_and_stop_after_it_twice(
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", 64 * "0")
     file, log, study = ClusterFile(root / "cluster" / "local.yaml"), tmp_path / "nodes", tmp_path / "nodes.py"
-    with local_cluster(file) as address, watched(address, log):
+    with start_local_cluster(file) as address, watched(address, log):
         for seeds in (2, 4):
             since = time.time()
             study.write_text(STUDY.replace("SEEDS", str(seeds)))
@@ -104,11 +104,11 @@ def _read(path: Path) -> bytes:
 
 def test_a_head_that_does_not_start_says_why(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        autoscaling, "head_command", lambda *_: [sys.executable, "-c", "raise SystemExit('no such option')"]
+        autoscaling, "build_head_command", lambda *_: [sys.executable, "-c", "raise SystemExit('no such option')"]
     )
     with (
         pytest.raises(RuntimeError, match=r"head of the local cluster did not start within 120 s: no such option"),
-        local_cluster(ClusterFile(root / "cluster" / "local.yaml")),
+        start_local_cluster(ClusterFile(root / "cluster" / "local.yaml")),
     ):
         pass
 
@@ -116,8 +116,8 @@ def test_a_head_that_does_not_start_says_why(root: Path, monkeypatch: pytest.Mon
 def test_a_head_that_starts_too_late_is_started_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     late = "raise SystemExit('The current node timed out during startup.')"
     tries = [late, late, "import time; print('Ray runtime started', flush=True); time.sleep(60)"]
-    monkeypatch.setattr(autoscaling, "head_command", lambda *_: [sys.executable, "-c", tries.pop(0)])
-    with local_cluster(ClusterFile(root / "cluster" / "local.yaml")):
+    monkeypatch.setattr(autoscaling, "build_head_command", lambda *_: [sys.executable, "-c", tries.pop(0)])
+    with start_local_cluster(ClusterFile(root / "cluster" / "local.yaml")):
         assert tries == []
 
 
@@ -128,5 +128,5 @@ def test_nodes_elsewhere_need_an_address(tmp_path: Path) -> None:
         "head_node_type: head, available_node_types: {head: {resources: {CPU: 2}, node_config: {}}}}"
     )
     message = r"must run, got .*aws.yaml without --address. Bring it up with `ray up .*aws.yaml`"
-    with pytest.raises(ValueError, match=message), joined(Site(file=path)):
+    with pytest.raises(ValueError, match=message), join_cluster(Site(file=path)):
         pass

@@ -4,7 +4,14 @@ from pathlib import Path
 import pytest
 
 from equistudy.execution import cluster
-from equistudy.execution.cluster import Capacity, Resources, _check_answer, blind_nodes, connected, fitted
+from equistudy.execution.cluster import (
+    Capacity,
+    Resources,
+    _check_reachable,
+    connect_to_ray,
+    find_blind_nodes,
+    fit_resources,
+)
 
 LAPTOP = Capacity(cpus=2, gpus=0, node_cpus=2, node_gpus=0, nodes=1)
 POD = Capacity(cpus=64, gpus=8, node_cpus=32, node_gpus=4, nodes=2)
@@ -33,7 +40,7 @@ POD = Capacity(cpus=64, gpus=8, node_cpus=32, node_gpus=4, nodes=2)
 def test_open_values_are_chosen_so_that_nothing_waits(
     resources: Resources, capacity: Capacity, gpus: float, concurrent: int
 ) -> None:
-    chosen = fitted(resources, capacity)
+    chosen = fit_resources(resources, capacity)
     assert chosen.gpus == gpus
     assert chosen.max_concurrent == concurrent
 
@@ -49,15 +56,15 @@ def test_open_values_are_chosen_so_that_nothing_waits(
 )
 def test_a_request_that_can_never_be_met_is_refused_with_the_numbers(resources: Resources, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        fitted(resources, LAPTOP)
+        fit_resources(resources, LAPTOP)
 
 
 def test_so_many_as_are_packed_fit_on_a_gpu_and_no_more() -> None:
-    for pack in range(1, cluster.MOST_PACKED + 1):
+    for pack in range(1, cluster.MAX_PACKED + 1):
         share = Resources(pack=pack).gpus
         assert share is not None
         assert int(1e4 * share + 0.5) * pack <= 1e4 < int(1e4 * share + 0.5) * (pack + 1)  # as Ray counts
-        assert fitted(Resources(pack=pack), Capacity(256, 1, 256, 1, 1)).max_concurrent == pack
+        assert fit_resources(Resources(pack=pack), Capacity(256, 1, 256, 1, 1)).max_concurrent == pack
 
 
 @pytest.mark.parametrize(
@@ -84,7 +91,7 @@ def test_threads_are_whole_cpus() -> None:
 
 def test_ray_starts_here_with_what_was_asked_for(ray_capacity: Capacity) -> None:
     assert ray_capacity == Capacity(cpus=2, gpus=0, node_cpus=2, node_gpus=0, nodes=1)
-    with connected(None) as again:  # joins the one that runs, and leaves it running
+    with connect_to_ray(None) as again:  # joins the one that runs, and leaves it running
         assert again == ray_capacity
 
 
@@ -93,9 +100,9 @@ def test_an_address_where_nothing_answers_is_refused_at_once() -> None:
         bound.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{bound.getsockname()[1]}"
         with pytest.raises(ValueError, match=rf"No Ray cluster answers at '{address}'. Start one \(ray start --head\)"):
-            _check_answer(address)
-    _check_answer(None)
-    _check_answer("auto")
+            _check_reachable(address)
+    _check_reachable(None)
+    _check_reachable("auto")
 
 
 @pytest.mark.usefixtures("ray_capacity")
@@ -103,8 +110,8 @@ def test_every_node_looks_for_the_file(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(cluster, "ANSWER_SECONDS", 0)
     path = tmp_path / "reach"
     path.write_bytes(b"here")
-    assert blind_nodes(path, b"here") == (1, [])
-    seeing, blind = blind_nodes(path, b"elsewhere")
+    assert find_blind_nodes(path, b"here") == (1, [])
+    seeing, blind = find_blind_nodes(path, b"elsewhere")
     assert (seeing, len(blind)) == (0, 1)
 
 
@@ -125,7 +132,7 @@ def test_a_ray_that_starts_too_late_is_started_again(
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     if failures >= starts:
         with pytest.raises(Exception, match="timed out during startup"):
-            cluster._init({})
+            cluster._initialise_ray({})
     else:
-        cluster._init({})
+        cluster._initialise_ray({})
     assert len(tries) == starts

@@ -30,7 +30,7 @@ def test_the_local_cluster_scales_from_nothing_to_two_nodes(root: Path) -> None:
     file = ClusterFile(root / "cluster" / "local.yaml")
     assert file.is_local
     assert file.capacity == Capacity(cpus=2, gpus=0, node_cpus=1, node_gpus=0, nodes=1)
-    workers = file.prepared["available_node_types"]["worker"]
+    workers = file.ray_config["available_node_types"]["worker"]
     assert (workers["min_workers"], workers["max_workers"]) == (0, 2)
 
 

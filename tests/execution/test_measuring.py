@@ -9,7 +9,7 @@ import pytest
 from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.datasets.digits import Digits
 from equistudy.execution.cluster import Resources
-from equistudy.execution.measuring import Advance, _spread, measure_networks, ray_workers
+from equistudy.execution.measuring import NetworkProgress, _run_on_workers, measure_networks, start_ray_workers
 from equistudy.groups.one_parameter import Rotation
 from equistudy.groups.translation import Translation
 from equistudy.measures.accuracy import Accuracy
@@ -20,7 +20,7 @@ from equistudy.models.model import Model
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import Recipe
 from equistudy.results.store import Store
-from equistudy.running.job import Conditions, Job, Provenance
+from equistudy.running.job import Job, Provenance, RunConditions
 from equistudy.running.network_run import NetworkRun
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
@@ -38,25 +38,25 @@ MEASURES = (
 
 def job(model: Model, **values: Any) -> Job:
     trial = Trial(model, DIGITS, Classification(), NoAugmentation(), Recipe(epochs=0), 0)
-    return replace(Job(trial, {}, MEASURES).anchored(), **values)
+    return replace(Job(trial, {}, MEASURES).with_absolute_paths(), **values)
 
 
 JOBS = [job(ResNet(8, width)) for width in (2, 4)]
 
 
 @pytest.fixture
-def conditions(tmp_path: Path) -> Conditions:
-    return Conditions("measure", Store.open(tmp_path / "results"), Provenance(None, None, {}))
+def conditions(tmp_path: Path) -> RunConditions:
+    return RunConditions("measure", Store.open(tmp_path / "results"), Provenance(None, None, {}))
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_capacity")
-def test_one_worker_and_four_give_the_same_bits(conditions: Conditions, tmp_path: Path) -> None:
+def test_one_worker_and_four_give_the_same_bits(conditions: RunConditions, tmp_path: Path) -> None:
     found: dict[int, dict[str, MeasuringResult]] = {0: measure_networks(JOBS, conditions)}
     for number in (1, 4):
-        told: list[Advance] = []
+        told: list[NetworkProgress] = []
         elsewhere = replace(conditions, store=Store.open(tmp_path / str(number)))
-        with ray_workers(elsewhere, Resources(cpus=0.25, gpus=0, max_concurrent=number)) as (there, workers):
+        with start_ray_workers(elsewhere, Resources(cpus=0.25, gpus=0, max_concurrent=number)) as (there, workers):
             assert len(workers) == there.workers == number
             found[number] = measure_networks(JOBS, there, workers, told.append)
         for each in JOBS:
@@ -69,13 +69,13 @@ def test_one_worker_and_four_give_the_same_bits(conditions: Conditions, tmp_path
         assert found[4][name] == result
 
 
-def test_a_stop_between_two_shards_loses_nothing(conditions: Conditions) -> None:
+def test_a_stop_between_two_shards_loses_nothing(conditions: RunConditions) -> None:
     seen: list[int] = []
     stopped = measure_networks(
         JOBS, conditions, tell=lambda advance: seen.append(advance.done), asked=lambda: len(seen) > 15
     )
     assert stopped.keys() == {JOBS[0].trial.id}
-    assert conditions.store.finished() == {JOBS[0].trial.id: "done"}
+    assert conditions.store.list_statuses() == {JOBS[0].trial.id: "done"}
     seen.clear()
     rest = measure_networks(JOBS[1:], conditions, tell=lambda advance: seen.append(advance.total))
     assert seen[0] < 11
@@ -84,11 +84,11 @@ def test_a_stop_between_two_shards_loses_nothing(conditions: Conditions) -> None
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_capacity")
-def test_an_error_of_a_worker_is_raised_here(conditions: Conditions) -> None:
-    first = next(NetworkRun(JOBS[0], conditions).tasks())
+def test_an_error_of_a_worker_is_raised_here(conditions: RunConditions) -> None:
+    first = next(NetworkRun(JOBS[0], conditions).iterate_tasks())
     elsewhere = first._replace(job=replace(first.job, fingerprint="other"))
     with (
-        ray_workers(conditions, Resources(cpus=0.25, gpus=0, max_concurrent=1)) as (_, workers),
+        start_ray_workers(conditions, Resources(cpus=0.25, gpus=0, max_concurrent=1)) as (_, workers),
         pytest.raises(OSError, match="A worker must have the data that the plan was made with"),
     ):
-        list(_spread(iter([elsewhere]), workers))
+        list(_run_on_workers(iter([elsewhere]), workers))

@@ -9,13 +9,13 @@ from safetensors.torch import load
 
 from equistudy.execution import runner
 from equistudy.execution.cluster import Capacity, Resources
-from equistudy.execution.job_source import Listed
-from equistudy.execution.runner import Outcome, check_reach, run_study
+from equistudy.execution.job_source import PlannedJobs
+from equistudy.execution.runner import RunOutcome, check_shared_results, run_study
 from equistudy.results.results import results
 from equistudy.results.store import Store
-from equistudy.running.circuit_breaker import STARTS
-from equistudy.running.job import Phase, Progress
-from equistudy.running.plan import State, make_plan
+from equistudy.running.circuit_breaker import MAX_FAILED_STARTS
+from equistudy.running.job import TrialPhase, TrialProgress
+from equistudy.running.plan import PlanState, make_plan
 from equistudy.study.file import LoadedStudy, load_study
 from equistudy.training.trainer import Trainer
 
@@ -61,19 +61,19 @@ class Log:
     """Keeps what a run tells."""
 
     def __init__(self) -> None:
-        self.progress: list[Progress] = []
+        self.progress: list[TrialProgress] = []
         self.concurrent = 0
 
-    def started(self, total: int, concurrent: int, packed: int = 1) -> None:
+    def report_start(self, total: int, concurrent: int, packed: int = 1) -> None:
         self.concurrent = concurrent
 
-    def progressed(self, progress: Progress) -> None:
+    def report_progress(self, progress: TrialProgress) -> None:
         self.progress.append(progress)
 
-    def noticed(self, text: str) -> None:
+    def report_notice(self, text: str) -> None:
         """The cluster of the tests does not change."""
 
-    def stopping(self) -> None:
+    def report_stopping(self) -> None:
         raise AssertionError("nobody asked to stop")
 
 
@@ -86,10 +86,10 @@ def written(tmp_path: Path, widths: tuple[int, ...] = (2,), seeds: int = 1, epoc
     return load_study(path)
 
 
-def run(loaded: LoadedStudy, store: Store, **resources: int) -> tuple[Outcome, Log]:
+def run(loaded: LoadedStudy, store: Store, **resources: int) -> tuple[RunOutcome, Log]:
     found = results(store.url)
     log = Log()
-    source = Listed(tuple(make_plan(loaded.study, found).jobs()))
+    source = PlannedJobs(tuple(make_plan(loaded.study, found).build_jobs()))
     outcome = run_study(loaded, source, store, Resources(**resources), log)
     return outcome, log
 
@@ -101,16 +101,16 @@ def test_a_study_with_a_poisoned_cell_finishes_the_others(tmp_path: Path) -> Non
     outcome, log = run(loaded, store)
     assert (outcome.done, outcome.failed, outcome.interrupted) == (4, 2, False)
     assert log.concurrent == 2
-    ends = [progress for progress in log.progress if progress.final]
-    assert {progress.message for progress in ends if progress.phase == Phase.FAILED} == {"RuntimeError: poisoned"}
+    ends = [progress for progress in log.progress if progress.is_final]
+    assert {progress.message for progress in ends if progress.phase == TrialPhase.FAILED} == {"RuntimeError: poisoned"}
     rows = results(store.url).trials.collect()
     assert sorted(rows["status"]) == ["done"] * 4 + ["failed"] * 2
     failed = rows.filter(status="failed")
     assert set(failed["reason"]) == {"bug"}
     assert all('raise RuntimeError("poisoned")' in text for text in failed["traceback"])
     plan = make_plan(loaded.study, results(store.url))
-    assert plan.jobs() == []
-    assert len(plan.jobs(retry=("bug",))) == plan.counts[State.FAILED] == 2
+    assert plan.build_jobs() == []
+    assert len(plan.build_jobs(retry=("bug",))) == plan.counts[PlanState.FAILED] == 2
 
 
 @pytest.mark.slow
@@ -124,7 +124,7 @@ def test_the_same_bug_in_the_first_trials_stops_the_run(tmp_path: Path) -> None:
     assert not outcome.interrupted
     failed = results(store.url).trials.collect().height
     assert 5 <= failed < 12  # the one beside the fifth may have ended as well
-    assert make_plan(loaded.study, results(store.url)).counts[State.MISSING] == 12 - failed
+    assert make_plan(loaded.study, results(store.url)).counts[PlanState.MISSING] == 12 - failed
 
 
 @pytest.mark.slow
@@ -185,7 +185,7 @@ def test_what_a_box_learns_on_a_cluster_is_what_it_learns_here_bit_by_bit(tmp_pa
     for row in found.trials.collect().to_dicts():
         (trial,) = (cell.trial for cell in loaded.study.design.cells() if cell.trial.id == row["trial"])
         trainer = Trainer(trial, torch.device("cpu"))
-        while not trainer.finished:
+        while not trainer.is_finished:
             trainer.train_epoch()
         curves = found.curves.collect().filter(trial=row["trial"]).to_dicts()
         assert {(each["epoch"], each["split"], each["name"]): each["value"] for each in curves} == {
@@ -216,12 +216,12 @@ HANGING = STUDY.replace('raise RuntimeError("poisoned")', "import time; time.sle
 def test_a_trial_that_hangs_again_and_again_has_a_row_with_its_stacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("equistudy.execution.tuner.DEATHS", 1)
+    monkeypatch.setattr("equistudy.execution.tuner.MAX_RESTARTS", 1)
     monkeypatch.setitem(globals(), "STUDY", HANGING)
     store = Store.open(tmp_path / "results")
     loaded = written(tmp_path, widths=(0,))
     log = Log()
-    source = Listed(tuple(make_plan(loaded.study, None).jobs()))
+    source = PlannedJobs(tuple(make_plan(loaded.study, None).build_jobs()))
     outcome = run_study(loaded, source, store, Resources(hang_seconds=2.0), log)
     assert (outcome.done, outcome.failed) == (0, 1)
     (row,) = results(store.url).trials.collect().to_dicts()
@@ -229,23 +229,25 @@ def test_a_trial_that_hangs_again_and_again_has_a_row_with_its_stacks(
     assert "no step ended for 2 s in process" in row["message"]
     assert "2 times. Raise --hang-minutes if it works." in row["message"]
     assert "in build" in row["traceback"]
-    assert [progress.phase for progress in log.progress if progress.phase == Phase.DIED] == [Phase.DIED]
+    assert [progress.phase for progress in log.progress if progress.phase == TrialPhase.DIED] == [TrialPhase.DIED]
 
 
 @pytest.mark.usefixtures("ray_capacity")
 def test_a_local_folder_must_be_seen_from_every_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, several = Store.open(tmp_path / "results"), Capacity(4, 0, 2, 0, nodes=2)
-    check_reach(replace(several, nodes=1), store)
+    check_shared_results(replace(several, nodes=1), store)
     with pytest.raises(
         ValueError, match=r"results and 2 nodes, of which 1 run and can see it. Give --results a shared"
     ):
-        check_reach(several, store)
-    monkeypatch.setattr(runner, "blind_nodes", lambda path, content: (1, ["10.0.0.7"]))
+        check_shared_results(several, store)
+    monkeypatch.setattr(runner, "find_blind_nodes", lambda path, content: (1, ["10.0.0.7"]))
     with pytest.raises(ValueError, match=r"2 nodes, which 10\.0\.0\.7 cannot see\. .* such as s3://bucket/results"):
-        check_reach(several, store)
-    monkeypatch.setattr(runner, "blind_nodes", lambda path, content: (2 if path.read_bytes() == content else 0, []))
-    check_reach(several, store)
-    assert store.list("running") == []
+        check_shared_results(several, store)
+    monkeypatch.setattr(
+        runner, "find_blind_nodes", lambda path, content: (2 if path.read_bytes() == content else 0, [])
+    )
+    check_shared_results(several, store)
+    assert store.list_names("running") == []
 
 
 @pytest.mark.slow
@@ -266,5 +268,5 @@ def test_what_the_workers_cannot_import_ends_the_run_with_the_reason(
         r"module named 'only_here'\. Mend it where the trials run, then run the same command again\.",
         outcome.broken,
     )
-    assert [progress.phase for progress in log.progress] == STARTS * [Phase.DIED]
-    assert store.list("trials") == []  # nothing is to be retried
+    assert [progress.phase for progress in log.progress] == MAX_FAILED_STARTS * [TrialPhase.DIED]
+    assert store.list_names("trials") == []  # nothing is to be retried

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from equistudy.execution.startup_watchdog import crash_of
+from equistudy.execution.startup_watchdog import find_crash
 
 LOG = """Traceback (most recent call last):
   File "default_worker.py", line 3, in <module>
@@ -18,9 +18,9 @@ SIGN = "registered within the timeout. The process is dead, probably it crashed 
 
 
 def test_the_last_words_of_a_worker_are_found() -> None:
-    assert crash_of(LOG) is None
-    assert crash_of(LOG.rstrip() + " " + SIGN) == "ImportError: libbroken.so.1: cannot open shared object file"
-    assert crash_of("[2026-11-27 13:53:48,586 E 1 1] (raylet) " + SIGN) == "it said nothing"
+    assert find_crash(LOG) is None
+    assert find_crash(LOG.rstrip() + " " + SIGN) == "ImportError: libbroken.so.1: cannot open shared object file"
+    assert find_crash("[2026-11-27 13:53:48,586 E 1 1] (raylet) " + SIGN) == "it said nothing"
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import torch
 from equistudy.datasets.photographs import CorruptImages
 from equistudy.execution.cluster import Capacity
 from equistudy.execution.streaming import RayReader
-from equistudy.training.streamed import streamed_shares
+from equistudy.training.streamed import stream_shares
 from tests.datasets.shards import damage, shards
 
 SIZES = [17, 17, 16, 10]
@@ -24,7 +24,7 @@ def test_the_same_batches_as_without_ray(tmp_path: Path) -> None:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", CorruptImages)
             mine, rays = (
-                list(streamed_shares(dataset, 3, SIZES, 1, rank, 2, *reader)) for reader in ((), (RayReader(2),))
+                list(stream_shares(dataset, 3, SIZES, 1, rank, 2, *reader)) for reader in ((), (RayReader(2),))
             )
         told += [str(warning.message) for warning in caught if warning.category is CorruptImages]
         assert len(mine) == len(rays) == 3
@@ -40,14 +40,14 @@ def test_a_damaged_shard_is_named(tmp_path: Path, ray_capacity: Capacity) -> Non
     dataset = shards(tmp_path)
     damage(tmp_path / "train-00002.parquet")
     with pytest.raises(ValueError, match=r"A shard must be whole, got .*train-00002\.parquet, row group 0, with: "):
-        list(streamed_shares(dataset, 3, SIZES, 0, 0, 1, RayReader(2)))
+        list(stream_shares(dataset, 3, SIZES, 0, 0, 1, RayReader(2)))
 
 
 def test_it_runs_while_trials_hold_every_cpu(tmp_path: Path, ray_capacity: Capacity) -> None:
     holders = [ray.remote(num_cpus=1)(Holder).remote() for _ in range(2)]
     try:
         assert ray.get([holder.hold.remote() for holder in holders]) == [True, True]
-        batches = list(streamed_shares(shards(tmp_path), 3, SIZES, 0, 0, 1, RayReader(2)))
+        batches = list(stream_shares(shards(tmp_path), 3, SIZES, 0, 0, 1, RayReader(2)))
     finally:
         for holder in holders:
             ray.kill(holder)

@@ -3,13 +3,13 @@ from pathlib import Path
 import pytest
 
 from equistudy.execution.cluster import Resources
-from equistudy.execution.job_source import Sampled
-from equistudy.execution.runner import Outcome, run_study
-from equistudy.execution.tuner import not_begun
+from equistudy.execution.job_source import SampledJobs
+from equistudy.execution.runner import RunOutcome, run_study
+from equistudy.execution.tuner import explain_failed_start
 from equistudy.results.results import results
 from equistudy.results.store import Store
-from equistudy.running.job import Phase, Progress
-from equistudy.running.plan import State, make_plan
+from equistudy.running.job import TrialPhase, TrialProgress
+from equistudy.running.plan import PlanState, make_plan
 from equistudy.study.file import LoadedStudy, load_study
 from equistudy.study.search import Search
 
@@ -41,14 +41,14 @@ class Silence:
     """Tells nobody, and remembers."""
 
     def __init__(self) -> None:
-        self.progress: list[Progress] = []
+        self.progress: list[TrialProgress] = []
         self.concurrent = 0
 
     def started(self, total: int, concurrent: int, packed: int = 1) -> None:
         assert total == 6
         self.concurrent = concurrent
 
-    def progressed(self, progress: Progress) -> None:
+    def progressed(self, progress: TrialProgress) -> None:
         self.progress.append(progress)
 
     def noticed(self, text: str) -> None:
@@ -64,12 +64,12 @@ def written(tmp_path: Path, scheduler: str = "") -> LoadedStudy:
     return load_study(path)
 
 
-def run(loaded: LoadedStudy, store: Store, **resources: int) -> tuple[Outcome, Silence]:
+def run(loaded: LoadedStudy, store: Store, **resources: int) -> tuple[RunOutcome, Silence]:
     design = loaded.study.design
     assert isinstance(design, Search)
     log = Silence()
     found = results(store.url)
-    source = Sampled(design, loaded.study.measures, found.scores(), found.histories(design.score))
+    source = SampledJobs(design, loaded.study.measures, found.collect_scores(), found.collect_histories(design.score))
     return run_study(loaded, source, store, Resources(**resources), log), log
 
 
@@ -87,9 +87,9 @@ def test_a_random_search_is_repeatable_and_repeats_nothing(tmp_path: Path) -> No
     again, log = run(loaded, store, max_concurrent=1)
     assert again.done == 6
     # what is over is told again epoch by epoch, for a scheduler that begins anew
-    assert {progress.phase for progress in log.progress} == {Phase.TRAINING, Phase.DONE}
+    assert {progress.phase for progress in log.progress} == {TrialPhase.TRAINING, TrialPhase.DONE}
     assert results(store.url).trials.collect().equals(rows)
-    design = loaded.study.design.known(results(store.url).levels(loaded.name))
+    design = loaded.study.design.with_sampled(results(store.url).list_levels(loaded.name))
     assert {cell.trial.id for cell in design.cells()} == set(rows["trial"])
 
 
@@ -105,12 +105,12 @@ def test_what_a_scheduler_gives_up_has_a_row(tmp_path: Path) -> None:
     assert 0 < stopped.height < 6
     assert outcome.done == 6 - stopped.height
     assert stopped["epochs"].max() < 8
-    assert {progress.phase for progress in log.progress if progress.final} == {Phase.DONE, Phase.STOPPED}
+    assert {progress.phase for progress in log.progress if progress.is_final} == {TrialPhase.DONE, TrialPhase.STOPPED}
     study = loaded.study
-    design = study.design.known(results(store.url).levels(loaded.name))
+    design = study.design.with_sampled(results(store.url).list_levels(loaded.name))
     plan = make_plan(type(study)(study.question, design, study.measures), results(store.url))
-    assert plan.counts[State.STOPPED] == stopped.height
-    assert plan.jobs() == []
+    assert plan.counts[PlanState.STOPPED] == stopped.height
+    assert plan.build_jobs() == []
     # what led to the stop stays
     curves = results(store.url).curves.filter(split="test", name="accuracy").collect()
     assert set(stopped["trial"]) <= set(curves["trial"])
@@ -139,4 +139,4 @@ def test_what_a_scheduler_gives_up_has_a_row(tmp_path: Path) -> None:
     ],
 )
 def test_why_a_process_has_not_begun_is_told_in_a_line(told: str, reason: str) -> None:
-    assert str(not_begun(told)) == f"a process for trials cannot begin{reason}"
+    assert str(explain_failed_start(told)) == f"a process for trials cannot begin{reason}"

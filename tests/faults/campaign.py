@@ -22,10 +22,10 @@ from typing import Any, NamedTuple
 import polars as pl
 import psutil
 
-from equistudy.cli.errors import Exit
+from equistudy.cli.errors import ExitCode
 from equistudy.results.results import results
 from equistudy.results.store import Store
-from equistudy.running.job import Conditions, Provenance
+from equistudy.running.job import Provenance, RunConditions
 from equistudy.running.plan import make_plan
 from equistudy.running.trial_run import TrialRun
 from equistudy.study.file import load_study
@@ -147,7 +147,7 @@ class Campaign:
         assert code != 0 or self._struck_so_far == len(self.faults), "the study has ended before the last fault"
         if code:
             said = self._driver_log().read_text(errors="replace")[-2000:]
-            assert code != Exit.FAILED_TRIALS, said
+            assert code != ExitCode.FAILED_TRIALS, said
             assert self._drivers < DRIVERS, said
             self.say(f"driver {self._drivers} has ended with {code}; the same command again")
             self.driver = self._drive()
@@ -293,7 +293,7 @@ class Campaign:
             assert after.equals(before), (after, before)
         changed = {name for name, modified in witness.finished.items() if witness.modified(name) != modified}
         assert not changed, f"repeated although finished: {changed}"
-        assert len(witness.finished) == len(witness.store.list("trials")) == self._trials
+        assert len(witness.finished) == len(witness.store.list_names("trials")) == self._trials
         rows = results(place).trials.collect()
         self.say(
             f"equal to the undisturbed run: {rows.height} trials, {rows['resumed'].sum()} of them resumed, none "
@@ -305,8 +305,8 @@ class Campaign:
         os.environ.pop("FAULTS_FOLDER")
         loaded = load_study(STUDY)
         store = Store.open(self._folder / "undisturbed")
-        for job in make_plan(loaded.study, None).jobs():
-            list(TrialRun(job, Conditions(loaded.name, store, Provenance(None, None, {}))))
+        for job in make_plan(loaded.study, None).build_jobs():
+            list(TrialRun(job, RunConditions(loaded.name, store, Provenance(None, None, {}))))
         return store.url
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import psutil
 
-from equistudy.cli.status import _sign
+from equistudy.cli.status import _parse_heartbeat
 from equistudy.results.store import Store
 
 __all__ = ["Recovery", "Sign", "Witness"]
@@ -25,14 +25,16 @@ class Witness:
 
     def look(self) -> None:
         """Reads what there is now: where the trials are, which have their row, and since when."""
-        found = [_sign(self.store.read_bytes(f"running/{name}")) for name in self.store.list("running")]
+        found = [
+            _parse_heartbeat(self.store.read_bytes(f"running/{name}")) for name in self.store.list_names("running")
+        ]
         self._signs = [sign for sign in found if sign]
-        for name in self.store.list("trials"):
+        for name in self.store.list_names("trials"):
             if name not in self.finished:
                 self.finished[name] = self.modified(name)
 
     def modified(self, name: str) -> float:
-        return self.store.files.modified(f"trials/{name}")
+        return self.store.files.modified_at(f"trials/{name}")
 
     def signs(self) -> list[Sign]:
         """Where the trials are whose processes live."""

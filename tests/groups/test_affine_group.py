@@ -74,20 +74,20 @@ def test_regions_show_cells_of_the_map_and_lose_none(group: Any) -> None:
 
 def test_only_centred_cells_move_to_cells() -> None:
     for element in CyclicGroup().elements():
-        assert CyclicGroup().grid_aligned(element, CENTRED)
-        assert not CyclicGroup().grid_aligned(element, OFF)
+        assert CyclicGroup().is_grid_aligned(element, CENTRED)
+        assert not CyclicGroup().is_grid_aligned(element, OFF)
     half, quarter = (Grid(12, 12, 4, 48, 48, 1.5 + shift, 1.5 + shift) for shift in (2.0, 1.0))
     turn = Element("", 90.0, (90.0, 0.0))
     assert half.centre_error == (2.0, 2.0)
-    assert CyclicGroup().grid_aligned(turn, half)
-    assert not CyclicGroup().grid_aligned(turn, quarter)
-    assert not Rotation(degrees=(45.0,)).grid_aligned(Rotation(degrees=(45.0,)).elements()[0], CENTRED)
+    assert CyclicGroup().is_grid_aligned(turn, half)
+    assert not CyclicGroup().is_grid_aligned(turn, quarter)
+    assert not Rotation(degrees=(45.0,)).is_grid_aligned(Rotation(degrees=(45.0,)).elements()[0], CENTRED)
     # a transposition keeps the diagonal, wherever the cells lie on it
-    assert DihedralGroup().grid_aligned(Element("", 180.0, (90.0, 1.0)), OFF)
+    assert DihedralGroup().is_grid_aligned(Element("", 180.0, (90.0, 1.0)), OFF)
     columns = Grid(12, 12, 4, 48, 48, 0.0, 1.5)
-    assert Reflection().grid_aligned(Reflection().elements()[0], columns)
+    assert Reflection().is_grid_aligned(Reflection().elements()[0], columns)
     upright = Reflection(flip=Flip.VERTICAL)
-    assert not upright.grid_aligned(upright.elements()[0], columns)
+    assert not upright.is_grid_aligned(upright.elements()[0], columns)
 
 
 def test_half_a_cell_off_a_turn_copies_cells() -> None:

@@ -9,7 +9,7 @@ from torch.nn.functional import conv2d
 
 from equistudy.groups.finite import ChannelAction, CyclicGroup, DihedralGroup, FiniteGroup, Flip, Reflection
 from equistudy.groups.group import Grid
-from equistudy.groups.square import Symmetry, moved
+from equistudy.groups.square import Symmetry, apply_symmetry
 
 GROUPS = [CyclicGroup(2), CyclicGroup(4), DihedralGroup(1), DihedralGroup(2), DihedralGroup(4), Reflection()]
 GROUPS += [Reflection(flip=Flip.VERTICAL)]
@@ -22,18 +22,18 @@ def regular(group: Any) -> Any:
 
 def lifted(images: torch.Tensor, kernels: torch.Tensor, group: FiniteGroup) -> torch.Tensor:
     """A lifting convolution: every kernel under every element, the elements next to each other."""
-    rows = [Symmetry(int(degrees / 90), bool(mirrored)) for degrees, mirrored in group.rows]
-    filters = torch.stack([moved(kernels, symmetry) for symmetry in rows], dim=1).flatten(0, 1)
+    rows = [Symmetry(int(degrees / 90), bool(mirrored)) for degrees, mirrored in group.element_parameters]
+    filters = torch.stack([apply_symmetry(kernels, symmetry) for symmetry in rows], dim=1).flatten(0, 1)
     return conv2d(images, filters, padding=1).relu()
 
 
 def group_convolved(features: torch.Tensor, kernels: torch.Tensor, group: FiniteGroup) -> torch.Tensor:
     """(f * k)[h] = sum over e of f[e] * h.k[h^-1 e], by the group's own products."""
-    rows, outputs = torch.tensor(group.rows), []
+    rows, outputs = torch.tensor(group.element_parameters), []
     for row in rows:
         inverse = group.inverse(row[None]).expand_as(rows)
         order = (group.compose(inverse, rows)[:, None] == rows).all(dim=-1).long().argmax(dim=1)
-        turned = moved(kernels[:, :, order], Symmetry(int(row[0] / 90), bool(row[1])))
+        turned = apply_symmetry(kernels[:, :, order], Symmetry(int(row[0] / 90), bool(row[1])))
         outputs.append(conv2d(features, turned.flatten(1, 2), padding=1))
     return torch.stack(outputs, dim=2).flatten(1, 2).relu()
 

@@ -40,7 +40,7 @@ def test_whole_shifts_are_those_of_a_translation(border: Border) -> None:
     assert regions[0] == regions[1]
     maps = [group.act_on_features(avg_pool2d(images, 4), right, grid, regions[0]) for group in groups]
     assert torch.equal(maps[0], maps[1])
-    assert groups[0].grid_aligned(right, grid)
+    assert groups[0].is_grid_aligned(right, grid)
 
 
 def test_windows_show_the_same_content_without_zeros_or_seam() -> None:
@@ -69,7 +69,7 @@ def test_features_move_with_their_images(border: Border) -> None:
     maps, size = reference[..., ::2, ::2], reference.shape[-1]
     grid = Grid(*maps.shape[2:], 2, size, size, 0.0, 0.0)
     for element, view in zip(group.elements(), views, strict=True):
-        assert not group.grid_aligned(element, grid)
+        assert not group.is_grid_aligned(element, grid)
         region = group.region(element, grid, 0)
         expected = view[..., ::2, ::2][..., region.rows, region.columns]
         actual = group.act_on_features(maps, element, grid, region)

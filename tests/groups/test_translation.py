@@ -123,7 +123,7 @@ def test_features_move_with_their_images(border: Border, shift: int) -> None:
     grid = Grid(*pooled.shape[2:], 4, height, width)
     for element, view in zip(group.elements(), (along_x, along_y), strict=True):
         region = group.region(element, grid, 0)
-        assert group.grid_aligned(element, grid) == (shift % 4 == 0)
+        assert group.is_grid_aligned(element, grid) == (shift % 4 == 0)
         expected = functional.avg_pool2d(view, 4)[..., region.rows, region.columns]
         actual = group.act_on_features(pooled, element, grid, region)
         torch.testing.assert_close(actual, expected)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from equistudy.launch import launch
-from equistudy.launch.launch import Entry, Jobs, driver_was_killed, reached
-from equistudy.launch.steps import LaunchError, Step
-from equistudy.launch.targets import Cloud, Target, target_of
+from equistudy.launch.launch import ClusterJobs, JobEntrypoint, connect_to_jobs, driver_was_killed
+from equistudy.launch.steps import CommandStep, LaunchError
+from equistudy.launch.targets import CloudTarget, Target, load_target
 
 
 @pytest.mark.parametrize(
@@ -28,8 +28,8 @@ def test_only_a_driver_that_was_killed_goes_on(status: str, code: int | None, ki
 
 
 def test_no_two_jobs_have_a_name() -> None:
-    entry = Entry(Path("studies/capacity.py"), ("run", "studies/capacity.py"))
-    names = {entry.job() for _ in range(50)}
+    entry = JobEntrypoint(Path("studies/capacity.py"), ("run", "studies/capacity.py"))
+    names = {entry.build_job_name() for _ in range(50)}
     assert len(names) == 50
     assert all(name.startswith("capacity-") and name.endswith("-1") for name in names)
 
@@ -53,29 +53,29 @@ class Client:
 @pytest.mark.parametrize("failures", [0, 3, 99])
 def test_a_connection_that_breaks_is_taken_up_again_for_a_while(failures: int, monkeypatch: pytest.MonkeyPatch) -> None:
     client = Client(failures)
-    monkeypatch.setattr(Jobs, "_client", lambda self: client)
-    monkeypatch.setattr(Jobs, "run", lambda self, step, tell: "")
+    monkeypatch.setattr(ClusterJobs, "_create_client", lambda self: client)
+    monkeypatch.setattr(ClusterJobs, "run_step", lambda self, step, tell: "")
     monkeypatch.setattr(launch, "POLL_SECONDS", 0.001)
     monkeypatch.setattr(launch, "ANSWER_SECONDS", 0.01)
-    jobs = Jobs("http://127.0.0.1:1", {})
+    jobs = ClusterJobs("http://127.0.0.1:1", {})
     if failures > 10:
         with pytest.raises(LaunchError, match=r"does not answer any more: no route to host. The job goes on without"):
-            jobs.followed("job", print)
+            jobs.follow_job("job", print)
     else:
-        assert jobs.followed("job", print) == ("SUCCEEDED", 0)
+        assert jobs.follow_job("job", print) == ("SUCCEEDED", 0)
 
 
 def tunnelled(monkeypatch: pytest.MonkeyPatch, script: str) -> Target:
     """A target whose tunnel is a script, which gets the port."""
-    monkeypatch.setattr(Cloud, "environment", lambda self, run: {"WHO": "me"})
+    monkeypatch.setattr(CloudTarget, "build_environment", lambda self, run: {"WHO": "me"})
     words = (sys.executable, "-c", script)
-    monkeypatch.setattr(Cloud, "tunnel", lambda self, port: Step("a tunnel", (*words, str(port))))
-    return target_of(Path(__file__).parents[3] / "cluster" / "aws.yaml")
+    monkeypatch.setattr(CloudTarget, "build_tunnel", lambda self, port: CommandStep("a tunnel", (*words, str(port))))
+    return load_target(Path(__file__).parents[2] / "cluster" / "aws.yaml")
 
 
 def test_a_tunnel_is_waited_for_and_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     listening = "import socket, sys, time; s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); time.sleep(60)"
-    with reached(tunnelled(monkeypatch, listening), print) as jobs:
+    with connect_to_jobs(tunnelled(monkeypatch, listening), print) as jobs:
         assert jobs.address.startswith("http://127.0.0.1:")
         assert jobs.environment == {"WHO": "me"}
 
@@ -84,5 +84,5 @@ def test_a_tunnel_that_ends_is_told_with_its_words(monkeypatch: pytest.MonkeyPat
     said = "raise SystemExit('ssh: connect to host 198.51.100.7 port 22: Connection refused')"
     message = r"The cluster's jobs cannot be reached: .* ended with 1: ssh: connect .*\nPort 22 of the head is closed"
     target = tunnelled(monkeypatch, said)
-    with pytest.raises(LaunchError, match=message), reached(target, print):
+    with pytest.raises(LaunchError, match=message), connect_to_jobs(target, print):
         pass

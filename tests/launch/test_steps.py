@@ -2,13 +2,13 @@ import sys
 
 import pytest
 
-from equistudy.launch.steps import LaunchError, Step, explained
+from equistudy.launch.steps import CommandStep, LaunchError, explain_failure
 
 
 def test_a_step_tells_what_its_command_says() -> None:
     told: list[str] = []
     script = "import os, sys; print(os.environ['WHO'], sys.stdin.read()); print('end', file=sys.stderr)"
-    step = Step("a test", (sys.executable, "-c", script), {"WHO": "me too"}, given="given")
+    step = CommandStep("a test", (sys.executable, "-c", script), {"WHO": "me too"}, given="given")
     assert step.run(told.append) == "me too given\nend\n"
     assert told == ["me too given", "end"]
     assert str(step).startswith("WHO='me too' ")
@@ -16,7 +16,7 @@ def test_a_step_tells_what_its_command_says() -> None:
 
 def test_a_program_that_is_absent_is_named() -> None:
     with pytest.raises(LaunchError, match="Launching needs the program kubectl-of-nobody, which is not installed here"):
-        Step("a test", ("kubectl-of-nobody",)).run(print)
+        CommandStep("a test", ("kubectl-of-nobody",)).run(print)
 
 
 # what the programs say, shortened
@@ -40,11 +40,11 @@ SAID = {
 
 @pytest.mark.parametrize("said", SAID)
 def test_what_clouds_say_comes_with_the_way_out(said: str) -> None:
-    message = explained("ray up c.yaml", 1, f"Traceback\n{said}\n\nShared connection closed.\n")
+    message = explain_failure("ray up c.yaml", 1, f"Traceback\n{said}\n\nShared connection closed.\n")
     assert message.startswith(f"`ray up c.yaml` ended with 1: {said}\n")
     assert SAID[said] in message
 
 
 def test_what_is_not_known_is_told_as_it_is() -> None:
-    assert explained("ray up", 3, "a\nb\n") == "`ray up` ended with 3: b"
-    assert explained("ray up", 3, "") == "`ray up` ended with 3: it said nothing"
+    assert explain_failure("ray up", 3, "a\nb\n") == "`ray up` ended with 3: b"
+    assert explain_failure("ray up", 3, "") == "`ray up` ended with 3: it said nothing"

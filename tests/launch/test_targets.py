@@ -2,24 +2,24 @@ from pathlib import Path
 
 import pytest
 
-from equistudy.launch.steps import LaunchError, Step
-from equistudy.launch.targets import Cloud, Kubernetes, Local, Slurm, target_of
+from equistudy.launch.steps import CommandStep, LaunchError
+from equistudy.launch.targets import CloudTarget, KubernetesTarget, LocalTarget, SlurmTarget, load_target
 
-CLUSTER = Path(__file__).parents[3] / "cluster"
+CLUSTER = Path(__file__).parents[2] / "cluster"
 
 
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("aws.yaml", Cloud),
-        ("gcp.yaml", Cloud),
-        ("kuberay.yaml", Kubernetes),
-        ("local.yaml", Local),
-        ("slurm.sh", Slurm),
+        ("aws.yaml", CloudTarget),
+        ("gcp.yaml", CloudTarget),
+        ("kuberay.yaml", KubernetesTarget),
+        ("local.yaml", LocalTarget),
+        ("slurm.sh", SlurmTarget),
     ],
 )
 def test_every_file_of_a_cluster_is_known(name: str, kind: type) -> None:
-    assert isinstance(target_of(CLUSTER / name), kind)
+    assert isinstance(load_target(CLUSTER / name), kind)
 
 
 @pytest.mark.parametrize(
@@ -32,25 +32,25 @@ def test_every_file_of_a_cluster_is_known(name: str, kind: type) -> None:
 )
 def test_what_is_no_cluster_is_told(name: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        target_of(CLUSTER / name)
+        load_target(CLUSTER / name)
 
 
 def test_the_token_of_a_kubernetes_cluster_is_read_from_its_secret() -> None:
-    target = target_of(CLUSTER / "kuberay.yaml")
-    assert isinstance(target, Kubernetes)
-    asked: list[Step] = []
+    target = load_target(CLUSTER / "kuberay.yaml")
+    assert isinstance(target, KubernetesTarget)
+    asked: list[CommandStep] = []
 
-    def run(step: Step) -> str:
+    def run(step: CommandStep) -> str:
         asked.append(step)
         return "c2VjcmV0\n"
 
-    assert target.environment(run) == {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "secret"}
+    assert target.build_environment(run) == {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "secret"}
     assert str(asked[0]) == "kubectl get secret capacity -o 'jsonpath={.data.auth_token}'"
 
 
 def test_a_local_cluster_that_is_down_has_no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    target = target_of(CLUSTER / "local.yaml")
-    assert isinstance(target, Local)
+    target = load_target(CLUSTER / "local.yaml")
+    assert isinstance(target, LocalTarget)
     with pytest.raises(LaunchError, match=r"local.yaml, which is down. Bring it up with: python -m equistudy launch"):
-        target.environment(lambda step: "")
+        target.build_environment(lambda step: "")

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from equistudy.measures.accuracy import Accuracy
-from equistudy.measuring.intervals import wilson
+from equistudy.measuring.intervals import wilson_interval
 from equistudy.measuring.measure import Skipped, Subject
 
 
@@ -26,7 +26,7 @@ def test_correct_answers_are_counted(num_images: int) -> None:
     (row,), skipped = Accuracy().measure(subject(num_images))
     assert skipped == []
     assert row.value == 0.75
-    assert (row.low, row.high) == wilson(3 * num_images // 4, num_images)
+    assert (row.low, row.high) == wilson_interval(3 * num_images // 4, num_images)
     assert (row.stage, row.depth, row.images) == ("logits", 1.0, num_images)
     assert (row.group, row.element, row.magnitude, row.stride) == (None, None, None, None)
 

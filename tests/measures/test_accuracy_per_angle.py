@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from equistudy.exactness.invariance import invariant
+from equistudy.exactness.invariance import is_network_invariant
 from equistudy.groups.finite import CyclicGroup, FiniteGroup
-from equistudy.measures.accuracy_per_angle import REPEATED, AccuracyPerAngle, Surround
-from equistudy.measuring.intervals import wilson
+from equistudy.measures.accuracy_per_angle import REPEATED_CAVEAT, AccuracyPerAngle, Surround
+from equistudy.measuring.intervals import wilson_interval
 from equistudy.measuring.measure import Measurement, Skipped, Subject
 from equistudy.models.group_cnn import GroupCNN
 
@@ -54,7 +54,7 @@ def of_group(group: FiniteGroup | None, size: int) -> Subject:
     with torch.no_grad():
         logits = network((images - 0.5) / 0.25)
         network.classifier.bias -= logits.mean(dim=0)  # else all images get one class
-    asked = partial(invariant, network, size, 1)
+    asked = partial(is_network_invariant, network, size, 1)
     return subject(network, images, (logits - logits.mean(dim=0)).argmax(dim=1), invariant=asked)
 
 
@@ -76,7 +76,7 @@ def test_a_spot_is_found_where_the_turn_takes_it() -> None:
     assert [row.element for row in rows] == [f"{angle} deg" for angle in range(0, 360, 30)]
     assert [row.magnitude for row in rows] == list(measure.degrees)
     assert {row.no_motion for row in rows} == {1.0}
-    assert (rows[1].low, rows[1].high) == wilson(round(50 * rows[1].value), 50)
+    assert (rows[1].low, rows[1].high) == wilson_interval(round(50 * rows[1].value), 50)
     assert {(row.stage, row.images, row.note, row.stride) for row in rows} == {("logits", 50, None, None)}
 
 
@@ -89,7 +89,7 @@ def test_an_exact_network_is_measured_in_the_first_quarter(group: FiniteGroup | 
     rows, _ = AccuracyPerAngle(8).measure(seen)
     exact = group == P4 and size == 8
     assert len(calls) == (2 if exact else 8)
-    assert [row.note for row in rows] == [None] * 2 + ([REPEATED] * 6 if exact else [None] * 6)
+    assert [row.note for row in rows] == [None] * 2 + ([REPEATED_CAVEAT] * 6 if exact else [None] * 6)
     again, _ = AccuracyPerAngle(8).measure(seen._replace(invariant=None))
     assert values(again) == values(rows)
     assert exact == (values(rows)[::2] == [1.0] * 4)

@@ -20,7 +20,7 @@ from equistudy.measures.agreement import (
     SignalToNoise,
 )
 from equistudy.measures.correlation import WithinCorrelation
-from equistudy.measuring.engine import PairedPass, measure_all, plans_of
+from equistudy.measuring.engine import PairedPass, measure_all, plan_measures
 from equistudy.measuring.measure import Measurement
 
 FAMILY = (ConcordanceCorrelation, CosineSimilarity, NormalisedError, SignalToNoise, AbsoluteError)
@@ -186,10 +186,10 @@ def test_the_absolute_error_leaves_the_other_measures_alone(
 
 def test_the_family_adds_no_sums_to_the_pass(convolutions: Any, subject: Any, smooth_images: Any) -> None:
     group, measured = Translation(max_pixels=2), subject(convolutions((1,), "zeros"), smooth_images[:4])
-    alone, _ = plans_of([WithinCorrelation(group)], measured)
-    family, _ = plans_of([WithinCorrelation(group), *(measure(group) for measure in FAMILY[:4])], measured)
+    alone, _ = plan_measures([WithinCorrelation(group)], measured)
+    family, _ = plan_measures([WithinCorrelation(group), *(measure(group) for measure in FAMILY[:4])], measured)
     assert family == alone
-    assert list(PairedPass(measured.network, measured, family).comparisons()) == list(alone)
+    assert list(PairedPass(measured.network, measured, family).sum_statistics()) == list(alone)
 
 
 def test_floors_of_images_that_share_a_layout_are_named(convolutions: Any, subject: Any, smooth_images: Any) -> None:

@@ -12,7 +12,7 @@ from equistudy.measures.agreement import AbsoluteError
 from equistudy.measures.consistency import AccuracyUnder, ShiftConsistency, TopOneChange
 from equistudy.measures.correlation import BetweenCorrelation
 from equistudy.measuring.engine import measure_all
-from equistudy.measuring.intervals import wilson
+from equistudy.measuring.intervals import wilson_interval
 
 CIRCLE = Translation(max_pixels=3, border=Border.CIRCULAR)
 FAMILY = (ShiftConsistency, TopOneChange, AccuracyUnder)
@@ -43,7 +43,7 @@ def test_a_dense_circular_network_is_consistent(convolutions: Any, subject: Any,
             assert row.value > 1 - 1e-9
             continue
         assert row.value == (1 if row.measure == "shift_consistency" else 0)
-        assert (row.low, row.high) == wilson(round(64 * row.value), 64)
+        assert (row.low, row.high) == wilson_interval(round(64 * row.value), 64)
         assert row.floor is not None
         assert 0.1 < row.floor < 0.9
         assert (row.stage, row.depth, row.stride, row.cells) == ("last", 1, None, None)

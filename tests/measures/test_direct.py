@@ -12,7 +12,7 @@ from equistudy.groups.translation import Border, Translation
 from equistudy.measures.accuracy import Accuracy
 from equistudy.measures.consistency import ShiftConsistency
 from equistudy.measures.correlation import BetweenCorrelation, WithinCorrelation
-from equistudy.measures.direct import all_stages, measure
+from equistudy.measures.direct import find_stages, measure
 
 CIRCLE = Translation(max_pixels=4, border=Border.CIRCULAR, pixels=(4,))
 
@@ -85,7 +85,7 @@ def test_layers_are_those_that_give_one_tensor_once() -> None:
         def forward(self, images: torch.Tensor) -> Mapping[str, torch.Tensor]:
             return {"tower": self.tower(self.twice(self.twice(self.first(images))))}
 
-    found = all_stages(Branches(), torch.rand(3, 1, 8, 8))
+    found = find_stages(Branches(), torch.rand(3, 1, 8, 8))
     assert found == {"first": "first", "tower.0": "tower.0", "tower.1": "tower.1"}
 
 

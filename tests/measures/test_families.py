@@ -11,11 +11,11 @@ from torch import nn
 from equistudy.groups.group import Grid
 from equistudy.groups.translation import Border, Translation
 from equistudy.measures.correlation import BetweenCorrelation, WithinCorrelation
-from equistudy.measuring.engine import PairedPass, family_rows, measure_all, plans_of
-from equistudy.measuring.geometry import probe
-from equistudy.measuring.layout import Geometry, Layout
+from equistudy.measuring.engine import PairedPass, build_family_rows, measure_all, plan_measures
+from equistudy.measuring.geometry import probe_geometries
+from equistudy.measuring.layout import Geometry, OutputLayout
 from equistudy.measuring.measure import Measurement, Subject
-from equistudy.measuring.stages import evaluating, modules_of
+from equistudy.measuring.stages import evaluation_mode, find_modules
 from equistudy.models.timm_model import TimmModel
 
 EXACT = 1e-9
@@ -73,7 +73,7 @@ class Family(NamedTuple):
     size: int
     shift: int
     cure: Callable[[nn.Module], None]
-    layout: Layout = Layout.NCHW
+    layout: OutputLayout = OutputLayout.NCHW
     prefix: tuple[int, int] = (0, 0)  # tokens before the grid, in the first and the last block
     exact: tuple[str, ...] | None = None  # the stages that are; None: all
 
@@ -89,13 +89,13 @@ FAMILIES = (
     # its head pools to 7 x 7, which maps of 2 x 2 do not tile
     Family("vgg11", 64, 32, in_circles, exact=tuple(f"features.{number}" for number in (1, 4, 9, 14, 19))),
     Family("convmixer_768_32", 56, 28, in_circles),
-    Family("vit_tiny_patch16_224", 64, 16, without_positions, Layout.TOKENS, (1, 1)),
-    Family("deit_tiny_distilled_patch16_224", 64, 16, without_positions, Layout.TOKENS, (2, 2)),
-    Family("beit_base_patch16_224", 64, 16, without_positions, Layout.TOKENS, (1, 1)),
-    Family("convit_tiny", 64, 16, without_positions, Layout.TOKENS, (0, 1)),
-    Family("mixer_s32_224", 128, 32, without_token_mixing, Layout.TOKENS),
+    Family("vit_tiny_patch16_224", 64, 16, without_positions, OutputLayout.TOKENS, (1, 1)),
+    Family("deit_tiny_distilled_patch16_224", 64, 16, without_positions, OutputLayout.TOKENS, (2, 2)),
+    Family("beit_base_patch16_224", 64, 16, without_positions, OutputLayout.TOKENS, (1, 1)),
+    Family("convit_tiny", 64, 16, without_positions, OutputLayout.TOKENS, (0, 1)),
+    Family("mixer_s32_224", 128, 32, without_token_mixing, OutputLayout.TOKENS),
     # windows of 7 x 7 cells of 4, then of 8 pixels; behind them, cells of 16 pixels do not move by whole cells
-    Family("swin_tiny_patch4_window7_224", 112, 56, without_masks, Layout.NHWC, exact=("layers.0", "layers.1")),
+    Family("swin_tiny_patch4_window7_224", 112, 56, without_masks, OutputLayout.NHWC, exact=("layers.0", "layers.1")),
 )
 
 
@@ -146,13 +146,13 @@ def test_shifts_by_whole_cells_are_exact_where_nothing_breaks_them(family: Famil
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "family", [family for family in FAMILIES if family.layout is not Layout.NCHW], ids=lambda f: f.name
+    "family", [family for family in FAMILIES if family.layout is not OutputLayout.NCHW], ids=lambda f: f.name
 )
 def test_tokens_and_channels_last_are_read_as_what_they_are(family: Family) -> None:
     subject = built(family)
-    with evaluating(subject.network):
-        found: dict[str, Any] = probe(
-            subject.network, modules_of(subject.network, subject.stages), subject.images, False
+    with evaluation_mode(subject.network):
+        found: dict[str, Any] = probe_geometries(
+            subject.network, find_modules(subject.network, subject.stages), subject.images, False
         )
     maps = [geometry for geometry in found.values() if isinstance(geometry, Geometry) and geometry.grid is not None]
     assert {geometry.layout for geometry in maps} == {family.layout}
@@ -200,14 +200,16 @@ def test_a_vision_transformer_is_equivariant_to_shifts_by_patches_but_for_its_po
 def test_channels_last_maps_correlate_with_nothing_when_they_are_read_channels_first() -> None:
     subject = random_subject("swin_tiny_patch4_window7_224", 112, 144, "layers.0")
     measure = WithinCorrelation(Translation(32, pixels=(32,)))  # windows of 112 pixels in images of 144
-    plans, _ = plans_of([measure], subject)
+    plans, _ = plan_measures([measure], subject)
     ((key, plan),) = plans.items()
-    assert (plan.geometry.layout, plan.geometry.channels, plan.geometry.grid.stride) == (Layout.NHWC, 96, 4)
+    assert (plan.geometry.layout, plan.geometry.channels, plan.geometry.grid.stride) == (OutputLayout.NHWC, 96, 4)
     grid = Grid(28, 96, 4, 112, 4 * 96)
     regions = tuple(measure.group.region(element, grid, 1) for element in plan.elements)
-    misread = replace(plan, geometry=Geometry(Layout.NCHW, 28, grid), regions=regions)
+    misread = replace(plan, geometry=Geometry(OutputLayout.NCHW, 28, grid), regions=regions)
     right, wrong = (
-        family_rows([measure], PairedPass(subject.network, subject, {key: plan}).comparisons(), {}, subject).rows
+        build_family_rows(
+            [measure], PairedPass(subject.network, subject, {key: plan}).sum_statistics(), {}, subject
+        ).rows
         for plan in (plan, misread)
     )
     assert min(row.value for row in right) > 0.999

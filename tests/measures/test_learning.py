@@ -21,7 +21,7 @@ from equistudy.networks.choices import Head
 from equistudy.recipe import Recipe
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
-from equistudy.training.subject import subject_of
+from equistudy.training.subject import build_subject
 from equistudy.training.trainer import Trainer
 
 CPU, SHIFTS = torch.device("cpu"), Translation(4, pixels=(2, 4))
@@ -33,9 +33,9 @@ def learned(augmentation: Augmentation, seed: int) -> dict[tuple[str, str, float
     network, recipe = ResNet(8, 4, head=Head.FLATTEN), Recipe(epochs=6, batch_size=64)
     trial = Trial(network, Digits(), Classification(), augmentation, recipe, seed)
     trainer = Trainer(trial, CPU)
-    while not trainer.finished:
+    while not trainer.is_finished:
         trainer.train_epoch()
-    subject = subject_of(trial, trainer.network, CPU)
+    subject = build_subject(trial, trainer.network, CPU)
     subject = subject._replace(images=subject.images[:256], targets=None, untrained=None)
     return _by_size(measure_all([WITHIN, BETWEEN], subject).rows)
 

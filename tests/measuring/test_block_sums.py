@@ -5,7 +5,7 @@ import torch
 
 from equistudy.groups.group import Region
 from equistudy.measuring import block_sums
-from equistudy.measuring.block_sums import sums
+from equistudy.measuring.block_sums import compute_block_sums
 
 REGIONS = [
     Region(slice(0, 6), slice(0, 7)),
@@ -20,7 +20,7 @@ REGIONS = [
 def test_sums_are_those_of_the_definition(
     region: Region, cache: int, mixed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(block_sums, "CACHE", cache)
+    monkeypatch.setattr(block_sums, "CACHE_BYTES", cache)
     rng = torch.Generator().manual_seed(0)
     moved, still = 3 + torch.randn(2, 5, 4, 6, 7, generator=rng, dtype=torch.float64)
     here = (..., region.rows, region.columns)
@@ -30,7 +30,7 @@ def test_sums_are_those_of_the_definition(
         return fields.flip(2).flatten(1, 2)[here]
 
     a, b, u = (region.positions(part) for part in (moved[here], act(still), still[here]))
-    found = sums(moved, still, region, act, mixed)
+    found = compute_block_sums(moved, still, region, act, mixed)
     means = [side.mean(-1) for side in (a, b, u)]
     centred = [side - mean[..., None] for side, mean in zip((a, b, u), means, strict=True)]
     for number, (side, mean) in enumerate(zip(centred, means, strict=True)):
@@ -46,7 +46,7 @@ def test_sums_are_those_of_the_definition(
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
 def test_short_numbers_are_added_in_float32(kind: torch.dtype) -> None:
     maps = torch.rand(2, 3, 4, 4).to(kind)
-    found = sums(maps, maps, Region(slice(0, 4), slice(0, 4)), lambda images: images)
+    found = compute_block_sums(maps, maps, Region(slice(0, 4), slice(0, 4)), lambda images: images)
     assert {part.dtype for part in found} == {torch.float32}
     torch.testing.assert_close(found[2], maps.float().flatten(2).var(-1, correction=0) * 16)
     assert found[10].abs().max() == 0

@@ -7,7 +7,7 @@ import pytest
 
 from equistudy.groups.translation import Translation
 from equistudy.measures.correlation import WithinCorrelation
-from equistudy.measuring.caveats import noted
+from equistudy.measuring.caveats import add_caveats
 from equistudy.measuring.measure import Measurement
 
 MEASURE = WithinCorrelation(Translation())
@@ -34,7 +34,7 @@ ROW = Measurement(
 
 
 def test_a_row_without_faults_has_no_note() -> None:
-    assert noted(ROW, MEASURE) == ROW
+    assert add_caveats(ROW, MEASURE) == ROW
 
 
 @pytest.mark.parametrize(
@@ -51,11 +51,11 @@ def test_a_row_without_faults_has_no_note() -> None:
 )
 def test_each_fault_has_its_note(fields: dict[str, Any], note: str) -> None:
     row = replace(ROW, **fields)
-    found = noted(row, MEASURE)
+    found = add_caveats(row, MEASURE)
     assert note in str(found.note)
     assert "; " not in str(found.note)
     assert replace(found, note=None) == row
 
 
 def test_several_faults_are_listed() -> None:
-    assert str(noted(replace(ROW, images=40, cells=4), MEASURE).note).count("; ") == 1
+    assert str(add_caveats(replace(ROW, images=40, cells=4), MEASURE).note).count("; ") == 1

@@ -14,21 +14,23 @@ from equistudy.groups.one_parameter import Rotation, Scaling
 from equistudy.groups.translation import Border, Translation
 from equistudy.measures.agreement import AbsoluteError, NormalisedError
 from equistudy.measures.correlation import WithinCorrelation
-from equistudy.measuring.ceiling import ceiling, pooled_image
-from equistudy.measuring.comparison import Plan
+from equistudy.measuring.ceiling import average_pool_to_grid, compute_ceiling
+from equistudy.measuring.comparison import ComparisonPlan
 from equistudy.measuring.engine import measure_all
-from equistudy.measuring.layout import Geometry, Layout
-from equistudy.measuring.rows import layer_values, live_channels
+from equistudy.measuring.layout import Geometry, OutputLayout
+from equistudy.measuring.rows import compute_layer_values, find_live_channels
 
 
 def grid_of(stride: int, size: int = 64) -> Grid:
     return Grid(size // stride, size // stride, stride, size, size, (stride - 1) / 2, (stride - 1) / 2)
 
 
-def planned(group: Any, grid: Grid, erosion: int = 1) -> Plan:
+def planned(group: Any, grid: Grid, erosion: int = 1) -> ComparisonPlan:
     elements = group.elements()
     regions = tuple(group.region(element, grid, erosion) for element in elements)
-    return Plan(Geometry(Layout.NCHW, 7, grid), group, elements, tuple(range(1, 1 + len(elements))), regions)
+    return ComparisonPlan(
+        Geometry(OutputLayout.NCHW, 7, grid), group, elements, tuple(range(1, 1 + len(elements))), regions
+    )
 
 
 @pytest.fixture
@@ -46,10 +48,10 @@ def leaves() -> torch.Tensor:
     return images
 
 
-def values(plan: Plan, images: torch.Tensor) -> list[float]:
-    measure, moments = WithinCorrelation(plan.group), ceiling(plan, images, None)
+def values(plan: ComparisonPlan, images: torch.Tensor) -> list[float]:
+    measure, moments = WithinCorrelation(plan.group), compute_ceiling(plan, images, None)
     assert moments is not None
-    return layer_values(measure, moments, live_channels(measure, moments)).tolist()
+    return compute_layer_values(measure, moments, find_live_channels(measure, moments)).tolist()
 
 
 def test_cells_that_move_to_cells_have_the_ceiling_one(leaves: torch.Tensor) -> None:
@@ -77,7 +79,7 @@ def test_a_turn_about_no_cell_has_a_ceiling_below_one(leaves: torch.Tensor) -> N
 @pytest.mark.parametrize("offset", [1.5, 0.0, -1.5, 2.0])
 def test_windows_lie_about_their_cells(offset: float) -> None:
     ramp = torch.arange(48.0, dtype=torch.float64).expand(1, 1, 48, 48)
-    found = pooled_image(ramp, Grid(12, 12, 4, 48, 48, offset, offset))
+    found = average_pool_to_grid(ramp, Grid(12, 12, 4, 48, 48, offset, offset))
     assert found.shape == (1, 1, 12, 12)
     places = 4 * torch.arange(12, dtype=torch.float64) + offset
     torch.testing.assert_close(found[0, 0, 5, 1:-1], places[1:-1])
@@ -86,11 +88,11 @@ def test_windows_lie_about_their_cells(offset: float) -> None:
 
 
 def test_what_has_no_place_has_no_ceiling(leaves: torch.Tensor) -> None:
-    lost = replace(planned(CyclicGroup(), grid_of(4)), geometry=Geometry(Layout.NCHW, 7, Grid(16, 16, 4, 64, 64)))
-    assert ceiling(lost, leaves, None) is None
+    lost = replace(planned(CyclicGroup(), grid_of(4)), geometry=Geometry(OutputLayout.NCHW, 7, Grid(16, 16, 4, 64, 64)))
+    assert compute_ceiling(lost, leaves, None) is None
     group = Translation(max_pixels=2)
-    vectors = Plan(Geometry(Layout.VECTOR, 3), group, group.elements(), (1, 2, 3, 4), None)
-    assert ceiling(vectors, leaves, None) is None
+    vectors = ComparisonPlan(Geometry(OutputLayout.VECTOR, 3), group, group.elements(), (1, 2, 3, 4), None)
+    assert compute_ceiling(vectors, leaves, None) is None
 
 
 def test_rows_have_a_ceiling_where_the_action_interpolates(leaves: torch.Tensor, subject: Any) -> None:

@@ -15,13 +15,13 @@ from equistudy.groups.one_parameter import Rotation, Scaling, Shear
 from equistudy.groups.translation import Translation
 from equistudy.measures.correlation import WithinCorrelation
 from equistudy.measuring.comparison import Comparison
-from equistudy.measuring.engine import PairedPass, measure_all, plans_of, shards
+from equistudy.measuring.engine import PairedPass, measure_all, plan_measures, split_into_shards
 
 
 def _summed(plans: Any, num_images: int, parts: list[dict]) -> dict[Any, Comparison]:
     sums = {key: Comparison(plan, 32) for key, plan in plans.items()}
     every = {start: moments for part in parts for start, moments in part.items()}
-    assert sorted(every) == [images.start for images in shards(num_images)]
+    assert sorted(every) == [images.start for images in split_into_shards(num_images)]
     for start in sorted(every):
         for key, moments in every[start].items():
             sums[key].add(start, moments)
@@ -34,16 +34,18 @@ def test_one_worker_and_several_give_the_same_bits(
 ) -> None:
     images = torch.cat([smooth_images, smooth_images.flip(2)])[:101].float()
     measured = subject(convolutions((1, 2), "zeros").float(), images)
-    plans, _ = plans_of([WithinCorrelation(Translation(max_pixels=2))], measured)
+    plans, _ = plan_measures([WithinCorrelation(Translation(max_pixels=2))], measured)
     alone = PairedPass(measured.network, measured, plans)
     if processes:
         with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-            starts = [images.start for images in shards(101)]
-            parts = [dict(zip(starts, pool.map(alone.shard, shards(101)), strict=True))]
+            starts = [images.start for images in split_into_shards(101)]
+            parts = [dict(zip(starts, pool.map(alone.process_shard, split_into_shards(101)), strict=True))]
     else:
-        workers: list[Callable] = [pickle.loads(pickle.dumps(alone)).shard for _ in range(4)]
-        parts = [{images.start: work(images)} for work, images in zip(workers, reversed(shards(101)), strict=True)]
-    expected = alone.comparisons()
+        workers: list[Callable] = [pickle.loads(pickle.dumps(alone)).process_shard for _ in range(4)]
+        parts = [
+            {images.start: work(images)} for work, images in zip(workers, reversed(split_into_shards(101)), strict=True)
+        ]
+    expected = alone.sum_statistics()
     for key, comparison in _summed(plans, 101, parts).items():
         for mine, other in zip(comparison.totals[0], expected[key].totals[0], strict=True):
             assert torch.equal(mine, other)
@@ -51,10 +53,10 @@ def test_one_worker_and_several_give_the_same_bits(
 
 def test_a_network_that_goes_on_in_place_does_no_harm(convolutions: Any, subject: Any, smooth_images: Any) -> None:
     measured = subject(convolutions((1,), "zeros"), smooth_images[:4], first="0")
-    plans, _ = plans_of([WithinCorrelation(Translation(max_pixels=1))], measured)
-    (expected,) = PairedPass(measured.network, measured, plans).comparisons().values()
+    plans, _ = plan_measures([WithinCorrelation(Translation(max_pixels=1))], measured)
+    (expected,) = PairedPass(measured.network, measured, plans).sum_statistics().values()
     measured.network[1].inplace = True
-    (after,) = PairedPass(measured.network, measured, plans).comparisons().values()
+    (after,) = PairedPass(measured.network, measured, plans).sum_statistics().values()
     assert torch.equal(after.totals[0].within_ab, expected.totals[0].within_ab)
 
 

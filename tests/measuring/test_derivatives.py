@@ -10,8 +10,14 @@ from torch import nn
 from equistudy.groups.group import Grid
 from equistudy.groups.translation import Border, Translation
 from equistudy.measures.lie_derivative import LieDerivative
-from equistudy.measuring.derivatives import Flowing, Stage, contributions, differentiating, forward_mode
-from equistudy.measuring.geometry import probe
+from equistudy.measuring.derivatives import (
+    DifferentiableNetwork,
+    LocatedStage,
+    compute_contributions,
+    differentiable_evaluation,
+    differentiate_at_zero,
+)
+from equistudy.measuring.geometry import probe_geometries
 
 FLOW, DOWN = LieDerivative(Translation(border=Border.CIRCULAR)).flows()
 GRID = Grid(16, 16, 1, 16, 16, 0.0, 0.0)
@@ -25,17 +31,17 @@ def network(activation: Callable[[], nn.Module]) -> nn.Sequential:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)).double()
 
 
-def flowing(net: nn.Sequential) -> Flowing:
+def flowing(net: nn.Sequential) -> DifferentiableNetwork:
     modules = {"first": net[1], "second": net[3], "pooled": net[5], "logits": net[6]}
     with torch.no_grad():
-        geometries = probe(net, modules, IMAGES)
-    return Flowing(net, [Stage(name, modules[name], geometries[name]) for name in modules], GRID)  # type: ignore[arg-type]
+        geometries = probe_geometries(net, modules, IMAGES)
+    return DifferentiableNetwork(net, [LocatedStage(name, modules[name], geometries[name]) for name in modules], GRID)  # type: ignore[arg-type]
 
 
 def test_forward_mode_agrees_with_two_backward_passes_and_with_central_differences() -> None:
     net = network(nn.GELU)
-    with differentiating(net):
-        (found,) = flowing(net).derivatives(IMAGES, [FLOW])
+    with differentiable_evaluation(net):
+        (found,) = flowing(net).differentiate_stages(IMAGES, [FLOW])
     t = torch.zeros((), dtype=torch.float64, requires_grad=True)
     output = net(FLOW.act(IMAGES, t, GRID))
     weights = torch.zeros_like(output, requires_grad=True)
@@ -52,10 +58,10 @@ def test_forward_mode_agrees_with_two_backward_passes_and_with_central_differenc
 @pytest.mark.parametrize("activation", [nn.GELU, nn.ReLU])
 def test_contributions_are_those_of_the_chain_rule_and_add_up(activation: Callable[[], nn.Module]) -> None:
     net = network(activation)
-    with differentiating(net):
+    with differentiable_evaluation(net):
         network_stages = flowing(net)
-        output, found = contributions(network_stages, IMAGES, FLOW)
-        whole = network_stages.derivatives(IMAGES, [FLOW])[0]["logits"].moved
+        output, found = compute_contributions(network_stages, IMAGES, FLOW)
+        whole = network_stages.differentiate_stages(IMAGES, [FLOW])[0]["logits"].moved
         torch.testing.assert_close(output, net(IMAGES), rtol=0, atol=1e-14)
         # L f of a part, pushed through the rest: J (J_part A x - A part(x))
         parts = {"first": (net[:0], net[:2], net[2:]), "second": (net[:2], net[2:4], net[4:])}
@@ -73,8 +79,8 @@ def test_contributions_are_those_of_the_chain_rule_and_add_up(activation: Callab
 def test_random_probes_in_reverse_mode_estimate_the_size_of_a_contribution() -> None:
     """As the authors of the measure take it: (g . L f)^2, with g a random direction of the output carried back."""
     net = network(nn.GELU)
-    with differentiating(net):
-        exact = contributions(flowing(net), IMAGES, FLOW)[1]["first"].square().sum(dim=1)
+    with differentiable_evaluation(net):
+        exact = compute_contributions(flowing(net), IMAGES, FLOW)[1]["first"].square().sum(dim=1)
         y, moved = torch.func.jvp(net[:2], (IMAGES,), (_own(IMAGES, 1),))
         local = moved - _own(y, 1)
     _, backward = torch.func.vjp(net[2:], y)
@@ -88,7 +94,7 @@ def test_random_probes_in_reverse_mode_estimate_the_size_of_a_contribution() -> 
 
 def _own(maps: torch.Tensor, stride: int) -> torch.Tensor:
     grid = Grid(*maps.shape[-2:], stride, 16, 16)
-    return forward_mode(lambda t: FLOW.act(maps, t, grid), maps)[1]
+    return differentiate_at_zero(lambda t: FLOW.act(maps, t, grid), maps)[1]
 
 
 class Writes(nn.Module):
@@ -110,23 +116,25 @@ def test_several_flows_share_a_pass_and_norms_are_affine(layer: nn.Module) -> No
     net.eval()
     modules = {"mixed": net[2], "logits": net[-1]}
     with torch.no_grad():
-        geometries = probe(net, modules, IMAGES)
-    stages = Flowing(net, [Stage(name, modules[name], geometries[name]) for name in modules], GRID)  # type: ignore[arg-type]
-    with differentiating(net):
-        together = stages.derivatives(IMAGES, [FLOW, DOWN])
+        geometries = probe_geometries(net, modules, IMAGES)
+    stages = DifferentiableNetwork(net, [LocatedStage(name, modules[name], geometries[name]) for name in modules], GRID)  # type: ignore[arg-type]
+    with differentiable_evaluation(net):
+        together = stages.differentiate_stages(IMAGES, [FLOW, DOWN])
     for flow, found in zip((FLOW, DOWN), together, strict=True):
         for name, derivatives in found.items():
             part = net[:3] if name == "mixed" else net
             with torch.no_grad():
-                features, moved = forward_mode(lambda t, flow=flow, part=part: part(flow.act(IMAGES, t, GRID)), IMAGES)
+                features, moved = differentiate_at_zero(
+                    lambda t, flow=flow, part=part: part(flow.act(IMAGES, t, GRID)), IMAGES
+                )
             torch.testing.assert_close(derivatives.features, features, rtol=0, atol=1e-12)
             torch.testing.assert_close(derivatives.moved, moved, rtol=0, atol=1e-12)
 
 
 def test_the_network_is_as_it_was() -> None:
     net = network(nn.ReLU).train()
-    with differentiating(net):
-        contributions(flowing(net), IMAGES, FLOW)
+    with differentiable_evaluation(net):
+        compute_contributions(flowing(net), IMAGES, FLOW)
         assert not net.training
     assert net.training
     assert not any(module._forward_hooks for module in net.modules())

@@ -9,15 +9,22 @@ from torch import nn
 
 from equistudy.groups.subpixel import SubpixelTranslation
 from equistudy.groups.translation import Border, Translation
-from equistudy.measures import engine, geometry
 from equistudy.measures.accuracy import Accuracy
 from equistudy.measures.agreement import AbsoluteError
 from equistudy.measures.consistency import ShiftConsistency
 from equistudy.measures.correlation import BetweenCorrelation, TotalCorrelation, WithinCorrelation
 from equistudy.measures.lie_derivative import LieDerivative
 from equistudy.measures.normalised_variance import NormalisedVariance
-from equistudy.measuring.engine import PairedPass, family_rows, measure_all, no_sums, plans_of, shards
-from equistudy.measuring.moments import cosine, normalised_error, pearson
+from equistudy.measuring import engine, geometry
+from equistudy.measuring.engine import (
+    PairedPass,
+    build_family_rows,
+    create_empty_sums,
+    measure_all,
+    plan_measures,
+    split_into_shards,
+)
+from equistudy.measuring.moments import cosine_similarity, normalised_error, total_correlation
 from equistudy.recipe import Precision
 
 CIRCLE = Border.CIRCULAR
@@ -40,12 +47,12 @@ def test_a_circular_network_is_exactly_equivariant(convolutions: Any, subject: A
 def test_errors_and_cosine_follow_from_the_same_moments(convolutions: Any, subject: Any, smooth_images: Any) -> None:
     group = Translation(max_pixels=5, pixels=(5, 3), border=CIRCLE)
     measured = subject(convolutions((1, 1, 1), "circular"), smooth_images[:6])
-    plans, _ = plans_of([WithinCorrelation(group)], measured)
-    (comparison,) = PairedPass(measured.network, measured, plans).comparisons().values()
+    plans, _ = plan_measures([WithinCorrelation(group)], measured)
+    (comparison,) = PairedPass(measured.network, measured, plans).sum_statistics().values()
     total, _ = comparison.totals
     live = total.within_aa > 0
-    assert (1 - pearson(total)[live]).abs().max() < 1e-12
-    assert (1 - cosine(total)[live]).abs().max() < 1e-12
+    assert (1 - total_correlation(total)[live]).abs().max() < 1e-12
+    assert (1 - cosine_similarity(total)[live]).abs().max() < 1e-12
     assert normalised_error(total)[live].max() < 1e-20
 
 
@@ -172,19 +179,19 @@ def test_the_shard_size_changes_neither_values_nor_intervals(
 
 def test_views_go_forward_together_or_apart(convolutions: Any, subject: Any, smooth_images: Any) -> None:
     measured = subject(convolutions((1, 2), "zeros"), smooth_images[:40])
-    plans, _ = plans_of([WithinCorrelation(Translation(max_pixels=3))], measured)
+    plans, _ = plan_measures([WithinCorrelation(Translation(max_pixels=3))], measured)
     apart, together = (PairedPass(measured.network, measured, plans) for _ in range(2))
     assert apart.views_together == 1
     together.views_together = 4
-    for one, other in zip(apart.comparisons().values(), together.comparisons().values(), strict=True):
+    for one, other in zip(apart.sum_statistics().values(), together.sum_statistics().values(), strict=True):
         for field, same in zip(one.totals[0], other.totals[0], strict=True):
             torch.testing.assert_close(field, same, rtol=1e-9, atol=1e-9)
 
 
 def test_shards_cover_the_images_and_none_is_alone() -> None:
-    assert shards(70) == [range(32), range(32, 64), range(64, 70)]
-    assert shards(65) == [range(32), range(32, 65)]
-    assert shards(1) == [range(1)]
+    assert split_into_shards(70) == [range(32), range(32, 64), range(64, 70)]
+    assert split_into_shards(65) == [range(32), range(32, 65)]
+    assert split_into_shards(1) == [range(1)]
 
 
 def test_too_few_cells_are_named_and_not_measured(convolutions: Any, subject: Any, smooth_images: Any) -> None:
@@ -273,18 +280,18 @@ def test_a_pass_goes_on_from_a_saved_state_to_the_same_bits(
     network = nn.Sequential(*convolutions((1, 2), "zeros"), nn.AdaptiveAvgPool2d(1), nn.Flatten()).float()
     measured = subject(network, smooth_images[:50].float(), map="3", output="")
     measures = [WithinCorrelation(Translation(max_pixels=2)), ShiftConsistency(Translation(max_pixels=2))]
-    plans, _ = plans_of(measures, measured)
+    plans, _ = plan_measures(measures, measured)
     walk = PairedPass(network, measured, plans)
-    first, second = no_sums(plans, 50), no_sums(plans, 50)
-    for key, part in walk.shard(range(32)).items():
+    first, second = create_empty_sums(plans, 50), create_empty_sums(plans, 50)
+    for key, part in walk.process_shard(range(32)).items():
         first[key].add(0, part)
     saved = io.BytesIO()
     torch.save([sums.state() for sums in first.values()], saved)
     saved.seek(0)
     for sums, state in zip(second.values(), torch.load(saved, weights_only=True), strict=True):
         sums.load(state)
-    for key, part in walk.shard(range(32, 50)).items():
+    for key, part in walk.process_shard(range(32, 50)).items():
         second[key].add(32, part)
-    rows = family_rows(measures, second, {}, measured).rows
+    rows = build_family_rows(measures, second, {}, measured).rows
     assert {row.measure for row in rows} == {"within_correlation", "shift_consistency"}
     assert rows == measure_all(measures, measured).rows

@@ -6,15 +6,15 @@ from equistudy.groups.group import Grid
 from equistudy.groups.translation import Border, Translation
 from equistudy.measures.correlation import BetweenCorrelation, WithinCorrelation
 from equistudy.measuring.comparison import MIN_CELLS
-from equistudy.measuring.geometry import Geometry, Layout
+from equistudy.measuring.geometry import Geometry, OutputLayout
 
-MAP = Geometry(Layout.NCHW, 3, Grid(8, 8, 4, 32, 32))
+MAP = Geometry(OutputLayout.NCHW, 3, Grid(8, 8, 4, 32, 32))
 
 
 @pytest.mark.parametrize(("erosion", "kept"), [(0, ["dx=4", "dx=16"]), (1, ["dx=4"]), (2, []), (3, [])])
 def test_elements_that_leave_too_few_cells_are_listed(erosion: int, kept: list[str]) -> None:
     measure = WithinCorrelation(Translation(max_pixels=16, pixels=(4, 16)), erosion)
-    plan, skipped = measure.planned("stage", MAP)
+    plan, skipped = measure.plan_stage("stage", MAP)
     labels = [] if plan is None else [element.label for element in plan.elements]
     assert [label for label in labels if label.startswith("dx")] == kept
     assert len(labels) + len(skipped) == 4
@@ -24,14 +24,16 @@ def test_elements_that_leave_too_few_cells_are_listed(erosion: int, kept: list[s
 
 
 def test_vectors_have_every_element_and_no_cells() -> None:
-    plan, skipped = BetweenCorrelation(Translation(max_pixels=2)).planned("logits", Geometry(Layout.VECTOR, 10))
+    plan, skipped = BetweenCorrelation(Translation(max_pixels=2)).plan_stage(
+        "logits", Geometry(OutputLayout.VECTOR, 10)
+    )
     assert plan is not None
     assert (len(plan.elements), plan.views, plan.regions, skipped) == (4, (1, 2, 3, 4), None, [])
 
 
 def test_an_obstacle_is_the_reason_for_all_elements() -> None:
-    grid = Geometry(Layout.NCHW, 3, Grid(8, 8, 4, 33, 32))
-    plan, (skipped,) = WithinCorrelation(Translation(border=Border.CIRCULAR)).planned("stage", grid)
+    grid = Geometry(OutputLayout.NCHW, 3, Grid(8, 8, 4, 33, 32))
+    plan, (skipped,) = WithinCorrelation(Translation(border=Border.CIRCULAR)).plan_stage("stage", grid)
     assert plan is None
     assert skipped.element is None
     assert "do not tile" in skipped.reason

@@ -10,7 +10,7 @@ from equistudy.groups.group import Grid
 from equistudy.groups.one_parameter import OneParameterGroup, Rotation, Scaling, Shear
 from equistudy.groups.translation import Border, Translation
 from equistudy.measures.lie_derivative import LieDerivative
-from equistudy.measuring.derivatives import forward_mode
+from equistudy.measuring.derivatives import differentiate_at_zero
 from equistudy.measuring.flow import Flow
 
 GRID = Grid(12, 16, 1, 12, 16, 0.0, 0.0)
@@ -23,7 +23,7 @@ def noise() -> torch.Tensor:
 
 
 def derivative(flow: Flow, maps: torch.Tensor, grid: Grid = GRID) -> torch.Tensor:
-    return forward_mode(lambda t: flow.act(maps, t, grid), maps)[1]
+    return differentiate_at_zero(lambda t: flow.act(maps, t, grid), maps)[1]
 
 
 @pytest.mark.parametrize(("flow", "shifts"), [(RIGHT, (0, 3)), (DOWN, (3, 0))])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from equistudy.measuring.geometry import Geometry, Layout, probe
+from equistudy.measuring.geometry import Geometry, OutputLayout, probe_geometries
 
 
 class ChannelsLast(nn.Module):
@@ -32,7 +32,7 @@ class Tokens(nn.Module):
 def probed(network: nn.Module, height: int, width: int) -> Geometry | str:
     images = torch.rand(2, 1, height, width, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        return probe(network, {"stage": network}, images)["stage"]
+        return probe_geometries(network, {"stage": network}, images)["stage"]
 
 
 def layers(*strides: int, kernel: int = 3, padding: int = 1) -> nn.Sequential:
@@ -56,7 +56,7 @@ def layers(*strides: int, kernel: int = 3, padding: int = 1) -> nn.Sequential:
 def test_the_stride_of_convolutions_and_pools(network: nn.Module, size: tuple, grid: tuple) -> None:
     found = probed(network, *size)
     assert isinstance(found, Geometry)
-    assert found.layout is Layout.NCHW
+    assert found.layout is OutputLayout.NCHW
     assert found.grid is not None
     assert found.grid[:5] == (*grid, *size)
 
@@ -64,8 +64,8 @@ def test_the_stride_of_convolutions_and_pools(network: nn.Module, size: tuple, g
 def test_the_stride_of_a_map_before_a_head_of_one_size() -> None:
     network = nn.Sequential(layers(1, 2), nn.Flatten(), nn.Linear(784, 3))
     with torch.no_grad():
-        found = probe(network, {"map": network[0], "logits": network}, torch.rand(2, 1, 28, 28))
-    assert found["logits"] == Geometry(Layout.VECTOR, 3)
+        found = probe_geometries(network, {"map": network[0], "logits": network}, torch.rand(2, 1, 28, 28))
+    assert found["logits"] == Geometry(OutputLayout.VECTOR, 3)
     assert isinstance(found["map"], Geometry)
     assert found["map"].grid == (14, 14, 2, 28, 28, 0, 0)
 
@@ -74,9 +74,9 @@ def test_channels_last_is_read_as_such() -> None:
     network = nn.Sequential(layers(1, 2), ChannelsLast())
     found = probed(network, 28, 28)
     assert isinstance(found, Geometry)
-    assert (found.layout, found.channels) == (Layout.NHWC, 4)
+    assert (found.layout, found.channels) == (OutputLayout.NHWC, 4)
     images = torch.rand(3, 1, 28, 28)
-    assert torch.equal(found.maps(network(images)), network[0](images))
+    assert torch.equal(found.to_maps(network(images)), network[0](images))
 
 
 @pytest.mark.parametrize("fixed", [False, True])
@@ -86,10 +86,10 @@ def test_tokens_are_a_grid_behind_their_prefix(fixed: bool, prefix: int) -> None
     network = Tokens(4, prefix, 56 if fixed else None)
     found = probed(network, 28, 32)
     assert isinstance(found, Geometry)
-    assert (found.layout, found.prefix, found.channels) == (Layout.TOKENS, prefix, 8)
+    assert (found.layout, found.prefix, found.channels) == (OutputLayout.TOKENS, prefix, 8)
     images = torch.rand(3, 1, 28, 32)
     expected = network.embed(images)
-    moved = found.maps(network(images))
+    moved = found.to_maps(network(images))
     if fixed:
         moved = moved - network.position[:, prefix:].transpose(1, 2).unflatten(2, (7, 8))
     torch.testing.assert_close(moved, expected)
@@ -97,8 +97,8 @@ def test_tokens_are_a_grid_behind_their_prefix(fixed: bool, prefix: int) -> None
 
 def test_vectors() -> None:
     pooled = nn.Sequential(layers(1), nn.AdaptiveAvgPool2d(1))
-    assert probed(pooled, 12, 12) == Geometry(Layout.VECTOR, 4)
-    assert probed(nn.Sequential(pooled, nn.Flatten()), 12, 12) == Geometry(Layout.VECTOR, 4)
+    assert probed(pooled, 12, 12) == Geometry(OutputLayout.VECTOR, 4)
+    assert probed(nn.Sequential(pooled, nn.Flatten()), 12, 12) == Geometry(OutputLayout.VECTOR, 4)
 
 
 class Odd(nn.Module):
@@ -146,8 +146,8 @@ def test_tokens_that_answer_elsewhere_are_read_as_those_before_them() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(Tokens(4, 0, 49), Reversed())
     with torch.no_grad():
-        found = probe(network, {"first": network[0], "last": network[1]}, torch.rand(2, 1, 28, 28))
-        alone = probe(network, {"last": network[1]}, torch.rand(2, 1, 28, 28))
+        found = probe_geometries(network, {"first": network[0], "last": network[1]}, torch.rand(2, 1, 28, 28))
+        alone = probe_geometries(network, {"last": network[1]}, torch.rand(2, 1, 28, 28))
     assert isinstance(found["first"], Geometry)
     assert found["last"] == found["first"]
     assert "0 of them answer a disturbed pixel where it lies" in str(alone["last"])
@@ -168,7 +168,7 @@ def test_a_module_that_runs_twice_or_never_is_named() -> None:
     relu, unused = nn.ReLU(), nn.ReLU()
     network = nn.Sequential(layers(1), relu, layers(1)[0:0], relu)
     with torch.no_grad():
-        found = probe(network, {"twice": relu, "never": unused}, torch.rand(2, 1, 8, 8))
+        found = probe_geometries(network, {"twice": relu, "never": unused}, torch.rand(2, 1, 8, 8))
     assert "more than once" in str(found["twice"])
     assert "does not run" in str(found["never"])
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
-from equistudy.measuring.intervals import jackknife, num_groups, wilson
-from equistudy.measuring.moments import Moments, leave_one_out, paired, pooled, within
+from equistudy.measuring.intervals import count_jackknife_groups, jackknife_interval, wilson_interval
+from equistudy.measuring.moments import Moments, leave_one_out, paired_moments, pool_moments, within_correlation
 
 IMAGES, REPEATS, SIDE = 64, 400, 8
 
@@ -20,54 +20,54 @@ def simulated(images: int, repeats: int, seed: int) -> Moments:
     signal, noise = (field.view(images, repeats, SIDE * SIDE) for field in smooth)
     share, scale = torch.rand(2, images, repeats, 1, dtype=torch.float64, generator=rng)
     scale = (2 * scale - 1).exp()
-    return paired(scale * (signal + 2 * share * noise), scale * signal)
+    return paired_moments(scale * (signal + 2 * share * noise), scale * signal)
 
 
 def test_the_grouped_jackknife_covers_and_an_interval_over_pixels_does_not() -> None:
-    truth = within(pooled(pooled(simulated(1000, 30, seed=1)), dim=0)).item()
+    truth = within_correlation(pool_moments(pool_moments(simulated(1000, 30, seed=1)), dim=0)).item()
     each = simulated(IMAGES, REPEATS, seed=0)
-    total, without = leave_one_out(_grouped(each, num_groups(IMAGES)))
-    low, high = jackknife(within(total), within(without))
+    total, without = leave_one_out(_grouped(each, count_jackknife_groups(IMAGES)))
+    low, high = jackknife_interval(within_correlation(total), within_correlation(without))
     covered = ((low <= truth) & (truth <= high)).double().mean().item()
     assert 0.90 <= covered <= 0.98
     half = 1.96 / math.sqrt(IMAGES * SIDE * SIDE - 3)
-    by_pixels = ((within(total).atanh() - math.atanh(truth)).abs() <= half).double().mean().item()
+    by_pixels = ((within_correlation(total).atanh() - math.atanh(truth)).abs() <= half).double().mean().item()
     assert by_pixels < 0.5
 
 
 def _grouped(images: Moments, groups: int) -> Moments:
-    return pooled(Moments(*(field.unflatten(0, (-1, groups)) for field in images)))
+    return pool_moments(Moments(*(field.unflatten(0, (-1, groups)) for field in images)))
 
 
 def test_groups_have_at_least_two_images() -> None:
-    assert [num_groups(images) for images in (2, 3, 32, 50, 64, 65, 1000)] == [1, 1, 16, 25, 32, 32, 32]
+    assert [count_jackknife_groups(images) for images in (2, 3, 32, 50, 64, 65, 1000)] == [1, 1, 16, 25, 32, 32, 32]
 
 
 def test_a_perfect_value_has_a_perfect_interval() -> None:
     ones = torch.ones(1, dtype=torch.float64)
-    low, high = jackknife(ones, ones.expand(32, 1))
+    low, high = jackknife_interval(ones, ones.expand(32, 1))
     assert low.item() == pytest.approx(1, abs=1e-14)
     assert high.item() == 1
 
 
 def test_an_undefined_value_has_an_undefined_interval() -> None:
     value, without = torch.tensor([0.5, math.nan]), torch.full((8, 2), 0.5)
-    low, _ = jackknife(value, without)
+    low, _ = jackknife_interval(value, without)
     assert low.isnan().tolist() == [False, True]
 
 
 def test_one_group_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 2 groups"):
-        jackknife(torch.ones(1), torch.ones(1, 1))
+        jackknife_interval(torch.ones(1), torch.ones(1, 1))
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 10), (3, 10), (10, 10), (570, 597)])
 def test_wilson_agrees_with_scipy(successes: int, trials: int) -> None:
     expected = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
-    assert wilson(successes, trials) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert wilson_interval(successes, trials) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
 def test_impossible_proportions_are_refused() -> None:
     for successes, trials in ((3, 2), (0, 0)):
         with pytest.raises(ValueError, match="successes <= trials"):
-            wilson(successes, trials)
+            wilson_interval(successes, trials)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from equistudy.measuring.geometry import probe
+from equistudy.measuring.geometry import probe_geometries
 from equistudy.measuring.layout import Geometry
 
 Layers = Sequence[tuple[int, int, int]]  # kernel, stride, padding
@@ -31,7 +31,7 @@ def expected(layers: Layers) -> float:
 def probed(network: nn.Module, height: int, width: int) -> Geometry:
     images = torch.rand(2, 1, height, width, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        found = probe(network.eval(), {"stage": network}, images)["stage"]
+        found = probe_geometries(network.eval(), {"stage": network}, images)["stage"]
     assert isinstance(found, Geometry)
     assert found.grid is not None
     return found
@@ -124,7 +124,7 @@ def test_what_tells_cells_about_the_whole_image_does_not_hide_where_they_lie(
 
     with no_gradients():
         stage = Network().eval()
-        found = probe(stage, {"stage": stage.two}, torch.rand(2, 1, 24, 25))["stage"]
+        found = probe_geometries(stage, {"stage": stage.two}, torch.rand(2, 1, 24, 25))["stage"]
     assert isinstance(found, Geometry)
     assert found.grid is not None
     assert (found.grid.row_offset, found.grid.column_offset) == (0, 0)
@@ -162,9 +162,9 @@ def test_without_offsets_the_network_runs_less_often() -> None:
     network.register_forward_hook(lambda *_: runs.append(1))
     images = torch.rand(2, 1, 24, 24)
     with torch.inference_mode():
-        found = probe(network, {"stage": network}, images, offsets=False)["stage"]
+        found = probe_geometries(network, {"stage": network}, images, offsets=False)["stage"]
         without = len(runs)
-        probe(network, {"stage": network}, images)
+        probe_geometries(network, {"stage": network}, images)
     assert isinstance(found, Geometry)
     assert found.grid is not None
     assert found.grid.centre is None

@@ -8,8 +8,8 @@ import torch
 from equistudy.groups.translation import Border, Translation
 from equistudy.measures.correlation import BetweenCorrelation, WithinCorrelation
 from equistudy.measuring.engine import measure_all
-from equistudy.measuring.moments import paired, pooled
-from equistudy.measuring.rows import layer_values, live_channels
+from equistudy.measuring.moments import paired_moments, pool_moments
+from equistudy.measuring.rows import compute_layer_values, find_live_channels
 
 CIRCLE = Border.CIRCULAR
 
@@ -63,9 +63,9 @@ def test_a_channel_lives_by_what_the_measure_looks_at() -> None:
     rng = torch.Generator().manual_seed(0)
     still = torch.randn(20, 1, 1, generator=rng, dtype=torch.float64).expand(20, 1, 30)
     maps = torch.cat([still, torch.randn(20, 1, 30, generator=rng, dtype=torch.float64)], dim=1)
-    moments = pooled(paired(maps, maps))
+    moments = pool_moments(paired_moments(maps, maps))
     within, between = WithinCorrelation(Translation()), BetweenCorrelation(Translation())
-    assert live_channels(within, moments).tolist() == [False, True]
-    assert live_channels(between, moments).tolist() == [True, True]
-    assert layer_values(within, moments, live_channels(within, moments)).item() == pytest.approx(1)
-    assert layer_values(within, moments, torch.tensor([False, False])).isnan()
+    assert find_live_channels(within, moments).tolist() == [False, True]
+    assert find_live_channels(between, moments).tolist() == [True, True]
+    assert compute_layer_values(within, moments, find_live_channels(within, moments)).item() == pytest.approx(1)
+    assert compute_layer_values(within, moments, torch.tensor([False, False])).isnan()

@@ -4,20 +4,20 @@ import pytest
 import torch
 from torch import nn
 
-from equistudy.measuring.stages import calibrated, modules_of
+from equistudy.measuring.stages import calibrate_batch_norms, find_modules
 
 
 def test_stages_are_submodules_by_path() -> None:
     network = nn.Sequential(nn.Sequential(nn.ReLU()), nn.Flatten())
-    assert modules_of(network, {"inner": "0.0", "output": ""}) == {"inner": network[0][0], "output": network}
+    assert find_modules(network, {"inner": "0.0", "output": ""}) == {"inner": network[0][0], "output": network}
     with pytest.raises(ValueError, match=r"must name a submodule.*stem -> conv1"):
-        modules_of(network, {"stem": "conv1"})
+        find_modules(network, {"stem": "conv1"})
 
 
 def test_calibration_gives_the_statistics_of_the_images_to_a_copy() -> None:
     network = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(0.5))
     images = 3 * torch.randn(8, 1, 5, 5, generator=torch.Generator().manual_seed(0)) + 7
-    copy = calibrated(network, images)
+    copy = calibrate_batch_norms(network, images)
     assert not any(module.training for module in copy.modules())
     assert network[0].running_mean.item() == 0
     assert copy[0].running_mean.item() == pytest.approx(images.mean().item())
@@ -27,4 +27,4 @@ def test_calibration_gives_the_statistics_of_the_images_to_a_copy() -> None:
 
 def test_nothing_to_calibrate() -> None:
     network = nn.Sequential(nn.Conv2d(1, 2, 3))
-    assert calibrated(network, torch.rand(2, 1, 4, 4)) is network
+    assert calibrate_batch_norms(network, torch.rand(2, 1, 4, 4)) is network

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from equistudy.groups.finite import FiniteGroup
-from equistudy.groups.square import moved
-from equistudy.networks.equivariant.kernels import symmetries
+from equistudy.groups.square import apply_symmetry
+from equistudy.networks.equivariant.kernels import find_symmetries
 
 
 def acted(group: FiniteGroup, number: int, features: Tensor) -> Tensor:
     """Element `number` on folded regular features: cells move, and channel h comes from g^-1 h."""
-    source = torch.arange(group.order) if number == 0 else group.table(group.elements()[number - 1])
-    cells = moved(features, symmetries(group)[number]) if features.ndim == 4 else features
+    source = torch.arange(group.order) if number == 0 else group.channel_permutation(group.elements()[number - 1])
+    cells = apply_symmetry(features, find_symmetries(group)[number]) if features.ndim == 4 else features
     return cells.unflatten(1, (-1, group.order))[:, :, source].flatten(1, 2)
 
 
@@ -48,7 +48,7 @@ def deviations(
     network: nn.Module, paths: Mapping[str, str], group: FiniteGroup, images: Tensor
 ) -> dict[str, list[float]]:
     """|f(g x) - g f(x)| / |f(x)| of each stage for every g but the identity; g acts trivially on vectors."""
-    views = torch.cat([moved(images, symmetry) for symmetry in symmetries(group)])
+    views = torch.cat([apply_symmetry(images, symmetry) for symmetry in find_symmetries(group)])
     found: dict[str, list[float]] = {}
     for name, output in outputs(network, paths, views).items():
         reference, *others = output.split(len(images))

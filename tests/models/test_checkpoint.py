@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from equistudy.models.checkpoint import Checkpoint
 from equistudy.models.resnet import ResNet
-from equistudy.spec import canonical
+from equistudy.spec import to_canonical_json
 
 MODEL, SHAPE = ResNet(8, 2), (3, 16, 16)
 
@@ -88,11 +88,11 @@ def test_a_file_runs_no_code_and_says_what_is_wrong(tmp_path, monkeypatch) -> No
 def test_the_identity_is_the_file_s_content(network, tmp_path, monkeypatch) -> None:
     one = write(tmp_path / "a.safetensors", network.state_dict())
     two = write(tmp_path / "b.safetensors", network.state_dict())
-    assert canonical(one) == canonical(two)
+    assert to_canonical_json(one) == to_canonical_json(two)
     assert one.fingerprint() == two.fingerprint()
     other = {name: value + 1 for name, value in network.state_dict().items()}
     assert write(tmp_path / "c.safetensors", other).fingerprint() != one.fingerprint()
     assert (one.obstacle(), Checkpoint(MODEL, "gone.pt").obstacle()) == (None, "no weights")
     monkeypatch.chdir(tmp_path)
-    assert Checkpoint(MODEL, "a.safetensors").anchored() == one
+    assert Checkpoint(MODEL, "a.safetensors").with_absolute_paths() == one
     assert one.untrained == MODEL

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from equistudy.models.custom import Custom
-from equistudy.spec import canonical, label
+from equistudy.spec import format_label, to_canonical_json
 
 NETS = """
 from torch import nn
@@ -56,8 +56,8 @@ def test_the_identity_is_the_file_s_content(nets: str, tmp_path: Path) -> None:
     model = Custom("small", nets)
     copy = tmp_path / "copy.py"
     copy.write_text(NETS)
-    assert label(model) == "Custom(function=small)"
-    assert canonical(Custom("small", str(copy))) == canonical(model)
+    assert format_label(model) == "Custom(function=small)"
+    assert to_canonical_json(Custom("small", str(copy))) == to_canonical_json(model)
     assert Custom("small", str(copy)).fingerprint() == model.fingerprint()
     copy.write_text(NETS.replace("nn.ReLU()", "nn.GELU()"))
     changed = Custom("small", str(copy))
@@ -84,4 +84,4 @@ def test_what_makes_no_network(nets: str, tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(ValueError, match=r"bad\.py must be Python that runs, got SyntaxError: .*never closed"):
         Custom("small", str(tmp_path / "bad.py")).validate()
     monkeypatch.chdir(tmp_path)
-    assert Custom("small", "nets.py").anchored() == Custom("small", nets)
+    assert Custom("small", "nets.py").with_absolute_paths() == Custom("small", nets)

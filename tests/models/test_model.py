@@ -25,13 +25,13 @@ from equistudy.models.point_network import PointNetwork
 from equistudy.models.preactivation_resnet import PCamResNet, PreactivationResNet
 from equistudy.models.resnet import ResNet
 from equistudy.models.single_convolution import SingleConvolution
-from equistudy.models.sized import SizedModel, cost_of
+from equistudy.models.sized import SizedModel, compute_cost
 from equistudy.models.timm_model import TimmModel
 from equistudy.models.unet import UNet
 from equistudy.models.vit import Stem, ViT
 from equistudy.models.window import Window
 from equistudy.networks.choices import Downsampling, Factorisation, Head, Padding, Shortcut
-from equistudy.spec import canonical, label
+from equistudy.spec import format_label, to_canonical_json
 
 MODELS = [
     ResNet(8, 4),
@@ -60,8 +60,8 @@ OTHERS = [  # of files, of fewer stages, or not for classes of images
     UNet(2, 2),
     Window(ResNet(8, 2), 8),
 ]
-everyone = pytest.mark.parametrize("model", MODELS, ids=label)
-everything = pytest.mark.parametrize("model", [*MODELS, *OTHERS], ids=label)
+everyone = pytest.mark.parametrize("model", MODELS, ids=format_label)
+everything = pytest.mark.parametrize("model", [*MODELS, *OTHERS], ids=format_label)
 NETS = """
 from torch import nn
 
@@ -162,19 +162,19 @@ def test_forward_backward_stages_parameters_and_matching_from_8_to_64(model, siz
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in network.parameters())
     wanted = sum(parameter.numel() for parameter in network.parameters())
     if Modality.IMAGES not in model.inputs:
-        assert cost_of(model, shape, 5).parameters == wanted
+        assert compute_cost(model, shape, 5).parameters == wanted
     elif wanted < ResNet(8, 1).cost(shape, 5).parameters / 1.5:
         with pytest.raises(ValueError, match=rf"within 50%, got \d+ of {wanted} parameters for ResNet"):
-            ResNet(8).matched_to(model, shape, 5, tolerance=0.5)
+            ResNet(8).match_to(model, shape, 5, tolerance=0.5)
     else:
-        match = ResNet(8).matched_to(model, shape, 5, tolerance=0.5)
+        match = ResNet(8).match_to(model, shape, 5, tolerance=0.5)
         found = sum(parameter.numel() for parameter in match.model.build(shape, 5).parameters())
         assert match.mismatch == pytest.approx(found / wanted - 1)
         assert abs(match.mismatch) < 0.5
     if isinstance(model, SizedModel):
-        assert model.matched_to(model, shape, 5) == (model, 0.0)
+        assert model.match_to(model, shape, 5) == (model, 0.0)
 
 
 @everything
 def test_the_spec_travels(model):
-    assert canonical(pickle.loads(pickle.dumps(model))) == canonical(model)
+    assert to_canonical_json(pickle.loads(pickle.dumps(model))) == to_canonical_json(model)

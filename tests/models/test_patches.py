@@ -5,12 +5,12 @@ import pytest
 from equistudy.models.convmixer import ConvMixer
 from equistudy.models.convnext import ConvNeXt
 from equistudy.models.mixer import MLPMixer
-from equistudy.models.patches import patch_grid
+from equistudy.models.patches import compute_patch_grid
 from equistudy.models.vit import ViT
 
 
 def test_rows_and_columns():
-    assert patch_grid(ViT(), 4, (1, 28, 12)) == (7, 3)
+    assert compute_patch_grid(ViT(), 4, (1, 28, 12)) == (7, 3)
 
 
 @pytest.mark.parametrize("kind", [ConvMixer, ConvNeXt, MLPMixer, ViT])

@@ -4,7 +4,7 @@ import pytest
 
 from equistudy.models.resnet import ResNet
 from equistudy.networks.choices import Downsampling, Padding
-from equistudy.spec import canonical, label
+from equistudy.spec import format_label, to_canonical_json
 
 
 @pytest.mark.parametrize(
@@ -23,10 +23,12 @@ def test_impossible_width_and_image():
 
 
 def test_fields_that_came_later_leave_identities_as_they_were():
-    assert canonical(ResNet(8, 4)) == '{"depth":8,"revision":1,"shortcut":"projection","spec":"ResNet","width":4}'
+    assert (
+        to_canonical_json(ResNet(8, 4)) == '{"depth":8,"revision":1,"shortcut":"projection","spec":"ResNet","width":4}'
+    )
     circular = ResNet(8, 4, padding=Padding.CIRCULAR)
-    assert '"padding":"circular"' in canonical(circular)
-    assert label(circular) == "ResNet(depth=8, width=4, padding=circular)"
+    assert '"padding":"circular"' in to_canonical_json(circular)
+    assert format_label(circular) == "ResNet(depth=8, width=4, padding=circular)"
 
 
 @pytest.mark.parametrize("downsampling", [Downsampling.MAX, Downsampling.POLYPHASE])

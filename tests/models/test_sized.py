@@ -10,11 +10,11 @@ from equistudy.models.convnext import ConvNeXt
 from equistudy.models.mixer import MLPMixer
 from equistudy.models.model import Model
 from equistudy.models.resnet import ResNet
-from equistudy.models.sized import Budget, cost_of
+from equistudy.models.sized import Budget, compute_cost
 from equistudy.models.timm_model import TimmModel
 from equistudy.models.vit import Stem, ViT
 from equistudy.networks.choices import Downsampling, Head, Padding, Positions, Shortcut
-from equistudy.spec import label
+from equistudy.spec import format_label
 
 MODELS = [
     ResNet(8, 3),
@@ -41,13 +41,13 @@ class Opaque(Model):
 
 
 SIZES = [(1, 8, 8), (3, 16, 28), (2, 64, 40)]
-everyone = pytest.mark.parametrize("model", MODELS, ids=label)
+everyone = pytest.mark.parametrize("model", MODELS, ids=format_label)
 
 
 @everyone
 @pytest.mark.parametrize("image_shape", SIZES, ids=str)
 def test_forward_backward_stages_and_cost_at_every_size(model, image_shape):
-    assert model.cost(image_shape, 5) == cost_of(Opaque(model), image_shape, 5)
+    assert model.cost(image_shape, 5) == compute_cost(Opaque(model), image_shape, 5)
     network = model.build(image_shape, 5)
     outputs = {}
     for name, path in model.stages(network).items():
@@ -64,34 +64,36 @@ def test_forward_backward_stages_and_cost_at_every_size(model, image_shape):
 
 @pytest.mark.parametrize("budget", Budget)
 @pytest.mark.parametrize(
-    "model", [ConvMixer(), ConvNeXt(), MLPMixer(), ViT(), ResNet(14), ViT(positions=Positions.SINE)], ids=label
+    "model", [ConvMixer(), ConvNeXt(), MLPMixer(), ViT(), ResNet(14), ViT(positions=Positions.SINE)], ids=format_label
 )
 def test_no_other_width_comes_nearer(model, budget):
     target, shape = ResNet(8, 12), (1, 28, 28)
-    wanted = target.cost(shape, 10).of(budget)
-    match = model.matched_to(target, shape, 10, budget=budget, tolerance=0.5)
-    found = match.model.cost(shape, 10).of(budget)
+    wanted = target.cost(shape, 10).amount_of(budget)
+    match = model.match_to(target, shape, 10, budget=budget, tolerance=0.5)
+    found = match.model.cost(shape, 10).amount_of(budget)
     assert match.mismatch == pytest.approx(found / wanted - 1)
     for step in (-model.width_step, model.width_step):
-        other = type(model)(**{**vars(match.model), "width": match.model.width + step}).cost(shape, 10).of(budget)
+        other = (
+            type(model)(**{**vars(match.model), "width": match.model.width + step}).cost(shape, 10).amount_of(budget)
+        )
         assert max(other / wanted, wanted / other) >= max(found / wanted, wanted / found)
     assert type(model)(**{**vars(match.model), "width": model.width}) == model
 
 
 def test_a_model_matches_itself_exactly():
-    assert ResNet(8, 1).matched_to(ResNet(8, 17), (3, 32, 32), 10) == (ResNet(8, 17), 0.0)
+    assert ResNet(8, 1).match_to(ResNet(8, 17), (3, 32, 32), 10) == (ResNet(8, 17), 0.0)
 
 
 def test_a_model_without_a_closed_form_is_built_and_counted():
     state = torch.get_rng_state()
-    match = ResNet(8).matched_to(TimmModel("test_resnet"), (3, 32, 32), 10)
+    match = ResNet(8).match_to(TimmModel("test_resnet"), (3, 32, 32), 10)
     assert abs(match.mismatch) < 0.05
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_a_match_that_is_too_far_off():
     with pytest.raises(ValueError, match=r"within 10%, got \d+ of \d+ parameters for ViT\(.*nearest to ResNet.*depth"):
-        ViT(depth=12).matched_to(ResNet(8, 1), (1, 28, 28), 10)
+        ViT(depth=12).match_to(ResNet(8, 1), (1, 28, 28), 10)
 
 
 @pytest.mark.parametrize("kind", [ConvMixer, ConvNeXt, MLPMixer, ViT])

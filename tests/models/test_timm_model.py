@@ -8,7 +8,7 @@ from equistudy.datasets.dead_leaves import DeadLeaves
 from equistudy.datasets.digits import Digits
 from equistudy.models.timm_model import IMAGENET_MEAN, IMAGENET_STD, Protocol, TimmModel
 from equistudy.networks.import_timm import import_timm
-from equistudy.spec import canonical
+from equistudy.spec import to_canonical_json
 
 NAME = "test_resnet.r160_in1k"
 
@@ -74,16 +74,16 @@ def test_a_pretrained_model_is_what_its_weights_are(cached):
     assert len(model.fingerprint()) == 64
     assert model.untrained == TimmModel(NAME)
     assert model.untrained.fingerprint() is None
-    sent = model.anchored()
+    sent = model.with_absolute_paths()
     assert sent.weights.endswith("model.safetensors")
-    assert (canonical(sent), sent.fingerprint()) == (canonical(model), model.fingerprint())
+    assert (to_canonical_json(sent), sent.fingerprint()) == (to_canonical_json(model), model.fingerprint())
 
 
 def test_weights_that_are_not_there_are_an_obstacle(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     model = TimmModel(NAME, pretrained=True)
     assert (model.obstacle(), model.fingerprint()) == ("no weights", "no weights")
-    assert model.anchored() == model
+    assert model.with_absolute_paths() == model
     assert TimmModel(NAME).obstacle() is None
     gone = TimmModel(NAME, pretrained=True, weights=str(tmp_path / "gone.pth"))
     assert gone.obstacle() == "no weights"
@@ -101,14 +101,14 @@ def test_weights_of_another_network_are_refused(tmp_path, content):
 
 
 def test_the_protocol_is_part_of_the_identity_once_it_is_chosen():
-    assert "protocol" not in canonical(TimmModel(NAME))
-    assert '"protocol":"common"' in canonical(TimmModel(NAME, protocol=Protocol.COMMON))
+    assert "protocol" not in to_canonical_json(TimmModel(NAME))
+    assert '"protocol":"common"' in to_canonical_json(TimmModel(NAME, protocol=Protocol.COMMON))
 
 
 def test_the_dataset_decides_unless_a_protocol_does():
     digits = Digits()
     model = TimmModel(NAME)
-    assert not model.preprocesses
+    assert not model.has_own_preprocessing
     assert model.preprocessing(digits) == (digits.mean, digits.std, None, None)
     assert model.preprocessing(digits).input_shape((1, 28, 28)) == (1, 28, 28)
 

@@ -22,4 +22,4 @@ def test_patches_that_a_stem_of_convolutions_cannot_reach(patch):
 
 
 def test_channels_of_the_stem_double():
-    assert ViT(width=64, patch=8, stem=Stem.CONVOLUTIONS).stem_channels(3) == [3, 16, 32, 64]
+    assert ViT(width=64, patch=8, stem=Stem.CONVOLUTIONS).list_stem_channels(3) == [3, 16, 32, 64]

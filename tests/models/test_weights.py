@@ -10,7 +10,13 @@ from safetensors.torch import save_file
 
 from equistudy.models import weights
 from equistudy.models.timm_model import TimmModel
-from equistudy.models.weights import digest_of, found_weights, search_in, searched, way_to
+from equistudy.models.weights import (
+    compute_file_digest,
+    describe_search,
+    find_weights,
+    get_weights_folder,
+    set_weights_folder,
+)
 from equistudy.networks.import_timm import import_timm
 
 NAME = "test_resnet.r160_in1k"
@@ -23,30 +29,30 @@ def _nothing_searched(monkeypatch, tmp_path):
 
 
 def test_a_folder_comes_before_the_cache(tmp_path):
-    assert found_weights(NAME) is None
+    assert find_weights(NAME) is None
     cached = tmp_path / "hub" / f"models--timm--{NAME}" / "snapshots" / ("0" * 40) / "model.safetensors"
     cached.parent.mkdir(parents=True)
     cached.write_bytes(b"cached")
     refs = tmp_path / "hub" / f"models--timm--{NAME}" / "refs"
     refs.mkdir()
     (refs / "main").write_text("0" * 40)
-    assert found_weights(NAME) == cached
-    search_in(tmp_path)
-    assert searched() == tmp_path
-    assert found_weights(NAME) == cached
+    assert find_weights(NAME) == cached
+    set_weights_folder(tmp_path)
+    assert get_weights_folder() == tmp_path
+    assert find_weights(NAME) == cached
     for suffix in (".bin", ".pth", ".safetensors"):
         (tmp_path / f"{NAME}{suffix}").write_bytes(b"local")
-        assert found_weights(NAME) == tmp_path / f"{NAME}{suffix}"
+        assert find_weights(NAME) == tmp_path / f"{NAME}{suffix}"
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"Weights are read from a folder.*got .*gone, which is none"):
-        search_in(tmp_path / "gone")
+        set_weights_folder(tmp_path / "gone")
 
 
 def test_the_way_names_every_place(tmp_path):
-    search_in(tmp_path)
-    told = way_to(NAME)
+    set_weights_folder(tmp_path)
+    told = describe_search(NAME)
     assert f"no {NAME}{{.safetensors,.pth,.bin}} in {tmp_path}" in told
     assert f"none of timm/{NAME} in {tmp_path / 'hub'}. Fetch them once with `hf download timm/{NAME}`" in told
 
@@ -54,14 +60,14 @@ def test_the_way_names_every_place(tmp_path):
 def test_digests_follow_the_bytes(tmp_path):
     path = tmp_path / "a.safetensors"
     path.write_bytes(b"one")
-    assert digest_of(path) == hashlib.sha256(b"one").hexdigest()
+    assert compute_file_digest(path) == hashlib.sha256(b"one").hexdigest()
     path.write_bytes(b"three")
-    assert digest_of(path) == hashlib.sha256(b"three").hexdigest()
+    assert compute_file_digest(path) == hashlib.sha256(b"three").hexdigest()
     blob = tmp_path / ("ab" * 32)
     blob.write_bytes(b"whatever")
     path.unlink()
     path.symlink_to(blob)
-    assert digest_of(path) == "ab" * 32
+    assert compute_file_digest(path) == "ab" * 32
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
@@ -72,7 +78,7 @@ def test_every_format_gives_the_network(tmp_path, suffix, wrapped):
         save_file(state, tmp_path / f"{NAME}{suffix}")
     else:
         torch.save({"state_dict": state} if wrapped else state, tmp_path / f"{NAME}{suffix}")
-    search_in(tmp_path)
+    set_weights_folder(tmp_path)
     network = TimmModel(NAME, pretrained=True).build((3, 32, 32), 1000).state_dict()
     assert all(torch.equal(network[name], value) for name, value in state.items())
 
@@ -84,7 +90,7 @@ class Harmful:
 
 def test_a_checkpoint_runs_no_code(tmp_path):
     torch.save({"state_dict": Harmful()}, tmp_path / f"{NAME}.pth")
-    search_in(tmp_path)
+    set_weights_folder(tmp_path)
     with pytest.raises(ValueError, match="Weights must fit their network"):
         TimmModel(NAME, pretrained=True).build((3, 32, 32), 1000)
 

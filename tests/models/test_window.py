@@ -14,7 +14,7 @@ def test_images_are_an_eighth_larger(pixels: int, image: int) -> None:
     assert (found.window, found.image_size) == (pixels, image)
     assert (found.mean, found.std) == (digits.mean, digits.std)
     assert found.input_shape(digits.image_shape) == (1, pixels, pixels)
-    assert model.preprocesses
+    assert model.has_own_preprocessing
     assert model.untrained == model
 
 

@@ -18,8 +18,12 @@ def test_all_is_the_inner_model_s() -> None:
     network = Plain(inner).build((1, 28, 28), 10)
     assert Plain(inner).stages(network) == inner.stages(network)
     assert Plain(inner).preprocessing(digits) == inner.preprocessing(digits)
-    assert (Plain(inner).preprocesses, Plain(inner).fingerprint(), Plain(inner).obstacle()) == (False, None, None)
+    assert (Plain(inner).has_own_preprocessing, Plain(inner).fingerprint(), Plain(inner).obstacle()) == (
+        False,
+        None,
+        None,
+    )
     gone = Custom("small", "gone.py")
     assert (Plain(gone).obstacle(), Plain(gone).fingerprint()) == ("no file", "no file")
-    assert Plain(gone).anchored() == Plain(gone.anchored())
+    assert Plain(gone).with_absolute_paths() == Plain(gone.with_absolute_paths())
     assert Plain(inner).untrained == Plain(inner)

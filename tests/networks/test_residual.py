@@ -141,7 +141,7 @@ def test_polyphase_takes_the_strongest_cells_of_each_image_in_both_branches():
 
 def test_all_ways_to_halve_have_the_same_weights():
     states = []
-    for downsampling in Downsampling:
+    for downsampling in (Downsampling.STRIDE, Downsampling.MAX, Downsampling.BLUR, Downsampling.POLYPHASE):
         torch.manual_seed(4)
         states.append(ResNet(8, 4, downsampling=downsampling).build((1, 16, 16), 3).state_dict())
     for state in states[1:]:

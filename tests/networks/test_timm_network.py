@@ -5,7 +5,7 @@ import torch
 
 from equistudy.models.timm_model import TimmModel
 from equistudy.networks.import_timm import import_timm
-from equistudy.networks.timm_network import licence
+from equistudy.networks.timm_network import get_licence
 
 NAME = "test_resnet.r160_in1k"
 
@@ -43,5 +43,5 @@ def test_a_classifier_that_takes_no_vector():
 
 
 def test_the_licence_of_weights_is_the_one_that_timm_states():
-    assert licence("resnet18.a1_in1k") == "apache-2.0"
-    assert licence("no_such_network.at_all") is None
+    assert get_licence("resnet18.a1_in1k") == "apache-2.0"
+    assert get_licence("no_such_network.at_all") is None

@@ -8,7 +8,7 @@ from scipy import stats
 
 from equistudy.analysis.table import StudyTable
 from equistudy.report.angles import AngleCurve
-from equistudy.report.theme import svg
+from equistudy.report.theme import render_svg
 from tests.analysis.synthetic import CORRELATION, CROP, WIDTH, table
 
 ANGLES = {"dx=1": 0.0, "dy=3": 90.0}
@@ -37,7 +37,7 @@ def test_each_angle_has_its_mean_and_interval_over_the_seeds():
 def test_every_panel_has_a_line_for_each_colour(panels, lines):
     figure = AngleCurve(CORRELATION, color=CROP, panels=panels)
     frame = figure.frame(turned())
-    drawn = svg(figure.draw(frame))
+    drawn = render_svg(figure.draw(frame))
     assert drawn.count('aria-roledescription="line mark"') == lines
     assert drawn.count('aria-roledescription="area mark"') == lines
     assert all(f"width {width}" in drawn for width in (WIDTH.levels if panels else ()))

@@ -2,14 +2,14 @@
 
 import pytest
 
-from equistudy.report.appendix import appendix
-from equistudy.study.trial import Stream, derived_seed
+from equistudy.report.appendix import format_appendix
+from equistudy.study.trial import RandomStream, derive_seed
 from tests.analysis.synthetic import table
 
 
 @pytest.fixture(scope="module")
 def text():
-    return appendix("capacity", table(absent={0: "failed", 3: "missing"}), {"resnet18.a1_in1k": "apache-2.0"})
+    return format_appendix("capacity", table(absent={0: "failed", 3: "missing"}), {"resnet18.a1_in1k": "apache-2.0"})
 
 
 def test_hours_are_the_sums_of_the_rows_and_failures_cost_too(text):
@@ -20,7 +20,7 @@ def test_hours_are_the_sums_of_the_rows_and_failures_cost_too(text):
 
 def test_every_stream_of_every_replicate_has_its_seed(text):
     for seed in range(3):
-        line = f"| {seed} | {' | '.join(str(derived_seed(seed, stream)) for stream in Stream)} |"
+        line = f"| {seed} | {' | '.join(str(derive_seed(seed, stream)) for stream in RandomStream)} |"
         assert line in text
 
 
@@ -33,6 +33,6 @@ def test_design_versions_and_licences_are_there(text):
 
 
 def test_nothing_has_run_yet():
-    text = appendix("capacity", table(absent=dict.fromkeys(range(24), "missing")), {})
+    text = format_appendix("capacity", table(absent=dict.fromkeys(range(24), "missing")), {})
     assert "Nothing has run yet." in text
     assert "| all | 0 | 0.000 | 0.000 | 0.000 |" in text

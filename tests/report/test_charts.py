@@ -9,7 +9,7 @@ import pytest
 
 from equistudy.report import charts
 from equistudy.report.figures import Curve, LayerProfile, LearningCurve, Scatter, Score
-from equistudy.report.theme import svg
+from equistudy.report.theme import render_svg
 from equistudy.study.design import Factor
 from tests.analysis.synthetic import CORRELATION, CROP, WIDTH, study, table
 
@@ -56,7 +56,7 @@ def test_levels_under_an_axis_are_written_out(levels: tuple[float, ...]) -> None
     """Where Vega chooses the digits it writes 50 for 45 between 30 and 60."""
     rows = {"turn": levels, "value": [0.5, 0.6, 0.7], "low": [0.4] * 3, "high": [0.8] * 3, "n": [3] * 3}
     frame = pl.DataFrame({**rows, "seed": [None] * 3}, schema_overrides={"seed": pl.Int64})
-    drawn = svg(charts.curve(frame, Factor("turn", levels), None, "value"))
+    drawn = render_svg(charts.draw_curve(frame, Factor("turn", levels), None, "value"))
     told = {text.replace(",", "") for text in re.findall(r"<text[^>]*>([^<]+)</text>", drawn)}
     assert {str(level) for level in levels} <= told
 
@@ -67,7 +67,7 @@ def test_categories_with_long_names_are_rows_and_the_names_are_broken():
     frame = frame.with_columns(
         model=pl.when(pl.col("augmentation") == "Crop").then(*map(pl.lit, levels[:1])).otherwise(pl.lit(levels[1]))
     )
-    chart = charts.points(frame, model, None, "value").to_dict()
+    chart = charts.draw_points(frame, model, None, "value").to_dict()
     encoding = chart["layer"][0]["encoding"]
     assert encoding["y"]["field"] == "model"
     assert (encoding["x"]["field"], encoding["x2"]["field"]) == ("low", "high")
@@ -104,7 +104,7 @@ def test_many_stages_lie_on_the_relative_depth():
 
 def test_levels_keep_the_order_of_the_factor_and_strangers_come_last():
     other = Factor("augmentation", levels=("Crop", "Flip"))
-    chart = charts.scatter(FIGURES[5].frame(table()), other, "x", "y").to_dict()
+    chart = charts.draw_scatter(FIGURES[5].frame(table()), other, "x", "y").to_dict()
     assert chart["encoding"]["color"]["scale"]["domain"] == ["Crop", "NoAugmentation"]
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from equistudy.analysis.summary import compute
-from equistudy.report.comparison import common_frame, ledger, other_revisions, write_comparison
+from equistudy.analysis.summary import summarise_compute
+from equistudy.report.comparison import build_common_frame, describe_other_revisions, sum_compute, write_comparison
 from equistudy.study.design import Factor, factorial
 from tests.analysis.synthetic import CORRELATION, CROP, study, table, trial
 
@@ -20,14 +20,14 @@ def tables():
 
 
 def test_what_is_shared_costs_once(tables):
-    spent = ledger(tables)
+    spent = sum_compute(tables)
     assert spent["trials"].to_list() == [24 + 6]
     assert spent["seconds"].to_list() == [300.0]
-    assert sum(compute(each)["trials"].sum() for each in tables.values()) == 24 + 12
+    assert sum(summarise_compute(each)["trials"].sum() for each in tables.values()) == 24 + 12
 
 
 def test_a_network_is_drawn_once_under_all_its_studies(tables):
-    frame = common_frame(tables)
+    frame = build_common_frame(tables)
     assert frame["trial"].n_unique() == len(frame) == 30
     counts = dict(frame["study"].value_counts().iter_rows())
     assert counts == {"capacity": 18, "capacity, wider": 6, "wider": 6}
@@ -36,14 +36,14 @@ def test_a_network_is_drawn_once_under_all_its_studies(tables):
 def test_values_of_another_measure_never_stand_on_the_same_axis(tables):
     far = replace(CORRELATION, max_pixels=9)
     apart = {"capacity": tables["capacity"], "far": table(study(measures=(far,), claims=()))}
-    assert common_frame(apart).is_empty()
+    assert build_common_frame(apart).is_empty()
 
 
 def test_other_revisions_are_named_and_left_out(tables):
     rows = tables["capacity"].measurement_rows
     old = rows.head(5).with_columns(revision=pl.lit(7, pl.Int64), measure_id=pl.lit("m_old"))
-    assert other_revisions(tables, rows) == []
-    (told,) = other_revisions(tables, pl.concat([rows, old.cast(rows.schema)]))
+    assert describe_other_revisions(tables, rows) == []
+    (told,) = describe_other_revisions(tables, pl.concat([rows, old.cast(rows.schema)]))
     assert told.startswith(
         "1 networks were also measured by translation_correlation of revision 7; this page shows rev"
     )

@@ -3,10 +3,10 @@
 import pytest
 
 from equistudy.analysis.claims import Contrast, Trend
-from equistudy.analysis.findings import claims_found
+from equistudy.analysis.findings import build_claim_findings
 from equistudy.analysis.outcome import Score
-from equistudy.analysis.verdicts import judge
-from equistudy.report.effects import effect_chart, effect_frame
+from equistudy.analysis.verdicts import judge_claims
+from equistudy.report.effects import build_effect_frame, draw_effect_chart
 from equistudy.study.study import Claim, Verdict
 from tests.analysis.synthetic import CORRELATION, CROP, WIDTH, study, table
 
@@ -21,12 +21,12 @@ CLAIMS = (
 
 @pytest.fixture(scope="module")
 def judged():
-    return claims_found(judge(study(claims=CLAIMS), table()), table())
+    return build_claim_findings(judge_claims(study(claims=CLAIMS), table()), table())
 
 
 def test_a_row_holds_the_numbers_of_its_verdict(judged):
-    frame = effect_frame(judged)
-    for row, (claim, verdict) in zip(frame.rows(named=True), judge(study(claims=CLAIMS), table()), strict=True):
+    frame = build_effect_frame(judged)
+    for row, (claim, verdict) in zip(frame.rows(named=True), judge_claims(study(claims=CLAIMS), table()), strict=True):
         scale = 100 if claim.statement == "accuracy" else 1
         assert row["claim"] == claim.statement
         assert row["status"] == verdict.status
@@ -35,17 +35,19 @@ def test_a_row_holds_the_numbers_of_its_verdict(judged):
 
 
 def test_effects_that_cannot_be_compared_have_axes_of_their_own(judged):
-    frame = effect_frame(judged)
+    frame = build_effect_frame(judged)
     assert frame["unit"].to_list() == ["slope per doubling of width", "difference", "difference", "difference (points)"]
-    chart = effect_chart(frame).to_dict()
+    chart = draw_effect_chart(frame).to_dict()
     assert [len(part["layer"]) for part in chart["vconcat"]] == [3, 3, 3]
 
 
 def test_the_verdict_is_told_by_form_as_well_as_by_colour(judged):
-    points = effect_chart(effect_frame(judged)).to_dict()["vconcat"][1]["layer"][2]["encoding"]
+    points = draw_effect_chart(build_effect_frame(judged)).to_dict()["vconcat"][1]["layer"][2]["encoding"]
     assert points["shape"]["scale"]["range"] == ["circle", "cross", "circle"]
     assert points["fill"]["scale"]["range"][2] == "transparent"
 
 
 def test_a_claim_without_an_effect_has_no_row():
-    assert effect_frame(claims_found([(CLAIMS[0], Verdict("undecided", "nothing yet"))], table())).is_empty()
+    assert build_effect_frame(
+        build_claim_findings([(CLAIMS[0], Verdict("undecided", "nothing yet"))], table())
+    ).is_empty()

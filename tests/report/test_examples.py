@@ -19,7 +19,7 @@ from equistudy.datasets.digits import Digits
 from equistudy.groups.one_parameter import Rotation
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import Recipe
-from equistudy.report.examples import LearnedImages, _moved
+from equistudy.report.examples import LearnedImages, _move_images
 from equistudy.study.design import Factor, factorial
 from equistudy.study.study import Study
 from equistudy.study.trial import Trial
@@ -29,7 +29,7 @@ DIGITS = Digits(canvas=16, digit=8)
 BOXES = {
     "none": NoAugmentation(),
     "rotation": LearnedAugmentation((RotationGenerator(),)),
-    "both": LearnedAugmentation((RotationGenerator(start=5.0).fixed(), TranslationXGenerator())),
+    "both": LearnedAugmentation((RotationGenerator(start=5.0).without_learning(), TranslationXGenerator())),
 }
 BOX = Factor("box", tuple(BOXES))
 
@@ -76,7 +76,7 @@ def test_colours_change_before_positions():
 
     images = torch.rand(2, 3, 8, 8)
     box = Box((BrightnessGenerator(start=0.5), RotationGenerator(start=90.0))).eval()
-    found = _moved(images, torch.tensor([[1.0, 0.0], [0.0, 1.0]]), box)
+    found = _move_images(images, torch.tensor([[1.0, 0.0], [0.0, 1.0]]), box)
     torch.testing.assert_close(found[0], images[0] + 0.5, atol=1e-5, rtol=0)
     torch.testing.assert_close(found[1], torch.rot90(images[1], 1, dims=(1, 2)), atol=1e-5, rtol=0)
 

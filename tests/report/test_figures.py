@@ -17,7 +17,7 @@ from tests.analysis.synthetic import CORRELATION, CROP, WIDTH, study, table, tri
 def test_a_curve_has_the_mean_its_interval_and_every_seed():
     data = table()
     frame = Curve(CORRELATION, x=WIDTH, color=CROP).frame(data)
-    values = Outcome(CORRELATION).per_trial(data).filter(width=16, augmentation="Crop")["value"]
+    values = Outcome(CORRELATION).values_per_trial(data).filter(width=16, augmentation="Crop")["value"]
     cell = frame.filter(width=16, augmentation="Crop")
     low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     mean = cell.row(0, named=True)
@@ -28,7 +28,7 @@ def test_a_curve_has_the_mean_its_interval_and_every_seed():
 
 
 def test_a_factor_that_is_not_shown_is_averaged_within_the_seed():
-    frame, values = Curve(CORRELATION, x=WIDTH).frame(table()), Outcome(CORRELATION).per_trial(table())
+    frame, values = Curve(CORRELATION, x=WIDTH).frame(table()), Outcome(CORRELATION).values_per_trial(table())
     cell = frame.filter(width=4)
     assert cell["n"][0] == 3
     assert cell["value"][1] == pytest.approx(values.filter(width=4, seed=0)["value"].mean())
@@ -152,9 +152,9 @@ def test_titles():
     assert Scatter(Score("seconds"), CORRELATION).title == "translation correlation against seconds"
 
 
-def test_naming_figures_and_claims_imports_neither_altair_nor_polars_nor_torch():
+def test_naming_figures_and_claims_imports_neither_altair_nor_torch_nor_scipy():
     code = (
         "import sys, equistudy.report.figures, equistudy.analysis.claims; "
-        "print([name for name in ('altair', 'polars', 'torch', 'scipy') if name in sys.modules])"
+        "print([name for name in ('altair', 'torch', 'scipy') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -8,7 +8,7 @@ import pytest
 from equistudy.groups.translation import Translation
 from equistudy.measures.accuracy import Accuracy
 from equistudy.measures.correlation import WithinCorrelation
-from equistudy.report.measured import by_magnitude, check_picture, profiles, write_picture
+from equistudy.report.measured import average_by_magnitude, check_picture, draw_profiles, write_picture
 
 WITHIN = WithinCorrelation(Translation(2))
 
@@ -31,7 +31,7 @@ ROWS = pl.DataFrame(
 
 
 def test_directions_of_one_size_are_averaged_in_the_order_of_the_network() -> None:
-    frame = by_magnitude(ROWS)
+    frame = average_by_magnitude(ROWS)
     assert frame.select("stage", "magnitude", "n").rows() == [
         ("early", 1.0, 2),
         ("early", 2.0, 1),
@@ -56,7 +56,7 @@ def test_a_picture_names_stages_sizes_and_references(tmp_path: Path, suffix: str
 
 
 def test_one_curve_for_each_size() -> None:
-    (chart,) = profiles(ROWS, (WITHIN,)).vconcat
+    (chart,) = draw_profiles(ROWS, (WITHIN,)).vconcat
     lines = next(layer for layer in chart.layer if layer.mark == "line")
     assert set(lines.data["size"]) == {1.0, 2.0}
     assert lines.data.filter(series="measured").height == 4

@@ -11,7 +11,7 @@ import pytest
 from equistudy.analysis.claims import Contrast
 from equistudy.report import page as page_module
 from equistudy.report.figures import Curve, LayerProfile, LearningCurve, Scatter, Score
-from equistudy.report.page import leading, verdict_lines, write_report
+from equistudy.report.page import find_leading_figure, format_verdict_lines, write_report
 from equistudy.study.study import Claim
 from tests.analysis.synthetic import CORRELATION, CROP, WIDTH, study, table
 
@@ -146,11 +146,11 @@ def test_a_figure_of_the_users_own_needs_no_more_than_a_frame_and_a_chart(tmp_pa
 
 
 def test_the_figure_that_carries_the_verdict_shows_its_outcome_over_its_factors():
-    assert leading(study(figures=FIGURES)) == [0]
-    assert leading(study(figures=(FIGURES[2], SCATTER, FIGURES[1], FIGURES[0]))) == [2]
-    assert leading(study(figures=(FIGURES[2], SCATTER))) == [1]
-    assert leading(study(figures=FIGURES[2:], claims=())) == [0]
-    assert leading(study()) == []
+    assert find_leading_figure(study(figures=FIGURES)) == [0]
+    assert find_leading_figure(study(figures=(FIGURES[2], SCATTER, FIGURES[1], FIGURES[0]))) == [2]
+    assert find_leading_figure(study(figures=(FIGURES[2], SCATTER))) == [1]
+    assert find_leading_figure(study(figures=FIGURES[2:], claims=())) == [0]
+    assert find_leading_figure(study()) == []
 
 
 def luminance(color: str) -> float:
@@ -184,10 +184,12 @@ def test_the_keyboard_reaches_every_table_and_can_skip_the_figures(report):
 
 
 def test_lines_for_a_terminal():
-    (line,) = verdict_lines(study(), table())
+    (line,) = format_verdict_lines(study(), table())
     assert line.startswith("SUPPORTED: capacity down, equivariance up. Translation correlation falls with width: -0.0")
     absent = {index: "missing" for index in range(24) if index}
-    (line,) = verdict_lines(study(), table(absent=absent))
+    (line,) = format_verdict_lines(study(), table(absent=absent))
     assert line.startswith("UNDECIDED")
     assert "23 of 24 trials have no result" in line
-    assert verdict_lines(study(claims=()), table(absent={0: "failed"}))[0].startswith("1 of 24 trials has no result")
+    assert format_verdict_lines(study(claims=()), table(absent={0: "failed"}))[0].startswith(
+        "1 of 24 trials has no result"
+    )

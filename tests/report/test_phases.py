@@ -9,7 +9,7 @@ from scipy import stats
 from equistudy.analysis.outcome import Outcome
 from equistudy.analysis.table import StudyTable
 from equistudy.report.phases import PhaseCurve
-from equistudy.report.theme import svg
+from equistudy.report.theme import render_svg
 from tests.analysis.synthetic import CORRELATION, WIDTH, table
 
 SHIFTS = {"dx=1": 1.0, "dy=3": 2.0}
@@ -54,7 +54,7 @@ def test_named_vectors_are_shown_too():
 def test_stages_are_colours_or_panels(color, lines):
     figure = PhaseCurve(CORRELATION, color)
     frame = figure.frame(shifted())
-    drawn = svg(figure.draw(frame))
+    drawn = render_svg(figure.draw(frame))
     assert drawn.count('aria-roledescription="line mark"') == lines
     assert drawn.count('aria-roledescription="circle"') == lines * 2 - lines // 3
     assert ("layer stem" in drawn) == (color is WIDTH)

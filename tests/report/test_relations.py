@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from equistudy.report.charts import fitted_scatter
-from equistudy.report.methods import method
+from equistudy.report.charts import draw_fitted_scatter
+from equistudy.report.methods import describe_method
 from equistudy.report.relations import DepthProfile, RankScatter
-from equistudy.report.theme import svg
+from equistudy.report.theme import render_svg
 from tests.analysis.synthetic import CORRELATION
 from tests.analysis.test_correlations import FAMILY, NETWORK, NETWORKS, PROTOCOL, rising, table, zoo
 
@@ -72,16 +72,16 @@ def test_a_depth_profile_is_the_mean_over_networks_in_each_third():
 def test_charts_show_every_value(color):
     claim = replace(INSIDE, centred=color)
     frame = RankScatter(claim).frame(table(zoo(), rising))
-    drawn = svg(fitted_scatter(frame, color, "top-1", "equivariance"))
+    drawn = render_svg(draw_fitted_scatter(frame, color, "top-1", "equivariance"))
     assert drawn.count('aria-roledescription="circle"') == 24
     assert drawn.count('aria-roledescription="line mark"') == (3 if color else 1)
     profile = DepthProfile(CORRELATION, over=NETWORK, color=color)
     data = table(zoo(), rising)
     data = replace(data, measurement_rows=data.measurement_rows.with_columns(depth=0.0))
-    drawn = svg(profile.draw(profile.frame(data)))
+    drawn = render_svg(profile.draw(profile.frame(data)))
     assert drawn.count('aria-roledescription="circle"') == (3 if color else 1)
 
 
 def test_the_method_says_what_the_replicates_are():
-    *_, statistics = method(zoo(), table(zoo(), rising))
+    *_, statistics = describe_method(zoo(), table(zoo(), rising))
     assert statistics.startswith("Claims are rank correlations, whose replicates are the levels they are over")

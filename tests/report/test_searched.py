@@ -9,7 +9,7 @@ from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.datasets.digits import Digits
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import SGD, Recipe
-from equistudy.report.searched import search_table
+from equistudy.report.searched import tabulate_search
 from equistudy.study.search import search
 from equistudy.study.space import Halving, LogUniform
 from equistudy.study.study import Study
@@ -45,9 +45,9 @@ def test_every_trial_with_its_end_and_the_confirmation_first():
         found(0.3, 2, "done", 9, 0.12),
     ]
     ends = {row["trial"]: row["test_loss"] for row in rows if row["status"] == "done"}
-    known = design.known([json.dumps({"rate": rate}) for rate in (0.1, 0.2, 0.3, 0.4)], ends)
-    table = StudyTable.of(Study("Which rate?", known, ()), Tables(rows))
-    made = search_table(known, table)
+    known = design.with_sampled([json.dumps({"rate": rate}) for rate in (0.1, 0.2, 0.3, 0.4)], ends)
+    table = StudyTable.from_results(Study("Which rate?", known, ()), Tables(rows))
+    made = tabulate_search(known, table)
     assert list(made.header) == ["round", "rate", "seed", "ended", "test loss"]
     assert [(row[0], row[1], row[2], row[3]) for row in made.rows] == [
         ("confirmation", "0.3", "2", "done, 9 epochs"),
@@ -64,7 +64,9 @@ def test_every_trial_with_its_end_and_the_confirmation_first():
 
 def test_a_search_that_has_not_drawn_has_an_empty_table():
     design = search(trial, {"rate": LogUniform(0.01, 1.0)}, num_samples=4)
-    known = design.known([json.dumps({"rate": 0.5})])
-    made = search_table(known, StudyTable.of(Study("Which rate?", known, ()), Tables([found(0.1, 0, "done", 9, 0.2)])))
+    known = design.with_sampled([json.dumps({"rate": 0.5})])
+    made = tabulate_search(
+        known, StudyTable.from_results(Study("Which rate?", known, ()), Tables([found(0.1, 0, "done", 9, 0.2)]))
+    )
     assert [list(row) for row in made.rows] == [["drawn", "0.5", "0", "missing", ""]]
     assert made.bold == frozenset()

@@ -1,18 +1,18 @@
 import polars as pl
 import pytest
 
-from equistudy.analysis.verdicts import judge
-from equistudy.report.tables import Table, cell_table, claim_table, explored_table
+from equistudy.analysis.verdicts import judge_claims
+from equistudy.report.tables import ReportTable, tabulate_cells, tabulate_claims, tabulate_exploration
 from equistudy.study.design import factorial
 from tests.analysis.synthetic import study, table, trial
 
-AWKWARD = Table(
+AWKWARD = ReportTable(
     "awkward", "50 % & more_", ["a|b", "x^2"], [["1 ± 2", "<w> #3 {~}\\"]], pl.DataFrame(), frozenset({(0, 0)})
 )
 
 
 def test_latex_is_escaped():
-    text = AWKWARD.latex()
+    text = AWKWARD.to_latex()
     assert r"\caption{50 \% \& more\_}" in text
     assert r"\textbf{1 $\pm$ 2} & $<$w$>$ \#3 \{\textasciitilde{}\}\textbackslash{} \\" in text
     assert [mark for mark in (r"\toprule", r"\midrule", r"\bottomrule") if mark in text] == [
@@ -24,11 +24,11 @@ def test_latex_is_escaped():
 
 
 def test_markdown_is_escaped():
-    assert AWKWARD.markdown() == ("50 % & more_\n\n| a\\|b | x^2 |\n| --- | --- |\n| **1 ± 2** | <w> #3 {~}\\ |\n")
+    assert AWKWARD.to_markdown() == ("50 % & more_\n\n| a\\|b | x^2 |\n| --- | --- |\n| **1 ± 2** | <w> #3 {~}\\ |\n")
 
 
 def test_cells_stand_in_the_order_of_the_design_with_the_best_in_bold():
-    found = cell_table(study(), table())
+    found = tabulate_cells(study(), table())
     assert found.header == ["width (channels)", "augmentation", "translation correlation"]
     assert [row[:2] for row in found.rows][:3] == [["4", "NoAugmentation"], ["4", "Crop"], ["8", "NoAugmentation"]]
     assert found.bold == {(1, 2)}
@@ -38,19 +38,19 @@ def test_cells_stand_in_the_order_of_the_design_with_the_best_in_bold():
 
 
 def test_a_cell_without_values_is_missing_and_not_filled():
-    found = cell_table(study(), table(absent={0: "failed", 8: "missing", 16: "failed"}))
+    found = tabulate_cells(study(), table(absent={0: "failed", 8: "missing", 16: "failed"}))
     assert found.rows[0] == ["4", "NoAugmentation", "missing"]
     assert len(found.numbers) == 7
 
 
 def test_a_study_without_factors_has_one_row():
     plain = study(design=factorial(trial, seeds=range(3)), claims=())
-    assert len(cell_table(plain, table(plain)).rows) == 1
+    assert len(tabulate_cells(plain, table(plain)).rows) == 1
 
 
 def test_claims_have_effect_interval_p_and_n():
-    judged = judge(study(), table())
-    found = claim_table(judged, table())
+    judged = judge_claims(study(), table())
+    found = tabulate_claims(judged, table())
     (row,) = found.rows
     verdict = judged[0][1]
     assert row[:2] == ["capacity down, equivariance up", "supported"]
@@ -62,7 +62,7 @@ def test_claims_have_effect_interval_p_and_n():
 
 
 def test_explored_effects_are_not_called_verdicts():
-    found = explored_table(study(), table())
+    found = tabulate_exploration(study(), table())
     assert found.rows[0][0] == "translation correlation per doubling of width, at augmentation NoAugmentation"
     assert "status" not in found.numbers.columns
     assert "Exploratory" in found.caption
@@ -70,5 +70,5 @@ def test_explored_effects_are_not_called_verdicts():
 
 def test_no_data_is_said():
     nothing = table(absent=dict.fromkeys(range(24), "missing"))
-    assert [row[1:] for row in explored_table(study(), nothing).rows] == [["no data", "", "0"]] * 3
-    assert claim_table(judge(study(), nothing), nothing).rows[0][2:5] == ["no data", "", "0"]
+    assert [row[1:] for row in tabulate_exploration(study(), nothing).rows] == [["no data", "", "0"]] * 3
+    assert tabulate_claims(judge_claims(study(), nothing), nothing).rows[0][2:5] == ["no data", "", "0"]

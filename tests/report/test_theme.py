@@ -5,14 +5,24 @@ import altair as alt
 import polars as pl
 import pytest
 
-from equistudy.report.theme import CATEGORIES, GRID, INK, MUTED, ORDERED, inline, palette, png, svg
+from equistudy.report.theme import (
+    CATEGORY_COLORS,
+    GRID,
+    INK,
+    MUTED,
+    ORDERED_COLORS,
+    choose_colors,
+    inline_svg,
+    render_png,
+    render_svg,
+)
 
 CHART = alt.Chart(pl.DataFrame({"x": [1.0, 2.0], "y": [2.0, 3.0], "<z>": ["a", "b"]})).mark_circle()
 
 
 @pytest.fixture(scope="module")
 def drawn():
-    return svg(CHART.encode(x="x:Q", y="y:Q", color="<z>:N"))
+    return render_svg(CHART.encode(x="x:Q", y="y:Q", color="<z>:N"))
 
 
 def luminance(color: str) -> float:
@@ -22,18 +32,18 @@ def luminance(color: str) -> float:
 
 
 def test_ordered_colours_rise_in_lightness_and_begin_and_end_with_the_scale():
-    colors = palette(7, ordered=True)
-    assert (colors[0], colors[-1]) == (ORDERED[0], ORDERED[-1])
+    colors = choose_colors(7, ordered=True)
+    assert (colors[0], colors[-1]) == (ORDERED_COLORS[0], ORDERED_COLORS[-1])
     assert sorted(colors, key=luminance) == colors
-    assert palette(1, ordered=True) == [ORDERED[0]]
+    assert choose_colors(1, ordered=True) == [ORDERED_COLORS[0]]
 
 
 def test_categories_are_different_and_repeat_after_the_last():
-    assert len(set(palette(8, ordered=False))) == 8
-    assert palette(9, ordered=False)[8] == CATEGORIES[0]
+    assert len(set(choose_colors(8, ordered=False))) == 8
+    assert choose_colors(9, ordered=False)[8] == CATEGORY_COLORS[0]
 
 
-@pytest.mark.parametrize("color", [*CATEGORIES, *ORDERED])
+@pytest.mark.parametrize("color", [*CATEGORY_COLORS, *ORDERED_COLORS])
 def test_every_colour_shows_on_light_and_on_dark_paper(color):
     for paper in ("#ffffff", "#1b1f24"):
         high, low = sorted((luminance(color), luminance(paper)), reverse=True)
@@ -42,24 +52,24 @@ def test_every_colour_shows_on_light_and_on_dark_paper(color):
 
 def test_drawing_leaves_the_users_altair_as_it_is():
     with alt.theme.enable("dark"):
-        dark = svg(CHART.encode(x="x:Q"))
+        dark = render_svg(CHART.encode(x="x:Q"))
         assert alt.theme.active == "dark"
-    assert dark == svg(CHART.encode(x="x:Q"))
+    assert dark == render_svg(CHART.encode(x="x:Q"))
     assert alt.data_transformers.options == {}
 
 
 def test_more_rows_than_altair_allows_are_drawn():
     many = pl.DataFrame({"x": [float(i) for i in range(6000)]})
-    assert svg(alt.Chart(many).mark_circle().encode(x="x:Q")).count("<path aria-label") == 6000
+    assert render_svg(alt.Chart(many).mark_circle().encode(x="x:Q")).count("<path aria-label") == 6000
 
 
 def test_svg_and_png_are_what_they_say(drawn):
     assert ET.fromstring(drawn).tag.endswith("svg")
-    assert png(drawn).startswith(b"\x89PNG")
+    assert render_png(drawn).startswith(b"\x89PNG")
 
 
 def test_inline_drawings_follow_the_page_have_tooltips_and_a_text(drawn):
-    shown = inline(drawn, "f1", 'a "title" & more')
+    shown = inline_svg(drawn, "f1", 'a "title" & more')
     root = ET.fromstring(shown)
     assert root.get("aria-label") == 'a "title" & more'
     titles = [node.text for node in root.iter() if node.tag.endswith("title")]
@@ -69,9 +79,9 @@ def test_inline_drawings_follow_the_page_have_tooltips_and_a_text(drawn):
 
 
 def test_ids_of_two_drawings_differ():
-    clipped = svg(CHART.mark_line(clip=True).encode(x="x:Q", y="y:Q"))
+    clipped = render_svg(CHART.mark_line(clip=True).encode(x="x:Q", y="y:Q"))
     ids, used = (
-        [set(re.findall(pattern, inline(clipped, name, ""))) for name in ("f1", "f2")]
+        [set(re.findall(pattern, inline_svg(clipped, name, ""))) for name in ("f1", "f2")]
         for pattern in (r'id="([^"]+)"', r"url\(#([^)]+)\)")
     )
     assert ids == used

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from equistudy.report import trackers
-from equistudy.report.trackers import runs_of, to_mlflow, to_tensorboard, to_wandb
+from equistudy.report.trackers import collect_runs, write_mlflow, write_tensorboard, write_wandb
 from equistudy.results.results import results
 from tests.analysis.synthetic import results as made
 from tests.analysis.synthetic import store_results, study
@@ -23,7 +23,7 @@ def needs(package):
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "results"
     store_results(OF, made(OF, absent={1: "failed"}), folder)
-    return runs_of(results(folder))
+    return collect_runs(results(folder))
 
 
 def test_a_run_holds_what_the_tables_hold(runs):
@@ -48,7 +48,7 @@ def test_a_run_holds_what_the_tables_hold(runs):
 
 def test_some_trials_alone(runs, tmp_path):
     store_results(OF, made(OF), tmp_path / "results")
-    (run,) = runs_of(results(tmp_path / "results"), [runs[0].trial])
+    (run,) = collect_runs(results(tmp_path / "results"), [runs[0].trial])
     assert run.trial == runs[0].trial
 
 
@@ -56,7 +56,7 @@ def test_tensorboard_reads_the_curves_and_a_second_export_replaces_them(runs, tm
     from tensorboardX.proto.event_pb2 import Event
 
     for _ in range(2):
-        to_tensorboard(runs, tmp_path)
+        write_tensorboard(runs, tmp_path)
     run = next(run for run in runs if run.done)
     (file,) = (tmp_path / "capacity" / run.trial).glob("events*")
     found = {}
@@ -83,7 +83,7 @@ def test_mlflow_holds_the_runs_once(runs, tmp_path):
     import mlflow
 
     for _ in range(2):
-        to_mlflow(runs, tmp_path / "mlruns")
+        write_mlflow(runs, tmp_path / "mlruns")
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlruns' / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("capacity").experiment_id
     kept = {run.info.run_name: run for run in client.search_runs([experiment])}
@@ -104,7 +104,7 @@ def test_mlflow_holds_the_runs_once(runs, tmp_path):
 def test_wandb_keeps_offline_runs_once(runs, tmp_path):
     some = [next(run for run in runs if run.done), next(run for run in runs if not run.done)]
     for _ in range(2):
-        to_wandb(some, tmp_path)
+        write_wandb(some, tmp_path)
     folders = [*(tmp_path / "wandb").glob("offline-run-*")]
     assert {folder.name.rpartition("-")[2] for folder in folders} == {run.trial for run in some}
     (file,) = (tmp_path / "wandb").glob(f"offline-run-*-{some[0].trial}/*.wandb")
@@ -119,7 +119,7 @@ def test_a_package_that_is_not_there_is_named(runs, tmp_path, monkeypatch):
 
     monkeypatch.setattr(trackers.importlib, "import_module", absent)
     with pytest.raises(ValueError, match=r'needs the package wandb, .* Run: pip install "equistudy\[wandb\]"'):
-        to_wandb(runs, tmp_path)
+        write_wandb(runs, tmp_path)
 
 
 def test_no_value_is_not_a_number(runs):

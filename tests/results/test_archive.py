@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from equistudy.results.archive import LEFT_OUT, keep
+from equistudy.results.archive import OMITTED_COLUMNS, archive_rows
 from equistudy.results.results import results
 from equistudy.results.store import Store
 
@@ -18,13 +18,15 @@ def filled(tmp_path, whole_trial):
 
 def test_the_trials_that_are_named_are_there_with_their_values(filled, tmp_path):
     store = Store.open(tmp_path / "kept")
-    keep(filled, store, ["t_1", "t_3"])
+    archive_rows(filled, store, ["t_1", "t_3"])
     kept = results(tmp_path / "kept")
     assert kept.trials.collect()["trial"].to_list() == ["t_1", "t_3"]
     assert kept.trials.collect()["test_accuracy"].to_list() == [0.9, 0.9]
     of = pl.col("trial").is_in(["t_1", "t_3"])
     order = ["trial", "stage", "value"]
-    wanted, there = (found.measurements.filter(of).drop(LEFT_OUT).sort(order).collect() for found in (filled, kept))
+    wanted, there = (
+        found.measurements.filter(of).drop(OMITTED_COLUMNS).sort(order).collect() for found in (filled, kept)
+    )
     assert there.equals(wanted)
     assert (
         kept.curves.collect().sort("trial", "epoch").equals(filled.curves.filter(of).sort("trial", "epoch").collect())
@@ -33,7 +35,7 @@ def test_the_trials_that_are_named_are_there_with_their_values(filled, tmp_path)
 
 
 def test_measures_and_curves_can_be_chosen(filled, tmp_path):
-    keep(filled, Store.open(tmp_path / "kept"), ["t_2"], measures=["m_2"], curves=["accuracy"])
+    archive_rows(filled, Store.open(tmp_path / "kept"), ["t_2"], measures=["m_2"], curves=["accuracy"])
     kept = results(tmp_path / "kept")
     assert kept.trials.collect().height == 1
     assert kept.measurements.collect().is_empty()
@@ -43,14 +45,14 @@ def test_measures_and_curves_can_be_chosen(filled, tmp_path):
 def test_a_trial_that_is_there_stays_and_a_failure_is_kept_too(filled, tmp_path, row):
     Store.open(tmp_path / "all").write_trial(row("t_9", status="failed", message="boom"))
     store = Store.open(tmp_path / "kept")
-    keep(results(tmp_path / "all"), store, ["t_9", "t_1", "t_1"])
-    keep(results(tmp_path / "all"), store, ["t_1", "t_2"])
+    archive_rows(results(tmp_path / "all"), store, ["t_9", "t_1", "t_1"])
+    archive_rows(results(tmp_path / "all"), store, ["t_1", "t_2"])
     kept = results(tmp_path / "kept").attempts
     assert dict(kept.select("trial", "status").iter_rows()) == {"t_1": "done", "t_2": "done", "t_9": "failed"}
 
 
 def test_a_measure_that_a_kept_trial_lacks_is_added(filled, tmp_path):
     store = Store.open(tmp_path / "kept")
-    keep(filled, store, ["t_1"], measures=["m_2"])
-    keep(filled, store, ["t_1"], measures=["m_1"])
+    archive_rows(filled, store, ["t_1"], measures=["m_2"])
+    archive_rows(filled, store, ["t_1"], measures=["m_1"])
     assert results(tmp_path / "kept").measurements.collect().height == 2

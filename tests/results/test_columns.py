@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from equistudy.results.columns import expanded, series
+from equistudy.results.columns import build_series, expand_columns
 from equistudy.results.results import results
 
 
@@ -23,13 +23,13 @@ from equistudy.results.results import results
     ],
 )
 def test_types(values, dtype, expected):
-    column = series("x", values)
+    column = build_series("x", values)
     assert column.dtype == dtype
     assert column.to_list() == expected
 
 
 def test_not_a_number_survives():
-    assert series("x", [float("nan"), 1]).is_nan().to_list() == [True, False]
+    assert build_series("x", [float("nan"), 1]).is_nan().to_list() == [True, False]
 
 
 def trials(store, *rows):
@@ -81,4 +81,4 @@ def test_null_columns_can_be_grouped_and_joined(store, row):
     found = trials(store, row("t_1", factors={"clip": None}), row("t_2", factors={"clip": None}))
     assert found.group_by("clip").len()["len"].to_list() == [2]
     assert found.write_csv().count("\n") == 3
-    assert expanded(results(store.url)._rows.head(0)).is_empty()
+    assert expand_columns(results(store.url)._all_rows.head(0)).is_empty()

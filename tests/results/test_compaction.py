@@ -76,9 +76,9 @@ def test_failures_stay_small_so_that_another_run_can_replace_them(store, row):
     assert "trials/t_1.0.parquet" in files(store)
     store.write_trial(row("t_1"))
     compact(store)
-    assert store.finished() == {"t_1": "done", "t_2": "done"}
+    assert store.list_statuses() == {"t_1": "done", "t_2": "done"}
     store.write_trial(row("t_1", status="failed"))  # a slower run, after its row was compacted
-    assert store.finished() == {"t_1": "done", "t_2": "done"}
+    assert store.list_statuses() == {"t_1": "done", "t_2": "done"}
     assert results(store.url).trials.collect()["status"].to_list() == ["done", "done"]
 
 

@@ -50,20 +50,20 @@ def test_lists_without_hidden_files_and_deletes_twice(place, tmp_path):
     place.write("trials/b", b"1")
     place.write("trials/a", b"1")
     (tmp_path / "trials" / ".a.host.1.0.tmp").touch()
-    assert place.names("trials") == ["a", "b"]
-    assert place.names("nowhere") == []
+    assert place.list_names("trials") == ["a", "b"]
+    assert place.list_names("nowhere") == []
     place.delete("trials/a")
     place.delete("trials/a")
-    assert place.names("trials") == ["b"]
+    assert place.list_names("trials") == ["b"]
 
 
 def test_opens_at_any_position(place):
     place.write("trials/a", b"abcdef")
-    with place.opened("trials/a") as file:
+    with place.open_file("trials/a") as file:
         file.seek(4)
         assert file.read() == b"ef"
     with pytest.raises(FileNotFoundError):
-        place.opened("trials/b")
+        place.open_file("trials/b")
 
 
 def test_travels_by_pickle(place):
@@ -99,7 +99,7 @@ def test_unknown_scheme():
 
 def test_a_file_system_where_files_grow_visibly_is_refused():
     with pytest.raises(ValueError, match=r"object store \(abfs, gcs, s3\).*got mock:///x. Choose another place"):
-        open_files("mock:///x").names("")
+        open_files("mock:///x").list_names("")
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_file_in_place_of_the_folder(tmp_path):
     with pytest.raises(StorageError, match=r"Cannot write .*/trials/a: .*A file is in the way: choose another folder"):
         LocalFiles(tmp_path).write("trials/a", b"1")
     with pytest.raises(StorageError, match=r"Cannot list .*Not a directory"):
-        LocalFiles(tmp_path).names("trials")
+        LocalFiles(tmp_path).list_names("trials")
 
 
 def test_storage_errors_travel_from_workers():
@@ -194,7 +194,7 @@ def test_sweeping_takes_old_temporary_files_only(tmp_path):
     long_ago = time.time() - 100
     for path in (old, other):
         os.utime(path, (long_ago, long_ago))
-    assert LocalFiles(tmp_path).sweep("", age=50.0) == 1
+    assert LocalFiles(tmp_path).sweep_abandoned("", age=50.0) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([young.name, other.name])
 
 
@@ -243,7 +243,7 @@ def test_killed_writers_leave_whole_files(tmp_path):
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
-        for name in place.names(""):
+        for name in place.list_names(""):
             data = place.read(name)
             assert len(data) == 1_000_000
             assert len(set(data)) == 1

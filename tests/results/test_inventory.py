@@ -7,7 +7,7 @@ import pytest
 
 from equistudy.results import inventory as module
 from equistudy.results.files import LocalFiles, StorageError
-from equistudy.results.inventory import Inventory, settled
+from equistudy.results.inventory import Inventory, retry_read
 from equistudy.results.results import results
 from equistudy.results.schema import CURVES
 
@@ -16,7 +16,7 @@ def curves_of(*trials):
     rows = [
         {"trial": trial, "attempt": 0, "epoch": 0, "split": "train", "name": "loss", "value": 1.0} for trial in trials
     ]
-    return CURVES.encoded(rows, [f"{trial}.0" for trial in trials])
+    return CURVES.encode_rows(rows, [f"{trial}.0" for trial in trials])
 
 
 @pytest.fixture
@@ -32,11 +32,11 @@ def overlapping(store, row):
 
 
 def test_the_newer_file_counts(overlapping):
-    listing = overlapping.inventories["curves"].listing()
+    listing = overlapping.inventories["curves"].list_files()
     assert [file.counting for file in listing.compacted] == [("t_2.0", "t_3.0"), ("t_1.0",)]
     assert [file.stem for file in listing.small] == ["t_4.0"]
     assert [file.stem for file in listing.copies] == ["t_2.0"]
-    assert overlapping.inventories["curves"].all_units() == {"t_1.0", "t_2.0", "t_3.0", "t_4.0"}
+    assert overlapping.inventories["curves"].list_units() == {"t_1.0", "t_2.0", "t_3.0", "t_4.0"}
 
 
 def test_every_row_is_read_once(overlapping):
@@ -45,30 +45,30 @@ def test_every_row_is_read_once(overlapping):
 
 def test_a_listing_that_missed_a_file_is_made_again(overlapping, monkeypatch):
     """A file renamed and one deleted during a listing: it may show neither."""
-    real, calls = LocalFiles.names, []
+    real, calls = LocalFiles.list_names, []
 
     def racing(self, folder):
         calls.append(folder)
         return [] if len(calls) == 1 else real(self, folder)
 
     inventory = Inventory(overlapping.files, CURVES)
-    monkeypatch.setattr(LocalFiles, "names", racing)
-    assert len(inventory.compacted()) == 2
+    monkeypatch.setattr(LocalFiles, "list_names", racing)
+    assert len(inventory.list_compacted()) == 2
     assert len(calls) == 3
 
 
 def test_a_listing_that_never_settles_is_an_error(overlapping, monkeypatch):
     counter = iter(range(1000))
-    monkeypatch.setattr(LocalFiles, "names", lambda self, folder: [f"{next(counter):06d}-{'0' * 16}.parquet"])
+    monkeypatch.setattr(LocalFiles, "list_names", lambda self, folder: [f"{next(counter):06d}-{'0' * 16}.parquet"])
     with pytest.raises(StorageError, match=r"curves/compacted of .* changes all the time. Let compactions end first"):
-        Inventory(overlapping.files, CURVES).compacted()
+        Inventory(overlapping.files, CURVES).list_compacted()
 
 
 def test_footers_of_compacted_files_are_read_once(overlapping, monkeypatch):
     inventory = Inventory(overlapping.files, CURVES)
-    inventory.compacted()
-    monkeypatch.setattr(module.Inventory, "footer", lambda self, name: pytest.fail("read again"))
-    assert len(inventory.compacted()) == 2
+    inventory.list_compacted()
+    monkeypatch.setattr(module.Inventory, "read_footer", lambda self, name: pytest.fail("read again"))
+    assert len(inventory.list_compacted()) == 2
 
 
 def test_settled_gives_up_in_the_end():
@@ -79,8 +79,8 @@ def test_settled_gives_up_in_the_end():
         raise FileNotFoundError("gone")
 
     with pytest.raises(FileNotFoundError, match="gone"):
-        settled(vanishing)
-    assert len(attempts) == module.ROUNDS
+        retry_read(vanishing)
+    assert len(attempts) == module.MAX_RETRIES
 
 
 def test_a_damaged_compacted_file_is_named(overlapping):
@@ -97,4 +97,4 @@ def test_a_file_without_units_is_foreign(overlapping):
     pa.parquet.write_table(pa.table({"trial": ["t_9"]}), sink)
     overlapping.write_bytes("curves/compacted/000003-00000000000000cc.parquet", sink.getvalue().to_pybytes())
     with pytest.raises(ValueError, match=r"000003-00000000000000cc.parquet in .*: it was not written by equistudy"):
-        overlapping.inventories["curves"].listing()
+        overlapping.inventories["curves"].list_files()

@@ -15,7 +15,7 @@ from equistudy.results.files import LocalFiles
 from equistudy.results.results import results
 from equistudy.results.schema import CURVES, TRIALS, CurveRow
 from equistudy.results.store import Store
-from equistudy.spec import flattened
+from equistudy.spec import flatten_spec
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,7 +33,7 @@ def test_empty_results_have_the_schema(store):
     }
     assert found.measurements.collect().height == 0
     assert found.measurements.collect_schema()["grid_aligned"] == pl.Boolean
-    assert (found.finished(), found.measured()) == ([], set())
+    assert (found.list_finished(), found.list_measured()) == ([], set())
 
 
 def test_nothing_to_read(tmp_path):
@@ -75,10 +75,10 @@ def test_one_attempt_counts(store, whole_trial, attempts, kept, compacted):
         compact(store)
     found = results(store.url)
     assert found.trials.select("attempt", "status").collect().rows() == [kept]
-    assert [(row["attempt"], row["status"]) for row in found.finished()] == [kept]
+    assert [(row["attempt"], row["status"]) for row in found.list_finished()] == [kept]
     assert found.curves.select("attempt", "value").collect().rows() == [(kept[0], float(kept[0]))] * 2
     assert found.measurements.select("attempt", "value").collect().rows() == [(kept[0], float(kept[0]))] * 2
-    assert found.measured() == {("t_1", "m_1")}
+    assert found.list_measured() == {("t_1", "m_1")}
 
 
 def test_rows_of_an_unfinished_trial_do_not_show(store, measurement):
@@ -87,7 +87,7 @@ def test_rows_of_an_unfinished_trial_do_not_show(store, measurement):
     found = results(store.url)
     assert found.curves.collect().is_empty()
     assert found.measurements.collect().is_empty()
-    assert found.measured() == set()
+    assert found.list_measured() == set()
     compact(store)
     assert results(store.url).curves.collect().is_empty()
 
@@ -97,7 +97,7 @@ def test_what_a_plan_asks(store, row, measurement):
     store.write_trial(row("t_2", status="failed"))
     store.write_measurements("t_1", 0, "m_none", [])
     found = results(store.url)
-    assert found.finished() == [
+    assert found.list_finished() == [
         {
             "trial": "t_1",
             "attempt": 0,
@@ -117,21 +117,21 @@ def test_what_a_plan_asks(store, row, measurement):
             "weights": None,
         },
     ]
-    assert found.measured() == {("t_1", "m_none")}
+    assert found.list_measured() == {("t_1", "m_none")}
     compact(store)
-    assert results(store.url).measured() == {("t_1", "m_none")}
+    assert results(store.url).list_measured() == {("t_1", "m_none")}
 
 
 def test_identities_are_the_columns_that_went_into_the_ids(store, row):
     trial = eq.Trial(eq.ResNet(8, 2), eq.Digits(), eq.Classification(), eq.RandomCrop(padding=2), eq.Recipe(), seed=3)
-    columns = trial.columns()
-    store.write_trial(row(trial.id, spec=flattened(trial), fingerprint=columns["fingerprint"]))
+    columns = trial.build_columns()
+    store.write_trial(row(trial.id, spec=flatten_spec(trial), fingerprint=columns["fingerprint"]))
     store.write_trial(row("t_other", spec={"seed": 0}))
     found = results(store.url)
-    assert found.identities(trial.id[:6]) == {trial.id: columns}
-    assert found.identities("t_o") == {"t_other": {"seed": 0, "fingerprint": None, "trial": "t_other"}}
-    assert found.identities().keys() == {trial.id, "t_other"}
-    assert found.identities("t_x") == {}
+    assert found.find_identities(trial.id[:6]) == {trial.id: columns}
+    assert found.find_identities("t_o") == {"t_other": {"seed": 0, "fingerprint": None, "trial": "t_other"}}
+    assert found.find_identities().keys() == {trial.id, "t_other"}
+    assert found.find_identities("t_x") == {}
 
 
 def test_older_and_newer_files_are_read(store, whole_trial):
@@ -139,7 +139,7 @@ def test_older_and_newer_files_are_read(store, whole_trial):
     whole_trial(store, "t_1", value=0.5)
     path = Path(store.url, "curves", "t_1.0.parquet")
     old = pa.table({"trial": ["t_1"], "attempt": pa.array([0], pa.int32()), "epoch": [7], "value": [3], "extra": ["x"]})
-    path.write_bytes(CURVES.written(old, ["t_1.0"]))
+    path.write_bytes(CURVES.encode_table(old, ["t_1.0"]))
     whole_trial(store, "t_2", value=0.5)
     for _ in range(2):
         found = results(store.url).curves.sort("trial", "epoch").collect()
@@ -151,7 +151,7 @@ def test_older_and_newer_files_are_read(store, whole_trial):
 
 def test_a_newer_column_survives_compaction(store, row):
     newer = pa.Table.from_pylist([{"trial": "t_1", "attempt": 0, "status": "done", "energy": 1.5}])
-    store.write_bytes("trials/t_1.0.parquet", TRIALS.written(newer, ["t_1.0.done"]))
+    store.write_bytes("trials/t_1.0.parquet", TRIALS.encode_table(newer, ["t_1.0.done"]))
     store.write_trial(row("t_2"))
     compact(store)
     (file,) = Path(store.url, "trials", "compacted").iterdir()
@@ -187,7 +187,7 @@ def test_a_parquet_file_of_others_is_named(store, whole_trial):
     with pytest.raises(ValueError, match=r"got trials/t_2.0.parquet in .*Move that file away"):
         results(store.url).trials.collect()
     with pytest.raises(ValueError, match=r"got trials/t_2.0.parquet in .*: it was not written by equistudy. Move"):
-        store.finished()
+        store.list_statuses()
 
 
 def test_other_files_in_the_folders_are_left_alone(store, whole_trial):
@@ -195,7 +195,7 @@ def test_other_files_in_the_folders_are_left_alone(store, whole_trial):
     for name in ("t_1.0 (copy).parquet", "notes.txt", ".t_1.0.parquet.host.1.0.tmp", "_SUCCESS"):
         Path(store.url, "trials", name).write_text("something else")
     assert results(store.url).trials.collect().height == 1
-    assert store.finished() == {"t_1": "done"}
+    assert store.list_statuses() == {"t_1": "done"}
 
 
 def test_frames_made_before_a_compaction_are_collected_after_it(store, whole_trial):
@@ -213,7 +213,7 @@ def test_frames_made_before_a_compaction_are_collected_after_it(store, whole_tri
 def test_files_that_vanish_after_listing_are_looked_for_again(store, whole_trial, monkeypatch):
     whole_trial(store, "t_1", value=0.25)
     other = Store.open(store.url)
-    real, calls = LocalFiles.names, []
+    real, calls = LocalFiles.list_names, []
 
     def compacted_just_after_listing(self, folder):
         names = real(self, folder)
@@ -225,7 +225,7 @@ def test_files_that_vanish_after_listing_are_looked_for_again(store, whole_trial
 
     found = results(store.url)
     found.trials.collect()
-    monkeypatch.setattr(LocalFiles, "names", compacted_just_after_listing)
+    monkeypatch.setattr(LocalFiles, "list_names", compacted_just_after_listing)
     assert found.measurements.collect()["value"].to_list() == [0.25, 0.25]
     assert len(calls) == 2
 
@@ -261,7 +261,7 @@ def test_reading_while_another_process_writes_and_compacts(store):
         before, reads = trials, reads + 1
     assert process.returncode == 0
     assert reads
-    assert len(results(store.url).finished()) == 80
+    assert len(results(store.url).list_finished()) == 80
 
 
 def test_the_package_itself_reads_results(store, whole_trial):

@@ -27,7 +27,7 @@ def test_column_types():
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_an_empty_file_has_all_columns_and_its_unit(table):
-    file = pq.ParquetFile(io.BytesIO(table.encoded([], ["t_1.0"])))
+    file = pq.ParquetFile(io.BytesIO(table.encode_rows([], ["t_1.0"])))
     assert file.schema_arrow.remove_metadata() == table.schema
     assert file.metadata.metadata[b"equistudy:units"] == b"t_1.0"
     assert file.metadata.metadata[b"equistudy:schema"] == b"1"
@@ -35,7 +35,7 @@ def test_an_empty_file_has_all_columns_and_its_unit(table):
 
 def test_unknown_column_is_refused():
     with pytest.raises(ValueError, match=r"table curves has no column loss.*Columns: trial, attempt, epoch"):
-        CURVES.encoded([{"trial": "t_1", "loss": 1.0}], ["t_1.0"])
+        CURVES.encode_rows([{"trial": "t_1", "loss": 1.0}], ["t_1.0"])
 
 
 def test_status_is_done_or_failed(row):

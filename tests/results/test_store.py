@@ -28,7 +28,7 @@ def test_opening_twice_is_the_same_store(tmp_path):
     assert json.loads((tmp_path / "results" / "equistudy.json").read_text()) == {"schema": SCHEMA_VERSION}
     assert Store.open(str(tmp_path / "results"), create=False) == store
     assert Store.open(f"file://{tmp_path}/results") == store
-    assert store.local
+    assert store.is_local
     assert store.url == str(tmp_path / "results")
 
 
@@ -54,7 +54,7 @@ def test_foreign_folder(tmp_path, create):
 
 def test_hidden_files_make_no_folder_foreign(tmp_path):
     (tmp_path / ".DS_Store").touch()
-    assert Store.open(tmp_path).list("") == ["equistudy.json"]
+    assert Store.open(tmp_path).list_names("") == ["equistudy.json"]
 
 
 def test_newer_version(tmp_path):
@@ -101,22 +101,22 @@ def test_rows_are_there_after_writing(store, whole_trial):
     assert store.has_measurements("t_1", 0, "m_1")
     assert not store.has_measurements("t_1", 1, "m_1")
     assert not store.has_trial("t_2")
-    assert (store.list("trials"), store.list("curves")) == (["t_1.0.parquet"], ["t_1.0.parquet"])
-    assert store.list("measurements") == ["t_1.0.m_1.parquet"]
+    assert (store.list_names("trials"), store.list_names("curves")) == (["t_1.0.parquet"], ["t_1.0.parquet"])
+    assert store.list_names("measurements") == ["t_1.0.m_1.parquet"]
 
 
 def test_a_compacted_row_is_still_there(store, whole_trial):
     whole_trial(store, "t_1")
     store.write_measurements("t_1", 0, "m_2", [])
     compact(store)
-    assert store.list("trials") == ["compacted"]
+    assert store.list_names("trials") == ["compacted"]
     for seen in (store, pickle.loads(pickle.dumps(store))):
         assert seen.has_trial("t_1")
         assert seen.has_measurements("t_1", 0, "m_1")
         assert seen.has_measurements("t_1", 0, "m_2")
         assert not seen.has_trial("t_2")
         assert not seen.has_measurements("t_1", 0, "m_3")
-        assert seen.finished() == {"t_1": "done"}
+        assert seen.list_statuses() == {"t_1": "done"}
 
 
 def test_finished_knows_every_trial_once(store, row):
@@ -124,14 +124,14 @@ def test_finished_knows_every_trial_once(store, row):
     store.write_trial(row("t_1", 1, "done"))
     store.write_trial(row("t_2", 0, "failed"))
     store.write_trial(row("t_3", 0, "done"))
-    assert store.finished() == {"t_1": "done", "t_2": "failed", "t_3": "done"}
+    assert store.list_statuses() == {"t_1": "done", "t_2": "failed", "t_3": "done"}
 
 
 @pytest.mark.parametrize("order", [("done", "failed"), ("failed", "done")])
 def test_of_two_runs_at_once_the_one_that_is_done_wins(store, row, order):
     for status in order:
         store.write_trial(row(status=status))
-    assert store.finished() == {"t_1": "done"}
+    assert store.list_statuses() == {"t_1": "done"}
 
 
 def test_measurements_know_how_long_they_took(store, measurement):
@@ -161,9 +161,9 @@ def test_bytes(store):
     store.write_bytes("checkpoints/a.pt", b"1")
     store.write_bytes("checkpoints/a.pt", b"2")
     assert store.read_bytes("checkpoints/a.pt") == b"2"
-    assert store.list("checkpoints") == ["a.pt"]
+    assert store.list_names("checkpoints") == ["a.pt"]
     store.delete("checkpoints/a.pt")
-    assert store.list("checkpoints") == []
+    assert store.list_names("checkpoints") == []
 
 
 def test_a_store_on_an_object_store(tmp_path, monkeypatch, whole_trial):
@@ -174,14 +174,14 @@ def test_a_store_on_an_object_store(tmp_path, monkeypatch, whole_trial):
         (tmp_path / folder).mkdir()
     (tmp_path / "equistudy.json").write_text('{"schema": 1}')
     store = Store.open(f"file://{tmp_path}")
-    assert not store.local
+    assert not store.is_local
     whole_trial(store, "t_1")
-    assert pickle.loads(pickle.dumps(store)).finished() == {"t_1": "done"}
+    assert pickle.loads(pickle.dumps(store)).list_statuses() == {"t_1": "done"}
     assert store.has_measurements("t_1", 0, "m_1")
     for folder in ("trials", "curves", "measurements"):
         (tmp_path / folder / "compacted").mkdir()
     compact(store)
-    assert store.list("trials") == ["compacted"]
+    assert store.list_names("trials") == ["compacted"]
     assert store.has_trial("t_1")
 
 
@@ -219,7 +219,7 @@ def start_writer(store, first, count):
 def test_concurrent_writers_lose_nothing(store):
     writers = [start_writer(store, first, 20) for first in (0, 10, 20)]  # the second writes what the others write too
     assert [writer.wait() for writer in writers] == [0, 0, 0]
-    assert store.finished() == {f"t_{index}": "done" for index in range(40)}
+    assert store.list_statuses() == {f"t_{index}": "done" for index in range(40)}
 
 
 def test_killed_writers_leave_every_row_whole(store):
@@ -228,12 +228,12 @@ def test_killed_writers_leave_every_row_whole(store):
         time.sleep(delay)
         writer.send_signal(signal.SIGKILL)
         assert writer.wait() == -signal.SIGKILL
-        finished = store.finished()
+        finished = store.list_statuses()
         for trial in finished:
             assert pq.read_table(f"{store.url}/curves/{trial}.0.parquet").num_rows == 2
     assert os.listdir(store.url)  # noqa: PTH208
     compact(store)
-    assert store.finished() == finished
+    assert store.list_statuses() == finished
     assert CurveRow(0, "train", "loss", 0.5)
 
 
@@ -250,11 +250,11 @@ def test_what_may_pass_is_tried_again_and_what_lasts_is_not(tmp_path: Path, monk
     monkeypatch.setattr(os, "fsync", failing)
     with pytest.raises(StorageError, match="no"):
         store.write_bytes("a", b"1")
-    store.patient(10).write_bytes("a", b"2")
+    store.with_patience(10).write_bytes("a", b"2")
     assert left == []
     assert store.read_bytes("a") == b"2"
     left[:] = [errno.ENOSPC, errno.EACCES]
     with pytest.raises(StorageError, match="Choose a folder that you can write to"):
-        store.patient(10).write_bytes("a", b"3")
+        store.with_patience(10).write_bytes("a", b"3")
     assert left == [errno.ENOSPC]
-    assert pickle.loads(pickle.dumps(store.patient(10))).patience == 10
+    assert pickle.loads(pickle.dumps(store.with_patience(10))).patience == 10

@@ -9,7 +9,7 @@ import pytest
 
 from equistudy.results.store import StorageError, Store
 from equistudy.running import heartbeat as sign_of_life
-from equistudy.running.heartbeat import SignOfLife
+from equistudy.running.heartbeat import Heartbeat
 
 
 @pytest.fixture
@@ -29,37 +29,37 @@ def until(condition) -> None:
 
 
 def test_the_first_news_are_written_at_once_and_the_next_not_before_they_are_due(store: Store) -> None:
-    sign = SignOfLife(store, "t_1")
-    sign.tell({"epoch": 1})
-    sign.tell({"epoch": 2})
+    sign = Heartbeat(store, "t_1")
+    sign.update({"epoch": 1})
+    sign.update({"epoch": 2})
     told = read(store)
     assert (told["epoch"], told["host"], told["pid"]) == (1, socket.gethostname(), os.getpid())
-    sign.end()
+    sign.stop()
 
 
 def test_news_that_are_due_are_written(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sign_of_life, "TELL_SECONDS", 0)
-    sign = SignOfLife(store, "t_1")
-    sign.tell({"epoch": 1})
-    sign.tell({"epoch": 2})
+    monkeypatch.setattr(sign_of_life, "WRITE_SECONDS", 0)
+    sign = Heartbeat(store, "t_1")
+    sign.update({"epoch": 1})
+    sign.update({"epoch": 2})
     until(lambda: read(store)["epoch"] == 2)
-    sign.end()
+    sign.stop()
 
 
 def test_the_time_is_renewed_while_nothing_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sign_of_life, "RENEW_SECONDS", 0.01)
-    sign = SignOfLife(store, "t_1")
-    sign.tell({"epoch": 1})
+    sign = Heartbeat(store, "t_1")
+    sign.update({"epoch": 1})
     first = read(store)
     until(lambda: read(store)["time"] > first["time"])
     assert {**read(store), "time": 0} == {**first, "time": 0}
-    sign.end()
+    sign.stop()
 
 
 def test_a_store_that_fails_for_a_while_stops_no_renewing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sign_of_life, "RENEW_SECONDS", 0.01)
-    sign, failed = SignOfLife(store, "t_1"), threading.Event()
-    sign.tell({"epoch": 1})
+    sign, failed = Heartbeat(store, "t_1"), threading.Event()
+    sign.update({"epoch": 1})
     write = store.write_bytes
 
     def fail(name: str, data: bytes) -> None:
@@ -71,18 +71,18 @@ def test_a_store_that_fails_for_a_while_stops_no_renewing(store: Store, monkeypa
     object.__setattr__(store, "write_bytes", write)
     before = read(store)["time"]
     until(lambda: read(store)["time"] > before)
-    sign.end()
+    sign.stop()
 
 
 def test_the_end_takes_the_sign_back_for_good(store: Store) -> None:
-    sign = SignOfLife(store, "t_1")
-    sign.end()
-    sign.tell({"epoch": 1})
-    assert store.list("running") == []
-    other = SignOfLife(store, "t_1")
-    other.tell({"epoch": 1})
-    assert store.list("running") == ["t_1.json"]
-    other.end()
-    other.end()
-    assert store.list("running") == []
+    sign = Heartbeat(store, "t_1")
+    sign.stop()
+    sign.update({"epoch": 1})
+    assert store.list_names("running") == []
+    other = Heartbeat(store, "t_1")
+    other.update({"epoch": 1})
+    assert store.list_names("running") == ["t_1.json"]
+    other.stop()
+    other.stop()
+    assert store.list_names("running") == []
     assert not any(thread.name.endswith("(_renew)") for thread in threading.enumerate())

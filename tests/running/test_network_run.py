@@ -8,7 +8,7 @@ import pytest
 
 from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.datasets.digits import Digits
-from equistudy.execution.measuring import Worker, measure_networks
+from equistudy.execution.measuring import MeasuringWorker, measure_networks
 from equistudy.groups.translation import Translation
 from equistudy.measures.accuracy import Accuracy
 from equistudy.measures.consistency import ShiftConsistency
@@ -19,7 +19,7 @@ from equistudy.recipe import Recipe
 from equistudy.results.results import results
 from equistudy.results.store import Store
 from equistudy.running import network_run
-from equistudy.running.job import Conditions, Job, Provenance
+from equistudy.running.job import Job, Provenance, RunConditions
 from equistudy.running.network_run import NetworkRun
 from equistudy.running.trial_run import TrialRun
 from equistudy.study.trial import Trial
@@ -38,8 +38,8 @@ MEASURES = (
 )
 
 
-def conditions(folder: Path) -> Conditions:
-    return Conditions("measure", Store.open(folder), Provenance("abc", False, {}))
+def conditions(folder: Path) -> RunConditions:
+    return RunConditions("measure", Store.open(folder), Provenance("abc", False, {}))
 
 
 def rows(folder: Path) -> Any:
@@ -58,7 +58,7 @@ def test_a_network_as_it_is_has_the_rows_that_a_study_gives_it(tmp_path: Path) -
     for name in ("trial", "status", "study", "epochs", "weights", "network", "skipped", "parameters", "fingerprint"):
         assert row[name] == other[name]
     assert json.loads(row["skipped"]) == [absent._asdict() for absent in found.skipped]
-    assert Store.open(tmp_path / "shards").list("measuring") == []
+    assert Store.open(tmp_path / "shards").list_names("measuring") == []
 
 
 def test_a_trained_network_is_measured_beside_its_untrained_self(tmp_path: Path) -> None:
@@ -75,27 +75,31 @@ def test_a_trained_network_is_measured_beside_its_untrained_self(tmp_path: Path)
 def test_shards_that_are_done_are_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job, straight, killed = Job(AS_IT_IS, {}, MEASURES), tmp_path / "straight", tmp_path / "killed"
     measure_networks([job], conditions(straight))
-    monkeypatch.setattr(network_run, "WORTH_SECONDS", 0)
-    monkeypatch.setattr(network_run, "SAVING_SHARE", 1e9)
-    run, worker = NetworkRun(job, conditions(killed)), Worker(conditions(killed))
-    tasks = list(run.tasks())
+    monkeypatch.setattr(network_run, "MIN_SAVING_SECONDS", 0)
+    monkeypatch.setattr(network_run, "MAX_SAVING_SHARE", 1e9)
+    run, worker = NetworkRun(job, conditions(killed)), MeasuringWorker(conditions(killed))
+    tasks = list(run.iterate_tasks())
     assert [task.images for task in tasks] == [None, range(32), range(32, 64), range(64, 80)]
     for task in tasks[:3]:
-        run.take(task, worker.do(task))
-    assert len(Store.open(killed).list("measuring")) == 1
+        run.add_result(task, worker.run_task(task))
+    assert len(Store.open(killed).list_names("measuring")) == 1
     done: list[range | None] = []
-    monkeypatch.setattr(Worker, "do", lambda self, task, do=Worker.do: (done.append(task.images), do(self, task))[1])
+    monkeypatch.setattr(
+        MeasuringWorker,
+        "run_task",
+        lambda self, task, do=MeasuringWorker.run_task: (done.append(task.images), do(self, task))[1],
+    )
     measure_networks([job], conditions(killed))  # the process of `run` has died
     assert done == [None, range(64, 80)]
     assert rows(killed).equals(rows(straight))
-    assert Store.open(killed).list("measuring") == []
+    assert Store.open(killed).list_names("measuring") == []
 
 
 def test_what_was_kept_for_other_measures_is_left_alone(tmp_path: Path) -> None:
     kept = conditions(tmp_path)
     first = NetworkRun(Job(AS_IT_IS, {}, MEASURES[1:2]), kept)
-    task = next(first.tasks())
-    first.take(task, Worker(kept).do(task))
+    task = next(first.iterate_tasks())
+    first.add_result(task, MeasuringWorker(kept).run_task(task))
     first.save()
     other = NetworkRun(Job(AS_IT_IS, {}, MEASURES[1:3]), kept)
     assert (NetworkRun(first.job, kept).total, other.total) == (2, 3)

@@ -17,7 +17,7 @@ from equistudy.recipe import Recipe
 from equistudy.results.results import Results, results
 from equistudy.results.schema import TrialRow
 from equistudy.results.store import Store
-from equistudy.running.plan import Plan, State, make_plan
+from equistudy.running.plan import PlanState, StudyPlan, make_plan
 from equistudy.study.design import Factor, factorial
 from equistudy.study.study import Study
 from equistudy.study.trial import Trial
@@ -51,25 +51,25 @@ def found(store: Store) -> Results:
     return results(store.url)
 
 
-def states(plan: Plan) -> list[str]:
+def states(plan: StudyPlan) -> list[str]:
     return [planned.state.value for planned in plan.trials]
 
 
 def test_without_results_everything_is_missing() -> None:
     plan = make_plan(study(), None)
     assert states(plan) == ["missing"] * 4
-    assert [job.levels for job in plan.jobs()] == [{"width": 2}, {"width": 4}] * 2
-    assert plan.seconds(plan.trials) is None
+    assert [job.levels for job in plan.build_jobs()] == [{"width": 2}, {"width": 4}] * 2
+    assert plan.estimate_seconds(plan.trials) is None
 
 
 def test_a_grown_design_lacks_exactly_what_is_new(store: Store) -> None:
     for planned in make_plan(study(), None).trials:
         finish(store, planned.trial)
-    assert make_plan(study(), found(store)).jobs() == []
+    assert make_plan(study(), found(store)).build_jobs() == []
     larger = make_plan(study(widths=(2, 4, 8), seeds=5), found(store))
-    new = {(job.trial.model.width, job.trial.seed) for job in larger.jobs()}  # type: ignore[attr-defined]
+    new = {(job.trial.model.width, job.trial.seed) for job in larger.build_jobs()}  # type: ignore[attr-defined]
     assert new == {(w, s) for w in (2, 4, 8) for s in range(5)} - {(w, s) for w in (2, 4) for s in range(2)}
-    assert make_plan(study(widths=(4,)), found(store)).counts[State.DONE] == 2
+    assert make_plan(study(widths=(4,)), found(store)).counts[PlanState.DONE] == 2
 
 
 def test_a_trial_of_two_conditions_is_planned_once(store: Store) -> None:
@@ -83,13 +83,13 @@ def test_failed_trials_wait_for_a_retry(store: Store) -> None:
     finish(store, second.trial, "failed", reason="out of memory")
     plan = make_plan(study(), found(store))
     there = {state: number for state, number in plan.counts.items() if number}
-    assert there == {State.FAILED: 2, State.MISSING: 2}
-    assert len(plan.jobs()) == 2
-    retried = [job for job in plan.jobs(retry=("bug",)) if job.attempt]
+    assert there == {PlanState.FAILED: 2, PlanState.MISSING: 2}
+    assert len(plan.build_jobs()) == 2
+    retried = [job for job in plan.build_jobs(retry=("bug",)) if job.attempt]
     assert [(job.trial.id, job.attempt) for job in retried] == [(first.id, 1)]
-    assert sum(job.attempt for job in plan.jobs(retry=())) == 2
+    assert sum(job.attempt for job in plan.build_jobs(retry=())) == 2
     finish(store, first.trial, "done", attempt=1)
-    assert make_plan(study(), found(store)).counts[State.DONE] == 1
+    assert make_plan(study(), found(store)).counts[PlanState.DONE] == 1
 
 
 def test_what_a_search_gave_up_is_trained_where_a_factorial_needs_it(store: Store) -> None:
@@ -97,7 +97,7 @@ def test_what_a_search_gave_up_is_trained_where_a_factorial_needs_it(store: Stor
     finish(store, first.trial, "failed", reason="stopped early")
     plan = make_plan(study(), found(store))
     assert states(plan) == ["missing"] * 4
-    assert [job.attempt for job in plan.jobs()] == [1, 0, 0, 0]
+    assert [job.attempt for job in plan.build_jobs()] == [1, 0, 0, 0]
 
 
 def test_a_new_measure_asks_for_measuring_alone(store: Store) -> None:
@@ -105,7 +105,7 @@ def test_a_new_measure_asks_for_measuring_alone(store: Store) -> None:
         finish(store, planned.trial)
     plan = make_plan(study(measures=(ACCURACY, WITHIN)), found(store))
     assert states(plan) == ["unmeasured"] * 4
-    (job, *_) = plan.jobs()
+    (job, *_) = plan.build_jobs()
     assert job.measures == (WITHIN,)
     assert job.weights == f"weights/{job.trial.id}.safetensors"
 
@@ -115,7 +115,7 @@ def test_cost_is_that_of_the_same_cell_or_the_mean(store: Store) -> None:
     finish(store, narrow.trial, seconds=2.0, measuring_seconds=1.0)
     plan = make_plan(study(), found(store))
     assert [planned.seconds for planned in plan.trials] == [3.0, None, 3.0, None]
-    assert plan.seconds(plan.trials[1:]) == pytest.approx(9.0)
+    assert plan.estimate_seconds(plan.trials[1:]) == pytest.approx(9.0)
     finish(store, wide.trial, seconds=10.0)
     assert [planned.seconds for planned in make_plan(study(), found(store)).trials] == [3.0, 10.0, 3.0, 10.0]
 
@@ -129,13 +129,13 @@ def test_trials_without_their_weights_are_known_and_not_run(tmp_path: Path, monk
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(weights, "_folder", [])
     here, absent = "test_resnet.r160_in1k", "test_vit.r160_in1k"
-    weights.search_in(tmp_path)
+    weights.set_weights_folder(tmp_path)
     (tmp_path / f"{here}.safetensors").write_bytes(b"weights")
     asked = Study("Why?", factorial(as_it_is, Factor("name", (here, absent)), seeds=[0]), (ACCURACY,))
     plan = make_plan(asked, None)
     assert states(plan) == ["missing", "impossible"]
     assert plan.trials[1].reason == "no weights"
-    (job,) = plan.jobs(retry=())
+    (job,) = plan.build_jobs(retry=())
     assert job.levels == {"name": here}
     model = job.trial.model
     assert isinstance(model, TimmModel)
@@ -150,5 +150,5 @@ def test_a_network_that_was_not_trained_is_measured_again_without_stored_weights
     asked = Study("Why?", factorial(plain, Factor("name", ("test_vit",)), seeds=[0]), (ACCURACY, WITHIN))
     (planned,) = make_plan(asked, None).trials
     finish(store, planned.trial, weights=None)
-    (job,) = make_plan(asked, found(store)).jobs()
-    assert (job.finished, job.weights, job.measures) == (True, None, (WITHIN,))
+    (job,) = make_plan(asked, found(store)).build_jobs()
+    assert (job.has_row, job.weights, job.measures) == (True, None, (WITHIN,))

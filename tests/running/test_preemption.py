@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from equistudy.results.store import Store
-from equistudy.running.preemption import LEFT, taken_back
+from equistudy.running.preemption import SIGTERM_EXIT_CODE, consume_preemption
 
 PROCESS = """
 import sys, time
@@ -21,7 +21,7 @@ print("ready", flush=True)
 while sys.argv[2] != "quick" or not notice.given:
     time.sleep(0.01)
 print("saved", flush=True)
-notice.leave()
+notice.exit_process()
 """
 
 
@@ -34,8 +34,8 @@ def test_a_process_that_is_told_to_end_uses_its_grace(doing: str, told: str, sec
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert process.communicate(timeout=60)[0] == told
-        assert process.returncode == LEFT
+        assert process.returncode == SIGTERM_EXIT_CODE
         assert time.monotonic() - began >= seconds
     store = Store.open(tmp_path)
-    assert taken_back(store, "t_1.0") == (doing != "idle")
-    assert not taken_back(store, "t_1.0")
+    assert consume_preemption(store, "t_1.0") == (doing != "idle")
+    assert not consume_preemption(store, "t_1.0")

@@ -8,8 +8,8 @@ from equistudy.measuring.measure import Skipped
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import Recipe
 from equistudy.results.store import Store
-from equistudy.running.job import Conditions, Job, Provenance
-from equistudy.running.rows import failed_row, skipped_text, stopped_row
+from equistudy.running.job import Job, Provenance, RunConditions
+from equistudy.running.rows import build_failed_row, build_stopped_row, format_skipped
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
 from equistudy.training.failures import HungError
@@ -25,13 +25,13 @@ TRIAL = Trial(
 JOB = Job(TRIAL, {"width": 2}, (), attempt=1)
 
 
-def conditions(tmp_path: Path) -> Conditions:
-    return Conditions("study", Store.open(tmp_path), Provenance("abc", True, {"torch": "2"}), workers=2, threads=3)
+def conditions(tmp_path: Path) -> RunConditions:
+    return RunConditions("study", Store.open(tmp_path), Provenance("abc", True, {"torch": "2"}), workers=2, threads=3)
 
 
 def test_a_failure_has_its_reason_its_trace_and_its_time(tmp_path: Path) -> None:
     began = datetime.now(UTC) - timedelta(seconds=5)
-    row = failed_row(JOB, conditions(tmp_path), HungError("no step ended for 60 s"), began, "stack of threads")
+    row = build_failed_row(JOB, conditions(tmp_path), HungError("no step ended for 60 s"), began, "stack of threads")
     assert (row.trial, row.attempt, row.status, row.seed) == (TRIAL.id, 1, "failed", 4)
     assert (row.reason, row.traceback) == ("time", "stack of threads")
     assert row.message == "HungError: no step ended for 60 s"
@@ -44,18 +44,18 @@ def test_the_trace_of_an_error_is_its_own_where_no_other_is_given(tmp_path: Path
     try:
         raise KeyError("layer")
     except KeyError as error:
-        row = failed_row(JOB, conditions(tmp_path), error, datetime.now(UTC))
+        row = build_failed_row(JOB, conditions(tmp_path), error, datetime.now(UTC))
     assert "test_rows.py" in str(row.traceback)
     assert row.reason == "bug"
 
 
 def test_what_a_search_gave_up_has_its_scores(tmp_path: Path) -> None:
-    row = stopped_row(JOB, conditions(tmp_path), 2, {"test_accuracy": 0.5})
+    row = build_stopped_row(JOB, conditions(tmp_path), 2, {"test_accuracy": 0.5})
     assert (row.reason, row.epochs, json.loads(str(row.scores))) == ("stopped early", 2, {"test_accuracy": 0.5})
     assert row.message == "the scheduler of the search stopped it after 2 of 3 epochs"
 
 
 def test_what_was_skipped_is_kept_as_json() -> None:
-    (told,) = json.loads(skipped_text([Skipped("accuracy", "logits", None, "no labels")]))
+    (told,) = json.loads(format_skipped([Skipped("accuracy", "logits", None, "no labels")]))
     assert told["measure"] == "accuracy"
     assert "no labels" in told.values()

@@ -24,7 +24,7 @@ from equistudy.recipe import SGD, Constant, Recipe
 from equistudy.results.results import results
 from equistudy.results.store import StorageError, Store
 from equistudy.running import trial_run
-from equistudy.running.job import Conditions, Job, Phase, Progress, Provenance
+from equistudy.running.job import Job, Provenance, RunConditions, TrialPhase, TrialProgress
 from equistudy.running.trial_run import TrialRun
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
@@ -72,18 +72,18 @@ class Plain(Model):
         return type(self).network(math.prod(image_shape), num_outputs)
 
 
-def conditions(tmp_path: Path) -> Conditions:
-    return Conditions("study", Store.open(tmp_path / "results"), Provenance("abc", False, {"torch": "2"}))
+def conditions(tmp_path: Path) -> RunConditions:
+    return RunConditions("study", Store.open(tmp_path / "results"), Provenance("abc", False, {"torch": "2"}))
 
 
-def run(job: Job, tmp_path: Path) -> list[Progress]:
+def run(job: Job, tmp_path: Path) -> list[TrialProgress]:
     return list(TrialRun(job, conditions(tmp_path)))
 
 
 def test_a_trial_ends_with_one_row_its_curves_its_measurements_and_its_weights(tmp_path: Path) -> None:
     job = Job(TRIAL, {"width": 2}, (ACCURACY, WITHIN))
     phases = [progress.phase for progress in run(job, tmp_path)]
-    assert phases == [Phase.TRAINING] * 4 + [Phase.MEASURING, Phase.DONE]
+    assert phases == [TrialPhase.TRAINING] * 4 + [TrialPhase.MEASURING, TrialPhase.DONE]
     found = results(tmp_path / "results")
     (row,) = found.trials.collect().to_dicts()
     assert (row["trial"], row["status"], row["study"], row["width"]) == (TRIAL.id, "done", "study", 2)
@@ -95,28 +95,28 @@ def test_a_trial_ends_with_one_row_its_curves_its_measurements_and_its_weights(t
     assert found.curves.collect().filter(name="loss", split="train").height == 3
     store = Store.open(tmp_path / "results")
     assert store.read_bytes(row["weights"])
-    assert store.list("checkpoints") == store.list("running") == []
+    assert store.list_names("checkpoints") == store.list_names("running") == []
 
 
 def test_a_gpu_where_there_is_none_is_told_in_the_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     run = TrialRun(Job(TRIAL, {}, ()), replace(conditions(tmp_path), gpu_share=0.25), device=torch.device("cuda"))
     (progress,) = run
-    assert progress.phase == Phase.FAILED
+    assert progress.phase == TrialPhase.FAILED
     assert "needs a torch that sees one" in str(progress.message)
     assert results(tmp_path / "results").trials.collect()["status"].to_list() == ["failed"]
 
 
 def test_an_interrupted_trial_continues_to_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial_run, "WORTH_SECONDS", 0)
-    monkeypatch.setattr(trial_run, "SAVING_SHARE", 1e9)
+    monkeypatch.setattr(trial_run, "MIN_SAVING_SECONDS", 0)
+    monkeypatch.setattr(trial_run, "MAX_SAVING_SHARE", 1e9)
     job = Job(TRIAL, {}, (WITHIN,))
     run(job, tmp_path / "straight")
     interrupted = TrialRun(job, conditions(tmp_path / "killed"))
     for progress in interrupted:
         if progress.epoch == 2:
             break  # as if the process died here: nothing after this point runs
-    assert Store.open(tmp_path / "killed" / "results").list("checkpoints")
+    assert Store.open(tmp_path / "killed" / "results").list_names("checkpoints")
     assert [progress.epoch for progress in run(job, tmp_path / "killed")] == [2, 3, 3, 3]
     frames = [results(tmp_path / name / "results") for name in ("straight", "killed")]
     straight, killed = (frame.measurements.drop("seconds").collect() for frame in frames)
@@ -127,9 +127,9 @@ def test_an_interrupted_trial_continues_to_the_same_numbers(tmp_path: Path, monk
 
 
 def test_a_trial_killed_within_an_epoch_continues_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial_run, "WORTH_SECONDS", 0)
-    monkeypatch.setattr(trial_run, "SAVING_SHARE", 1e9)
-    monkeypatch.setattr(trainer, "PAUSE", 2)
+    monkeypatch.setattr(trial_run, "MIN_SAVING_SECONDS", 0)
+    monkeypatch.setattr(trial_run, "MAX_SAVING_SHARE", 1e9)
+    monkeypatch.setattr(trainer, "PAUSE_STEPS", 2)
     trial = replace(TRIAL, dataset=shards(tmp_path / "data"), recipe=Recipe(2, 15))
     run(Job(trial, {}, (ACCURACY,)), tmp_path / "straight")
     saves = []
@@ -147,10 +147,10 @@ def test_a_trial_killed_within_an_epoch_continues_there(tmp_path: Path, monkeypa
         with pytest.raises(KeyboardInterrupt):
             run(Job(trial, {}, (ACCURACY,)), tmp_path / "killed")
     seen = []
-    patched = streamed.streamed_shares
+    patched = streamed.stream_shares
     monkeypatch.setattr(
         sources,
-        "streamed_shares",
+        "stream_shares",
         lambda dataset, seed, sizes, first, *rest: seen.append(first) or patched(dataset, seed, sizes, first, *rest),
     )
     run(Job(trial, {}, (ACCURACY,)), tmp_path / "killed")
@@ -174,7 +174,7 @@ def test_too_little_memory_is_met_with_half_as_many_images_at_a_time(
 
     monkeypatch.setattr(Plain, "network", Hungry)
     trial = replace(TRIAL, model=Plain(), recipe=Recipe(2, 64, optimiser=SGD(learning_rate=0.01)))
-    assert run(Job(trial, {}, ()), tmp_path)[-1].phase == Phase.DONE
+    assert run(Job(trial, {}, ()), tmp_path)[-1].phase == TrialPhase.DONE
     (row,) = results(tmp_path / "results").trials.collect().to_dicts()
     assert tried[:6] == [64, 32, 16, 16, 16, 16]
     assert (row["micro_batch"], row["epochs"]) == (16, 2)
@@ -184,14 +184,14 @@ def test_too_little_memory_is_met_with_half_as_many_images_at_a_time(
     assert enough["micro_batch"] is None
     assert row["train_loss"] == pytest.approx(enough["train_loss"], rel=1e-5)
     monkeypatch.setattr(Plain, "network", Starving)
-    assert run(Job(trial, {}, ()), tmp_path / "none")[-1].phase == Phase.FAILED
+    assert run(Job(trial, {}, ()), tmp_path / "none")[-1].phase == TrialPhase.FAILED
     assert results(tmp_path / "none" / "results").trials.collect()["reason"].item() == "out of memory"
 
 
 def test_a_finished_trial_is_not_trained_again(tmp_path: Path) -> None:
     job = Job(TRIAL, {}, ())
     run(job, tmp_path)
-    assert [progress.phase for progress in run(job, tmp_path)] == [Phase.DONE]
+    assert [progress.phase for progress in run(job, tmp_path)] == [TrialPhase.DONE]
 
 
 def test_stopping_keeps_what_was_learned_but_only_until_the_row_is_written(tmp_path: Path) -> None:
@@ -200,18 +200,18 @@ def test_stopping_keeps_what_was_learned_but_only_until_the_row_is_written(tmp_p
     while next(progress).epoch < 1:
         pass
     stopped.save()
-    checkpoints = Store.open(tmp_path / "results").list("checkpoints")
+    checkpoints = Store.open(tmp_path / "results").list_names("checkpoints")
     assert checkpoints == [f"{TRIAL.id}.0.pt"]
-    assert [step.phase for step in progress][-1] == Phase.DONE
+    assert [step.phase for step in progress][-1] == TrialPhase.DONE
     stopped.save()
-    assert Store.open(tmp_path / "results").list("checkpoints") == []
+    assert Store.open(tmp_path / "results").list_names("checkpoints") == []
 
 
 def test_a_new_measure_trains_nothing(tmp_path: Path) -> None:
     run(Job(TRIAL, {}, (ACCURACY,)), tmp_path)
     weights = results(tmp_path / "results").trials.collect()["weights"].item()
     later = run(Job(TRIAL, {}, (WITHIN,), weights=weights), tmp_path)
-    assert [progress.phase for progress in later] == [Phase.MEASURING, Phase.DONE]
+    assert [progress.phase for progress in later] == [TrialPhase.MEASURING, TrialPhase.DONE]
     run(Job(TRIAL, {}, (ACCURACY, WITHIN)), tmp_path / "together")
     found, together = (
         results(folder / "results").measurements.drop("seconds").collect().sort("measure", "stage", "element")
@@ -233,26 +233,26 @@ def test_a_new_measure_trains_nothing(tmp_path: Path) -> None:
 )
 def test_a_failure_has_a_row_with_reason_and_traceback(tmp_path: Path, trial: Trial, reason: str, message: str) -> None:
     last = run(Job(trial, {}, ()), tmp_path)[-1]
-    assert last.phase == Phase.FAILED
+    assert last.phase == TrialPhase.FAILED
     assert message in (last.message or "")
     (row,) = results(tmp_path / "results").trials.collect().to_dicts()
     assert (row["status"], row["reason"]) == ("failed", reason)
     assert message in row["message"]
     assert "Traceback" in row["traceback"]
     again = run(Job(replace(trial, model=ResNet(8, 2), recipe=TRIAL.recipe), {}, ()), tmp_path)
-    assert again[-1].phase == Phase.DONE
+    assert again[-1].phase == TrialPhase.DONE
 
 
 def test_missing_weights_are_told(tmp_path: Path) -> None:
     last = run(Job(TRIAL, {}, (ACCURACY,), weights="weights/gone.safetensors"), tmp_path)[-1]
-    assert last.phase == Phase.FAILED
+    assert last.phase == TrialPhase.FAILED
     assert last.message is not None
     assert last.message.startswith("Measuring needs the trained network, and weights/gone.safetensors is not in")
 
 
 def test_other_data_on_a_worker_are_refused(tmp_path: Path) -> None:
     last = run(Job(TRIAL, {}, (), fingerprint="other"), tmp_path)[-1]
-    assert last.phase == Phase.FAILED
+    assert last.phase == TrialPhase.FAILED
     assert "A worker must have the data that the plan was made with" in (last.message or "")
     assert results(tmp_path / "results").trials.collect()["reason"].item() == "data"
 
@@ -267,7 +267,7 @@ def test_a_full_disk_is_no_failure_of_the_trial(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(StorageError, match="No space left on device"):
         list(trial)
     monkeypatch.undo()
-    assert Store.open(tmp_path / "results").finished() == {}
+    assert Store.open(tmp_path / "results").list_statuses() == {}
 
 
 LEAVES = DeadLeaves(size=48, test_images=4)
@@ -276,7 +276,7 @@ AS_IT_IS = Trial(TimmModel("test_resnet"), LEAVES, Classification(), NoAugmentat
 
 def test_a_network_that_is_not_trained_is_measured_and_not_stored(tmp_path: Path) -> None:
     phases = [progress.phase for progress in run(Job(AS_IT_IS, {}, (ACCURACY, WITHIN)), tmp_path)]
-    assert phases == [Phase.MEASURING, Phase.DONE]
+    assert phases == [TrialPhase.MEASURING, TrialPhase.DONE]
     found = results(tmp_path / "results")
     (row,) = found.trials.collect().to_dicts()
     assert (row["status"], row["epochs"], row["images_seen"], row["weights"]) == ("done", 0, 0, None)
@@ -292,13 +292,13 @@ def test_a_network_that_is_not_trained_is_measured_and_not_stored(tmp_path: Path
     assert set(measured["measure"]) == {"within_correlation"}
     assert measured["untrained"].null_count() == measured.height  # it would be the same network
     store = Store.open(tmp_path / "results")
-    assert store.list("weights") == store.list("checkpoints") == store.list("running") == []
+    assert store.list_names("weights") == store.list_names("checkpoints") == store.list_names("running") == []
 
 
 def test_a_network_that_is_not_trained_is_built_again_for_a_new_measure(tmp_path: Path) -> None:
     run(Job(AS_IT_IS, {}, (ACCURACY,)), tmp_path)
     later = run(Job(AS_IT_IS, {}, (WITHIN,), built=True), tmp_path)
-    assert [progress.phase for progress in later] == [Phase.MEASURING, Phase.DONE]
+    assert [progress.phase for progress in later] == [TrialPhase.MEASURING, TrialPhase.DONE]
     run(Job(AS_IT_IS, {}, (WITHIN,)), tmp_path / "together")
     found, together = (
         results(folder / "results").measurements.drop("seconds").collect()
@@ -310,10 +310,10 @@ def test_a_network_that_is_not_trained_is_built_again_for_a_new_measure(tmp_path
 
 def test_a_killed_measuring_leaves_the_trial_missing(tmp_path: Path) -> None:
     for progress in TrialRun(Job(AS_IT_IS, {}, (WITHIN,)), conditions(tmp_path)):
-        if progress.phase == Phase.MEASURING:
+        if progress.phase == TrialPhase.MEASURING:
             break  # as if the process died here
     assert not Store.open(tmp_path / "results").has_trial(AS_IT_IS.id)
-    assert run(Job(AS_IT_IS, {}, (WITHIN,)), tmp_path)[-1].phase == Phase.DONE
+    assert run(Job(AS_IT_IS, {}, (WITHIN,)), tmp_path)[-1].phase == TrialPhase.DONE
 
 
 @pytest.fixture
@@ -328,8 +328,8 @@ def pretrained(tmp_path: Path) -> Trial:
 
 
 def test_a_pretrained_network_has_the_random_one_as_its_reference(tmp_path: Path, pretrained: Trial) -> None:
-    job = Job(pretrained, {}, (WITHIN,)).anchored()
-    assert run(job, tmp_path)[-1].phase == Phase.DONE
+    job = Job(pretrained, {}, (WITHIN,)).with_absolute_paths()
+    assert run(job, tmp_path)[-1].phase == TrialPhase.DONE
     found = results(tmp_path / "results")
     measured = found.measurements.collect()
     assert measured["untrained"].null_count() == 0
@@ -346,6 +346,6 @@ def test_a_pretrained_network_has_the_random_one_as_its_reference(tmp_path: Path
 
 
 def test_other_weights_on_a_worker_are_refused(tmp_path: Path, pretrained: Trial) -> None:
-    last = run(replace(Job(pretrained, {}, ()).anchored(), model_fingerprint="other"), tmp_path)[-1]
-    assert last.phase == Phase.FAILED
+    last = run(replace(Job(pretrained, {}, ()).with_absolute_paths(), model_fingerprint="other"), tmp_path)[-1]
+    assert last.phase == TrialPhase.FAILED
     assert "A worker must have the weights that the plan was made with" in (last.message or "")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from equistudy.results.store import Store
-from equistudy.running.watchdog import HUNG, Watchdog, stacks_of
+from equistudy.running.watchdog import HUNG_EXIT_CODE, Watchdog, load_stacks
 
 HANGING = """
 import ctypes, sys, time
@@ -13,7 +13,7 @@ from equistudy.running.watchdog import Watchdog
 from equistudy.results.store import Store
 
 dog = Watchdog(Store.open(sys.argv[1]), "t_1.0", 0.4)
-dog.alive()
+dog.mark_alive()
 
 def stuck_step():
     HANG
@@ -29,8 +29,8 @@ def hang(how: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_process_that_hangs_ends_and_says_where(tmp_path: Path) -> None:
-    assert hang("time.sleep(50)", tmp_path / "results").returncode == HUNG
-    told = stacks_of(Store.open(tmp_path / "results"), "t_1.0") or ""
+    assert hang("time.sleep(50)", tmp_path / "results").returncode == HUNG_EXIT_CODE
+    told = load_stacks(Store.open(tmp_path / "results"), "t_1.0") or ""
     assert told.startswith("no step ended for 0.4 s in process ")
     assert "in stuck_step" in told
 
@@ -40,21 +40,21 @@ def test_a_library_that_hangs_with_pythons_lock_ends_too(tmp_path: Path) -> None
     done = hang("time.sleep(0.2); ctypes.PyDLL(None).usleep(50_000_000)", tmp_path / "results")
     assert done.returncode == 1
     assert "in stuck_step" in done.stderr
-    assert stacks_of(Store.open(tmp_path / "results"), "t_1.0") is None
+    assert load_stacks(Store.open(tmp_path / "results"), "t_1.0") is None
 
 
 def test_whoever_waits_or_has_ended_is_not_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ended: list[int] = []
     monkeypatch.setattr("equistudy.running.watchdog.os._exit", ended.append)
     dog = Watchdog(Store.open(tmp_path), "t_1.0", 0.05)
-    dog.alive()
-    dog.wait()
+    dog.mark_alive()
+    dog.suspend()
     dog._ended.wait(0.3)
     assert ended == []
-    dog.alive()
+    dog.mark_alive()
     dog._ended.wait(0.3)
-    assert set(ended) == {HUNG}
-    dog.end()
-    dog.end()
-    dog.alive()
+    assert set(ended) == {HUNG_EXIT_CODE}
+    dog.stop()
+    dog.stop()
+    dog.mark_alive()
     assert not dog._thread.is_alive()

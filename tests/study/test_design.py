@@ -62,8 +62,8 @@ def test_impossible_designs_are_refused(make: object, message: str) -> None:
 
 
 def test_factors_know_whether_a_trend_has_a_meaning() -> None:
-    assert WIDTH.numeric
-    assert not Factor("augmentation", (NoAugmentation(),)).numeric
+    assert WIDTH.is_numeric
+    assert not Factor("augmentation", (NoAugmentation(),)).is_numeric
     assert WIDTH.title == "width (channels)"
 
 

@@ -88,14 +88,14 @@ def test_the_trial_function_is_blamed_with_file_and_line(tmp_path: Path) -> None
     loaded = load_study(path)
     with (
         pytest.raises(StudyFileError, match=f"question.py:{line}: ZeroDivisionError: integer .*by zero"),
-        loaded.blamed(),
+        loaded.blame_study_code(),
     ):
         list(loaded.study.design.cells())
 
 
 def test_an_error_of_other_code_is_not_blamed_on_the_study() -> None:
     loaded = load_study(STUDIES / "smoke.py")
-    with pytest.raises(ZeroDivisionError), loaded.blamed():
+    with pytest.raises(ZeroDivisionError), loaded.blame_study_code():
         _ = 1 / 0
 
 

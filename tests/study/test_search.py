@@ -35,7 +35,7 @@ def test_what_was_drawn_is_read_back_from_the_results() -> None:
     drawn = [{"learning_rate": 0.1 + 0.2, "augmentation": "HorizontalFlip(probability=0.25)"}]
     drawn.append({"learning_rate": 0.01, "augmentation": "NoAugmentation"})
     other = {"width": 3}
-    known = design.known(json.dumps(levels) for levels in [*drawn, other])
+    known = design.with_sampled(json.dumps(levels) for levels in [*drawn, other])
     assert [cell.trial for cell in known.cells()] == [
         trial(0.1 + 0.2, HorizontalFlip(0.25), seed=3),
         trial(0.01, NoAugmentation(), seed=3),
@@ -80,10 +80,10 @@ def test_the_best_is_known_once_all_are_over_and_confirmed_with_new_seeds() -> N
     texts = [json.dumps(row) for row in levels]
     ids = [trial(row["learning_rate"], NoAugmentation(), 0).id for row in levels]
     ends = {ids[0]: 0.7, ids[1]: 0.4}  # the third was stopped
-    assert design.known(texts[:2], ends).best is None  # not all are drawn
-    known = design.known([*texts, json.dumps({**levels[1], "round": "confirmation"})], ends)
+    assert design.with_sampled(texts[:2], ends).best is None  # not all are drawn
+    known = design.with_sampled([*texts, json.dumps({**levels[1], "round": "confirmation"})], ends)
     assert len(known) == 5
-    assert known.over
+    assert known.is_over
     drawn, confirmed = list(known.cells())[:3], list(known.cells())[3:]
     assert {cell.levels["round"] for cell in drawn} == {"drawn"}
     assert {cell.seed for cell in drawn} == {0}
@@ -92,5 +92,5 @@ def test_the_best_is_known_once_all_are_over_and_confirmed_with_new_seeds() -> N
         (0.2, "confirmation", 2),
     ]
     assert known.factors[-1] == ROUND
-    assert search(trial, space, num_samples=3, confirm=(1,)).known(texts, ends).best["learning_rate"] == 0.1
-    assert design.known(texts, {ids[0]: float("nan")}).best is None
+    assert search(trial, space, num_samples=3, confirm=(1,)).with_sampled(texts, ends).best["learning_rate"] == 0.1
+    assert design.with_sampled(texts, {ids[0]: float("nan")}).best is None

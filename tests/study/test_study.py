@@ -15,7 +15,7 @@ from equistudy.models.resnet import ResNet
 from equistudy.recipe import Recipe
 from equistudy.report.figures import Curve
 from equistudy.study.design import Factor, factorial
-from equistudy.study.study import Claim, Study, name_at
+from equistudy.study.study import Claim, Study, format_study_name
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
 
@@ -36,13 +36,13 @@ STUDY = Study("Why?", factorial(trial, WIDTH, seeds=range(2)), (ACCURACY,))
 def test_a_scale_is_the_same_question_with_another_design() -> None:
     large = factorial(trial, WIDTH, FLIP, seeds=range(5))
     study = replace(STUDY, scales={"paper": large})
-    assert study.at(None) is study
-    assert study.at("paper").design is large
-    assert study.at("paper").question == "Why?"
+    assert study.at_scale(None) is study
+    assert study.at_scale("paper").design is large
+    assert study.at_scale("paper").question == "Why?"
     with pytest.raises(ValueError, match=r"The study has no scale 'papr'. Did you mean paper\?"):
-        study.at("papr")
+        study.at_scale("papr")
     with pytest.raises(ValueError, match=r"The study has no scale 'paper'. There are: none"):
-        STUDY.at("paper")
+        STUDY.at_scale("paper")
 
 
 @pytest.mark.parametrize(
@@ -68,4 +68,4 @@ def test_claims_and_figures_must_fit_the_design(changes: Callable[[], dict[str, 
 
 
 def test_the_first_scale_has_the_name_of_the_study() -> None:
-    assert [name_at("capacity", scale) for scale in (None, "paper")] == ["capacity", "capacity-paper"]
+    assert [format_study_name("capacity", scale) for scale in (None, "paper")] == ["capacity", "capacity-paper"]

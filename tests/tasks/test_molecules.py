@@ -3,7 +3,7 @@ import torch
 
 from equistudy.datasets.digits import Digits
 from equistudy.datasets.qm7 import QM7
-from equistudy.datasets.rotated import Asked, Turned
+from equistudy.datasets.rotated import RotationTarget, Turned
 from equistudy.tasks.molecules import Molecules
 
 
@@ -16,7 +16,7 @@ def test_errors_are_absolute_and_scored_in_the_unit_of_the_dataset() -> None:
 
 def test_images_are_no_molecules() -> None:
     with pytest.raises(ValueError, match=r"Molecules are sets of atoms, got Turned.*images\. Use Regression\(\)"):
-        Molecules().check(Turned(Digits(), asked=Asked.ANGLE))
+        Molecules().check(Turned(Digits(), asked=RotationTarget.ANGLE))
     with pytest.raises(ValueError, match=r"Molecules are sets of atoms, got Digits"):
         Molecules().check(Digits())
     Molecules().check(QM7())

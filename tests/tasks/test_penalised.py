@@ -6,7 +6,7 @@ import torch
 from equistudy.datasets.dataset import Target
 from equistudy.datasets.digits import Digits
 from equistudy.groups.translation import Translation
-from equistudy.spec import canonical
+from equistudy.spec import to_canonical_json
 from equistudy.tasks.classification import Classification
 from equistudy.tasks.penalised import Depth, Penalised, Penalty
 
@@ -19,7 +19,7 @@ def test_loss_and_scores_are_those_of_the_task():
     task.check(Digits())
     assert task.target is Target.CLASS
     assert task.num_outputs(Digits()) == 10
-    assert torch.equal(task.prepared(targets, Digits()), targets)
+    assert torch.equal(task.prepare_targets(targets, Digits()), targets)
     assert torch.equal(task.loss(outputs, targets, 0.1), plain.loss(outputs, targets, 0.1))
     sums = task.score(outputs, targets)
     assert task.scores(sums, 6, Digits()) == plain.scores(plain.score(outputs, targets), 6, Digits())
@@ -31,7 +31,7 @@ def test_identities_differ():
         *(Penalised(Classification(), (Penalty(SHIFTS, depth=depth),)) for depth in Depth),
         Penalised(Classification(), (Penalty(SHIFTS, 0.2),)),
     ]
-    assert len({canonical(task) for task in tasks}) == len(tasks)
+    assert len({to_canonical_json(task) for task in tasks}) == len(tasks)
 
 
 def test_impossible_penalties():

@@ -5,19 +5,19 @@ import torch
 
 from equistudy.datasets.digits import Digits
 from equistudy.datasets.qm7 import QM7
-from equistudy.datasets.rotated import Asked, Turned
+from equistudy.datasets.rotated import RotationTarget, Turned
 from equistudy.tasks.regression import Regression
 
-ANGLES = Turned(Digits(), 90.0, asked=Asked.ANGLE)  # standard deviation 90 / sqrt 3
+ANGLES = Turned(Digits(), 90.0, asked=RotationTarget.ANGLE)  # standard deviation 90 / sqrt 3
 OUTPUTS, TARGETS = torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([[1.0], [0.0], [1.0]])
 
 
 def test_targets_count_in_units_of_the_scale_about_their_mean() -> None:
     degrees = torch.tensor([[90.0], [-45.0]])
-    torch.testing.assert_close(Regression(180 / math.pi).prepared(degrees, ANGLES), torch.deg2rad(degrees))
-    torch.testing.assert_close(Regression().prepared(degrees, ANGLES), degrees * math.sqrt(3) / 90)
+    torch.testing.assert_close(Regression(180 / math.pi).prepare_targets(degrees, ANGLES), torch.deg2rad(degrees))
+    torch.testing.assert_close(Regression().prepare_targets(degrees, ANGLES), degrees * math.sqrt(3) / 90)
     energies = torch.tensor([[QM7.target_mean], [QM7.target_mean + QM7.target_std]])
-    torch.testing.assert_close(Regression().prepared(energies, QM7()), torch.tensor([[0.0], [1.0]]))
+    torch.testing.assert_close(Regression().prepare_targets(energies, QM7()), torch.tensor([[0.0], [1.0]]))
 
 
 def test_the_loss_is_the_summed_squared_error() -> None:

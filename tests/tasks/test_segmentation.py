@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy
 from equistudy.datasets.camvid import CamVid
 from equistudy.datasets.digits import Digits
 from equistudy.datasets.shapes import Shapes
-from equistudy.tasks.segmentation import VOID, Segmentation
+from equistudy.tasks.segmentation import VOID_LABEL, Segmentation
 
 TASK = Segmentation()
 LOGITS = torch.randn(3, 5, 4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -16,16 +16,16 @@ LABELS = (torch.arange(72).reshape(3, 4, 6) % 5).to(torch.uint8)
 
 def test_the_dataset_s_void_becomes_one_number() -> None:
     labels = torch.tensor([[[0, 11], [5, 10]]], dtype=torch.uint8)
-    assert TASK.prepared(labels, CamVid()).tolist() == [[[0, VOID], [5, 10]]]
-    assert TASK.prepared(labels, Shapes()).tolist() == [[[0, 11], [VOID, 10]]]
+    assert TASK.prepare_targets(labels, CamVid()).tolist() == [[[0, VOID_LABEL], [5, 10]]]
+    assert TASK.prepare_targets(labels, Shapes()).tolist() == [[[0, 11], [VOID_LABEL, 10]]]
     assert TASK.num_outputs(CamVid()) == 11
 
 
 def test_void_pixels_count_in_no_loss() -> None:
     """Each image is the mean over its labelled pixels; one without any has none, and its gradient is 0."""
     labels = LABELS.clone()
-    labels[0, 0] = VOID
-    labels[2] = VOID
+    labels[0, 0] = VOID_LABEL
+    labels[2] = VOID_LABEL
     logits = LOGITS.clone().requires_grad_()
     loss = TASK.loss(logits, labels)
     first = cross_entropy(LOGITS[:1, :, 1:], LABELS[:1, 1:].long())
@@ -40,10 +40,10 @@ def test_void_pixels_count_in_no_loss() -> None:
 def test_scores_are_those_of_all_labelled_pixels() -> None:
     """Against counting pixel by pixel."""
     labels = LABELS.clone()
-    labels[0, 0] = VOID
+    labels[0, 0] = VOID_LABEL
     parts = [TASK.score(LOGITS[part], labels[part])["confusion"] for part in (slice(0, 2), slice(2, 3))]
     scores = TASK.scores({"confusion": parts[0] + parts[1]}, 3, Shapes())
-    answers, valid = LOGITS.argmax(1), labels != VOID
+    answers, valid = LOGITS.argmax(1), labels != VOID_LABEL
     assert scores["pixel_accuracy"] == pytest.approx(float((answers == labels)[valid].double().mean()))
     ratios = []
     for k in range(5):

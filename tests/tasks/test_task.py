@@ -18,7 +18,7 @@ from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
 from equistudy.tasks.segmentation import Segmentation
 from equistudy.tasks.task import Task
-from equistudy.training.subject import subject_of
+from equistudy.training.subject import build_subject
 from equistudy.training.trainer import Trainer
 
 
@@ -60,7 +60,7 @@ class Distance(Task):
     def num_outputs(self, dataset: Dataset) -> int:
         return 1
 
-    def prepared(self, targets: Tensor, dataset: Dataset) -> Tensor:
+    def prepare_targets(self, targets: Tensor, dataset: Dataset) -> Tensor:
         return 10 * targets
 
     def loss(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
@@ -79,7 +79,7 @@ DISTANCE = Trial(Sheet(), Spheres(), Distance(), NoAugmentation(), Recipe(3, 16,
 def test_targets_that_are_numbers_are_trained_and_scored_as_the_task_says() -> None:
     trainer = Trainer(DISTANCE, torch.device("cpu"))
     before = trainer.evaluate()
-    while not trainer.finished:
+    while not trainer.is_finished:
         trainer.train_epoch()
     after = trainer.evaluate()
     points, distances = Spheres().load(Split.TEST)
@@ -91,11 +91,11 @@ def test_targets_that_are_numbers_are_trained_and_scored_as_the_task_says() -> N
 
 def test_large_inputs_are_evaluated_in_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Trainer(DISTANCE, torch.device("cpu"))
-    assert whole._evaluation_size() == 256
-    monkeypatch.setattr("equistudy.training.trainer.LARGEST_BATCH", 7 * 15 + 3)
-    assert whole._evaluation_size() == 7
-    monkeypatch.setattr("equistudy.training.trainer.LARGEST_BATCH", 1)
-    assert whole._evaluation_size() == 1
+    assert whole._choose_evaluation_size() == 256
+    monkeypatch.setattr("equistudy.training.trainer.MAX_BATCH_VALUES", 7 * 15 + 3)
+    assert whole._choose_evaluation_size() == 7
+    monkeypatch.setattr("equistudy.training.trainer.MAX_BATCH_VALUES", 1)
+    assert whole._choose_evaluation_size() == 1
 
 
 def test_parts_that_do_not_fit_are_refused() -> None:
@@ -131,4 +131,4 @@ def test_parts_that_do_not_fit_are_refused() -> None:
 
 def test_measures_look_at_images() -> None:
     with pytest.raises(ValueError, match=r"Measures look at images, got Spheres, which holds points\. Use eq\.Score"):
-        subject_of(DISTANCE, nn.Identity(), torch.device("cpu"))
+        build_subject(DISTANCE, nn.Identity(), torch.device("cpu"))

@@ -3,7 +3,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from equistudy.training.batch_norm import GlobalBatchNorm2d, with_global_batch_norm
+from equistudy.training.batch_norm import GlobalBatchNorm2d, convert_to_global_batch_norm
 
 CPU = torch.device("cpu")
 
@@ -22,7 +22,7 @@ def test_one_worker_gives_torchs_batch_norm_with_gradients(momentum: float | Non
     rng = torch.Generator().manual_seed(0)
     images = (torch.randn(6, 3, 5, 4, generator=rng, dtype=torch.float64) * 3 + 100).requires_grad_()
     reference = nn.BatchNorm2d(3, momentum=momentum).double()
-    ours = with_global_batch_norm(nn.Sequential(nn.BatchNorm2d(3, momentum=momentum).double()), CPU)
+    ours = convert_to_global_batch_norm(nn.Sequential(nn.BatchNorm2d(3, momentum=momentum).double()), CPU)
     assert isinstance(ours[0], GlobalBatchNorm2d)
     probe = torch.randn(6, 3, 5, 4, generator=rng, dtype=torch.float64)
     expected, got = reference(images), ours(images)
@@ -37,4 +37,4 @@ def test_one_worker_gives_torchs_batch_norm_with_gradients(momentum: float | Non
 
 def test_other_batch_norms_are_refused() -> None:
     with pytest.raises(ValueError, match=r"need plain, affine nn.BatchNorm2d, got BatchNorm1d at '0'"):
-        with_global_batch_norm(nn.Sequential(nn.BatchNorm1d(3)), CPU)
+        convert_to_global_batch_norm(nn.Sequential(nn.BatchNorm1d(3)), CPU)

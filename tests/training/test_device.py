@@ -11,7 +11,7 @@ from equistudy.models.resnet import ResNet
 from equistudy.recipe import Recipe
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
-from equistudy.training.device import check_device, claim
+from equistudy.training.device import check_device, claim_memory
 from equistudy.training.trainer import Trainer
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -22,7 +22,7 @@ def test_a_gpu_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     trial = Trial(ResNet(8, 2), Digits(), Classification(), NoAugmentation(), Recipe(), seed=0)
     check_device(CPU)
-    for asked in (lambda: check_device(CUDA), lambda: claim(CUDA, 1.0), lambda: Trainer(trial, CUDA)):
+    for asked in (lambda: check_device(CUDA), lambda: claim_memory(CUDA, 1.0), lambda: Trainer(trial, CUDA)):
         with pytest.raises(ValueError, match=NO_GPU):
             asked()
 
@@ -50,7 +50,7 @@ def test_a_process_keeps_to_its_share_less_what_cuda_takes(
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Properties(gibibytes * 2**30))
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", limit)
-    claim(CUDA, share)
-    claim(torch.device("cuda", 0), share)
-    claim(CPU, share)
+    claim_memory(CUDA, share)
+    claim_memory(torch.device("cuda", 0), share)
+    claim_memory(CPU, share)
     assert limits == pytest.approx(2 * expected)

@@ -15,7 +15,7 @@ from equistudy.augmentations.learned.generators import RotationGenerator, Scalin
 from equistudy.augmentations.learned.network import AugmentedNetwork
 from equistudy.augmentations.learned.regulariser import BudgetRegulariser, EntropyRegulariser, NormRegulariser
 from equistudy.datasets.digits import Digits
-from equistudy.datasets.rotated import Asked, Turned
+from equistudy.datasets.rotated import RotationTarget, Turned
 from equistudy.datasets.sectors import Sectors
 from equistudy.datasets.sprites import Sprites
 from equistudy.groups.one_parameter import Rotation
@@ -31,15 +31,15 @@ from equistudy.models.resnet import ResNet
 from equistudy.recipe import SGD, AdamW, Constant, Precision, Recipe
 from equistudy.results.results import results
 from equistudy.results.store import Store
-from equistudy.running.job import Conditions, Job, Phase, Provenance
+from equistudy.running.job import Job, Provenance, RunConditions, TrialPhase
 from equistudy.running.trial_run import TrialRun
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
 from equistudy.tasks.regression import Regression
-from equistudy.training.extents import Trajectory
+from equistudy.training.extents import ExtentTrajectory
 from equistudy.training.failures import NotANumberError
 from equistudy.training.sources import Share
-from equistudy.training.subject import network_from, subject_of, weights_of
+from equistudy.training.subject import build_subject, restore_network, serialise_weights
 from equistudy.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -54,7 +54,7 @@ TRIAL = Trial(ResNet(8, 2), SPRITES, Classification(), ROTATION, RECIPE, seed=1)
 
 def trained(trial: Trial) -> Trainer:
     trainer = Trainer(trial, CPU)
-    while not trainer.finished:
+    while not trainer.is_finished:
         trainer.train_epoch()
     return trainer
 
@@ -101,8 +101,8 @@ def test_the_first_slope_of_the_data_is_the_derivative_of_the_loss() -> None:
     trainer, network = Trainer(trial, CPU), Trainer(trial, CPU).network.train()
     assert isinstance(network, AugmentedNetwork)
     batches: list = []
-    original = trainer.work.take
-    trainer.work.take = lambda batch, factor: batches.append(batch) or original(batch, factor)  # type: ignore[method-assign]
+    original = trainer.work.run
+    trainer.work.run = lambda batch, factor: batches.append(batch) or original(batch, factor)  # type: ignore[method-assign]
     trainer.train_epoch()
     (batch,) = batches
     cross_entropy(network(batch.inputs, batch.elements), batch.targets).backward()
@@ -120,7 +120,7 @@ def test_a_lambda_that_adapts_is_in_the_curves_and_in_the_state() -> None:
     resumed, first = Trainer(trial, CPU), Trainer(trial, CPU)
     first.train_epoch()
     resumed.load(first.state())
-    while not resumed.finished:
+    while not resumed.is_finished:
         resumed.train_epoch()
     assert curve(resumed, "regulariser_weight") == weights
 
@@ -130,9 +130,9 @@ def test_the_first_step_is_the_mean_over_copies_plus_the_regulariser() -> None:
     trainer, network = Trainer(trial, CPU), Trainer(trial, CPU).network.train()
     assert isinstance(network, AugmentedNetwork)
     batches: list = []
-    original = trainer.work.take
-    trainer.work.take = lambda batch, factor: batches.append(batch) or original(batch, factor)  # type: ignore[method-assign]
-    (total,) = list(trainer.steps())
+    original = trainer.work.run
+    trainer.work.run = lambda batch, factor: batches.append(batch) or original(batch, factor)  # type: ignore[method-assign]
+    (total,) = list(trainer.run_steps())
     (batch,) = batches
     loss = cross_entropy(network(batch.inputs, batch.elements), batch.targets.repeat(2)) + network.penalty()
     loss.backward()
@@ -155,7 +155,7 @@ def test_resuming_is_bit_identical(precision: Precision) -> None:
     interrupted.train_epoch()
     resumed = Trainer(trial, CPU)
     resumed.load(interrupted.state())
-    while not resumed.finished:
+    while not resumed.is_finished:
         resumed.train_epoch()
     assert straight.curves == resumed.curves
     for mine, its in zip(straight.network.state_dict().values(), resumed.network.state_dict().values(), strict=True):
@@ -191,27 +191,27 @@ def test_a_half_extent_that_is_not_a_number_has_a_name() -> None:
     network.train()(torch.rand(2, 1, 16, 16), torch.zeros(2, 1)).sum().backward()
     with torch.no_grad():
         network.box.raw.fill_(math.nan)
-    trajectory = Trajectory(network)
+    trajectory = ExtentTrajectory(network)
     trajectory.record()
     with pytest.raises(NotANumberError, match=r"rotation extent has become nan\. Lower .*learning_rate, or give .*cap"):
-        trajectory.epoch()
+        trajectory.finish_epoch()
 
 
 def test_stored_weights_give_the_same_network() -> None:
     trainer = trained(TRIAL)
-    network = network_from(weights_of(trainer.network, TRIAL), TRIAL, CPU)
+    network = restore_network(serialise_weights(trainer.network, TRIAL), TRIAL, CPU)
     images = trainer._test.inputs[:8] / 255
     assert torch.equal(network(images), trainer.network.eval()(images))
 
 
 def test_measures_see_the_stages_inside_and_the_answer_of_the_whole() -> None:
     trainer = trained(TRIAL)
-    subject = subject_of(TRIAL, trainer.network.eval(), CPU)
+    subject = build_subject(TRIAL, trainer.network.eval(), CPU)
     within, under = WithinCorrelation(Translation(max_pixels=1)), AccuracyUnder(Rotation())
     found = measure_all([Accuracy(), within, under, LieDerivative(Rotation())], subject)
     accuracy = next(row.value for row in found.rows if row.measure == "accuracy")
     assert accuracy == pytest.approx(trainer.evaluate()["accuracy"])
-    inner = subject_of(TRIAL, trainer.network, CPU)._replace(
+    inner = build_subject(TRIAL, trainer.network, CPU)._replace(
         network=trainer.network.network, stages=TRIAL.model.stages(trainer.network.network), untrained=None
     )
     alone = measure_all([within], inner)
@@ -226,15 +226,15 @@ def test_measures_see_the_stages_inside_and_the_answer_of_the_whole() -> None:
 
 
 def test_a_trial_runs_and_its_row_has_the_half_extents(tmp_path: Path) -> None:
-    conditions = Conditions("study", Store.open(tmp_path / "results"), Provenance(None, None, {}))
+    conditions = RunConditions("study", Store.open(tmp_path / "results"), Provenance(None, None, {}))
     *_, last = TrialRun(Job(TRIAL, {}, (Accuracy(),)), conditions)
-    assert last.phase == Phase.DONE
+    assert last.phase == TrialPhase.DONE
     (row,) = results(tmp_path / "results").trials.collect().to_dicts()
     assert row["train_rotation_extent_tail"] - row["train_rotation_extent_oracle"] == pytest.approx(
         row["train_rotation_extent_excess"]
     )
     *_, again = TrialRun(Job(TRIAL, {}, (Accuracy(),), weights=row["weights"]), conditions)
-    assert again.phase == Phase.DONE
+    assert again.phase == TrialPhase.DONE
 
 
 GENTLE = replace(TRIAL, augmentation=BOX, recipe=Recipe(3, 32, SGD(learning_rate=0.01)))
@@ -244,7 +244,7 @@ def _two_workers(rank: int, file: str, queue: "torch.multiprocessing.Queue") -> 
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
     trainer = Trainer(GENTLE, CPU, Share(rank, 2))
-    while not trainer.finished:
+    while not trainer.is_finished:
         trainer.train_epoch()
     if rank == 0:
         queue.put([tuple(value) for value in trainer.curves])
@@ -375,7 +375,7 @@ def test_a_turn_that_changes_the_answer_is_rejected(
     square remembers the first gradients. So where it is to rest apart from 0 this starts above, the box learns more
     slowly, and the images are few: ten, at 600 angles each.
     """
-    digits = Turned(Digits(16, 10, train_size=10, test_size=10), 90.0, copies=600, asked=Asked.ANGLE)
+    digits = Turned(Digits(16, 10, train_size=10, test_size=10), 90.0, copies=600, asked=RotationTarget.ANGLE)
     recipe = Recipe(epochs, 96, AdamW(0.003, 0.0), Constant())
     trial = Trial(Perceptron(), digits, Regression(scale), box, recipe, seed=0)
     tails = [curve(trained(replace(trial, seed=seed)), "rotation_extent_tail")[0] for seed in range(seeds)]

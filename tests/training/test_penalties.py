@@ -9,7 +9,7 @@ from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.digits import Digits
-from equistudy.datasets.resident import resident
+from equistudy.datasets.resident import load_resident
 from equistudy.groups.translation import Border, Translation
 from equistudy.measures.agreement import NormalisedError
 from equistudy.measures.correlation import BetweenCorrelation, WithinCorrelation
@@ -22,10 +22,10 @@ from equistudy.recipe import SGD, Recipe
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
 from equistudy.tasks.penalised import Depth, Dissimilarity, Penalised, Penalty
-from equistudy.training.penalties import Penalties, dissimilarity
-from equistudy.training.sources import ALONE
-from equistudy.training.step import Step
-from equistudy.training.subject import subject_of
+from equistudy.training.penalties import Penalties, compute_dissimilarity
+from equistudy.training.sources import SINGLE_WORKER
+from equistudy.training.step import TrainingStep
+from equistudy.training.subject import build_subject
 from equistudy.training.trainer import Trainer, build_network
 
 CPU = torch.device("cpu")
@@ -44,19 +44,19 @@ def value(penalty: Penalty, step: int, **changes) -> float:
     """The penalty at a step, of an untrained network in evaluation."""
     penalised = trial(penalty, **changes)
     network = build_network(penalised, CPU).eval()
-    images = resident(DIGITS, Split.TEST, CPU).inputs[:24] / 255
+    images = load_resident(DIGITS, Split.TEST, CPU).inputs[:24] / 255
     penalties = Penalties(penalised, network)
     inputs = (images - DIGITS.mean[0]) / DIGITS.std[0]
-    with penalties.watching(), torch.no_grad():
-        outputs = network(penalties.views(inputs, step))
-        return float(penalties.value(outputs, 24))
+    with penalties.record_stages(), torch.no_grad():
+        outputs = network(penalties.build_views(inputs, step))
+        return float(penalties.compute_penalty(outputs, 24))
 
 
 @pytest.mark.parametrize(("kind", "of"), [(CORRELATION, WithinCorrelation), (ERROR, NormalisedError)])
 @pytest.mark.parametrize("depth", [Depth.EARLY, Depth.MIDDLE, Depth.LATE])
 def test_a_penalty_on_maps_is_what_a_measure_says(depth, kind, of):
     stages = {Depth.EARLY: "stem", Depth.MIDDLE: "stage2", Depth.LATE: "stage3"}
-    subject = subject_of(trial(), build_network(trial(), CPU).eval(), CPU)
+    subject = build_subject(trial(), build_network(trial(), CPU).eval(), CPU)
     subject = subject._replace(images=subject.images[:24], targets=None, untrained=None)
     rows = measure_all([of(ONE)], subject).rows
     expected = [1 - row.value if kind is CORRELATION else row.value for row in rows if row.stage == stages[depth]]
@@ -78,15 +78,15 @@ def test_equivariant_networks_pay_nothing():
 
 def test_dissimilarity_in_closed_form():
     a = torch.tensor([[[0.0, 1.0, 2.0]], [[3.0, 3.0, 6.0]]])
-    assert dissimilarity(a, a, CORRELATION) == dissimilarity(a, a, ERROR) == 0
-    assert dissimilarity(2 * a + 1, a, CORRELATION) == pytest.approx(0, abs=1e-6)
-    assert dissimilarity(-a, a, CORRELATION) == pytest.approx(2)
+    assert compute_dissimilarity(a, a, CORRELATION) == compute_dissimilarity(a, a, ERROR) == 0
+    assert compute_dissimilarity(2 * a + 1, a, CORRELATION) == pytest.approx(0, abs=1e-6)
+    assert compute_dissimilarity(-a, a, CORRELATION) == pytest.approx(2)
     # a less its mean 2.5 squared is 6.25, 2.25, 0.25, 0.25, 0.25, 12.25; the difference a + 1: 1, 4, 9, 16, 16, 49
-    assert dissimilarity(2 * a + 1, a, ERROR) == pytest.approx(95 / 21.5)
+    assert compute_dissimilarity(2 * a + 1, a, ERROR) == pytest.approx(95 / 21.5)
     logits = torch.tensor([[1.0, 5.0], [2.0, 5.0], [6.0, 5.0]])  # the second does not vary
-    assert dissimilarity(-logits, logits, CORRELATION) == pytest.approx(2)
+    assert compute_dissimilarity(-logits, logits, CORRELATION) == pytest.approx(2)
     constant = torch.ones(3, 2, requires_grad=True)
-    dissimilarity(constant, constant, ERROR).backward()
+    compute_dissimilarity(constant, constant, ERROR).backward()
     assert not constant.grad.any()
 
 
@@ -94,11 +94,11 @@ def test_a_penalty_makes_networks_more_alike_to_what_it_asks_for():
     def trained(weight: float) -> torch.nn.Module:
         penalty = Penalty(Translation(max_pixels=2), weight)
         trainer = Trainer(trial(penalty, recipe=Recipe(4, 32, SGD(learning_rate=0.05))), CPU)
-        while not trainer.finished:
+        while not trainer.is_finished:
             trainer.train_epoch()
         return trainer.network.eval()
 
-    images = resident(DIGITS, Split.TEST, CPU).inputs[:64] / 255 - DIGITS.mean[0]
+    images = load_resident(DIGITS, Split.TEST, CPU).inputs[:64] / 255 - DIGITS.mean[0]
     found = [
         measure(
             trained(weight), images / DIGITS.std[0], [BetweenCorrelation(Translation(max_pixels=2))], ["classifier"]
@@ -115,4 +115,4 @@ def test_penalties_that_cannot_be():
         value(Penalty(far, depth=Depth.LATE), 0)
     learned = trial(Penalty(ONE), augmentation=LearnedAugmentation())
     with pytest.raises(ValueError, match=r"Penalties look into the network that is trained as it is, got Penalised"):
-        Step(learned, build_network(learned, CPU), ALONE, None)
+        TrainingStep(learned, build_network(learned, CPU), SINGLE_WORKER, None)

@@ -13,8 +13,8 @@ from equistudy.recipe import Recipe
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
 from equistudy.training import pilot, trainer
-from equistudy.training.pilot import expected_seconds
-from equistudy.training.step import Step
+from equistudy.training.pilot import estimate_trial_seconds
+from equistudy.training.step import TrainingStep
 
 DIGITS = Digits(canvas=16, digit=8, train_size=256)
 TRIAL = Trial(ResNet(8, 2), DIGITS, Classification(), NoAugmentation(), Recipe(epochs=3, batch_size=64), seed=1)
@@ -31,7 +31,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         now[0] += seconds * (1 if kind in warm else 10)
         warm.add(kind)
 
-    take = Step.take
+    take = TrainingStep.run
 
     def slow_step(self, batch, factor):
         work("step", STEP)
@@ -47,7 +47,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         return MeasuringResult([], [])
 
     monkeypatch.setattr(pilot.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(Step, "take", slow_step)
+    monkeypatch.setattr(TrainingStep, "run", slow_step)
     monkeypatch.setattr(trainer.Trainer, "evaluate", evaluate)
     monkeypatch.setattr(pilot, "measure_all", measure)
     return now
@@ -57,18 +57,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_the_cost_is_that_of_all_steps_evaluations_and_images(clock, epochs: int, evaluations: int) -> None:
     trial = replace(TRIAL, recipe=replace(TRIAL.recipe, epochs=epochs))
     measuring = OVERHEAD + 597 * IMAGE
-    assert expected_seconds(trial) == pytest.approx(epochs * 4 * STEP + evaluations * EVALUATION + measuring)
+    assert estimate_trial_seconds(trial) == pytest.approx(epochs * 4 * STEP + evaluations * EVALUATION + measuring)
 
 
 def test_an_epoch_of_one_batch_is_enough(clock) -> None:
     trial = replace(TRIAL, recipe=replace(TRIAL.recipe, batch_size=256))
     cold = 10 * STEP
-    assert expected_seconds(trial) == pytest.approx(3 * cold + 3 * EVALUATION + OVERHEAD + 597 * IMAGE)
+    assert estimate_trial_seconds(trial) == pytest.approx(3 * cold + 3 * EVALUATION + OVERHEAD + 597 * IMAGE)
 
 
 def test_the_pilot_leaves_no_trace() -> None:
     threads, state = torch.get_num_threads(), torch.get_rng_state()
-    assert 0 < expected_seconds(TRIAL) < 60
+    assert 0 < estimate_trial_seconds(TRIAL) < 60
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -78,12 +78,12 @@ def test_the_number_of_evaluations_is_that_of_the_trainer() -> None:
         network = trainer.Trainer(
             replace(TRIAL, recipe=replace(TRIAL.recipe, epochs=epochs, batch_size=256)), torch.device("cpu")
         )
-        while not network.finished:
+        while not network.is_finished:
             network.train_epoch()
         looked = sum(value.name == "loss" and value.split == "test" for value in network.curves)
-        assert looked == pilot.num_evaluations(epochs)
+        assert looked == pilot.count_evaluations(epochs)
 
 
 def test_what_is_not_trained_costs_its_measuring_alone(clock) -> None:
     trial = replace(TRIAL, recipe=replace(TRIAL.recipe, epochs=0))
-    assert expected_seconds(trial) == pytest.approx(OVERHEAD + 597 * IMAGE)
+    assert estimate_trial_seconds(trial) == pytest.approx(OVERHEAD + 597 * IMAGE)

@@ -19,9 +19,15 @@ from equistudy.networks.import_timm import import_timm
 from equistudy.recipe import SGD, Recipe
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
-from equistudy.training.batches import training_batches
-from equistudy.training.preparation import normalised, prepared, raw, scaled, unprepared
-from equistudy.training.sources import source_of
+from equistudy.training.batches import iterate_training_batches
+from equistudy.training.preparation import (
+    normalise_images,
+    prepare_inputs,
+    scale_images,
+    to_raw_inputs,
+    undo_preparation,
+)
+from equistudy.training.sources import build_source
 from equistudy.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -30,19 +36,19 @@ DIGITS = Trial(ResNet(8, 2), Digits(), Classification(), NoAugmentation(), Recip
 
 def test_by_default_images_keep_their_size_and_have_the_datasets_numbers() -> None:
     inputs = Digits().load(Split.TEST).inputs[:9]
-    images = raw(inputs, DIGITS)
+    images = to_raw_inputs(inputs, DIGITS)
     assert torch.equal(images, inputs / 255)
     expected = (images - Digits.mean[0]) / Digits.std[0]
-    torch.testing.assert_close(prepared(images, DIGITS), expected)
-    torch.testing.assert_close(unprepared(prepared(images, DIGITS), DIGITS), images)
+    torch.testing.assert_close(prepare_inputs(images, DIGITS), expected)
+    torch.testing.assert_close(undo_preparation(prepare_inputs(images, DIGITS), DIGITS), images)
 
 
 def test_images_are_scaled_by_their_shorter_side() -> None:
     images = torch.rand(2, 3, 20, 30)
-    assert scaled(images, Preprocessing((0.5,), (0.5,), image_size=10)).shape == (2, 3, 10, 15)
-    assert scaled(images, Preprocessing((0.5,), (0.5,), image_size=20)) is images
-    assert scaled(images, Preprocessing((0.5,), (0.5,))) is images
-    numbers = normalised(images, Preprocessing((0.1, 0.2, 0.3), (1.0, 2.0, 4.0)))
+    assert scale_images(images, Preprocessing((0.5,), (0.5,), image_size=10)).shape == (2, 3, 10, 15)
+    assert scale_images(images, Preprocessing((0.5,), (0.5,), image_size=20)) is images
+    assert scale_images(images, Preprocessing((0.5,), (0.5,))) is images
+    numbers = normalise_images(images, Preprocessing((0.1, 0.2, 0.3), (1.0, 2.0, 4.0)))
     torch.testing.assert_close(numbers[:, 2], (images[:, 2] - 0.3) / 4)
 
 
@@ -63,7 +69,7 @@ def test_a_timm_network_is_fine_tuned_with_its_own_numbers(photographs: ImageFol
     recipe = Recipe(epochs=8, batch_size=8, optimiser=SGD(learning_rate=0.05))
     model = TimmModel(name, protocol=Protocol.NATIVE)
     trial = Trial(model, photographs, Classification(), HorizontalFlip(), recipe, seed=0)
-    (batch,) = training_batches(source_of(photographs, CPU), trial, epoch=0)
+    (batch,) = iterate_training_batches(build_source(photographs, CPU), trial, epoch=0)
     timm = import_timm()
     config = timm.data.resolve_model_data_config(timm.create_model(name, pretrained=False), use_test_size=True)
     assert batch.inputs.shape[1:] == tuple(config["input_size"])
@@ -74,7 +80,7 @@ def test_a_timm_network_is_fine_tuned_with_its_own_numbers(photographs: ImageFol
     added = colours.mean(dim=(1, 2)) - torch.tensor([60.0, 90.0, 30.0])
     torch.testing.assert_close(added, 4 * (added / 4).round(), atol=0.1, rtol=0)
     trainer = Trainer(trial, CPU)
-    while not trainer.finished:
+    while not trainer.is_finished:
         trainer.train_epoch()
     losses = [value.value for value in trainer.curves if (value.split, value.name) == ("train", "loss")]
     assert losses[-1] < 0.7 * losses[0]

@@ -15,9 +15,9 @@ from equistudy.models.resnet import ResNet
 from equistudy.recipe import SGD, Constant, RateScaling, Recipe
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
-from equistudy.training.batches import training_batches
-from equistudy.training.sources import ALONE, source_of
-from equistudy.training.step import NotCompiled, Step, deterministic
+from equistudy.training.batches import iterate_training_batches
+from equistudy.training.sources import SINGLE_WORKER, build_source
+from equistudy.training.step import NotCompiledWarning, TrainingStep, enforce_determinism
 from equistudy.training.trainer import build_network
 
 CPU = torch.device("cpu")
@@ -49,13 +49,13 @@ DIGITS = Digits(canvas=16, digit=8, train_size=200)
 TRIAL = Trial(Exact(), DIGITS, Classification(), NoAugmentation(), RECIPE, seed=0)
 
 
-def stepped(trial: Trial, micro_batch: int | None = None) -> tuple[Step, list[float]]:
-    step = Step(trial, build_network(trial, CPU), ALONE, micro_batch)
-    losses = [float(step.take(batch, 1.0)) for batch in training_batches(source_of(DIGITS, CPU), trial, 0)]
+def stepped(trial: Trial, micro_batch: int | None = None) -> tuple[TrainingStep, list[float]]:
+    step = TrainingStep(trial, build_network(trial, CPU), SINGLE_WORKER, micro_batch)
+    losses = [float(step.run(batch, 1.0)) for batch in iterate_training_batches(build_source(DIGITS, CPU), trial, 0)]
     return step, losses
 
 
-def weights(step: Step) -> torch.Tensor:
+def weights(step: TrainingStep) -> torch.Tensor:
     return torch.cat([value.flatten().double() for value in step.network.state_dict().values()])
 
 
@@ -75,18 +75,18 @@ def test_batch_norms_see_the_parts_alone():
 
 
 def test_parts_are_no_larger_than_asked_for_and_the_same_on_every_worker():
-    step = Step(TRIAL, build_network(TRIAL, CPU), ALONE, 8)
-    assert [step._num_parts(total) for total in (1, 8, 9, 50)] == [1, 1, 2, 7]
-    step.share = ALONE._replace(workers=2)
-    assert [step._num_parts(total) for total in (2, 16, 17, 50)] == [1, 1, 2, 4]
+    step = TrainingStep(TRIAL, build_network(TRIAL, CPU), SINGLE_WORKER, 8)
+    assert [step._count_parts(total) for total in (1, 8, 9, 50)] == [1, 1, 2, 7]
+    step.share = SINGLE_WORKER._replace(workers=2)
+    assert [step._count_parts(total) for total in (2, 16, 17, 50)] == [1, 1, 2, 4]
 
 
 def test_the_average_follows_the_weights_as_the_recursion_says():
     trial = replace(TRIAL, model=ResNet(8, 2), recipe=replace(RECIPE, average=0.5))
-    step = Step(trial, build_network(trial, CPU), ALONE, None)
+    step = TrainingStep(trial, build_network(trial, CPU), SINGLE_WORKER, None)
     expected = {name: value.clone() for name, value in step.network.state_dict().items()}
-    for number, batch in enumerate(training_batches(source_of(DIGITS, CPU), trial, 0), 1):
-        step.take(batch, 1.0)
+    for number, batch in enumerate(iterate_training_batches(build_source(DIGITS, CPU), trial, 0), 1):
+        step.run(batch, 1.0)
         decay = min(0.5, (1 + number) / (10 + number))
         for name, value in step.network.state_dict().items():
             mixed = decay * expected[name] + (1 - decay) * value
@@ -114,7 +114,9 @@ def test_what_cannot_be_compiled_runs_as_it_is_and_says_so(monkeypatch):
         return called
 
     monkeypatch.setattr(torch, "compile", failing)
-    with pytest.warns(NotCompiled, match=r"torch\.compile failed, and the network trains as it is: no compiler$"):
+    with pytest.warns(
+        NotCompiledWarning, match=r"torch\.compile failed, and the network trains as it is: no compiler$"
+    ):
         step, losses = stepped(replace(TRIAL, recipe=replace(RECIPE, compiled=True)))
     assert not step.compiled
     assert losses == stepped(TRIAL)[1]
@@ -135,8 +137,8 @@ def test_a_compiled_network_is_called():
 
 
 def test_deterministic_algorithms_are_asked_for_within_only():
-    with deterministic(True):
+    with enforce_determinism(True):
         assert torch.are_deterministic_algorithms_enabled()
     assert not torch.are_deterministic_algorithms_enabled()
-    with deterministic(False):
+    with enforce_determinism(False):
         assert not torch.are_deterministic_algorithms_enabled()

@@ -4,14 +4,15 @@ from safetensors import safe_open
 from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.datasets.dead_leaves import DeadLeaves
 from equistudy.datasets.digits import Digits
-from equistudy.measuring.stages import prepared
+from equistudy.measuring.stages import prepare_images
 from equistudy.models.model import Preprocessing
 from equistudy.models.resnet import ResNet
 from equistudy.models.timm_model import Protocol, TimmModel
 from equistudy.recipe import Recipe
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
-from equistudy.training.subject import network_from, scaled, subject_of, weights_of
+from equistudy.training.preparation import scale_images
+from equistudy.training.subject import build_subject, restore_network, serialise_weights
 from equistudy.training.trainer import Trainer, build_network
 
 CPU = torch.device("cpu")
@@ -22,13 +23,13 @@ TRIAL = Trial(ResNet(8, 2), DIGITS, Classification(), NoAugmentation(), Recipe(e
 def test_weights_give_the_network_back(tmp_path: object) -> None:
     trainer = Trainer(TRIAL, CPU)
     trainer.train_epoch()
-    data = weights_of(trainer.network, TRIAL)
+    data = serialise_weights(trainer.network, TRIAL)
     path = f"{tmp_path}/weights.safetensors"
     with open(path, "wb") as file:  # noqa: PTH123
         file.write(data)
     with safe_open(path, framework="pt") as stored:
         assert stored.metadata() == {"trial": TRIAL.id, "spec": str(TRIAL)}
-    again = network_from(data, TRIAL, CPU)
+    again = restore_network(data, TRIAL, CPU)
     assert not again.training
     images = torch.rand(4, 1, 16, 16)
     with torch.inference_mode():
@@ -38,7 +39,7 @@ def test_weights_give_the_network_back(tmp_path: object) -> None:
 def test_a_subject_has_the_test_images_and_the_network_before_training() -> None:
     trainer = Trainer(TRIAL, CPU)
     trainer.train_epoch()
-    subject = subject_of(TRIAL, trainer.network, CPU)
+    subject = build_subject(TRIAL, trainer.network, CPU)
     assert subject.images.shape == (597, 1, 16, 16)
     assert subject.images.min() == 0
     assert subject.images.max() == 1
@@ -53,11 +54,11 @@ def test_a_subject_of_a_protocol_is_scaled_and_has_a_window() -> None:
     leaves = DeadLeaves(size=128, test_images=3)
     common = TimmModel("test_vit", protocol=Protocol.COMMON)
     trial = Trial(common, leaves, Classification(), NoAugmentation(), Recipe(epochs=0), seed=0)
-    subject = subject_of(trial, build_network(trial, CPU).eval(), CPU)
+    subject = build_subject(trial, build_network(trial, CPU).eval(), CPU)
     assert (subject.images.shape, subject.window, subject.targets) == ((3, 3, 128, 128), 96, None)
     assert (subject.mean, subject.std) == common.preprocessing(leaves)[:2]
     assert subject.untrained is None
-    seen = prepared(subject.images, subject, subject.network)
+    seen = prepare_images(subject.images, subject, subject.network)
     assert torch.equal(
         seen,
         (subject.images[..., 16:112, 16:112] - torch.tensor(subject.mean)[:, None, None])
@@ -68,8 +69,8 @@ def test_a_subject_of_a_protocol_is_scaled_and_has_a_window() -> None:
 
 def test_scaling_keeps_constant_images_and_averages_what_it_shrinks() -> None:
     half = Preprocessing((0.0,), (1.0,), image_size=4)
-    assert torch.equal(scaled(torch.full((1, 3, 8, 12), 0.5), half), torch.full((1, 3, 4, 6), 0.5))
+    assert torch.equal(scale_images(torch.full((1, 3, 8, 12), 0.5), half), torch.full((1, 3, 4, 6), 0.5))
     checks = (torch.arange(8)[:, None] + torch.arange(8)) % 2
-    assert scaled(checks.float()[None, None], half)[..., 1:-1, 1:-1].sub(0.5).abs().max() < 0.05
+    assert scale_images(checks.float()[None, None], half)[..., 1:-1, 1:-1].sub(0.5).abs().max() < 0.05
     images = torch.rand(1, 1, 4, 4)
-    assert scaled(images, half) is images
+    assert scale_images(images, half) is images

@@ -14,7 +14,7 @@ from equistudy.augmentations.learned.generators import RotationGenerator
 from equistudy.augmentations.mixing import Mixup
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.digits import Digits
-from equistudy.datasets.resident import resident
+from equistudy.datasets.resident import load_resident
 from equistudy.models.model import Model
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import SGD, AdamW, Constant, Precision, Recipe
@@ -42,7 +42,7 @@ class Dropping(Model):
 
 def trained(trial: Trial) -> Trainer:
     trainer = Trainer(trial, CPU)
-    while not trainer.finished:
+    while not trainer.is_finished:
         trainer.train_epoch()
     return trainer
 
@@ -66,7 +66,7 @@ def test_resuming_is_bit_identical(trial: Trial) -> None:
     torch.rand(7)  # whatever else the process does with the global random state
     resumed = Trainer(trial, CPU)
     resumed.load(interrupted.state())
-    while not resumed.finished:
+    while not resumed.is_finished:
         resumed.train_epoch()
     assert torch.equal(weights(straight), weights(resumed))
     assert straight.curves == resumed.curves
@@ -74,18 +74,18 @@ def test_resuming_is_bit_identical(trial: Trial) -> None:
 
 @pytest.mark.parametrize("augmentation", [RandomCrop(padding=2), Mixup(before=HorizontalFlip()), LEARNED], ids=str)
 def test_resuming_within_an_epoch_is_bit_identical(augmentation: Augmentation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PAUSE", 3)
+    monkeypatch.setattr(module, "PAUSE_STEPS", 3)
     trial = replace(TRIAL, model=Dropping(), augmentation=augmentation, recipe=Recipe(2, 32, average=0.9))
     states: list[tuple[int, int, bytes]] = []
     straight = Trainer(trial, CPU)
-    while not straight.finished:
+    while not straight.is_finished:
         straight.train_epoch(lambda: states.append((straight.epoch, straight.step, straight.state())))
     assert [state[:2] for state in states] == [(0, 3), (0, 6), (1, 3), (1, 6)]
     for epoch, step, state in states:
         resumed = Trainer(trial, CPU)
         resumed.load(state)
         assert resumed.images_seen == epoch * 256 + step * 32
-        while not resumed.finished:
+        while not resumed.is_finished:
             resumed.train_epoch()
         assert torch.equal(weights(straight), weights(resumed))
         assert straight.curves == resumed.curves
@@ -100,7 +100,7 @@ def test_training_stops_where_its_loss_is_as_low_as_asked() -> None:
     assert [value.split for value in stopped.curves[-2:]] == ["test", "test"]
     again = Trainer(stopped.trial, CPU)
     again.load(stopped.state())
-    assert again.finished
+    assert again.is_finished
 
 
 def test_the_average_is_what_is_evaluated_and_kept() -> None:
@@ -142,8 +142,8 @@ def test_it_learns() -> None:
 def test_the_loss_of_the_first_step_is_the_cross_entropy() -> None:
     trainer = Trainer(replace(TRIAL, augmentation=NoAugmentation(), recipe=Recipe(1, batch_size=256)), CPU)
     network = build_network(trainer.trial, CPU).train()
-    (total,) = list(trainer.steps())
-    train = resident(DIGITS, Split.TRAIN, CPU)
+    (total,) = list(trainer.run_steps())
+    train = load_resident(DIGITS, Split.TRAIN, CPU)
     images = (train.inputs / 255 - DIGITS.mean[0]) / DIGITS.std[0]
     expected = nn.functional.cross_entropy(network(images), train.targets) * 256
     torch.testing.assert_close(total, expected.detach(), rtol=1e-4, atol=0)
@@ -159,7 +159,7 @@ def test_not_a_number_and_divergence_have_names() -> None:
     trainer.train_epoch()
     assert trainer._first_loss is not None
     with pytest.raises(DivergedError, match=r"grew from .* to .* by epoch 1, more than 100 times"):
-        trainer._check(101 * trainer._first_loss)
+        trainer._check_loss(101 * trainer._first_loss)
 
 
 # at the default learning rate rounding grows a hundredfold in each epoch, with any number of workers
@@ -170,7 +170,7 @@ def _two_workers(rank: int, file: str, queue: "torch.multiprocessing.Queue") -> 
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
     trainer = Trainer(GENTLE, CPU, Share(rank, 2))
-    while not trainer.finished:
+    while not trainer.is_finished:
         trainer.train_epoch()
     if rank == 0:
         queue.put([tuple(value) for value in trainer.curves])

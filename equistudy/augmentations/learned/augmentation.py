@@ -11,7 +11,7 @@ from equistudy.augmentations.learned.generators import AFFINE, Domain, LieGenera
 from equistudy.augmentations.learned.regulariser import EntropyRegulariser, Regulariser
 from equistudy.datasets.dataset import Dataset, Modality, Target
 from equistudy.networks.choices import Aggregate
-from equistudy.spec import Generator, Tensor, added
+from equistudy.spec import Generator, Tensor, added_field
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -56,7 +56,7 @@ class LearnedAugmentation(Augmentation):
     aggregate: Aggregate = Aggregate.PROBABILITY
     reflected: int = 0
     before: Augmentation = NOTHING
-    padding: int = added(0)
+    padding: int = added_field(0)
 
     inputs: ClassVar[tuple[Modality, ...]] = tuple(Modality)
 
@@ -138,24 +138,24 @@ class LearnedAugmentation(Augmentation):
         """What `before` does: the rest is done in the network, where the half-extents are."""
         return self.before.apply(images, elements[:, : self.before.num_parameters])
 
-    def warning(self, dataset: Dataset) -> str | None:
+    def describe_risk(self, dataset: Dataset) -> str | None:
         """That nothing will hold the half-extent, with the largest weight that something does; where that is known."""
-        from equistudy.augmentations.learned.oracle import blow_up
+        from equistudy.augmentations.learned.oracle import describe_blow_up
 
         expected = self.expected_extent(dataset)
-        return None if expected is None else blow_up(self.generators[0], self.regulariser, dataset, expected)
+        return None if expected is None else describe_blow_up(self.generators[0], self.regulariser, dataset, expected)
 
     def expected_extent(self, dataset: Dataset) -> float | None:
         """The half-extent that training should end with, in degrees, if rotation is all that moves the images."""
-        from equistudy.augmentations.learned.oracle import expected_extent
+        from equistudy.augmentations.learned.oracle import predict_extent
 
         if len(self.generators) > 1 or not isinstance(self.before, NoAugmentation):
             return None
-        return expected_extent(self.generators[0], self.regulariser, dataset)
+        return predict_extent(self.generators[0], self.regulariser, dataset)
 
-    def wrapped(self, network: Module, dataset: Dataset) -> Module:
+    def wrap(self, network: Module, dataset: Dataset) -> Module:
         """The network in its `AugmentedNetwork`."""
-        from equistudy.augmentations.learned.motion import motion_of
+        from equistudy.augmentations.learned.motion import build_motion
         from equistudy.augmentations.learned.network import AugmentedNetwork, LearnedSettings
 
         settings = LearnedSettings(
@@ -169,7 +169,7 @@ class LearnedAugmentation(Augmentation):
         )
         if dataset.modality is Modality.IMAGES:
             self._check_images(dataset)
-        motion = motion_of(dataset, self.reflected, self.padding)
+        motion = build_motion(dataset, self.reflected, self.padding)
         return AugmentedNetwork(network, settings, dataset.target, motion)
 
     def _check_images(self, dataset: Dataset) -> None:

@@ -44,53 +44,55 @@ class Box(nn.Module):
             constants[domain.value] = torch.tensor(rows).reshape(-1, domain.size - 1, domain.size)
         for name, value in constants.items():
             self.register_buffer(name, value, persistent=False)
-        self.raw = nn.Parameter(self._raw(torch.tensor([float(generator.start) for generator in generators])))
+        self.raw = nn.Parameter(
+            self._invert_extents(torch.tensor([float(generator.start) for generator in generators]))
+        )
 
-    def _raw(self, extents: Float[Tensor, " P"]) -> Float[Tensor, " P"]:
+    def _invert_extents(self, extents: Float[Tensor, " P"]) -> Float[Tensor, " P"]:
         """The inverse of h = scale * softplus(raw)."""
         shares = (extents / self.scales).double()
         return (shares + torch.log(-torch.expm1(-shares))).to(extents.dtype)
 
-    def moves(self, domain: Domain) -> bool:
+    def acts_on(self, domain: Domain) -> bool:
         """Whether one of the generators is of this domain."""
         return bool(self._members[domain])
 
     @property
-    def trained(self) -> Float[Tensor, " P"]:
+    def learned_extents(self) -> Float[Tensor, " P"]:
         """The half-extents as a function of the raw numbers of those that are learned."""
         return self.scales * softplus(torch.where(self.learned, self.raw, self.raw.detach()))
 
     @property
     def extents(self) -> Float[Tensor, " P"]:
         """The half-extents in the generators' units, detached."""
-        return torch.minimum(self.trained.detach(), self.caps)
+        return torch.minimum(self.learned_extents.detach(), self.caps)
 
     @property
     def widths(self) -> Float[Tensor, " L"]:
         """The full widths of those that are learned, in coefficients of the matrices: rotations in radians."""
-        return (2 * self.rates * self.trained)[self.learned]
+        return (2 * self.rates * self.learned_extents)[self.learned]
 
     @torch.no_grad()
     def project(self) -> None:
         """Takes half-extents that a step carried beyond their caps back to them."""
-        beyond = self.trained > self.caps
-        self.raw.copy_(torch.where(beyond, self._raw(self.caps), self.raw))
+        beyond = self.learned_extents > self.caps
+        self.raw.copy_(torch.where(beyond, self._invert_extents(self.caps), self.raw))
 
-    def maps(
+    def compute_maps(
         self, units: Float[Tensor, "N P"], domain: Domain, *, inverse: bool = False
     ) -> Float[Tensor, "N d {domain.size}"]:
         """The affine maps exp(A) that move what lies in the domain, without their last row; or those that undo them.
 
         Differentiable in the learned half-extents while training, and by the half-extents as they are in evaluation.
         """
-        extents = self.trained if self.training else self.extents
+        extents = self.learned_extents if self.training else self.extents
         with torch.autocast(units.device.type, enabled=False):
             coefficients = units * extents * (-self.rates if inverse else self.rates)
             if len(self._members[domain]) < len(self.generators):
                 coefficients = coefficients[:, self._members[domain]]
-            return self._exponentials(coefficients, domain)
+            return self._compute_exponentials(coefficients, domain)
 
-    def _exponentials(self, coefficients: Float[Tensor, "N p"], domain: Domain) -> Float[Tensor, "N d e"]:
+    def _compute_exponentials(self, coefficients: Float[Tensor, "N p"], domain: Domain) -> Float[Tensor, "N d e"]:
         """In closed form where there is one: turns, affine maps of the plane, rigid motions of space."""
         matrices: Tensor = getattr(self, domain.value)
         if domain is Domain.PLANE and self._turns:

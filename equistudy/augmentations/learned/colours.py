@@ -10,7 +10,7 @@ from equistudy.groups.one_parameter import Rotation, Scaling
 
 __all__ = ["COLOUR", "BrightnessGenerator", "ContrastGenerator", "HueGenerator", "SaturationGenerator"]
 
-NOTHING = (0.0, 0.0, 0.0, 0.0)
+ZERO_ROW = (0.0, 0.0, 0.0, 0.0)
 GREY = tuple(weight / sum(LUMA) for weight in LUMA)  # so that grey keeps its brightness exactly
 
 
@@ -44,7 +44,7 @@ class HueGenerator(ColourGenerator):
         unit = 1 / sqrt(3)
         cross = ((0.0, -unit, unit), (unit, 0.0, -unit), (-unit, unit, 0.0))
         change = [sum(GREY[row] * cross[row][column] for row in range(3)) for column in range(3)]
-        return (*((*(cross[row][column] - change[column] for column in range(3)), 0.0) for row in range(3)), NOTHING)
+        return (*((*(cross[row][column] - change[column] for column in range(3)), 0.0) for row in range(3)), ZERO_ROW)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class SaturationGenerator(ColourGenerator):
     def rows(self) -> Matrix:
         """Each colour less its luma."""
         rows = ((*(float(row == column) - GREY[column] for column in range(3)), 0.0) for row in range(3))
-        return (*rows, NOTHING)
+        return (*rows, ZERO_ROW)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class BrightnessGenerator(ColourGenerator):
     @property
     def rows(self) -> Matrix:
         """The same shift of all channels."""
-        return (*((0.0, 0.0, 0.0, 1.0),) * 3, NOTHING)
+        return (*((0.0, 0.0, 0.0, 1.0),) * 3, ZERO_ROW)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class ContrastGenerator(ColourGenerator):
     @property
     def rows(self) -> Matrix:
         """A scaling about middle grey."""
-        return (*((*(float(row == column) for column in range(3)), -0.5) for row in range(3)), NOTHING)
+        return (*((*(float(row == column) for column in range(3)), -0.5) for row in range(3)), ZERO_ROW)
 
 
 COLOUR = (HueGenerator(), SaturationGenerator(), BrightnessGenerator(), ContrastGenerator())

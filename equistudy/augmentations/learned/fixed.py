@@ -7,7 +7,7 @@ from equistudy.augmentations.learned.regulariser import NormRegulariser, Regular
 
 __all__ = ["FixedAugmentation"]
 
-NONE = NormRegulariser(0.0)
+NO_REGULARISER = NormRegulariser(0.0)
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,10 @@ class FixedAugmentation(LearnedAugmentation):
     paper the two differ in copies too.
     """
 
-    regulariser: Regulariser = NONE
+    regulariser: Regulariser = NO_REGULARISER
 
     def __post_init__(self) -> None:
-        fixed = tuple(generator.fixed() for generator in self.generators)
+        fixed = tuple(generator.without_learning() for generator in self.generators)
         object.__setattr__(self, "generators", fixed)
         super().__post_init__()
 

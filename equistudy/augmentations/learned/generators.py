@@ -86,11 +86,11 @@ class LieGenerator(Spec):
         """The matrix, the last row 0."""
         raise NotImplementedError
 
-    def starting(self, start: float) -> "LieGenerator":
+    def with_start(self, start: float) -> "LieGenerator":
         """The same generator with another first half-extent."""
         return replace(self, start=start)
 
-    def fixed(self) -> "LieGenerator":
+    def without_learning(self) -> "LieGenerator":
         """The same generator, not learned: it keeps its start."""
         return replace(self, learned=False)
 

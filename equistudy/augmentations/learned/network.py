@@ -16,9 +16,9 @@ from equistudy.augmentations.learned.regulariser import Regulariser
 from equistudy.datasets.dataset import Target
 from equistudy.networks.choices import Aggregate
 
-__all__ = ["AugmentedNetwork", "LearnedSettings", "lattice"]
+__all__ = ["AugmentedNetwork", "LearnedSettings", "rank_one_lattice"]
 
-LARGEST_BATCH = 2**22  # numbers in the copies of a batch that are evaluated at once
+MAX_BATCH_VALUES = 2**22  # numbers in the copies of a batch that are evaluated at once
 
 
 class LearnedSettings(NamedTuple):
@@ -59,7 +59,7 @@ class AugmentedNetwork(nn.Module):
         self.box = Box(settings.generators)
         self.motion = motion
         self.register_buffer("weight", torch.tensor(float(settings.regulariser.weight)))
-        points = lattice(settings.test_copies, len(settings.generators))
+        points = rank_one_lattice(settings.test_copies, len(settings.generators))
         self.register_buffer("lattice", points, persistent=False)
 
     @property
@@ -74,7 +74,7 @@ class AugmentedNetwork(nn.Module):
     @torch.no_grad()
     def adapt(self, loss: Float[Tensor, ""]) -> None:
         """Lets an adaptive regulariser answer to the mean loss of a batch."""
-        self.weight.copy_(self.settings.regulariser.adapted(self.weight, self.box.widths, loss.to(self.weight)))
+        self.weight.copy_(self.settings.regulariser.adapt_weight(self.weight, self.box.widths, loss.to(self.weight)))
 
     def parameter_group(self) -> dict[str, Any]:
         """The half-extents for an optimiser: with their own learning rate, and without weight decay."""
@@ -89,28 +89,28 @@ class AugmentedNetwork(nn.Module):
             self.box.project()
             own = elements[:, self.settings.skipped :]
             units = own.unflatten(1, (self.settings.train_copies, -1)).transpose(0, 1).flatten(0, 1)
-            return self._outputs(inputs, units)
-        if _watched(self.network):
+            return self._compute_outputs(inputs, units)
+        if _has_forward_hooks(self.network):
             self.network(inputs)
-        at_once = max(1, LARGEST_BATCH // inputs.numel())
-        with _unwatched(self.network):
+        at_once = max(1, MAX_BATCH_VALUES // inputs.numel())
+        with _without_forward_hooks(self.network):
             parts = [
-                self._outputs(inputs, copies.repeat_interleave(len(inputs), dim=0))
+                self._compute_outputs(inputs, copies.repeat_interleave(len(inputs), dim=0))
                 for copies in self.lattice.split(at_once)
             ]
-        return self._aggregated(torch.cat(parts).unflatten(0, (len(self.lattice), len(inputs))))
+        return self._aggregate(torch.cat(parts).unflatten(0, (len(self.lattice), len(inputs))))
 
-    def _outputs(self, inputs: Float[Tensor, "B ..."], units: Float[Tensor, "N P"]) -> Float[Tensor, "N ..."]:
+    def _compute_outputs(self, inputs: Float[Tensor, "B ..."], units: Float[Tensor, "N P"]) -> Float[Tensor, "N ..."]:
         """Outputs for as many copies of the inputs as there are rows of units in [-1, 1] for them, moved back."""
         copies = inputs.repeat(len(units) // len(inputs), *[1] * (inputs.ndim - 1))
         with torch.autocast(inputs.device.type, enabled=False):
-            moved = self.motion.moved(copies, units, self.box)
+            moved = self.motion.move_inputs(copies, units, self.box)
         outputs: Tensor = self.network(moved)
-        self._check(outputs, moved)
+        self._check_outputs(outputs, moved)
         with torch.autocast(inputs.device.type, enabled=False):
-            return self.motion.returned(outputs, units, self.box)
+            return self.motion.move_outputs_back(outputs, units, self.box)
 
-    def _check(self, outputs: Float[Tensor, "N ..."], moved: Float[Tensor, "N ..."]) -> None:
+    def _check_outputs(self, outputs: Float[Tensor, "N ..."], moved: Float[Tensor, "N ..."]) -> None:
         """ValueError for outputs that cannot be moved back."""
         if self.target is Target.LABELS and outputs.shape[2:] != moved.shape[2:]:
             raise ValueError(
@@ -118,7 +118,7 @@ class AugmentedNetwork(nn.Module):
                 f"{list(moved.shape[2:])}. Use a network that gives a map of the image's size, such as UNet."
             )
 
-    def _aggregated(self, outputs: Float[Tensor, "N B ..."]) -> Float[Tensor, "B ..."]:
+    def _aggregate(self, outputs: Float[Tensor, "N B ..."]) -> Float[Tensor, "B ..."]:
         """The mean over the copies: of numbers and trajectories always as they are, of classes as asked for."""
         aggregate = self.settings.aggregate
         if aggregate is Aggregate.LOGIT or self.target not in (Target.CLASS, Target.LABELS):
@@ -134,7 +134,7 @@ class AugmentedNetwork(nn.Module):
         return logs.logsumexp(0) - torch.tensor(float(len(outputs))).log()
 
 
-def lattice(num_points: int, dimensions: int) -> Float[Tensor, "N P"]:
+def rank_one_lattice(num_points: int, dimensions: int) -> Float[Tensor, "N P"]:
     """Points of [-1, 1]^P that are symmetric about 0 and cover it evenly: a rank-one lattice.
 
     Point i of n lies at 2 frac(1/2 + (i - (n - 1) / 2) a) - 1, with a = 1 / n along the first axis, the midpoint rule,
@@ -151,12 +151,12 @@ def lattice(num_points: int, dimensions: int) -> Float[Tensor, "N P"]:
     return (2 * torch.frac(0.5 + ranks[:, None] * steps + num_points) - 1).float()
 
 
-def _watched(network: nn.Module) -> bool:
+def _has_forward_hooks(network: nn.Module) -> bool:
     return any(module._forward_hooks for module in network.modules())
 
 
 @contextmanager
-def _unwatched(network: nn.Module) -> Iterator[None]:
+def _without_forward_hooks(network: nn.Module) -> Iterator[None]:
     """The network without the forward hooks that look into it."""
     hooks = [(module, module._forward_hooks) for module in network.modules() if module._forward_hooks]
     for module, _ in hooks:

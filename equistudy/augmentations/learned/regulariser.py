@@ -37,7 +37,7 @@ class Regulariser(Spec):
         """What is added to the mean loss of a batch while lambda is `weight`."""
         return -self.weight * self.reward(widths)
 
-    def adapted(
+    def adapt_weight(
         self, weight: Float[Tensor, ""], widths: Float[Tensor, " P"], loss: Float[Tensor, ""]
     ) -> Float[Tensor, ""]:
         """The lambda of the next step, from that of this one and the mean loss of its batch."""
@@ -89,7 +89,7 @@ class AdaptiveRegulariser(EntropyRegulariser):
                 f"A lambda that adapts is multiplied, so it begins positive, got weight={self.weight}. Use 0.05."
             )
 
-    def _within(self, weight: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    def _clamp_weight(self, weight: Float[Tensor, ""]) -> Float[Tensor, ""]:
         return weight.clamp(self.weight / self.RANGE, self.weight * self.RANGE)
 
 
@@ -116,11 +116,11 @@ class BudgetRegulariser(AdaptiveRegulariser):
                     f"Use 0.05."
                 )
 
-    def adapted(
+    def adapt_weight(
         self, weight: Float[Tensor, ""], widths: Float[Tensor, " P"], loss: Float[Tensor, ""]
     ) -> Float[Tensor, ""]:
         """More while the loss is within the budget, less beyond it."""
-        return self._within(weight * (self.rate * (1 - loss / self.budget).clamp(-3, 1)).exp())
+        return self._clamp_weight(weight * (self.rate * (1 - loss / self.budget).clamp(-3, 1)).exp())
 
 
 @dataclass(frozen=True)
@@ -149,10 +149,10 @@ class BandRegulariser(AdaptiveRegulariser):
         if not (isfinite(self.factor) and self.factor > 1):
             raise ValueError(f"Lambda changes by a factor above 1, got factor={self.factor}. Use 1.03.")
 
-    def adapted(
+    def adapt_weight(
         self, weight: Float[Tensor, ""], widths: Float[Tensor, " P"], loss: Float[Tensor, ""]
     ) -> Float[Tensor, ""]:
         """More below the band, less above it."""
         entropy = self.reward(widths)
         steps = (entropy < self.low).to(weight) - (entropy > self.high).to(weight)
-        return self._within(weight * (steps * log(self.factor)).exp())
+        return self._clamp_weight(weight * (steps * log(self.factor)).exp())

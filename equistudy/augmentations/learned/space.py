@@ -39,7 +39,7 @@ class Axis(Enum):
         return (self.index + 1) % 3, (self.index + 2) % 3
 
 
-def _matrix(entries: dict[tuple[int, int], float]) -> Matrix:
+def _build_matrix(entries: dict[tuple[int, int], float]) -> Matrix:
     """Four rows of four with these entries."""
     return tuple(tuple(entries.get((row, column), 0.0) for column in range(4)) for row in range(4))
 
@@ -80,7 +80,7 @@ class SpaceRotation(_SpaceGenerator):
     def rows(self) -> Matrix:
         """The cross product with the axis."""
         first, second = self.axis.others
-        return _matrix({(second, first): 1.0, (first, second): -1.0})
+        return _build_matrix({(second, first): 1.0, (first, second): -1.0})
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class SpaceShear(_SpaceGenerator):
     def rows(self) -> Matrix:
         """Symmetric in the two other axes."""
         first, second = self.axis.others
-        return _matrix({(second, first): 1.0, (first, second): 1.0})
+        return _build_matrix({(second, first): 1.0, (first, second): 1.0})
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class SpaceSqueeze(_SpaceGenerator):
     def rows(self) -> Matrix:
         """One axis grows, the next shrinks."""
         own, after = self.axis.index, self.axis.others[0]
-        return _matrix({(own, own): 1.0, (after, after): -1.0})
+        return _build_matrix({(own, own): 1.0, (after, after): -1.0})
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class SpaceTranslation(_SpaceGenerator):
     @property
     def rows(self) -> Matrix:
         """One unit along the axis."""
-        return _matrix({(self.axis.index, 3): 1.0})
+        return _build_matrix({(self.axis.index, 3): 1.0})
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class SpaceScaling(LieGenerator):
     @property
     def rows(self) -> Matrix:
         """All three axes grow."""
-        return _matrix({(index, index): 1.0 for index in range(3)})
+        return _build_matrix({(index, index): 1.0 for index in range(3)})
 
 
 SO3 = tuple(SpaceRotation(axis=axis) for axis in Axis)

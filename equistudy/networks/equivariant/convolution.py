@@ -13,21 +13,21 @@ from torch.nn.utils import skip_init
 
 from equistudy.groups.finite import FiniteGroup
 from equistudy.networks.choices import Initialisation
-from equistudy.networks.equivariant.cache import Cache
-from equistudy.networks.equivariant.kernels import expanded, gather_table
+from equistudy.networks.equivariant.cache import TensorCache
+from equistudy.networks.equivariant.kernels import build_gather_table, expand_kernels
 
 __all__ = [
+    "ConvolutionWindow",
     "DepthwiseConvolution",
     "GroupConvolution",
     "LiftingConvolution",
     "RegularConvolution",
     "SharedConvolution",
-    "Window",
-    "separable_convolution",
+    "build_separable_convolution",
 ]
 
 
-class Window(NamedTuple):
+class ConvolutionWindow(NamedTuple):
     """How a convolution looks at its input: size of the square kernel, stride, padding at each side, dilation."""
 
     size: int
@@ -36,7 +36,7 @@ class Window(NamedTuple):
     dilation: int = 1
 
 
-class Weight(NamedTuple):
+class StoredWeight(NamedTuple):
     """The shape of a stored weight, and the standard deviation that it starts from under Initialisation.HE."""
 
     shape: tuple[int, int, int, int]
@@ -47,7 +47,7 @@ class GroupConvolution(nn.Module):
     """Base of the group convolutions: `inputs` and `outputs` count fields of |G| channels, or images' channels.
 
     Exactly equivariant where stride divides n + 2 padding - dilation (size - 1) - 1 for maps of n x n cells. In
-    evaluation mode the kernels are kept until a parameter changes (see `Cache`).
+    evaluation mode the kernels are kept until a parameter changes (see `TensorCache`).
     """
 
     regular: ClassVar[bool] = True
@@ -57,7 +57,7 @@ class GroupConvolution(nn.Module):
         group: FiniteGroup,
         inputs: int,
         outputs: int,
-        window: Window,
+        window: ConvolutionWindow,
         bias: bool = True,
         initialisation: Initialisation = Initialisation.HE,
     ) -> None:
@@ -65,56 +65,58 @@ class GroupConvolution(nn.Module):
         if min(inputs, outputs, window.size, window.stride, window.dilation) < 1 or window.padding < 0:
             raise ValueError(
                 f"A group convolution needs positive numbers of fields, size, stride and dilation, and no negative "
-                f"padding, got inputs={inputs}, outputs={outputs}, {window}. Use Window(3, padding=1) for 3 x 3."
+                f"padding, got inputs={inputs}, outputs={outputs}, {window}. Use ConvolutionWindow(3, padding=1) for 3 x 3."
             )
         self.group, self.inputs, self.outputs, self.window = group, inputs, outputs, window
         self.channel_groups = 1
-        table = gather_table(group, window.size, regular=self.regular)
+        table = build_gather_table(group, window.size, regular=self.regular)
         self.register_buffer("table", table.clone(), persistent=False)
-        self._names = tuple(self.stored())
-        for name, weight in self.stored().items():
+        self._names = tuple(self.stored_weights())
+        for name, weight in self.stored_weights().items():
             self.register_parameter(name, nn.Parameter(torch.randn(weight.shape) * weight.std))
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
         if initialisation is Initialisation.GROUPY:
-            self.fill(1 / sqrt(inputs * window.size**2))
-        self._cache = Cache()
+            self.fill_uniform(1 / sqrt(inputs * window.size**2))
+        self._cache = TensorCache()
 
-    def stored(self) -> dict[str, Weight]:
+    def stored_weights(self) -> dict[str, StoredWeight]:
         """The weights by name, of four axes each, so that a network can be put into any memory format."""
         raise NotImplementedError
 
-    def kernel(self) -> Float[Tensor, "O I k k"]:
+    def build_identity_kernel(self) -> Float[Tensor, "O I k k"]:
         """Kernel 0 of every output field, of which the others are moved copies."""
         weight: Tensor = self.weight  # type: ignore[assignment]
         return weight
 
-    def kernels(self) -> Float[Tensor, "D I k k"]:
+    def build_kernels(self) -> Float[Tensor, "D I k k"]:
         """The kernels of every output channel, o |G| + h."""
 
         def expand() -> Tensor:
-            return expanded(self.kernel(), self.table)  # type: ignore[arg-type]
+            return expand_kernels(self.build_identity_kernel(), self.table)  # type: ignore[arg-type]
 
         if self.training:
             return expand()
-        return self._cache.get([self.get_parameter(name) for name in self._names], expand)
+        return self._cache.get_or_compute([self.get_parameter(name) for name in self._names], expand)
 
-    def biases(self) -> Float[Tensor, " D"] | None:
+    def build_biases(self) -> Float[Tensor, " D"] | None:
         """The bias of every output channel, the same within each field."""
         return None if self.bias is None else self.bias.repeat_interleave(self.group.order)
 
     def forward(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
         """From images or folded regular features to folded regular features."""
         _, stride, padding, dilation = self.window
-        return conv2d(features, self.kernels(), self.biases(), stride, padding, dilation, self.channel_groups)
+        return conv2d(
+            features, self.build_kernels(), self.build_biases(), stride, padding, dilation, self.channel_groups
+        )
 
-    def fill(self, bound: float) -> None:
+    def fill_uniform(self, bound: float) -> None:
         """Every parameter anew, uniform in +- `bound`."""
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
-    def plain(self) -> nn.Conv2d:
+    def to_ordinary(self) -> nn.Conv2d:
         """The ordinary convolution with the same outputs, in which nothing is shared any more."""
-        kernels, biases = self.kernels().detach().clone(), self.biases()
+        kernels, biases = self.build_kernels().detach().clone(), self.build_biases()
         inputs = kernels.shape[1] * self.channel_groups
         layer = skip_init(nn.Conv2d, inputs, len(kernels), *self.window, self.channel_groups, bias=False)
         layer.weight = nn.Parameter(kernels)
@@ -143,10 +145,10 @@ class LiftingConvolution(GroupConvolution):
 
     regular = False
 
-    def stored(self) -> dict[str, Weight]:
+    def stored_weights(self) -> dict[str, StoredWeight]:
         """The kernels of the identity."""
         size = self.window.size
-        return {"weight": Weight((self.outputs, self.inputs, size, size), sqrt(2 / (self.inputs * size**2)))}
+        return {"weight": StoredWeight((self.outputs, self.inputs, size, size), sqrt(2 / (self.inputs * size**2)))}
 
 
 class RegularConvolution(GroupConvolution):
@@ -155,24 +157,24 @@ class RegularConvolution(GroupConvolution):
     Source: Cohen and Welling 2016, arXiv:1602.07576, section 6.1.
     """
 
-    def stored(self) -> dict[str, Weight]:
+    def stored_weights(self) -> dict[str, StoredWeight]:
         """The kernels of the identity, folded as the features are."""
         channels, size = self.inputs * self.group.order, self.window.size
-        return {"weight": Weight((self.outputs, channels, size, size), sqrt(2 / (channels * size**2)))}
+        return {"weight": StoredWeight((self.outputs, channels, size, size), sqrt(2 / (channels * size**2)))}
 
 
 class SharedConvolution(GroupConvolution):
     """A regular convolution with k[o, i, s] = p[o, i, s] d[o, i] (Factorisation.G), of O I (|G| + k^2) parameters."""
 
-    def stored(self) -> dict[str, Weight]:
+    def stored_weights(self) -> dict[str, StoredWeight]:
         """The factors d as `spatial` and p as `pointwise`."""
         channels, size = self.inputs * self.group.order, self.window.size
         return {
-            "spatial": Weight((self.outputs, self.inputs, size, size), 1 / size),
-            "pointwise": Weight((self.outputs, channels, 1, 1), sqrt(2 / channels)),
+            "spatial": StoredWeight((self.outputs, self.inputs, size, size), 1 / size),
+            "pointwise": StoredWeight((self.outputs, channels, 1, 1), sqrt(2 / channels)),
         }
 
-    def kernel(self) -> Float[Tensor, "O I k k"]:
+    def build_identity_kernel(self) -> Float[Tensor, "O I k k"]:
         """The products. The two factors in turn would need a copy of the features for each pair of fields."""
         spatial: Tensor = self.spatial  # type: ignore[assignment]
         pointwise: Tensor = self.pointwise  # type: ignore[assignment]
@@ -184,27 +186,27 @@ class DepthwiseConvolution(GroupConvolution):
 
     regular = False
 
-    def __init__(self, group: FiniteGroup, fields: int, window: Window, bias: bool = True) -> None:
+    def __init__(self, group: FiniteGroup, fields: int, window: ConvolutionWindow, bias: bool = True) -> None:
         super().__init__(group, fields, fields, window, bias)
         self.channel_groups = fields * group.order
 
-    def stored(self) -> dict[str, Weight]:
+    def stored_weights(self) -> dict[str, StoredWeight]:
         """The filters of the identity; no ReLU stands before them, so that their gain is 1."""
-        return {"weight": Weight((self.outputs, 1, self.window.size, self.window.size), 1 / self.window.size)}
+        return {"weight": StoredWeight((self.outputs, 1, self.window.size, self.window.size), 1 / self.window.size)}
 
 
-def separable_convolution(
+def build_separable_convolution(
     group: FiniteGroup,
     inputs: int,
     outputs: int,
-    window: Window,
+    window: ConvolutionWindow,
     bias: bool = True,
     initialisation: Initialisation = Initialisation.HE,
 ) -> nn.Sequential:
     """A regular convolution with k[o, i, s] = p[o, i, s] d[o] (Factorisation.GC), as the two in turn: p, then d."""
-    pointwise = RegularConvolution(group, inputs, outputs, Window(1), bias=False)
+    pointwise = RegularConvolution(group, inputs, outputs, ConvolutionWindow(1), bias=False)
     depthwise = DepthwiseConvolution(group, outputs, window, bias)
     if initialisation is Initialisation.GROUPY:
         for factor in (pointwise, depthwise):
-            factor.fill(1 / sqrt(inputs * window.size**2))
+            factor.fill_uniform(1 / sqrt(inputs * window.size**2))
     return nn.Sequential(OrderedDict(pointwise=pointwise, depthwise=depthwise))

@@ -11,28 +11,30 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from equistudy.groups.finite import FiniteGroup
-from equistudy.groups.square import Symmetry, moved
+from equistudy.groups.square import Symmetry, apply_symmetry
 
-__all__ = ["expanded", "gather_table", "quotients", "symmetries"]
+__all__ = ["build_gather_table", "build_quotient_table", "expand_kernels", "find_symmetries"]
 
 
-def symmetries(group: FiniteGroup) -> tuple[Symmetry, ...]:
+def find_symmetries(group: FiniteGroup) -> tuple[Symmetry, ...]:
     """What every element does to a kernel, in the order of the channels; ValueError if pixels do not follow exactly."""
-    if any(degrees % 90 for degrees, _ in group.rows):
+    if any(degrees % 90 for degrees, _ in group.element_parameters):
         raise ValueError(
             f"Group convolutions need turns by multiples of 90 degrees, got {group} with "
-            f"{', '.join(f'{degrees:g}' for degrees, _ in group.rows)} degrees. Use CyclicGroup or DihedralGroup."
+            f"{', '.join(f'{degrees:g}' for degrees, _ in group.element_parameters)} degrees. Use CyclicGroup or DihedralGroup."
         )
-    return tuple(Symmetry(round(degrees / 90) % 4, mirrored == 1) for degrees, mirrored in group.rows)
+    return tuple(Symmetry(round(degrees / 90) % 4, mirrored == 1) for degrees, mirrored in group.element_parameters)
 
 
-def quotients(group: FiniteGroup) -> Int64[Tensor, "G G"]:
+def build_quotient_table(group: FiniteGroup) -> Int64[Tensor, "G G"]:
     """Row h, column s: the position of h^-1 s, which is the input channel of kernel 0 that kernel h reads at s."""
-    return torch.stack([torch.arange(group.order), *(group.table(element) for element in group.elements())])
+    return torch.stack(
+        [torch.arange(group.order), *(group.channel_permutation(element) for element in group.elements())]
+    )
 
 
 @lru_cache(maxsize=256)
-def gather_table(group: FiniteGroup, kernel_size: int, *, regular: bool) -> Int64[Tensor, "G P"]:
+def build_gather_table(group: FiniteGroup, kernel_size: int, *, regular: bool) -> Int64[Tensor, "G P"]:
     """Where each entry of kernel h comes from in kernel 0, whose P entries are (s, row, column) flattened.
 
     k[h][s] = h.k[h^-1 s] on regular features, and k[h] = h.k on images, where there is no s. Kernels of even size turn
@@ -44,12 +46,15 @@ def gather_table(group: FiniteGroup, kernel_size: int, *, regular: bool) -> Int6
     channels = group.order if regular else 1
     with torch.device("cpu"), torch.inference_mode(False):
         positions = torch.arange(channels * kernel_size**2).view(channels, kernel_size, kernel_size)
-        sources = quotients(group) if regular else torch.zeros(group.order, 1, dtype=torch.int64)
-        turned = [moved(positions[row], symmetry) for row, symmetry in zip(sources, symmetries(group), strict=True)]
+        sources = build_quotient_table(group) if regular else torch.zeros(group.order, 1, dtype=torch.int64)
+        turned = [
+            apply_symmetry(positions[row], symmetry)
+            for row, symmetry in zip(sources, find_symmetries(group), strict=True)
+        ]
         return torch.stack(turned).flatten(1)
 
 
-def expanded(weight: Float[Tensor, "O I k k"], table: Int64[Tensor, "G P"]) -> Float[Tensor, "D I k k"]:
+def expand_kernels(weight: Float[Tensor, "O I k k"], table: Int64[Tensor, "G P"]) -> Float[Tensor, "D I k k"]:
     """The kernels of all elements: output channel o |G| + h is kernel o as element h moves it.
 
     In the memory format of `weight`, for a convolution of maps in channels last copies any other kernel, and its

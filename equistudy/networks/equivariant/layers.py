@@ -7,19 +7,19 @@ from torch import nn
 from equistudy.groups.finite import FiniteGroup
 from equistudy.networks.choices import Factorisation, Initialisation
 from equistudy.networks.equivariant.convolution import (
+    ConvolutionWindow,
     LiftingConvolution,
     RegularConvolution,
     SharedConvolution,
-    Window,
-    separable_convolution,
+    build_separable_convolution,
 )
 from equistudy.networks.equivariant.norm import GroupBatchNorm
 
-__all__ = ["Layers"]
+__all__ = ["LayerFactory"]
 
 
 @dataclass(frozen=True)
-class Layers:
+class LayerFactory:
     """Makes layers of `group`, or ordinary ones without. Widths count fields, which are channels without a group."""
 
     group: FiniteGroup | None
@@ -31,29 +31,29 @@ class Layers:
         """Channels of a field: |G|, or 1."""
         return 1 if self.group is None else self.group.order
 
-    def lifting(self, channels: int, outputs: int, window: Window, bias: bool = False) -> nn.Module:
+    def build_lifting(self, channels: int, outputs: int, window: ConvolutionWindow, bias: bool = False) -> nn.Module:
         """The first convolution, of images."""
         if self.group is None:
-            return self._ordinary(channels, outputs, window, bias)
+            return self._build_ordinary_convolution(channels, outputs, window, bias)
         return LiftingConvolution(self.group, channels, outputs, window, bias, self.initialisation)
 
-    def convolution(self, inputs: int, outputs: int, window: Window, bias: bool = False) -> nn.Module:
+    def build_convolution(self, inputs: int, outputs: int, window: ConvolutionWindow, bias: bool = False) -> nn.Module:
         """Any other convolution; a kernel of one cell has no spatial filter to take apart."""
         if self.group is None:
-            return self._ordinary(inputs, outputs, window, bias)
+            return self._build_ordinary_convolution(inputs, outputs, window, bias)
         kinds = {
             Factorisation.FULL: RegularConvolution,
             Factorisation.G: SharedConvolution,
-            Factorisation.GC: separable_convolution,
+            Factorisation.GC: build_separable_convolution,
         }
         kind = RegularConvolution if window.size == 1 else kinds[self.factorisation]
         return kind(self.group, inputs, outputs, window, bias, self.initialisation)
 
-    def norm(self, fields: int) -> nn.Module:
+    def build_norm(self, fields: int) -> nn.Module:
         """Batch norm."""
         return nn.BatchNorm2d(fields) if self.group is None else GroupBatchNorm(fields, self.group.order)
 
-    def classifier(self, inputs: int, outputs: int) -> nn.Linear:
+    def build_classifier(self, inputs: int, outputs: int) -> nn.Linear:
         """The last layer; under HE with biases of zero."""
         layer = nn.Linear(inputs, outputs)
         if self.initialisation is Initialisation.HE:
@@ -61,7 +61,9 @@ class Layers:
             nn.init.zeros_(layer.bias)
         return layer
 
-    def _ordinary(self, inputs: int, outputs: int, window: Window, bias: bool) -> nn.Conv2d:
+    def _build_ordinary_convolution(
+        self, inputs: int, outputs: int, window: ConvolutionWindow, bias: bool
+    ) -> nn.Conv2d:
         layer = nn.Conv2d(inputs, outputs, *window, bias=bias)
         if self.initialisation is Initialisation.HE:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

@@ -25,23 +25,23 @@ class GroupBatchNorm(nn.Module):
         """Normalised by the batch in training mode, by the running statistics in evaluation mode."""
         norm = self.norm
         if type(norm) is not nn.BatchNorm2d:
-            return self._unfolded(features)
+            return self._normalise_unfolded(features)
         assert norm.running_mean is not None
         assert norm.running_var is not None
         if norm.training:
             normed, mean, variance = _SharedBatchNorm.apply(features, norm.weight, norm.bias, self.order, norm.eps)
-            _track(norm, mean, variance, features.numel() // norm.num_features)
+            _update_running_statistics(norm, mean, variance, features.numel() // norm.num_features)
             return normed
         shared = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
         mean, variance, weight, bias = (values.repeat_interleave(self.order) for values in shared)
         return batch_norm(features, mean, variance, weight, bias, eps=norm.eps)
 
-    def _unfolded(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+    def _normalise_unfolded(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         """The same by any batch norm: the maps of a field under one another."""
         maps = features.unflatten(1, (-1, self.order)).flatten(2, 3)
         return self.norm(maps).unflatten(2, (self.order, -1)).flatten(1, 2)
 
-    def plain(self) -> nn.BatchNorm2d:
+    def to_ordinary(self) -> nn.BatchNorm2d:
         """An ordinary batch norm of C |G| channels, equal in evaluation mode."""
         layer = nn.BatchNorm2d(self.norm.num_features * self.order, self.norm.eps, self.norm.momentum)
         layer.to(self.norm.weight)
@@ -53,7 +53,9 @@ class GroupBatchNorm(nn.Module):
 
 
 @torch.no_grad()
-def _track(norm: nn.BatchNorm2d, mean: Float[Tensor, " C"], variance: Float[Tensor, " C"], count: int) -> None:
+def _update_running_statistics(
+    norm: nn.BatchNorm2d, mean: Float[Tensor, " C"], variance: Float[Tensor, " C"], count: int
+) -> None:
     """Moves the running statistics as `nn.BatchNorm2d` does, the variance without bias."""
     assert norm.running_mean is not None
     assert norm.running_var is not None

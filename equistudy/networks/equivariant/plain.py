@@ -7,22 +7,22 @@ from torch import nn
 from equistudy.networks.equivariant.convolution import GroupConvolution
 from equistudy.networks.equivariant.norm import GroupBatchNorm
 
-__all__ = ["to_plain"]
+__all__ = ["convert_to_plain"]
 
 
-def to_plain(network: nn.Module) -> nn.Module:
+def convert_to_plain(network: nn.Module) -> nn.Module:
     """A copy in evaluation mode whose convolutions and batch norms are torch's own, with the same outputs.
 
     The kernels are expanded and the paths are those of `network`, so that stages are read by the same names. It has up
     to |G| times the parameters, and training it would break the equivariance. `torch.export` and the ONNX exporter make
     files of it that need none of this code.
     """
-    return _replaced(copy.deepcopy(network).eval())
+    return _replace_module(copy.deepcopy(network).eval())
 
 
-def _replaced(module: nn.Module) -> nn.Module:
+def _replace_module(module: nn.Module) -> nn.Module:
     if isinstance(module, GroupConvolution | GroupBatchNorm):
-        return module.plain().eval()
+        return module.to_ordinary().eval()
     for name, child in module.named_children():
-        setattr(module, name, _replaced(child))
+        setattr(module, name, _replace_module(child))
     return module

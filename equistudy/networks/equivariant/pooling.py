@@ -13,7 +13,7 @@ from torch.nn.functional import conv2d
 from equistudy.networks.choices import Head
 from equistudy.networks.residual import GlobalAveragePool
 
-__all__ = ["BlurPool", "CosetPool", "Reduction", "head"]
+__all__ = ["BlurPool", "CosetPool", "Reduction", "build_head"]
 
 
 class Reduction(Enum):
@@ -63,7 +63,7 @@ class BlurPool(nn.Module):
         return conv2d(features, filters.to(features).expand(channels, 1, 3, 3), stride=2, padding=1, groups=channels)
 
 
-def head(kind: Head, order: int) -> nn.Module:
+def build_head(kind: Head, order: int) -> nn.Module:
     """From the last feature map to the vector that enters the classifier; `order` is 1 for a network without a group.
 
     ORIENTED keeps all channels, the others one for each field.

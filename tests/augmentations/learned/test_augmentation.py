@@ -59,7 +59,7 @@ def test_one_generator_of_each_name():
         LearnedAugmentation(ROTATION * 2)
 
 
-@pytest.mark.parametrize("generators", [(), tuple(generator.fixed() for generator in AFFINE)])
+@pytest.mark.parametrize("generators", [(), tuple(generator.without_learning() for generator in AFFINE)])
 def test_a_mask_that_learns_nothing(generators):
     with pytest.raises(
         ValueError,
@@ -91,4 +91,4 @@ def test_one_box_and_it_acts_last():
 def test_an_image_is_mirrored_by_less_than_its_size():
     augmentation = LearnedAugmentation(reflected=28)
     with pytest.raises(ValueError, match=r"less than its size, got reflected=28 for 28 x 28 pixels\. A quarter"):
-        augmentation.wrapped(nn.Flatten(), Digits())
+        augmentation.wrap(nn.Flatten(), Digits())

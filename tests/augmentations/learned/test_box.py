@@ -58,10 +58,10 @@ def test_maps_are_the_exponentials_of_sums_of_generators(name):
     box = Box(BOXES[name])
     units = drawn(box)
     for domain in Domain:
-        if not box.moves(domain):
+        if not box.acts_on(domain):
             continue
         for inverse in (False, True):
-            found = box.maps(units, domain, inverse=inverse)
+            found = box.compute_maps(units, domain, inverse=inverse)
             assert found.shape == (50, domain.size - 1, domain.size)
             exact = expected(box, units, domain, -1.0 if inverse else 1.0)
             torch.testing.assert_close(found.double(), exact[:, :-1], atol=2e-6, rtol=1e-5)
@@ -71,7 +71,7 @@ def test_maps_are_the_exponentials_of_sums_of_generators(name):
 def test_gradients_equal_those_through_torchs_exponential(name):
     box = Box(BOXES[name])
     units, domain = drawn(box, 8), box.generators[0].domain
-    (found,) = torch.autograd.grad(box.maps(units, domain).square().sum(), box.raw)
+    (found,) = torch.autograd.grad(box.compute_maps(units, domain).square().sum(), box.raw)
     raw = box.raw.detach().double().requires_grad_()
     extents = box.scales.double() * torch.nn.functional.softplus(raw)
     matrices = torch.tensor([generator.rows for generator in box.generators], dtype=torch.float64)
@@ -82,9 +82,9 @@ def test_gradients_equal_those_through_torchs_exponential(name):
 
 
 def test_rigid_boxes_are_isometries():
-    maps = Box(tuple(g.starting(150.0) if isinstance(g, SpaceRotation) else g.starting(2.0) for g in SE3)).maps(
-        drawn(Box(SE3)), Domain.SPACE
-    )
+    maps = Box(
+        tuple(g.with_start(150.0) if isinstance(g, SpaceRotation) else g.with_start(2.0) for g in SE3)
+    ).compute_maps(drawn(Box(SE3)), Domain.SPACE)
     linear = maps[..., :3]
     torch.testing.assert_close(linear @ linear.mT, torch.eye(3).expand(50, 3, 3), atol=1e-5, rtol=0)
     torch.testing.assert_close(torch.linalg.det(linear), torch.ones(50))
@@ -93,13 +93,19 @@ def test_rigid_boxes_are_isometries():
 def test_mixed_precision_leaves_the_maps_alone():
     for generators in (AFFINE, SE3, AFFINE3, COLOUR):
         box, domain = Box(generators), generators[0].domain
-        plain = box.maps(drawn(box), domain)
+        plain = box.compute_maps(drawn(box), domain)
         with torch.autocast("cpu", torch.bfloat16):
-            assert torch.equal(box.maps(drawn(box), domain), plain)
+            assert torch.equal(box.compute_maps(drawn(box), domain), plain)
 
 
 def test_half_extents_have_physical_units():
-    box = Box((RotationGenerator(start=45.0), TranslationXGenerator(start=3.0), ScalingGenerator(start=0.2).fixed()))
+    box = Box(
+        (
+            RotationGenerator(start=45.0),
+            TranslationXGenerator(start=3.0),
+            ScalingGenerator(start=0.2).without_learning(),
+        )
+    )
     torch.testing.assert_close(box.extents, torch.tensor([45.0, 3.0, 0.2]))
     # full widths, in coefficients: radians and pixels; what is not learned is left out
     torch.testing.assert_close(box.widths, torch.tensor([math.pi / 2, 6.0]))
@@ -111,4 +117,4 @@ def test_beyond_a_cap_the_cap_counts():
         box.raw += 100
     assert box.extents.tolist() == pytest.approx([180.0, 0.5])
     box.project()
-    assert box.trained.tolist() == pytest.approx([180.0, 0.5], rel=1e-5)
+    assert box.learned_extents.tolist() == pytest.approx([180.0, 0.5], rel=1e-5)

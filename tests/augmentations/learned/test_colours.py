@@ -19,7 +19,7 @@ from equistudy.datasets.cifar import CIFAR10
 from equistudy.datasets.digits import Digits
 from equistudy.models.model import Preprocessing
 from equistudy.networks.choices import Aggregate
-from equistudy.training.preparation import normalised
+from equistudy.training.preparation import normalise_images
 
 CIFAR = Preprocessing(CIFAR10.mean, CIFAR10.std)
 WEIGHTS = torch.tensor(LUMA, dtype=torch.float64) / sum(LUMA)
@@ -61,26 +61,26 @@ def test_a_hue_ends_at_its_period(bad):
 
 
 def test_images_change_in_their_colours_and_are_cut_off():
-    network = LearnedAugmentation((BrightnessGenerator(start=0.5),)).wrapped(torch.nn.Flatten(), CIFAR10()).train()
+    network = LearnedAugmentation((BrightnessGenerator(start=0.5),)).wrap(torch.nn.Flatten(), CIFAR10()).train()
     images = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     units = torch.tensor([[1.0], [-1.0], [0.0], [0.5]])
     expected = (images + 0.5 * units[..., None, None]).clamp(0, 1)
-    found = network(normalised(images, CIFAR), units)
-    torch.testing.assert_close(found, normalised(expected, CIFAR).flatten(1), atol=1e-4, rtol=0)
+    found = network(normalise_images(images, CIFAR), units)
+    torch.testing.assert_close(found, normalise_images(expected, CIFAR).flatten(1), atol=1e-4, rtol=0)
 
 
 def test_colours_and_positions_are_learned_together():
     augmentation = LearnedAugmentation((*COLOUR, RotationGenerator()), aggregate=Aggregate.LOGIT)
-    network = augmentation.wrapped(torch.nn.Flatten(), CIFAR10()).train()
+    network = augmentation.wrap(torch.nn.Flatten(), CIFAR10()).train()
     images = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     rng = torch.Generator().manual_seed(0)
-    (network(normalised(images, CIFAR), augmentation.draw(4, rng)) ** 2).sum().backward()
+    (network(normalise_images(images, CIFAR), augmentation.draw(4, rng)) ** 2).sum().backward()
     assert (network.box.raw.grad != 0).all()
-    assert network.eval()(normalised(images, CIFAR)).shape == (4, 192)
+    assert network.eval()(normalise_images(images, CIFAR)).shape == (4, 192)
 
 
 def test_grey_images_have_no_colours():
     with pytest.raises(
         ValueError, match=r"three channels, got 1 in Digits and generators .*: hue, saturation, .*Leave"
     ):
-        LearnedAugmentation(COLOUR).wrapped(torch.nn.Flatten(), Digits())
+        LearnedAugmentation(COLOUR).wrap(torch.nn.Flatten(), Digits())

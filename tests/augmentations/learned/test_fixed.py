@@ -29,7 +29,7 @@ def test_half_extents_stay_whatever_the_optimiser_and_the_regulariser_do(generat
         seed=0,
     )
     trainer = Trainer(trial, torch.device("cpu"))
-    while not trainer.finished:
+    while not trainer.is_finished:
         trainer.train_epoch()
     starts = torch.tensor([generator.start for generator in generators])
     torch.testing.assert_close(trainer.network.extents, starts, rtol=1e-6, atol=0)
@@ -37,7 +37,7 @@ def test_half_extents_stay_whatever_the_optimiser_and_the_regulariser_do(generat
 
 
 def test_it_equals_itself_with_generators_that_were_fixed_before():
-    fixed = tuple(generator.fixed() for generator in BOX)
+    fixed = tuple(generator.without_learning() for generator in BOX)
     assert FixedAugmentation(BOX) == FixedAugmentation(fixed)
     with pytest.raises(ValueError, match=r"at least one generator, got none\. Use NoAugmentation"):
         FixedAugmentation(())

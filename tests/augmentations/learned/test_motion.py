@@ -12,7 +12,7 @@ from equistudy.augmentations.crop import RandomCrop
 from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.augmentations.learned.fixed import FixedAugmentation
 from equistudy.augmentations.learned.generators import GL2, RotationGenerator
-from equistudy.augmentations.learned.motion import motion_of
+from equistudy.augmentations.learned.motion import build_motion
 from equistudy.augmentations.learned.regulariser import NormRegulariser
 from equistudy.augmentations.learned.space import AFFINE3, SE3, SO3
 from equistudy.datasets.dataset import Split
@@ -67,7 +67,7 @@ def unet() -> nn.Module:
 @pytest.mark.parametrize(("copies", "degrees"), [(8, 45.0), (8, 135.0), (24, 30.0)])
 def test_the_network_around_a_map_is_equivariant_as_far_as_interpolation_goes(unet, copies, degrees):
     """The ceiling is what turning there and back costs: of the images through the network, and of the map."""
-    network = replace(EVERY, test_copies=copies).wrapped(unet, SHAPES).eval()
+    network = replace(EVERY, test_copies=copies).wrap(unet, SHAPES).eval()
     x = scenes()
     with torch.no_grad():
         own = network(x)
@@ -80,7 +80,7 @@ def test_the_network_around_a_map_is_equivariant_as_far_as_interpolation_goes(un
 
 
 def test_quarter_turns_are_exact(unet):
-    network = EVERY.wrapped(unet, SHAPES).eval()
+    network = EVERY.wrap(unet, SHAPES).eval()
     with torch.no_grad():
         assert apart(network(turned(scenes(), 90.0, BLACK)), torch.rot90(network(scenes()), 1, (2, 3))) < 1e-4
 
@@ -94,11 +94,11 @@ def test_there_and_back_costs_little_with_padding(padding, low, high):
         noise = avg_pool2d(noise, 5, 1)
     field = noise / noise.std() * 0.25
     augmentation = replace(EVERY, generators=(RotationGenerator(start=45.0),), padding=padding)
-    motion = motion_of(replace(SHAPES, size=64), augmentation.reflected, augmentation.padding)
+    motion = build_motion(replace(SHAPES, size=64), augmentation.reflected, augmentation.padding)
     motion.mean, motion.std = torch.zeros(1, 1, 1), torch.ones(1, 1, 1)
-    box = augmentation.wrapped(nn.Identity(), SHAPES).box
+    box = augmentation.wrap(nn.Identity(), SHAPES).box
     units = torch.ones(4, 1)
-    back = motion.returned(motion.moved(field, units, box), units, box)
+    back = motion.move_outputs_back(motion.move_inputs(field, units, box), units, box)
     assert back.shape == field.shape
     error = float((back - field).detach().abs().mean())
     assert low <= error <= high
@@ -106,7 +106,7 @@ def test_there_and_back_costs_little_with_padding(padding, low, high):
 
 def test_training_gives_maps_moved_back_to_the_labels(unet):
     """A network that only repeats its input: what was moved comes back, copy by copy."""
-    network = replace(EVERY, train_copies=2).wrapped(nn.Identity(), SHAPES)
+    network = replace(EVERY, train_copies=2).wrap(nn.Identity(), SHAPES)
     x = scenes()
     rng = torch.Generator().manual_seed(1)
     outputs = network(x, 2 * torch.rand(len(x), 2, generator=rng) - 1)
@@ -116,16 +116,16 @@ def test_training_gives_maps_moved_back_to_the_labels(unet):
 
 
 def test_evaluation_in_parts_is_the_same(unet, monkeypatch):
-    network = replace(EVERY, aggregate=Aggregate.PROBABILITY).wrapped(unet, SHAPES).eval()
+    network = replace(EVERY, aggregate=Aggregate.PROBABILITY).wrap(unet, SHAPES).eval()
     with torch.no_grad():
         whole = network(scenes())
-        monkeypatch.setattr("equistudy.augmentations.learned.network.LARGEST_BATCH", 1)
+        monkeypatch.setattr("equistudy.augmentations.learned.network.MAX_BATCH_VALUES", 1)
         torch.testing.assert_close(network(scenes()), whole, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(whole.exp().sum(1), torch.ones(whole.shape[0], *whole.shape[2:]))
 
 
 def test_outputs_of_another_size_cannot_be_moved_back():
-    network = EVERY.wrapped(nn.AvgPool2d(4), SHAPES).eval()
+    network = EVERY.wrap(nn.AvgPool2d(4), SHAPES).eval()
     with pytest.raises(
         ValueError, match=r"moved back pixel by pixel, got outputs of \[12, 12\] for images of \[48, 48\]"
     ):
@@ -138,19 +138,21 @@ def test_trajectories_are_moved_back_exactly():
     states, trajectories = (values.double() for values in springs.load(Split.TEST))
     box = LearnedAugmentation(GL2)
     motion, units = (
-        motion_of(springs, box.reflected, box.padding),
+        build_motion(springs, box.reflected, box.padding),
         2 * torch.rand(16, 4, generator=torch.Generator().manual_seed(0)) - 1,
     )
-    learned = box.wrapped(nn.Identity(), springs).box.double()
-    moved = motion.moved(states, units.double(), learned)
+    learned = box.wrap(nn.Identity(), springs).box.double()
+    moved = motion.move_inputs(states, units.double(), learned)
     torch.testing.assert_close(moved[..., 4:], states[..., 4:])
-    exact = torch.from_numpy(springs.trajectories(moved.detach().numpy()))
-    torch.testing.assert_close(motion.returned(exact, units.double(), learned), trajectories, rtol=1e-4, atol=1e-4)
+    exact = torch.from_numpy(springs.compute_trajectories(moved.detach().numpy()))
+    torch.testing.assert_close(
+        motion.move_outputs_back(exact, units.double(), learned), trajectories, rtol=1e-4, atol=1e-4
+    )
     for central, close in ((True, True), (False, False)):
         with torch.random.fork_rng():
             torch.manual_seed(0)
             plain = ForceNetwork(8, central=central).build((4, 6), 8)
-        around = FixedAugmentation((RotationGenerator(start=90.0),), test_copies=3).wrapped(plain, springs).eval()
+        around = FixedAugmentation((RotationGenerator(start=90.0),), test_copies=3).wrap(plain, springs).eval()
         with torch.no_grad():
             error = (around(states.float()) - plain(states.float())).abs().max()
         assert (error < 1e-4) == close
@@ -164,7 +166,7 @@ def test_numbers_of_points_are_averaged_as_they_are():
         with torch.random.fork_rng():
             torch.manual_seed(0)
             plain = PointNetwork(8, sight).build(clouds.input_shape, 1)
-        around = FixedAugmentation(SE3, test_copies=5).wrapped(plain, clouds).eval()
+        around = FixedAugmentation(SE3, test_copies=5).wrap(plain, clouds).eval()
         with torch.no_grad():
             answers = around(points)
             assert answers.shape == (8, 1)
@@ -204,7 +206,7 @@ def test_of_all_affine_maps_of_space_distances_leave_the_rigid_ones():
     recipe = Recipe(20, 60, AdamW(0.005, 0.0), Constant())
     trial = Trial(PointNetwork(24, PairFeatures.DIFFERENCES), clouds, Regression(), box, recipe, 0)
     trainer = Trainer(trial, torch.device("cpu"))
-    while not trainer.finished:
+    while not trainer.is_finished:
         trainer.train_epoch()
     tails = {value.name.removesuffix("_extent_tail"): value.value for value in trainer.curves if "tail" in value.name}
     turns = [math.radians(tails[f"rotation_{axis}"]) for axis in "xyz"]

@@ -18,13 +18,13 @@ from equistudy.augmentations.learned.generators import (
     ScalingGenerator,
     TranslationXGenerator,
 )
-from equistudy.augmentations.learned.network import lattice
+from equistudy.augmentations.learned.network import rank_one_lattice
 from equistudy.augmentations.learned.regulariser import EntropyRegulariser, NormRegulariser
 from equistudy.augmentations.rotation import RandomRotation
 from equistudy.datasets.digits import Digits
 from equistudy.models.model import Preprocessing
 from equistudy.networks.choices import Aggregate
-from equistudy.training.preparation import normalised
+from equistudy.training.preparation import normalise_images
 
 DIGITS = Digits(canvas=16, digit=8)
 NUMBERS = Preprocessing(DIGITS.mean, DIGITS.std)
@@ -38,7 +38,7 @@ class Pixels(nn.Module):
 
 
 def wrapped(augmentation, network=None):
-    return augmentation.wrapped(network or Pixels(), DIGITS)
+    return augmentation.wrap(network or Pixels(), DIGITS)
 
 
 def linear(outputs=3):
@@ -54,8 +54,8 @@ def test_training_moves_by_the_elements_in_units_of_the_half_extents():
     """Against the fixed rotation: normalised before or after, moved by the same angles, black enters."""
     network = wrapped(LearnedAugmentation((RotationGenerator(start=30.0),)))
     elements = torch.tensor([[-1.0], [0.0], [0.4], [1.0]])
-    expected = normalised(RandomRotation(30.0).apply(images(), 30 * elements), NUMBERS)
-    found = network(normalised(images(), NUMBERS), elements)
+    expected = normalise_images(RandomRotation(30.0).apply(images(), 30 * elements), NUMBERS)
+    found = network(normalise_images(images(), NUMBERS), elements)
     torch.testing.assert_close(found, expected.flatten(1), atol=1e-4, rtol=0)
 
 
@@ -90,7 +90,7 @@ def test_mirrored_pixels_enter_in_place_of_black():
 
 
 def test_gradients_reach_learned_half_extents_alone():
-    generators = (RotationGenerator(), ScalingGenerator().fixed(), TranslationXGenerator())
+    generators = (RotationGenerator(), ScalingGenerator().without_learning(), TranslationXGenerator())
     network = wrapped(LearnedAugmentation(generators), linear())
     loss = cross_entropy(network(images(), torch.rand(4, 3)), torch.tensor([0, 1, 2, 0])) + network.penalty()
     loss.backward()
@@ -119,7 +119,7 @@ def test_a_cap_holds_and_lets_go():
 
 
 def test_the_penalty_is_of_full_widths_in_radians_and_of_what_is_learned():
-    generators = (RotationGenerator(start=45.0), ScalingGenerator(start=3.0).fixed())
+    generators = (RotationGenerator(start=45.0), ScalingGenerator(start=3.0).without_learning())
     norm = wrapped(LearnedAugmentation(generators, NormRegulariser(0.1))).penalty()
     torch.testing.assert_close(norm, torch.tensor(-0.1 * math.pi / 2))
     entropy = wrapped(LearnedAugmentation(generators, EntropyRegulariser(0.1))).penalty()
@@ -128,7 +128,7 @@ def test_the_penalty_is_of_full_widths_in_radians_and_of_what_is_learned():
 
 @pytest.mark.parametrize("copies", [1, 2, 5, 8])
 def test_lattices_are_symmetric_and_even(copies):
-    points = lattice(copies, 3)
+    points = rank_one_lattice(copies, 3)
     torch.testing.assert_close(points, -points.flip(0), atol=1e-5, rtol=0)
     assert points.abs().max() <= 1
     torch.testing.assert_close(points[:, 0], (2 * torch.arange(copies) + 1) / copies - 1)
@@ -146,7 +146,7 @@ def test_aggregates(aggregate):
     """Against the formulas, from one copy after the other."""
     augmentation = LearnedAugmentation((RotationGenerator(start=60.0),), test_copies=4, aggregate=aggregate)
     network = wrapped(augmentation, linear()).eval()
-    units = lattice(4, 1)
+    units = rank_one_lattice(4, 1)
     network.train()
     logits = torch.stack([network(images(), unit.expand(4, 1)) for unit in units])
     found = network.eval()(images())

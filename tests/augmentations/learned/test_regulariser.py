@@ -50,7 +50,7 @@ def steps(regulariser, width, loss, count=1):
     """Lambda after so many steps at one width and one loss."""
     weight = torch.tensor(regulariser.weight)
     for _ in range(count):
-        weight = regulariser.adapted(weight, torch.tensor([width]), torch.tensor(loss))
+        weight = regulariser.adapt_weight(weight, torch.tensor([width]), torch.tensor(loss))
     return weight.item()
 
 

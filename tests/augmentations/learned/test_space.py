@@ -16,7 +16,7 @@ from equistudy.augmentations.learned.space import (
     SpaceSqueeze,
     SpaceTranslation,
 )
-from equistudy.spec import canonical
+from equistudy.spec import to_canonical_json
 
 ONE = torch.tensor([0.5, -1.0, 2.0, 1.0])
 
@@ -44,7 +44,11 @@ def test_the_twelve_are_a_basis():
     matrix = torch.tensor([generator.rows for generator in AFFINE3])
     assert matrix.shape == (12, 4, 4)
     assert torch.linalg.matrix_rank(matrix.flatten(1)) == 12
-    assert len({generator.name for generator in AFFINE3}) == len({canonical(generator) for generator in AFFINE3}) == 12
+    assert (
+        len({generator.name for generator in AFFINE3})
+        == len({to_canonical_json(generator) for generator in AFFINE3})
+        == 12
+    )
     assert SE3[:3] == SO3 == AFFINE3[:3]
     assert [generator.name for generator in SO3] == ["rotation_x", "rotation_y", "rotation_z"]
 

@@ -9,16 +9,16 @@ import torch
 from torch import nn
 
 from equistudy.groups.finite import CyclicGroup
-from equistudy.networks.equivariant.cache import Cache
-from equistudy.networks.equivariant.convolution import LiftingConvolution, Window
+from equistudy.networks.equivariant.cache import TensorCache
+from equistudy.networks.equivariant.convolution import ConvolutionWindow, LiftingConvolution
 
 
 @pytest.fixture
 def layer() -> LiftingConvolution:
     """In evaluation mode, with kept kernels."""
-    layer = LiftingConvolution(CyclicGroup(4), 1, 2, Window(3)).eval()
+    layer = LiftingConvolution(CyclicGroup(4), 1, 2, ConvolutionWindow(3)).eval()
     with torch.no_grad():
-        layer.kernels()
+        layer.build_kernels()
     return layer
 
 
@@ -29,10 +29,10 @@ def fresh(layer: LiftingConvolution) -> torch.Tensor:
 
 @torch.no_grad()
 def test_kernels_are_kept(layer: LiftingConvolution):
-    first = layer.kernels()
-    assert layer.kernels() is first
+    first = layer.build_kernels()
+    assert layer.build_kernels() is first
     with torch.inference_mode():
-        assert layer.kernels() is first
+        assert layer.build_kernels() is first
     assert torch.equal(first, fresh(layer))
 
 
@@ -40,63 +40,63 @@ def test_kernels_are_kept(layer: LiftingConvolution):
 @pytest.mark.parametrize("foreach", [False, True])
 def test_an_optimiser_step_is_seen(layer: LiftingConvolution, optimiser, foreach: bool):
     steps = optimiser(layer.parameters(), lr=0.1, foreach=foreach)
-    before = layer.kernels().detach().clone()
+    before = layer.build_kernels().detach().clone()
     layer(torch.rand(1, 1, 5, 5)).square().sum().backward()
     steps.step()
     with torch.no_grad():
-        assert not torch.equal(layer.kernels(), before)
-        assert torch.equal(layer.kernels(), fresh(layer))
+        assert not torch.equal(layer.build_kernels(), before)
+        assert torch.equal(layer.build_kernels(), fresh(layer))
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("assign", [False, True])
 def test_loaded_weights_are_seen(layer: LiftingConvolution, assign: bool):
-    other = LiftingConvolution(CyclicGroup(4), 1, 2, Window(3))
+    other = LiftingConvolution(CyclicGroup(4), 1, 2, ConvolutionWindow(3))
     layer.load_state_dict(other.state_dict(), assign=assign)
-    assert torch.equal(layer.kernels(), fresh(other))
+    assert torch.equal(layer.build_kernels(), fresh(other))
 
 
 @torch.no_grad()
 def test_changes_under_inference_mode_are_seen(layer: LiftingConvolution):
     with torch.inference_mode():
         layer.weight.mul_(2)
-        assert torch.equal(layer.kernels(), fresh(layer))
+        assert torch.equal(layer.build_kernels(), fresh(layer))
 
 
 @torch.no_grad()
 def test_other_number_formats_are_seen(layer: LiftingConvolution):
     for dtype in (torch.float64, torch.bfloat16, torch.float32) * 3:  # bfloat16 rounds, and addresses come again
         layer.to(dtype)
-        assert layer.kernels().dtype is dtype
-        assert torch.equal(layer.kernels(), fresh(layer))
+        assert layer.build_kernels().dtype is dtype
+        assert torch.equal(layer.build_kernels(), fresh(layer))
     layer.to(memory_format=torch.channels_last)
-    assert torch.equal(layer.kernels(), fresh(layer))
+    assert torch.equal(layer.build_kernels(), fresh(layer))
 
 
 @torch.no_grad()
 def test_a_replaced_parameter_is_seen(layer: LiftingConvolution):
     layer.weight = nn.Parameter(torch.rand_like(layer.weight))
-    assert torch.equal(layer.kernels(), fresh(layer))
+    assert torch.equal(layer.build_kernels(), fresh(layer))
 
 
 @torch.no_grad()
 def test_changes_through_data_are_seen_after_a_change_of_mode(layer: LiftingConvolution):
     layer.weight.data.mul_(2)
-    assert torch.equal(layer.eval().kernels(), fresh(layer))
+    assert torch.equal(layer.eval().build_kernels(), fresh(layer))
 
 
 @torch.no_grad()
 def test_copies_have_their_own(layer: LiftingConvolution):
     for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
         other.weight.mul_(2)
-        assert torch.equal(other.kernels(), fresh(other))
-    assert torch.equal(layer.kernels(), fresh(layer))
+        assert torch.equal(other.build_kernels(), fresh(other))
+    assert torch.equal(layer.build_kernels(), fresh(layer))
 
 
 def test_copies_and_files_carry_no_kernels(layer: LiftingConvolution):
     buffer, lean = io.BytesIO(), io.BytesIO()
     torch.save(layer, buffer)
-    torch.save(LiftingConvolution(CyclicGroup(4), 1, 2, Window(3)).eval(), lean)
+    torch.save(LiftingConvolution(CyclicGroup(4), 1, 2, ConvolutionWindow(3)).eval(), lean)
     assert abs(len(buffer.getvalue()) - len(lean.getvalue())) < 64
     assert set(layer.state_dict()) == {"weight", "bias"}
 
@@ -108,18 +108,18 @@ def test_gradients_pass_in_evaluation_mode(layer: LiftingConvolution):
 
 
 def test_kernels_kept_under_inference_mode_serve_gradients_of_images():
-    layer = LiftingConvolution(CyclicGroup(4), 1, 2, Window(3)).eval().requires_grad_(False)
+    layer = LiftingConvolution(CyclicGroup(4), 1, 2, ConvolutionWindow(3)).eval().requires_grad_(False)
     with torch.inference_mode():
         layer(torch.rand(1, 1, 3, 3))
     images = torch.rand(1, 1, 3, 3, requires_grad=True)
     layer(images).sum().backward()
-    assert torch.allclose(images.grad[0, 0], layer.kernels().sum(dim=(0, 1)))
+    assert torch.allclose(images.grad[0, 0], layer.build_kernels().sum(dim=(0, 1)))
 
 
 def test_what_is_computed_from_inference_tensors_is_not_kept():
     with torch.inference_mode():
         parameter = nn.Parameter(torch.ones(1), requires_grad=False)
-    cache = Cache()
+    cache = TensorCache()
     values = iter([torch.zeros(1), torch.ones(1)])
     with torch.no_grad():
-        assert [cache.get([parameter], lambda: next(values)).item() for _ in range(2)] == [0.0, 1.0]
+        assert [cache.get_or_compute([parameter], lambda: next(values)).item() for _ in range(2)] == [0.0, 1.0]

@@ -9,23 +9,23 @@ from torch import nn
 from torch.nn.functional import conv2d
 
 from equistudy.groups.finite import CyclicGroup, DihedralGroup, FiniteGroup, Flip, Reflection
-from equistudy.groups.square import moved
+from equistudy.groups.square import apply_symmetry
 from equistudy.networks.choices import Initialisation
 from equistudy.networks.equivariant.convolution import (
+    ConvolutionWindow,
     DepthwiseConvolution,
     GroupConvolution,
     LiftingConvolution,
     RegularConvolution,
     SharedConvolution,
-    Window,
-    separable_convolution,
+    build_separable_convolution,
 )
-from equistudy.networks.equivariant.kernels import expanded, gather_table, symmetries
+from equistudy.networks.equivariant.kernels import build_gather_table, expand_kernels, find_symmetries
 from tests.models.regular_features import acted
 
 P4, P4M = CyclicGroup(4), DihedralGroup(4)
 GROUPS = [CyclicGroup(2), P4, DihedralGroup(1), DihedralGroup(2), P4M, Reflection(flip=Flip.VERTICAL)]
-KINDS = [RegularConvolution, SharedConvolution, separable_convolution]
+KINDS = [RegularConvolution, SharedConvolution, build_separable_convolution]
 groups = pytest.mark.parametrize("group", GROUPS, ids=str)
 kinds = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 
@@ -35,15 +35,19 @@ def deviations(layer: nn.Module, group: FiniteGroup, features: torch.Tensor, *, 
     found = []
     with torch.no_grad():
         output = layer(features)
-        for number, symmetry in enumerate(symmetries(group)[1:], start=1):
-            given = acted(group, number, features) if regular else moved(features, symmetry)
+        for number, symmetry in enumerate(find_symmetries(group)[1:], start=1):
+            given = acted(group, number, features) if regular else apply_symmetry(features, symmetry)
             found.append(((layer(given) - acted(group, number, output)).norm() / output.norm()).item())
     return found
 
 
 @groups
-@pytest.mark.parametrize("window", [Window(1), Window(2, padding=1), Window(3, 1, 1), Window(5, 1, 2, 2)], ids=str)
-def test_lifting(group: FiniteGroup, window: Window):
+@pytest.mark.parametrize(
+    "window",
+    [ConvolutionWindow(1), ConvolutionWindow(2, padding=1), ConvolutionWindow(3, 1, 1), ConvolutionWindow(5, 1, 2, 2)],
+    ids=str,
+)
+def test_lifting(group: FiniteGroup, window: ConvolutionWindow):
     layer = LiftingConvolution(group, 3, 2, window).double()
     images = torch.randn(2, 3, 9, 9, dtype=torch.float64)
     assert max(deviations(layer, group, images, regular=False)) < 1e-14
@@ -51,8 +55,12 @@ def test_lifting(group: FiniteGroup, window: Window):
 
 @kinds
 @groups
-@pytest.mark.parametrize("window", [Window(1), Window(2), Window(3, 1, 1), Window(4, 1, 1, 2)], ids=str)
-def test_regular(kind: Any, group: FiniteGroup, window: Window):
+@pytest.mark.parametrize(
+    "window",
+    [ConvolutionWindow(1), ConvolutionWindow(2), ConvolutionWindow(3, 1, 1), ConvolutionWindow(4, 1, 1, 2)],
+    ids=str,
+)
+def test_regular(kind: Any, group: FiniteGroup, window: ConvolutionWindow):
     layer = kind(group, 2, 3, window).double()
     features = torch.randn(2, 2 * group.order, 9, 9, dtype=torch.float64)
     assert max(deviations(layer, group, features)) < 1e-14
@@ -62,10 +70,17 @@ def test_regular(kind: Any, group: FiniteGroup, window: Window):
 @pytest.mark.parametrize("group", [P4, P4M], ids=str)
 @pytest.mark.parametrize(
     ("window", "exact"),
-    [(Window(3, 2, 1), {7, 9, 11}), (Window(2, 2), {8, 10}), (Window(4, 2, 1), {8, 10}), (Window(3, 3, 1), {7, 10})],
+    [
+        (ConvolutionWindow(3, 2, 1), {7, 9, 11}),
+        (ConvolutionWindow(2, 2), {8, 10}),
+        (ConvolutionWindow(4, 2, 1), {8, 10}),
+        (ConvolutionWindow(3, 3, 1), {7, 10}),
+    ],
     ids=str,
 )
-def test_strides_are_exact_where_windows_mirror(kind: Any, group: FiniteGroup, window: Window, exact: set[int]):
+def test_strides_are_exact_where_windows_mirror(
+    kind: Any, group: FiniteGroup, window: ConvolutionWindow, exact: set[int]
+):
     """stride | n + 2 padding - size; else only the transposition of P4M survives."""
     layer = kind(group, 2, 2, window, bias=False).double()
     for size in range(7, 12):
@@ -84,7 +99,7 @@ class Transposition(FiniteGroup):
     """A group of one's own: rows and columns change places."""
 
     @property
-    def rows(self) -> tuple[tuple[float, float], ...]:
+    def element_parameters(self) -> tuple[tuple[float, float], ...]:
         return (0.0, 0.0), (90.0, 1.0)
 
 
@@ -92,7 +107,7 @@ class Transposition(FiniteGroup):
 def test_a_new_group_is_its_rows(kind: Any):
     """Windows that drop cells at the bottom and at the right drop the same of a transposed map: exact at any size."""
     group = Transposition()
-    layer = kind(group, 2, 2, Window(3, 2, 1)).double()
+    layer = kind(group, 2, 2, ConvolutionWindow(3, 2, 1)).double()
     for size in (8, 9):
         features = torch.randn(2, 4, size, size, dtype=torch.float64)
         assert torch.equal(acted(group, 1, features)[:, 0], features[:, 1].mT)
@@ -101,13 +116,13 @@ def test_a_new_group_is_its_rows(kind: Any):
 
 def test_separable_kernels_are_products():
     """The two convolutions in turn are the one with p[o, i, s] d[o], for any stride, padding and dilation."""
-    window = Window(3, 2, 2, 2)
+    window = ConvolutionWindow(3, 2, 2, 2)
     for group in (P4, P4M):
-        layer = separable_convolution(group, 3, 2, window).double()
+        layer = build_separable_convolution(group, 3, 2, window).double()
         with torch.no_grad():
             layer.depthwise.bias.normal_()
         whole = layer.pointwise.weight * layer.depthwise.weight
-        kernels = expanded(whole, gather_table(group, 3, regular=True))
+        kernels = expand_kernels(whole, build_gather_table(group, 3, regular=True))
         features = torch.randn(2, 3 * group.order, 10, 10, dtype=torch.float64)
         expected = conv2d(features, kernels, layer.depthwise.bias.repeat_interleave(group.order), *window[1:])
         assert (layer(features) - expected).norm() / expected.norm() < 1e-14
@@ -116,9 +131,11 @@ def test_separable_kernels_are_products():
 @pytest.mark.parametrize(("group", "counts"), [(P4, (2170, 790, 340)), (P4M, (4330, 1030, 580))], ids=["P4", "P4M"])
 def test_parameters(group: FiniteGroup, counts: tuple[int, ...]):
     """Six fields to ten by 3 x 3 kernels with bias: Lengyel and van Gemert's O I |G| k^2 + O and its factorisations."""
-    found = [sum(p.numel() for p in kind(group, 6, 10, Window(3)).parameters()) for kind in KINDS]
+    found = [sum(p.numel() for p in kind(group, 6, 10, ConvolutionWindow(3)).parameters()) for kind in KINDS]
     assert tuple(found) == counts
-    assert sum(p.numel() for p in LiftingConvolution(group, 6, 10, Window(3)).parameters()) == 6 * 10 * 9 + 10
+    assert (
+        sum(p.numel() for p in LiftingConvolution(group, 6, 10, ConvolutionWindow(3)).parameters()) == 6 * 10 * 9 + 10
+    )
 
 
 @kinds
@@ -126,7 +143,7 @@ def test_parameters(group: FiniteGroup, counts: tuple[int, ...]):
 def test_he_keeps_the_second_moment(kind: Any, size: int):
     """The output of ReLU features of unit second moment has variance 2 before its own ReLU."""
     torch.manual_seed(0)
-    layer = kind(P4M, 64, 64, Window(size), bias=False)
+    layer = kind(P4M, 64, 64, ConvolutionWindow(size), bias=False)
     features = torch.randn(8, 64 * 8, size, size)
     variance = layer(features).square().mean().item()
     assert variance == pytest.approx(2, rel=0.1)
@@ -135,7 +152,7 @@ def test_he_keeps_the_second_moment(kind: Any, size: int):
 def test_groupy_counts_neither_group_nor_factors():
     bound = 1 / (6 * 9) ** 0.5
     for kind in (*KINDS, LiftingConvolution):
-        layer = kind(P4, 6, 200, Window(3), True, Initialisation.GROUPY)
+        layer = kind(P4, 6, 200, ConvolutionWindow(3), True, Initialisation.GROUPY)
         for name, parameter in layer.named_parameters():
             assert bound * 0.95 < parameter.abs().max() <= bound, name
 
@@ -143,16 +160,16 @@ def test_groupy_counts_neither_group_nor_factors():
 @pytest.mark.parametrize(
     "layer",
     [
-        LiftingConvolution(P4, 3, 2, Window(3, 2, 1)),
-        RegularConvolution(P4M, 1, 2, Window(4, 2, 3, 2), bias=False),
-        SharedConvolution(P4, 2, 2, Window(3)),
-        DepthwiseConvolution(P4, 2, Window(3, padding=1)),
+        LiftingConvolution(P4, 3, 2, ConvolutionWindow(3, 2, 1)),
+        RegularConvolution(P4M, 1, 2, ConvolutionWindow(4, 2, 3, 2), bias=False),
+        SharedConvolution(P4, 2, 2, ConvolutionWindow(3)),
+        DepthwiseConvolution(P4, 2, ConvolutionWindow(3, padding=1)),
     ],
     ids=lambda layer: type(layer).__name__,
 )
 def test_plain_is_an_ordinary_convolution(layer: GroupConvolution):
     layer.double()
-    plain = layer.plain()
+    plain = layer.to_ordinary()
     assert type(plain) is nn.Conv2d
     features = torch.randn(2, plain.in_channels, 8, 8, dtype=torch.float64)
     assert torch.equal(plain(features), layer(features))
@@ -160,13 +177,16 @@ def test_plain_is_an_ordinary_convolution(layer: GroupConvolution):
 
 
 def test_impossible_layers_are_refused():
-    with pytest.raises(ValueError, match=r"positive numbers .* got inputs=0, outputs=2, Window\(size=3.*Use Window"):
-        RegularConvolution(P4, 0, 2, Window(3))
+    with pytest.raises(
+        ValueError,
+        match=r"positive numbers .* got inputs=0, outputs=2, ConvolutionWindow\(size=3.*Use ConvolutionWindow",
+    ):
+        RegularConvolution(P4, 0, 2, ConvolutionWindow(3))
     with pytest.raises(ValueError, match="no negative padding"):
-        LiftingConvolution(P4, 1, 1, Window(3, padding=-1))
+        LiftingConvolution(P4, 1, 1, ConvolutionWindow(3, padding=-1))
 
 
 def test_a_layer_says_what_it_is():
-    assert "2, 3, Window(size=3, stride=1, padding=0, dilation=1), bias=True" in repr(
-        RegularConvolution(P4, 2, 3, Window(3))
+    assert "2, 3, ConvolutionWindow(size=3, stride=1, padding=0, dilation=1), bias=True" in repr(
+        RegularConvolution(P4, 2, 3, ConvolutionWindow(3))
     )

@@ -7,24 +7,24 @@ from torch import nn
 from equistudy.groups.finite import CyclicGroup
 from equistudy.networks.choices import Factorisation, Initialisation
 from equistudy.networks.equivariant.convolution import (
+    ConvolutionWindow,
     DepthwiseConvolution,
     LiftingConvolution,
     RegularConvolution,
     SharedConvolution,
-    Window,
 )
-from equistudy.networks.equivariant.layers import Layers
+from equistudy.networks.equivariant.layers import LayerFactory
 from equistudy.networks.equivariant.norm import GroupBatchNorm
 
 P4 = CyclicGroup(4)
 
 
 def test_without_a_group_layers_are_ordinary():
-    layers = Layers(None)
+    layers = LayerFactory(None)
     assert layers.order == 1
-    assert type(layers.norm(3)) is nn.BatchNorm2d
-    for make in (layers.lifting, layers.convolution):
-        layer = make(3, 4, Window(5, 2, 4, 2), bias=True)
+    assert type(layers.build_norm(3)) is nn.BatchNorm2d
+    for make in (layers.build_lifting, layers.build_convolution):
+        layer = make(3, 4, ConvolutionWindow(5, 2, 4, 2), bias=True)
         assert type(layer) is nn.Conv2d
         assert (layer.kernel_size, layer.stride, layer.padding, layer.dilation) == ((5, 5), (2, 2), (4, 4), (2, 2))
         assert layer.bias.abs().max() == 0
@@ -35,13 +35,13 @@ def test_without_a_group_layers_are_ordinary():
     [(Factorisation.FULL, RegularConvolution), (Factorisation.G, SharedConvolution), (Factorisation.GC, nn.Sequential)],
 )
 def test_only_kernels_with_neighbours_are_factorised(factorisation: Factorisation, kind: type):
-    layers = Layers(P4, factorisation)
-    assert type(layers.lifting(3, 4, Window(3))) is LiftingConvolution
-    assert type(layers.convolution(3, 4, Window(3))) is kind
-    assert type(layers.convolution(3, 4, Window(1))) is RegularConvolution
-    assert type(layers.norm(4)) is GroupBatchNorm
+    layers = LayerFactory(P4, factorisation)
+    assert type(layers.build_lifting(3, 4, ConvolutionWindow(3))) is LiftingConvolution
+    assert type(layers.build_convolution(3, 4, ConvolutionWindow(3))) is kind
+    assert type(layers.build_convolution(3, 4, ConvolutionWindow(1))) is RegularConvolution
+    assert type(layers.build_norm(4)) is GroupBatchNorm
     if kind is nn.Sequential:
-        assert [type(part) for part in layers.convolution(3, 4, Window(3))] == [
+        assert [type(part) for part in layers.build_convolution(3, 4, ConvolutionWindow(3))] == [
             RegularConvolution,
             DepthwiseConvolution,
         ]
@@ -50,13 +50,15 @@ def test_only_kernels_with_neighbours_are_factorised(factorisation: Factorisatio
 def test_without_a_group_groupy_is_the_default_of_torch():
     """Both are uniform in +-1 / sqrt(I k^2)."""
     torch.manual_seed(0)
-    ours = Layers(None, initialisation=Initialisation.GROUPY).convolution(3, 8, Window(3), bias=True)
+    ours = LayerFactory(None, initialisation=Initialisation.GROUPY).build_convolution(
+        3, 8, ConvolutionWindow(3), bias=True
+    )
     torch.manual_seed(0)
     assert all(map(torch.equal, ours.parameters(), nn.Conv2d(3, 8, 3).parameters()))
 
 
 def test_the_classifier_starts_as_he_has_it():
     torch.manual_seed(0)
-    layer = Layers(P4).classifier(400, 50)
+    layer = LayerFactory(P4).build_classifier(400, 50)
     assert layer.bias.abs().max() == 0
     assert layer.weight.std().item() == pytest.approx((2 / 400) ** 0.5, rel=0.02)

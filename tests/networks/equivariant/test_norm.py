@@ -116,7 +116,7 @@ def test_bfloat16_features_keep_their_format():
 def test_plain_is_an_ordinary_norm_in_evaluation_mode():
     ours, _ = pair(4)
     ours(torch.randn(4, 12, 5, 6, dtype=torch.float64))
-    plain = ours.eval().plain().eval()
+    plain = ours.eval().to_ordinary().eval()
     assert type(plain) is nn.BatchNorm2d
     features = torch.randn(4, 12, 5, 6, dtype=torch.float64)
     assert torch.equal(plain(features), ours(features))

@@ -13,8 +13,8 @@ from equistudy.models.group_cnn import GroupCNN
 from equistudy.models.model import Model
 from equistudy.models.preactivation_resnet import PreactivationResNet
 from equistudy.networks.choices import Downsampling, Factorisation, Head
-from equistudy.networks.equivariant.plain import to_plain
-from equistudy.spec import label
+from equistudy.networks.equivariant.plain import convert_to_plain
+from equistudy.spec import format_label
 from tests.models.regular_features import unsettled
 
 P4 = CyclicGroup(4)
@@ -27,11 +27,11 @@ MODELS = [
 ]
 
 
-@pytest.mark.parametrize("model", MODELS, ids=label)
+@pytest.mark.parametrize("model", MODELS, ids=format_label)
 def test_outputs_and_stages_are_the_same(model: Model):
     network = unsettled(model.build((1, 16, 16), 5)).train()
     state = torch.get_rng_state()
-    plain = to_plain(network)
+    plain = convert_to_plain(network)
     assert torch.equal(torch.get_rng_state(), state)
     assert not plain.training
     assert network.training
@@ -45,7 +45,7 @@ def test_outputs_and_stages_are_the_same(model: Model):
 
 def test_a_layer_alone_is_exported():
     network = GroupCNN(2).build((1, 16, 16), 5).eval()
-    assert type(to_plain(network.layer1[0])) is nn.Conv2d
+    assert type(convert_to_plain(network.layer1[0])) is nn.Conv2d
 
 
 ELSEWHERE = """
@@ -59,7 +59,7 @@ assert not any(name.startswith("equistudy") for name in sys.modules)
 
 @pytest.mark.slow
 def test_an_exported_program_needs_none_of_this_code(tmp_path: Path):
-    network = to_plain(unsettled(MODELS[1].build((1, 16, 16), 5)))
+    network = convert_to_plain(unsettled(MODELS[1].build((1, 16, 16), 5)))
     images = torch.randn(3, 1, 16, 16, dtype=torch.float64)
     batch = torch.export.Dim("batch", min=1)
     program = torch.export.export(network, (images,), dynamic_shapes=({0: batch},))

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from equistudy.networks.choices import Head
-from equistudy.networks.equivariant.pooling import BlurPool, CosetPool, Reduction, head
+from equistudy.networks.choices import GROUP_HEADS, Head
+from equistudy.networks.equivariant.pooling import BlurPool, CosetPool, Reduction, build_head
 
 
 def turned(features: torch.Tensor) -> torch.Tensor:
@@ -42,10 +42,10 @@ def test_blur_pool_is_a_binomial_filter():
     assert BlurPool()(waves)[:, :, :, 1:-1].abs().max() == 0
 
 
-@pytest.mark.parametrize("kind", Head)
+@pytest.mark.parametrize("kind", GROUP_HEADS)
 def test_heads(kind: Head):
     features = torch.randn(2, 12, 4, 4, dtype=torch.float64)
-    pool, fields = head(kind, 4), features.unflatten(1, (3, 4))
+    pool, fields = build_head(kind, 4), features.unflatten(1, (3, 4))
     expected = {
         Head.MEAN_OF_MAXIMA: fields.amax(2).mean((2, 3)),
         Head.MAXIMUM_OF_MEANS: fields.mean((3, 4)).amax(2),
@@ -55,4 +55,4 @@ def test_heads(kind: Head):
     torch.testing.assert_close(pool(features), expected, rtol=0, atol=1e-15)
     moves = (pool(turned(features)) - pool(features)).abs().max()
     assert moves > 0.1 if kind is Head.ORIENTED else moves < 1e-15
-    torch.testing.assert_close(head(kind, 1)(features), features.mean((2, 3)), rtol=0, atol=1e-15)
+    torch.testing.assert_close(build_head(kind, 1)(features), features.mean((2, 3)), rtol=0, atol=1e-15)
