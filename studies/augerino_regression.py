@@ -33,11 +33,15 @@ def trial(way: Way, seed: int, images: eq.Dataset = DIGITS, paper: bool = False)
 
     Each image is turned several times by up to 90 degrees, and cut so that no corner shows the angle.
     """
-    copies, crop, unit = (30, 45, 1.0) if paper else (4, 22, degrees(1))
-    model = eq.PlainCNN(((32, 32, 64), (64,), (64,)) if paper else ((8, 16), (16,), (32,)), 0.0)
-    recipe = eq.Recipe(50 if paper else 15, 128 if paper else 60, eq.AdamW(0.01, 0.0))
-    turned = eq.Turned(images, 90.0, copies=copies, crop=crop, asked=eq.RotationTarget.ANGLE)
-    return eq.Trial(model, turned, eq.Regression(unit), AUGMENTATIONS.get(way, eq.NoAugmentation()), recipe, seed)
+    if paper:
+        turned = eq.Turned(images, 90.0, copies=30, crop=45, asked=eq.RotationTarget.ANGLE)
+        model, task = eq.PlainCNN(((32, 32, 64), (64,), (64,)), 0.0), eq.Regression(1.0)
+        recipe = eq.Recipe(50, 128, eq.AdamW(0.01, 0.0))
+    else:
+        turned = eq.Turned(images, 90.0, copies=4, crop=22, asked=eq.RotationTarget.ANGLE)
+        model, task = eq.PlainCNN(((8, 16), (16,), (32,)), 0.0), eq.Regression(degrees(1))
+        recipe = eq.Recipe(15, 60, eq.AdamW(0.01, 0.0))
+    return eq.Trial(model, turned, task, AUGMENTATIONS.get(way, eq.NoAugmentation()), recipe, seed)
 
 
 study = eq.Study(

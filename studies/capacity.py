@@ -1,14 +1,15 @@
 """Do smaller networks learn more translation-equivariant features?
 
 Bruintjes, Motyka and van Gemert (2023, arXiv:2304.02628) find that lower capacity and data augmentation raise the
-learned translation equivariance of image classifiers. Crops do here too; width hardly matters, and only where images
-are few. The paper's networks have 200 epochs of CIFAR-10.
+learned translation equivariance of image classifiers. Here crop augmentation does too. Width hardly matters, and only
+where there are few training images.
 
 Found, 40 networks each, per doubling of width: 0.004 [-0.005, 0.013] on digits, -0.0055 [-0.0083, -0.0027] on 3,000
-articles (supported), 0.001 [-0.002, 0.005] for ResNet-20 on all of them. Crop: +0.088, +0.042 and +0.062, supported.
+Fashion-MNIST images (supported), 0.001 [-0.002, 0.005] for ResNet-20 on all of them. Crop: +0.088, +0.042 and +0.062,
+supported.
 
     python -m equistudy run studies/capacity.py    # embedded digits, minutes on a laptop; --scale all: 5 seeds
-    --scale local: 3,000 articles of data/fashion-mnist; full: all of them, for a GPU; paper: CIFAR-10
+    --scale local: 3,000 images of data/fashion-mnist; full: all of them, for a GPU; paper: CIFAR-10
 """
 
 from functools import partial
@@ -28,7 +29,7 @@ SMALL, LARGE = eq.Recipe(epochs=8, batch_size=64), partial(eq.Recipe, schedule=e
 def trial(
     width: int, augmentation: eq.Augmentation, seed: int, dataset: eq.Dataset = DIGITS, recipe: eq.Recipe = SMALL
 ) -> eq.Trial:
-    """A small residual network; the paper's ResNet-20 where the recipe is a large one."""
+    """A small residual network; the paper's ResNet-20 for the large recipe."""
     model = eq.ResNet(8 if recipe == SMALL else 20, width)
     return eq.Trial(model, dataset, eq.Classification(), augmentation, recipe, seed)
 

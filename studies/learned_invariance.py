@@ -19,8 +19,9 @@ WEIGHT = eq.Factor("weight", levels=(0.05, 0.1))
 
 def sprites(allowed: int, size: int, train_size: int, test_size: int) -> eq.Sprites:
     """Upright and upside down, each with the jitter that leaves so many degrees; one sector leaves all of them."""
-    sectors, jitter = (1, 45.0) if allowed == 180 else (2, 90.0 - allowed)
-    return eq.Sprites(sectors, jitter, size, train_size, test_size)
+    if allowed == 180:
+        return eq.Sprites(1, 45.0, size, train_size, test_size)
+    return eq.Sprites(2, 90.0 - allowed, size, train_size, test_size)
 
 
 def trial(allowed: int, weight: float, seed: int) -> eq.Trial:

@@ -30,17 +30,17 @@ RUN = """
 import json, sys
 from pathlib import Path
 
-from equistudy.execution.cluster import Resources, fitted, prepare
+from equistudy.execution.cluster import Resources, fit_resources, prepare_ray_environment
 
-prepare(None)
+prepare_ray_environment(None)
 import ray
 from ray import cloudpickle
 from ray.util import placement_group_table
 
-from equistudy.execution.cluster import connected
-from equistudy.running.job import Conditions, provenance
+from equistudy.execution.cluster import connect_to_ray
+from equistudy.running.job import RunConditions, collect_provenance
 from equistudy.running.plan import make_plan
-from equistudy.execution.job_source import Listed
+from equistudy.execution.job_source import PlannedJobs
 from equistudy.execution.tuner import run_jobs
 from equistudy.results.store import Store
 from equistudy.study.file import load_study
@@ -50,17 +50,17 @@ loaded = load_study(path)
 cloudpickle.register_pickle_by_value(loaded.module)
 ray.init(address="local", num_cpus=4, num_gpus=1, log_to_driver=False, logging_level="error")
 held = {}
-with connected(None) as capacity:
+with connect_to_ray(None) as capacity:
     for name, pack in (("alone", 1), ("packed", 3)):
         store, most = Store.open(folder / name), [0]
-        chosen = fitted(Resources(pack=pack), capacity)
+        chosen = fit_resources(Resources(pack=pack), capacity)
 
         def tell(progress):
             groups = placement_group_table().values()
             most.append(sum(group["state"] == "CREATED" for group in groups))
 
-        source = Listed(tuple(make_plan(loaded.study, None).jobs()))
-        run_jobs(source, Conditions(loaded.name, store, provenance(path)), chosen, tell, lambda: False)
+        source = PlannedJobs(tuple(make_plan(loaded.study, None).build_jobs()))
+        run_jobs(source, RunConditions(loaded.name, store, collect_provenance(path)), chosen, tell, lambda: False)
         held[name] = max(most)
 ray.shutdown()
 print(json.dumps(held))

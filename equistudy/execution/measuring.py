@@ -143,7 +143,7 @@ def _run_on_workers(tasks: Iterator[MeasuringTask], workers: Sequence[Any]) -> I
         if not idle:
             _release_workers(busy, idle, wait=True)
         worker = idle.popleft()
-        reference = worker.do.remote(task)
+        reference = worker.run_task.remote(task)
         busy[reference] = worker
         queue.append((task, reference))
         _release_workers(busy, idle, wait=False)

@@ -44,20 +44,20 @@ class TrialActor(tune.Trainable):
         """Takes the first trial."""
         self._source, self._conditions = source, conditions
         self._notice = PreemptionNotice(conditions.store)
-        self._begin(config)
+        self._begin_trial(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Takes the next trial; one that the scheduler gave up leaves its curves."""
         self._run.abandon()
-        self._begin(new_config)
+        self._begin_trial(new_config)
         return True
 
     def _begin_trial(self, config: Mapping[str, Any]) -> None:
         job = self._source.build_job(config)
         self._run = TrialRun(job, self._conditions, reader=RayReader(self._conditions.threads))
-        self._run.in_a_pause = self._leave_if_told
+        self._run.in_a_pause = self._exit_if_preempted
         self._again = dict(self._source.get_history(job))
-        self._progress = self._told_again(job)
+        self._progress = self._replay_epochs(job)
         self._notice.trial = self._run.name
 
     def _exit_if_preempted(self) -> None:
@@ -78,15 +78,15 @@ class TrialActor(tune.Trainable):
         for progress in self._progress:
             # from the last epoch it goes on to the row: a scheduler that ends trials there would leave it without one
             due = time.perf_counter() > deadline and progress.epoch < progress.epochs
-            if progress.final:
+            if progress.is_final:
                 self._notice.trial = None  # nothing to keep
             else:
-                self._leave_if_told()
-            if progress.final or due:
+                self._exit_if_preempted()
+            if progress.is_final or due:
                 break
         again = self._again.get(progress.epoch)
         told = self._source.get_scores(self._run.job, self._run.scores, again)
-        return {**progress._asdict(), **told, "done": progress.final}
+        return {**progress._asdict(), **told, "done": progress.is_final}
 
     def cleanup(self) -> None:
         """Keeps what a trial that is stopped early has learned so far."""

@@ -36,7 +36,11 @@ def test_workers_that_crash_at_their_start_end_the_run_with_the_reason(tmp_path:
         "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]),
         "RAY_worker_register_timeout_seconds": "5",
     }
-    command = [sys.executable, "-c", "from equistudy.execution.cluster import connected\nwith connected(None, 1): pass"]
+    command = [
+        sys.executable,
+        "-c",
+        "from equistudy.execution.cluster import connect_to_ray\nwith connect_to_ray(None, 1): pass",
+    ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert "No trial could begin: Ray's workers crash as soon as they start: ImportError: libbroken.so.1" in done.stderr
