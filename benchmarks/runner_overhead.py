@@ -72,18 +72,18 @@ class Clock:
     def __init__(self) -> None:
         self.began, self.up, self.first = time.time(), 0.0, 0.0
 
-    def started(self, total: int, concurrent: int) -> None:
+    def report_start(self, total: int, concurrent: int, packed: int = 1) -> None:
         """Ray is up."""
         self.up = time.time()
 
-    def progressed(self, progress: TrialProgress) -> None:
+    def report_progress(self, progress: TrialProgress) -> None:
         """A trial gave a sign of life."""
         self.first = self.first or time.time()
 
-    def noticed(self, text: str) -> None:
+    def report_notice(self, text: str) -> None:
         """Nobody waits."""
 
-    def stopping(self) -> None:
+    def report_stopping(self) -> None:
         """Nobody asks."""
 
 

@@ -38,17 +38,17 @@ class Failures:
     def __init__(self) -> None:
         self.told: list[TrialProgress] = []
 
-    def started(self, total: int, concurrent: int, packed: int = 1) -> None:
+    def report_start(self, total: int, concurrent: int, packed: int = 1) -> None:
         """Nobody watches."""
 
-    def progressed(self, progress: TrialProgress) -> None:
+    def report_progress(self, progress: TrialProgress) -> None:
         if progress.phase == TrialPhase.FAILED:
             self.told.append(progress)
 
-    def noticed(self, text: str) -> None:
+    def report_notice(self, text: str) -> None:
         """The cluster of the tests does not change."""
 
-    def stopping(self) -> None:
+    def report_stopping(self) -> None:
         raise AssertionError("nobody asked to stop")
 
 

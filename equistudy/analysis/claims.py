@@ -108,7 +108,10 @@ class Contrast(SeedTest):
     def describe_effect(self, effect: float, shown: str) -> str:
         """Higher or lower at the level than at the baseline."""
         word = "higher" if effect > 0 else "lower"
-        return f"is {word} with {self.factor.name} {format_label(self.level)} than with {format_label(self.baseline)}, by {shown}"
+        return (
+            f"is {word} with {self.factor.name} {format_label(self.level)} than with "
+            f"{format_label(self.baseline)}, by {shown}"
+        )
 
     def effects(self, table: StudyTable) -> pl.DataFrame:
         """One difference a seed."""

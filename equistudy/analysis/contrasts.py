@@ -35,7 +35,7 @@ def paired_differences(frame: pl.DataFrame, factor: str, pair: tuple[Any, Any], 
 def paired_samples(
     frame: pl.DataFrame, factor: str, pair: tuple[Any, Any], others: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The values behind `paired_differences`, one a seed: those at the first level of `pair`, and those at the second."""
+    """The values behind `paired_differences`, one per seed: at the first level of `pair`, and at the second."""
     paired = _pair_cells(frame, factor, pair, others)
     first, second = (
         average_per_seed(paired, by=(), over=others, value=name)[name] for name in ("value", "value_baseline")

@@ -85,7 +85,7 @@ def build_finding(table: StudyTable, study: str, scale: str | None, about: str) 
     ran = table.trials.filter(pl.col("attempt").is_not_null()).unique("trial", maintain_order=True)
     if ran.is_empty():
         raise ValueError(
-            f"A finding is of trials that have run, got none of the {len(table.design)} of {study}. "
+            f"A finding needs at least one finished trial, got none of the {len(table.design)} of {study}. "
             "Run the study first, or check --results and --scale."
         )
     ids = [measure.id for measure in table.study.measures]

@@ -14,7 +14,6 @@ __all__ = [
     "CONFIDENCE",
     "Interval",
     "fisher_interval",
-    "seeds_to_detect",
     "seeds_to_halve",
     "t_interval",
     "welch_interval",
@@ -22,7 +21,6 @@ __all__ = [
 ]
 
 CONFIDENCE = 0.95
-MAX_SEEDS = 1000
 
 
 class Interval(NamedTuple):
@@ -144,21 +142,3 @@ def seeds_to_halve(n: int) -> int:
 
     wanted = length(n) / 2
     return next(count for count in range(n, 100 * n) if length(count) <= wanted)
-
-
-def seeds_to_detect(effect: float, power: float = 0.8) -> int | None:
-    """How many seeds a paired t test needs to see a true effect of that many standard deviations with that power.
-
-    By the noncentral t distribution, two-sided at 5 %. None for no effect, or where 1000 seeds do not suffice.
-    """
-    from scipy.special import nctdtr, stdtrit
-
-    size = abs(effect)
-    if size < 1 / MAX_SEEDS:
-        return None
-    for n in range(2, MAX_SEEDS + 1):
-        bound, shift = float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2)), size * math.sqrt(n)
-        # Far beyond the bound the power is 1, and the noncentral distribution would underflow.
-        if shift > bound + 10 or 1 - float(nctdtr(n - 1, shift, bound)) >= power:
-            return n
-    return None

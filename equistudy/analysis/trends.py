@@ -62,7 +62,7 @@ def rank_correlation(frame: pl.DataFrame, first: str, second: str, cells: Sequen
     """Spearman's rho between two columns over all trials, both centred within the cells of other factors.
 
     Over trials of several seeds it is descriptive: trials of one seed are related, and the test of a trend is that of
-    `fit_slopes`. Each cell but one costs a pair, and a cell of one pair tells nothing and is left out. None where one of
+    `fit_slopes`. Each cell but one costs a pair, and a cell with a single pair is left out. None where one of
     the two does not vary.
     """
     if cells:

@@ -4,12 +4,11 @@ import math
 from collections.abc import Sequence
 from enum import StrEnum
 
-import numpy as np
 import polars as pl
 
 from equistudy.analysis.contrasts import ALPHA, holm_correction
 from equistudy.analysis.effect_test import Direction, EffectTest
-from equistudy.analysis.intervals import Interval, seeds_to_detect, t_interval
+from equistudy.analysis.intervals import Interval, t_interval
 from equistudy.analysis.outcome import Combination, Reference
 from equistudy.analysis.rounding import format_rounded
 from equistudy.analysis.table import DONE, StudyTable, describe_absence
@@ -34,10 +33,10 @@ class VerdictStatus(StrEnum):
 
 
 def judge_effect(test: EffectTest, table: StudyTable) -> Verdict:
-    """Supported when the 95 % t interval over the seeds lies where the claim says, contradicted when it lies outside.
+    """Supported when the 95 % t interval lies in the claimed range, contradicted when outside.
 
-    Where the claim says is `test.claimed`. Trials that lack the outcome are named in the sentence. `p` is that of this
-    test alone: of the t test against the nearest end of what is claimed.
+    `test.claimed_range` is the claimed range. Trials that lack the outcome are named in the sentence. `p` is that of
+    this test alone: of the two-sided t test against the nearest bound of the claimed range.
     """
     values = test.effects(table)["value"].to_numpy()
     outcome = test.outcomes[0]
@@ -48,12 +47,12 @@ def judge_effect(test: EffectTest, table: StudyTable) -> Verdict:
         return Verdict(VerdictStatus.UNDECIDED, f"{sentence} {absent}".strip())
     interval = t_interval(values)._replace(p=t_interval(values - _nearest_bound(test, float(values.mean()))).p)
     status = _decide_status(test, interval, _has_seed_variation(table))
-    sentence = f"{_describe_verdict(test, status, interval, values)} {absent}".strip()
+    sentence = f"{_describe_verdict(test, status, interval)} {absent}".strip()
     return Verdict(status, sentence, *interval[:3], p=interval.p, n=interval.n)
 
 
 def judge_rank_correlation(test: EffectTest, rho: Interval | None, over: str, table: StudyTable) -> Verdict:
-    """Supported when the 95 % interval of rho lies where the claim says, contradicted when it lies outside.
+    """Supported when the 95 % interval of rho lies in the claimed range, contradicted when outside.
 
     Trials that lack one of the two numbers are named in the sentence. `p` is that of rho = 0.
     """
@@ -69,7 +68,8 @@ def judge_rank_correlation(test: EffectTest, rho: Interval | None, over: str, ta
     bounds = f"95 % interval [{format_rounded(rho.low, half)}, {format_rounded(rho.high, half)}] over {rho.n} levels"
     how = "correlates" if status is not VerdictStatus.UNDECIDED else "shows no clear correlation"
     sentence = (
-        f"{_capitalise_first(first.title)} {how} {test.comparison}{test.within_text}: Spearman's rho {format_rounded(rho.estimate, half)}, "
+        f"{_capitalise_first(first.title)} {how} {test.comparison}{test.within_text}: "
+        f"Spearman's rho {format_rounded(rho.estimate, half)}, "
         f"{bounds}.{_describe_claim(test)}"
     )
     return Verdict(status, f"{sentence} {absent}".strip(), *rho[:3], p=rho.p, n=rho.n)
@@ -112,14 +112,14 @@ def _decide_status(test: EffectTest, interval: Interval, seeds_reach: bool) -> V
     return VerdictStatus.CONTRADICTED if interval.high < low or high < interval.low else VerdictStatus.UNDECIDED
 
 
-def _describe_verdict(test: EffectTest, status: VerdictStatus, interval: Interval, values: np.ndarray) -> str:
+def _describe_verdict(test: EffectTest, status: VerdictStatus, interval: Interval) -> str:
     """What the effect is, over how many seeds, and what is lacking where it decides nothing."""
     title, half, seeds = _capitalise_first(test.outcomes[0].title), interval.half_width, f"over {interval.n} seeds"
     shown = _format_value(test, interval.estimate, half)
     if interval.low is None or interval.high is None:
         return (
             f"{title} {_describe_difference(test, shown)} in one complete seed, which gives no interval. "
-            "It takes at least 3 of them."
+            "At least 3 seeds are needed."
         )
     if interval.p is None:
         why = (
@@ -127,7 +127,10 @@ def _describe_verdict(test: EffectTest, status: VerdictStatus, interval: Interva
             if status is not VerdictStatus.UNDECIDED
             else (": without spread over the seeds there is no test. Check that the seed reaches the trial")
         )
-        return f"{title} {_describe_difference(test, shown)} in each of {interval.n} seeds, to the last digit{why}.{_describe_claim(test)}"
+        return (
+            f"{title} {_describe_difference(test, shown)} in each of {interval.n} seeds, with identical values{why}."
+            f"{_describe_claim(test)}"
+        )
     bounds = (
         f"95 % t interval [{_format_digits(test, interval.low, half)}, {_format_digits(test, interval.high, half)}]"
     )
@@ -135,13 +138,9 @@ def _describe_verdict(test: EffectTest, status: VerdictStatus, interval: Interva
     if status is not VerdictStatus.UNDECIDED:
         return f"{title} {found}, {bounds} {seeds}.{_describe_claim(test)}"
     bound = _nearest_bound(test, interval.estimate)
-    needed = seeds_to_detect((interval.estimate - bound) / float(values.std(ddof=1)))
-    more = "" if needed is None else f" An effect of this size takes about {max(needed, interval.n + 1)} seeds to show."
     if bound == 0:
         found = f"shows no clear effect: {shown} {test.comparison}{test.within_text}"
-    return (
-        f"{title} {found}, and the {bounds} {seeds} contains {_format_bound(test, bound)}.{more}{_describe_claim(test)}"
-    )
+    return f"{title} {found}, and the {bounds} {seeds} contains {_format_bound(test, bound)}.{_describe_claim(test)}"
 
 
 def _describe_difference(test: EffectTest, shown: str) -> str:

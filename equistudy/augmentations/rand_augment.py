@@ -57,7 +57,8 @@ class RandAugment(Augmentation):
     def __post_init__(self) -> None:
         if self.rounds < 1 or not 0 <= self.strength <= MAX_STRENGTH:
             raise ValueError(
-                f"RandAugment has at least one round and a strength from 0 to {MAX_STRENGTH}, got rounds={self.rounds}, "
+                f"RandAugment needs at least one round and a strength from 0 to {MAX_STRENGTH}, "
+                f"got rounds={self.rounds}, "
                 f"strength={self.strength}. The paper's usual choice is 2 and 9."
             )
 

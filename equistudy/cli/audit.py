@@ -20,7 +20,7 @@ MAX_LISTED_LAYERS = 40  # layers of a printed table; --json has all
 def parse_size(text: str) -> Size:
     """A size such as 224, or 224x320 for height and width."""
     if not (match := re.fullmatch(r"(\d+)(?:x(\d+))?", text)):
-        raise ValueError(f"An input size is a number of pixels, or HEIGHTxWIDTH, got {text!r}. Try --size 224.")
+        raise ValueError(f"--size must be PIXELS or HEIGHTxWIDTH, got {text!r}. Try --size 224.")
     height, width = match.groups()
     return (int(height), int(width)) if width else int(height)
 
@@ -60,19 +60,25 @@ def _load_network(model: str) -> Any:
     if not colon:
         return TimmModel(model)
     if not Path(path).is_file():
-        raise ValueError(f"A network of your own is FILE.py:FUNCTION, got {path!r}, which is no file. Check the path.")
+        raise ValueError(
+            f"A custom network is given as FILE.py:FUNCTION, got {path!r}, which is not a file. Check the path."
+        )
     try:
         names = runpy.run_path(path)
     except Exception as error:
-        raise ValueError(f"{path} must be Python that runs, got {_format_error(error)}. Mend it.") from error
+        raise ValueError(f"{path} could not be imported: {_format_error(error)}. Fix the file.") from error
     if not callable(names.get(function)):
         found = [name for name, value in names.items() if callable(value) and not name.startswith("_")]
-        raise ValueError(f"{path} must define the function {function}, got {', '.join(found) or 'none'}. Name it so.")
+        raise ValueError(
+            f"{path} must define the function {function}, got {', '.join(found) or 'none'}. Rename it, or name "
+            "another function."
+        )
     try:
         return names[function]()
     except Exception as error:
         raise ValueError(
-            f"{model} must give a network without arguments, got {_format_error(error)}. Give it defaults."
+            f"{model} must return a network when called without arguments, got {_format_error(error)}. Give its "
+            "parameters defaults."
         ) from error
 
 

@@ -65,13 +65,13 @@ def cli() -> None:
 @add_options(
     *STUDY_OPTIONS,
     JSON_OPTION,
-    click.option("--pilot", is_flag=True, help="Train a few steps of each cell to learn its cost."),
+    click.option("--pilot", is_flag=True, help="Train a few steps of each cell to estimate its cost."),
     CLUSTER_OPTION,
-    click.option("--prices", type=click.Path(path_type=Path), help="Price table. Default: prices.yaml beside FILE."),
+    click.option("--prices", type=click.Path(path_type=Path), help="Price table. Default: prices.yaml next to FILE."),
     *RESOURCE_OPTIONS,
 )
 def plan(study: Path, scale: str | None, folder: str, as_json: bool, pilot: bool, **where: Any) -> None:
-    """Print the trials, which are done, and the cost of the rest."""
+    """List the trials, their state, and the cost of the rest."""
     from equistudy.cli.costs import parse_costs
     from equistudy.cli.status import add_pilot_costs, get_num_samples, load_requested_study, plan_study
     from equistudy.cli.tables import build_plan_record, format_plan
@@ -103,7 +103,7 @@ def run(study: Path, scale: str | None, folder: str, as_json: bool, **where: Any
 @cli.command(examples=("status studies/capacity.py", "status studies/capacity.py --json"))
 @add_options(*STUDY_OPTIONS, JSON_OPTION)
 def status(study: Path, scale: str | None, folder: str, as_json: bool) -> None:
-    """Print what is done, running, failed and missing."""
+    """Show which trials are done, running, failed or missing."""
     from equistudy.cli.status import list_failures, list_running, load_requested_study, plan_study
     from equistudy.cli.tables import build_status_record, format_status
 
@@ -118,19 +118,23 @@ def status(study: Path, scale: str | None, folder: str, as_json: bool) -> None:
     *STUDY_OPTIONS,
     *SITE_OPTIONS,
     JSON_OPTION,
-    click.option("--reason", "reasons", multiple=True, metavar="REASON", help="Only failures of this reason; repeat."),
+    click.option(
+        "--reason",
+        "reasons",
+        multiple=True,
+        metavar="REASON",
+        help="Retry only failures with this reason; may be repeated.",
+    ),
 )
 def retry(study: Path, scale: str | None, folder: str, as_json: bool, reasons: tuple[str, ...], **where: Any) -> None:
-    """Run failed trials again, and what is missing."""
+    """Run failed and missing trials again."""
     from equistudy.study.design import suggest_names
     from equistudy.training.failures import FailureReason
 
     known = [reason.value for reason in FailureReason]
     for reason in reasons:
         if reason not in known:
-            raise ValueError(
-                f"A trial fails for one of the known reasons, got {reason!r}. {suggest_names(reason, known)}"
-            )
+            raise ValueError(f"Unknown failure reason, got {reason!r}. {suggest_names(reason, known)}")
     _run_command(study, scale, folder, as_json, reasons, where)
 
 
@@ -155,7 +159,7 @@ def _run_command(
     ),
     click.option("--csv", "as_csv", is_flag=True, help="Print all rows and columns as CSV."),
     click.option("--json", "as_json", is_flag=True, help="Print all rows and columns as JSON."),
-    click.option("--compact", is_flag=True, help="First rewrite the many small files into few."),
+    click.option("--compact", is_flag=True, help="First merge the many small files into a few."),
 )
 def results(place: str, table: str, as_csv: bool, as_json: bool, compact: bool) -> None:
     """Print a table of results, of one study or several."""
@@ -163,7 +167,7 @@ def results(place: str, table: str, as_csv: bool, as_json: bool, compact: bool) 
     from equistudy.results.results import results as read_results
 
     if as_csv and as_json:
-        raise click.UsageError("A table is printed in one form, got --csv and --json. Choose one.")
+        raise click.UsageError("Use either --csv or --json, got both.")
     if compact:
         from equistudy.cli.run import compact_results
 
@@ -180,7 +184,7 @@ def results(place: str, table: str, as_csv: bool, as_json: bool, compact: bool) 
 @cli.command(examples=("report studies/capacity.py", "report studies/capacity.py --results s3://bucket/results"))
 @add_options(*STUDY_OPTIONS, JSON_OPTION)
 def report(study: Path, scale: str | None, folder: str, as_json: bool) -> None:
-    """Write the report from the results as they are."""
+    """Write the report from the current results."""
     from equistudy.cli.run import report_study
 
     page, verdicts = report_study(StudyReference(study, scale, folder))
@@ -190,7 +194,7 @@ def report(study: Path, scale: str | None, folder: str, as_json: bool) -> None:
 @cli.command(examples=("explain t_7fcb", "explain t_7fcb --study studies/capacity.py"))
 @add_options(click.argument("trial"), RESULTS_OPTION, STUDY_OPTION, SCALE_OPTION, WEIGHTS_OPTION, JSON_OPTION)
 def explain(trial: str, folder: str, study: Path | None, scale: str | None, as_json: bool) -> None:
-    """Print everything that went into a trial's id."""
+    """Show everything that determines a trial's id."""
     from equistudy.cli.status import find_identity
     from equistudy.cli.tables import format_columns
 
@@ -203,7 +207,7 @@ def explain(trial: str, folder: str, study: Path | None, scale: str | None, as_j
     click.argument("a"), click.argument("b"), RESULTS_OPTION, STUDY_OPTION, SCALE_OPTION, WEIGHTS_OPTION, JSON_OPTION
 )
 def diff(a: str, b: str, folder: str, study: Path | None, scale: str | None, as_json: bool) -> None:
-    """Print in what two trials differ."""
+    """Show how two trials differ."""
     from equistudy.cli.status import find_identity
     from equistudy.cli.tables import compare_columns, format_differences
 
@@ -219,7 +223,7 @@ for command in (audit, measure, export, compare, launch, attach, jobs, down):
 @cli.command(examples=("doctor", "doctor --results s3://bucket/results"))
 @add_options(RESULTS_OPTION, JSON_OPTION)
 def doctor(folder: str, as_json: bool) -> None:
-    """Check this installation, and say how to mend it."""
+    """Check this installation and suggest fixes."""
     from equistudy.cli.doctor import run_checks
 
     found = []

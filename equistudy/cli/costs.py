@@ -62,7 +62,8 @@ def _format_estimate(row: CostEstimate, table: PriceTable | None) -> str:
     money = "" if row.price is None or table is None else f", about {row.price:.2f} {table.currency}"
     return (
         f"    {row.kind}: {row.nodes} x {row.machine or 'node'}, {row.concurrent} trials at once, "
-        f"{format_duration(3600 * row.wall_hours)}, {row.gpu_hours:.2f} GPU-hours, {row.node_hours:.2f} node-hours{money}"
+        f"{format_duration(3600 * row.wall_hours)}, {row.gpu_hours:.2f} GPU-hours, {row.node_hours:.2f} "
+        f"node-hours{money}"
     )
 
 
@@ -70,7 +71,7 @@ def parse_costs(where: dict[str, Any]) -> Costs | None:
     """The costs that the options of `plan` ask for. Raises ValueError for prices without a cluster."""
     if where["cluster"] is None:
         if where["prices"] is not None:
-            raise ValueError("Prices are those of a cluster, got --prices alone. Add --cluster FILE.")
+            raise ValueError("--prices needs --cluster, got --prices alone. Add --cluster FILE.")
         return None
     resources = Resources(
         where["cpus_per_trial"],

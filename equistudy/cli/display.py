@@ -78,7 +78,10 @@ class Display:
         else:
             if progress.phase in RESTART_MESSAGES:
                 why = (progress.message or "").partition("\n")[0]
-                where = f"{progress.trial}  {progress.levels}  {RESTART_MESSAGES[progress.phase]} after epoch {progress.epoch}"
+                where = (
+                    f"{progress.trial}  {progress.levels}  {RESTART_MESSAGES[progress.phase]} after epoch "
+                    f"{progress.epoch}"
+                )
                 again = f"{progress.phase}: {where}; it starts again from its checkpoint"
                 self._print(Text(again + (f"\n    {why}" if why else ""), style="yellow"))
             self._running[progress.trial] = progress

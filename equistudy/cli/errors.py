@@ -31,7 +31,7 @@ def get_user_message(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.errno is not None and not network:
         place = f" for {error.filename}" if error.filename else ""
         return (
-            f"The system must let files be read and written, got: {error.strerror}{place}. Free some space, change "
+            f"Cannot read or write files: {error.strerror}{place}. Free some space, change "
             "the permissions, or choose another folder with --results."
         )
     return None

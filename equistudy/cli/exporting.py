@@ -50,7 +50,10 @@ def export_findings(studies: Sequence[Path], scale: str | None, folder: str, int
     fresh = {finding.name: finding for _, _, finding in judged}
     merged = [finding for _, finding in sorted({**known, **fresh}.items())]
     if not merged:
-        raise ValueError(f"Findings are of studies, got none and no {records}. Name study files, or another --into.")
+        raise ValueError(
+            f"There is nothing to export: no study was named and {records} does not exist. Name study files, or "
+            "another --into."
+        )
     kept.mkdir(parents=True, exist_ok=True)
     if judged:
         older = [row["trial"] for name, each in known.items() if name not in fresh for row in each.trials]
@@ -89,7 +92,7 @@ def export_runs(tracker: str, studies: Sequence[Path], scale: str | None, folder
     trials = [trial.id for made in wanted for trial in made.trials] if studies else None
     runs = collect_runs(results(folder), trials)
     if not runs:
-        raise ValueError(f"An export is of trials that have run, got none in {folder}. Run a study first.")
+        raise ValueError(f"There are no finished trials to export in {folder}. Run a study first.")
     TRACKERS[tracker](runs, into)
     return [f"{into}: {len(runs)} runs for {tracker}"]
 
@@ -121,7 +124,9 @@ def _judge_studies(
 ) -> list[tuple[LoadedStudy, StudyTable, StudyFinding]]:
     """Each study with its table and what it found."""
     if not studies:
-        raise ValueError(f"This export is of studies, got none. Name study files: {PROGRAM} export FORM STUDY...")
+        raise ValueError(
+            f"This export needs at least one study, got none. Name study files: {PROGRAM} export FORM STUDY..."
+        )
     loaded = []
     for path in studies:
         study = plan_study(load_requested_study(StudyReference(path, scale, folder)), folder)[0]
@@ -147,7 +152,7 @@ def _find_weight_licences(loaded: LoadedStudy) -> dict[str, str]:
 def plan_comparison(studies: Sequence[Path], folder: str) -> list[str]:
     """Writes the page that compares studies, beside their reports; gives its path."""
     if len({path.stem for path in studies}) < 2:
-        raise ValueError(f"A comparison is of two studies or more, got {len(studies)}. Name another study file.")
+        raise ValueError(f"compare needs at least two studies, got {len(studies)}. Name another study file.")
     loaded = [plan_study(load_requested_study(StudyReference(path, None, folder)), folder)[0] for path in studies]
     there = results(folder)
     tables = {study.name: StudyTable.from_results(study.study, there) for study in loaded}

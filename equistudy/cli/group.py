@@ -11,8 +11,10 @@ from equistudy.cli.study_reference import PROGRAM
 __all__ = ["EPILOG", "Command", "CommandGroup"]
 
 EPILOG = (
-    f"Exit codes: {ExitCode.DONE} done, {ExitCode.UNEXPECTED} unexpected error, {ExitCode.USAGE} wrong usage or invalid study, "
-    f"{ExitCode.FAILED_TRIALS} done with failed trials, {ExitCode.INTERRUPTED} interrupted. Data goes to stdout, everything "
+    f"Exit codes: {ExitCode.DONE} done, {ExitCode.UNEXPECTED} unexpected error, {ExitCode.USAGE} wrong usage or "
+    "invalid study, "
+    f"{ExitCode.FAILED_TRIALS} done with failed trials, {ExitCode.INTERRUPTED} interrupted. Data goes to stdout, "
+    "everything "
     "else to stderr."
 )
 
@@ -51,7 +53,7 @@ class CommandGroup(click.Group):
 
     command_class = Command
     examples = (
-        "plan studies/capacity.py     what will be trained, and what it costs",
+        "plan studies/capacity.py     what will be trained, and at what cost",
         "run studies/capacity.py      train, measure, test the claims, write the report",
         "status studies/capacity.py   from another shell, while it runs",
     )

@@ -10,7 +10,7 @@ from equistudy.cli.options import RESULTS_OPTION, SCALE_OPTION, add_options, pri
 __all__ = ["attach", "down", "jobs", "launch"]
 
 CLUSTER_ARGUMENT = click.argument("cluster", type=click.Path(path_type=Path))
-KEEP_OPTION = click.option("--keep", is_flag=True, help="Leave the cluster up at the end.")
+KEEP_OPTION = click.option("--keep", is_flag=True, help="Keep the cluster running afterwards.")
 
 
 def _print_progress(line: str) -> None:
@@ -32,8 +32,8 @@ def _print_progress(line: str) -> None:
     click.argument("words", nargs=-1, metavar="[-- OPTIONS OF run]"),
     SCALE_OPTION,
     RESULTS_OPTION,
-    click.option("--dry-run", is_flag=True, help="Print every command and check the files; touch nothing."),
-    click.option("--detach", is_flag=True, help="Do not follow the study; attach does."),
+    click.option("--dry-run", is_flag=True, help="Print every command and check the files without running anything."),
+    click.option("--detach", is_flag=True, help="Return after submitting; use attach to follow the study."),
     KEEP_OPTION,
 )
 def launch(
@@ -44,7 +44,7 @@ def launch(
     folder: str,
     **how: bool,
 ) -> None:
-    """Bring a cluster up, run the study there, take it down."""
+    """Start a cluster, run the study on it, and shut it down."""
     from equistudy.cli.launching import LaunchRequest, describe_launch, launch_study
 
     wanted = LaunchRequest(cluster, study, folder, scale, words)
@@ -59,7 +59,7 @@ def launch(
 @click.command(cls=Command, examples=("attach cluster/aws.yaml", "attach cluster/aws.yaml --keep"))
 @add_options(CLUSTER_ARGUMENT, click.option("--job", metavar="NAME", help="Default: the latest."), KEEP_OPTION)
 def attach(cluster: Path, job: str | None, keep: bool) -> None:
-    """Follow a study on a cluster, and take it down at the end."""
+    """Follow a study on a cluster, then shut the cluster down."""
     from equistudy.cli.launching import attach_to_job
 
     lines, code = attach_to_job(cluster, job, keep, _print_progress)
@@ -70,7 +70,7 @@ def attach(cluster: Path, job: str | None, keep: bool) -> None:
 @click.command(cls=Command, examples=("jobs cluster/aws.yaml",))
 @add_options(CLUSTER_ARGUMENT)
 def jobs(cluster: Path) -> None:
-    """Print the studies of a cluster, and how they stand."""
+    """List the jobs of a cluster and their status."""
     from equistudy.cli.launching import format_jobs
 
     print_output(format_jobs(cluster, _print_progress))
@@ -79,7 +79,7 @@ def jobs(cluster: Path) -> None:
 @click.command(cls=Command, examples=("down cluster/aws.yaml",))
 @add_options(CLUSTER_ARGUMENT)
 def down(cluster: Path) -> None:
-    """Take a cluster down, whatever runs on it."""
+    """Shut a cluster down, even if jobs are running on it."""
     from equistudy.cli.launching import take_cluster_down
 
     take_cluster_down(cluster, _print_progress)

@@ -61,7 +61,7 @@ def _get_reachable_results(wanted: LaunchRequest, target: Target) -> str:
     files = open_files(wanted.results)
     if isinstance(files, LocalFiles) and not target.shared_disk:
         raise ValueError(
-            f"Nodes that come and go have no disk in common, got the folder {files.url} for {wanted.cluster}. Give "
+            f"An autoscaling cluster has no shared disk, got the local folder {files.url} for {wanted.cluster}. Give "
             "--results a URL such as s3://bucket/results or gs://bucket/results."
         )
     return files.url
@@ -96,7 +96,7 @@ def launch_study(wanted: LaunchRequest, keep: bool, detach: bool, tell: Tell) ->
     tell(validate_target(target))
     missing = [str(check) for check in run_preflight(target) if not check.ok]
     if missing:
-        raise ValueError("Launching needs more than is here:\n" + "\n".join(missing))
+        raise ValueError("Cannot launch:\n" + "\n".join(missing))
     if isinstance(target, SlurmTarget):
         step = target.build_submission(wanted.study, _get_reachable_results(wanted, target))
         tell(f"$ {step}")
@@ -122,7 +122,7 @@ def attach_to_job(cluster: Path, job: str | None, keep: bool, tell: Tell) -> tup
         names = [row["job"] for row in known]
         if not names or (job is not None and job not in names):
             raise ValueError(
-                f"attach follows a job of the cluster, got {job or 'none'} and {len(names)} jobs: "
+                f"attach needs a job of this cluster, got {job or 'none'}; the cluster has {len(names)} jobs: "
                 f"{', '.join(names[:5])}. Launch a study first, or choose one of them with --job."
             )
         return _finish_launch(target, jobs, _follow_job(jobs, job or names[0], tell, None), keep, tell)
@@ -144,7 +144,7 @@ def _load_reachable_target(cluster: Path) -> ReachableTarget:
     target = load_target(cluster)
     if isinstance(target, SlurmTarget):
         raise ValueError(
-            f"Jobs of Slurm are followed by Slurm, got {cluster}. See them with: {target.build_queue_listing()}"
+            f"attach does not support Slurm, got {cluster}. List the jobs with: {target.build_queue_listing()}"
         )
     return target
 

@@ -137,7 +137,7 @@ def _build_job(wanted: MeasuringRequest) -> tuple[Job, tuple[Measure, ...]]:
         for name in ("model", "stages", "images", "size"):
             if getattr(wanted, name) is not None:
                 raise ValueError(
-                    f"A trial is measured on its own test images, as it was trained, got --{name} for {wanted.target}. "
+                    f"A trial is always measured on its own test images, got --{name} for {wanted.target}. "
                     f"Leave --{name} out."
                 )
         trial = _find_stored_trial(wanted)
@@ -178,13 +178,13 @@ def _find_stored_trial(wanted: MeasuringRequest) -> Trial:
     known = results(wanted.results)
     rows = {row["trial"]: row for row in known.list_finished() if row["trial"].startswith(wanted.target)}
     if len(rows) != 1:
-        raise ValueError(
-            f"A trial is named by its id or a beginning that no other has, got {wanted.target!r}, which {len(rows)} of "
-            f"those in {wanted.results} have. `results` lists them."
-        )
+        found = f"is ambiguous: {len(rows)} trials match" if rows else "matches no finished trial"
+        raise ValueError(f"Trial id {wanted.target!r} {found} in {wanted.results}. `results` lists them.")
     ((name, row),) = rows.items()
     if row["status"] != "done":
-        raise ValueError(f"A trial is measured when it is done, got {name}, which failed: {row['reason']}.")
+        raise ValueError(
+            f"Only finished trials can be measured, got {name}, which failed: {row['reason']}. Run it again with retry."
+        )
     if wanted.study is not None:
         _, made = plan_study(
             load_requested_study(StudyReference(wanted.study, wanted.scale, wanted.results)), wanted.results

@@ -27,16 +27,16 @@ __all__ = ["audit", "measure"]
 )
 @add_options(
     click.argument("model", metavar="MODEL|PATTERN|FILE.py:FUNCTION"),
-    click.option("--size", required=True, metavar="PIXELS|HxW", help="The size of the images."),
+    click.option("--size", required=True, metavar="PIXELS|HxW", help="Size of the input images."),
     click.option(
         "--group",
         type=click.Choice(["p4m", "p4", "d2", "c2", "d1"]),
-        help="Symmetries of the square. Default: those of the network's group convolutions, else all: p4m.",
+        help="Symmetry group. Default: that of the network's group convolutions, otherwise p4m.",
     ),
     JSON_OPTION,
 )
 def audit(model: str, size: str, group: str | None, as_json: bool) -> None:
-    """Print which layers break exact equivariance at an input size."""
+    """Find the layers that break exact equivariance at an input size."""
     from equistudy.cli.audit import format_audit, format_audits, parse_group, parse_size, run_audit
 
     found = run_audit(model, parse_size(size), parse_group(group), lambda line: click.echo(line, err=True))
@@ -58,20 +58,36 @@ def audit(model: str, size: str, group: str | None, as_json: bool) -> None:
 )
 @add_options(
     click.argument("target"),
-    click.option("--model", metavar="NAME", help="Architecture of a file of weights: timm's name or FILE.py:FUNCTION."),
-    click.option("--stages", metavar="PATH,PATH", help="Submodules of FILE.py:FUNCTION. Default: its children."),
-    click.option("--data", metavar="PLACE", help="Folder of images, Parquet file or folder. Default: dead-leaves."),
-    click.option("--images", type=click.IntRange(2), help="How many images. Default: 128."),
-    click.option("--size", type=click.IntRange(8), help="Pixels of the network's input. Default: the model's own."),
-    click.option("--group", "groups", multiple=True, metavar="NAME:SIZES", help="translation:4, rotation:90; repeat."),
-    click.option("--measure", "measures", multiple=True, metavar="NAME", help="such as within_correlation; repeat."),
-    click.option("--bf16", is_flag=True, help="Forward passes in bfloat16; correlations move by about 1e-3."),
-    click.option("--plot", type=click.Path(path_type=Path), help="Draw the layer profiles: .svg, .png or .html."),
+    click.option("--model", metavar="NAME", help="Architecture for a weights file: a timm name or FILE.py:FUNCTION."),
+    click.option(
+        "--stages", metavar="PATH,PATH", help="Submodules of FILE.py:FUNCTION to measure. Default: its children."
+    ),
+    click.option(
+        "--data", metavar="PLACE", help="Image folder, or Parquet file or folder. Default: generated dead leaves."
+    ),
+    click.option("--images", type=click.IntRange(2), help="Number of images. Default: 128."),
+    click.option("--size", type=click.IntRange(8), help="Input size in pixels. Default: the model's own."),
+    click.option(
+        "--group",
+        "groups",
+        multiple=True,
+        metavar="NAME:SIZES",
+        help="Such as translation:4 or rotation:90; may be repeated.",
+    ),
+    click.option(
+        "--measure", "measures", multiple=True, metavar="NAME", help="Such as within_correlation; may be repeated."
+    ),
+    click.option("--bf16", is_flag=True, help="Run forward passes in bfloat16; correlations change by about 1e-3."),
+    click.option(
+        "--plot", type=click.Path(path_type=Path), help="Draw the layer profiles to an .svg, .png or .html file."
+    ),
     RESULTS_OPTION,
     STUDY_OPTION,
     SCALE_OPTION,
     WEIGHTS_OPTION,
-    click.option("--workers", type=click.IntRange(1), help="Processes of one CPU each. Default: as many as CPUs."),
+    click.option(
+        "--workers", type=click.IntRange(1), help="Number of single-CPU worker processes. Default: one per CPU."
+    ),
     ADDRESS_OPTION,
     click.option("--csv", "as_csv", is_flag=True, help="Print all values with all columns as CSV."),
     JSON_OPTION,
@@ -81,7 +97,7 @@ def measure(target: str, as_csv: bool, as_json: bool, folder: str, **words: Any)
     from equistudy.cli.measuring import MeasuringRequest, measure_target
 
     if as_csv and as_json:
-        raise click.UsageError("Rows are printed in one form, got --csv and --json. Choose one.")
+        raise click.UsageError("Use either --csv or --json, got both.")
     where = {name: words.pop(name) for name in ("workers", "address")}
     found = measure_target(MeasuringRequest(target=target, results=folder, **words), where)
     if as_csv:

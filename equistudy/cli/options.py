@@ -32,9 +32,14 @@ def add_options(*several: Callable[..., Any]) -> Callable[..., Any]:
 
 
 RESULTS_OPTION = click.option(
-    "--results", "folder", default=DEFAULT_RESULTS, show_default=True, metavar="PLACE", help="Folder or URL of results."
+    "--results",
+    "folder",
+    default=DEFAULT_RESULTS,
+    show_default=True,
+    metavar="PLACE",
+    help="Folder or URL of the results.",
 )
-SCALE_OPTION = click.option("--scale", metavar="NAME", help="Another size of the same study, such as paper.")
+SCALE_OPTION = click.option("--scale", metavar="NAME", help="Run another size of the same study, such as paper.")
 
 
 def _set_weights_folder(ctx: click.Context, option: click.Parameter, folder: Path | None) -> None:
@@ -51,36 +56,40 @@ WEIGHTS_OPTION = click.option(
     envvar="EQUISTUDY_WEIGHTS",
     expose_value=False,
     callback=_set_weights_folder,
-    help="Folder of pretrained weights, NAME.TAG.safetensors or .pth; else the Hugging Face cache.",
+    help="Folder with pretrained weights (NAME.TAG.safetensors or .pth). Default: the Hugging Face cache.",
 )
 STUDY_OPTIONS = (click.argument("study", type=click.Path(path_type=Path)), SCALE_OPTION, RESULTS_OPTION, WEIGHTS_OPTION)
 STUDY_OPTION = click.option(
-    "--study", type=click.Path(path_type=Path), help="Look into this study instead, also for trials not yet run."
+    "--study", type=click.Path(path_type=Path), help="Look the trial up in this study, also if it has not run yet."
 )
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-ADDRESS_OPTION = click.option("--address", metavar="HOST:PORT", help="Join a Ray cluster; auto: the one on this node.")
+ADDRESS_OPTION = click.option(
+    "--address", metavar="HOST:PORT", help="Join this Ray cluster; 'auto' finds the one on this node."
+)
 CLUSTER_OPTION = click.option(
-    "--cluster", type=click.Path(path_type=Path), metavar="FILE", help="The file of an autoscaling cluster."
+    "--cluster", type=click.Path(path_type=Path), metavar="FILE", help="Configuration file of an autoscaling cluster."
 )
 RESOURCE_OPTIONS = (
-    click.option("--cpus-per-trial", default=1.0, show_default=True, help="CPUs of each worker of a trial."),
-    click.option("--gpus-per-trial", type=float, help="GPUs of each worker, also fractions. Default: 1 if there are."),
-    click.option("--pack", type=int, help="So many trials share each GPU: small networks leave most of it idle."),
-    click.option("--workers-per-trial", default=1, show_default=True, help="Processes that share each batch."),
-    click.option("--max-concurrent", type=int, help="At most so many trials at once. Default: what fits."),
+    click.option("--cpus-per-trial", default=1.0, show_default=True, help="CPUs for each worker of a trial."),
+    click.option(
+        "--gpus-per-trial", type=float, help="GPUs for each worker; may be a fraction. Default: 1 if available."
+    ),
+    click.option("--pack", type=int, help="Number of trials per GPU; useful for small networks."),
+    click.option("--workers-per-trial", default=1, show_default=True, help="Data-parallel processes per trial."),
+    click.option("--max-concurrent", type=int, help="Maximum number of concurrent trials. Default: as many as fit."),
 )
 SITE_OPTIONS = (
     ADDRESS_OPTION,
     CLUSTER_OPTION,
-    click.option("--num-cpus", type=click.IntRange(1), help="CPUs of a Ray started here. Default: all."),
+    click.option("--num-cpus", type=click.IntRange(1), help="CPUs of the local Ray instance. Default: all."),
     *RESOURCE_OPTIONS,
     click.option(
         "--hang-minutes",
         default=60.0,
         show_default=True,
-        help="A trial that ends no step for so long is taken to hang.",
+        help="Kill a trial that completes no step within this many minutes.",
     ),
-    click.option("--keep-going", is_flag=True, help="Also where the first trials all fail in the same way."),
+    click.option("--keep-going", is_flag=True, help="Continue even if the first trials all fail in the same way."),
 )
 
 

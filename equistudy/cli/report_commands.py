@@ -29,7 +29,7 @@ EXPORT_FORMS = ("findings", "appendix", "bibtex", "tensorboard", "mlflow", "wand
     click.option("--into", type=click.Path(path_type=Path), default=Path(), help="Folder to write to. Default: here."),
 )
 def export(form: str, studies: tuple[Path, ...], scale: str | None, folder: str, into: Path) -> None:
-    """Write what was found in another form.
+    """Export findings or results to another format.
 
     findings: FINDINGS.md, and the rows behind it. appendix: compute, seeds, versions, licences. bibtex: the studies and
     the papers they name. The others: trials as runs of that tracker, without a network; of all results if no study is
@@ -55,7 +55,7 @@ def export(form: str, studies: tuple[Path, ...], scale: str | None, folder: str,
     WEIGHTS_OPTION,
 )
 def compare(studies: tuple[Path, ...], folder: str) -> None:
-    """Write one page about several studies.
+    """Write one page that compares several studies.
 
     Networks that they share count once; values of other revisions of a measure are left out, and the page says so.
     """

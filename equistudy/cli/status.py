@@ -73,7 +73,7 @@ def _check_function(loaded: LoadedStudy) -> None:
     first = next(iter(loaded.study.design.cells()), None)
     if first is not None and not isinstance(first.trial, Trial):
         raise StudyFileError(
-            f"The trial function returns a Trial, got {first.trial!r} in {loaded.path}. Add: return Trial(...)"
+            f"The trial function must return a Trial, got {first.trial!r} in {loaded.path}. Add: return Trial(...)"
         )
 
 
@@ -145,8 +145,9 @@ def add_pilot_costs(made: StudyPlan, tell: Callable[[str], None]) -> StudyPlan:
             known[key] = estimate_trial_seconds(trial.trial, made.measures)
         except Exception as error:
             raise ValueError(
-                f"The pilot trains a few steps of each cell, got {type(error).__name__} for {_format_levels(trial)}: {error} "
-                "Mend that cell, or plan without --pilot."
+                f"The pilot trains a few steps of each cell, got {type(error).__name__} for "
+                f"{_format_levels(trial)}: {error} "
+                "Fix that cell, or plan without --pilot."
             ) from error
     rows = [
         trial if trial.seconds is not None else trial._replace(seconds=known.get(cell(trial.trial)))
@@ -166,12 +167,13 @@ def find_identity(beginning: str, asked: StudyReference | None, folder: str) -> 
     if len(known) == 1:
         return next(iter(known.values()))
     names = sorted(known)[:MAX_LISTED_TRIALS]
-    listed = (
-        f"which {len(known)} share: {', '.join(names)}{', ...' if len(known) > MAX_LISTED_TRIALS else ''}"
-        if known
-        else "which none has"
-    )
+    if known:
+        more = ", ..." if len(known) > MAX_LISTED_TRIALS else ""
+        raise ValueError(
+            f"Trial id {beginning!r} is ambiguous: {len(known)} trials in {where} match: {', '.join(names)}{more}. "
+            "Give more digits."
+        )
     raise ValueError(
-        f"A trial is named by its id or a beginning that no other has, got {beginning!r}, {listed} in {where}. "
-        f"{PROGRAM} plan STUDY lists the ids of a study; --study STUDY looks up those that have not run yet."
+        f"No trial in {where} has an id that starts with {beginning!r}. {PROGRAM} plan STUDY lists the ids of a study, "
+        "and --study STUDY looks up trials that have not run yet."
     )

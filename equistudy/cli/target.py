@@ -65,7 +65,7 @@ def parse_model(target: str, model: str | None, size: int | None, stages: tuple[
     if Path(target).suffix in WEIGHTS_SUFFIXES:
         if model is None:
             raise ValueError(
-                f"A file of weights needs its architecture, got {target} alone. Add --model NAME (of timm) or "
+                f"A weights file needs an architecture, got only {target}. Add --model NAME (of timm) or "
                 "--model FILE.py:FUNCTION."
             )
         inner = _build_architecture(model, size, stages)
@@ -74,7 +74,7 @@ def parse_model(target: str, model: str | None, size: int | None, stages: tuple[
         return Checkpoint(inner, target)
     if model is not None:
         raise ValueError(
-            f"--model is the architecture of a file of weights ({', '.join(WEIGHTS_SUFFIXES)}), got {target!r}. "
+            f"--model is the architecture for a weights file ({', '.join(WEIGHTS_SUFFIXES)}), got {target!r}. "
             "Name the file, or leave --model out."
         )
     return _build_architecture(target, size, stages)
@@ -85,7 +85,9 @@ def _build_architecture(name: str, size: int | None, stages: tuple[str, ...]) ->
     if colon and path.endswith(".py"):
         return Window(Custom(function, path, stages), size or PIXELS)
     if stages:
-        raise ValueError(f"--stages names submodules of FILE.py:FUNCTION, got {name!r}. timm names its own stages.")
+        raise ValueError(
+            f"--stages works only with FILE.py:FUNCTION, got {name!r}. Stages of timm networks are found automatically."
+        )
     found = TimmModel(name, pretrained="." in name, protocol=Protocol.NATIVE)
     return found if size is None else Window(found, size)
 
@@ -100,8 +102,8 @@ def parse_dataset(data: str, images: int | None, model: Model, labelled: bool) -
     path = Path(data)
     if not path.exists():
         raise ValueError(
-            f"--data is a folder of images, a Parquet file or folder, or {DEAD_LEAVES}, got {data!r}, which does not "
-            "exist. Check the path."
+            f"--data must be an image folder, a Parquet file or folder, or {DEAD_LEAVES}, got {data!r}, which does "
+            "not exist. Check the path."
         )
     parquet = path.suffix == ".parquet" or any(next(path.glob(name), None) for name in ("*.parquet", "data/*.parquet"))
     found = (ParquetImages if parquet else ImageFolder)(data, size, labels=labelled)
@@ -127,8 +129,9 @@ def check_classes(model: Model, dataset: Dataset) -> None:
     classes = get_native_num_classes(inner.name)
     if classes != dataset.num_classes:
         raise ValueError(
-            f"A trained classifier stays as it is where the images have its classes, got {classes} of {inner.name} and "
-            f"{dataset.num_classes} of {dataset}. Measure its file: measure FILE --model {inner.name.partition('.')[0]}"
+            f"A trained classifier can only be scored on images with its own classes, got {classes} classes of "
+            f"{inner.name} and {dataset.num_classes} of {dataset}. Measure its weights file instead: measure FILE "
+            f"--model {inner.name.partition('.')[0]}"
         )
 
 
@@ -153,7 +156,9 @@ def _parse_group(text: str) -> Group:
     try:
         sizes = tuple(float(part) for part in listed.split(",")) if listed else ()
     except ValueError as error:
-        raise ValueError(f"A group is NAME:SIZE,SIZE with numbers as sizes, got {text!r}. Try {name}:4.") from error
+        raise ValueError(
+            f"A group is written NAME:SIZE,SIZE with numbers as sizes, got {text!r}. Try {name}:4."
+        ) from error
     if name in ("translation", "circular-translation"):
         border = Border.CIRCULAR if name.startswith("circular") else Border.WINDOW
         if not all(size.is_integer() for size in sizes):
@@ -178,9 +183,7 @@ def parse_measures(names: Sequence[str], groups: Sequence[Group], bf16: bool = F
     for name in names or DEFAULT_MEASURES:
         kind = known.get(name.replace("-", "_"))
         if kind is None:
-            raise ValueError(
-                f"There is no measure {name!r}. {suggest_names(name, known)} There are: {', '.join(known)}."
-            )
+            raise ValueError(f"Unknown measure {name!r}. {suggest_names(name, known)} There are: {', '.join(known)}.")
         grouped = "group" in {field.name for field in dataclasses.fields(kind)}
         measures += [kind(group) for group in groups] if grouped else [kind()]  # type: ignore[call-arg]
     if bf16:
@@ -216,15 +219,15 @@ def rebuild_trial(columns: Mapping[str, Any], data: str | None) -> Trial:
     if data is not None:
         place = [field.name for field in dataclasses.fields(parts["dataset"]) if field.metadata.get("location")]
         if not place:
-            raise ValueError(f"{parts['dataset']} lies nowhere, so its place cannot be chosen. Leave --data out.")
+            raise ValueError(f"{parts['dataset']} is not read from files, so --data does not apply. Leave --data out.")
         parts["dataset"] = dataclasses.replace(parts["dataset"], **{place[0]: data})
     trial = Trial(seed=columns["seed"], **parts)
     if trial.id != columns["trial"]:
         differs = compare_columns(columns, trial.build_columns())
         told = [f"{name} was {old}, is {new}" for name, (old, new) in differs.items() if name != "trial"]
         raise ValueError(
-            f"A stored network is measured as it was trained, got {columns['trial']}, of which {'; '.join(told)}. "
-            "Use the version and the data of then, or train it again."
+            f"The trial can no longer be rebuilt as it was trained, got {columns['trial']}, where {'; '.join(told)}. "
+            "Use the version and the data it was trained with, or train it again."
         )
     return trial
 
@@ -234,8 +237,8 @@ def _rebuild_spec(columns: Mapping[str, Any], name: str) -> Any:
     kind = getattr(_import_package(), str(columns[name]).partition("(")[0], None)
     if not (isinstance(kind, type) and issubclass(kind, Spec)):
         raise ValueError(
-            f"A stored trial is made of equistudy's own parts, got {name}={columns[name]}. "
-            "Name the study that defines it: --study STUDY."
+            f"A stored trial can only be rebuilt from equistudy's own components, got {name}={columns[name]}. "
+            "Name the study that defines this one: --study STUDY."
         )
     hints, values = get_type_hints(kind), {}
     for field in dataclasses.fields(kind):
@@ -260,7 +263,7 @@ def _parse_value(columns: Mapping[str, Any], column: str, hint: Any) -> Any:
             found = ast.literal_eval(value)
         except (ValueError, SyntaxError) as error:
             raise ValueError(
-                f"The results do not tell {column}={value} in full. Name the study: --study STUDY."
+                f"The results do not hold the full value of {column}={value}. Name the study: --study STUDY."
             ) from error
         return found if isinstance(found, tuple) else (found,)
     return value

@@ -77,7 +77,8 @@ class CIFAR10(FolderDataset):
             type(value) is int and abs(value) < 2**31 for value in labels
         ):
             raise ValueError(
-                f"Each of the labels is an integer and has a row of {VALUES_PER_IMAGE} values, got {len(labels)} labels and data "
+                f"Each label must be an integer with a row of {VALUES_PER_IMAGE} values, "
+                f"got {len(labels)} labels and data "
                 f"of shape {data.shape} in {path}. Copy it again."
             )
         return self._check_arrays(data, np.array(labels, dtype=np.int64), path)

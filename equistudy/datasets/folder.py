@@ -52,7 +52,7 @@ class FolderDataset(ArrayDataset):
     The folder holds the files themselves or the folder of the original archive; each file may be gzipped or not.
     None is ./data/ and the set's usual name. Where the files lie is no part of the identity.
 
-    `size` resizes the images, by `resize_square`, before anything else happens to them; None leaves them as they are. One
+    `size` resizes the images, by `resize_square`, before anything else; None keeps their size. One
     pixel more or less can decide whether a network with strides is exactly equivariant.
     """
 
@@ -103,7 +103,8 @@ class FolderDataset(ArrayDataset):
                     nearest = absent, folder
         if nearest is None:
             raise ValueError(
-                f"{type(self).__name__} needs its files, got none in {self._describe_search()}. {self._describe_remedy()}"
+                f"{type(self).__name__} needs its files, got none in {self._describe_search()}. "
+                f"{self._describe_remedy()}"
             )
         raise ValueError(
             f"{type(self).__name__} needs all files of its archive, got {nearest[1]} without "

@@ -61,7 +61,8 @@ class QM9(MoleculeDataset):
         found = tuple(sorted(self.root.glob("*.xyz")))
         if not found:
             raise ValueError(
-                f"QM9 needs dsgdb9nsd_*.xyz, or {' and '.join(NPZ_NAMES.values())}, got none in {self.root}. Put them there, "
+                f"QM9 needs dsgdb9nsd_*.xyz, or {' and '.join(NPZ_NAMES.values())}, "
+                f"got none in {self.root}. Put them there, "
                 f"or name a place: QM9(folder=...)."
             )
         return found

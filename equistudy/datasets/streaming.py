@@ -1,7 +1,7 @@
 """Photographs that never are in memory all at once: in which order an epoch visits them, and how they are decoded.
 
 An epoch is a fixed permutation that needs little random access. The parts that are stored together (row groups of
-Parquet, single files of a folder) come in a random order; as many of them as hold `WINDOW_SIZE` images make a window, and
+Parquet, single files of a folder) are read in random order; as many as hold `WINDOW_SIZE` images make a window, and
 the images of a window are shuffled. So the order is known before anything is read: any number of workers can share it,
 and it can be entered anywhere.
 """

@@ -171,7 +171,9 @@ def _check_agreement(found: Judgement) -> None:
         return
     numbers = ", ".join(f"{name} {error:.1e}" for name, error in found.deviations.items())
     raise DisagreementError(
-        f"Rules and numbers must agree on {found.model} at size={found.size}, got {', '.join(found.preserved_elements)} by the "
-        f"rules and {', '.join(found.confirmed_elements)} by the numbers (relative errors: {numbers}). Do not rely on either: "
+        f"Rules and numbers must agree on {found.model} at size={found.size}, got "
+        f"{', '.join(found.preserved_elements)} by the "
+        f"rules and {', '.join(found.confirmed_elements)} by the numbers (relative errors: {numbers}). Do not "
+        "rely on either: "
         "please report the network."
     )

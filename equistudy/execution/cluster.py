@@ -71,23 +71,23 @@ class Resources:
             raise ValueError(f"A trial needs at least one worker, got workers={self.workers}.")
         if self.hang_seconds <= 0:
             raise ValueError(
-                f"A trial needs time to move, got hang_seconds={self.hang_seconds:g}. Raise --hang-minutes."
+                f"hang_seconds must be positive, got hang_seconds={self.hang_seconds:g}. Raise --hang-minutes."
             )
         if self.max_concurrent is not None and self.max_concurrent < 1:
-            raise ValueError(f"At least one trial must run at once, got max_concurrent={self.max_concurrent}.")
+            raise ValueError(f"max_concurrent must be at least 1, got max_concurrent={self.max_concurrent}.")
 
     def _pack(self, pack: int) -> None:
         if not 1 <= pack <= MAX_PACKED:
-            raise ValueError(f"From 1 to {MAX_PACKED} trials share a GPU, got pack={pack}. Try 4.")
+            raise ValueError(f"pack must be between 1 and {MAX_PACKED} trials per GPU, got pack={pack}. Try 4.")
         share = GPU_PARTS // pack / GPU_PARTS  # rounded down: as many fit
         if self.gpus not in (None, share):
             raise ValueError(
-                f"Packing says how much of a GPU each trial gets, got pack={pack} and gpus={self.gpus:g}. Leave out "
-                "--pack or --gpus-per-trial."
+                f"--pack already determines the GPU share of each trial, got pack={pack} and gpus={self.gpus:g}. Leave "
+                "out --pack or --gpus-per-trial."
             )
         if self.workers > 1:
             raise ValueError(
-                f"Packing puts several trials on a GPU, and several workers one trial on several, got pack={pack} and "
+                f"--pack cannot be combined with several workers per trial, got pack={pack} and "
                 f"workers={self.workers}. Leave out --pack or --workers-per-trial."
             )
         object.__setattr__(self, "gpus", share)
@@ -229,8 +229,8 @@ def fit_resources(resources: Resources, capacity: Capacity) -> Resources:
     gpus = resources.gpus if resources.gpus is not None else min(1.0, capacity.node_gpus)
     if resources.pack is not None and not capacity.node_gpus:
         raise ValueError(
-            f"Packing lets trials share a GPU, got pack={resources.pack} and no node with one. Leave out --pack: "
-            "trials share CPUs by --cpus-per-trial, also fractions."
+            f"--pack needs a node with a GPU, got pack={resources.pack} and no GPU. Leave out --pack; to share CPUs, "
+            "set --cpus-per-trial to a fraction."
         )
     for name, wanted, node, option in (
         ("CPUs", resources.cpus, capacity.node_cpus, "--cpus-per-trial"),
@@ -246,7 +246,8 @@ def fit_resources(resources: Resources, capacity: Capacity) -> Resources:
         fit = min(fit, int(capacity.node_gpus / gpus + 1e-9) * capacity.gpus // max(capacity.node_gpus, 1))
     if resources.workers > fit:
         raise ValueError(
-            f"All workers of a trial run at once, got {resources.workers} workers of {resources.cpus:g} CPUs and "
+            f"All workers of a trial must run at the same time, got {resources.workers} workers of "
+            f"{resources.cpus:g} CPUs and "
             f"{gpus:g} GPUs each, and room for {fit:g}. Lower --workers-per-trial or join a larger cluster."
         )
     most = int(fit // resources.workers)

@@ -51,12 +51,10 @@ class ClusterFile:
         try:
             content = yaml.safe_load(self.path.read_text())
         except OSError as error:
-            raise ValueError(
-                f"A cluster needs its file, got {self.path}: {error.strerror}. Check --cluster."
-            ) from error
+            raise ValueError(f"Cannot read the cluster file {self.path}: {error.strerror}. Check --cluster.") from error
         except yaml.YAMLError as error:
             raise ValueError(
-                f"A cluster file is YAML, got {self.path} with: {' '.join(str(error).split())}."
+                f"A cluster file must be valid YAML, got {self.path}: {' '.join(str(error).split())}."
             ) from error
         if not isinstance(content, dict) or not (
             "available_node_types" in content or content.get("kind") in KUBERNETES_KINDS

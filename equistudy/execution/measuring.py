@@ -76,8 +76,8 @@ def measure_networks(
 ) -> dict[str, MeasuringResult]:
     """Measures each job's network, trains nothing, writes the rows, and gives them by trial id.
 
-    With `workers`, Ray actors of `MeasuringWorker`, they do it, otherwise this process. Where `asked` says so it stops between
-    two shards; what is done is kept, and the networks that are not finished are not among the results.
+    With `workers`, Ray actors of `MeasuringWorker`, they do it, otherwise this process. Where `asked` says so it stops
+    between two shards; what is done is kept, and the networks that are not finished are not among the results.
     """
     runs: dict[str, NetworkRun] = {}
     done: dict[str, int] = {}

@@ -96,7 +96,7 @@ def check_shared_results(capacity: Capacity, store: Store) -> None:
     if blind or seeing < capacity.nodes:
         missing = f"which {', '.join(blind)} cannot see" if blind else f"of which {seeing} run and can see it"
         raise ValueError(
-            f"A cluster of several nodes needs results that all of them reach, got the local folder {store.url} "
+            f"A cluster with several nodes needs results that all nodes can reach, got the local folder {store.url} "
             f"and {capacity.nodes} nodes, {missing}. Give --results a shared folder or a URL such as "
             "s3://bucket/results."
         )

@@ -133,7 +133,7 @@ class ClusterJobs:
                 lost += 1
                 if lost > ANSWER_SECONDS / POLL_SECONDS:
                     raise LaunchError(
-                        f"The cluster at {self.address} does not answer any more: {error}. The job goes on without "
+                        f"The cluster at {self.address} no longer responds: {error}. The job continues without "
                         "this machine; follow it with: python -m equistudy attach CLUSTER"
                     ) from error
             else:

@@ -53,7 +53,7 @@ class PriceTable:
             return cls(path, str(content["currency"]), machines)
         except OSError as error:
             raise ValueError(
-                f"Prices come from a table, got {path}: {error.strerror}. Copy cluster/prices.yaml beside it, "
+                f"Cannot read the price table {path}: {error.strerror}. Copy cluster/prices.yaml there, "
                 "or name one: --prices FILE"
             ) from error
         except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
@@ -66,7 +66,7 @@ class PriceTable:
         """A type of machine. Raises ValueError for one that the table lacks."""
         if name not in self.machines:
             raise ValueError(
-                f"The price of every machine must be in {self.path}, got {name}, which is not. "
+                f"{self.path} has no price for the machine type {name}. "
                 f"{suggest_names(name, self.machines)} Add a line for it."
             )
         return self.machines[name]
@@ -164,7 +164,8 @@ def estimate_costs(
     if not found:
         raise ValueError(
             f"A trial must fit on a node of {file.path}, got a request for {resources.cpus:g} CPUs and "
-            f"{resources.gpus or 0:g} GPUs for each of {resources.workers} workers, and {_describe_resources(workers)}. Lower "
+            f"{resources.gpus or 0:g} GPUs for each of {resources.workers} workers, and "
+            f"{_describe_resources(workers)}. Lower "
             "--cpus-per-trial, --gpus-per-trial or --workers-per-trial."
         )
     return found

@@ -47,7 +47,7 @@ def validate_target(target: Target) -> str:
         try:
             subprocess.run(["bash", "-n", str(target.script)], check=True, capture_output=True, text=True)
         except subprocess.CalledProcessError as error:
-            raise ValueError(f"A script must be valid bash, got {target.script}: {error.stderr.strip()}") from error
+            raise ValueError(f"{target.script} is not valid bash: {error.stderr.strip()}") from error
         return f"{target.script}: a script for Slurm, valid bash"
     file = target.file
     if file.provider != "kubernetes":

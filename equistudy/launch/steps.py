@@ -72,7 +72,9 @@ class CommandStep:
                 env={**os.environ, "PATH": path, **self.environment},
             )
         except FileNotFoundError as error:
-            raise LaunchError(f"Launching needs the program {self.words[0]}, which is not installed here.") from error
+            raise LaunchError(
+                f"Launching needs the program {self.words[0]}, which is not installed on this machine."
+            ) from error
 
     def run(self, tell: Callable[[str], None]) -> str:
         """Runs the command and tells each line of what it says; gives the last ones. Raises LaunchError."""

@@ -125,7 +125,7 @@ class LocalTarget:
         running = LocalHead.load(self.file)
         if running is None:
             raise LaunchError(
-                f"A cluster must be up to be reached, got {self.file.path}, which is down. Bring it up with: "
+                f"The cluster {self.file.path} is not running. Start it with: "
                 f"python -m equistudy launch {self.file.path} STUDY"
             )
         return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": running.token, "RAY_API_SERVER_ADDRESS": running.jobs}
@@ -168,7 +168,7 @@ def load_target(path: Path) -> Target:
     """The target that a file describes. Raises ValueError for a file that is no cluster."""
     if path.suffix == ".sh":
         if not path.is_file():
-            raise ValueError(f"A cluster needs its file, got {path}, which does not exist. Check the path.")
+            raise ValueError(f"The cluster file {path} does not exist. Check the path.")
         return SlurmTarget(path)
     file = ClusterFile(path)
     kinds: dict[str, type[KubernetesTarget] | type[LocalTarget]] = {

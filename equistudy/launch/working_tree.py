@@ -59,8 +59,8 @@ def find_working_tree(study: Path) -> WorkingTree:
         largest = sorted(sizes, key=lambda name: -sizes[name])[:MAX_LISTED_FILES]
         listed = ", ".join(f"{name} ({sizes[name] / 1e6:.0f} MB)" for name in largest)
         raise ValueError(
-            f"Code travels with a job, data does not: at most {MAX_MEGABYTES:g} MB, got {megabytes:.0f} MB in {root}; "
-            f"the largest: {listed}. Put data into the folder data/, or let git ignore it."
+            f"Only code is sent with a job, not data: at most {MAX_MEGABYTES:g} MB, got {megabytes:.0f} MB in {root}; "
+            f"the largest: {listed}. Move data into the folder data/, or add it to .gitignore."
         )
     return WorkingTree(root, tuple(kept), megabytes)
 

@@ -21,7 +21,8 @@ def build_matched_rows(measure: MomentStatistic, matching: Matching, subject: Su
     """The rows of every stage."""
     if len(subject.images) < 2 * MIN_IMAGES_PER_HALF:
         raise ValueError(
-            f"{type(measure).__name__} needs at least {2 * MIN_IMAGES_PER_HALF} images, half of them to find what happens to the "
+            f"{type(measure).__name__} needs at least {2 * MIN_IMAGES_PER_HALF} images, half of them to find what "
+            "happens to the "
             f"channels, got {len(subject.images)}. Measure with more images."
         )
     plans, skipped = plan_measures([measure], subject)

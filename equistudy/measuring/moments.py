@@ -1,8 +1,8 @@
 """Means and centred products of paired features: from blocks, merged without loss, finished into coefficients.
 
 All sums are float64 and centred, never raw: raw sums in float32 give correlations outside [-1, 1] once the mean is a
-thousand times the spread. A block is one image and one channel; its sums are split into the part within images and the
-part between their means, S = W + B, both only ever added up, so that `within_correlation`, `between_correlation` and `total` coefficients come
+thousand times the spread. A block is one image and one channel. Its sums are split into the part within images and the
+part between their means, S = W + B. Both are only ever added up, so the within, between and total coefficients come
 from one state without a subtraction.
 
 Source: Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance" (pairwise update, corrected

@@ -1,1 +1,1 @@
-"""The only room that imports Altair: figures, one self-contained page, exports."""
+"""The only package that imports Altair: figures, one self-contained page, exports."""

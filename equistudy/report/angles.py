@@ -1,4 +1,4 @@
-"""A figure of what turned images do to networks: a measure around the circle of angles."""
+"""A figure of how networks respond to rotated images: a measure around the circle of angles."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ __all__ = ["AngleCurve"]
 
 @dataclass(frozen=True)
 class AngleCurve(ReportFigure):
-    """A measure over the angle by which images were turned; a panel for each level of `panels`."""
+    """A measure over the angle by which images were rotated; a panel for each level of `panels`."""
 
     y: Outcome | Measure
     color: Factor | None = None
@@ -50,4 +50,5 @@ class AngleCurve(ReportFigure):
 
     def caption(self, frame: DataFrame) -> str:
         """The method and the number of seeds."""
-        return f"{describe_interval_method(frame)}. Angles are counter-clockwise; those of the axis are quarter turns."
+        method = describe_interval_method(frame)
+        return f"{method}. Angles are counter-clockwise; the axis is labelled at multiples of 90 degrees."

@@ -98,7 +98,7 @@ def describe_other_revisions(tables: StudyTables, measurements: pl.DataFrame) ->
             old = ", ".join(map(str, found["revision"].unique().sort()))
             told.append(
                 f"{found['trial'].n_unique()} networks were also measured by {name} of revision {old}; this page shows "
-                f"revision {revision} alone."
+                f"only revision {revision}."
             )
     return told
 
@@ -118,9 +118,7 @@ def _tabulate_studies(tables: StudyTables) -> ReportTable:
         shared = len(sets[name] & others)
         rows.append([name, str(len(sets[name])), str(done), str(shared), str(len(table.seeds))])
     header = ["study", "networks", "done", "shared with another", "seeds"]
-    return ReportTable(
-        "studies", "The studies and their networks.", header, rows, pl.DataFrame(rows, header, orient="row")
-    )
+    return ReportTable("studies", "Studies and their networks.", header, rows, pl.DataFrame(rows, header, orient="row"))
 
 
 def _tabulate_compute(tables: StudyTables) -> ReportTable:
@@ -130,7 +128,7 @@ def _tabulate_compute(tables: StudyTables) -> ReportTable:
         for row in spent.rows(named=True)
     ]
     header = ["status", "networks", "training (h)", "measuring (h)", "lost (h)"]
-    return ReportTable("compute", "What it cost, every network once.", header, rows, spent)
+    return ReportTable("compute", "Compute used; each network is counted once.", header, rows, spent)
 
 
 def _draw_claims(name: str, claims: Sequence[Any], folder: Path) -> RenderedFigure:
@@ -148,7 +146,7 @@ def _draw_common_measures(tables: StudyTables, folder: Path) -> list[RenderedFig
         shown = part.select("trial", "study", x_value="test_accuracy", y_value="value")
         study = Factor("networks", tuple(shown["study"].unique(maintain_order=True)))
         chart = draw_scatter(shown.rename({"study": "networks"}), study, "test accuracy", str(title[0]))
-        caption = "A dot is a network; one that several studies share is drawn once, under the names of all."
+        caption = "Each dot is a network; a network shared by several studies is drawn once, labelled with all of them."
         figure = RenderedFigure(f"common-{number}", f"{title[0]} against accuracy", caption, None)
         figures.append(write_figure(shown, chart, figure, folder))
     return figures

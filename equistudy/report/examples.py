@@ -42,7 +42,7 @@ class LearnedImages(ReportFigure):
     def __post_init__(self) -> None:
         if self.image < 0 or self.count < 2:
             raise ValueError(
-                f"An image is one of the test split, moved to at least two places, got image={self.image}, "
+                f"image must be an index into the test split and count at least 2, got image={self.image}, "
                 f"count={self.count}. Use image=0, count=9."
             )
 
@@ -80,7 +80,8 @@ class LearnedImages(ReportFigure):
     def caption(self, frame: DataFrame) -> str:
         """What is to be seen."""
         return (
-            "A test image at both ends of the learned half-extents and evenly between them, in one trial of each row."
+            "A test image transformed to both ends of the learned half-extents and evenly in between; "
+            "one trial per row."
         )
 
     def _render_row(self, trial: Trial, tails: dict[tuple[str, str], float]) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ TRAINED, UNTRAINED, FLOOR, CEILING = "trained", "untrained", "shuffled pairs", "
 REFERENCES = {  # and how captions explain them
     UNTRAINED: "dashed: before training",
     FLOOR: "dotted: shuffled pairs of images",
-    CEILING: "dash-dotted: the most that interpolating the map leaves of a perfect layer",
+    CEILING: "dash-dotted: what a perfectly equivariant layer reaches, given interpolation of the feature map",
 }
 
 
@@ -86,7 +86,7 @@ def describe_interval_method(frame: DataFrame) -> str:
     if counts == [1]:
         return "One seed, so there is no interval"
     seeds = counts[0] if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    cut = ", cut where it leaves the plot" if counts[0] == 2 else ""  # those of two seeds are 13 times as long as s
+    cut = ", clipped at the edge of the plot" if counts[0] == 2 else ""  # those of two seeds are 13 times as long as s
     return f"Mean with 95 % t interval over {seeds} seeds{cut}"
 
 
@@ -292,4 +292,4 @@ class Scatter(ReportFigure):
         found = [(name, rank_correlation(frame, "x_value", "y_value", cells)) for name, cells in ways]
         texts = [f"{name} {format_rank_correlation(rho)}" for name, rho in found if rho is not None]
         ranks = f" Spearman's rho with 95 % interval: {'; '.join(texts)}." if texts else ""
-        return f"A dot is a trial.{ranks}"
+        return f"Each dot is a trial.{ranks}"

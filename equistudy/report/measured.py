@@ -38,7 +38,8 @@ def draw_profiles(rows: pl.DataFrame, measures: Sequence[Measure]) -> Any:
     drawn = [chart for chart in charts if chart is not None]
     if not drawn:
         raise ValueError(
-            "A picture needs a measure of two stages or more, got none. See what was skipped, or add a --measure."
+            "A plot needs a measure with at least two stages, got none. "
+            "Check which measures were skipped, or add a --measure."
         )
     return alt.vconcat(*drawn).resolve_scale(color="independent", strokeDash="independent", strokeWidth="independent")
 
@@ -89,4 +90,4 @@ def write_picture(rows: pl.DataFrame, measures: Sequence[Measure], path: Path) -
 def check_picture(path: Path) -> None:
     """ValueError for a kind of file that cannot be drawn."""
     if path.suffix not in SUFFIXES:
-        raise ValueError(f"A picture is written as {', '.join(SUFFIXES)}, got {path}. Name --plot layers.svg.")
+        raise ValueError(f"A plot must be one of {', '.join(SUFFIXES)}, got {path}. Use for example --plot layers.svg.")

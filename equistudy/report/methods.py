@@ -20,22 +20,23 @@ __all__ = ["collect_provenance", "collect_settings", "describe_compute", "descri
 MAX_LEVELS = 12  # that a sentence lists
 
 STATISTICS_TEXT = (
-    "A seed is one replicate: trials of one seed share initialisation, order of the data and random augmentation, so "
-    "effects are differences or slopes within a seed, averaged over the other factors, and intervals are Student's t "
-    "over the seeds. A paired effect can be clear where the intervals of single cells overlap. A seed that lacks one "
-    "of the compared trials is left out. A claim is supported when the 95 % interval lies where the claim says (on one "
-    "side of 0 where it names no margin), contradicted when it lies outside, both only where p, corrected by Holm's "
-    "method over the claims, is below 0.05; otherwise it is undecided. p is that of the t test against the nearest end "
-    "of what is claimed; effects that are equal in all seeds have none."
+    "Each seed is one replicate: trials with the same seed share the initialisation, the data order and the random "
+    "augmentation. Effects are therefore differences or slopes within a seed, averaged over the other factors, and "
+    "intervals are Student's t intervals over the seeds. A paired effect can be clear even where the intervals of "
+    "single cells overlap. A seed that lacks one of the compared trials is left out. A claim is supported when the "
+    "95 % interval lies inside the claimed range (on one side of 0 if the claim names no margin) and contradicted when "
+    "it lies outside, in both cases only if p, corrected by Holm's method over the claims, is below 0.05; otherwise it "
+    "is undecided. p is from a two-sided t test against the nearest bound of the claimed range; it is undefined when "
+    "all seeds agree exactly."
 )
 
 RANK_STATISTICS_TEXT = (
-    "Claims are rank correlations, whose replicates are the levels they are over and not seeds: values are averaged "
-    "over seeds and the other factors first. Intervals of Spearman's rho are those of Bonett and Wright (2000); where "
-    "the means of families are taken out of both numbers, each but one costs a level. A claim is supported when the "
-    "95 % interval lies on the side of 0 that it says, contradicted when it lies on the other, both only where p, "
-    "corrected by Holm's method over the claims, is below 0.05; otherwise it is undecided. A level that lacks one of "
-    "the two numbers takes no part."
+    "Claims are rank correlations, whose replicates are the levels of a factor rather than seeds: values are first "
+    "averaged over seeds and the other factors. Intervals of Spearman's rho follow Bonett and Wright (2000); where "
+    "family means are subtracted from both numbers, each family but one costs one level. A claim is supported when the "
+    "95 % interval lies on the claimed side of 0 and contradicted when it lies on the other side, in both cases only "
+    "if p, corrected by Holm's method over the claims, is below 0.05; otherwise it is undecided. A level that lacks "
+    "one of the two numbers is left out."
 )
 
 

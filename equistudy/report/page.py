@@ -89,7 +89,7 @@ def write_report(study: Study, table: StudyTable, name: str, command: str, folde
 
 
 def render_template(template: str, **values: Any) -> str:
-    """A template of this room, filled in."""
+    """Renders a template of this package."""
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(loader=PackageLoader("equistudy", "report"), autoescape=True, trim_blocks=True)
@@ -112,7 +112,7 @@ def _describe_unmentioned_absence(sentences: Sequence[str], table: StudyTable) -
 def summarise_verdicts(judged: Sequence[tuple[Claim, Verdict]]) -> str:
     """The study's verdict in one sentence: that of its one claim, or how many claims got which."""
     if not judged:
-        return "The study declares no claim: everything below is exploratory."
+        return "The study declares no claims: everything below is exploratory."
     if len(judged) == 1:
         return judged[0][1].sentence
     counts = Counter(verdict.status for _, verdict in judged)
@@ -139,7 +139,7 @@ def find_leading_figure(study: Study) -> list[int]:
 def _render_effects(claims: Sequence[ClaimFinding], folder: Path) -> RenderedFigure:
     """All claims in one figure."""
     frame = build_effect_frame(claims)
-    title = "The claims at one glance"
+    title = "All claims at a glance"
     if frame.is_empty():
         return RenderedFigure("claims", title, "", None)
     return write_figure(frame, draw_effect_chart(frame), RenderedFigure("claims", title, CAPTION, None), folder)

@@ -1,4 +1,4 @@
-"""A figure of what shifts by less than a stride do to features: a measure over the pixels of the shift."""
+"""A figure of how features respond to shifts smaller than the stride: a measure over the pixels of the shift."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -68,4 +68,6 @@ class PhaseCurve(ReportFigure):
         """The method, the number of seeds, and the strides."""
         strides = frame.unique("layer", maintain_order=True).select("layer", "stride").iter_rows()
         told = ", ".join(f"{layer} {stride}" for layer, stride in strides)
-        return f"{describe_interval_method(frame)}. Dots: the shift moves cells to cells. Pixels of a cell: {told}."
+        return (
+            f"{describe_interval_method(frame)}. Dots: the shift is a multiple of the stride. Stride in pixels: {told}."
+        )

@@ -1,4 +1,4 @@
-"""Figures about networks that were found and not trained: ranks against each other, and measures by depth."""
+"""Figures about pretrained networks: ranks against each other, and measures by depth."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -82,7 +82,7 @@ class RankScatter(ReportFigure):
         found = [(name, rank_correlation(frame, "x", "y", cells)) for name, cells in ways]
         texts = [f"{name} {format_rank_correlation(rho, 'levels')}" for name, rho in found if rho is not None]
         ranks = f" Spearman's rho with 95 % interval: {'; '.join(texts)}." if texts else ""
-        return f"A dot is a {over}.{lines}{ranks}"
+        return f"Each dot is a {over}.{lines}{ranks}"
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,8 @@ def tabulate_search(design: Search, table: StudyTable) -> ReportTable:
     judged = f", judged after {' and '.join(map(str, rungs))} epochs" if rungs else ""
     return ReportTable(
         "search",
-        f"What the search has drawn{judged}, by {score.replace('_', ' ')}; the best of them in bold, and "
-        "above it its confirmation with other seeds.",
+        f"Trials sampled by the search{judged}, by {score.replace('_', ' ')}; the best trial is in bold, "
+        "and the rows above it confirm it with other seeds.",
         [ROUND.name, *names, "seed", "ended", score.replace("_", " ")],
         rows,
         numbers,

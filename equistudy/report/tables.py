@@ -101,7 +101,7 @@ def tabulate_claims(judged: Sequence[tuple[Claim, Verdict]], table: StudyTable) 
     ]
     header = ["claim", "verdict", "effect [95 % interval]", "p (Holm)", "n", "effect size"]
     return ReportTable(
-        "claims", "Claims declared before the data was seen.", header, rows, _collect_numbers(names, verdicts)
+        "claims", "Claims declared before seeing the data.", header, rows, _collect_numbers(names, verdicts)
     )
 
 
@@ -111,7 +111,10 @@ def tabulate_exploration(study: Study, table: StudyTable) -> ReportTable:
     verdicts = correct_verdicts([test.test(table) for test in tests])
     names = [f"{test.outcomes[0].title} {test.comparison}{test.within_text}" for test in tests]
     rows = [[name, *_format_effect(verdict)] for name, verdict in zip(names, verdicts, strict=True)]
-    caption = "Exploratory: effects that were not declared, p corrected by Holm over this table. They decide nothing."
+    caption = (
+        "Exploratory: effects that were not declared as claims; "
+        "p values are Holm-corrected over this table. These are not confirmatory."
+    )
     header = ["effect", "estimate [95 % interval]", "p (Holm)", "n"]
     return ReportTable("exploratory", caption, header, rows, _collect_numbers(names, verdicts).drop("status"))
 

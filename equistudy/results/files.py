@@ -223,13 +223,14 @@ class RemoteFiles:
                 system, path = fs.FileSystem.from_uri(self.url)
             except ValueError as error:  # pyarrow's ArrowInvalid
                 raise ValueError(
-                    f"Results lie in a local folder or at a URL such as s3://bucket/results, got {self.url}: {error}. "
+                    f"Results must be in a local folder or at a URL such as s3://bucket/results, got {self.url}: "
+                    f"{error}. "
                     "Check --results."
                 ) from error
         if system.type_name not in OBJECT_STORES:
             raise ValueError(
-                f"Results need a local folder or an object store ({', '.join(sorted(OBJECT_STORES))}), where a file "
-                f"appears at once, got {self.url}. Choose another place with --results."
+                f"Results need a local folder or an object store ({', '.join(sorted(OBJECT_STORES))}) with atomic "
+                f"writes, got {self.url}. Choose another place with --results."
             )
         return system, path.rstrip("/")
 
@@ -323,7 +324,8 @@ def open_files(place: str | Path) -> Files:
         parts = urlsplit(text)
         if parts.password:
             raise ValueError(
-                f"A URL of results holds no password, because it is shown and stored, got one for {parts.hostname}. "
+                f"The results URL must not contain a password, because it is displayed and stored, got one for "
+                f"{parts.hostname}. "
                 "Use the store's environment variables, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
             )
         return RemoteFiles(text.rstrip("/") if "?" not in text else text)

@@ -101,7 +101,10 @@ class Inventory:
             if names == before:
                 return names
             before = names
-        raise StorageError(f"{self.folder} of {self.files.url} changes all the time. Let compactions end first.")
+        raise StorageError(
+            f"{self.folder} of {self.files.url} keeps changing while it is read. Wait until the compaction has "
+            "finished."
+        )
 
     def _mark_counting(self, names: list[str]) -> Iterator[CompactedFile]:
         """The newest generation counts first.

@@ -94,16 +94,16 @@ class TrialRow:
 
     def __post_init__(self) -> None:
         if self.status not in list(TrialStatus):
-            raise ValueError(f"A trial's status is done or failed, got status={self.status!r}.")
+            raise ValueError(f"Trial status must be done or failed, got status={self.status!r}.")
         if (self.status == TrialStatus.FAILED) != (self.reason is not None):
             raise ValueError(
-                f"A failed trial has a reason and a done trial has none, got status={self.status!r} and "
+                f"A failed trial needs a reason and a done trial must have none, got status={self.status!r} and "
                 f"reason={self.reason!r}."
             )
         for name in ("started", "finished"):
             time = getattr(self, name)
             if time is not None and time.tzinfo is None:
-                raise ValueError(f"Times in the tables have a time zone, got {name}={time}. Use datetime.now(UTC).")
+                raise ValueError(f"Times in the tables need a time zone, got {name}={time}. Use datetime.now(UTC).")
 
 
 @dataclass(frozen=True)

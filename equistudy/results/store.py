@@ -53,14 +53,11 @@ class Store:
         store = cls(open_files(place))
         version = _read_version(store.files) or _check_empty_or_ours(store.files)
         if version is None and not create:
-            raise FileNotFoundError(
-                f"Results are read from a folder that a study has filled, got {store.url}: there is nothing. "
-                "Check --results, or run the study first."
-            )
+            raise FileNotFoundError(f"There are no results in {store.url}. Check --results, or run the study first.")
         if version is not None and version > SCHEMA_VERSION:
             raise ValueError(
-                f"Results of version {version} need a newer equistudy: this one reads up to version {SCHEMA_VERSION}, "
-                f"got {store.url}. Update equistudy, or choose another folder with --results."
+                f"The results in {store.url} have version {version}, and this equistudy reads up to {SCHEMA_VERSION}. "
+                f"Update equistudy, or choose another folder with --results."
             )
         if create and version != SCHEMA_VERSION:
             store.files.write(MARKER_FILE, json.dumps({"schema": SCHEMA_VERSION}).encode())
@@ -216,7 +213,8 @@ def _check_empty_or_ours(files: Files) -> int | None:
     version = _read_version(files)
     if version is None:
         raise ValueError(
-            f"{files.url} is not a results folder of equistudy: it has no {MARKER_FILE} but holds {', '.join(names[:3])}"
+            f"{files.url} is not a results folder of equistudy: it has no {MARKER_FILE} but holds "
+            f"{', '.join(names[:3])}"
             f"{', ...' if len(names) > 3 else ''}. Choose an empty or new folder with --results."
         )
     return version

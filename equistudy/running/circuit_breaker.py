@@ -52,7 +52,8 @@ class CircuitBreaker:
             if self._unstarted == MAX_FAILED_STARTS:
                 self._closed = False
                 self.broken = (
-                    f"No trial could begin: {_get_first_line(progress).rstrip('.')}. Mend it where the trials run, then "
+                    f"No trial could begin: {_get_first_line(progress).rstrip('.')}. Mend it where the trials "
+                    "run, then "
                     "run the same command again."
                 )
 

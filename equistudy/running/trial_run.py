@@ -304,8 +304,8 @@ def load_network(job: Job, store: Store, device: torch.device) -> torch.nn.Modul
     weights = store.read_bytes(job.weights)
     if weights is None:
         raise FileNotFoundError(
-            f"Measuring needs the trained network, and {job.weights} is not in {store.url}. "
-            "Put it back, or train again with: equistudy retry"
+            f"Measuring needs the trained network, but {job.weights} is missing from {store.url}. "
+            "Restore the file, or train again with: equistudy retry"
         )
     return restore_network(weights, job.trial, device)
 
@@ -317,6 +317,6 @@ def _check_fingerprints(job: Job) -> None:
     ):
         if planned not in (None, found):
             raise OSError(
-                f"A worker must have the {what} that the plan was made with, got fingerprint {found} on "
+                f"Every worker must have the same {what} as the plan, got fingerprint {found} on "
                 f"{socket.gethostname()} and {planned} in the plan. Copy the same files to every node."
             )

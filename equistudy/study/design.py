@@ -166,7 +166,8 @@ def factorial(trial: Callable[..., Trial], *factors: Factor, seeds: Sequence[int
     for name in names:
         if name not in takes:
             raise ValueError(
-                f"Factor {name!r} is no parameter of {trial.__name__}({', '.join(parameters)}). {suggest_names(name, takes)}"
+                f"Factor {name!r} is no parameter of {trial.__name__}({', '.join(parameters)}). "
+                f"{suggest_names(name, takes)}"
             )
     empty = inspect.Parameter.empty
     missing = [name for name in takes if name not in names and parameters[name].default is empty]

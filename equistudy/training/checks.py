@@ -50,7 +50,8 @@ def _check_shape(examples: Examples, dataset: Dataset, split: Split) -> None:
     shape, told = tuple(examples.inputs.shape[1:]), tuple(dataset.input_shape)
     if shape != told:
         raise DataError(
-            f"Inputs have the shape that their dataset says, got {_format_shape(shape)} in the {split.value} split of {dataset}, "
+            f"Inputs have the shape that their dataset says, got {_format_shape(shape)} in the {split.value} "
+            f"split of {dataset}, "
             f"which says {_format_shape(told)}. Resize the images, or mend image_shape."
         )
 

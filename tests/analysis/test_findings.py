@@ -65,7 +65,9 @@ def test_records_read_back_as_they_were_written():
 
 def test_nothing_that_ran_is_no_finding():
     of = study()
-    with pytest.raises(ValueError, match=r"A finding is of trials that have run, got none of the 24 of capacity\. Run"):
+    with pytest.raises(
+        ValueError, match=r"A finding needs at least one finished trial, got none of the 24 of capacity\. Run"
+    ):
         build_finding(table(of, absent=dict.fromkeys(range(24), "missing")), "capacity", None, "")
 
 

@@ -6,7 +6,6 @@ from scipy import stats
 
 from equistudy.analysis.intervals import (
     fisher_interval,
-    seeds_to_detect,
     seeds_to_halve,
     t_interval,
     welch_interval,
@@ -103,18 +102,3 @@ def test_seeds_to_halve_the_interval():
     assert length[2] <= length[0] / 2 < length[1]
     with pytest.raises(ValueError, match="at least 2 seeds, got n=1"):
         seeds_to_halve(1)
-
-
-@pytest.mark.parametrize("effect", [0.3, -1.0, 2.5])
-def test_seeds_to_detect_reach_the_power_and_no_fewer_do(effect):
-    n = seeds_to_detect(effect)
-    power = [
-        stats.nct.sf(stats.t.ppf(0.975, count - 1), count - 1, abs(effect) * np.sqrt(count)) for count in (n - 1, n)
-    ]
-    assert power[0] < 0.8 <= power[1]
-
-
-def test_no_effect_is_never_detected():
-    assert seeds_to_detect(0.0) is None
-    assert seeds_to_detect(0.01) is None
-    assert seeds_to_detect(1000.0) == 2

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from equistudy.cli.commands import cli
+from equistudy.cli.status import load_requested_study, plan_study
 from equistudy.cli.study_reference import StudyReference
 from equistudy.measures.accuracy import Accuracy
 from equistudy.results.schema import TrialRow
@@ -100,3 +101,9 @@ def finish(folder: str) -> Callable[..., None]:
 def invoke() -> Callable[..., Result]:
     """Runs a command in this process."""
     return lambda *arguments: CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def made(asked):
+    """Plans the study that is asked about."""
+    return lambda: plan_study(load_requested_study(asked), asked.folder)[1]

@@ -75,11 +75,11 @@ def test_a_model_spec_is_audited_with_and_without_its_head(file: str) -> None:
     [
         (("resnet81", "--size", "32"), "got name='resnet81'. Nearest: "),
         (("no_such*", "--size", "32"), "A pattern must match a name that timm knows, got 'no_such*'."),
-        (("resnet18", "--size", "big"), "An input size is a number of pixels, or HEIGHTxWIDTH, got 'big'."),
-        (("nowhere.py:build", "--size", "32"), "FILE.py:FUNCTION, got 'nowhere.py', which is no file."),
+        (("resnet18", "--size", "big"), "--size must be PIXELS or HEIGHTxWIDTH, got 'big'."),
+        (("nowhere.py:build", "--size", "32"), "FILE.py:FUNCTION, got 'nowhere.py', which is not a file."),
         (("FILE:missing", "--size", "32"), "must define the function missing, got exact, spec, needs, told, vector."),
-        (("FILE:needs", "--size", "32"), "must give a network without arguments, got TypeError"),
-        (("FILE:told", "--size", "32"), "got RuntimeError: It says so. Give it defaults."),
+        (("FILE:needs", "--size", "32"), "must return a network when called without arguments, got TypeError"),
+        (("FILE:told", "--size", "32"), "got RuntimeError: It says so. Give its parameters defaults."),
         (("FILE:vector", "--size", "32"), "takes one batch of images (B, C, H, W)"),
     ],
 )

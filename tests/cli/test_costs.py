@@ -30,7 +30,7 @@ def test_a_plan_says_what_the_rest_costs_on_a_cluster(asked, invoke, finish) -> 
 def test_prices_without_a_cluster_are_refused(asked, invoke) -> None:
     done = invoke("plan", asked.study, "--results", asked.folder, "--prices", CLUSTER / "prices.yaml")
     assert done.exit_code == ExitCode.USAGE
-    assert "Prices are those of a cluster, got --prices alone. Add --cluster FILE." in done.stderr
+    assert "--prices needs --cluster, got --prices alone. Add --cluster FILE." in done.stderr
 
 
 def test_without_any_known_cost_nothing_is_made_up(asked, invoke) -> None:

@@ -19,7 +19,7 @@ def caught(function, *arguments) -> Exception:
 
 def test_what_our_code_raises_is_told(tmp_path: Path) -> None:
     assert get_user_message(caught(ResNet, 21)) == "ResNet depth must be 6n + 2, got depth=21. Nearest: 20, 26."
-    assert "there is nothing" in str(get_user_message(caught(Store.open, tmp_path / "none", False)))
+    assert "There are no results in" in str(get_user_message(caught(Store.open, tmp_path / "none", False)))
     assert "does not exist" in str(get_user_message(caught(load_study, tmp_path / "none.py")))
 
 
@@ -38,9 +38,9 @@ def test_what_the_system_refuses_is_told_with_the_way_out(number: int) -> None:
         raise OSError(number, "It said no", *names)
 
     way_out = "Free some space, change the permissions, or choose another folder with --results."
-    rule = "The system must let files be read and written"
-    assert get_user_message(caught(refuse, "a/file")) == f"{rule}, got: It said no for a/file. {way_out}"
-    assert get_user_message(caught(refuse)) == f"{rule}, got: It said no. {way_out}"
+    rule = "Cannot read or write files"
+    assert get_user_message(caught(refuse, "a/file")) == f"{rule}: It said no for a/file. {way_out}"
+    assert get_user_message(caught(refuse)) == f"{rule}: It said no. {way_out}"
 
 
 @pytest.mark.parametrize("number", [errno.EPIPE, errno.ECONNREFUSED, errno.ETIMEDOUT])

@@ -74,9 +74,7 @@ def test_other_studies_stay_and_shared_trials_are_kept_once(ran, folder, tmp_pat
 
 
 def test_nothing_named_and_nothing_kept(tmp_path):
-    with pytest.raises(
-        ValueError, match=r"Findings are of studies, got none and no .*findings.jsonl\. Name study files"
-    ):
+    with pytest.raises(ValueError, match=r"no study was named and .*findings.jsonl does not exist\. Name study files"):
         export_findings([], None, "nowhere", tmp_path)
 
 
@@ -125,13 +123,13 @@ def test_runs_of_all_results_or_of_some_studies(ran, folder, tmp_path, invoke):
 def test_an_export_of_nothing_is_refused(write, folder, tmp_path, finish):
     path = write()
     with pytest.raises(
-        ValueError, match=r"This export is of studies, got none\. Name study files: .* export FORM STUDY"
+        ValueError, match=r"This export needs at least one study, got none\. Name study files: .* export FORM STUDY"
     ):
         export_bibtex([], None, folder, tmp_path)
     cell = next(iter(load_study(path).study.design.cells()))
     finish(cell.trial, cell.levels)
     other = write(("width: int", "width: int"), ("ResNet(8", "ResNet(14"), name="other.py")
-    with pytest.raises(ValueError, match=r"An export is of trials that have run, got none in .*\. Run a study first\."):
+    with pytest.raises(ValueError, match=r"There are no finished trials to export in .*\. Run a study first\."):
         export_runs("tensorboard", [other], None, folder, tmp_path)
 
 
@@ -144,4 +142,4 @@ def test_two_studies_on_one_page(ran, folder, invoke):
     assert "6 of 6 networks belong to more than one study and count once." in page.read_text()
     alone = invoke("compare", first, "--results", folder)
     assert alone.exit_code == 2
-    assert "A comparison is of two studies or more, got 1. Name another study file." in alone.stderr
+    assert "compare needs at least two studies, got 1. Name another study file." in alone.stderr

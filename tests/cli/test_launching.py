@@ -97,7 +97,7 @@ def test_a_launch_without_credentials_and_programs_is_refused_before_anything_ru
     done = invoke("launch", *edited(tmp_path), *REMOTE)
     assert done.exit_code == ExitCode.USAGE
     for told in (
-        "Launching needs more than is here:",
+        "Cannot launch:",
         "MISSING rsync: not installed\n        Mend it: install rsync",
         "MISSING credentials: none for AWS\n        Mend it: log in: aws sso login, or set AWS_PROFILE",
     ):
@@ -116,7 +116,7 @@ def test_a_local_folder_for_nodes_without_a_common_disk_is_refused(
 ) -> None:
     done = invoke("launch", *edited(tmp_path), "--results", tmp_path / "results", "--dry-run")
     assert done.exit_code == ExitCode.USAGE
-    assert "Nodes that come and go have no disk in common, got the folder" in done.stderr
+    assert "An autoscaling cluster has no shared disk, got the local folder" in done.stderr
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_an_absent_kubectl_is_told(tmp_path: Path, invoke: Callable[..., Result]
     assert done.exit_code == ExitCode.USAGE
     assert "MISSING kubectl: not installed\n        Mend it: install it (kubernetes.io/docs/tasks/tools)" in done.stderr
     down = invoke("down", CLUSTER / "kuberay.yaml")
-    assert "Launching needs the program kubectl, which is not installed here" in down.stderr
+    assert "Launching needs the program kubectl, which is not installed on this machine" in down.stderr
 
 
 def test_down_and_slurm_run_their_commands(nobody: Path, tmp_path: Path, invoke: Callable[..., Result]) -> None:
@@ -170,13 +170,13 @@ def test_down_and_slurm_run_their_commands(nobody: Path, tmp_path: Path, invoke:
     assert "$ scancel --me --name=equistudy" in invoke("down", CLUSTER / "slurm.sh").stderr
     attach = invoke("attach", CLUSTER / "slurm.sh")
     assert attach.exit_code == ExitCode.USAGE
-    assert "Jobs of Slurm are followed by Slurm" in attach.stderr
+    assert "attach does not support Slurm" in attach.stderr
 
 
 def test_a_local_cluster_that_is_down_says_how_to_bring_it_up(invoke: Callable[..., Result]) -> None:
     done = invoke("jobs", CLUSTER / "local.yaml")
     assert done.exit_code == ExitCode.USAGE
-    assert "local.yaml, which is down. Bring it up with: python -m equistudy launch" in done.stderr
+    assert "local.yaml is not running. Start it with: python -m equistudy launch" in done.stderr
 
 
 def test_a_study_outside_of_the_tree_is_refused(tmp_path: Path, invoke: Callable[..., Result]) -> None:

@@ -193,14 +193,14 @@ def test_an_interrupted_measurement_ends_with_130_and_goes_on(measure, folder, m
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("t_00",), "Results are read from a folder that a study has filled"),
-        (("nets.py:small", "--plot", "layers.pdf"), "A picture is written as .svg, .png, .html, got layers.pdf"),
+        (("t_00",), "There are no results in"),
+        (("nets.py:small", "--plot", "layers.pdf"), "A plot must be one of .svg, .png, .html, got layers.pdf"),
         (("nets.py:small", "--data", "nowhere"), "which does not exist. Check the path."),
         (("nets.py:small", "--group", "spin"), "A group is one of translation"),
-        (("nets.py:small", "--measure", "equivariance"), "There is no measure 'equivariance'"),
+        (("nets.py:small", "--measure", "equivariance"), "Unknown measure 'equivariance'"),
         (("nets.py:tiny", "--images", "4"), "must have the function that makes the network, got 'tiny'"),
         (("gone.pt", "--model", "nets.py:small"), "A Checkpoint needs the file of its weights, got file='gone.pt'"),
-        (("nets.py:small", "--csv", "--json"), "Rows are printed in one form"),
+        (("nets.py:small", "--csv", "--json"), "Use either --csv or --json, got both"),
         (("nets.py:small", *FEW, "--group", "translation:9"), "Every view must fill the network's window"),
         (("resnet5",), "A timm model needs a name that timm knows, got name='resnet5'"),
         (("resnet18.a1_in1k", "--weights-dir", "."), "Pretrained weights must be on this machine"),
@@ -219,10 +219,10 @@ def test_a_trial_has_its_own_images(measure, folder) -> None:
     wanted = MeasuringRequest(
         **{**dict.fromkeys(MeasuringRequest._fields), "target": "t_00", "size": 32, "results": folder}
     )
-    with pytest.raises(ValueError, match=r"A trial is measured on its own test images, .* got --size for t_00"):
+    with pytest.raises(ValueError, match=r"A trial is always measured on its own test images, got --size for t_00"):
         measure_target(wanted, {"workers": 1, "address": None})
     unknown = measure("t_00")
-    assert "got 't_00', which 0 of those in" in unknown.stderr
+    assert "Trial id 't_00' matches no finished trial in" in unknown.stderr
 
 
 @pytest.mark.slow

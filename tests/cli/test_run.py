@@ -58,7 +58,7 @@ def test_what_is_missing_runs_and_the_report_is_written(asked, invoke, trains) -
     assert len(ran) == 4
     page = f"{asked.folder}/reports/question/index.html"
     assert done.stdout == f"Report: {page}\n"
-    assert asked.command("run") in Path(page).read_text()
+    assert asked.format_command("run") in Path(page).read_text()
     question, standing, ray, start, *events, end = done.stderr.splitlines()
     assert (question, standing, ray) == ("Does it run?", "4 trials: 4 missing", "Starting Ray on this machine")
     assert start == "4 to run, 2 at once"
@@ -88,8 +88,8 @@ def test_a_failed_trial_ends_with_3_and_the_commands_that_go_on(asked, invoke, t
     assert re.search(r"\[1/4\] failed  t_\w+  width=2, seed=0  .*\n    Wrong\.\n\[2/4\]", done.stderr)
     assert "4 trials: 3 done, 1 failed" in done.stderr
     why, again = done.stderr.splitlines()[-2:]
-    assert why == f"Why trials failed: {asked.command('status')}"
-    assert again == f"Run them again: {asked.command('retry')}"
+    assert why == f"Why trials failed: {asked.format_command('status')}"
+    assert again == f"Run them again: {asked.format_command('retry')}"
     assert invoke("run", asked.study, "--results", asked.folder).exit_code == ExitCode.FAILED_TRIALS
 
 
@@ -126,7 +126,7 @@ def test_what_could_not_be_stored_is_no_success(asked, invoke, trains) -> None:
     done = invoke("run", asked.study, "--results", asked.folder)
     assert done.exit_code == ExitCode.FAILED_TRIALS
     assert "4 trials: 3 done, 1 missing" in done.stderr
-    assert done.stderr.endswith(f"What is missing could not be stored. Run it again: {asked.command('run')}\n")
+    assert done.stderr.endswith(f"What is missing could not be stored. Run it again: {asked.format_command('run')}\n")
 
 
 @pytest.mark.parametrize("as_json", [False, True])
@@ -155,7 +155,7 @@ def test_a_report_on_a_full_disk_is_told(asked, invoke, trains, monkeypatch: pyt
     monkeypatch.setattr("equistudy.report.page.write_report", full)
     done = invoke("run", asked.study, "--results", asked.folder)
     assert done.exit_code == ExitCode.USAGE
-    assert "got: No space left on device. Free some space" in done.stderr
+    assert "files: No space left on device. Free some space" in done.stderr
     assert len(results(asked.folder).list_finished()) == 4
 
 

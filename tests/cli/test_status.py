@@ -21,11 +21,6 @@ from equistudy.results.store import Store
 from equistudy.study.file import StudyFileError
 
 
-@pytest.fixture
-def made(asked):
-    return lambda: plan_study(load_requested_study(asked), asked.folder)[1]
-
-
 def test_a_scale_is_another_design(asked) -> None:
     assert len(load_requested_study(asked).study.design) == 4
     assert len(load_requested_study(asked._replace(scale="large")).study.design) == 9
@@ -35,7 +30,7 @@ def test_a_scale_is_another_design(asked) -> None:
 
 def test_a_trial_function_without_return_is_told(write, folder) -> None:
     path = write(("    return eq.Trial", "    eq.Trial"))
-    with pytest.raises(StudyFileError, match=r"returns a Trial, got None in .*question.py. Add: return Trial"):
+    with pytest.raises(StudyFileError, match=r"must return a Trial, got None in .*question.py. Add: return Trial"):
         plan_study(load_requested_study(StudyReference(path, None, folder)), folder)
 
 
@@ -123,15 +118,15 @@ def test_an_id_is_explained_from_the_results_or_from_the_study(made, asked, fold
     assert columns == first.trial.build_columns() == find_identity(first.id[:8], asked, folder)
     assert columns["model.width"] == 2
     assert find_identity(second.id, asked, folder)["model.width"] == 4
-    with pytest.raises(ValueError, match=rf"got '{second.id}', which none has in the results in .* --study STUDY"):
+    with pytest.raises(ValueError, match=rf"No trial in the results in .* starts with '{second.id}'.* --study STUDY"):
         find_identity(second.id, None, folder)
 
 
 def test_an_ambiguous_beginning_lists_the_trials(made, asked, folder) -> None:
     ids = ", ".join(sorted(trial.id for trial in made().trials))
-    with pytest.raises(ValueError, match=rf"got 't_', which 4 share: {ids} in .*question.py"):
+    with pytest.raises(ValueError, match=rf"Trial id 't_' is ambiguous: 4 trials in .*question.py match: {ids}"):
         find_identity("t_", asked, folder)
-    with pytest.raises(ValueError, match=r"which 9 share: (t_\w+, ){5}\.\.\. in"):
+    with pytest.raises(ValueError, match=r"ambiguous: 9 trials in .* match: (t_\w+, ){5}\.\.\."):
         find_identity("t_", asked._replace(scale="large"), folder)
 
 

@@ -17,12 +17,6 @@ from equistudy.cli.tables import (
 )
 
 
-@pytest.fixture
-def made(asked):
-    """The plan: one trial done, one failed, two missing."""
-    return lambda: plan_study(load_requested_study(asked), asked.folder)[1]
-
-
 def test_a_plan_names_every_trial_and_says_when_the_cost_is_unknown(made) -> None:
     head, *rows, empty, total, cost = format_plan(made())
     assert head.split() == ["trial", "state", "width", "seed", "seconds"]

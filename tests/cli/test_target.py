@@ -73,7 +73,10 @@ def test_the_default_groups_fit_the_room(room: int, pixels: tuple[int, ...]) -> 
             "rotate:90",
             "A group is one of translation, circular-translation, rotation, .* got 'rotate:90'. Did you mean",
         ),
-        ("rotation:ninety", "A group is NAME:SIZE,SIZE with numbers as sizes, got 'rotation:ninety'. Try rotation:4"),
+        (
+            "rotation:ninety",
+            "A group is written NAME:SIZE,SIZE with numbers as sizes, got 'rotation:ninety'. Try rotation:4",
+        ),
         ("translation:1.5,nan", "pixels must be different finite shifts other than 0"),
         ("translation:0", "max_pixels must be at least 1"),
         ("dihedral:4", "A group is one of"),
@@ -99,7 +102,7 @@ def test_measures_by_public_name_under_every_group() -> None:
     assert names == [
         name for name in ("within_correlation", "between_correlation", "shift_consistency") for _ in groups
     ]
-    with pytest.raises(ValueError, match=r"There is no measure 'within'\..*There are: .*between_correlation"):
+    with pytest.raises(ValueError, match=r"Unknown measure 'within'\..*There are: .*between_correlation"):
         parse_measures(("within",), groups)
 
 
@@ -122,9 +125,9 @@ def test_networks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("x.pt", None, None, ()), r"A file of weights needs its architecture, got x\.pt alone\. Add --model NAME"),
-        (("resnet18", "resnet18", None, ()), r"--model is the architecture of a file of weights .* got 'resnet18'"),
-        (("resnet18", None, None, ("layer1",)), r"--stages names submodules of FILE\.py:FUNCTION, got 'resnet18'"),
+        (("x.pt", None, None, ()), r"A weights file needs an architecture, got only x\.pt\. Add --model NAME"),
+        (("resnet18", "resnet18", None, ()), r"--model is the architecture for a weights file .* got 'resnet18'"),
+        (("resnet18", None, None, ("layer1",)), r"--stages works only with FILE\.py:FUNCTION, got 'resnet18'"),
     ],
 )
 def test_networks_that_are_none(arguments: tuple, message: str) -> None:
@@ -134,7 +137,7 @@ def test_networks_that_are_none(arguments: tuple, message: str) -> None:
 
 def test_a_classifier_that_would_be_replaced_is_refused() -> None:
     model = TimmModel("vit_tiny_patch16_224.augreg_in21k", pretrained=True, protocol=Protocol.NATIVE)
-    with pytest.raises(ValueError, match=r"got 21843 of .*measure FILE --model vit_tiny_patch16_224$"):
+    with pytest.raises(ValueError, match=r"got 21843 classes of .*measure FILE --model vit_tiny_patch16_224$"):
         check_classes(Window(model, 224), DeadLeaves())
     check_classes(TimmModel("resnet18.a1_in1k", pretrained=True, protocol=Protocol.NATIVE), DeadLeaves())
 
@@ -156,7 +159,7 @@ def test_images(tmp_path: Path) -> None:
     for place in (parquet, parquet / "a.parquet"):
         assert parse_dataset(str(place), 2, model, False) == ParquetImages(str(place), 38, test_size=2, labels=False)
     with pytest.raises(
-        ValueError, match=r"--data is a folder .* or dead-leaves, got 'dead_leaves', which does not exist"
+        ValueError, match=r"--data must be an image folder.* or dead-leaves, got 'dead_leaves', which does not exist"
     ):
         parse_dataset("dead_leaves", None, model, False)
 
@@ -184,9 +187,9 @@ def test_a_trial_is_rebuilt_from_its_columns(trial: Trial) -> None:
 
 def test_a_trial_that_would_be_another_today_is_refused() -> None:
     columns = {**TRIALS[0].build_columns(), "fingerprint": "then"}
-    with pytest.raises(ValueError, match=re.escape("of which fingerprint was then, is ")):
+    with pytest.raises(ValueError, match=re.escape("where fingerprint was then, is ")):
         rebuild_trial({**columns, "trial": "t_1"}, None)
-    with pytest.raises(ValueError, match=r"equistudy's own parts, got model=Poisoned\(width=2\)\. Name the study"):
+    with pytest.raises(ValueError, match=r"equistudy's own components, got model=Poisoned\(width=2\)\. Name the study"):
         rebuild_trial({**columns, "model": "Poisoned(width=2)"}, None)
-    with pytest.raises(ValueError, match=r"Digits.* lies nowhere, so its place cannot be chosen"):
+    with pytest.raises(ValueError, match=r"Digits.* is not read from files, so --data does not apply"):
         rebuild_trial(columns, "photos")

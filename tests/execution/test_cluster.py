@@ -50,7 +50,7 @@ def test_open_values_are_chosen_so_that_nothing_waits(
     [
         (Resources(cpus=3), r"must fit on one node, got a request for 3 CPUs.*with 2. Lower --cpus-per-trial"),
         (Resources(gpus=1.0), r"got a request for 1 GPUs and a largest node with 0. Lower --gpus-per-trial"),
-        (Resources(pack=4), r"trials share a GPU, got pack=4 and no node with one\. Leave out --pack: .*--cpus-per"),
+        (Resources(pack=4), r"needs a node with a GPU, got pack=4 and no GPU\. Leave out --pack; .*--cpus-per"),
         (Resources(workers=3), r"got 3 workers of 1 CPUs and 0 GPUs each, and room for 2. Lower --workers-per-trial"),
     ],
 )
@@ -73,11 +73,14 @@ def test_so_many_as_are_packed_fit_on_a_gpu_and_no_more() -> None:
         ({"cpus": 0.0}, "A trial needs cpus > 0 and gpus >= 0, got cpus=0, gpus=None"),
         ({"gpus": -1.0}, r"got cpus=1, gpus=-1"),
         ({"workers": 0}, "at least one worker, got workers=0"),
-        ({"pack": 0}, r"From 1 to 100 trials share a GPU, got pack=0\. Try 4"),
-        ({"pack": 101}, r"From 1 to 100 trials share a GPU, got pack=101"),
+        ({"pack": 0}, r"pack must be between 1 and 100 trials per GPU, got pack=0\. Try 4"),
+        ({"pack": 101}, r"pack must be between 1 and 100 trials per GPU, got pack=101"),
         ({"pack": 4, "gpus": 0.5}, r"got pack=4 and gpus=0\.5\. Leave out --pack or --gpus-per-trial"),
-        ({"pack": 4, "workers": 2}, r"one trial on several, got pack=4 and workers=2\. Leave out --pack or --workers"),
-        ({"max_concurrent": 0}, "At least one trial must run at once, got max_concurrent=0"),
+        (
+            {"pack": 4, "workers": 2},
+            r"several workers per trial, got pack=4 and workers=2\. Leave out --pack or --workers",
+        ),
+        ({"max_concurrent": 0}, "max_concurrent must be at least 1, got max_concurrent=0"),
     ],
 )
 def test_impossible_resources_are_refused(values: dict[str, float], message: str) -> None:

@@ -44,7 +44,7 @@ def test_the_capacity_is_that_of_all_nodes_that_may_start(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a: [", r"A cluster file is YAML, got .*cluster.yaml with: while parsing"),
+        ("a: [", r"A cluster file must be valid YAML, got .*cluster.yaml: while parsing"),
         ("- a", r"has Ray's available_node_types, or .* got .*cluster.yaml, which is neither. Start from one"),
         ({**GPUS, "max_worker": 3}, r"Ray refuses .*cluster.yaml at the top: .*'max_worker' was unexpected"),
         ({**GPUS, "max_workers": "3"}, r"Ray refuses .*cluster.yaml at max_workers: '3' is not of type 'integer'"),
@@ -57,5 +57,5 @@ def test_what_ray_would_refuse_is_refused_at_once(tmp_path: Path, content: objec
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"A cluster needs its file, got .*none.yaml: No such file .* Check --cluster"):
+    with pytest.raises(ValueError, match=r"Cannot read the cluster file .*none.yaml: No such file .* Check --cluster"):
         _ = ClusterFile(tmp_path / "none.yaml").capacity

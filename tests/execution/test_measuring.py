@@ -89,6 +89,6 @@ def test_an_error_of_a_worker_is_raised_here(conditions: RunConditions) -> None:
     elsewhere = first._replace(job=replace(first.job, fingerprint="other"))
     with (
         start_ray_workers(conditions, Resources(cpus=0.25, gpus=0, max_concurrent=1)) as (_, workers),
-        pytest.raises(OSError, match="A worker must have the data that the plan was made with"),
+        pytest.raises(OSError, match="Every worker must have the same data as the plan"),
     ):
         list(_run_on_workers(iter([elsewhere]), workers))

@@ -44,17 +44,17 @@ class Silence:
         self.progress: list[TrialProgress] = []
         self.concurrent = 0
 
-    def started(self, total: int, concurrent: int, packed: int = 1) -> None:
+    def report_start(self, total: int, concurrent: int, packed: int = 1) -> None:
         assert total == 6
         self.concurrent = concurrent
 
-    def progressed(self, progress: TrialProgress) -> None:
+    def report_progress(self, progress: TrialProgress) -> None:
         self.progress.append(progress)
 
-    def noticed(self, text: str) -> None:
+    def report_notice(self, text: str) -> None:
         """The cluster of the tests does not change."""
 
-    def stopping(self) -> None:
+    def report_stopping(self) -> None:
         raise AssertionError("nobody asked to stop")
 
 

@@ -59,7 +59,7 @@ def test_a_connection_that_breaks_is_taken_up_again_for_a_while(failures: int, m
     monkeypatch.setattr(launch, "ANSWER_SECONDS", 0.01)
     jobs = ClusterJobs("http://127.0.0.1:1", {})
     if failures > 10:
-        with pytest.raises(LaunchError, match=r"does not answer any more: no route to host. The job goes on without"):
+        with pytest.raises(LaunchError, match=r"no longer responds: no route to host. The job continues without"):
             jobs.follow_job("job", print)
     else:
         assert jobs.follow_job("job", print) == ("SUCCEEDED", 0)

@@ -44,7 +44,7 @@ def test_an_absent_sdk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_script_that_is_no_bash_is_refused(tmp_path: Path) -> None:
     script = tmp_path / "slurm.sh"
     script.write_text("if then")
-    with pytest.raises(ValueError, match=r"A script must be valid bash, got .*slurm.sh: .*syntax error"):
+    with pytest.raises(ValueError, match=r"slurm.sh is not valid bash: .*syntax error"):
         validate_target(load_target(script))
 
 

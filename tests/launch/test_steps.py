@@ -15,7 +15,9 @@ def test_a_step_tells_what_its_command_says() -> None:
 
 
 def test_a_program_that_is_absent_is_named() -> None:
-    with pytest.raises(LaunchError, match="Launching needs the program kubectl-of-nobody, which is not installed here"):
+    with pytest.raises(
+        LaunchError, match="Launching needs the program kubectl-of-nobody, which is not installed on this machine"
+    ):
         CommandStep("a test", ("kubectl-of-nobody",)).run(print)
 
 

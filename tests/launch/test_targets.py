@@ -26,8 +26,8 @@ def test_every_file_of_a_cluster_is_known(name: str, kind: type) -> None:
     ("name", "message"),
     [
         ("prices.yaml", r"has Ray's available_node_types, or is a RayCluster or RayJob .* got .*prices.yaml, which is"),
-        ("nothing.yaml", r"A cluster needs its file, got .*nothing.yaml: No such file"),
-        ("nothing.sh", r"A cluster needs its file, got .*nothing.sh, which does not exist"),
+        ("nothing.yaml", r"Cannot read the cluster file .*nothing.yaml: No such file"),
+        ("nothing.sh", r"The cluster file .*nothing.sh does not exist"),
     ],
 )
 def test_what_is_no_cluster_is_told(name: str, message: str) -> None:
@@ -52,5 +52,5 @@ def test_a_local_cluster_that_is_down_has_no_token(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     target = load_target(CLUSTER / "local.yaml")
     assert isinstance(target, LocalTarget)
-    with pytest.raises(LaunchError, match=r"local.yaml, which is down. Bring it up with: python -m equistudy launch"):
+    with pytest.raises(LaunchError, match=r"local.yaml is not running. Start it with: python -m equistudy launch"):
         target.build_environment(lambda step: "")

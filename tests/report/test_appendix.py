@@ -28,7 +28,7 @@ def test_design_versions_and_licences_are_there(text):
     assert "- width (channels): 4, 8, 16, 32" in text
     assert "- parameters of a network: 400 to 3200" in text
     assert "- torch: 2.13.0" in text
-    assert "- data, Toy: not known to equistudy: state it yourself" in text
+    assert "- data, Toy: unknown to equistudy; please state it" in text
     assert "- weights, resnet18.a1_in1k: apache-2.0" in text
 
 

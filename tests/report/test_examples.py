@@ -86,5 +86,5 @@ def test_without_a_done_trial_there_is_nothing_to_draw():
 
 
 def test_impossible_pictures():
-    with pytest.raises(ValueError, match=r"moved to at least two places, got image=0, count=1\. Use image=0, count=9"):
+    with pytest.raises(ValueError, match=r"count at least 2, got image=0, count=1\. Use image=0, count=9"):
         LearnedImages(BOX, count=1)

@@ -39,7 +39,7 @@ def test_an_incomplete_seed_is_left_out_of_the_mean_and_the_caption_says_so():
     frame = figure.frame(table(absent={0: "failed"}))
     assert frame.filter(width=4)["n"][0] == 2
     assert figure.caption(frame) == (
-        "Mean with 95 % t interval over 2 to 3 seeds, cut where it leaves the plot; small dots are single seeds."
+        "Mean with 95 % t interval over 2 to 3 seeds, clipped at the edge of the plot; small dots are single seeds."
     )
     assert figure.caption(figure.frame(table())).startswith("Mean with 95 % t interval over 3 seeds;")
     assert figure.caption(figure.frame(table(study(num_seeds=1)))).startswith("One seed, so there is no interval")
@@ -132,7 +132,7 @@ def test_a_scatter_joins_both_outcomes_of_each_trial():
     assert "within each augmentation -1.00" in caption
     assert Scatter(x=Score("seconds"), y=CORRELATION).caption(
         Scatter(x=Score("seconds"), y=CORRELATION).frame(table())
-    ) == ("A dot is a trial.")
+    ) == ("Each dot is a trial.")
 
 
 def test_figures_name_what_they_need():

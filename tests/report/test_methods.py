@@ -16,7 +16,7 @@ def test_the_method_names_design_measures_and_statistics():
         "with 3 seeds."
     )
     assert measured == ("Measured: translation correlation (Correlation, revision 1, on 256 test images per network).")
-    assert "Student's t over the seeds" in statistics
+    assert "Student's t intervals over the seeds" in statistics
     assert "Wilcoxon's test with 3 seeds cannot reach p < 0.05" in statistics
 
 

@@ -106,14 +106,14 @@ def test_an_incomplete_study_says_so(tmp_path):
 
 def test_nothing_has_run_yet(tmp_path):
     page, reader = written(tmp_path, study(figures=(*FIGURES, SCATTER)), absent=dict.fromkeys(range(24), "missing"))
-    assert page.count("No done trial shows this yet.") == 4
+    assert page.count("No finished trial has data for this figure yet.") == 4
     assert "24 of 24 trials have no result" in reader.text
     assert "Nothing has run yet." in reader.text
 
 
 def test_a_study_without_claims_is_exploratory_and_names_what_is_absent(tmp_path):
     _, reader = written(tmp_path, study(claims=()), absent={0: "failed"})
-    assert "declares no claim: everything below is exploratory" in reader.text
+    assert "declares no claims: everything below is exploratory" in reader.text
     assert "The study is not complete. 1 of 24 trials has no result" in reader.text.replace("\n", " ")
 
 

@@ -40,7 +40,8 @@ def test_each_stage_has_its_mean_and_interval_at_each_shift():
     assert (cell["value"], cell["low"], cell["high"]) == pytest.approx((rows["value"].mean(), low, high))
     assert figure.title == "translation correlation over the shift"
     assert figure.caption(frame) == (
-        "Mean with 95 % t interval over 3 seeds. Dots: the shift moves cells to cells. Pixels of a cell: stem 1, "
+        "Mean with 95 % t interval over 3 seeds. Dots: the shift is a multiple of the stride. Stride in pixels: "
+        "stem 1, "
         "stage1 1, stage2 2."
     )
 

@@ -28,7 +28,9 @@ def test_a_rank_scatter_has_a_dot_for_each_network_and_one_slope_for_all_familie
     coefficients = np.linalg.lstsq(design, frame["y"].to_numpy(), rcond=None)[0]
     assert frame["fitted"].to_list() == pytest.approx(list(design @ coefficients))
     caption = figure.caption(frame)
-    assert caption.startswith("A dot is a network. Lines: least squares with one slope within each family. Spearman's")
+    assert caption.startswith(
+        "Each dot is a network. Lines: least squares with one slope within each family. Spearman's"
+    )
     assert "pooled 0." in caption
     assert caption.endswith("over 23 levels.")
     assert "within each family" in caption
@@ -84,4 +86,4 @@ def test_charts_show_every_value(color):
 
 def test_the_method_says_what_the_replicates_are():
     *_, statistics = describe_method(zoo(), table(zoo(), rising))
-    assert statistics.startswith("Claims are rank correlations, whose replicates are the levels they are over")
+    assert statistics.startswith("Claims are rank correlations, whose replicates are the levels of a factor")

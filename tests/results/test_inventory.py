@@ -60,7 +60,10 @@ def test_a_listing_that_missed_a_file_is_made_again(overlapping, monkeypatch):
 def test_a_listing_that_never_settles_is_an_error(overlapping, monkeypatch):
     counter = iter(range(1000))
     monkeypatch.setattr(LocalFiles, "list_names", lambda self, folder: [f"{next(counter):06d}-{'0' * 16}.parquet"])
-    with pytest.raises(StorageError, match=r"curves/compacted of .* changes all the time. Let compactions end first"):
+    with pytest.raises(
+        StorageError,
+        match=r"curves/compacted of .* keeps changing while it is read. Wait until the compaction has finished",
+    ):
         Inventory(overlapping.files, CURVES).list_compacted()
 
 

@@ -37,7 +37,7 @@ def test_empty_results_have_the_schema(store):
 
 
 def test_nothing_to_read(tmp_path):
-    with pytest.raises(FileNotFoundError, match="there is nothing"):
+    with pytest.raises(FileNotFoundError, match="There are no results in"):
         results(tmp_path / "absent")
 
 

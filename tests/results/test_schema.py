@@ -39,7 +39,7 @@ def test_unknown_column_is_refused():
 
 
 def test_status_is_done_or_failed(row):
-    with pytest.raises(ValueError, match=r"status is done or failed, got status='finished'"):
+    with pytest.raises(ValueError, match=r"status must be done or failed, got status='finished'"):
         row(status="finished")
 
 
@@ -51,5 +51,5 @@ def test_only_failures_have_a_reason(row, status, reason):
 
 def test_times_need_a_zone(row):
     assert row(started=datetime.now(UTC)).started is not None
-    with pytest.raises(ValueError, match=r"have a time zone, got finished=2026-01-02.*datetime.now\(UTC\)"):
+    with pytest.raises(ValueError, match=r"need a time zone, got finished=2026-01-02.*datetime.now\(UTC\)"):
         row(finished=datetime(2026, 1, 2))

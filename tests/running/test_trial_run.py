@@ -247,13 +247,13 @@ def test_missing_weights_are_told(tmp_path: Path) -> None:
     last = run(Job(TRIAL, {}, (ACCURACY,), weights="weights/gone.safetensors"), tmp_path)[-1]
     assert last.phase == TrialPhase.FAILED
     assert last.message is not None
-    assert last.message.startswith("Measuring needs the trained network, and weights/gone.safetensors is not in")
+    assert last.message.startswith("Measuring needs the trained network, but weights/gone.safetensors is missing from")
 
 
 def test_other_data_on_a_worker_are_refused(tmp_path: Path) -> None:
     last = run(Job(TRIAL, {}, (), fingerprint="other"), tmp_path)[-1]
     assert last.phase == TrialPhase.FAILED
-    assert "A worker must have the data that the plan was made with" in (last.message or "")
+    assert "Every worker must have the same data as the plan" in (last.message or "")
     assert results(tmp_path / "results").trials.collect()["reason"].item() == "data"
 
 
@@ -348,4 +348,4 @@ def test_a_pretrained_network_has_the_random_one_as_its_reference(tmp_path: Path
 def test_other_weights_on_a_worker_are_refused(tmp_path: Path, pretrained: Trial) -> None:
     last = run(replace(Job(pretrained, {}, ()).with_absolute_paths(), model_fingerprint="other"), tmp_path)[-1]
     assert last.phase == TrialPhase.FAILED
-    assert "A worker must have the weights that the plan was made with" in (last.message or "")
+    assert "Every worker must have the same weights as the plan" in (last.message or "")

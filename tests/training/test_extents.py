@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch.nn.functional import cross_entropy
 
 from equistudy.augmentations.crop import RandomCrop
@@ -38,9 +37,9 @@ from equistudy.tasks.classification import Classification
 from equistudy.tasks.regression import Regression
 from equistudy.training.extents import ExtentTrajectory
 from equistudy.training.failures import NotANumberError
-from equistudy.training.sources import Share
 from equistudy.training.subject import build_subject, restore_network, serialise_weights
 from equistudy.training.trainer import Trainer
+from tests.training.two_workers import train_with_two_workers
 
 CPU = torch.device("cpu")
 SPRITES = Sprites(2, 45.0, 16, train_size=96, test_size=64)
@@ -240,25 +239,9 @@ def test_a_trial_runs_and_its_row_has_the_half_extents(tmp_path: Path) -> None:
 GENTLE = replace(TRIAL, augmentation=BOX, recipe=Recipe(3, 32, SGD(learning_rate=0.01)))
 
 
-def _two_workers(rank: int, file: str, queue: "torch.multiprocessing.Queue") -> None:  # type: ignore[type-arg]
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
-    trainer = Trainer(GENTLE, CPU, Share(rank, 2))
-    while not trainer.is_finished:
-        trainer.train_epoch()
-    if rank == 0:
-        queue.put([tuple(value) for value in trainer.curves])
-    dist.barrier()
-    dist.destroy_process_group()
-
-
 @pytest.mark.slow
 def test_two_workers_follow_the_curve_of_one(tmp_path: Path) -> None:
-    queue = torch.multiprocessing.get_context("spawn").SimpleQueue()
-    context = torch.multiprocessing.spawn(_two_workers, (f"{tmp_path}/rendezvous", queue), nprocs=2, join=False)
-    shared = queue.get()
-    while not context.join():
-        pass
+    shared = train_with_two_workers(GENTLE, tmp_path)
     alone = trained(GENTLE).curves
     assert [value[:3] for value in shared] == [tuple(value)[:3] for value in alone]
     for its, mine in zip(shared, alone, strict=True):

@@ -1,9 +1,9 @@
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import nn
 
 from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
@@ -24,6 +24,7 @@ from equistudy.training import trainer as module
 from equistudy.training.failures import DivergedError, NotANumberError
 from equistudy.training.sources import Share
 from equistudy.training.trainer import Trainer, build_network
+from tests.training.two_workers import train_with_two_workers
 
 CPU = torch.device("cpu")
 DIGITS = Digits(canvas=16, digit=8, train_size=256)
@@ -166,25 +167,9 @@ def test_not_a_number_and_divergence_have_names() -> None:
 GENTLE = replace(TRIAL, recipe=Recipe(epochs=3, batch_size=64, optimiser=SGD(learning_rate=0.01)))
 
 
-def _two_workers(rank: int, file: str, queue: "torch.multiprocessing.Queue") -> None:  # type: ignore[type-arg]
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
-    trainer = Trainer(GENTLE, CPU, Share(rank, 2))
-    while not trainer.is_finished:
-        trainer.train_epoch()
-    if rank == 0:
-        queue.put([tuple(value) for value in trainer.curves])
-    dist.barrier()
-    dist.destroy_process_group()
-
-
 @pytest.mark.slow
-def test_two_workers_follow_the_curve_of_one(tmp_path: object) -> None:
-    queue = torch.multiprocessing.get_context("spawn").SimpleQueue()
-    context = torch.multiprocessing.spawn(_two_workers, (f"{tmp_path}/rendezvous", queue), nprocs=2, join=False)
-    shared = queue.get()
-    while not context.join():
-        pass
+def test_two_workers_follow_the_curve_of_one(tmp_path: Path) -> None:
+    shared = train_with_two_workers(GENTLE, tmp_path)
     alone = trained(GENTLE).curves
     assert [value[:3] for value in shared] == [tuple(value)[:3] for value in alone]
     for its, mine in zip(shared, alone, strict=True):

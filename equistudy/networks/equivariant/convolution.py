@@ -65,7 +65,8 @@ class GroupConvolution(nn.Module):
         if min(inputs, outputs, window.size, window.stride, window.dilation) < 1 or window.padding < 0:
             raise ValueError(
                 f"A group convolution needs positive numbers of fields, size, stride and dilation, and no negative "
-                f"padding, got inputs={inputs}, outputs={outputs}, {window}. Use ConvolutionWindow(3, padding=1) for 3 x 3."
+                f"padding, got inputs={inputs}, outputs={outputs}, {window}. Use ConvolutionWindow(3, padding=1) "
+                "for 3 x 3."
             )
         self.group, self.inputs, self.outputs, self.window = group, inputs, outputs, window
         self.channel_groups = 1

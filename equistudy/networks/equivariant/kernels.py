@@ -21,7 +21,8 @@ def find_symmetries(group: FiniteGroup) -> tuple[Symmetry, ...]:
     if any(degrees % 90 for degrees, _ in group.element_parameters):
         raise ValueError(
             f"Group convolutions need turns by multiples of 90 degrees, got {group} with "
-            f"{', '.join(f'{degrees:g}' for degrees, _ in group.element_parameters)} degrees. Use CyclicGroup or DihedralGroup."
+            f"{', '.join(f'{degrees:g}' for degrees, _ in group.element_parameters)} degrees. Use CyclicGroup or "
+            "DihedralGroup."
         )
     return tuple(Symmetry(round(degrees / 90) % 4, mirrored == 1) for degrees, mirrored in group.element_parameters)
 
