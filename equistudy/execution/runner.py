@@ -121,9 +121,8 @@ def run_study(
 
     with (
         join_cluster(site) as capacity,
-        handle_interrupts(
-            reporter.report_stopping
-        ) as asked,  # after Ray, which takes SIGTERM for itself when it connects
+        # after Ray, which takes SIGTERM for itself when it connects
+        handle_interrupts(reporter.report_stopping) as asked,
         monitor_cluster(reporter.report_notice) as lookout,
     ):
 

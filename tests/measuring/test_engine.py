@@ -265,9 +265,9 @@ def test_groups_with_views_of_one_size_probe_the_network_once(
     def counting(network: nn.Module, modules: Any, images: torch.Tensor, offsets: bool) -> Any:
         assert not offsets  # translations do not ask where the cells lie
         probed.append(tuple(images.shape[2:]))
-        return geometry.probe(network, modules, images, offsets)
+        return geometry.probe_geometries(network, modules, images, offsets)
 
-    monkeypatch.setattr(engine, "probe", counting)
+    monkeypatch.setattr(engine, "probe_geometries", counting)
     measured = subject(convolutions((1,), "circular"), smooth_images[:4])
     groups = [Translation(max_pixels=size, border=CIRCLE) for size in (1, 2)] + [Translation(max_pixels=1)]
     assert len(measure_all([WithinCorrelation(group) for group in groups], measured).rows) == 2 + 4 + 2
