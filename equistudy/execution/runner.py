@@ -160,6 +160,5 @@ def run_study(
         interrupted = asked()
     done = sum(phase == TrialPhase.DONE for phase in ends.values())
     failed = sum(phase == TrialPhase.FAILED for phase in ends.values())
-    seconds = time.perf_counter() - began
-    broken = breaker.broken or lookout.stuck
+    seconds, broken = time.perf_counter() - began, breaker.broken or lookout.stuck
     return RunOutcome(done, failed, interrupted and len(ends) < source.total, seconds, broken)
