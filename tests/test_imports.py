@@ -3,12 +3,13 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 PACKAGE = Path(__file__).parents[1] / "equistudy"
 
-# lowest first; a module imports from rows above its own in this list, or from its own room
+# lowest first; a module imports from rows above its own in this list, or from its own package
 ROWS = (
     {"spec", "float32"},
     {"groups", "recipe"},
@@ -24,12 +25,12 @@ ROWS = (
     {"cli"},
     {"__main__"},
 )
-ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
+ROW = {package: row for row, packages in enumerate(ROWS) for package in packages}
 HOMES = {
     "ray": {"execution", "launch"},
     "altair": {"report"},
     "vl_convert": {"report"},
-    "polars": {"results", "analysis", "report", "cli"},
+    "polars": {"results", "analysis", "report"},
     "timm": {"networks"},
     "torchvision": {"networks"},
     "click": {"cli"},
@@ -42,40 +43,64 @@ def package_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported(path: Path) -> Iterator[tuple[str, int]]:
-    """Every module that a file imports, wherever in the file, with its line."""
-    for node in ast.walk(ast.parse(path.read_text())):
+class Import(NamedTuple):
+    """A module, or a name of one, that a file imports: where, at the top or inside, and whether it ever runs."""
+
+    module: str
+    line: int
+    top: bool
+    runs: bool
+
+
+@cache
+def imports_of(path: Path) -> tuple[Import, ...]:
+    """Every import of a file, wherever it stands; one for the type checker alone never runs."""
+    tree = ast.parse(path.read_text())
+    top = {inner for node in tree.body for inner in (ast.walk(node) if isinstance(node, ast.Try) else (node,))}
+    checked = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for part in node.body
+        for inner in ast.walk(part)
+    }
+    found = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, node.lineno) for alias in node.names)
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: a relative import"
-            yield str(node.module), node.lineno
+            names = [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        found += [Import(name, node.lineno, node in top, node not in checked) for name in names]
+    return tuple(found)
 
 
 def test_imports_point_one_way() -> None:
     wrong = []
     for path in MODULES:
-        room = package_of(path)
-        for module, line in imported(path):
+        own = package_of(path)
+        for module, line, _, _ in imports_of(path):
             package, _, rest = module.partition(".")
             other = rest.partition(".")[0]
-            # the package itself holds the words of a study, from every room
-            if package == PACKAGE.name and other != room and not (rest and ROW[other] < ROW[room]):
-                wrong.append(f"{path}:{line}: {room} must not import {module}")
+            # the package itself holds the words of a study, from every package
+            if package == PACKAGE.name and other != own and not (rest and ROW[other] < ROW[own]):
+                wrong.append(f"{path}:{line}: {own} must not import {module}")
     assert wrong == []
 
 
-def test_packages_stay_in_their_rooms() -> None:
+def test_heavy_packages_stay_where_they_belong() -> None:
     wrong = [
         f"{path}:{line}: {module} belongs in {', '.join(sorted(HOMES[first]))}"
         for path in MODULES
-        for module, line in imported(path)
+        for module, line, _, _ in imports_of(path)
         if (first := module.partition(".")[0]) in HOMES and package_of(path) not in HOMES[first]
     ]
     assert wrong == []
 
 
-def test_every_room_has_its_row() -> None:
+def test_every_package_has_its_row() -> None:
     assert {package_of(path) for path in MODULES} <= ROW.keys()
 
 
@@ -126,36 +151,16 @@ HEAVY = {
 }
 
 
-def imports_of(tree: ast.Module) -> Iterator[tuple[str, bool]]:
-    """Every module that a file imports, and whether at its top; what only the type checker reads is left out."""
-    top = set(tree.body)
-    for node in list(top):
-        if isinstance(node, ast.Try):
-            top.update(ast.walk(node))
-    unread = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for part in node.body
-        for inner in ast.walk(part)
-    }
-    for node in ast.walk(tree):
-        if node in unread:
-            continue
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, node in top) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module, node in top
-            yield from ((f"{node.module}.{alias.name}", node in top) for alias in node.names)
-
-
+@cache
 def graph() -> tuple[dict[str, set[str]], dict[str, set[str]], dict[str, set[str]]]:
     """Of each module: the own modules it imports anywhere, those at its top, and the heavy packages at its top."""
     names = {path.with_suffix("").relative_to(PACKAGE.parent).as_posix().replace("/", "."): path for path in MODULES}
     names = {name.removesuffix(".__init__"): path for name, path in names.items()}
     anywhere, above, heavy = ({name: set[str]() for name in names} for _ in range(3))
     for name, path in names.items():
-        for module, top in imports_of(ast.parse(path.read_text())):
+        for module, _, top, runs in imports_of(path):
+            if not runs:
+                continue
             if module in names and module != name:
                 anywhere[name].add(module)
                 if top:

@@ -22,7 +22,7 @@ class SeedTest(EffectTest):
     def test(self, table: StudyTable) -> Verdict:
         """Supported when the 95 % interval excludes 0 on the expected side, contradicted on the other.
 
-        `p` is that of this claim alone; `judge` corrects it over the study's claims.
+        `p` is that of this claim alone; `judge_claims` corrects it over the study's claims.
         """
         from equistudy.analysis.verdicts import judge_effect
 
@@ -173,7 +173,7 @@ class Value(SeedTest):
         return low + self.than, high + self.than
 
     @property
-    def is_level(self) -> bool:
+    def is_absolute(self) -> bool:
         """Yes."""
         return True
 

@@ -109,11 +109,11 @@ class EffectTest:
         return "" if g is None else f"Hedges g = {g:.2f}"
 
     def test(self, table: StudyTable) -> Verdict:
-        """The verdict on this claim alone; `judge` corrects its p over the study's claims."""
+        """The verdict on this claim alone; `judge_claims` corrects its p over the study's claims."""
         raise NotImplementedError
 
     @property
-    def is_level(self) -> bool:
+    def is_absolute(self) -> bool:
         """Whether the effect is the value of the outcome itself, and no difference or slope."""
         return False
 

@@ -26,8 +26,38 @@ __all__ = [
 ]
 
 
+class TrialNumber:
+    """Base of the numbers that a trial has without a measure of its own: one number per trial."""
+
+    name: str
+
+    @property
+    def title(self) -> str:
+        """What sentences and headings call it."""
+        raise NotImplementedError
+
+    @property
+    def share(self) -> bool:
+        """Whether it is a share of images."""
+        return False
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """The measures behind the number."""
+        return ()
+
+    @property
+    def reason_absent(self) -> str:
+        """Why a trial that is done has no number."""
+        return f"{self.title} not measured"
+
+    def per_trial(self, table: StudyTable) -> pl.DataFrame:
+        """The number of each trial that has it: columns trial and value."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class Score:
+class Score(TrialNumber):
     """A numeric column of the trials table by name, such as `test_accuracy` or `parameters`."""
 
     name: str
@@ -42,11 +72,6 @@ class Score:
         """Whether it is a share of images: an accuracy."""
         return self.name.endswith("accuracy")
 
-    @property
-    def measures(self) -> tuple[Measure, ...]:
-        """None: a score is a column of the trials table."""
-        return ()
-
     def per_trial(self, table: StudyTable) -> pl.DataFrame:
         """The column of every trial that is done."""
         done = table.trials.filter(pl.col("status") == DONE)
@@ -57,14 +82,9 @@ class Score:
             raise ValueError(f"The trials have no numeric column {self.name!r}. {suggest_names(self.name, numeric)}")
         return done.select("trial", value=pl.col(self.name).cast(pl.Float64)).unique()
 
-    @property
-    def reason_absent(self) -> str:
-        """Why a trial that is done has no number."""
-        return f"{self.title} not measured"
-
 
 @dataclass(frozen=True)
-class Combination:
+class Combination(TrialNumber):
     """A weighted sum of outcomes of the same trial under a name of its own: one number per trial.
 
     `Combination("gap", ((1, SEEN), (-1, UNSEEN)))` is the accuracy at a seen orientation minus that at unseen ones.
@@ -105,14 +125,9 @@ class Combination:
         sums = pl.concat(parts).group_by("trial").agg(pl.col("value").sum(), there=pl.len())
         return sums.filter(pl.col("there") == len(parts)).drop("there")
 
-    @property
-    def reason_absent(self) -> str:
-        """Why a trial that is done has no number."""
-        return f"{self.title} not measured"
-
 
 @dataclass(frozen=True)
-class ReportedValue:
+class ReportedValue(TrialNumber):
     """A number that levels of a factor have from elsewhere, such as the published accuracy of a pretrained network.
 
     `numbers` maps levels to it. A level that is not among them has none, and `unknown` says why: nothing is made up.
@@ -131,16 +146,6 @@ class ReportedValue:
     def title(self) -> str:
         """The name."""
         return self.name
-
-    @property
-    def share(self) -> bool:
-        """No: it is shown as it was given."""
-        return False
-
-    @property
-    def measures(self) -> tuple[Measure, ...]:
-        """None: the number comes from elsewhere."""
-        return ()
 
     def per_trial(self, table: StudyTable) -> pl.DataFrame:
         """The number of the level of every trial that is done."""
@@ -179,11 +184,11 @@ class Outcome:
     the rows with a stride, and every stage for a measure that has no map; `elements=None` takes all elements. Vectors
     (`pooled`, `logits`) are invariant at best, which is another question: name them to ask it. `reference` subtracts
     the value of the untrained network, of shuffled pairs or of features compared unmoved, row by row. A trial without
-    such a value is absent and listed by `missing`; nothing is filled in. `name` is what sentences and headings call it
-    in place of a title made from the fields.
+    such a value is absent and listed by `trials_without_value`; nothing is filled in. `name` is what sentences and
+    headings call it in place of a title made from the fields.
     """
 
-    measure: "Measure | Score | Combination | ReportedValue"
+    measure: Measure | TrialNumber
     stages: Sequence[str] | None = None
     elements: Sequence[str] | None = None
     reference: Reference = Reference.NONE
@@ -198,7 +203,7 @@ class Outcome:
                 raise ValueError(f"{name} is a tuple of names, or None for the default, got {name}={chosen!r}.")
             object.__setattr__(self, name, tuple(chosen))
         plain = self.stages is None and self.elements is None and self.reference is Reference.NONE
-        if isinstance(self.measure, (Score, Combination, ReportedValue)) and not plain:
+        if isinstance(self.measure, TrialNumber) and not plain:
             raise ValueError(
                 f"A {type(self.measure).__name__.lower()} is one number per trial, got {self.measure} with stages, "
                 "elements or a reference. Leave them out, or name a measure."
@@ -279,14 +284,14 @@ def _named(rows: pl.DataFrame, column: str, names: Sequence[str] | None) -> pl.D
     return rows.filter(pl.col(column).is_in(names))
 
 
-Quantity = Outcome | Measure | Score | Combination | ReportedValue  # what a claim or a figure may be about
+Quantity = Outcome | Measure | TrialNumber  # what a claim or a figure may be about
 
 
 def as_outcome(what: Any) -> Outcome:
     """An outcome as it is; a bare measure, score, combination or known number as the outcome with every default."""
     if isinstance(what, Outcome):
         return what
-    if isinstance(what, (Measure, Score, Combination, ReportedValue)):
+    if isinstance(what, (Measure, TrialNumber)):
         return Outcome(what)
     raise TypeError(
         f"A claim or a figure is about an Outcome, Measure, Score, Combination or ReportedValue, got {what!r}."

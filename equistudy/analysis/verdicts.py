@@ -145,7 +145,7 @@ def _describe_verdict(test: EffectTest, status: VerdictStatus, interval: Interva
 
 def _describe_difference(test: EffectTest, shown: str) -> str:
     """The effect without a word about its direction."""
-    what = f"is {shown}" if test.is_level else f"differs by {shown} {test.comparison}"
+    what = f"is {shown}" if test.is_absolute else f"differs by {shown} {test.comparison}"
     return f"{what}{test.within_text}"
 
 
@@ -176,7 +176,7 @@ def _format_value(test: EffectTest, value: float, half: float | None) -> str:
 def _value_unit(test: EffectTest) -> str:
     """Of shares of images: per cent, and percentage points between two of them."""
     (what, *_) = test.outcomes
-    alone = test.is_level and not isinstance(what.measure, Combination) and what.reference is Reference.NONE
+    alone = test.is_absolute and not isinstance(what.measure, Combination) and what.reference is Reference.NONE
     return "%" if alone else "points"
 
 

@@ -20,7 +20,7 @@ class Mixing(Augmentation):
 
     Partners are a random permutation of the batch. Each image draws its own weight, from Beta(alpha, alpha); of the
     loss that share is for its own target, and the rest for its partner's. `before` acts first, on every image for
-    itself: `apply` does that alone, and `mixed` does the rest, for the partner may lie on another worker.
+    itself: `apply` does that alone, and `mix` does the rest, for the partner may lie on another worker.
 
     The published codes draw one weight for each batch.
     """

@@ -42,7 +42,7 @@ ALL_SYMMETRIES = "hwt"
 class BreakingLayer:
     """A layer that breaks exact equivariance. `survives` are the elements with which it still commutes.
 
-    `head` is whether it reads features that are exact up to it: what comes before is not concerned.
+    `is_head` is whether it reads features that are exact up to it: what comes before is not concerned.
     """
 
     name: str

@@ -41,8 +41,8 @@ class AffineGroup(Group):
     the background (black where it is not known) around it, and maps are compared inside a disk.
 
     On a feature map whose cells are centred on the image, symmetries of the square move cells to cells
-    (`grid_aligned`). Elsewhere the map is interpolated about the true centre, which mixes the loss of the interpolation
-    into the comparison: see the ceiling beside the value.
+    (`is_grid_aligned`). Elsewhere the map is interpolated about the true centre, which mixes the loss of the
+    interpolation into the comparison: see the ceiling beside the value.
     """
 
     ROUND: ClassVar[bool] = False

@@ -25,7 +25,7 @@ class SubpixelTranslation(TranslationGroup):
     exactly, so that circular convolutions without strides stay exactly equivariant and what is lost shows aliasing
     alone: by strides, and by ReLUs, whose edges are finer than cells. With WINDOW a window of a larger image is
     resampled by the windowed sinc of Lanczos over six pixels, in maps over six cells, and cells are compared whose six
-    lie inside: maps of fewer than 10 cells are too small. Shifts by whole cells are copies (`grid_aligned`).
+    lie inside: maps of fewer than 10 cells are too small. Shifts by whole cells are copies (`is_grid_aligned`).
 
     Source: Karras et al. 2021, "Alias-free generative adversarial networks", arXiv:2106.12423 (sub-pixel translation
     of images by Lanczos, a = 3).

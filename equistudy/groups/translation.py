@@ -80,8 +80,8 @@ class Translation(TranslationGroup):
     elements have dx and dy uniform over the integers of [-max_pixels, max_pixels].
 
     On a feature map of stride s, a shift by d pixels is a shift by d / s cells: a copy of cells where s divides d
-    (`grid_aligned`), linear interpolation between two cells elsewhere, which then mixes aliasing with the loss of the
-    interpolation. With WINDOW and ZERO the cells that both maps show are compared, less the erosion at each border;
+    (`is_grid_aligned`), linear interpolation between two cells elsewhere, which then mixes aliasing with the loss of
+    the interpolation. With WINDOW and ZERO the cells that both maps show are compared, less the erosion at each border;
     with CIRCULAR every cell is, for nothing enters or leaves.
     """
 

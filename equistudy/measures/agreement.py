@@ -168,7 +168,7 @@ class PeakSignalToNoise(MomentMeasure):
             raise ValueError(f"peak is the range of the output, a positive number, got peak={self.peak}.")
 
     def is_applicable(self, geometry: Geometry) -> bool:
-        """Every output: `planned` tells what is wrong with one that is no map."""
+        """Every output: `plan_stage` tells what is wrong with one that is no map."""
         return True
 
     def plan_stage(self, stage: str, geometry: Geometry) -> tuple[ComparisonPlan | None, list[Skipped]]:

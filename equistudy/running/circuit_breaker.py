@@ -53,8 +53,7 @@ class CircuitBreaker:
                 self._closed = False
                 self.broken = (
                     f"No trial could begin: {_get_first_line(progress).rstrip('.')}. Mend it where the trials "
-                    "run, then "
-                    "run the same command again."
+                    "run, then run the same command again."
                 )
 
 

@@ -21,7 +21,7 @@ class Heartbeat:
     """A small file in `running/` of the results, which says where a trial is, by which process, and when it said so.
 
     A thread writes all but the first: training does not wait for a store. While nothing new is told it renews the
-    time, until `end` or until the process dies.
+    time, until `stop` or until the process dies.
     """
 
     def __init__(self, store: Store, trial: str) -> None:

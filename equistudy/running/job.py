@@ -19,7 +19,7 @@ RECORDED_PACKAGES = ("equistudy", "torch", "torchvision", "ray", "timm", "pyarro
 
 @dataclass(frozen=True)
 class Job:
-    """One trial to be trained and measured, or only measured where it is `finished`.
+    """One trial to be trained and measured, or only measured where it `has_row`.
 
     `weights` names the trained network of a finished trial; one that was never trained is built again. `fingerprint` is
     that of the data where the plan was made, `model_fingerprint` that of the pretrained weights: a worker that finds

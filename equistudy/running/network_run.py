@@ -121,7 +121,7 @@ class NetworkRun:
         self.total = len(self._others) + sum(len(walk.remaining_shards) for _, _, walk in self._passes)
 
     def iterate_tasks(self) -> Iterator[MeasuringTask]:
-        """What is left to do, in the order in which `take` wants it back."""
+        """What is left to do, in the order in which `add_result` wants it back."""
         for number, measure in enumerate(self._others):
             yield MeasuringTask(self.job, number, None, {}, False, measure)
         for number, (_, untrained, walk) in enumerate(self._passes):

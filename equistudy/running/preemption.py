@@ -20,7 +20,7 @@ class PreemptionNotice:
     """Listens for SIGTERM in the main thread of a process that trains one trial after the other.
 
     A process without a trial ends at once. With one it has `GRACE_SECONDS` to reach the end of an epoch, to save, and
-    to `leave`; an epoch that takes longer is lost. Either way the results remember that the trial was preempted.
+    to `exit_process`; an epoch that takes longer is lost. Either way the results remember that the trial was preempted.
     """
 
     def __init__(self, store: Store) -> None:

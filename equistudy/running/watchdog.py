@@ -19,11 +19,11 @@ BACKSTOP_FACTOR = 2.0
 
 
 class Watchdog:
-    """Watches one trial in this process, until `end`.
+    """Watches one trial in this process, until `stop`.
 
-    Where `alive` has not been called for `patience` seconds, the stacks of all threads are written to `hangs/` of the
-    results and the process ends: a hanging call cannot be stopped in any other way. Another process goes on from the
-    last checkpoint.
+    Where `mark_alive` has not been called for `patience` seconds, the stacks of all threads are written to `hangs/` of
+    the results and the process ends: a hanging call cannot be stopped in any other way. Another process goes on from
+    the last checkpoint.
     """
 
     def __init__(self, store: Store, name: str, patience: float) -> None:
@@ -39,7 +39,7 @@ class Watchdog:
             self._thread.start()
 
     def suspend(self) -> None:
-        """The trial waits for whoever drives it, and needs not move until it is `alive` again."""
+        """The trial waits for whoever drives it, and needs not move until `mark_alive` is called again."""
         self._last = math.inf
 
     def stop(self) -> None:

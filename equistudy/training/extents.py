@@ -36,7 +36,7 @@ class ExtentTrajectory:
         self._weights.append(self._network.weight.clone())
 
     def state(self) -> dict[str, list[Tensor]]:
-        """What was noted since the last call of `epoch`."""
+        """What was noted since the last call of `finish_epoch`."""
         return {"steps": self._steps, "weights": self._weights}
 
     def load(self, state: Mapping[str, list[Tensor]]) -> None:

@@ -1,4 +1,3 @@
-import math
 import re
 
 import numpy as np
@@ -76,27 +75,6 @@ def test_a_value_is_averaged_over_what_is_left_open():
     assert Value(CORRELATION, expected="increasing").test(data).effect == pytest.approx(mean.mean())
 
 
-@pytest.mark.parametrize(
-    ("expected", "margin", "than", "claimed"),
-    [
-        ("increasing", 0.0, 0.0, (0.0, math.inf)),
-        ("decreasing", 0.1, 0.0, (-math.inf, -0.1)),
-        ("unchanged", 0.1, 0.5, (0.4, 0.6)),
-        ("increasing", 0.1, 0.5, (0.6, math.inf)),
-    ],
-)
-def test_where_the_effect_lies_if_the_claim_is_true(expected, margin, than, claimed):
-    assert Value(CORRELATION, than=than, expected=expected, margin=margin).claimed_range == claimed
-    if than == 0:
-        assert Trend(CORRELATION, over=WIDTH, expected=expected, margin=margin).claimed_range == claimed
-
-
-@pytest.mark.parametrize(("expected", "margin"), [("unchanged", 0.0), ("increasing", -1.0), ("unchanged", math.inf)])
-def test_impossible_margins(expected, margin):
-    with pytest.raises(ValueError, match=r"A margin is a finite size.*got margin=.*Give the smallest effect"):
-        Trend(CORRELATION, over=WIDTH, expected=expected, margin=margin)
-
-
 def test_details_give_the_effect_size_and_the_rank_correlation():
     assert "Hedges g = -" in FALLS.details(table())
     assert "Spearman rho = -0." in FALLS.details(table())
@@ -122,19 +100,6 @@ def test_a_contrast_is_also_told_as_if_its_samples_were_not_paired():
     assert [float(number) for number in found.groups()] == pytest.approx(expected, abs=1e-3)
     paired = CROP_HELPS.test(data)
     assert welch.high - welch.low > 2 * (paired.high - paired.low)
-
-
-def test_bad_claims_are_refused_when_they_are_written():
-    with pytest.raises(ValueError, match="expected must be increasing, decreasing or unchanged, got expected='down'"):
-        Trend(CORRELATION, over=WIDTH, expected="down")
-    with pytest.raises(ValueError, match=r"at least two numbers, got augmentation: NoAugmentation, Crop. Use Contrast"):
-        Trend(CORRELATION, over=CROP, expected="decreasing")
-    with pytest.raises(ValueError, match=r"baseline must be a level of width, got 5\. Levels: 4, 8, 16, 32"):
-        Contrast(CORRELATION, WIDTH, 4, 5, expected="increasing")
-    with pytest.raises(ValueError, match="two different levels, got 4 twice"):
-        Contrast(CORRELATION, WIDTH, 4, 4, expected="increasing")
-    with pytest.raises(ValueError, match="within must be a level of width, got 5"):
-        Contrast(CORRELATION, CROP, *CROP.levels, expected="increasing", within=((WIDTH, 5),))
 
 
 def test_details_of_an_outcome_that_does_not_vary_within_the_cells():
