@@ -23,7 +23,6 @@ import torch
 from torch import Tensor, nn
 
 from equistudy.augmentations.learned.augmentation import LearnedAugmentation
-from equistudy.augmentations.learned.network import AugmentedNetwork
 from equistudy.datasets.cifar import CIFAR10
 from equistudy.groups.exponential import affine_exponentials
 
@@ -136,7 +135,7 @@ def thirteen_layers(num_outputs: int) -> nn.Module:
 def share(device: torch.device, batch: int, repetitions: int) -> None:
     augmentation, dataset = LearnedAugmentation(), CIFAR10()
     inner = thirteen_layers(10).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    network = AugmentedNetwork(inner, augmentation, dataset).to(device).train()
+    network = augmentation.wrap(inner, dataset).to(device).train()
     rng = torch.Generator(device).manual_seed(0)
     images = torch.rand(batch, 3, 32, 32, generator=rng, device=device)
     targets = torch.randint(10, (batch,), generator=rng, device=device)

@@ -95,7 +95,7 @@ def reads(state: str, folder: Path) -> None:
         "trials, all columns": lambda place: results(place).trials.collect(),
         "trials and curves, all columns": lambda place: results(place).curves.collect(),
         "what a plan asks": planned,
-        "Store.finished": lambda place: Store.open(place).list_statuses(),
+        "Store.list_statuses": lambda place: Store.open(place).list_statuses(),
     }
     for name, function in reading.items():
         seconds = []
