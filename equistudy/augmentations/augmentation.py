@@ -85,11 +85,18 @@ class Augmentation(Spec):
         """The network that is trained: the given one, or one around it that learns what the augmentation draws."""
         return network
 
-    def expected_extent(self, dataset: Dataset) -> float | None:
-        """The half-extent in degrees that training should end with, or None where it is not known."""
+    def expected_extent(
+        self, dataset: Dataset, label_smoothing: float = 0.0, error_scale: float | None = None
+    ) -> float | None:
+        """The half-extent in degrees that training should end with, or None where it is unknown.
+
+        `error_scale` is the unit of the task's squared error in the unit of the targets; None for other losses.
+        """
         return None
 
-    def describe_risk(self, dataset: Dataset) -> str | None:
+    def describe_risk(
+        self, dataset: Dataset, label_smoothing: float = 0.0, error_scale: float | None = None
+    ) -> str | None:
         """What a user should know before training with it on the dataset; None where there is nothing to say."""
         return None
 

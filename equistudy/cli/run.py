@@ -153,9 +153,13 @@ def _check_models(source: JobSource) -> None:
 def _collect_warnings(source: JobSource) -> list[str]:
     """What the augmentations have to say before anything is trained with them, each thing once."""
     jobs = source.jobs if isinstance(source, PlannedJobs) else ()
-    pairs = dict.fromkeys((job.trial.augmentation, job.trial.dataset) for job in jobs if job.trial.recipe.epochs)
-    told = [augmentation.describe_risk(dataset) for augmentation, dataset in pairs]
-    return [f"Warning: {text}" for text in told if text is not None]
+    trials = [job.trial for job in jobs if job.trial.recipe.epochs]
+    cases = dict.fromkeys((t.augmentation, t.dataset, t.recipe.label_smoothing, t.task) for t in trials)
+    risks = [
+        augmentation.describe_risk(dataset, label_smoothing, task.squared_error_scale(dataset))
+        for augmentation, dataset, label_smoothing, task in cases
+    ]
+    return [f"Warning: {text}" for text in dict.fromkeys(risks) if text is not None]
 
 
 def _find_expected_seconds(source: JobSource, made: StudyPlan) -> dict[str, float | None]:

@@ -24,6 +24,10 @@ class Molecules(Regression):
             raise ValueError(f"Molecules are sets of atoms, got {dataset}, whose inputs are images. Use Regression().")
         super().check(dataset)
 
+    def squared_error_scale(self, dataset: Dataset) -> float | None:
+        """None: the loss is an absolute error."""
+        return None
+
     def loss(
         self, outputs: Float[Tensor, "B K"], targets: Float[Tensor, "B K"], label_smoothing: float = 0.0
     ) -> Float[Tensor, ""]:

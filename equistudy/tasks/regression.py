@@ -40,13 +40,17 @@ class Regression(Task):
 
     def prepare_targets(self, targets: Float[Tensor, "B K"], dataset: Dataset) -> Float[Tensor, "B K"]:
         """Less their mean, in units of the scale."""
-        return (targets - dataset.target_mean) / self._choose_scale(dataset)
+        return (targets - dataset.target_mean) / self._find_scale(dataset)
 
     def loss(
         self, outputs: Float[Tensor, "B K"], targets: Float[Tensor, "B K"], label_smoothing: float = 0.0
     ) -> Float[Tensor, ""]:
         """The summed squared error, of each sample the mean over its numbers."""
         return (outputs - targets).square().mean(dim=1).sum()
+
+    def squared_error_scale(self, dataset: Dataset) -> float | None:
+        """`scale`, or the standard deviation of the targets."""
+        return self._find_scale(dataset)
 
     def score(self, outputs: Float[Tensor, "B K"], targets: Float[Tensor, "B K"]) -> dict[str, Float[Tensor, ""]]:
         """Sums of squared and of absolute errors."""
@@ -55,8 +59,8 @@ class Regression(Task):
 
     def scores(self, sums: Mapping[str, Shaped[Tensor, "..."]], count: int, dataset: Dataset) -> dict[str, float]:
         """The root of the mean square, and the mean absolute error, in the dataset's unit."""
-        scale = self._choose_scale(dataset)
+        scale = self._find_scale(dataset)
         return {"rmse": scale * math.sqrt(float(sums["rmse"]) / count), "mae": scale * float(sums["mae"]) / count}
 
-    def _choose_scale(self, dataset: Dataset) -> float:
+    def _find_scale(self, dataset: Dataset) -> float:
         return dataset.target_std if self.scale is None else self.scale

@@ -47,6 +47,10 @@ class Task(Spec):
         """The sum of the samples' losses."""
         raise NotImplementedError
 
+    def squared_error_scale(self, dataset: Dataset) -> float | None:
+        """The unit of the loss in the unit of the targets, where the loss is a mean squared error; None elsewhere."""
+        return None
+
     def score(
         self, outputs: Float[Tensor, "B ..."], targets: Shaped[Tensor, "B ..."]
     ) -> dict[str, Shaped[Tensor, "..."]]:

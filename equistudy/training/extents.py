@@ -78,7 +78,9 @@ def compute_final_extents(trial: Trial, trajectories: dict[str, Sequence[float]]
             continue
         last = trajectory[-math.ceil(TAIL_SHARE * len(trajectory)) :]
         values[f"{name}_tail"] = sum(last) / len(last)
-    expected = trial.augmentation.expected_extent(trial.dataset)
+    expected = trial.augmentation.expected_extent(
+        trial.dataset, trial.recipe.label_smoothing, trial.task.squared_error_scale(trial.dataset)
+    )
     if expected is not None:
         ((name, tail),) = values.items()
         stem = name.removesuffix("_tail")

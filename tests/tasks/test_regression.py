@@ -6,6 +6,8 @@ import torch
 from equistudy.datasets.digits import Digits
 from equistudy.datasets.qm7 import QM7
 from equistudy.datasets.rotated import RotationTarget, Turned
+from equistudy.tasks.classification import Classification
+from equistudy.tasks.molecules import Molecules
 from equistudy.tasks.regression import Regression
 
 ANGLES = Turned(Digits(), 90.0, asked=RotationTarget.ANGLE)  # standard deviation 90 / sqrt 3
@@ -23,6 +25,13 @@ def test_targets_count_in_units_of_the_scale_about_their_mean() -> None:
 def test_the_loss_is_the_summed_squared_error() -> None:
     assert Regression().num_outputs(ANGLES) == 1
     assert Regression().loss(OUTPUTS, TARGETS) == 13.0
+
+
+def test_the_oracle_learns_the_unit_of_a_squared_error_alone() -> None:
+    assert Regression(2.0).squared_error_scale(ANGLES) == 2.0
+    assert Regression().squared_error_scale(ANGLES) == pytest.approx(90 / math.sqrt(3))
+    assert Molecules(2.0).squared_error_scale(QM7()) is None
+    assert Classification().squared_error_scale(Digits()) is None
 
 
 @pytest.mark.parametrize("scale", [1.0, 10.0, None])

@@ -73,6 +73,23 @@ def test_curves_hold_the_trajectory_and_end_with_its_tail_and_the_oracle() -> No
     assert curve(trainer, "rotation_extent_excess") == [pytest.approx(sum(trajectory[-2:]) / 2 - expected)]
 
 
+@pytest.mark.parametrize("sectors", [7, 11])
+def test_trials_on_any_number_of_sectors_finish(sectors: int) -> None:
+    images = Sprites(sectors, 90 / sectors, size=16, train_size=96, test_size=2 * sectors)
+    trainer = trained(replace(TRIAL, dataset=images, recipe=replace(RECIPE, epochs=1)))
+    (expected,) = curve(trainer, "rotation_extent_oracle")
+    assert 90 / sectors - 0.4 < expected < 90 / sectors + 1
+
+
+def test_the_oracle_of_a_trial_sees_its_cap_and_its_label_smoothing() -> None:
+    capped = replace(ROTATION, generators=(RotationGenerator(start=9.0, cap=30.0),))
+    recipe = replace(RECIPE, epochs=1)
+    assert curve(trained(replace(TRIAL, augmentation=capped, recipe=recipe)), "rotation_extent_oracle") == [30.0]
+    smoothed = trained(replace(TRIAL, recipe=replace(recipe, label_smoothing=0.3)))
+    (expected,) = curve(smoothed, "rotation_extent_oracle")
+    assert expected > 50
+
+
 def test_a_box_the_oracle_does_not_know_has_no_oracle() -> None:
     trainer = trained(replace(TRIAL, augmentation=BOX))
     names = {value.name for value in trainer.curves if "extent" in value.name}

@@ -138,20 +138,29 @@ class LearnedAugmentation(Augmentation):
         """What `before` does: the rest is done in the network, where the half-extents are."""
         return self.before.apply(images, elements[:, : self.before.num_parameters])
 
-    def describe_risk(self, dataset: Dataset) -> str | None:
-        """That nothing will hold the half-extent, with the largest weight that something does; where that is known."""
+    def describe_risk(
+        self, dataset: Dataset, label_smoothing: float = 0.0, error_scale: float | None = None
+    ) -> str | None:
+        """A warning where the oracle knows that the labels will not hold the half-extent."""
         from equistudy.augmentations.learned.oracle import describe_blow_up
 
-        expected = self.expected_extent(dataset)
-        return None if expected is None else describe_blow_up(self.generators[0], self.regulariser, dataset, expected)
+        if not self._turns_alone:
+            return None
+        return describe_blow_up(self.generators[0], self.regulariser, dataset, label_smoothing, error_scale)
 
-    def expected_extent(self, dataset: Dataset) -> float | None:
-        """The half-extent that training should end with, in degrees, if rotation is all that moves the images."""
+    def expected_extent(
+        self, dataset: Dataset, label_smoothing: float = 0.0, error_scale: float | None = None
+    ) -> float | None:
+        """The half-extent in degrees that training should end with, if a rotation is all that moves the images."""
         from equistudy.augmentations.learned.oracle import predict_extent
 
-        if len(self.generators) > 1 or not isinstance(self.before, NoAugmentation):
+        if not self._turns_alone:
             return None
-        return predict_extent(self.generators[0], self.regulariser, dataset)
+        return predict_extent(self.generators[0], self.regulariser, dataset, label_smoothing, error_scale)
+
+    @property
+    def _turns_alone(self) -> bool:
+        return len(self.generators) == 1 and isinstance(self.before, NoAugmentation)
 
     def wrap(self, network: Module, dataset: Dataset) -> Module:
         """The network in its `AugmentedNetwork`."""
