@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from scipy.linalg import expm
 
 from equistudy.groups.exponential import affine_exponentials, plane_rotations, rigid_exponentials, rotation_exponentials
 
@@ -60,11 +61,44 @@ def test_gradients_equal_those_of_the_matrix_exponential(matrices):
     torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=1e-4)
 
 
-def test_second_derivatives_are_refused():
-    matrices = drawn(3).requires_grad_()
-    (slope,) = torch.autograd.grad(affine_exponentials(matrices).sum(), matrices, create_graph=True)
-    with pytest.raises(RuntimeError, match=r"first derivatives alone, got a request for second ones"):
-        torch.autograd.grad(slope.sum(), matrices)
+@pytest.mark.parametrize("scale", [0.0, 1.0, 3.0, 6.0, 10.0, 20.0, 30.0])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 5e-5)])
+def test_equals_that_of_scipy_at_every_scale(scale, dtype, tolerance):
+    """Relative to the largest entry, which float32 can be off by its rounding of the generators, some 6e-8 times 30."""
+    matrices = torch.cat([drawn(300, scale), scale * difficult()[-20:] / 4])
+    matrices = matrices.to(dtype).double()
+    whole = torch.cat([matrices, matrices.new_zeros(len(matrices), 1, 3)], dim=1)
+    expected = torch.stack([torch.from_numpy(expm(matrix.numpy())) for matrix in whole])[:, :2]
+    found = affine_exponentials(matrices.to(dtype)).double()
+    largest = expected.abs().amax(dim=(1, 2), keepdim=True).clamp(min=1)
+    assert ((found - expected) / largest).abs().max() < tolerance
+
+
+def test_only_what_is_too_large_itself_overflows():
+    """A contraction by e^-100 along both axes, with a stretch of e^90 along one of them."""
+    matrices = torch.tensor([[[-10.0, 0.0, 1.0], [0.0, -190.0, 1.0]]], requires_grad=True)
+    found = affine_exponentials(matrices)
+    torch.testing.assert_close(found[0, 0, 0], torch.tensor(math.exp(-10)), rtol=1e-4, atol=0)
+    (slope,) = torch.autograd.grad(found.sum(), matrices)
+    assert found.isfinite().all()
+    assert slope.isfinite().all()
+
+
+@pytest.mark.parametrize("matrices", [drawn(6), drawn(4, 4.0), difficult()], ids=["drawn", "large", "difficult"])
+def test_second_derivatives(matrices):
+    assert torch.autograd.gradgradcheck(affine_exponentials, matrices.requires_grad_())
+
+
+@pytest.mark.parametrize("count", [5, 200])
+def test_second_derivatives_equal_those_of_the_matrix_exponential(count):
+    matrices = drawn(count, 2.0).requires_grad_()
+    rng = torch.Generator().manual_seed(1)
+    weights, direction = (torch.randn(matrices.shape, dtype=torch.float64, generator=rng) for _ in range(2))
+    found = []
+    for function in (affine_exponentials, reference):
+        (slope,) = torch.autograd.grad((function(matrices) * weights).sum(), matrices, create_graph=True)
+        found += torch.autograd.grad((slope * direction).sum(), matrices)
+    torch.testing.assert_close(found[0], found[1], rtol=1e-9, atol=1e-9)
 
 
 def test_opposite_generators_undo_each_other():
