@@ -51,6 +51,7 @@ from equistudy.augmentations.learned.space import AFFINE3 as AFFINE3
 from equistudy.augmentations.learned.space import SE3 as SE3
 from equistudy.augmentations.learned.space import SO3 as SO3
 from equistudy.augmentations.learned.space import Axis as Axis
+from equistudy.augmentations.learned.space import HaarRotation as HaarRotation
 from equistudy.augmentations.learned.space import SpaceRotation as SpaceRotation
 from equistudy.augmentations.learned.space import SpaceScaling as SpaceScaling
 from equistudy.augmentations.learned.space import SpaceShear as SpaceShear

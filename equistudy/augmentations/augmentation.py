@@ -22,8 +22,9 @@ IGNORED_LABEL = 255  # the label of what comes in, where the dataset has none fo
 class Augmentation(Spec):
     """Base of the augmentations: drawing and acting are apart, so that workers who share a batch draw the same.
 
-    Images are floats in [0, 1]; what comes in from beyond the border is black. `inputs` are what it can move.
-    `moves` says whether pixels go to other places, so that labels must follow; None that this is not known.
+    Images are floats in [0, 1]; what comes in from beyond the border is the dataset's background in training, and black
+    otherwise. `inputs` are what it can move. `moves` says whether pixels go to other places, so that labels must
+    follow; None that this is not known.
     """
 
     inputs: ClassVar[tuple[Modality, ...]] = (Modality.IMAGES,)
@@ -55,6 +56,14 @@ class Augmentation(Spec):
         """Each image transformed by its own element."""
         raise NotImplementedError
 
+    def apply_on_background(
+        self, images: Float[Tensor, "B ..."], elements: Float[Tensor, "B P"], background: float
+    ) -> Float[Tensor, "B ..."]:
+        """As `apply`, but what comes in from beyond the border has the value `background` in place of black."""
+        if not background or not self.moves:
+            return self.apply(images, elements)
+        return self.apply(images - background, elements) + background  # moving is linear
+
     def apply_to_targets(
         self, targets: Shaped[Tensor, "B ..."], elements: Float[Tensor, "B P"], dataset: Dataset
     ) -> Shaped[Tensor, "B ..."]:
@@ -81,8 +90,17 @@ class Augmentation(Spec):
         """A randomly transformed batch, every sample by its own element."""
         return self.apply(images, self.draw(len(images), rng))
 
-    def wrap(self, network: Module, dataset: Dataset) -> Module:
-        """The network that is trained: the given one, or one around it that learns what the augmentation draws."""
+    def wrap(
+        self,
+        network: Module,
+        dataset: Dataset,
+        mean: tuple[float, ...] | None = None,
+        std: tuple[float, ...] | None = None,
+    ) -> Module:
+        """The network that is trained: the given one, or one around it that learns what the augmentation draws.
+
+        `mean` and `std` are what its images are normalised with, None for the dataset's own.
+        """
         return network
 
     def expected_extent(

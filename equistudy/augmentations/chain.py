@@ -58,8 +58,14 @@ class Chain(Augmentation):
 
     def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"]) -> Float[Tensor, "B C H W"]:
         """Each part in turn, with its own share of the elements."""
+        return self.apply_on_background(images, elements, 0.0)
+
+    def apply_on_background(
+        self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"], background: float
+    ) -> Float[Tensor, "B C H W"]:
+        """As `apply`, each part with the background."""
         for part, own in self._split_elements(elements):
-            images = part.apply(images, own)
+            images = part.apply_on_background(images, own, background)
         return images
 
     def apply_to_targets(

@@ -59,11 +59,17 @@ class RandomChoice(Augmentation):
 
     def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"]) -> Float[Tensor, "B C H W"]:
         """Each image through its own parts in turn."""
+        return self.apply_on_background(images, elements, 0.0)
+
+    def apply_on_background(
+        self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"], background: float
+    ) -> Float[Tensor, "B C H W"]:
+        """As `apply`, each part with the background."""
         sizes = [1, *(part.num_parameters for part in self.parts)] * self.rounds
         columns = iter(elements.split(sizes, dim=1))
         for _ in range(self.rounds):
             chosen, images = next(columns)[:, 0], images.clone()
             for index, part in enumerate(self.parts):
                 own, here = next(columns), chosen == index
-                images[here] = part.apply(images[here], own[here])
+                images[here] = part.apply_on_background(images[here], own[here], background)
         return images

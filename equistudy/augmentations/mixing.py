@@ -73,6 +73,12 @@ class Mixing(Augmentation):
         """What `before` does."""
         return self.before.apply(images, elements[:, :-4])
 
+    def apply_on_background(
+        self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"], background: float
+    ) -> Float[Tensor, "B C H W"]:
+        """What `before` does, with the background."""
+        return self.before.apply_on_background(images, elements[:, :-4], background)
+
     def augment(self, images: Float[Tensor, "B C H W"], rng: Generator) -> Float[Tensor, "B C H W"]:
         """A whole batch, moved and mixed."""
         elements = self.draw(len(images), rng)

@@ -78,13 +78,21 @@ class RandAugment(Augmentation):
 
     def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"]) -> Float[Tensor, "B C H W"]:
         """Each image through its own operations in turn."""
+        return self.apply_on_background(images, elements, 0.0)
+
+    def apply_on_background(
+        self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"], background: float
+    ) -> Float[Tensor, "B C H W"]:
+        """As `apply`, but moved images show the background."""
         values = images if images.dtype.itemsize >= 4 else images.float()
         for chosen, signs in elements.unflatten(1, (self.rounds, 2)).permute(1, 2, 0):
             values = values.clone()
             for operation in Operation:
                 here = chosen == operation
                 if operation is not Operation.NOTHING and here.any():
-                    values[here] = _apply_operation(operation, values[here], signs[here], self.strength / MAX_STRENGTH)
+                    shown = background if operation <= Operation.ROTATE else 0.0
+                    moved = _apply_operation(operation, values[here] - shown, signs[here], self.strength / MAX_STRENGTH)
+                    values[here] = moved + shown
         return values.to(images.dtype)
 
 

@@ -10,7 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["affine_exponentials", "plane_rotations", "rigid_exponentials", "rotation_exponentials"]
+__all__ = [
+    "affine_exponentials",
+    "plane_rotations",
+    "rigid_exponentials",
+    "rodrigues_third",
+    "rotation_exponentials",
+]
 
 SERIES_THRESHOLD = 1e-2  # below this size the even functions are summed: five terms are then exact in float64
 # Gauss-Legendre with 22 nodes integrates exp(u x) over [0, 1] to 1e-14 at |x| = 30, with 17 to 1e-8.
@@ -73,12 +79,16 @@ def _rodrigues_terms(vectors: Float[Tensor, "*N 3"]) -> RodriguesTerms:
     # W^2 = w w^T - |w|^2 I, element by element
     square = vectors[..., :, None] * vectors[..., None, :] - squared * torch.eye(3).to(vectors)
     sine = _sine_ratio(squared)
+    return W, square, sine, _sine_ratio(squared / 4).square() / 2, rodrigues_third(squared)
+
+
+def rodrigues_third(squared: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
+    """The function (a - sin a) / a^3 of a, as one of a^2."""
     small = squared < 1  # where 1 - sin a / a cancels, eight terms are exact in float64
     terms = torch.full_like(squared, -1 / math.factorial(17))
     for k in range(6, -1, -1):
         terms = terms * torch.where(small, squared, 0) + (-1) ** k / math.factorial(2 * k + 3)
-    third = torch.where(small, terms, (1 - sine) / torch.where(small, 1, squared))
-    return W, square, sine, _sine_ratio(squared / 4).square() / 2, third
+    return torch.where(small, terms, (1 - _sine_ratio(squared)) / torch.where(small, 1, squared))
 
 
 def _sine_ratio(squared: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:

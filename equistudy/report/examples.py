@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from equistudy.augmentations.learned.augmentation import LearnedAugmentation
-from equistudy.augmentations.learned.generators import Domain
 from equistudy.datasets.dataset import Modality, Split
 from equistudy.report.figures import ReportFigure
 from equistudy.spec import format_label
@@ -87,7 +86,8 @@ class LearnedImages(ReportFigure):
     def _render_row(self, trial: Trial, tails: dict[tuple[str, str], float]) -> list[dict[str, Any]]:
         """One row of pictures; none for a trial that learned nothing or is not done."""
         from equistudy.augmentations.learned.box import Box
-        from equistudy.augmentations.learned.network import rank_one_lattice
+        from equistudy.augmentations.learned.motion import ImageMotion
+        from equistudy.augmentations.learned.points import latin_hypercube
 
         augmentation, dataset = trial.augmentation, trial.dataset
         if not isinstance(augmentation, LearnedAugmentation):
@@ -99,10 +99,12 @@ class LearnedImages(ReportFigure):
             return []
         boxed = zip(augmentation.generators, ends, strict=True)
         generators = tuple(replace(generator, start=float(end)) for generator, end in boxed if end is not None)
-        units = rank_one_lattice(self.count, len(generators))
+        units = latin_hypercube(self.count, len(generators))
         units = units / units[:, :1].abs().max() if len(generators) == 1 else units  # one axis is shown to its ends
         image = dataset.load(Split.TEST).inputs[self.image : self.image + 1].float() / 255
-        moved = _move_images(image.expand(self.count, -1, -1, -1), units, Box(generators).eval())
+        ones = (1.0,) * image.shape[1]
+        motion = ImageMotion((0.0,) * len(ones), ones, dataset.background or 0.0, augmentation.reflected)
+        moved = motion.move_inputs(image.expand(self.count, -1, -1, -1), units, Box(generators).eval()).detach()
         told = [
             ", ".join(f"{u * e:.3g}" for u, e in zip(row, ends, strict=True) if e is not None) for row in units.tolist()
         ]
@@ -111,21 +113,6 @@ class LearnedImages(ReportFigure):
 
 def _is_extent_tail(name: str) -> bool:
     return name.endswith("_extent_tail")
-
-
-def _move_images(images: Any, units: Any, box: Any) -> Any:
-    """The images in [0, 1], each moved by its row of units: colours, then positions."""
-    import torch
-
-    from equistudy.groups.affine import warp
-
-    with torch.no_grad():
-        if box.acts_on(Domain.COLOUR):
-            maps = box.compute_maps(units, Domain.COLOUR)
-            images = torch.einsum("bij,bjhw->bihw", maps[..., :3], images) + maps[..., 3, None, None]
-        return (
-            warp(images, box.compute_maps(units, Domain.PLANE, inverse=True)) if box.acts_on(Domain.PLANE) else images
-        )
 
 
 def _encode_data_url(picture: Any) -> str:

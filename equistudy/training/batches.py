@@ -83,7 +83,8 @@ def _move_inputs(
     """The inputs at these places of the batch, each moved by its own element, and their targets."""
     inputs, targets = take(places)
     moved = trial.augmentation.apply_to_targets(targets, elements[places], trial.dataset)
-    return trial.augmentation.apply(to_raw_inputs(inputs, trial), elements[places]), moved
+    raw, background = to_raw_inputs(inputs, trial), trial.dataset.background or 0.0
+    return trial.augmentation.apply_on_background(raw, elements[places], background), moved
 
 
 def iterate_evaluation_batches(

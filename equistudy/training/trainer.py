@@ -49,11 +49,12 @@ class CurveValue(NamedTuple):
 def build_network(trial: Trial, device: torch.device) -> nn.Module:
     """The trial's network before its first step, initialised from the replicate's own seed; no global state changes."""
     outputs = trial.task.num_outputs(trial.dataset)
-    shape = trial.model.preprocessing(trial.dataset).input_shape(trial.dataset.input_shape)
+    preprocessing = trial.model.preprocessing(trial.dataset)
+    shape = preprocessing.input_shape(trial.dataset.input_shape)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(trial.seed, RandomStream.INITIALISATION))
         network = trial.model.build(shape, outputs)
-    network = trial.augmentation.wrap(network, trial.dataset)
+    network = trial.augmentation.wrap(network, trial.dataset, preprocessing.mean, preprocessing.std)
     # channels last: 15 to 30 % faster on CPU (ResNet-8, widths 4 to 32, one thread), and what tensor cores want
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 

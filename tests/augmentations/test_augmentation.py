@@ -16,7 +16,7 @@ from equistudy.augmentations.disk import InscribedDisk
 from equistudy.augmentations.flip import HorizontalFlip
 from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.augmentations.mixing import CutMix, Mixup
-from equistudy.augmentations.rand_augment import RandAugment
+from equistudy.augmentations.rand_augment import Operation, RandAugment
 from equistudy.augmentations.resized_crop import RandomResizedCrop
 from equistudy.augmentations.rotation import NormalRotation, RandomRotation
 from equistudy.augmentations.translation import RandomTranslation
@@ -183,3 +183,32 @@ def test_what_does_not_say_where_pixels_go_is_refused() -> None:
             augmentation.check(SHAPES)
     CHAIN.check(SHAPES)
     LearnedAugmentation(before=CHAIN).check(SHAPES)
+
+
+@everyone
+def test_black_is_the_background_that_is_given_none(augmentation):
+    images, elements = torch.rand(5, 3, 9, 12), augmentation.draw(5, rng())
+    assert torch.equal(augmentation.apply_on_background(images, elements, 0.0), augmentation.apply(images, elements))
+
+
+@pytest.mark.parametrize(
+    "augmentation",
+    [a for a in AUGMENTATIONS if not isinstance(a, (InscribedDisk, ColourJitter, Cutout, RandAugment, CutMix))],
+    ids=format_label,
+)
+def test_a_background_comes_in_without_an_edge(augmentation):
+    """An image that is all background stays as it is, wherever it is moved."""
+    images, elements = torch.full((5, 2, 9, 12), 0.75), augmentation.draw(5, rng())
+    found = augmentation.apply_on_background(images, elements, 0.75)
+    torch.testing.assert_close(found, torch.full_like(found, 0.75), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("operation", [each for each in Operation if Operation.NOTHING < each <= Operation.ROTATE])
+def test_moving_operations_of_rand_augment_show_the_background(operation):
+    images, elements = (
+        torch.full((2, 3, 9, 12), 0.75),
+        torch.tensor([[float(operation), 1.0], [float(operation), -1.0]]),
+    )
+    found = RandAugment(1, 30.0).apply_on_background(images, elements, 0.75)
+    torch.testing.assert_close(found, images, atol=1e-5, rtol=0)
+    assert RandAugment(1, 30.0).apply(images, elements).min() < 0.5

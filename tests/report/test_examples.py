@@ -12,14 +12,13 @@ from PIL import Image
 from equistudy.analysis.table import StudyTable
 from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.augmentations.learned.augmentation import LearnedAugmentation
-from equistudy.augmentations.learned.colours import BrightnessGenerator
 from equistudy.augmentations.learned.generators import RotationGenerator, TranslationXGenerator
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.digits import Digits
 from equistudy.groups.one_parameter import Rotation
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import Recipe
-from equistudy.report.examples import LearnedImages, _move_images
+from equistudy.report.examples import LearnedImages
 from equistudy.study.design import Factor, factorial
 from equistudy.study.study import Study
 from equistudy.study.trial import Trial
@@ -69,16 +68,6 @@ def test_a_row_goes_from_one_end_of_the_learned_extents_to_the_other():
     drawn = figure.draw(frame).to_dict()
     assert drawn["mark"]["type"] == "image"
     assert drawn["encoding"]["url"]["field"] == "image"
-
-
-def test_colours_change_before_positions():
-    from equistudy.augmentations.learned.box import Box
-
-    images = torch.rand(2, 3, 8, 8)
-    box = Box((BrightnessGenerator(start=0.5), RotationGenerator(start=90.0))).eval()
-    found = _move_images(images, torch.tensor([[1.0, 0.0], [0.0, 1.0]]), box)
-    torch.testing.assert_close(found[0], images[0] + 0.5, atol=1e-5, rtol=0)
-    torch.testing.assert_close(found[1], torch.rot90(images[1], 1, dims=(1, 2)), atol=1e-5, rtol=0)
 
 
 def test_without_a_done_trial_there_is_nothing_to_draw():

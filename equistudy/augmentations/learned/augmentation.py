@@ -30,23 +30,24 @@ class LearnedAugmentation(Augmentation):
     An image is moved by exp(sum_k z_k A_k) with z_k uniform on [-h_k, h_k]; the half-extents h_k are parameters of the
     network that is trained. Training minimises the loss over `train_copies` moved copies of each image plus the
     regulariser. The trained network answers with the mean over `test_copies` copies, the same elements for every image:
-    a lattice, symmetric about the identity, so that one copy is the image as it is.
+    a Latin hypercube, whose axes are as little correlated as possible; a single copy is the image as it is.
 
     `learning_rate` is that of the half-extents' raw numbers, on the recipe's schedule; no weight decay acts on them.
-    `reflected` continues images by so many mirrored pixels before they are moved, so that black wedges do not show the
-    angle; beyond, black comes in. `before` is an augmentation that is not learned and acts first, in training alone.
+    `reflected` continues images by this many mirrored pixels before they are moved, so that wedges of the background do
+    not reveal the angle; beyond, the dataset's background comes in, or black where it is unknown. `before` is an
+    augmentation that is not learned and acts first, in training only.
 
     Of points, generators move the places and turn the vectors. Labels for pixels and trajectories are moved back from
     each copy's outputs before they are averaged, in training and testing: the network around them is equivariant, not
-    invariant. Images with such labels then lie on a canvas larger by `padding` pixels to each side, so that no corner
-    is lost on the way: 0.21 of the side for turns.
+    invariant. Images with such labels then lie on a canvas larger by `padding` pixels on each side, so that no corner
+    is lost on the way: for all turns (diagonal - shorter side) / 2, which is 0.21 of the side of a square.
 
     Source: Benton et al. 2020, "Learning Invariances in Neural Networks", arXiv:2010.11882. Differs from their code:
     exact exponentials on the device, pixels (so that a rotation of an oblong image is one), caps at the period in place
     of a shutdown of all widths, a mixture of probabilities in place of log-probabilities.
     """
 
-    REVISION: ClassVar[int] = 2
+    REVISION: ClassVar[int] = 3
 
     generators: tuple[LieGenerator, ...] = AFFINE
     regulariser: Regulariser = ENTROPY
@@ -112,15 +113,19 @@ class LearnedAugmentation(Augmentation):
 
     @property
     def num_parameters(self) -> int:
-        """Those of `before`, and one for each generator and copy."""
-        return self.before.num_parameters + self.train_copies * len(self.generators)
+        """Those of `before`, and the units of each generator for each copy."""
+        return self.before.num_parameters + self.train_copies * self._num_units
+
+    @property
+    def _num_units(self) -> int:
+        return sum(generator.num_units for generator in self.generators)
 
     def draw(self, batch_size: int, rng: Generator) -> Float[Tensor, "B P"]:
         """The elements of `before`, then coefficients uniform on [-1, 1], which the network stretches to its box."""
         import torch
 
         first = self.before.draw(batch_size, rng)
-        size = (batch_size, self.train_copies * len(self.generators))
+        size = (batch_size, self.train_copies * self._num_units)
         return torch.cat([first, 2 * torch.rand(*size, generator=rng, device=rng.device) - 1], dim=1)
 
     @property
@@ -138,12 +143,20 @@ class LearnedAugmentation(Augmentation):
         """What `before` does: the rest is done in the network, where the half-extents are."""
         return self.before.apply(images, elements[:, : self.before.num_parameters])
 
+    def apply_on_background(
+        self, images: Float[Tensor, "B ..."], elements: Float[Tensor, "B P"], background: float
+    ) -> Float[Tensor, "B ..."]:
+        """What `before` does, with the background; the network knows the dataset's own."""
+        return self.before.apply_on_background(images, elements[:, : self.before.num_parameters], background)
+
     def describe_risk(
         self, dataset: Dataset, label_smoothing: float = 0.0, error_scale: float | None = None
     ) -> str | None:
-        """A warning where the oracle knows that the labels will not hold the half-extent."""
+        """A warning where the labels will not hold the half-extent, or where pixels get lost that must come back."""
         from equistudy.augmentations.learned.oracle import describe_blow_up
 
+        if dataset.target is Target.LABELS:
+            return self._describe_lost_pixels(dataset)
         if not self._turns_alone:
             return None
         return describe_blow_up(self.generators[0], self.regulariser, dataset, label_smoothing, error_scale)
@@ -158,11 +171,34 @@ class LearnedAugmentation(Augmentation):
             return None
         return predict_extent(self.generators[0], self.regulariser, dataset, label_smoothing, error_scale)
 
+    def _describe_lost_pixels(self, dataset: Dataset) -> str | None:
+        """A warning if outputs cannot be moved back everywhere, with the padding that this takes."""
+        from equistudy.augmentations.learned.box import Box
+        from equistudy.augmentations.learned.motion import find_lost_share, find_needed_padding
+
+        widest = tuple(g.with_start(g.cap if g.learned and g.cap else g.start) for g in self.generators)
+        box, size = Box(widest).eval(), dataset.image_shape[1:]
+        needed = find_needed_padding(box, *size) if box.acts_on(Domain.PLANE) else 0
+        if needed <= self.padding:
+            return None
+        reached = ", ".join(f"{g.name}={g.start:g}" for g in widest if g.domain is Domain.PLANE)
+        return (
+            f"Outputs for up to {find_lost_share(box, *size, self.padding):.0%} of the pixels of {dataset} are lost "
+            f"when they are moved back, with padding={self.padding} and half-extents of {reached}. Use "
+            f"padding={needed}, with which none is lost."
+        )
+
     @property
     def _turns_alone(self) -> bool:
         return len(self.generators) == 1 and isinstance(self.before, NoAugmentation)
 
-    def wrap(self, network: Module, dataset: Dataset) -> Module:
+    def wrap(
+        self,
+        network: Module,
+        dataset: Dataset,
+        mean: tuple[float, ...] | None = None,
+        std: tuple[float, ...] | None = None,
+    ) -> Module:
         """The network in its `AugmentedNetwork`."""
         from equistudy.augmentations.learned.motion import build_motion
         from equistudy.augmentations.learned.network import AugmentedNetwork, LearnedSettings
@@ -178,7 +214,7 @@ class LearnedAugmentation(Augmentation):
         )
         if dataset.modality is Modality.IMAGES:
             self._check_images(dataset)
-        motion = build_motion(dataset, self.reflected, self.padding)
+        motion = build_motion(dataset, self.reflected, self.padding, mean, std)
         return AugmentedNetwork(network, settings, dataset.target, motion)
 
     def _check_images(self, dataset: Dataset) -> None:

@@ -1,13 +1,17 @@
 """The learned box: how far a uniform distribution over transformations reaches along each of its generators."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from equistudy.augmentations.learned.generators import Domain, LieGenerator, RotationGenerator
-from equistudy.augmentations.learned.space import SpaceRotation, SpaceTranslation
+from equistudy.augmentations.learned.space import HaarRotation, SpaceRotation, SpaceTranslation
 from equistudy.groups.exponential import affine_exponentials, plane_rotations, rigid_exponentials
+from equistudy.groups.haar import haar_vectors
 
 __all__ = ["Box"]
 
@@ -16,7 +20,11 @@ class Box(nn.Module):
     """Half-extents h of a distribution: coefficients are uniform on [-h, h], one for each generator.
 
     What is drawn are units u in [-1, 1]; they move by exp(sum_k u_k h_k rate_k A_k). The optimiser sees raw numbers,
-    with h = scale * softplus(raw). Units and raw numbers stand in the order of the generators.
+    with h = scale * softplus(raw). Units and raw numbers stand in the order of the generators; a generator with several
+    units has them side by side.
+
+    The box stays in float32 when the network around it is cast to half precision: 16 bits cannot hold a step of the
+    optimiser, nor the positions of pixels.
     """
 
     raw: nn.Parameter
@@ -28,25 +36,45 @@ class Box(nn.Module):
     def __init__(self, generators: tuple[LieGenerator, ...]) -> None:
         super().__init__()
         self.generators = generators
-        self._members = {d: [i for i, g in enumerate(generators) if g.domain is d] for d in Domain}
+        owners = [index for index, generator in enumerate(generators) for _ in range(generator.num_units)]
+        self.num_units = len(owners)
+        self._owners = owners if self.num_units > len(generators) else None
+        self._members = {d: [u for u, i in enumerate(owners) if generators[i].domain is d] for d in Domain}
+        self._haar = [owners.index(i) for i, g in enumerate(generators) if isinstance(g, HaarRotation)]
         self._turns = [type(g) for g in generators if g.domain is Domain.PLANE] == [RotationGenerator]
-        self._rigid = all(
-            isinstance(g, (SpaceRotation, SpaceTranslation)) for g in generators if g.domain is Domain.SPACE
-        )
-        constants = {
-            "scales": torch.tensor([generator.scale for generator in generators]),
-            "rates": torch.tensor([generator.rate for generator in generators]),
-            "caps": torch.tensor([torch.inf if g.cap is None else g.cap for g in generators]),
-            "learned": torch.tensor([generator.learned for generator in generators]),
-        }
-        for domain, members in self._members.items():
-            rows = [generators[index].rows[:-1] for index in members]
-            constants[domain.value] = torch.tensor(rows).reshape(-1, domain.size - 1, domain.size)
-        for name, value in constants.items():
+        rigid = (SpaceRotation, SpaceTranslation, HaarRotation)
+        self._rigid = all(isinstance(g, rigid) for g in generators if g.domain is Domain.SPACE)
+        self.raw = nn.Parameter(torch.empty(len(generators)))
+        for name, value in self._build_constants().items():
             self.register_buffer(name, value, persistent=False)
-        self.raw = nn.Parameter(
-            self._invert_extents(torch.tensor([float(generator.start) for generator in generators]))
-        )
+        self.reset_parameters()
+
+    def _build_constants(self) -> dict[str, Tensor]:
+        constants = {
+            "scales": torch.tensor([generator.scale for generator in self.generators]),
+            "rates": torch.tensor([generator.rate for generator in self.generators]),
+            "caps": torch.tensor([torch.inf if g.cap is None else g.cap for g in self.generators]),
+            "learned": torch.tensor([generator.learned for generator in self.generators]),
+        }
+        for domain in Domain:
+            rows = [matrix[:-1] for g in self.generators if g.domain is domain for matrix in g.matrices]
+            constants[domain.value] = torch.tensor(rows).reshape(-1, domain.size - 1, domain.size)
+        return constants
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Half-extents at their starts, and all constants: what a box needs after `to_empty` from the meta device."""
+        for name, value in self._build_constants().items():
+            getattr(self, name).copy_(value)
+        starts = torch.tensor([float(generator.start) for generator in self.generators], device=self.raw.device)
+        self.raw.copy_(self._invert_extents(starts))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        def apply_in_float32(tensor: Tensor) -> Tensor:
+            found = fn(tensor)
+            return tensor.to(found.device) if found.is_floating_point() and found.itemsize < 4 else found
+
+        return super()._apply(apply_in_float32, recurse)
 
     def _invert_extents(self, extents: Float[Tensor, " P"]) -> Float[Tensor, " P"]:
         """The inverse of h = scale * softplus(raw)."""
@@ -74,12 +102,12 @@ class Box(nn.Module):
 
     @torch.no_grad()
     def project(self) -> None:
-        """Takes half-extents that a step carried beyond their caps back to them."""
+        """Moves half-extents that a step carried beyond their caps back to them."""
         beyond = self.learned_extents > self.caps
         self.raw.copy_(torch.where(beyond, self._invert_extents(self.caps), self.raw))
 
     def compute_maps(
-        self, units: Float[Tensor, "N P"], domain: Domain, *, inverse: bool = False
+        self, units: Float[Tensor, "N U"], domain: Domain, *, inverse: bool = False
     ) -> Float[Tensor, "N d {domain.size}"]:
         """The affine maps exp(A) that move what lies in the domain, without their last row; or those that undo them.
 
@@ -87,10 +115,24 @@ class Box(nn.Module):
         """
         extents = self.learned_extents if self.training else self.extents
         with torch.autocast(units.device.type, enabled=False):
-            coefficients = units * extents * (-self.rates if inverse else self.rates)
-            if len(self._members[domain]) < len(self.generators):
+            coefficients = self._compute_coefficients(units.to(extents.dtype), extents, inverse)
+            if len(self._members[domain]) < self.num_units:
                 coefficients = coefficients[:, self._members[domain]]
             return self._compute_exponentials(coefficients, domain)
+
+    def _compute_coefficients(
+        self, units: Float[Tensor, "N U"], extents: Float[Tensor, " P"], inverse: bool
+    ) -> Float[Tensor, "N U"]:
+        """The coefficients of the matrices: units times half-extents, or the rotation vectors of a `HaarRotation`."""
+        rates = -self.rates if inverse else self.rates
+        if self._owners is None:
+            return units * extents * rates
+        columns = list((units * extents[self._owners] * rates[self._owners]).unbind(1))
+        for first in self._haar:
+            owner = self._owners[first]
+            vectors = haar_vectors(units[:, first : first + 3], extents[owner] * self.rates[owner])
+            columns[first : first + 3] = (-vectors if inverse else vectors).unbind(1)
+        return torch.stack(columns, dim=1)
 
     def _compute_exponentials(self, coefficients: Float[Tensor, "N p"], domain: Domain) -> Float[Tensor, "N d e"]:
         """In closed form where there is one: turns, affine maps of the plane, rigid motions of space."""

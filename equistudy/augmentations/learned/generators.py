@@ -50,7 +50,7 @@ class LieGenerator(Spec):
     [-h, h]. `cap` is the largest half-extent, None for no limit. A generator with `learned=False` keeps its start.
     `rate` is the coefficient of the matrix for one unit. The unconstrained number that the optimiser sees is raw, with
     h = scale * softplus(raw): below `scale` a step changes h in proportion, above it by a constant. Beyond `period`, in
-    degrees to each side, what is periodic comes round.
+    degrees to each side, what is periodic comes round. `num_units` is how many uniform numbers an element takes.
     """
 
     name: ClassVar[str]
@@ -59,6 +59,7 @@ class LieGenerator(Spec):
     rate: ClassVar[float] = 1.0
     scale: ClassVar[float] = 0.5
     period: ClassVar[float | None] = None
+    num_units: ClassVar[int] = 1
 
     start: float = 0.35
     cap: float | None = None
@@ -85,6 +86,11 @@ class LieGenerator(Spec):
     def rows(self) -> Matrix:
         """The matrix, the last row 0."""
         raise NotImplementedError
+
+    @property
+    def matrices(self) -> tuple[Matrix, ...]:
+        """One matrix for each of the `num_units` numbers."""
+        return (self.rows,)
 
     def with_start(self, start: float) -> "LieGenerator":
         """The same generator with another first half-extent."""

@@ -1,54 +1,85 @@
 """How the elements of a box act on what a network sees, and how what it gives is moved back."""
 
+from collections.abc import Sequence
+from math import ceil
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from equistudy.augmentations.learned.box import Box
 from equistudy.augmentations.learned.generators import Domain
+from equistudy.augmentations.learned.points import latin_hypercube
 from equistudy.datasets.dataset import Dataset, Modality, Target
 from equistudy.groups.affine import warp
 
-__all__ = ["Motion", "build_motion"]
+__all__ = [
+    "DenseMotion",
+    "ImageMotion",
+    "Motion",
+    "PointMotion",
+    "build_motion",
+    "find_lost_share",
+    "find_needed_padding",
+]
+
+NUM_PROBES = 721  # elements along each generator at which the reach of a box is looked up
 
 
 class Motion(nn.Module):
     """Base of the actions on inputs and outputs. Outputs are left as they are unless they move with the input."""
 
     def move_inputs(
-        self, inputs: Float[Tensor, "N ..."], units: Float[Tensor, "N P"], box: Box
+        self, inputs: Float[Tensor, "N ..."], units: Float[Tensor, "N U"], box: Box
     ) -> Float[Tensor, "N ..."]:
         """What is g x: each input moved by the element that its row of units in [-1, 1] stands for."""
         raise NotImplementedError
 
     def move_outputs_back(
-        self, outputs: Float[Tensor, "N ..."], units: Float[Tensor, "N P"], box: Box
+        self, outputs: Float[Tensor, "N ..."], units: Float[Tensor, "N U"], box: Box
     ) -> Float[Tensor, "N ..."]:
         """What is g^-1 y: each output moved back by its element."""
         return outputs
 
 
 class ImageMotion(Motion):
-    """Colours are mapped, then positions: continued by mirror images as far as asked, and by black beyond."""
+    """Colours are mapped, then positions. `mean` and `std` are what images in [0, 1] were normalised with.
+
+    An image is continued by `reflected` mirrored pixels, and by `background`, a value in [0, 1], beyond. `padding`
+    enlarges the canvas by this many pixels on each side.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, dataset: Dataset, reflected: int, padding: int) -> None:
+    def __init__(
+        self,
+        mean: Sequence[float],
+        std: Sequence[float],
+        background: float = 0.0,
+        reflected: int = 0,
+        padding: int = 0,
+    ) -> None:
         super().__init__()
-        self.reflected, self.padding = reflected, padding
-        # images come normalised
-        self.register_buffer("mean", torch.tensor(dataset.mean)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(dataset.std)[:, None, None], persistent=False)
+        self.background, self.reflected, self.padding = background, reflected, padding
+        self._numbers = tuple(map(float, mean)), tuple(map(float, std))
+        for name, values in zip(("mean", "std"), self._numbers, strict=True):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """The constants anew, after `to_empty` from the meta device."""
+        for buffer, values in zip((self.mean, self.std), self._numbers, strict=True):
+            buffer.copy_(torch.tensor(values)[:, None, None])
 
     @property
-    def black(self) -> Float[Tensor, "C 1 1"]:
-        """What black, 0, has become in images that come normalised."""
-        return -self.mean / self.std
+    def outside(self) -> Float[Tensor, "C 1 1"]:
+        """The normalised value of the background."""
+        return (self.background - self.mean) / self.std
 
     def move_inputs(
-        self, inputs: Float[Tensor, "N C H W"], units: Float[Tensor, "N P"], box: Box
+        self, inputs: Float[Tensor, "N C H W"], units: Float[Tensor, "N U"], box: Box
     ) -> Float[Tensor, "N C h w"]:
         """The images on a canvas that is larger by the padding on each side."""
         images = (
@@ -68,17 +99,17 @@ class ImageMotion(Motion):
     def _warp(self, images: Float[Tensor, "B C H W"], maps: Float[Tensor, "B 2 3"]) -> Float[Tensor, "B C h w"]:
         if self.reflected:
             images = pad(images, (self.reflected,) * 4, mode="reflect")
-        images = images - self.black
+        images = images - self.outside
         if self.padding > self.reflected:
             images = pad(images, (self.padding - self.reflected,) * 4)
-        return _crop_margin(warp(images, maps) + self.black, max(self.reflected - self.padding, 0))
+        return _crop_margin(warp(images, maps) + self.outside, max(self.reflected - self.padding, 0))
 
 
 class DenseMotion(ImageMotion):
     """The outputs are maps of the image, which move with it."""
 
     def move_outputs_back(
-        self, outputs: Float[Tensor, "N K h w"], units: Float[Tensor, "N P"], box: Box
+        self, outputs: Float[Tensor, "N K h w"], units: Float[Tensor, "N U"], box: Box
     ) -> Float[Tensor, "N K H W"]:
         """The maps warped the other way, without the padding. What comes in from outside is 0."""
         if not box.acts_on(Domain.PLANE):
@@ -87,7 +118,11 @@ class DenseMotion(ImageMotion):
 
 
 class PointMotion(Motion):
-    """Places are mapped, and the vectors behind them by the linear part alone; other features stay."""
+    """Places are mapped, and the vectors behind them by the linear part alone; other features stay.
+
+    Sets of fewer points than others are filled up with rows of zeros, which stay zeros. Such a row is known by its
+    other features; where there are none, every row is a point.
+    """
 
     def __init__(self, dataset: Dataset) -> None:
         super().__init__()
@@ -99,7 +134,9 @@ class PointMotion(Motion):
         self, inputs: Float[Tensor, "N P D"], units: Float[Tensor, "N U"], box: Box
     ) -> Float[Tensor, "N P D"]:
         """The points moved."""
-        return self._map_points(inputs, box.compute_maps(units, self.domain))
+        features = inputs[..., self.space * self.vectors :]
+        filled = features.any(-1) if features.shape[-1] else None
+        return self._map_points(inputs, box.compute_maps(units, self.domain), filled)
 
     def move_outputs_back(
         self, outputs: Float[Tensor, "N ..."], units: Float[Tensor, "N U"], box: Box
@@ -109,20 +146,69 @@ class PointMotion(Motion):
             self._map_points(outputs, box.compute_maps(units, self.domain, inverse=True)) if self.returns else outputs
         )
 
-    def _map_points(self, points: Float[Tensor, "N *T P D"], maps: Float[Tensor, "N d e"]) -> Float[Tensor, "N *T P D"]:
+    def _map_points(
+        self,
+        points: Float[Tensor, "N *T P D"],
+        maps: Float[Tensor, "N d e"],
+        filled: Bool[Tensor, "N *T P"] | None = None,
+    ) -> Float[Tensor, "N *T P D"]:
         size = self.space * self.vectors
         vectors = points[..., :size].unflatten(-1, (self.vectors, self.space))
         turned = torch.einsum("nij,n...j->n...i", maps[..., :-1], vectors)
         shifts = maps[..., -1].reshape(len(maps), *[1] * (points.ndim - 2), self.space)
+        if filled is not None:
+            shifts = shifts * filled[..., None]
         places = turned[..., 0, :] + shifts
         return torch.cat([places, turned[..., 1:, :].flatten(-2), points[..., size:]], dim=-1)
 
 
-def build_motion(dataset: Dataset, reflected: int, padding: int) -> Motion:
-    """The action on the dataset's inputs, and on what it asks for."""
+def build_motion(
+    dataset: Dataset,
+    reflected: int,
+    padding: int,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Motion:
+    """The action on the dataset's inputs, and on what it asks for.
+
+    `mean` and `std` are what images are normalised with, None for the dataset's own.
+    """
     if dataset.modality is Modality.POINTS:
         return PointMotion(dataset)
-    return (DenseMotion if dataset.target is Target.LABELS else ImageMotion)(dataset, reflected, padding)
+    kind = DenseMotion if dataset.target is Target.LABELS else ImageMotion
+    numbers = dataset.mean if mean is None else mean, dataset.std if std is None else std
+    return kind(*numbers, dataset.background or 0.0, reflected, padding)
+
+
+def find_needed_padding(box: Box, height: int, width: int) -> int:
+    """The padding with which no pixel leaves the canvas under the box as it is: that of the corner that moves furthest.
+
+    For all turns this is (diagonal - shorter side) / 2 rounded up: 0.21 of the side of a square, and 0.33 of the
+    shorter side of 480 x 360 pixels.
+    """
+    y, x = (height - 1) / 2, (width - 1) / 2
+    corners = torch.tensor([[-x, -y, 1.0], [-x, y, 1.0], [x, -y, 1.0], [x, y, 1.0]])
+    reached = (corners @ _probe_maps(box).mT).abs().amax(dim=(0, 1)) - torch.tensor([x, y])
+    return max(0, ceil(reached.max().item() - 1e-3))
+
+
+def find_lost_share(box: Box, height: int, width: int, padding: int) -> float:
+    """The largest share of an image's pixels that one element of the box moves off a canvas with this padding."""
+    y, x = torch.meshgrid(*(torch.arange(size) - (size - 1) / 2 for size in (height, width)), indexing="ij")
+    places = torch.stack([x.flatten(), y.flatten(), torch.ones(height * width)], dim=-1)
+    reach = torch.tensor([(width - 1) / 2, (height - 1) / 2]) + padding + 0.5
+    shares = [((places @ part.T).abs() > reach).any(-1).float().mean().item() for part in _probe_maps(box)[::8]]
+    return max(shares)
+
+
+@torch.no_grad()
+def _probe_maps(box: Box) -> Float[Tensor, "N 2 3"]:
+    """Maps of the box along each of its axes, at its corners and within."""
+    along = torch.linspace(-1, 1, NUM_PROBES)[:, None]
+    axes = [along * unit for unit in torch.eye(box.num_units)]
+    corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * box.num_units).reshape(-1, box.num_units)
+    units = torch.cat([*axes, corners, latin_hypercube(NUM_PROBES, box.num_units)])
+    return box.compute_maps(units, Domain.PLANE)
 
 
 def _crop_margin(maps: Float[Tensor, "N C h w"], margin: int) -> Float[Tensor, "N C H W"]:

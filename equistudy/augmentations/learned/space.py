@@ -13,6 +13,7 @@ __all__ = [
     "SE3",
     "SO3",
     "Axis",
+    "HaarRotation",
     "SpaceRotation",
     "SpaceScaling",
     "SpaceShear",
@@ -63,8 +64,9 @@ class _SpaceGenerator(LieGenerator):
 class SpaceRotation(_SpaceGenerator):
     """Turns about an axis through the origin, in degrees, by the right hand.
 
-    A box of all three turns about vectors of at most its half-extents; 180 degrees about each reaches every rotation,
-    some more often than others.
+    A box of all three (`SO3`) draws rotation vectors, axis times angle, uniformly from a box of at most the
+    half-extents along each axis. At 180 degrees about each axis it reaches every rotation, but not uniformly: small
+    angles and the corners of the box are favoured. For uniform rotations use `HaarRotation`.
     """
 
     kind: ClassVar[str] = "rotation"
@@ -81,6 +83,31 @@ class SpaceRotation(_SpaceGenerator):
         """The cross product with the axis."""
         first, second = self.axis.others
         return _build_matrix({(second, first): 1.0, (first, second): -1.0})
+
+
+@dataclass(frozen=True)
+class HaarRotation(LieGenerator):
+    """Turns about any axis by at most the half-extent, in degrees, uniformly by the Haar measure of SO(3).
+
+    One half-extent for all axes: the axis is uniform on the sphere, and the angle a has a density proportional to
+    1 - cos a up to the half-extent. At 180 degrees every rotation of space is equally likely.
+    """
+
+    name: ClassVar[str] = "rotation"
+    unit: ClassVar[str] = Rotation.unit
+    domain: ClassVar[Domain] = Domain.SPACE
+    rate: ClassVar[float] = Rotation.RATE
+    scale: ClassVar[float] = degrees(0.5)
+    period: ClassVar[float | None] = 180.0
+    num_units: ClassVar[int] = 3
+
+    start: float = 20.0
+    cap: float | None = 180.0
+
+    @property
+    def matrices(self) -> tuple[Matrix, ...]:
+        """The cross products with the three axes."""
+        return tuple(SpaceRotation(axis=axis).rows for axis in Axis)
 
 
 @dataclass(frozen=True)

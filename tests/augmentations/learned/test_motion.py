@@ -1,7 +1,8 @@
 """What is moved back: labels for pixels and trajectories; and how equivariant the network around them then is."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -10,25 +11,38 @@ from torch.nn.functional import avg_pool2d, pad
 
 from equistudy.augmentations.crop import RandomCrop
 from equistudy.augmentations.learned.augmentation import LearnedAugmentation
+from equistudy.augmentations.learned.box import Box
+from equistudy.augmentations.learned.colours import BrightnessGenerator
 from equistudy.augmentations.learned.fixed import FixedAugmentation
-from equistudy.augmentations.learned.generators import GL2, RotationGenerator
-from equistudy.augmentations.learned.motion import build_motion
+from equistudy.augmentations.learned.generators import AFFINE, GL2, SE2, Domain, RotationGenerator, ScalingGenerator
+from equistudy.augmentations.learned.motion import (
+    DenseMotion,
+    ImageMotion,
+    build_motion,
+    find_lost_share,
+    find_needed_padding,
+)
 from equistudy.augmentations.learned.regulariser import NormRegulariser
-from equistudy.augmentations.learned.space import AFFINE3, SE3, SO3
+from equistudy.augmentations.learned.space import AFFINE3, SE3, SO3, HaarRotation, SpaceTranslation
+from equistudy.datasets.cifar import CIFAR10
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.digits import Digits
 from equistudy.datasets.point_clouds import PointClouds
+from equistudy.datasets.qm7 import QM7
 from equistudy.datasets.shapes import Shapes
 from equistudy.datasets.springs import Springs
 from equistudy.groups.affine import rotation_matrices, warp
 from equistudy.models.force_network import ForceNetwork
+from equistudy.models.model import Preprocessing
 from equistudy.models.point_network import PointNetwork
+from equistudy.models.resnet import ResNet
 from equistudy.models.unet import UNet
 from equistudy.networks.choices import Aggregate, PairFeatures
 from equistudy.recipe import AdamW, Constant, Recipe
 from equistudy.study.trial import Trial
+from equistudy.tasks.classification import Classification
 from equistudy.tasks.regression import Regression
-from equistudy.training.trainer import Trainer
+from equistudy.training.trainer import Trainer, build_network
 
 EVERY = FixedAugmentation((RotationGenerator(start=180.0),), test_copies=8, aggregate=Aggregate.LOGIT, padding=8)
 SHAPES = Shapes(32, 8, 8)
@@ -215,3 +229,150 @@ def test_of_all_affine_maps_of_space_distances_leave_the_rigid_ones():
     assert 2 * max(others) <= 0.3
     assert min(turns) >= 20 * max(others)
     assert min(tails[f"translation_{axis}"] for axis in "xyz") > 1
+
+
+def test_colours_change_before_positions():
+    motion, box = (
+        ImageMotion((0.0,) * 3, (1.0,) * 3),
+        Box((BrightnessGenerator(start=0.5), RotationGenerator(start=90.0))),
+    )
+    images = torch.rand(2, 3, 8, 8) / 2
+    found = motion.move_inputs(images, torch.tensor([[1.0, 0.0], [0.0, 1.0]]), box.eval())
+    torch.testing.assert_close(found[0], images[0] + 0.5, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found[1], torch.rot90(images[1], 1, dims=(1, 2)), atol=1e-5, rtol=0)
+
+
+@dataclass(frozen=True)
+class Paper(Digits):
+    """Digits on white paper."""
+
+    background: ClassVar[float | None] = 1.0
+
+
+@pytest.mark.parametrize("mean", [None, (0.3,)])
+def test_the_background_of_the_dataset_comes_in(mean):
+    """White paper, normalised by the dataset's numbers or the model's, stays white wherever it is moved."""
+    std = None if mean is None else (0.7,)
+    network = LearnedAugmentation(test_copies=8, aggregate=Aggregate.LOGIT).wrap(nn.Identity(), Paper(), mean, std)
+    numbers = (Paper.mean, Paper.std) if mean is None or std is None else (mean, std)
+    white = (torch.ones(3, 1, 8, 8) - numbers[0][0]) / numbers[1][0]
+    torch.testing.assert_close(network.eval()(white), white, atol=1e-5, rtol=0)
+    moved = network.train()(white, 2 * torch.rand(3, 6) - 1)
+    torch.testing.assert_close(moved, white, atol=1e-5, rtol=0)
+    black = LearnedAugmentation(SE2, test_copies=8, aggregate=Aggregate.LOGIT).wrap(nn.Identity(), Digits()).eval()
+    assert (black(white) - white).abs().max() > 0.1
+
+
+def test_models_with_numbers_of_their_own_see_the_right_black():
+    trial = Trial(
+        OwnNumbers(8, 2), CIFAR10(), Classification(), LearnedAugmentation(SE2), Recipe(1, 8, AdamW(), Constant()), 0
+    )
+    motion = build_network(trial, torch.device("cpu")).motion
+    torch.testing.assert_close(motion.outside.flatten(), torch.tensor([-0.2, -1.0, -3.0]))
+
+
+@dataclass(frozen=True)
+class OwnNumbers(ResNet):
+    """Normalises with numbers of its own, as pretrained networks do."""
+
+    def preprocessing(self, dataset):
+        return Preprocessing((0.1, 0.5, 0.6), (0.5, 0.5, 0.2))
+
+
+def test_padded_atoms_stay_at_zero():
+    """Their network knows them by their features; places that are shifted leave the mean of a molecule alone."""
+    molecules = QM7()
+    motion, box = build_motion(molecules, 0, 0), Box(SE3).eval()
+    atoms = torch.zeros(2, *molecules.input_shape)
+    atoms[:, :5, :3] = torch.randn(2, 5, 3)
+    atoms[:, :5, 3] = 1
+    atoms[0, 0, :3] = 0  # an atom at the origin is an atom
+    moved = motion.move_inputs(atoms, torch.full((2, 6), 0.9), box)
+    assert torch.equal(moved[:, 5:], atoms[:, 5:])
+    assert moved[0, 0, :3].abs().min() > 0.1
+    pure = build_motion(PointClouds(), 0, 0).move_inputs(torch.zeros(1, 5, 3), torch.full((1, 6), 0.9), box)
+    assert (pure != 0).all()  # without features every row is a point
+
+
+@pytest.mark.parametrize("size", [(32, 32), (48, 64), (64, 48), (90, 120), (17, 61)])
+@pytest.mark.parametrize("degrees", [10.0, 45.0, 180.0])
+def test_with_the_needed_padding_no_pixel_is_lost(size, degrees):
+    """Against the corners turned by hand, and by moving an image of ones there and back."""
+    height, width = size
+    box = Box((RotationGenerator(start=degrees),)).eval()
+    angles = torch.linspace(0, math.radians(degrees), 4001)
+    y, x = (height - 1) / 2, (width - 1) / 2
+    across = (x * angles.cos() + y * angles.sin()).max() - x
+    down = (y * angles.cos() + x * angles.sin()).max() - y
+    padding = find_needed_padding(box, height, width)
+    assert padding == math.ceil(max(across, down) - 2e-3)
+    if degrees == 180:
+        assert padding == math.ceil((math.hypot(height - 1, width - 1) - min(height, width) + 1) / 2 - 2e-3)
+    units = torch.linspace(-1, 1, 37)[:, None]
+    ones = torch.ones(37, 1, height, width)
+    lost = {}
+    for margin in (padding, 0):
+        motion = DenseMotion((0.0,), (1.0,), 0.0, 0, margin)
+        canvas = torch.ones(37, 1, height + 2 * margin, width + 2 * margin)
+        back = motion.move_outputs_back(canvas, units, box)
+        lost[margin] = (back < 0.5).float().mean(dim=(1, 2, 3)).max().item()
+        assert back.shape == ones.shape
+    assert lost[padding] == 0
+    assert find_lost_share(box, height, width, padding) == 0
+    assert find_lost_share(box, height, width, 0) == pytest.approx(lost[0], abs=0.02)
+
+
+def test_lost_pixels_are_a_risk_that_is_told():
+    scenes = Shapes(64, 8, 8)
+    told = replace(EVERY, padding=0).describe_risk(scenes)
+    assert told is not None
+    assert "Outputs for up to 17% of the pixels of Shapes" in told
+    assert "with padding=0 and half-extents of rotation=180. Use padding=14, with which none is lost." in told
+    learned = LearnedAugmentation((RotationGenerator(start=5.0), ScalingGenerator(start=0.1)), padding=13)
+    assert "Use padding=18" in (learned.describe_risk(scenes) or "")
+    assert replace(learned, padding=18).describe_risk(scenes) is None
+    assert replace(EVERY, padding=14).describe_risk(scenes) is None
+    assert replace(EVERY, padding=0).describe_risk(Digits()) is None
+
+
+def test_second_derivatives_reach_the_half_extents():
+    """Through exponential and warp, in float64."""
+    box = Box(AFFINE).double()
+    motion = ImageMotion((0.3,), (0.5,), 0.0, 2).double()
+    rng = torch.Generator().manual_seed(0)
+    smooth = avg_pool2d(torch.rand(2, 1, 13, 13, dtype=torch.float64, generator=rng), 5, 1)
+    units = 2 * torch.rand(2, 6, dtype=torch.float64, generator=rng) - 1
+
+    def moved(raw):
+        return torch.func.functional_call(Moved(box, motion, smooth, units), {"box.raw": raw}, ())
+
+    assert torch.autograd.gradgradcheck(moved, box.raw.detach().clone().requires_grad_())
+
+
+class Moved(nn.Module):
+    """Images as their half-extents move them."""
+
+    def __init__(self, box, motion, images, units):
+        super().__init__()
+        self.box, self.motion, self.images, self.units = box, motion, images, units
+
+    def forward(self):
+        return self.motion.move_inputs(self.images, self.units, self.box)
+
+
+def test_haar_rotations_turn_whole_clouds():
+    """Orthogonal maps, undone by their inverse; half a turn to each side is every rotation."""
+    clouds = PointClouds(train_size=8, test_size=8)
+    network = LearnedAugmentation((HaarRotation(start=180.0), SpaceTranslation())).wrap(nn.Identity(), clouds)
+    assert LearnedAugmentation((HaarRotation(), SpaceTranslation()), train_copies=2).num_parameters == 8
+    assert network.box.num_units == 4
+    assert network.test_units.shape == (4, 4)
+    units = 2 * torch.rand(4000, 4, generator=torch.Generator().manual_seed(0)) - 1
+    maps, back = (network.box.compute_maps(units, Domain.SPACE, inverse=inverse) for inverse in (False, True))
+    torch.testing.assert_close(maps[..., :3] @ back[..., :3], torch.eye(3).expand(4000, 3, 3), atol=1e-5, rtol=0)
+    assert maps[..., :3].mean(0).abs().max() < 0.05  # the mean over SO(3) is 0
+    (slope,) = torch.autograd.grad(network.box.compute_maps(units[:9], Domain.SPACE).sum(), network.box.raw)
+    assert slope.isfinite().all()
+    assert (slope != 0).all()
+    still = network.eval().box.compute_maps(torch.zeros(1, 4), Domain.SPACE)
+    torch.testing.assert_close(still, torch.eye(3, 4)[None])

@@ -18,7 +18,7 @@ from equistudy.augmentations.learned.generators import (
     ScalingGenerator,
     TranslationXGenerator,
 )
-from equistudy.augmentations.learned.network import rank_one_lattice
+from equistudy.augmentations.learned.points import latin_hypercube
 from equistudy.augmentations.learned.regulariser import EntropyRegulariser, NormRegulariser
 from equistudy.augmentations.rotation import RandomRotation
 from equistudy.datasets.digits import Digits
@@ -72,7 +72,7 @@ def test_oblong_images_are_turned_and_not_sheared():
     oblong = torch.zeros(1, 1, 9, 21)
     oblong[..., 4, 2:19] = 1  # a line through the centre
     network = wrapped(LearnedAugmentation((RotationGenerator(start=90.0),)))
-    turned = network(oblong + network.motion.black, torch.ones(1, 1)).unflatten(1, (9, 21)) - network.motion.black
+    turned = network(oblong + network.motion.outside, torch.ones(1, 1)).unflatten(1, (9, 21)) - network.motion.outside
     expected = torch.zeros(1, 9, 21)
     expected[:, :, 10] = 1
     torch.testing.assert_close(turned, expected, atol=1e-5, rtol=0)
@@ -126,16 +126,6 @@ def test_the_penalty_is_of_full_widths_in_radians_and_of_what_is_learned():
     torch.testing.assert_close(entropy, torch.tensor(-0.1 * math.log(math.pi / 2)))
 
 
-@pytest.mark.parametrize("copies", [1, 2, 5, 8])
-def test_lattices_are_symmetric_and_even(copies):
-    points = rank_one_lattice(copies, 3)
-    torch.testing.assert_close(points, -points.flip(0), atol=1e-5, rtol=0)
-    assert points.abs().max() <= 1
-    torch.testing.assert_close(points[:, 0], (2 * torch.arange(copies) + 1) / copies - 1)
-    if copies == 8:
-        assert all(len(column.unique()) == copies for column in points.T)
-
-
 def test_one_copy_is_the_image_as_it_is():
     network = wrapped(LearnedAugmentation(AFFINE, test_copies=1, aggregate=Aggregate.LOGIT)).eval()
     torch.testing.assert_close(network(images()), images().flatten(1), atol=1e-5, rtol=0)
@@ -146,7 +136,7 @@ def test_aggregates(aggregate):
     """Against the formulas, from one copy after the other."""
     augmentation = LearnedAugmentation((RotationGenerator(start=60.0),), test_copies=4, aggregate=aggregate)
     network = wrapped(augmentation, linear()).eval()
-    units = rank_one_lattice(4, 1)
+    units = latin_hypercube(4, 1)
     network.train()
     logits = torch.stack([network(images(), unit.expand(4, 1)) for unit in units])
     found = network.eval()(images())
@@ -201,7 +191,7 @@ def test_an_own_generator():
     network = wrapped(LearnedAugmentation((shear,)))
     dot = torch.zeros(1, 1, 17, 17)
     dot[..., 11, 8] = 1  # three pixels below the centre
-    sheared = network(dot + network.motion.black, torch.ones(1, 1)).unflatten(1, (17, 17)) - network.motion.black
+    sheared = network(dot + network.motion.outside, torch.ones(1, 1)).unflatten(1, (17, 17)) - network.motion.outside
     assert sheared[0, 11, 11].item() == pytest.approx(1, abs=1e-4)
 
 
