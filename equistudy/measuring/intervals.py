@@ -4,6 +4,8 @@ The unit of replication is the image. Positions and channels of one image depend
 them are about five times too narrow.
 """
 
+import math
+
 import torch
 from jaxtyping import Float
 from scipy.special import ndtri, stdtrit
@@ -29,18 +31,25 @@ def jackknife_interval(
     """Bounds of a value from its values without each of G groups of images, symmetric on `scale`.
 
     The standard error is sqrt((G - 1) / G sum (z_g - mean z)^2), the quantile Student's with G - 1 degrees of freedom.
-    Not a number where a value without a group is undefined.
+    The bounds are NaN where a value without a group is undefined, and never leave the range of the scale.
+
+    Each value without a group must be computed as the value itself is, from the images that are left: a channel that
+    only the omitted images activate is dead in it. On the logarithmic scale a group that carries most of an error would
+    have the others at almost 0; values are cut at 1/e of the whole, where the error agrees with that of the delta
+    method.
 
     Source: Efron and Stein 1981, "The jackknife estimate of variance".
     """
     groups = len(without)
     if groups < 2:
         raise ValueError(f"A jackknife needs at least 2 groups of images, got {groups}. Measure with more images.")
+    if scale is Scale.LOG:
+        without = torch.maximum(without, value / math.e)
     z = scale.transform(without)
     error = ((groups - 1) / groups * (z - z.mean(dim=0)).square().sum(dim=0)).sqrt()
     centre = scale.transform(value)
     half = float(stdtrit(groups - 1, (1 + CONFIDENCE) / 2)) * error
-    # A correlation of exactly 1 and an error of 0 stay inside their interval, although the scale cuts them.
+    # A correlation of exactly 1 and an error of 0 stay inside their interval, although the scale clamps them.
     return torch.minimum(scale.invert(centre - half), value), torch.maximum(scale.invert(centre + half), value)
 
 

@@ -113,9 +113,8 @@ def _compute_columns(
     values = compute_layer_values(measure, total, live)
     low = high = None
     if images >= MIN_IMAGES:
-        low, high = jackknife_interval(
-            values, compute_layer_values(measure, without, live.expand_as(without.pairs)), measure.scale
-        )
+        left_out = compute_layer_values(measure, without, find_live_channels(measure, without))
+        low, high = (bound.clamp(*measure.limits) for bound in jackknife_interval(values, left_out, measure.scale))
     shuffled = comparison.shuffled
     return RowColumns(
         value=values.tolist(),

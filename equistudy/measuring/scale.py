@@ -8,7 +8,7 @@ from equistudy.spec import Tensor
 
 __all__ = ["Scale"]
 
-ATANH_LIMIT = 1 - 1e-15
+ATANH_LIMIT = 1 - 1e-6  # nearer to 1, rounding in float32 decides the digits, which would make a width of many z
 SMALLEST_POSITIVE = 1e-300
 
 

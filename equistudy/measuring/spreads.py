@@ -61,7 +61,7 @@ def _compute_value(moments: Moments, live: Tensor) -> Float[Tensor, "*shape"]:
 def _find_live_features(moments: Moments) -> Tensor:
     """The features that vary over images by more than a trace of what the layer does."""
     spread = compute_variation(moments)[1].square()
-    return spread > DEAD_VARIANCE_RATIO * spread.mean()
+    return spread > DEAD_VARIANCE_RATIO * spread.mean(dim=-1, keepdim=True)
 
 
 def _compute_own_variation(moments: Moments | None) -> float | None:
@@ -85,7 +85,7 @@ def build_spread_rows(
         return MeasuringResult([], [Skipped(measure.name, stage, None, reason)])
     low = high = None
     if len(subject.images) >= MIN_IMAGES:
-        bounds = jackknife_interval(value, _compute_value(without, live), Scale.LOG)
+        bounds = jackknife_interval(value, _compute_value(without, _find_live_features(without)), Scale.LOG)
         low, high = (None if bound.isnan() else bound.item() for bound in bounds)
     row = build_row(
         measure,
