@@ -33,15 +33,15 @@ import torch
 from equistudy.groups.translation import Border, Translation
 from equistudy.measures.agreement import ConcordanceCorrelation, CosineSimilarity, NormalisedError
 from equistudy.measures.correlation import BetweenCorrelation, TotalCorrelation, WithinCorrelation
-from equistudy.measures.direct import find_stages
 from equistudy.measures.lie_derivative import LieDerivative
+from equistudy.measuring.discovery import find_stages
 from equistudy.measuring.engine import SHARD_SIZE, measure_all, split_into_shards
 from equistudy.measuring.geometry import OutputLayout, probe_geometries
 from equistudy.measuring.intervals import jackknife_interval
 from equistudy.measuring.measure import Subject
 from equistudy.measuring.moments import Moments, leave_one_out, within_correlation
 from equistudy.measuring.rows import DEAD_VARIANCE_RATIO
-from equistudy.measuring.stages import evaluation_mode, find_modules, observe_outputs, prepare_images
+from equistudy.measuring.stages import evaluation_mode, find_hook_points, observe_outputs, prepare_images
 from equistudy.models.timm_model import TimmModel
 
 GROUP = Translation(160, Border.CIRCULAR, (8, 16, 32, 64, 96, 128, 160, -32))
@@ -57,7 +57,7 @@ def subject_of(images: int, size: int, layers: str) -> Subject:
         if parameter.ndim == 1 and not name.endswith("bias"):
             torch.nn.init.uniform_(parameter, 0.5, 1.5)  # timm starts the gains of residual branches at 0
     shown = torch.rand(images, 3, size, size)
-    stages = find_stages(network, shown) if layers == "all" else model.stages(network)
+    stages = find_stages(network, shown).paths if layers == "all" else model.stages(network)
     return Subject(network, stages, shown, None, (0.5,) * 3, (0.25,) * 3, None, None, 0)
 
 
@@ -83,7 +83,7 @@ def ours(subject: Subject) -> Values:
 
 def naive(subject: Subject) -> Values:
     found: Values = {}
-    modules = find_modules(subject.network, subject.stages)
+    modules = find_hook_points(subject.network, subject.stages)
     x = subject.images
     with evaluation_mode(subject.network):
         geometries = probe_geometries(
@@ -94,7 +94,9 @@ def naive(subject: Subject) -> Values:
             for images in (x, view):
                 outputs: dict[str, list[torch.Tensor]] = {}
                 with observe_outputs(
-                    modules, lambda name, output, into=outputs: into.setdefault(name, []).append(output.clone())
+                    subject.network,
+                    modules,
+                    lambda name, output, into=outputs: into.setdefault(name, []).append(output.clone()),
                 ):
                     for part in images.split(SHARD_SIZE):
                         subject.network(prepare_images(part, subject, subject.network))
@@ -144,7 +146,7 @@ def merge() -> None:
 def probing(subject: Subject) -> None:
     with evaluation_mode(subject.network):
         images = prepare_images(subject.images[:2], subject, subject.network)
-        probe_geometries(subject.network, find_modules(subject.network, subject.stages), images)
+        probe_geometries(subject.network, find_hook_points(subject.network, subject.stages), images)
 
 
 def timed(function: Callable[[], Any]) -> float:

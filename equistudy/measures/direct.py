@@ -1,18 +1,17 @@
 """Measures any network in one call, without a study."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from equistudy.measuring.discovery import FoundStages, find_stages
 from equistudy.measuring.engine import measure_all
-from equistudy.measuring.measure import Measure, MeasuringResult, Subject
-from equistudy.measuring.stages import evaluation_mode, find_modules, observe_outputs
+from equistudy.measuring.families import FlowMeasure, PairedMeasure
+from equistudy.measuring.measure import Measure, MeasuringResult, Skipped, Subject
 
-__all__ = ["find_stages", "measure"]
-
-OUTPUT = "output"  # what the network itself is called among its layers
+__all__ = ["measure"]
 
 
 def measure(
@@ -28,9 +27,11 @@ def measure(
 
     The network takes batches of `images`, which come as it wants them, normalised, and of one size; one that takes or
     gives anything else is wrapped in a module that translates. `stages` are the paths of its submodules, or a name for
-    each path; None: every layer that gives one tensor. Layouts and strides are found out. `targets` are the classes,
-    for measures of accuracy. `background` continues the images beyond their border, where its value is known; without
-    it, shifts compare windows that are smaller than the images. `untrained` is the same network before its training.
+    each path (`HookPoint` says how a call or an entry of an output is named); None: every tensor that a module gives,
+    so that each module has rows or a reason why it has none. Layouts and strides are found by probing. `targets` are
+    the classes, for measures of accuracy. `background` continues the images beyond their border, where its value is
+    known; without it, shifts compare windows that are smaller than the images. `untrained` is the same network before
+    its training.
 
     The network is evaluated on its own device, in evaluation mode, and comes back as it was.
     """
@@ -46,38 +47,36 @@ def measure(
         raise TypeError(
             f"Measures must be specs, at least one, got {wanted}. For example WithinCorrelation(Translation())."
         )
+    found = FoundStages({}, {}, {})
     if stages is None:
-        stages = find_stages(network, images)
+        found = find_stages(network, images)
+        stages = found.paths
     paths = stages if isinstance(stages, Mapping) else {path: path for path in stages}
     channels = images.shape[1]
     subject = Subject(
         network, paths, images, targets, (0.0,) * channels, (1.0,) * channels, background, untrained, seed=0
     )
-    return measure_all(wanted, subject)
+    return _account_for_stages(measure_all(wanted, subject), wanted, found)
 
 
-def find_stages(network: nn.Module, images: Float[Tensor, "N C H W"]) -> dict[str, str]:
-    """The path of every layer that gives one tensor with an entry for each image, in the order in which they run.
-
-    Blocks that give what their last layer gave are left out, and so is what runs more than once.
-    """
-    paths = [path for path, _ in network.named_modules()]
-    seen: dict[str, Any] = {}
-    again: set[str] = set()
-
-    def look(path: str, output: Any) -> None:
-        if path in seen:
-            again.add(path)
-        seen[path] = output
-
-    like = next((parameter for parameter in network.parameters() if parameter.is_floating_point()), images)
-    with evaluation_mode(network), observe_outputs(find_modules(network, {path: path for path in paths}), look):
-        network(images[:2].to(like))
-    found: dict[str, str] = {}
-    known: set[int] = set()
-    for path, output in seen.items():
-        whole = isinstance(output, Tensor) and output.ndim > 1 and len(output) == min(2, len(images))
-        if whole and id(output) not in known and path not in again:
-            known.add(id(output))
-            found[path or OUTPUT] = path
-    return found
+def _account_for_stages(result: MeasuringResult, measures: Sequence[Measure], found: FoundStages) -> MeasuringResult:
+    """The rows with those of blocks that hand on another stage's tensor, and a reason for all else that has no row."""
+    doubled: dict[str, list[str]] = {}
+    for block, stage in found.same.items():
+        doubled.setdefault(stage, []).append(block)
+    rows = [replace(row, stage=stage) for row in result.rows for stage in (row.stage, *doubled.get(row.stage, []))]
+    skipped = [
+        each._replace(stage=stage) for each in result.skipped for stage in (each.stage, *doubled.get(each.stage, []))
+    ]
+    for measure in measures:
+        if not isinstance(measure, (PairedMeasure, FlowMeasure)) or getattr(measure, "of_output", False):
+            continue
+        told = {row.stage for row in rows if row.measure == measure.name}
+        told |= {each.stage for each in skipped if each.measure == measure.name}
+        skipped += [Skipped(measure.name, stage, None, reason) for stage, reason in found.absent.items()]
+        skipped += [
+            Skipped(measure.name, stage, None, "it is a vector, and the measure compares positions")
+            for stage in (*found.paths, *found.same)
+            if stage not in told
+        ]
+    return MeasuringResult(rows, skipped)

@@ -33,7 +33,7 @@ from equistudy.measuring.stages import (
     CALIBRATION_IMAGES,
     calibrate_batch_norms,
     evaluation_mode,
-    find_modules,
+    find_hook_points,
     prepare_images,
 )
 
@@ -91,7 +91,7 @@ def _plan_stages(
 ) -> tuple[dict[str, ComparisonPlan], dict[str, Geometry], list[Skipped]]:
     """What is measured at each stage, the geometry of each stage that has one, and what cannot be measured."""
     elements = tuple(Element(flow.label, 0.0, ()) for flow in flows)
-    modules = find_modules(subject.network, {**subject.stages, OUTPUT: ""})
+    modules = find_hook_points(subject.network, {**subject.stages, OUTPUT: ""})
     with evaluation_mode(subject.network):
         turned = isinstance(measure.group, AffineGroup)  # shifts do not ask where the cells lie
         geometries = probe_geometries(subject.network, modules, first, offsets=turned)
@@ -163,7 +163,7 @@ def _sum_shards(
     taken: ComputeShardMoments,
 ) -> dict[str, Comparison]:
     """The moments of all images, by stage, from shards of them as in a `PairedPass`."""
-    modules = find_modules(network, {name: subject.stages[name] for name in known})
+    modules = find_hook_points(network, {name: subject.stages[name] for name in known})
     height, width = subject.images.shape[-2:]
     grid = Grid(height, width, 1, height, width, 0.0, 0.0)
     flowing = DifferentiableNetwork(network, [LocatedStage(name, modules[name], known[name]) for name in known], grid)

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from equistudy.groups.group import Grid
 from equistudy.measuring.flow import Flow
 from equistudy.measuring.geometry import Geometry, OutputLayout
-from equistudy.measuring.stages import evaluation_mode
+from equistudy.measuring.stages import HookPoint, evaluation_mode, observe_outputs
 
 __all__ = [
     "OUTPUT",
@@ -42,7 +42,7 @@ class LocatedStage(NamedTuple):
     """A stage whose geometry is known."""
 
     name: str
-    module: nn.Module
+    point: nn.Module | HookPoint
     geometry: Geometry
 
 
@@ -98,20 +98,15 @@ class DifferentiableNetwork(NamedTuple):
         """The outputs of all stages and of the network, with one of the maps moved on its way."""
         found: dict[str, Tensor] = {}
 
-        def look(stage: LocatedStage, output: Tensor) -> Tensor | None:
-            stage.geometry.check_output(stage.name, output, len(images))
-            found[stage.name] = output.clone()  # the network may go on to change it in place
-            return _move_output(output, stage.geometry, flow, t) if stage.name == moving else None
+        geometries = {stage.name: stage.geometry for stage in self.stages}
 
-        handles = [
-            stage.module.register_forward_hook(lambda module, inputs, output, stage=stage: look(stage, output))
-            for stage in self.stages
-        ]
-        try:
+        def look(name: str, output: Tensor) -> Tensor | None:
+            geometries[name].check_output(name, output, len(images))
+            found[name] = output.clone()  # the network may go on to change it in place
+            return _move_output(output, geometries[name], flow, t) if name == moving else None
+
+        with observe_outputs(self.network, {stage.name: stage.point for stage in self.stages}, look):
             output = self.network(images)
-        finally:
-            for handle in handles:
-                handle.remove()
         return {**found, OUTPUT: output}
 
 

@@ -27,7 +27,7 @@ from equistudy.measuring.stages import (
     CALIBRATION_IMAGES,
     calibrate_batch_norms,
     evaluation_mode,
-    find_modules,
+    find_hook_points,
     observe_outputs,
     prepare_images,
 )
@@ -114,7 +114,7 @@ class PairedPass:
     def __init__(self, network: nn.Module, subject: Subject, plans: dict[StatisticKey, ComparisonPlan]) -> None:
         self.network, self.subject, self.plans = network, subject, plans
         self._keys = {key.stage: [other for other in plans if other.stage == key.stage] for key in plans}
-        self._modules = find_modules(network, {stage: _stage_paths(subject)[stage] for stage in self._keys})
+        self._modules = find_hook_points(network, {stage: _stage_paths(subject)[stage] for stage in self._keys})
         self._device = next((parameter.device.type for parameter in network.parameters()), "cpu")
         self.views_together = 1 if self._device == "cpu" else VIEWS_PER_BATCH
 
@@ -134,7 +134,7 @@ class PairedPass:
                     found[key].take(view, features)
 
         short = torch.autocast(self._device, torch.bfloat16, enabled=first.precision is Precision.BFLOAT16)
-        with evaluation_mode(self.network), observe_outputs(self._modules, look), short:
+        with evaluation_mode(self.network), observe_outputs(self.network, self._modules, look), short:
             for done in range(0, len(views), self.views_together):
                 several = views[done : done + self.views_together]
                 batch = several[0] if len(several) == 1 else torch.cat(several)
@@ -178,7 +178,7 @@ def plan_measures(
     key = tuple(first.shape), isinstance(measures[0].group, AffineGroup)
     if key not in known:
         with evaluation_mode(subject.network):
-            modules = find_modules(subject.network, _stage_paths(subject))
+            modules = find_hook_points(subject.network, _stage_paths(subject))
             known[key] = probe_geometries(
                 subject.network, modules, prepare_images(first, subject, subject.network), offsets=key[1]
             )

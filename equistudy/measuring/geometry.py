@@ -15,24 +15,32 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from equistudy.groups.group import Grid
-from equistudy.measuring.layout import Geometry, OutputLayout
+from equistudy.measuring.layout import (
+    MAX_PREFIX,
+    Geometry,
+    OutputLayout,
+    Shape,
+    list_fitting_geometries,
+    list_tiling_grids,
+)
 from equistudy.measuring.nan_tracer import NanTracer
 from equistudy.measuring.offsets import REFUSAL_ERRORS, locate_cells
-from equistudy.measuring.stages import StopForwardPass, observe_outputs
+from equistudy.measuring.stages import HookPoint, StopForwardPass, observe_outputs
+from equistudy.measuring.strides import check_declaration, find_declared_reductions, find_stride
 
 __all__ = ["Geometry", "OutputLayout", "probe_geometries"]
 
-MAX_PREFIX = 8  # class, distillation and register tokens in front of the grid
-REFINEMENTS = 4
 POINTS_PER_AXIS = 3  # disturbed pixels along each axis
 MIN_HITS = 5  # of the nine, where chance alone gives one in as many as there are cells
-
-
-Shape = tuple[int, ...]
+MIN_NEAR_HITS = 7  # of the nine in the cell or next to it, which chance gives once in 10,000 for so many cells
+MANY_CELLS = 49
 
 
 def probe_geometries(
-    network: nn.Module, modules: Mapping[str, nn.Module], images: Float[Tensor, "B C H W"], offsets: bool = True
+    network: nn.Module,
+    modules: Mapping[str, nn.Module | HookPoint],
+    images: Float[Tensor, "B C H W"],
+    offsets: bool = True,
 ) -> dict[str, Geometry | str]:
     """The geometry of each stage for images of this size, or the reason why it has none that is understood.
 
@@ -48,6 +56,7 @@ def probe_geometries(
         ) from prober.refusal
     longer, wider = prober.find_shapes(height, 0), prober.find_shapes(0, width)
     found: dict[str, Geometry | str] = {}
+    declared = find_declared_reductions(network)
     for name in modules:
         shape = base.get(name, "its module does not run in the forward pass")
         if isinstance(shape, str):
@@ -57,16 +66,21 @@ def probe_geometries(
         elif name in longer and name in wider:
             found[name] = _geometry_from_growth(prober, name, shape, longer[name], wider[name])
         else:
-            found[name] = _fit_geometry(
-                prober, name, shape, [known for known in found.values() if isinstance(known, Geometry)]
-            )
+            before = [known for known in found.values() if isinstance(known, Geometry)]
+            found[name] = _fit_geometry(prober, name, shape, before, set(declared.values()))
+        point = modules[name]
+        reduction = declared.get(point.module if isinstance(point, HookPoint) else point)
+        if reduction is not None and not isinstance(shape, str):
+            found[name] = check_declaration(found[name], shape, (height, width), reduction)
     return locate_cells(network, modules, images, found) if offsets else found
 
 
 class _Prober:
     """Runs the network on images of several sizes and remembers the shapes of its stages."""
 
-    def __init__(self, network: nn.Module, modules: Mapping[str, nn.Module], images: Float[Tensor, "B C H W"]) -> None:
+    def __init__(
+        self, network: nn.Module, modules: Mapping[str, nn.Module | HookPoint], images: Float[Tensor, "B C H W"]
+    ) -> None:
         self.network, self.modules, self.images = network, modules, images[:2]
         self.refusal: Exception | None = None
         self._seen: dict[tuple[int, int], dict[str, Shape | str]] = {}
@@ -109,7 +123,11 @@ class _Prober:
                 raise StopForwardPass
 
         images = nn.functional.pad(self.images[: 1 if larger else 2], (0, columns, 0, rows))
-        with observe_outputs(watched, look), NanTracer() if larger else nullcontext(), suppress(StopForwardPass):
+        with (
+            observe_outputs(self.network, watched, look),
+            NanTracer() if larger else nullcontext(),
+            suppress(StopForwardPass),
+        ):
             try:
                 self.network(images)
             except REFUSAL_ERRORS as refusal:
@@ -127,7 +145,7 @@ class _Prober:
                 copy = image.clone()
                 copy[..., row, column] += image.std() + 1
                 copies.append(copy)
-            with observe_outputs(self.modules, lambda name, output: responses.update({name: output})):
+            with observe_outputs(self.network, self.modules, lambda name, output: responses.update({name: output})):
                 self.network(torch.cat(copies))
             self.responses = responses
         return self.responses
@@ -151,7 +169,7 @@ def _geometry_from_growth(
     if len(shape) == 3 and axes == [[1], [1]]:
         cells = longer[1] - shape[1]
         grids = [
-            grid for grid in _tiling_grids(prober.size) if grid.height * grid.width == cells == wider[1] - shape[1]
+            grid for grid in list_tiling_grids(prober.size) if grid.height * grid.width == cells == wider[1] - shape[1]
         ]
         if len(grids) == 1 and 0 <= shape[1] - cells <= MAX_PREFIX:
             return Geometry(OutputLayout.TOKENS, shape[2], grids[0], shape[1] - cells)
@@ -161,60 +179,48 @@ def _geometry_from_growth(
 def _map_geometry(prober: _Prober, name: str, layout: OutputLayout, shape: Shape, rows_gained: int) -> Geometry | str:
     """The grid of a map that has more rows by this number on an image twice as long."""
     rows, columns, channels = (2, 3, 1) if layout is OutputLayout.NCHW else (1, 2, 3)
-    stride = max(1, round(prober.size[0] / rows_gained))
-    for _ in range(REFINEMENTS):
-        # Doubling a small image tells the stride roughly; no other stride gains as many cells from s (s + 1) pixels.
-        more = stride * (stride + 1)
-        longer, wider = prober.find_shapes(more, 0).get(name), prober.find_shapes(0, more).get(name)
+
+    def count_gained(more: int, down: int, across: int) -> tuple[int, int] | None:
+        """How many rows images longer by `down`, and columns images wider by `across` times that, have more."""
+        longer, wider = prober.find_shapes(more * down, 0).get(name), prober.find_shapes(0, more * across).get(name)
         if not isinstance(longer, tuple) or not isinstance(wider, tuple):
-            return "its output changes its type with the size of the image"
-        gained = longer[rows] - shape[rows], wider[columns] - shape[columns]
-        if gained == (stride + 1, stride + 1):
-            return Geometry(layout, shape[channels], Grid(shape[rows], shape[columns], stride, *prober.size))
-        refined = max(1, round(more / max(1, gained[0])))
-        if refined == stride:
-            break
-        stride = refined
-    return (
-        "its cells are not squares of a whole number of pixels: "
-        f"{more} more pixels give {gained[0]} more rows and {gained[1]} more columns"
-    )
+            return None
+        return longer[rows] - shape[rows], wider[columns] - shape[columns]
+
+    height, width = prober.size
+    stride = find_stride(height, width, rows_gained, count_gained)
+    if isinstance(stride, str):
+        return stride
+    return Geometry(layout, shape[channels], Grid(shape[rows], shape[columns], stride, height, width))
 
 
-def _fit_geometry(prober: _Prober, name: str, shape: Shape, before: list[Geometry]) -> Geometry | str:
+def _fit_geometry(
+    prober: _Prober, name: str, shape: Shape, before: list[Geometry], declared: set[int]
+) -> Geometry | str:
     """The one geometry that fits the sizes, confirmed by disturbed pixels, for networks that take one size only.
 
     Layers that mix all tokens may answer elsewhere: what can only be read as a stage before it was, is read so.
     """
-    fitting = []
-    for grid in _tiling_grids(prober.size):
-        cells = (grid.height, grid.width)
-        if len(shape) == 4 and shape[2:] == cells:
-            fitting.append(Geometry(OutputLayout.NCHW, shape[1], grid))
-        if len(shape) == 4 and shape[1:3] == cells:
-            fitting.append(Geometry(OutputLayout.NHWC, shape[3], grid))
-        prefix = shape[1] - grid.height * grid.width
-        if len(shape) == 3 and 0 <= prefix <= MAX_PREFIX and grid.height * grid.width > MAX_PREFIX:
-            fitting.append(Geometry(OutputLayout.TOKENS, shape[2], grid, prefix))
-    responses = prober.disturb_pixels()[name]
-    if responses.shape[1:] != shape[1:]:
-        return f"its output changes its shape from one call to the next: {list(responses.shape)} after {list(shape)}"
+    fitting = list_fitting_geometries(shape, prober.size, before)
+    responses = prober.disturb_pixels().get(name)
+    if responses is None or responses.shape[1:] != shape[1:]:
+        again = "nothing" if responses is None else list(responses.shape)
+        return f"its output changes its shape from one call to the next: {again} after {list(shape)}"
     confirmed = [geometry for geometry in fitting if _is_confirmed(geometry, responses, prober.size)]
-    if not confirmed and len(fitting) == 1 and fitting[0] in before:
+    if not confirmed and len(fitting) == 1 and (fitting[0] in before or _require_stride(fitting[0]) in declared):
         confirmed = fitting
     if len(confirmed) == 1:
         return confirmed[0]
+    answers = "1 answers" if len(confirmed) == 1 else f"{len(confirmed)} answer"
     return (
-        f"its output of shape {list(shape)} is no map of the image of {prober.size[0]} x {prober.size[1]}: "
-        f"{len(fitting)} layouts fit its sizes and {len(confirmed)} of them answer a disturbed pixel where it lies"
+        f"its output of shape {list(shape)} cannot be read as a map of the image of {prober.size[0]} x "
+        f"{prober.size[1]}: {len(fitting)} layouts fit its sizes, and {answers} a disturbed pixel where it lies"
     )
 
 
-def _tiling_grids(size: tuple[int, int]) -> list[Grid]:
-    """Every grid of square cells that tile the image."""
-    height, width = size
-    strides = [stride for stride in range(1, min(size) + 1) if height % stride == 0 == width % stride]
-    return [Grid(height // stride, width // stride, stride, height, width) for stride in strides]
+def _require_stride(geometry: Geometry) -> int:
+    assert geometry.grid is not None
+    return geometry.grid.stride
 
 
 def _probe_points(size: tuple[int, int]) -> list[tuple[int, int]]:
@@ -224,13 +230,18 @@ def _probe_points(size: tuple[int, int]) -> list[tuple[int, int]]:
 
 
 def _is_confirmed(geometry: Geometry, output: Float[Tensor, "..."], size: tuple[int, int]) -> bool:
-    """Whether the cell that changes most is the one that holds the disturbed pixel, for most of the pixels."""
+    """Whether the cell that changes most holds the disturbed pixel or, on large maps, is a neighbour of such a cell.
+
+    Strided convolutions between the tokens move the answer by a cell.
+    """
     assert geometry.grid is not None
     maps, stride = geometry.to_maps(output).double(), geometry.grid.stride
     change = (maps[1:] - maps[:1]).square().sum(dim=1)
     largest = [divmod(int(response.argmax()), geometry.grid.width) for response in change]
-    hits = sum(
-        cell == (row // stride, column // stride)
+    away = [
+        max(abs(cell[0] - row // stride), abs(cell[1] - column // stride))
         for cell, (row, column) in zip(largest, _probe_points(size), strict=True)
-    )
-    return hits >= MIN_HITS
+    ]
+    if change[0].numel() >= MANY_CELLS and sum(distance <= 1 for distance in away) >= MIN_NEAR_HITS:
+        return True
+    return away.count(0) >= MIN_HITS

@@ -9,7 +9,11 @@ from jaxtyping import Float
 from equistudy.groups.group import Grid
 from equistudy.spec import Tensor
 
-__all__ = ["Geometry", "OutputLayout"]
+__all__ = ["MAX_PREFIX", "Geometry", "OutputLayout", "Shape", "list_fitting_geometries", "list_tiling_grids"]
+
+MAX_PREFIX = 8  # class, distillation and register tokens in front of the grid
+
+Shape = tuple[int, ...]
 
 
 class OutputLayout(Enum):
@@ -60,3 +64,26 @@ class Geometry:
         if self.layout is OutputLayout.TOKENS:
             return self.prefix + rows * columns, self.channels
         return (self.channels, rows, columns) if self.layout is OutputLayout.NCHW else (rows, columns, self.channels)
+
+
+def list_fitting_geometries(shape: Shape, size: tuple[int, int], before: list[Geometry]) -> list[Geometry]:
+    """Every way to read an output of this shape: as cells that tile the image, or as the map of a stage before it."""
+    fitting: list[Geometry] = []
+    known = [geometry.grid for geometry in before if geometry.grid is not None]
+    for grid in dict.fromkeys([*list_tiling_grids(size), *known]):
+        cells = (grid.height, grid.width)
+        if len(shape) == 4 and shape[2:] == cells:
+            fitting.append(Geometry(OutputLayout.NCHW, shape[1], grid))
+        if len(shape) == 4 and shape[1:3] == cells:
+            fitting.append(Geometry(OutputLayout.NHWC, shape[3], grid))
+        prefix = shape[1] - grid.height * grid.width
+        if len(shape) == 3 and 0 <= prefix <= MAX_PREFIX and grid.height * grid.width > MAX_PREFIX:
+            fitting.append(Geometry(OutputLayout.TOKENS, shape[2], grid, prefix))
+    return fitting
+
+
+def list_tiling_grids(size: tuple[int, int]) -> list[Grid]:
+    """Every grid of square cells that tile the image."""
+    height, width = size
+    strides = [stride for stride in range(1, min(size) + 1) if height % stride == 0 == width % stride]
+    return [Grid(height // stride, width // stride, stride, height, width) for stride in strides]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from equistudy.groups.group import Grid
 from equistudy.measuring.layout import Geometry
 from equistudy.measuring.nan_tracer import NanTracer
-from equistudy.measuring.stages import StopForwardPass, observe_outputs
+from equistudy.measuring.stages import HookPoint, StopForwardPass, observe_outputs
 
 __all__ = ["locate_cells"]
 
@@ -31,7 +31,7 @@ REFUSAL_ERRORS = (RuntimeError, ValueError, AssertionError, IndexError)
 
 def locate_cells(
     network: nn.Module,
-    modules: Mapping[str, nn.Module],
+    modules: Mapping[str, nn.Module | HookPoint],
     images: Float[Tensor, "B C H W"],
     found: Mapping[str, Geometry | str],
 ) -> dict[str, Geometry | str]:
@@ -63,7 +63,7 @@ class _LineProber:
     def __init__(
         self,
         network: nn.Module,
-        modules: Mapping[str, nn.Module],
+        modules: Mapping[str, nn.Module | HookPoint],
         images: Float[Tensor, "B C H W"],
         geometries: Mapping[str, Geometry],
     ) -> None:
@@ -187,7 +187,7 @@ class _LineProber:
 
         # A network of one size refuses such images, or those that are too small for its deep stages.
         with (
-            observe_outputs({name: self.modules[name] for name in names}, look),
+            observe_outputs(self.network, {name: self.modules[name] for name in names}, look),
             suppress(StopForwardPass, *REFUSAL_ERRORS),
         ):
             self.network(images)

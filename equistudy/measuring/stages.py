@@ -1,9 +1,12 @@
 """How a network is looked into while it is measured: evaluation mode, stages by name, a calibrated untrained copy."""
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import Any
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -15,16 +18,20 @@ from equistudy.measuring.measure import Subject
 
 __all__ = [
     "CALIBRATION_IMAGES",
+    "HookPoint",
     "StopForwardPass",
     "calibrate_batch_norms",
     "crop_centre",
     "evaluation_mode",
-    "find_modules",
+    "find_hook_points",
+    "list_entries",
     "observe_outputs",
     "prepare_images",
 ]
 
 CALIBRATION_IMAGES = 128  # what one pass in training mode sees
+HOOK_POINT_PATTERN = re.compile(r"(?P<module>.*?)(?:#(?P<call>[0-9]+))?(?P<keys>(?:\[[^\[\]]+\])*)", re.DOTALL)
+KEY_PATTERN = re.compile(r"\[([^\[\]]+)\]")
 
 
 @contextmanager
@@ -41,31 +48,98 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def find_modules(network: nn.Module, stages: Mapping[str, str]) -> dict[str, nn.Module]:
-    """The submodule of each stage; "" is the network itself."""
+class HookPoint(NamedTuple):
+    """One tensor that a network computes: the output of a module, of its n-th call, or an entry of that output.
+
+    As text it is the module's path, `#n` for the n-th call of a module that runs several times, and `[key]` for each
+    tuple, list, dict or dataclass on the way to the tensor: `layer1.0.relu#2`, `blocks.3[0]`, `encoder[features][1]`.
+    """
+
+    module: nn.Module
+    call: int | None = None
+    keys: tuple[str, ...] = ()
+
+    def select(self, output: Any) -> Any:
+        """The entry of an output, None where there is none."""
+        for key in self.keys:
+            output = dict(list_entries(output)).get(key)
+        return output
+
+
+def list_entries(output: Any) -> list[tuple[str, Any]]:
+    """The entries of a tuple, list, dict or dataclass by key; none of anything else."""
+    if isinstance(output, Mapping):
+        return [(str(key), value) for key, value in output.items()]
+    if isinstance(output, (tuple, list)):
+        return [(str(index), value) for index, value in enumerate(output)]
+    if is_dataclass(output) and not isinstance(output, type):
+        return [(field.name, getattr(output, field.name)) for field in fields(output)]
+    return []
+
+
+def find_hook_points(network: nn.Module, stages: Mapping[str, str]) -> dict[str, HookPoint]:
+    """Where each stage is read; "" is the network itself, and `HookPoint` says how paths are written."""
     paths = dict(network.named_modules(remove_duplicate=False))
-    missing = {name: path for name, path in stages.items() if path not in paths}
+    found, missing = {}, {}
+    for name, path in stages.items():
+        parts = HOOK_POINT_PATTERN.fullmatch(path)
+        assert parts is not None
+        if parts["module"] not in paths:
+            missing[name] = path
+            continue
+        call = None if parts["call"] is None else int(parts["call"])
+        found[name] = HookPoint(paths[parts["module"]], call, tuple(KEY_PATTERN.findall(parts["keys"])))
     if missing:
         listed = ", ".join(f"{name} -> {path}" for name, path in missing.items())
         raise ValueError(
             f"Each stage must name a submodule of the network, got {listed}. "
             f"There are: {', '.join(path for path in paths if path and path.count('.') < 2)}."
         )
-    return {name: paths[path] for name, path in stages.items()}
+    return found
 
 
 class StopForwardPass(Exception):  # noqa: N818 -- no error
     """Raised while watching: all that was asked for has been seen, and the rest of the network need not run."""
 
 
+def _replace_entry(output: Any, keys: tuple[str, ...], value: Any) -> Any:
+    """A copy of the output with another value in the place of one entry."""
+    if not keys:
+        return value
+    entries = dict(list_entries(output))
+    entries[keys[0]] = _replace_entry(entries[keys[0]], keys[1:], value)
+    if isinstance(output, Mapping):
+        return type(output)({key: entries[str(key)] for key in output})  # type: ignore[call-arg]
+    if isinstance(output, (tuple, list)):
+        return output._make(entries.values()) if hasattr(output, "_make") else type(output)(entries.values())
+    return replace(output, **entries)
+
+
 @contextmanager
-def observe_outputs(modules: Mapping[str, nn.Module], look: Callable[[str, Any], None]) -> Iterator[None]:
-    """Calls `look(stage, output)` whenever a stage's module has run, so that its output need not be kept."""
+def observe_outputs(
+    network: nn.Module, points: Mapping[str, nn.Module | HookPoint], look: Callable[[str, Any], Any]
+) -> Iterator[None]:
+    """Calls `look(stage, output)` whenever a stage has been computed, so that its output need not be kept.
 
-    def hook(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        return lambda module, inputs, output: look(name, output)
+    What it returns, unless None, takes the place of the stage in the forward pass.
+    """
+    calls: Counter[nn.Module] = Counter()
 
-    handles = [module.register_forward_hook(hook(name)) for name, module in modules.items()]
+    def hook(name: str, point: HookPoint) -> Callable[[nn.Module, Any, Any], Any]:
+        def see(module: nn.Module, inputs: Any, output: Any) -> Any:
+            if point.call is not None and calls[module] != point.call:
+                return None
+            selected = point.select(output)
+            changed = None if point.keys and selected is None else look(name, selected)
+            return None if changed is None else _replace_entry(output, point.keys, changed)
+
+        return see
+
+    wanted = {name: point if isinstance(point, HookPoint) else HookPoint(point) for name, point in points.items()}
+    handles = [network.register_forward_pre_hook(lambda module, inputs: calls.clear())]
+    for module in {point.module for point in wanted.values() if point.call is not None}:
+        handles.append(module.register_forward_hook(lambda module, inputs, output: calls.update([module])))
+    handles += [point.module.register_forward_hook(hook(name, point)) for name, point in wanted.items()]
     try:
         yield
     finally:

@@ -127,25 +127,92 @@ def _create_network(name: str, image_size: tuple[int, ...], options: dict[str, A
 
 
 def _find_stage_paths(name: str, network: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, str]:
-    """The stages in order, found by a forward pass of one black image in eval mode."""
+    """The stages in order, found by a forward pass of one image in evaluation mode.
+
+    Feature stages are the modules that `feature_info` lists, or the first tensor of what such a module gives. Where an
+    architecture lists no module of its own, they are the modules whose outputs `forward_intermediates` hands out. There
+    is no `pooled` where no module gives what enters the classifier.
+    """
     outputs, classified = _record_forward_pass(name, network, image_shape)
     listed = getattr(network, "feature_info", None) or []
     entries = listed.get_dicts(["module"]) if hasattr(listed, "get_dicts") else listed
     modules = dict.fromkeys(entry["module"] for entry in entries)
     by_path = dict(outputs)
-    paths = {path: path for path in modules if isinstance(by_path.get(path), Tensor)}
-    pooled = [path for path, output in outputs if output is classified]
-    if not pooled or classified is None or classified.ndim != 2:
-        raise ValueError(
-            f"A timm model needs a layer whose output is the vector that enters the classifier, got name={name!r} "
-            f"without one. Choose another architecture."
-        )
-    return {**paths, "pooled": pooled[-1], "logits": ""}
+    paths = [path for path in modules if isinstance(by_path.get(path), Tensor)]
+    if len(paths) < len(modules):
+        located = (_locate_first_tensor(path, by_path.get(path)) for path in modules)
+        paths = _match_intermediates(network, outputs, image_shape, modules) or [
+            address for address in located if address
+        ]
+    vector = classified.ndim == 2 or classified.shape[2:] == (1, 1)
+    pooled = [path for path, output in outputs if output is classified and vector]
+    return {**{path: path for path in paths}, **({"pooled": pooled[-1]} if pooled else {}), "logits": ""}
+
+
+def _locate_first_tensor(path: str, output: object) -> str | None:
+    """The address of the first tensor with positions in the output of a module."""
+    if isinstance(output, Tensor):
+        return path
+    entries = enumerate(output) if isinstance(output, (tuple, list)) else ()
+    return next(
+        (f"{path}[{index}]" for index, entry in entries if isinstance(entry, Tensor) and entry.ndim > 2),
+        None,
+    )
+
+
+def _match_intermediates(
+    network: nn.Module,
+    outputs: list[tuple[str, object]],
+    image_shape: tuple[int, int, int],
+    declared: Iterable[str],
+) -> list[str]:
+    """The last module that gives each of the maps that `forward_intermediates` hands out; [] unless all are found."""
+    if not hasattr(network, "forward_intermediates"):
+        return []
+    was_training = network.training
+    try:
+        with torch.no_grad():
+            maps = network.eval().forward_intermediates(  # type: ignore[operator]
+                _make_ramp(image_shape), intermediates_only=True, output_fmt="NCHW"
+            )
+    except (RuntimeError, TypeError, AssertionError, NotImplementedError):
+        return []
+    finally:
+        network.train(was_training)
+    found = []
+    for wanted in maps:
+        same = [
+            f"{path}[{index}]" if isinstance(output, (tuple, list)) else path
+            for path, output in outputs
+            for index, entry in enumerate(output if isinstance(output, (tuple, list)) else [output])
+            if isinstance(entry, Tensor) and _shows_same_map(entry, wanted)
+        ]
+        if not same:
+            return []
+        found.append(next((path for path in same if path.split("[")[0] in declared), same[-1]))
+    return list(dict.fromkeys(found))
+
+
+def _shows_same_map(output: Tensor, wanted: Tensor) -> bool:
+    """Whether an output holds the map (1, C, H, W), with its channels first or last or as tokens behind others."""
+    _, channels, height, width = wanted.shape
+    if output.ndim == 4:
+        layouts = (output, output.permute(0, 3, 1, 2))
+        return any(layout.shape == wanted.shape and torch.equal(layout, wanted) for layout in layouts)
+    if output.ndim != 3 or output.shape[2] != channels or output.shape[1] < height * width:
+        return False
+    return torch.equal(output[:, -height * width :].transpose(1, 2), wanted.flatten(2))
+
+
+def _make_ramp(image_shape: tuple[int, int, int]) -> Tensor:
+    """One image whose pixels all differ, without a draw from torch's random state."""
+    channels, height, width = image_shape
+    return torch.linspace(-1, 1, channels * height * width).view(1, *image_shape)
 
 
 def _record_forward_pass(
     name: str, network: nn.Module, image_shape: tuple[int, int, int]
-) -> tuple[list[tuple[str, object]], Tensor | None]:
+) -> tuple[list[tuple[str, object]], Tensor]:
     """What each submodule gave before the classifier was called, in order, and what the classifier was given."""
     outputs: list[tuple[str, object]] = []
     classified: list[Tensor] = []
@@ -164,7 +231,7 @@ def _record_forward_pass(
     was_training = network.training
     try:
         with torch.no_grad():
-            network.eval()(torch.zeros(1, *image_shape))
+            network.eval()(_make_ramp(image_shape))
     except Exception as error:  # each architecture has its own way of refusing a size
         raise ValueError(
             f"A timm model must take the dataset's images, got name={name!r} and images of shape {image_shape}, "

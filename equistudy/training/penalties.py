@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from equistudy.groups.group import Element
 from equistudy.measuring.geometry import probe_geometries
 from equistudy.measuring.layout import Geometry
-from equistudy.measuring.stages import evaluation_mode, find_modules, observe_outputs
+from equistudy.measuring.stages import evaluation_mode, find_hook_points, observe_outputs
 from equistudy.study.trial import RandomStream, Trial, derive_seed
 from equistudy.tasks.penalised import Depth, Dissimilarity, Penalised, Penalty
 from equistudy.training.preparation import prepare_inputs, undo_preparation
@@ -27,10 +27,10 @@ class Penalties:
         self._trial, self._network = trial, network
         self._penalties = trial.task.penalties
         stages = dict(trial.model.stages(network))
-        maps = list(stages)[:-2]
+        maps = [name for name in stages if name not in ("pooled", "logits")]
         named = {Depth.EARLY: maps[:1], Depth.MIDDLE: maps[len(maps) // 2 :][:1], Depth.LATE: maps[-1:]}
         self._stages = [named[p.depth][0] if p.depth is not Depth.LOGITS else "logits" for p in self._penalties]
-        self._modules = find_modules(network, {name: stages[name] for name in self._stages if name != "logits"})
+        self._modules = find_hook_points(network, {name: stages[name] for name in self._stages if name != "logits"})
         self._geometry: dict[str, Geometry] = {}
         self._seen: dict[str, Tensor] = {}
         self._elements: list[Element] = []
@@ -53,7 +53,7 @@ class Penalties:
     def record_stages(self) -> Iterator[None]:
         """Keeps what the stages give in a forward pass."""
         self._seen.clear()
-        with observe_outputs(self._modules, self._seen.__setitem__):
+        with observe_outputs(self._network, self._modules, self._seen.__setitem__):
             yield
 
     def compute_penalty(self, outputs: Float[Tensor, "N K"], count: int) -> Float[Tensor, ""]:

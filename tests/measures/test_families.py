@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import ceil
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,7 +16,7 @@ from equistudy.measuring.engine import PairedPass, build_family_rows, measure_al
 from equistudy.measuring.geometry import probe_geometries
 from equistudy.measuring.layout import Geometry, OutputLayout
 from equistudy.measuring.measure import Measurement, Subject
-from equistudy.measuring.stages import evaluation_mode, find_modules
+from equistudy.measuring.stages import evaluation_mode, find_hook_points
 from equistudy.models.timm_model import TimmModel
 
 EXACT = 1e-9
@@ -152,12 +153,12 @@ def test_tokens_and_channels_last_are_read_as_what_they_are(family: Family) -> N
     subject = built(family)
     with evaluation_mode(subject.network):
         found: dict[str, Any] = probe_geometries(
-            subject.network, find_modules(subject.network, subject.stages), subject.images, False
+            subject.network, find_hook_points(subject.network, subject.stages), subject.images, False
         )
     maps = [geometry for geometry in found.values() if isinstance(geometry, Geometry) and geometry.grid is not None]
     assert {geometry.layout for geometry in maps} == {family.layout}
     assert (maps[0].prefix, maps[-1].prefix) == family.prefix
-    assert all(geometry.grid.height * geometry.grid.stride == family.size for geometry in maps if geometry.grid)
+    assert all(geometry.grid.height == ceil(family.size / geometry.grid.stride) for geometry in maps if geometry.grid)
 
 
 def random_subject(name: str, size: int, image_size: int, *stages: str) -> Subject:

@@ -35,11 +35,26 @@ def test_stages_are_those_that_timm_lists():
     assert (stages["pooled"], stages["logits"]) == ("global_pool", "")
 
 
-def test_a_classifier_that_takes_no_vector():
-    with pytest.raises(
-        ValueError, match=r"vector that enters the classifier, got name='dla46x_c' without one\. Choose"
-    ):
-        TimmModel("dla46x_c").build((3, 64, 64), 2)
+@pytest.mark.parametrize(
+    ("name", "side", "maps"),
+    [
+        (
+            "dla46x_c",
+            64,
+            ["level0", "level1", "level2", "level3", "level4", "level5", "pooled"],
+        ),  # its classifier convolves
+        ("levit_128s", 224, ["stages.0", "stages.1", "stages.2"]),  # no module gives what enters its classifier
+        ("mvitv2_tiny", 64, ["stages.0[0]", "stages.1[0]", "stages.2[0]", "stages.3[0]", "pooled"]),  # tuples
+        (
+            "twins_pcpvt_small",
+            64,
+            ["blocks.0.2", "blocks.1.3", "blocks.2.5", "blocks.3.2", "pooled"],
+        ),  # lists of blocks
+    ],
+)
+def test_stages_of_odd_architectures(name: str, side: int, maps: list[str]) -> None:
+    model = TimmModel(name)
+    assert list(model.stages(model.build((3, side, side), 2))) == [*maps, "logits"]
 
 
 def test_the_licence_of_weights_is_the_one_that_timm_states():
