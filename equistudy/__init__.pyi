@@ -43,6 +43,7 @@ from equistudy.augmentations.learned.generators import ShearGenerator as ShearGe
 from equistudy.augmentations.learned.generators import SqueezeGenerator as SqueezeGenerator
 from equistudy.augmentations.learned.generators import TranslationXGenerator as TranslationXGenerator
 from equistudy.augmentations.learned.generators import TranslationYGenerator as TranslationYGenerator
+from equistudy.augmentations.learned.invariance import LearnedInvariance as LearnedInvariance
 from equistudy.augmentations.learned.regulariser import BandRegulariser as BandRegulariser
 from equistudy.augmentations.learned.regulariser import BudgetRegulariser as BudgetRegulariser
 from equistudy.augmentations.learned.regulariser import EntropyRegulariser as EntropyRegulariser

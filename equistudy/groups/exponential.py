@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 __all__ = [
     "affine_exponentials",
+    "disable_autocast",
     "plane_rotations",
     "rigid_exponentials",
     "rodrigues_third",
@@ -22,6 +24,23 @@ SERIES_THRESHOLD = 1e-2  # below this size the even functions are summed: five t
 # Gauss-Legendre with 22 nodes integrates exp(u x) over [0, 1] to 1e-14 at |x| = 30, with 17 to 1e-8.
 NUM_NODES = 22
 NUM_NODES_REDUCED = 17
+FACTORIALS = [math.factorial(n) for n in range(14)]
+# the factors of the powers of D from 0 to 4: of C, S and S' together, and of S''
+SERIES = [[1 / FACTORIALS[2 * k], 1 / FACTORIALS[2 * k + 1], (k + 1) / FACTORIALS[2 * k + 3]] for k in range(5)]
+CURVATURE = [(k + 1) * (k + 2) / FACTORIALS[2 * k + 5] for k in range(5)]
+
+
+def _build_quadrature(num_nodes: int) -> tuple[list[list[float]], list[list[float]]]:
+    """Powers and sums for the nodes of Gauss and Legendre on [0, 1], followed by u = 1; see `_QuadratureConstants`.
+
+    The sums give the value at 1, the integral, and that of u times it.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(num_nodes)
+    u, integral = np.append((nodes + 1) / 2, 1.0), np.append(weights / 2, 0.0)
+    return np.array([u**0, u, u**3]).tolist(), np.array([u == 1, integral, u * integral]).tolist()
+
+
+QUADRATURES = [_build_quadrature(NUM_NODES_REDUCED), _build_quadrature(NUM_NODES)]  # float32, float64
 
 
 def affine_exponentials(matrices: Float[Tensor, "*N 2 3"]) -> Float[Tensor, "*N 2 3"]:
@@ -37,6 +56,11 @@ def affine_exponentials(matrices: Float[Tensor, "*N 2 3"]) -> Float[Tensor, "*N 
     """
     exponentials: Tensor = _AffineExponential.apply(matrices)[0]
     return exponentials
+
+
+def disable_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """A context without automatic mixed precision, which would be off by whole pixels. The meta device knows none."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 def plane_rotations(radians: Float[Tensor, "*N"]) -> Float[Tensor, "*N 2 3"]:
@@ -117,10 +141,10 @@ class _AffineExponential(torch.autograd.Function):
     @staticmethod
     def forward(matrices: Tensor) -> tuple[Tensor, Tensor]:
         s, e, b, c, x, y = _split_entries(matrices)
-        constants = _build_quadrature_constants(matrices.dtype, matrices.device)
+        constants = _get_quadrature_constants(matrices.dtype, matrices.device)
         u = constants.powers[1]
         functions = _even_functions(u * u * (e * e).addcmul(b, c), u * s, constants) * constants.powers
-        with torch.autocast(matrices.device.type, enabled=False):
+        with disable_autocast(matrices.device):
             moments = constants.sums @ functions
         C, P, _, S, Q, *_ = moments.flatten(0, 1).unbind(0)
         turned, squeezed = S * b, S * e
@@ -172,7 +196,7 @@ def _differentiate_moments(
 ) -> Float[Tensor, "*N 2 3"]:
     """The gradient of the generators from that of the moments: by s each function is multiplied by u, by D lifted."""
     s, e, b, c, x, _ = _split_entries(matrices)
-    constants = _build_quadrature_constants(matrices.dtype, matrices.device)
+    constants = _get_quadrature_constants(matrices.dtype, matrices.device)
     u = constants.powers[1]
     D = u * u * (e * e).addcmul(b, c)
     values = _even_functions(D, u * s, constants)
@@ -180,7 +204,7 @@ def _differentiate_moments(
     near = D.abs() < SERIES_THRESHOLD
     far = (values[1] / 2 - 3 * values[2]) / (2 * D.masked_fill(near, 1))
     curvatures = u**5 * torch.where(near, _sum_series(D, constants.curvature) * torch.exp(u * s), far)
-    with torch.autocast(matrices.device.type, enabled=False):
+    with disable_autocast(matrices.device):
         of_cosines, of_sines, of_slopes = (constants.sums.mT @ of_moments).unbind(0)
     by_s = (u * (of_cosines * cosines + of_sines * sines + of_slopes * slopes)).sum(0)
     by_D = (of_cosines * u * sines / 2 + of_sines * slopes + of_slopes * curvatures).sum(0)
@@ -201,19 +225,22 @@ class _QuadratureConstants(NamedTuple):
     curvature: tuple[Float[Tensor, "1 1"], ...]
 
 
+def _get_quadrature_constants(dtype: torch.dtype, device: torch.device) -> _QuadratureConstants:
+    """The constants, kept from call to call; in a compiled graph they are constants of its own."""
+    if torch.compiler.is_compiling():
+        return _build_quadrature_constants(dtype, device)
+    return _keep_quadrature_constants(dtype, device)
+
+
 @cache
-def _build_quadrature_constants(dtype: torch.dtype, device: torch.device) -> _QuadratureConstants:
-    """Nodes of Gauss and Legendre on [0, 1]; sums that give the value at 1, the integral, and that of u times it."""
-    nodes, weights = np.polynomial.legendre.leggauss(NUM_NODES if dtype == torch.float64 else NUM_NODES_REDUCED)
-    u, integral = np.append((nodes + 1) / 2, 1.0), np.append(weights / 2, 0.0)
-    factorials = [math.factorial(n) for n in range(14)]
-    factors = [[1 / factorials[2 * k], 1 / factorials[2 * k + 1], (k + 1) / factorials[2 * k + 3]] for k in range(5)]
-    curvature = [(k + 1) * (k + 2) / factorials[2 * k + 5] for k in range(5)]
+def _keep_quadrature_constants(dtype: torch.dtype, device: torch.device) -> _QuadratureConstants:
     with torch.inference_mode(False):
-        powers, sums, series, last = (
-            torch.tensor(np.array(values), dtype=dtype, device=device)
-            for values in ([np.ones_like(u), u, u**3], [u == 1, integral, u * integral], factors, curvature)
-        )
+        return _build_quadrature_constants(dtype, device)
+
+
+def _build_quadrature_constants(dtype: torch.dtype, device: torch.device) -> _QuadratureConstants:
+    constants = (*QUADRATURES[dtype == torch.float64], SERIES, CURVATURE)
+    powers, sums, series, last = (torch.tensor(values, dtype=dtype, device=device) for values in constants)
     shaped = series[..., None, None].unbind(0), last[:, None, None].unbind(0)
     return _QuadratureConstants(powers[..., None], sums, *shaped)
 

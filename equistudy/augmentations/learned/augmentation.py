@@ -63,6 +63,15 @@ class LearnedAugmentation(Augmentation):
 
     def __post_init__(self) -> None:
         self._check_generators()
+        for name, kind, example in (
+            ("regulariser", Regulariser, "NormRegulariser(0.05)"),
+            ("aggregate", Aggregate, "Aggregate.PROBABILITY"),
+            ("before", Augmentation, "RandomCrop()"),
+        ):
+            if not isinstance(getattr(self, name), kind):
+                raise TypeError(
+                    f"{name} must be of type {kind.__name__}, got {name}={getattr(self, name)!r}. Use {example}."
+                )
         if not (isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ValueError(f"learning_rate must be positive and finite, got learning_rate={self.learning_rate}.")
         for name, least in (("train_copies", 1), ("test_copies", 1), ("reflected", 0), ("padding", 0)):
@@ -74,7 +83,7 @@ class LearnedAugmentation(Augmentation):
     def _check_generators(self) -> None:
         if not isinstance(self.generators, tuple) or not all(isinstance(g, LieGenerator) for g in self.generators):
             raise TypeError(
-                f"generators is a tuple of Lie generators, got generators={self.generators!r}. "
+                f"generators must be a tuple of Lie generators, got generators={self.generators!r}. "
                 f"Write (RotationGenerator(),), or AFFINE for all six."
             )
         names = [generator.name for generator in self.generators]

@@ -10,7 +10,7 @@ from torch.nn.functional import softplus
 
 from equistudy.augmentations.learned.generators import Domain, LieGenerator, RotationGenerator
 from equistudy.augmentations.learned.space import HaarRotation, SpaceRotation, SpaceTranslation
-from equistudy.groups.exponential import affine_exponentials, plane_rotations, rigid_exponentials
+from equistudy.groups.exponential import affine_exponentials, disable_autocast, plane_rotations, rigid_exponentials
 from equistudy.groups.haar import haar_vectors
 
 __all__ = ["Box"]
@@ -114,7 +114,7 @@ class Box(nn.Module):
         Differentiable in the learned half-extents while training, and by the half-extents as they are in evaluation.
         """
         extents = self.learned_extents if self.training else self.extents
-        with torch.autocast(units.device.type, enabled=False):
+        with disable_autocast(units.device):
             coefficients = self._compute_coefficients(units.to(extents.dtype), extents, inverse)
             if len(self._members[domain]) < self.num_units:
                 coefficients = coefficients[:, self._members[domain]]

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +15,7 @@ from equistudy.augmentations.learned.motion import Motion
 from equistudy.augmentations.learned.points import latin_hypercube
 from equistudy.augmentations.learned.regulariser import Regulariser
 from equistudy.datasets.dataset import Target
+from equistudy.groups.exponential import disable_autocast
 from equistudy.networks.choices import Aggregate
 
 __all__ = ["AugmentedNetwork", "BoxedNetwork", "LearnedSettings"]
@@ -92,13 +93,13 @@ class BoxedNetwork(nn.Module):
     def _compute_outputs(self, inputs: Float[Tensor, "B ..."], units: Float[Tensor, "N U"]) -> Float[Tensor, "N ..."]:
         """Outputs for as many copies of the inputs as there are rows of units in [-1, 1] for them, moved back."""
         copies = inputs.repeat(len(units) // max(1, len(inputs)), *[1] * (inputs.ndim - 1))
-        with _disable_autocast(inputs.device):
+        with disable_autocast(inputs.device):
             moved = self.motion.move_inputs(copies, units, self.box).to(inputs.dtype)
         if inputs.ndim == 4 and not inputs.is_contiguous():
             moved = moved.contiguous(memory_format=torch.channels_last)
         outputs: Tensor = self.network(moved)
         self._check_outputs(outputs, moved)
-        with _disable_autocast(inputs.device):
+        with disable_autocast(inputs.device):
             return self.motion.move_outputs_back(outputs, units, self.box)
 
     def _check_outputs(self, outputs: Any, moved: Float[Tensor, "N ..."]) -> None:
@@ -162,11 +163,6 @@ class AugmentedNetwork(BoxedNetwork):
             self.network(inputs)
         with _without_forward_hooks(self.network):
             return self._average_test_copies(inputs)
-
-
-def _disable_autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """Grids in 16 bits are off by whole pixels. The meta device knows no autocast."""
-    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 def _has_forward_hooks(network: nn.Module) -> bool:

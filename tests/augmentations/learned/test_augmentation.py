@@ -50,7 +50,9 @@ def without_type_checks():
 @pytest.mark.usefixtures("without_type_checks")
 @pytest.mark.parametrize("bad", [[RotationGenerator()], RotationGenerator(), (NoAugmentation(),)])
 def test_generators_are_a_tuple_of_generators(bad):
-    with pytest.raises(TypeError, match=r"generators is a tuple of Lie generators, got generators=.*or AFFINE for all"):
+    with pytest.raises(
+        TypeError, match=r"generators must be a tuple of Lie generators, got generators=.*or AFFINE for all"
+    ):
         LearnedAugmentation(bad)
 
 
