@@ -16,6 +16,8 @@ else:
     # type of anything that has them, so `Float[Tensor, "B C H W"]` is executed by the tests all the same.
     Tensor = Generator = Any
 
+from equistudy.code_digest import compute_code_digest
+
 __all__ = [
     "Generator",
     "Spec",
@@ -61,9 +63,11 @@ class Spec:
     """Base of everything that a study names: a frozen dataclass whose fields are its whole configuration.
 
     `REVISION` is raised by every change of the code that changes numbers; it is part of each id that names the spec.
+    So is a digest of the code (`code_digest`) where a spec is not equistudy's own.
     """
 
     REVISION: ClassVar[int] = 1
+    _code_digest: ClassVar[str]
 
     def __str__(self) -> str:
         return format_label(self)
@@ -141,16 +145,29 @@ def _to_plain(value: Any, where: str) -> Any:
 
 def _get_kind_name(kind: type[Spec]) -> str:
     """The class name; with its module in front when a study file or another package defines the spec."""
-    return kind.__name__ if kind.__module__.startswith("equistudy.") else f"{kind.__module__}.{kind.__name__}"
+    return kind.__name__ if _is_built_in(kind) else f"{kind.__module__}.{kind.__name__}"
+
+
+def _is_built_in(kind: type[Spec]) -> bool:
+    return kind.__module__.startswith("equistudy.")
+
+
+def _get_code_digest(kind: type[Spec]) -> str:
+    """The digest of the code of a user's own spec, kept with the class: sent to a worker by value, it has no file."""
+    if "_code_digest" not in vars(kind):
+        kind._code_digest = compute_code_digest(kind)
+    return kind._code_digest
 
 
 def to_plain_data(spec: Spec) -> dict[str, Any]:
-    """The spec as nested plain data: its class, its revision and its fields.
+    """The spec as nested plain data: its class, its revision, the digest of a user's own code, and its fields.
 
     Locations are left out, and so are added fields that have their default.
     """
     kind = type(spec)
     data: dict[str, Any] = {"spec": _get_kind_name(kind), "revision": kind.REVISION}
+    if not _is_built_in(kind):
+        data["code"] = _get_code_digest(kind)
     for field in _get_fields(kind):
         value = getattr(spec, field.name)
         if not (field.added and value == field.default):
@@ -188,13 +205,18 @@ def _format_spec_label(spec: Any) -> str:
 
 
 def flatten_spec(spec: Spec, prefix: str = "") -> dict[str, Scalar]:
-    """The spec as columns: `model` is a component's label, `model.depth` a field, `model.revision` its revision."""
+    """The spec as columns: `model` is a component's label, `model.depth` a field, `model.revision` its revision.
+
+    `model.code` names the class and the digest of its code where a component is the user's own.
+    """
     columns: dict[str, Scalar] = {}
     for name, convert, *_ in _get_fields(type(spec)):
         value, column = getattr(spec, name), f"{prefix}{name}"
         if isinstance(value, Spec):
             columns[column] = format_label(value)
             columns[f"{column}.revision"] = type(value).REVISION
+            if not _is_built_in(type(value)):
+                columns[f"{column}.code"] = f"{_get_kind_name(type(value))} {_get_code_digest(type(value))}"
             columns.update(flatten_spec(value, f"{column}."))
         elif isinstance(value, tuple):
             columns[column] = format_label(value)

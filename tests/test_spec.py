@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from equistudy.code_digest import compute_code_digest
 from equistudy.spec import (
     Spec,
     added_field,
@@ -48,8 +49,10 @@ class Loose(Spec):
 def test_canonical_text_is_pinned() -> None:
     # ids of stored trials depend on this text: it may only change together with the results' schema version
     name = f"{__name__}."
-    part = f'{{"rate":0.5,"revision":3,"size":4,"spec":"{name}Part"}}'
-    expected = f'{{"limit":null,"part":{part},"revision":1,"shape":"round","spec":"{name}Whole","steps":[1.0,2.0]}}'
+    codes = [f'"code":"{compute_code_digest(kind)}"' for kind in (Part, Whole)]
+    part = f'{{{codes[0]},"rate":0.5,"revision":3,"size":4,"spec":"{name}Part"}}'
+    whole = f'{{{codes[1]},"limit":null,"part":{part},"revision":1,"shape":"round"'
+    expected = f'{whole},"spec":"{name}Whole","steps":[1.0,2.0]}}'
     assert to_canonical_json(Whole()) == expected
 
 
@@ -83,7 +86,8 @@ def test_an_added_field_at_its_default_leaves_the_identity_as_it_was() -> None:
     class Longer(Part):
         length: int | None = added_field(None)
 
-    assert to_plain_data(Longer()) == {**to_plain_data(Part()), "spec": f"{__name__}.Longer"}
+    own = {"spec": f"{__name__}.Longer", "code": compute_code_digest(Longer)}
+    assert to_plain_data(Longer()) == {**to_plain_data(Part()), **own}
     assert to_plain_data(Longer(length=2))["length"] == 2
     assert to_canonical_json(Longer(length=2)) != to_canonical_json(Longer())
     assert format_label(Longer()) == "Longer"

@@ -235,7 +235,7 @@ def rebuild_trial(columns: Mapping[str, Any], data: str | None) -> Trial:
 def _rebuild_spec(columns: Mapping[str, Any], name: str) -> Any:
     """The spec that begins at a column."""
     kind = getattr(_import_package(), str(columns[name]).partition("(")[0], None)
-    if not (isinstance(kind, type) and issubclass(kind, Spec)):
+    if f"{name}.code" in columns or not (isinstance(kind, type) and issubclass(kind, Spec)):
         raise ValueError(
             f"A stored trial can only be rebuilt from equistudy's own components, got {name}={columns[name]}. "
             "Name the study that defines this one: --study STUDY."

@@ -1,5 +1,6 @@
 """A network that the user's own Python file makes."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import sys
@@ -8,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from equistudy.code_digest import compute_file_code_digest, list_own_imports
 from equistudy.datasets.dataset import Dataset
 from equistudy.models.model import Model, Module
-from equistudy.models.weights import compute_file_digest
 from equistudy.spec import location_field
 
 __all__ = ["Custom"]
@@ -22,10 +23,10 @@ MAX_LISTED_NAMES = 8  # how many functions a message names
 class Custom(Model):
     """The `nn.Module` that `function` of the Python file `file` returns; it is called without arguments.
 
-    It takes images of the size at which it is measured, and sets its outputs itself. The digest of the file is part of
-    a trial's identity; of what the file imports only the name is known. `paths` name the submodules that are measured;
-    without them these are its children, and of containers such as `nn.Sequential` theirs. The last stage, `output`, is
-    what the network returns.
+    It takes images of the size at which it is measured, and sets its outputs itself. A digest of the file's code and of
+    the modules beside it that it imports is part of a trial's identity; comments and docstrings are not. `paths` name
+    the submodules that are measured; without them these are its children, and of containers such as `nn.Sequential`
+    theirs. The last stage, `output`, is what the network returns.
     """
 
     function: str
@@ -45,11 +46,12 @@ class Custom(Model):
 
         function = self._load_function()
         try:
-            network = function()
+            with _importable_folder(Path(str(self.file)).absolute().parent):
+                network = function()
         except Exception as error:
             raise ValueError(
-                f"{self.function}() in {self.file} makes the network without arguments, got "
-                f"{type(error).__name__}: {error}. Mend it, or give its parameters defaults."
+                f"{self.function}() in {self.file} must build the network without arguments, but it raised "
+                f"{type(error).__name__}: {error}. Fix the function, or give its parameters defaults."
             ) from error
         if not isinstance(network, nn.Module):
             raise TypeError(
@@ -71,8 +73,15 @@ class Custom(Model):
         return {**{path: path for path in paths}, "output": ""}
 
     def fingerprint(self) -> str:
-        """The digest of the file."""
-        return "no file" if self.obstacle() else compute_file_digest(Path(str(self.file)))
+        """The digest of the file's code and of the user's own modules that it imports."""
+        if self.obstacle():
+            return "no file"
+        try:
+            return compute_file_code_digest(Path(str(self.file)))
+        except (SyntaxError, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"{self.file} must be Python that runs, got {type(error).__name__}: {error}. Correct the file."
+            ) from error
 
     def obstacle(self) -> str | None:
         """A file that is not there."""
@@ -98,25 +107,61 @@ class Custom(Model):
 
 
 def _import_module(path: Path) -> Any:
-    """The module of a file, once for each content; modules beside it can be imported by it."""
-    name = f"equistudy_custom_{compute_file_digest(path)[:16]}"
+    """The module of a file, once for each content of it and of the modules beside it that it imports."""
+    try:
+        digest = compute_file_code_digest(path)
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path.name} must be Python that runs, got {type(error).__name__}: {error}. Correct the file."
+        ) from error
+    name = f"equistudy_custom_{digest}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:
-            raise ValueError(f"A network is made by a Python file, got {path}. Name FILE.py:FUNCTION.")
+            raise ValueError(f"A network is built by a Python file, got {path}. Name FILE.py:FUNCTION.")
         module = importlib.util.module_from_spec(spec)
+        _forget_changed_modules(path)
         sys.modules[name] = module  # a class that is defined there is looked up by this name
-        sys.path.insert(0, str(path.parent))
         try:
-            spec.loader.exec_module(module)
+            with _importable_folder(path.parent):
+                spec.loader.exec_module(module)
         except Exception as error:
             del sys.modules[name]
             raise ValueError(
-                f"{path.name} must be Python that runs, got {type(error).__name__}: {error}. Mend it."
+                f"{path.name} must be Python that runs, got {type(error).__name__}: {error}. Correct the file."
             ) from error
-        finally:
-            sys.path.remove(str(path.parent))
     return sys.modules[name]
+
+
+_imported: dict[str, tuple[Path, str]] = {}  # the file and the digest of each module beside a network's file, as loaded
+
+
+def _forget_changed_modules(path: Path) -> None:
+    """Lets modules beside the file be read again if they changed, and refuses two of one name from two folders."""
+    for file in list_own_imports(path):
+        name, digest = file.stem, compute_file_code_digest(file)
+        loaded = getattr(sys.modules.get(name), "__file__", None)
+        if loaded is not None and Path(loaded).resolve() != file:
+            if file.parent != path.resolve().parent:
+                continue
+            raise ValueError(
+                f"A module that {path.name} imports must be the one beside it, got {name} from {loaded}, which was "
+                f"imported before. Rename {file}, or measure the two networks in two commands."
+            )
+        if _imported.get(name, (file, digest)) != (file, digest):
+            sys.modules.pop(name, None)
+        _imported[name] = file, digest
+
+
+@contextlib.contextmanager
+def _importable_folder(folder: Path) -> Iterator[None]:
+    """Lets code import the modules of a folder, as a script in it could."""
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
 
 
 def _child_paths(network: Any, prefix: str) -> Iterator[str]:

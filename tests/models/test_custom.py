@@ -74,7 +74,7 @@ def test_what_makes_no_network(nets: str, tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(TypeError, match=r"number\(\) in .* must return a torch\.nn\.Module, got int"):
         Custom("number", nets).build((3, 8, 8), 10)
     with pytest.raises(
-        ValueError, match=r"broken\(\) in .* makes the network without arguments, got KeyError: 'layers'"
+        ValueError, match=r"broken\(\) in .* must build the network without arguments, but it raised KeyError: 'layers'"
     ):
         Custom("broken", nets).build((3, 8, 8), 10)
     assert Custom("small", "gone.py").obstacle() == "no file"
@@ -85,3 +85,45 @@ def test_what_makes_no_network(nets: str, tmp_path: Path, monkeypatch: pytest.Mo
         Custom("small", str(tmp_path / "bad.py")).validate()
     monkeypatch.chdir(tmp_path)
     assert Custom("small", "nets.py").with_absolute_paths() == Custom("small", nets)
+
+
+HELPED = """
+from torch import nn
+from helper_of_nets import WIDTH  # how wide
+
+def build():
+    from late_helper_of_nets import DEPTH
+    return nn.Sequential(*[nn.Conv2d(3, WIDTH, 1), nn.ReLU()][:DEPTH])
+"""
+
+
+def test_modules_beside_the_file_are_part_of_it(tmp_path: Path) -> None:
+    file, helper, late = (tmp_path / f"{name}.py" for name in ("nets", "helper_of_nets", "late_helper_of_nets"))
+    file.write_text(HELPED)
+    helper.write_text("WIDTH = 4\n")
+    late.write_text("DEPTH = 1\n")
+    model, found = Custom("build", str(file)), []
+    for path, text in ((None, ""), (helper, "WIDTH = 64\n"), (late, "DEPTH = 2  # with its ReLU\n")):
+        if path is not None:
+            path.write_text(text)
+        network = model.build((3, 8, 8), 10)
+        found.append((model.fingerprint(), network[0].out_channels, len(network)))
+    assert [width for _, width, _ in found] == [4, 64, 64]
+    assert [depth for _, _, depth in found] == [1, 1, 2]
+    assert len({fingerprint for fingerprint, _, _ in found}) == 3
+    file.write_text(HELPED.replace("# how wide", "# the number of channels"))
+    assert model.fingerprint() == found[-1][0]
+
+
+def test_two_helpers_of_one_name_are_not_mixed_up(tmp_path: Path) -> None:
+    for width in (4, 8):
+        folder = tmp_path / str(width)
+        folder.mkdir()
+        (folder / "nets.py").write_text(HELPED.replace("helper_of_nets", "one_name"))
+        (folder / "one_name.py").write_text(f"WIDTH = {width}\n")
+        (folder / "late_one_name.py").write_text("DEPTH = 1\n")
+    assert Custom("build", str(tmp_path / "4" / "nets.py")).build((3, 8, 8), 10)[0].out_channels == 4
+    with pytest.raises(
+        ValueError, match=r"must be the one beside it, got .*one_name from .*4/.*one_name\.py, which was"
+    ):
+        Custom("build", str(tmp_path / "8" / "nets.py")).build((3, 8, 8), 10)
