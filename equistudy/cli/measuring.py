@@ -31,7 +31,7 @@ from equistudy.cli.target import (
     parse_model,
     rebuild_trial,
 )
-from equistudy.datasets.photographs import CorruptImages
+from equistudy.datasets.photographs import DatasetNote
 from equistudy.measuring.measure import Measure, Skipped
 from equistudy.results.results import results
 from equistudy.results.store import Store
@@ -257,9 +257,9 @@ class MeasuringProgress:
 
 @contextmanager
 def _print_warnings() -> Iterator[None]:
-    """Images that cannot be read are told in a line."""
+    """Prints each warning in one line, such as that images cannot be read."""
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("once", CorruptImages)
+        warnings.simplefilter("always", DatasetNote)
         yield
     for message in dict.fromkeys(str(warning.message) for warning in caught):
         click.echo(message, err=True)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,7 +11,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from equistudy.datasets.contents import read_bytes, read_text
 from equistudy.datasets.dataset import Dataset, Examples, Split, Target
+from equistudy.datasets.decoding import decode_image
 from equistudy.spec import location_field
 
 __all__ = ["CamVid"]
@@ -82,6 +85,11 @@ class CamVid(Dataset):
                 f"{len(pairs)} in {self.root}. Use None for all."
             )
         # a subset is spread over the sequences, which follow each other in the list
+        if not pairs:
+            raise ValueError(
+                f"Each list of CamVid names at least one frame, got none in {self.root / split.value}.txt. Copy CamVid "
+                "again."
+            )
         chosen = range(len(pairs)) if size is None else [index * len(pairs) // size for index in range(size)]
         frames = [np.stack([self._read_photograph(pairs[index][0])]) for index in chosen]
         labels = [self._read_labels(pairs[index][1]) for index in chosen]
@@ -95,7 +103,7 @@ class CamVid(Dataset):
                 f"CamVid needs train.txt, test.txt and the files they name, got no {listing.name} in {self.root}. Put "
                 f"them there, or name another place: CamVid(folder=...)."
             )
-        for number, line in enumerate(listing.read_text().splitlines(), 1):
+        for number, line in enumerate(read_text(listing).splitlines(), 1):
             names = line.split()
             paths = [self.root.joinpath(*Path(name).parts[-2:]) for name in names]
             if names and (len(names) != 2 or not all(path.is_file() for path in paths)):
@@ -109,7 +117,9 @@ class CamVid(Dataset):
     def _read_photograph(self, path: Path) -> np.ndarray:
         from PIL import Image
 
-        image = _open_image(path).convert("RGB")
+        image = decode_image(read_bytes(path))
+        if isinstance(image, str):
+            raise _create_damage_error(path, image)
         if image.size != (WIDTH, HEIGHT):
             raise _create_size_error(path, image.size)
         _, height, width = self.image_shape
@@ -137,11 +147,15 @@ def _open_image(path: Path) -> Any:
     from PIL import Image
 
     try:
-        image = Image.open(path)
+        image = Image.open(io.BytesIO(read_bytes(path)))
         image.load()
     except Exception as error:  # each format's reader has its own way of refusing bytes
-        raise ValueError(f"CamVid reads PNG files, got {path} with: {error}. Copy it again.") from error
+        raise _create_damage_error(path, str(error)) from error
     return image
+
+
+def _create_damage_error(path: Path, what: str) -> ValueError:
+    return ValueError(f"CamVid reads PNG files, got {path} with: {what}. Copy it again.")
 
 
 def _create_size_error(path: Path, size: tuple[int, int]) -> ValueError:
@@ -154,5 +168,5 @@ def _create_size_error(path: Path, size: tuple[int, int]) -> ValueError:
 def _compute_fingerprint(files: tuple[tuple[Path, int, int], ...]) -> str:
     hashed = hashlib.sha256()
     for path, _, _ in files:
-        hashed.update(hashlib.sha256(path.read_bytes()).digest())
+        hashed.update(hashlib.sha256(read_bytes(path)).digest())
     return hashed.hexdigest()

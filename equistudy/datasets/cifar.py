@@ -7,8 +7,9 @@ from typing import ClassVar
 import numpy as np
 
 from equistudy.datasets.arrays import DecodedArrays
+from equistudy.datasets.contents import read_content
 from equistudy.datasets.dataset import Split
-from equistudy.datasets.folder import FileLayout, FolderDataset, check_labels, read_content
+from equistudy.datasets.folder import FileLayout, FolderDataset, check_labels
 from equistudy.datasets.restricted_pickle import read_pickle
 
 __all__ = ["CIFAR10", "CIFAR100"]

@@ -9,11 +9,15 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64
 
+from equistudy.datasets.array_files import read_mat, require_numbers
+from equistudy.datasets.contents import read_bytes
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.photographs import ImageListing, Photographs
+from equistudy.datasets.splits import is_hidden
 
 __all__ = ["Flowers102"]
 
+NUM_CLASSES = 102
 LABELS, SPLITS, PHOTOGRAPHS = "imagelabels.mat", "setid.mat", "jpg"
 
 
@@ -40,18 +44,19 @@ class Flowers102(Photographs):
         tables = self._load_tables()
         numbers = tables.train if split is Split.TRAIN else tables.test
         names = tuple(f"image_{number:05d}.jpg" for number in numbers.tolist())
-        return ImageListing(names, tuple((tables.labels[numbers - 1] - 1).tolist()))
+        return ImageListing(names, tuple((tables.labels[numbers - 1] - 1).tolist()) if self.labels else None)
 
-    def read_encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes]:
-        """The bytes of the files; none where one is missing."""
+    def read_encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes | str]:
+        """The bytes of the files, or that one is missing."""
         names, folder = self.list_images(split).names, self._find_folder() / PHOTOGRAPHS
         paths = (folder / names[index] for index in chosen)
-        return (path.read_bytes() if path.is_file() else b"" for path in paths)
+        return (read_bytes(path) if path.is_file() else "missing" for path in paths)
 
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
         """Name, size and time of change of the tables and of each photograph that is there."""
         folder = self._find_folder()
-        paths = [folder / LABELS, folder / SPLITS, *sorted((folder / PHOTOGRAPHS).glob("*.jpg"))]
+        photographs = (path for path in sorted((folder / PHOTOGRAPHS).glob("*.jpg")) if not is_hidden(path.name))
+        paths = [folder / LABELS, folder / SPLITS, *(path for path in photographs if path.is_file())]
         stats = ((path.name, path.stat()) for path in paths)
         return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
@@ -75,6 +80,11 @@ class Flowers102(Photographs):
 def _read_tables(folder: Path, *changed: int) -> FlowerTables:
     """The tables, read once for each time of their change."""
     labels = _read_columns(folder / LABELS, ("labels",))[0]
+    if len(labels) and (labels.min() < 1 or labels.max() > NUM_CLASSES):
+        raise ValueError(
+            f"Classes are numbered from 1 to {NUM_CLASSES}, got {labels.min()} to {labels.max()} in {folder / LABELS}. "
+            "Check that the file belongs to this dataset."
+        )
     train, valid, test = _read_columns(folder / SPLITS, ("trnid", "valid", "tstid"))
     for numbers in (train, valid, test):
         if len(numbers) and (numbers.min() < 1 or numbers.max() > len(labels)):
@@ -87,14 +97,5 @@ def _read_tables(folder: Path, *changed: int) -> FlowerTables:
 
 def _read_columns(path: Path, names: tuple[str, ...]) -> list[Int64[np.ndarray, " N"]]:
     """Rows of whole numbers of a MATLAB file."""
-    from scipy.io import loadmat
-
-    try:
-        found = loadmat(path)
-    except Exception as error:  # the reader has many ways of refusing bytes
-        raise ValueError(f"{path.name} is a MATLAB file, got {path} with: {error}. Copy it again.") from error
-    missing = [name for name in names if name not in found]
-    if missing:
-        there = ", ".join(name for name in found if not name.startswith("__")) or "nothing"
-        raise ValueError(f"{path.name} holds {', '.join(names)}, got {there} in {path}. Copy it again.")
-    return [np.asarray(found[name]).reshape(-1).astype(np.int64) for name in names]
+    found = read_mat(path, names, "Flowers102")
+    return [require_numbers(found[name].reshape(-1), (None,), name, path, whole=True) for name in names]

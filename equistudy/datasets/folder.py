@@ -1,8 +1,6 @@
 """Datasets in a local folder: which files of which layout are there, and what to do when they are not."""
 
 import dataclasses
-import gzip
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple, TypeVar
@@ -11,11 +9,12 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from equistudy.datasets.arrays import ArrayDataset
+from equistudy.datasets.contents import find_file
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.resizing import resize_square
 from equistudy.spec import added_field, location_field
 
-__all__ = ["FileLayout", "FolderDataset", "check_labels", "read_content"]
+__all__ = ["FileLayout", "FolderDataset", "check_labels"]
 
 Self = TypeVar("Self", bound="FolderDataset")
 
@@ -95,7 +94,7 @@ class FolderDataset(ArrayDataset):
         nearest: tuple[list[str], Path] | None = None
         for layout in self.layouts:
             for folder in (self.root / layout.folder, self.root):
-                paths = {name: path for name in layout.names if (path := _find_file(folder / name)) is not None}
+                paths = {name: path for name in layout.names if (path := find_file(folder / name)) is not None}
                 absent = [name for name in layout.names if name not in paths]
                 if not absent:
                     return FoundLayout(layout, paths)
@@ -121,23 +120,6 @@ class FolderDataset(ArrayDataset):
     def _describe_remedy(self) -> str:
         wanted = " or ".join(f"{', '.join(layout.names)} (official: {layout.archive})" for layout in self.layouts)
         return f"Put there {wanted}, or name another place: {type(self).__name__}(folder=...)."
-
-
-def _find_file(path: Path) -> Path | None:
-    """The file, or its gzipped form, or None."""
-    gzipped = path.with_name(f"{path.name}.gz")
-    return path if path.is_file() else gzipped if gzipped.is_file() else None
-
-
-def read_content(path: Path) -> bytes:
-    """The bytes of a file, decompressed if they are gzipped, whatever its name says."""
-    data = path.read_bytes()
-    if not data.startswith(b"\x1f\x8b"):
-        return data
-    try:
-        return gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"A gzipped file must be whole, got {path} with: {error}. Copy it again.") from error
 
 
 def check_labels(labels: Int64[np.ndarray, " N"], num_classes: int, path: Path) -> None:

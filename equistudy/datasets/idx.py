@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from equistudy.datasets.folder import read_content
+from equistudy.datasets.contents import read_content
 
 __all__ = ["read_idx"]
 

@@ -1,82 +1,187 @@
-"""A folder of image files, with a folder for each class or without labels."""
+"""A folder of image files, with a folder for each class, a list of the classes, or without labels."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from equistudy.datasets.class_lists import read_class_list
+from equistudy.datasets.contents import read_bytes
 from equistudy.datasets.dataset import Split
-from equistudy.datasets.photographs import SPLIT_NAMES, ImageListing, Photographs
+from equistudy.datasets.image_tree import ImageTree, scan_images
+from equistudy.datasets.photographs import ImageListing, Photographs
+from equistudy.datasets.splits import SPLIT_NAMES
 
 __all__ = ["ImageFolder"]
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+UNSORTED = ("images", "image", "imgs", "img")  # a folder of such a name, if there is no other, is no class
+MAX_NAMED = 5  # how many folders a message names
+
+
+class FolderPart(NamedTuple):
+    """The images of a split, the class of each by name (None without labels), and the names in their order."""
+
+    tree: ImageTree
+    images: tuple[Path, ...]
+    classes: tuple[str, ...] | None
+    order: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class ImageFolder(Photographs):
-    """The image files in a folder, told by their suffixes.
+    """The image files in a folder, recognised by their suffixes.
 
-    A folder for each class gives the labels, numbered in the order of their names; images beside each other have none.
-    Where there are folders for both training (train) and testing (test, or else validation or val), each holds its
-    split.
+    Each folder that holds images is a class; images that lie next to each other have no labels, unless a list of them
+    is there: `val_annotations.txt` as in Tiny ImageNet, `LOC_val_solution.csv` or `val.txt` as for ImageNet.
+
+    Folders named train (or training) and test (or testing, validation, valid, val), in any case of letters, hold a
+    split each; of several for testing the first one with labels is used. Classes are numbered in the order of the names
+    of the training classes; without a training split, of those for testing. A class for testing that training lacks is
+    a ValueError. Hidden files and folders are skipped, links are followed, and folders without images are no classes;
+    `notes` tells them.
     """
 
     def list_images(self, split: Split) -> ImageListing:
         """The files sorted by class and name."""
-        folder = self._find_folders().get(split)
-        if folder is None:
+        found = self._find_parts()
+        part = found.get(split)
+        if part is None:
             return ImageListing((), None)
-        classes = _list_folders(folder)
-        flat = [path for path in sorted(folder.iterdir()) if _is_image(path)]
-        if flat and classes and any(self._find_images(name) for name in classes):
+        names = tuple(self._relative_name(path) for path in part.images)
+        if part.classes is None or not self.labels:
+            return ImageListing(names, None)
+        numbers = {name: number for number, name in enumerate(_find_order(found))}
+        absent = sorted({name for name in part.classes if name not in numbers})
+        if absent:
             raise ValueError(
-                f"An ImageFolder has its images in folders of their classes or beside each other, got both in {folder}:"
-                f" {flat[0].name} and {classes[0].name}. Move one of them."
+                f"Every class for testing must be one of training, got {_abbreviate(absent)} in {part.tree.path} "
+                f"without images in {found[Split.TRAIN].tree.path}. Remove or rename what is no class, or use "
+                "labels=False."
             )
-        if flat:
-            return ImageListing(tuple(self._relative_name(path) for path in flat), None)
-        members = [(path, label) for label, name in enumerate(classes) for path in self._find_images(name)]
-        return ImageListing(
-            tuple(self._relative_name(path) for path, _ in members), tuple(label for _, label in members)
-        )
+        return ImageListing(names, tuple(numbers[name] for name in part.classes))
 
-    def read_encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes]:
-        """The bytes of the files."""
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes in the order of their numbers; none without labels."""
+        return _find_order(self._find_parts()) if self.labels else ()
+
+    def notes(self, split: Split) -> tuple[str, ...]:
+        """Which folders were left out, and which of several splits is used."""
+        found, told = self._find_parts(), []
+        if split not in found:
+            return ()
+        used, trees = found[split].tree, list(found[split].tree.iterate_trees())
+        leftovers = [path for tree in (scan_images(self.root), *trees) for path in tree.leftovers]
+        empty = [tree.path for tree in trees if tree.path.parent == used.path and not tree.has_images]
+        loops = [path for tree in trees for path in tree.loops]
+        for paths, what in (
+            (dict.fromkeys(leftovers), "left by macOS, was skipped"),
+            (empty, "without images, is no class"),
+            (loops, "a link to a folder above it, was not followed"),
+        ):
+            if paths:
+                told.append(f"{self.root}: {_abbreviate([self._relative_name(path) for path in paths])}, {what}")
+        parts = [tree.name for tree in self._find_candidates().get(split, [])]
+        earlier = parts[: parts.index(used.name)] if parts else []
+        if earlier:
+            told.append(f"{self.root}: {used.name} is used for testing, for {' and '.join(earlier)} has no labels")
+        return (*told, *super().notes(split))
+
+    def read_encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes | str]:
+        """The bytes of the files, or why one cannot be read."""
         names = self.list_images(split).names
-        return ((self.root / names[index]).read_bytes() for index in chosen)
+        return (_read_or_explain(self.root / names[index]) for index in chosen)
 
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
         """Name, size and time of change of each image file."""
-        names = [name for split in Split for name in self.list_images(split).names]
-        stats = ((name, (self.root / name).stat()) for name in names)
-        return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+        paths = [path for part in self._find_parts().values() for path in part.images]
+        return tuple((self._relative_name(path), *_stamp_file(path)) for path in paths)
 
     def describe_remedy(self) -> str:
         """What to put there."""
         return "Put there files such as a.png, folders of them for classes, or train and test with such folders."
 
-    def _find_folders(self) -> dict[Split, Path]:
-        """The folder of each split: both, or that of all images for testing."""
+    def _find_candidates(self) -> dict[Split, list[ImageTree]]:
+        """The folders with images that are named like each split; none where they are classes."""
         if not self.root.is_dir():
             raise ValueError(f"An ImageFolder is a folder, got {self.root}. Name the folder that holds the images.")
+        root = scan_images(self.root)
+        filled = [tree for tree in root.folders if tree.has_images]
         found = {
-            split: next((path for name in names if (path := self.root / name).is_dir()), None)
+            split: [tree for name in names for tree in filled if tree.name.lower() == name]
             for split, names in SPLIT_NAMES.items()
         }
-        both = {split: path for split, path in found.items() if path is not None}
-        return both if len(both) == len(SPLIT_NAMES) else {Split.TEST: self.root}
+        named = [tree for trees in found.values() for tree in trees]
+        twins = [tree.name for tree in named if [each.name.lower() for each in named].count(tree.name.lower()) > 1]
+        if twins:
+            raise ValueError(f"Each split has one folder, got {_abbreviate(twins)} in {self.root}. Rename one of them.")
+        if all(found.values()) or (named and len(named) == len(filled) and not root.images):
+            return found
+        nested = [tree.name for tree in named if not tree.images]
+        if nested:
+            others = [tree.name for tree in filled if tree not in named] or [path.name for path in root.images]
+            raise ValueError(
+                f"A folder named like a split lies beside no classes, got {_abbreviate(nested)} beside "
+                f"{_abbreviate(others)} in {self.root}. Name the folder of the split itself, or rename it if it is a "
+                "class."
+            )
+        return {}
 
-    def _find_images(self, folder: Path) -> list[Path]:
-        """The images in a folder and below it."""
-        return sorted(path for path in folder.rglob("*") if _is_image(path))
+    def _find_parts(self) -> dict[Split, FolderPart]:
+        """The part of each split that is there; a folder without splits is for testing."""
+        candidates = self._find_candidates()
+        if not candidates:
+            return {Split.TEST: _create_part(scan_images(self.root), None)}
+        training = [_create_part(tree, None) for tree in candidates[Split.TRAIN]]
+        known = (training[0].order or None) if training else None
+        testing = [_create_part(tree, known) for tree in candidates[Split.TEST]]
+        labelled = [part for part in testing if part.classes is not None] if self.labels else []
+        found = {Split.TRAIN: training, Split.TEST: labelled or testing}
+        return {split: parts[0] for split, parts in found.items() if parts}
 
     def _relative_name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
 
 
-def _list_folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+def _create_part(tree: ImageTree, known: tuple[str, ...] | None) -> FolderPart:
+    """The images of a split with their classes, from their folders or from a list; `known` are those of training."""
+    classes = [folder for folder in tree.folders if folder.has_images]
+    if tree.images and classes:
+        raise ValueError(
+            f"An ImageFolder has its images in folders of their classes or beside each other, got both in {tree.path}: "
+            f"{tree.images[0].name} and {classes[0].name}. Move one of them."
+        )
+    unsorted = len(classes) == 1 and classes[0].name.lower() in UNSORTED and classes[0].name not in (known or ())
+    if tree.images or unsorted:
+        images = tree.images or classes[0].all_images
+        return FolderPart(tree, images, *(read_class_list(tree.path, images, known) or (None, ())))
+    members = [(path, folder.name) for folder in classes for path in folder.all_images]
+    names = tuple(name for _, name in members)
+    return FolderPart(tree, tuple(path for path, _ in members), names, tuple(sorted(set(names))))
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+def _find_order(found: dict[Split, FolderPart]) -> tuple[str, ...]:
+    """The names of the classes in the order of their numbers: those of training, or else of testing."""
+    parts = (found.get(split) for split in (Split.TRAIN, Split.TEST))
+    return next((part.order for part in parts if part is not None and part.order), ())
+
+
+def _read_or_explain(path: Path) -> bytes | str:
+    try:
+        return read_bytes(path)
+    except ValueError as error:
+        cause = error.__cause__
+        return f"not readable: {getattr(cause, 'strerror', None) or cause}"
+
+
+def _stamp_file(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError:  # a link that leads nowhere
+        return 0, 0
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _abbreviate(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return f"{', '.join(names[:MAX_NAMED])}{more}"

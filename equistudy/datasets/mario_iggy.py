@@ -1,12 +1,12 @@
 """The two sprites of the Augerino paper, in their original file."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
+from equistudy.datasets.array_files import read_npz, require_numbers
 from equistudy.datasets.arrays import DecodedArrays
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.folder import FileLayout, FolderDataset
@@ -47,13 +47,8 @@ class MarioIggy(FolderDataset):
 
 def _read_sprite(path: Path, name: str) -> np.ndarray:
     """One picture of 1 x 3 x 32 x 32 numbers in [0, 1]."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            found = arrays.get(name)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"The sprites are a NumPy archive, got {path} with {error}. Copy it again.") from error
-    shape = (1, *MarioIggy.original_shape)
-    if found is None or found.shape != shape or found.min() < 0 or found.max() > 1:
-        told = "none" if found is None else f"{found.shape} from {found.min():g} to {found.max():g}"
-        raise ValueError(f"{name} is an array of {shape} numbers in [0, 1], got {told} in {path}. Copy it again.")
+    found = require_numbers(read_npz(path, NAMES, "MarioIggy")[name], (1, *MarioIggy.original_shape), name, path)
+    if found.min() < 0 or found.max() > 1:
+        told = f"{found.min():g} to {found.max():g}"
+        raise ValueError(f"The values of {name} lie in [0, 1], got {told} in {path}. Copy it again.")
     return np.asarray(found)

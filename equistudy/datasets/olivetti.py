@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from equistudy.datasets.array_files import read_mat, require_numbers
 from equistudy.datasets.arrays import DecodedArrays, stratified_order
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.folder import FileLayout, FolderDataset
@@ -52,20 +53,11 @@ class Olivetti(FolderDataset):
 
 def _read_faces(path: Path) -> np.ndarray:
     """The array of the file."""
-    import io
-
-    from scipy.io import loadmat
-
-    from equistudy.datasets.folder import read_content
-
-    try:
-        faces = loadmat(io.BytesIO(read_content(path)), variable_names=[ARRAY]).get(ARRAY)
-    except Exception as error:  # scipy's reader refuses damaged files in many ways
-        raise ValueError(f"Olivetti reads a MATLAB 5 file, got {path} with: {error}. Copy it again.") from error
-    if faces is None or faces.shape != (SIZE * SIZE, PERSONS * VIEWS):
-        shape = "no such array" if faces is None else f"one of {' x '.join(map(str, faces.shape))}"
+    faces = read_mat(path, (ARRAY,), "Olivetti")[ARRAY]
+    faces = require_numbers(faces, (SIZE * SIZE, PERSONS * VIEWS), ARRAY, path, whole=True)
+    if faces.min() < 0 or faces.max() > 255:
         raise ValueError(
-            f"{FILE} holds the array {ARRAY} of {SIZE * SIZE} x {PERSONS * VIEWS}, got {shape} in {path}. "
-            f"Check that it is the original file."
+            f"Grey values lie in 0 to 255, got {faces.min()} to {faces.max()} in {path}. Check that it is the original "
+            "file."
         )
-    return faces.astype(np.uint8)
+    return np.asarray(faces, dtype=np.uint8)

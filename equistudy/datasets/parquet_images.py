@@ -5,36 +5,72 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from equistudy.datasets.dataset import Split
-from equistudy.datasets.photographs import SPLIT_NAMES, ImageListing, Photographs
+from equistudy.datasets.parquet_shards import check_complete, find_shards
+from equistudy.datasets.photographs import ImageListing, Photographs
+from equistudy.datasets.splits import find_split_name
 
 __all__ = ["ParquetImages"]
 
 BATCH_ROWS = 256  # rows that are in memory at once while images are read
+LABEL_COLUMNS = ("label", "labels", "fine_label")
+MAX_NAMED = 5  # how many classes a message names
+
+
+class ImageColumns(NamedTuple):
+    """What the columns of a Parquet file are called: that of the images, and that of the classes where there is one."""
+
+    image: str
+    label: str | None
 
 
 @dataclass(frozen=True)
 class ParquetImages(Photographs):
     """The images of a Parquet file, or of all those in a folder, shard after shard in the order of their names.
 
-    The column `image` holds compressed bytes and a path; the column `label`, if there is one, classes from 0, or -1
-    where they are not told. In a folder, files whose names begin with train are for training and those with test, or
-    else validation or val, for testing; where one of the two is missing, all are for testing.
+    The column `image`, or the only one of its kind, holds compressed bytes and a path; the column `label` (or labels,
+    or fine_label), if there is one, classes from 0, or -1 or null where the class is not known. Files whose names
+    contain train are for training and those with test, validation or val for testing; of several parts for testing the
+    first one with labels is used. Where there is no part for testing, or no file names a part, all are for testing.
+    Where names say how many shards there are, a missing one is a ValueError, and so is a class for testing that
+    training lacks. Hidden files are skipped.
 
     Source: the layout that the `Image` feature of Hugging Face's `datasets` writes.
     """
 
     def list_images(self, split: Split) -> ImageListing:
-        """The rows of all shards; one without a path has the file and its place for a name."""
-        parts = [_read_listing(shard, shard.stat().st_mtime_ns) for shard in self._find_shards().get(split, [])]
-        labels = tuple(label for part in parts for label in part.labels or ())
-        names = tuple(name for part in parts for name in part.names)
-        return ImageListing(names, labels if len(labels) == len(names) > 0 else None)
+        """The rows of all shards; one without a path is named by its file and row."""
+        found = self._find_used()
+        listing = self._list_rows(found.get(split, []))
+        if split is Split.TEST and listing.labels is not None and Split.TRAIN in found:
+            known = self._list_rows(found[Split.TRAIN]).labels
+            absent = [] if known is None else sorted({*listing.labels} - {*known, -1})
+            if absent:
+                more = ", ..." if len(absent) > MAX_NAMED else ""
+                raise ValueError(
+                    f"Every class for testing must be one of training, got class "
+                    f"{', '.join(map(str, absent[:MAX_NAMED]))}{more} in {found[split][0]}, which no row for training "
+                    "has. Add shards for training, name the file for testing alone, or use labels=False."
+                )
+        return listing
 
-    def read_encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes]:
-        """The bytes of the column `image`; none where a row has none. Only row groups with such images are read."""
+    def notes(self, split: Split) -> tuple[str, ...]:
+        """Which of several parts is used, and how many rows have no label."""
+        shards, used = find_shards(self.root), self._find_used()
+        told, parts = [], shards.get(split, [])
+        if split is Split.TEST and parts:
+            chosen = _name_part(used[split])
+            earlier = [_name_part(part) for part in parts[: parts.index(used[split])]]
+            if earlier:
+                told.append(f"{self.root}: {chosen} is used for testing, for {' and '.join(earlier)} has no labels")
+            elif self.root.is_dir() and chosen == "train":
+                told.append(f"{self.root}: there are no images for testing, so those of train are used")
+        return (*told, *super().notes(split))
+
+    def read_encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes | str]:
+        """The bytes of the images; none where a row has none. Only row groups with chosen images are read."""
         wanted: dict[int, bytes] = {}
         start, places, ordered = 0, set(chosen), sorted(chosen)
         for shard, rows in self._list_row_groups(split):
@@ -52,94 +88,110 @@ class ParquetImages(Photographs):
 
     def _list_row_groups(self, split: Split) -> list[tuple[Path, tuple[int, ...]]]:
         """Each shard and the rows of its row groups."""
-        return [(shard, _count_rows(shard, shard.stat().st_mtime_ns)) for shard in self._find_shards()[split]]
+        return [(shard, _count_rows(shard, shard.stat().st_mtime_ns)) for shard in self._find_used()[split]]
 
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
         """Name, size and time of change of each shard."""
-        stats = ((shard.name, shard.stat()) for shards in self._find_shards().values() for shard in shards)
+        stats = ((shard.name, shard.stat()) for shards in self._find_used().values() for shard in shards)
         return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
     def describe_remedy(self) -> str:
         """What to put there."""
         return "Put there Parquet files with the column image{bytes, path}, such as train-00000-of-00001.parquet."
 
-    def _find_shards(self) -> dict[Split, list[Path]]:
-        """The shards of each split: of both, or all for testing."""
-        if self.root.is_file():
-            return {Split.TEST: [self.root]}
-        if not self.root.is_dir():
-            raise ValueError(f"ParquetImages reads a file or a folder, got {self.root}, which is neither. Name one.")
-        shards = sorted(self.root.glob("*.parquet")) or sorted(self.root.glob("data/*.parquet"))
+    def _find_used(self) -> dict[Split, list[Path]]:
+        """The shards of each split: of several parts for testing the first with labels, if labels are read."""
         found = {}
-        for split, names in SPLIT_NAMES.items():
-            named = ([shard for shard in shards if shard.name.startswith(name)] for name in names)
-            found[split] = next(filter(None, named), [])
-        return found if all(found.values()) else {Split.TEST: shards}
+        for split, parts in find_shards(self.root).items():
+            labelled = [part for part in parts if self._list_rows(part).labels is not None] if len(parts) > 1 else []
+            found[split] = (labelled or parts)[0]
+        return found
+
+    def _list_rows(self, shards: Sequence[Path]) -> ImageListing:
+        """The rows of these shards, of which none may be missing."""
+        if self.root.is_dir():
+            check_complete(shards)
+        parts = [_read_listing(shard, shard.stat().st_mtime_ns, self.labels) for shard in shards]
+        names = tuple(name for part in parts for name in part.names)
+        labels = tuple(label for part in parts for label in part.labels or [-1] * len(part.names))
+        return ImageListing(names, labels if any(label >= 0 for label in labels) else None)
+
+
+def _name_part(shards: Sequence[Path]) -> str:
+    """The name of the split of these shards."""
+    return find_split_name((shards[0].stem, shards[0].parent.name)) or "all" if shards else "none"
 
 
 def _read_row_group(shard: Path, group: int) -> Iterator[tuple[int, bytes]]:
     """Each row of a row group and its compressed image."""
+    file, column = _open_shard(shard)
     row = 0
     try:
-        for batch in _open_shard(shard).iter_batches(BATCH_ROWS, row_groups=[group], columns=["image.bytes"]):
-            for value in batch.column("image").field("bytes"):
+        for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=[f"{column.image}.bytes"]):
+            for value in batch.column(column.image).field("bytes"):
                 yield row, value.as_py() or b""
                 row += 1
     except OSError as error:
         raise _create_damage_error(f"{shard}, row group {group},", error) from error
 
 
-def _create_damage_error(what: str, error: OSError) -> ValueError:
+def _create_damage_error(what: str, error: Exception) -> ValueError:
     """What is said where pyarrow meets pages that are cut off or cannot be decoded."""
-    return ValueError(f"A shard must be whole, got {what} with: {str(error).splitlines()[0]}. Copy it again.")
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    return ValueError(f"A shard must be whole, got {what} with: {first}. Copy it again.")
 
 
-def _open_shard(shard: Path) -> Any:
-    """The Parquet file, which must have the column `image`."""
+def _open_shard(shard: Path) -> tuple[Any, ImageColumns]:
+    """The Parquet file, which must have a column of images, and the names of its columns."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         file = pq.ParquetFile(shard)
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"ParquetImages reads Parquet files, got {shard} with: {error}. Copy it again.") from error
-    columns = file.schema_arrow
-    image = columns.field("image").type if "image" in columns.names else None
-    if image is None or not pa.types.is_struct(image) or image.get_field_index("bytes") < 0:
+        schema = file.schema_arrow
+    except (pa.ArrowException, OSError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"ParquetImages reads Parquet files, got {shard} with: {first}. Copy it again.") from error
+
+    def holds_images(name: str) -> bool:
+        kind = schema.field(name).type
+        return bool(pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0)
+
+    columns = [name for name in schema.names if schema.names.count(name) == 1 and holds_images(name)]
+    if "image" not in columns and len(columns) != 1:
         raise ValueError(
-            f"ParquetImages reads the column image with bytes and path, got the columns {', '.join(columns.names)} in "
+            f"ParquetImages reads the column image with bytes and path, got the columns {', '.join(schema.names)} in "
             f"{shard}. Write the file with the Image feature of Hugging Face's datasets."
         )
-    return file
+    label = next((name for name in LABEL_COLUMNS if name in schema.names), None)
+    return file, ImageColumns("image" if "image" in columns else columns[0], label)
 
 
 @lru_cache(maxsize=4096)
 def _count_rows(shard: Path, changed: int) -> tuple[int, ...]:
     """How many rows each row group of a shard has, read once for each time of its change."""
-    metadata = _open_shard(shard).metadata
+    metadata = _open_shard(shard)[0].metadata
     return tuple(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
 
 
 @lru_cache(maxsize=4096)
-def _read_listing(shard: Path, changed: int) -> ImageListing:
-    """The names and labels of a shard, read once for each time of its change."""
+def _read_listing(shard: Path, changed: int, labels: bool) -> ImageListing:
+    """The names and labels of a shard, read once for each time of its change; unknown labels are -1."""
     import pyarrow as pa
 
-    file = _open_shard(shard)
-    has_path = file.schema_arrow.field("image").type.get_field_index("path") >= 0
-    columns = ["label"] if "label" in file.schema_arrow.names else []
+    file, (image, label) = _open_shard(shard)
+    has_path = file.schema_arrow.field(image).type.get_field_index("path") >= 0
+    columns = [label] if labels and label is not None else []
+    if columns and not pa.types.is_integer(kind := file.schema_arrow.field(label).type):
+        raise ValueError(f"The column {label} holds classes from 0, got {kind} in {shard}. Number the classes.")
     try:
-        table = file.read(columns=[*columns, *(["image.path"] if has_path else [])])
-    except OSError as error:
+        table = file.read(columns=[*columns, *([f"{image}.path"] if has_path else [])])
+    except (pa.ArrowException, OSError) as error:
         raise _create_damage_error(str(shard), error) from error
     rows = range(file.metadata.num_rows)
-    paths = table["image"].combine_chunks().field("path").to_pylist() if has_path else [None for _ in rows]
+    paths = table[image].combine_chunks().field("path").to_pylist() if has_path else [None for _ in rows]
     names = tuple(path or f"{shard.name}:{row}" for row, path in zip(rows, paths, strict=True))
     if not columns:
         return ImageListing(names, None)
-    if not pa.types.is_integer(table["label"].type):
-        raise ValueError(
-            f"The column label holds classes from 0, got {table['label'].type} in {shard}. Number the classes."
-        )
-    labels = table["label"].to_pylist()
-    return ImageListing(names, None if any(label is None or label < 0 for label in labels) else tuple(labels))
+    found = tuple(-1 if value is None or value < 0 else value for value in table[label].to_pylist())
+    return ImageListing(names, found if any(value >= 0 for value in found) else None)

@@ -101,15 +101,17 @@ class PatchCamelyon(FolderDataset):
         """The patches at these places, which grow, piece by piece."""
         path, labels_path = self.find_layout().split_paths(split)
         channels, height, width = self.original_shape
-        with _open_table(path, "x") as table, _open_table(labels_path, "y") as labels:
+        with _open_table(labels_path, "y") as labels:  # one after the other: an error names the table that is open
+            num_labels = len(labels)
+        with _open_table(path, "x") as table:
             if table.shape[1:] != (height, width, channels) or table.dtype != np.uint8:
                 raise ValueError(
                     f"PatchCamelyon has 8-bit patches of {height} x {width} x {channels}, got {table.dtype} of "
                     f"{' x '.join(map(str, table.shape[1:]))} in {path}. Check that the file belongs to this dataset."
                 )
-            if len(table) != len(labels):
+            if len(table) != num_labels:
                 raise ValueError(
-                    f"Each patch has one label, got {len(table)} patches in {path} and {len(labels)} labels in "
+                    f"Each patch has one label, got {len(table)} patches in {path} and {num_labels} labels in "
                     f"{labels_path}. Copy both again."
                 )
             for start in range(0, len(chosen), CHUNK_SIZE):
@@ -133,12 +135,22 @@ def _open_table(path: Path, name: str) -> Iterator[Any]:
         )
     try:
         file = h5py.File(path, "r")
-    except OSError as error:
-        raise ValueError(f"An HDF5 file must be whole, got {path} with: {error}. Copy it again.") from error
+    except Exception as error:  # HDF5 refuses damaged files in many ways
+        raise _create_damage_error(path, error) from error
     with file:
-        if name not in file:
-            raise ValueError(
-                f"A file of PatchCamelyon holds the table {name}, got {', '.join(file) or 'none'} in {path}. "
-                "Check that the file belongs to this dataset."
-            )
-        yield file[name]
+        try:
+            table = file.get(name)
+            if not isinstance(table, h5py.Dataset) or not table.shape:
+                raise ValueError(
+                    f"A file of PatchCamelyon holds the table {name}, got {', '.join(file) or 'none'} in {path}. "
+                    "Check that the file belongs to this dataset."
+                )
+            yield table
+        except ValueError:  # what the reader itself says
+            raise
+        except Exception as error:  # such as a damaged chunk inside a whole file
+            raise _create_damage_error(path, error) from error
+
+
+def _create_damage_error(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"An HDF5 file must be whole, got {path} with: {error}. Copy it again.")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import io
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,28 +10,35 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple, TypeVar
 
 import numpy as np
-from jaxtyping import UInt8
 
 from equistudy.datasets.arrays import stratified_order
 from equistudy.datasets.dataset import Dataset, Examples, Split
+from equistudy.datasets.decoding import decode_square, describe_conversion
 from equistudy.spec import added_field, location_field
 
-__all__ = ["CorruptImages", "ImageListing", "Photographs", "decode_square"]
+__all__ = ["CorruptImages", "DatasetNote", "ImageListing", "Photographs"]
 
 MAX_CORRUPT_SHARE = 0.2  # the share of images that may be left out
 MAX_NAMED = 5  # how many of them a message names
+SPLIT_PURPOSES = {Split.TRAIN: "training", Split.TEST: "testing"}
 IMAGENET_CLASSES = 1000  # of ImageNet: without labels, a pretrained network keeps its classifier
-SPLIT_NAMES = {Split.TRAIN: ("train",), Split.TEST: ("test", "validation", "valid", "val")}  # the first that is there
 
 Self = TypeVar("Self", bound="Photographs")
 
 
-class CorruptImages(UserWarning):
+class DatasetNote(UserWarning):
+    """What a reader of results should know about how images were found and decoded."""
+
+
+class CorruptImages(DatasetNote):
     """Some images could not be read and were left out; the message counts and names them."""
 
 
 class ImageListing(NamedTuple):
-    """The images of a split in a fixed order: their names, and their classes from 0 where there are any."""
+    """The images of a split in a fixed order: their names, and their classes from 0 where any of them has one.
+
+    An image without a class has -1.
+    """
 
     names: tuple[str, ...]
     labels: tuple[int, ...] | None
@@ -42,16 +48,17 @@ class ImageListing(NamedTuple):
 class Photographs(Dataset):
     """Base of the sets of compressed images at `path`, which is no part of the identity; nothing is downloaded.
 
-    Each image is resized (bicubic, with antialiasing) so that its shorter side has `size` pixels, and the middle is cut
-    out. Grey images become RGB. `train_size` and `test_size` keep the first so many images of `stratified_order` of
-    their split. Without a part for training, all images are for testing. `labels=False` leaves the classes unread, as
-    for images whose classes are not those of the network that is measured; `num_classes` is then that of ImageNet, as
-    for images without labels. Images that cannot be read are left out with a warning that counts and names them; where
-    they are more than one in five, that is a ValueError.
+    Each image is turned upright by its EXIF orientation, resized (bicubic, with antialiasing) so that its shorter side
+    has `size` pixels, and cropped to its central square. Grey images become RGB; images of more than 8 bits keep their
+    range, see `datasets.decoding`. `train_size` and `test_size` keep the first images of `stratified_order` of their
+    split. A set without a training split is for testing. `labels=False` ignores the classes, as for images whose
+    classes are not those of the network that is measured; `num_classes` is then that of ImageNet, as for images without
+    labels. Where some images of a split have a class and others have none, the others are left out. Images that cannot
+    be read are left out with a warning that counts and names them; more than one in five is a ValueError.
 
-    With `streamed` the images for training never are in memory all at once: they are read part by part and decoded
+    With `streamed` the images for training are never in memory all at once: they are read part by part and decoded
     while the network trains (`datasets.streaming`), and an unreadable one is replaced by its neighbour. Those for
-    testing are in memory, so `test_size` should say how many are used.
+    testing are in memory, so `test_size` should limit their number.
 
     `mean` and `std` are those of ImageNet, which most published networks expect.
     """
@@ -88,12 +95,12 @@ class Photographs(Dataset):
     @property
     def has_labels(self) -> bool:
         """Whether the images in use have classes."""
-        return self._list_used(Split.TEST).labels is not None
+        return self.list_images(Split.TEST).labels is not None
 
     @property
     def num_classes(self) -> int:  # type: ignore[override]  # other sets know it before any file is read
         """How many classes the labels tell apart, over both splits."""
-        labels = [label for split in Split for label in self._list_used(split).labels or ()]
+        labels = [label for split in Split for label in self.list_images(split).labels or ()]
         return 1 + max(labels) if labels else IMAGENET_CLASSES
 
     def with_absolute_paths(self: Self) -> Self:
@@ -101,12 +108,21 @@ class Photographs(Dataset):
         return dataclasses.replace(self, path=str(self.root.absolute()))
 
     def list_images(self, split: Split) -> ImageListing:
-        """All images of a split, without reading them."""
+        """All images of a split, without reading them; without classes where `labels` is False."""
         raise NotImplementedError
 
-    def read_encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes]:
-        """The compressed images at these places of the listing, as they are stored, in this order."""
+    def read_encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes | str]:
+        """The compressed images at these places of the listing, in this order, or why one cannot be read."""
         raise NotImplementedError
+
+    def notes(self, split: Split) -> tuple[str, ...]:
+        """What a reader should know about how the images of a split were found; `load` warns of it."""
+        labels = self.list_images(split).labels
+        unlabelled = 0 if labels is None else labels.count(-1)
+        if labels is None or not unlabelled:
+            return ()
+        what = f"{unlabelled} of {len(labels)} images for {SPLIT_PURPOSES[split]}"
+        return (f"{self.root}: {what} have no label and are left out",)
 
     def part_sizes(self, split: Split) -> list[int]:
         """How many images, in the order of the listing, lie together and are best read together: here each alone."""
@@ -128,40 +144,49 @@ class Photographs(Dataset):
         """The images in use on the CPU, less those that cannot be read; without labels each target is -1."""
         import torch
 
-        listing, chosen = self._list_used(split), self.choose_images(split)
-        images: list[UInt8[np.ndarray, "C H W"]] = []
+        listing, chosen = self.list_images(split), self.choose_images(split)
+        for note in self.notes(split):
+            _tell(note)
+        images = np.empty((len(chosen), *self.image_shape), np.uint8)
         kept: list[int] = []
         corrupt: list[str] = []
+        turned = 0
         for index, data in zip(chosen, self.read_encoded(split, chosen), strict=True):
             decoded = decode_square(data, self.size)
             if isinstance(decoded, str):
                 corrupt.append(f"{listing.names[index]} ({decoded})")
             else:
-                images.append(decoded)
+                images[len(kept)] = decoded
                 kept.append(index)
+                turned += "orientation" in describe_conversion(data)
         self.report_corrupt(corrupt, len(chosen))
+        self._tell_turned(split, turned, len(chosen))
         targets = [-1 if listing.labels is None else listing.labels[index] for index in kept]
-        return Examples(torch.from_numpy(np.stack(images)), torch.tensor(targets))
-
-    def _list_used(self, split: Split) -> ImageListing:
-        listing = self.list_images(split)
-        return listing if self.labels else ImageListing(listing.names, None)
+        return Examples(torch.from_numpy(images[: len(kept)]), torch.tensor(targets))
 
     def choose_images(self, split: Split) -> list[int]:
         """The places of the images in use: all in their order, or a part with every class in proportion."""
-        names, labels = self._list_used(split)
+        names, labels = self.list_images(split)
         wanted = self.train_size if split is Split.TRAIN else self.test_size
         if not names:
             what = "images" if split is Split.TEST else "images for training"
             raise ValueError(f"{type(self).__name__} needs {what}, got none in {self.root}. {self.describe_remedy()}")
+        usable = [place for place in range(len(names)) if labels is None or labels[place] >= 0]
         if wanted is None:
-            return list(range(len(names)))
-        if wanted > len(names):
+            return usable
+        if wanted > len(usable):
+            kind = "images" if len(usable) == len(names) else "images with labels"
             raise ValueError(
-                f"{type(self).__name__}.{split.value}_size is at most the number of images, got "
-                f"{split.value}_size={wanted} for {len(names)} in {self.root}. Use {len(names)}, or None for all."
+                f"{type(self).__name__}.{split.value}_size is at most the number of {kind}, got "
+                f"{split.value}_size={wanted} for {len(usable)} in {self.root}. Use {len(usable)}, or None for all."
             )
-        return stratified_order(labels or [0] * len(names))[:wanted]
+        order = stratified_order([0] * len(usable) if labels is None else [labels[place] for place in usable])
+        return [usable[place] for place in order[:wanted]]
+
+    def _tell_turned(self, split: Split, turned: int, total: int) -> None:
+        if turned:
+            what = f"{turned} of {total} images for {SPLIT_PURPOSES[split]}"
+            _tell(f"{self.root}: {what} were turned upright by their EXIF orientation")
 
     def describe_remedy(self) -> str:
         """What to put there, for messages."""
@@ -179,11 +204,16 @@ class Photographs(Dataset):
         warnings.warn(f"{told}; {instead}", CorruptImages, stacklevel=3)
 
 
+def _tell(note: str) -> None:
+    """Warns from one place, so that the same text is shown once in a process."""
+    warnings.warn(note, DatasetNote, stacklevel=1)
+
+
 @lru_cache(maxsize=64)
 def _compute_fingerprint(dataset: Photographs, root: Path, stamp: tuple[tuple[str, int, int], ...]) -> str:
     hashed = hashlib.sha256()
     for split in (Split.TEST, Split.TRAIN):
-        names, labels = dataset._list_used(split)
+        names, labels = dataset.list_images(split)
         if split is Split.TRAIN and not names:
             continue
         chosen = dataset.choose_images(split)
@@ -193,24 +223,14 @@ def _compute_fingerprint(dataset: Photographs, root: Path, stamp: tuple[tuple[st
             listed = [(names[index], None if labels is None else labels[index]) for index in chosen]
             hashed.update(repr((sizes, listed)).encode())
             continue
+        for note in dataset.notes(split):
+            _tell(note)
+        turned = 0
         for index, data in zip(chosen, dataset.read_encoded(split, chosen), strict=True):
             hashed.update(f"{None if labels is None else labels[index]}/".encode())
-            hashed.update(hashlib.sha256(data).digest())
+            conversion = describe_conversion(data)
+            turned += "orientation" in conversion
+            stored = data.encode() if isinstance(data, str) else data
+            hashed.update(hashlib.sha256(stored).digest() + conversion.encode())
+        dataset._tell_turned(split, turned, len(chosen))
     return hashed.hexdigest()
-
-
-def decode_square(data: bytes, size: int) -> UInt8[np.ndarray, "3 size size"] | str:
-    """A compressed image as a square of `size` pixels, or why it cannot be read."""
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(data)) as opened:
-            image = opened.convert("RGB")
-    except Exception as error:  # each format's reader has its own way of refusing bytes
-        return "not an image" if isinstance(error, Image.UnidentifiedImageError) else str(error).rstrip(".")
-    scale = size / min(image.size)
-    width, height = (max(size, round(side * scale)) for side in image.size)
-    resized = image.resize((width, height), Image.Resampling.BICUBIC)
-    left, top = (width - size) // 2, (height - size) // 2
-    cut = resized.crop((left, top, left + size, top + size))
-    return np.ascontiguousarray(np.asarray(cut).transpose(2, 0, 1))

@@ -1,12 +1,12 @@
 """QM7: small organic molecules with their atomisation energies."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
+from equistudy.datasets.array_files import read_npz, require_numbers
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.molecules import Atoms, MoleculeDataset, split_atoms
 
@@ -45,17 +45,11 @@ class QM7(MoleculeDataset):
     def read(self) -> dict[Split, Atoms]:
         """All molecules of both splits."""
         (path,) = self.files()
-        try:
-            with np.load(path) as found:
-                arrays = {name: found[name] for name in ARRAYS if name in found}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise ValueError(f"QM7 reads an npz file, got {path} with: {error}. Copy it again.") from error
-        absent = [name for name in ARRAYS if name not in arrays]
-        if absent:
-            raise ValueError(
-                f"{FILE} holds {', '.join(ARRAYS)}, got {path} without {', '.join(absent)}. Copy it again."
-            )
-        counts, charges = arrays["n_atoms"].astype(np.int64), arrays["z"].astype(np.int64)
+        arrays = read_npz(path, ARRAYS, "QM7")
+        counts = require_numbers(arrays["n_atoms"], (None,), "n_atoms", path, whole=True)
+        charges = require_numbers(arrays["z"], (None,), "z", path, whole=True)
+        require_numbers(arrays["pos"], (None, 3), "pos", path)
+        require_numbers(arrays["energy"].reshape(len(arrays["energy"]), -1), (None, None), "energy", path)
         shapes = charges.shape + arrays["pos"].shape + arrays["energy"].shape[:1]
         if shapes != (total := int(counts.sum()), total, 3, len(counts)):
             raise ValueError(

@@ -1,6 +1,5 @@
 """QM9: organic molecules of up to nine heavy atoms, with the energies of their frontier orbitals."""
 
-import zipfile
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -8,8 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from equistudy.datasets.array_files import read_npz, require_numbers
+from equistudy.datasets.contents import read_text
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.molecules import SYMBOLS, Atoms, MoleculeDataset, split_atoms
+from equistudy.datasets.splits import is_hidden
 
 __all__ = ["QM9", "Property"]
 
@@ -58,7 +60,7 @@ class QM9(MoleculeDataset):
         both = tuple(self.root / name for name in NPZ_NAMES.values())
         if all(path.is_file() for path in both):
             return both
-        found = tuple(sorted(self.root.glob("*.xyz")))
+        found = _list_xyz(self.root, "*.xyz") or _list_xyz(self.root, "*/*.xyz")
         if not found:
             raise ValueError(
                 f"QM9 needs dsgdb9nsd_*.xyz, or {' and '.join(NPZ_NAMES.values())}, "
@@ -72,37 +74,36 @@ class QM9(MoleculeDataset):
         files = self.files()
         if files[0].suffix == ".npz":
             return {split: self._read_npz(path) for split, path in zip(NPZ_NAMES, files, strict=True)}
-        molecules = [_read_xyz(path, self.quantity.column) for path in files]
-        counts, charges, positions, values = zip(*molecules, strict=True)
-        atoms = Atoms(np.array(counts), np.concatenate(charges), np.concatenate(positions), np.array(values))
-        return split_atoms(self._check_atoms(atoms, self.root), NUM_TEST)
+        molecules = [self._check_atoms(_read_xyz(path, self.quantity.column), path) for path in files]
+        return split_atoms(Atoms(*map(np.concatenate, zip(*molecules, strict=True))), NUM_TEST)
 
     def _read_npz(self, path: Path) -> Atoms:
         names = ("num_atoms", "charges", "positions", self.quantity.value)
-        try:
-            with np.load(path) as found:
-                arrays = [found[name] for name in names]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise ValueError(f"QM9 reads {', '.join(names)}, got {path} with: {error}. Copy it again.") from error
-        counts, charges, positions, values = arrays
-        there = np.arange(charges.shape[1]) < counts[:, None]
-        return self._check_atoms(
-            Atoms(
-                counts.astype(np.int64),
-                charges[there].astype(np.int64),
-                positions[there].astype(np.float64),
-                values.astype(np.float64) * ELECTRONVOLTS_PER_HARTREE,
-            ),
-            path,
-        )
+        found = read_npz(path, names, "QM9")
+        charges = require_numbers(found["charges"], (None, None), "charges", path, whole=True)
+        molecules, most = charges.shape
+        counts = require_numbers(found["num_atoms"], (molecules,), "num_atoms", path, whole=True)
+        positions = require_numbers(found["positions"], (molecules, most, 3), "positions", path)
+        values = require_numbers(found[self.quantity.value], (molecules,), self.quantity.value, path)
+        if not molecules or counts.max() > most:
+            raise ValueError(
+                f"Each molecule has a row of charges with room for its atoms, got {molecules} molecules of up to "
+                f"{max(counts, default=0)} atoms in rows of {most} in {path}. Copy it again."
+            )
+        there = np.arange(most) < counts[:, None]
+        atoms = Atoms(counts, charges[there], positions[there].astype(np.float64), values * ELECTRONVOLTS_PER_HARTREE)
+        return self._check_atoms(atoms, path)
 
 
-Molecule = tuple[int, np.ndarray, np.ndarray, float]
+def _list_xyz(root: Path, pattern: str) -> tuple[Path, ...]:
+    """The visible files, such as those that a folder named dsgdb9nsd.xyz holds."""
+    found = (path for path in root.glob(pattern) if not any(map(is_hidden, path.relative_to(root).parts)))
+    return tuple(sorted(path for path in found if path.is_file()))
 
 
-def _read_xyz(path: Path, column: int) -> Molecule:
-    """Number of atoms; tag and properties; a line for each atom: symbol, x, y, z, partial charge; then other things."""
-    lines = path.read_text().splitlines()
+def _read_xyz(path: Path, column: int) -> Atoms:
+    """One molecule: number of atoms; tag and properties; for each atom symbol, x, y, z and charge; then other lines."""
+    lines = read_text(path).splitlines()
     try:
         count = int(lines[0])
         rows = [line.replace("*^", "e").split() for line in lines[2 : 2 + count]]
@@ -113,4 +114,4 @@ def _read_xyz(path: Path, column: int) -> Molecule:
         value = float(lines[1].split()[column].replace("*^", "e")) * ELECTRONVOLTS_PER_HARTREE
     except (ValueError, IndexError) as error:
         raise ValueError(f"QM9 reads xyz files with properties, got {path} with: {error}. Copy it again.") from error
-    return count, charges, positions, value
+    return Atoms(np.array([count]), charges, positions, np.array([value]))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from equistudy.datasets.folder import read_content
+from equistudy.datasets.contents import read_content
 
 __all__ = ["read_pickle"]
 

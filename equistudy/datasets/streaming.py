@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from equistudy.datasets.dataset import Split
-from equistudy.datasets.photographs import Photographs, decode_square
+from equistudy.datasets.decoding import decode_square
+from equistudy.datasets.photographs import Photographs
 
 __all__ = ["DecodedBlock", "StreamOrder", "decode_blocks", "draw_stream_order"]
 
@@ -69,7 +70,7 @@ def decode_blocks(
     dataset: Photographs,
     split: Split,
     places: Sequence[int] | Int64[np.ndarray, " n"],
-    each: Callable[[Callable[[bytes], Any], Iterable[bytes]], Iterable[Any]] = map,
+    each: Callable[[Callable[[bytes | str], Any], Iterable[bytes | str]], Iterable[Any]] = map,
 ) -> Iterator[DecodedBlock]:
     """The images at these places, in this order, block by block; `each` maps the decoder over the compressed ones.
 

@@ -48,7 +48,7 @@ def test_the_folder_of_torchvision_is_found_too(folder: Path, tmp_path_factory: 
 
 def test_a_missing_photograph_is_named_and_left_out(folder: Path) -> None:
     (folder / "jpg" / "image_00003.jpg").unlink()
-    with pytest.warns(CorruptImages, match=r"1 of 5 images of .* image_00003.jpg \(not an image\)"):
+    with pytest.warns(CorruptImages, match=r"1 of 5 images of .* image_00003.jpg \(missing\)"):
         images, _ = Flowers102(str(folder), 16).load(Split.TEST)
     assert len(images) == 4
 
@@ -59,10 +59,10 @@ def test_bad_files_are_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"lie in 1 to 8, the length of imagelabels.mat, got 9 to 9 in .*setid.mat"):
         dataset.list_images(Split.TRAIN)
     savemat(folder / "setid.mat", {"trnid": [[1]]})
-    with pytest.raises(ValueError, match=r"setid.mat holds trnid, valid, tstid, got trnid in"):
+    with pytest.raises(ValueError, match=r"setid.mat holds trnid, valid, tstid, got .*setid.mat without valid, tstid"):
         dataset.list_images(Split.TRAIN)
     (folder / "setid.mat").write_bytes(b"no table")
-    with pytest.raises(ValueError, match=r"setid.mat is a MATLAB file, got .* with: .* Copy it again"):
+    with pytest.raises(ValueError, match=r"Flowers102 reads a MATLAB 5 file, got .*setid.mat with: .* Copy it again"):
         dataset.list_images(Split.TRAIN)
     (folder / "setid.mat").unlink()
     with pytest.raises(ValueError, match=r"needs all its files, got .*Put there jpg/ \(official: 102flowers.tgz\)"):

@@ -46,8 +46,8 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"Olivetti reads a MATLAB 5 file, got .*olivettifaces\.mat with"):
         Olivetti(str(tmp_path)).load(Split.TRAIN)
     savemat(tmp_path / FILE, {"faces": np.zeros((10, 10))})
-    with pytest.raises(ValueError, match=r"holds the array faces of 4096 x 400, got one of 10 x 10"):
+    with pytest.raises(ValueError, match=r"The array faces holds 4096 x 400 numbers, got 10 x 10 of type float64 in"):
         Olivetti(str(tmp_path)).load(Split.TRAIN)
     savemat(tmp_path / FILE, {"others": np.zeros((10, 10))})
-    with pytest.raises(ValueError, match=r"got no such array in .*Check that it is the original file"):
+    with pytest.raises(ValueError, match=r"olivettifaces\.mat holds faces, got .* without faces\. Copy it again"):
         Olivetti(str(tmp_path)).fingerprint()

@@ -11,7 +11,7 @@ from PIL import Image
 
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.parquet_images import ParquetImages
-from equistudy.datasets.photographs import CorruptImages
+from equistudy.datasets.photographs import CorruptImages, DatasetNote
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "tiny-imagenet"
 
@@ -55,8 +55,10 @@ def test_files_are_told_apart_by_the_beginning_of_their_names(tmp_path: Path, fo
     assert shades(dataset) == [6, 7, 8]
     assert dataset.num_classes == 2
     write(tmp_path / f"{folder}test-0.parquet", range(9, 12), [-1, -1, -1])
-    assert shades(dataset) == [9, 10, 11]
-    assert not dataset.has_labels
+    with pytest.warns(DatasetNote, match="validation is used for testing, for test has no labels"):
+        assert shades(dataset) == [6, 7, 8]
+    assert dataset.has_labels
+    assert shades(ParquetImages(str(tmp_path), 4, labels=False)) == [9, 10, 11]
 
 
 def test_rows_without_bytes_or_path(tmp_path: Path) -> None:
@@ -65,6 +67,42 @@ def test_rows_without_bytes_or_path(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": images}), tmp_path / "a.parquet")
     with pytest.warns(CorruptImages, match=r"1 of 9 images of .*: a\.parquet:4 \(not an image\)"):
         assert shades(ParquetImages(str(tmp_path), 4)) == [0, 1, 2, 3, 5, 6, 7, 8]
+
+
+def test_rows_without_a_label_are_left_out_and_counted(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", range(3), [0, 1, None])
+    write(tmp_path / "b.parquet", range(3, 6), [-1, 1, 0])
+    write(tmp_path / "c.parquet", range(6, 8))
+    dataset = ParquetImages(str(tmp_path), 4)
+    with pytest.warns(DatasetNote, match=r"4 of 8 images for testing have no label and are left out"):
+        images, targets = dataset.load(Split.TEST)
+    assert (images[:, 0, 0, 0].tolist(), targets.tolist()) == ([0, 1, 4, 5], [0, 1, 1, 0])
+    with pytest.raises(ValueError, match=r"at most the number of images with labels, got test_size=5 for 4 in"):
+        ParquetImages(str(tmp_path), 4, test_size=5).load(Split.TEST)
+    assert shades(ParquetImages(str(tmp_path), 4, labels=False)) == list(range(8))
+    with pytest.warns(DatasetNote, match=r"4 of 8 images"):
+        assert sorted(shades(ParquetImages(str(tmp_path), 4, test_size=4))) == [0, 1, 4, 5]
+
+
+def test_labels_that_are_not_needed_are_not_read(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", range(2), label=["cat", "dog"])
+    assert shades(ParquetImages(str(tmp_path), 4, labels=False)) == [0, 1]
+
+
+def test_a_class_that_training_lacks_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "train-0.parquet", range(3), [0, 1, 3])
+    write(tmp_path / "test-0.parquet", range(3), [0, 2, 5])
+    with pytest.raises(
+        ValueError, match=r"one of training, got class 2, 5 in .*test-0\.parquet, which no row for train"
+    ):
+        ParquetImages(str(tmp_path), 4).load(Split.TEST)
+    assert ParquetImages(str(tmp_path / "test-0.parquet"), 4).load(Split.TEST).targets.tolist() == [0, 2, 5]
+
+
+def test_columns_of_other_names(tmp_path: Path) -> None:
+    rows = [{"bytes": encoded(k), "path": f"{k}.png"} for k in range(3)]
+    pq.write_table(pa.table({"img": rows, "fine_label": [2, 0, 1], "coarse_label": [0, 0, 0]}), tmp_path / "a.parquet")
+    assert ParquetImages(str(tmp_path), 4).load(Split.TEST).targets.tolist() == [2, 0, 1]
 
 
 def test_an_overwritten_file_is_read_again(tmp_path: Path) -> None:

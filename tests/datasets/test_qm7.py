@@ -45,7 +45,7 @@ def test_molecules_become_points_about_their_middle(tmp_path: Path) -> None:
             {"z": np.array([8, 1, 1, 6, 1, 1, 9, 1, 16, 1, 1])},
             r"QM7 knows the elements H \(1\), C \(6\), N \(7\), O \(8\), S \(16\), got charge 9 in molecule 1 of .*npz",
         ),
-        ({"pos": np.full((11, 3), np.nan)}, r"Places and values must be finite numbers"),
+        ({"pos": np.full((11, 3), np.nan)}, r"The array pos holds finite numbers, got others in .*qm7\.npz"),
         ({"n_atoms": np.array([3, 5, 4])}, r"n_atoms of 3 molecules sum to 12 rows of z and pos, got z \(11,\)"),
         ({"energy": None}, r"holds n_atoms, z, pos, energy, got .* without energy\. Copy it again"),
     ],

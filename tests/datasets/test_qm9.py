@@ -67,5 +67,5 @@ def test_files_that_are_none_of_these(tmp_path: Path) -> None:
         QM9(str(tmp_path)).load(Split.TEST)
     for name in ("train.npz", "test.npz"):
         np.savez(tmp_path / name, **arrays())
-    with pytest.raises(ValueError, match=r"QM9 reads num_atoms, charges, positions, lumo, got .*npz with"):
+    with pytest.raises(ValueError, match=r"train\.npz holds num_atoms, charges, positions, lumo, got .*without lumo"):
         QM9(str(tmp_path), quantity=Property.LUMO).load(Split.TRAIN)

@@ -59,3 +59,11 @@ def test_what_ray_would_refuse_is_refused_at_once(tmp_path: Path, content: objec
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"Cannot read the cluster file .*none.yaml: No such file .* Check --cluster"):
         _ = ClusterFile(tmp_path / "none.yaml").capacity
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cluster.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(
+        ValueError, match=r"must be valid YAML, got .*cluster\.yaml: 'utf-8' codec can't decode byte 0xff"
+    ):
+        _ = ClusterFile(tmp_path / "cluster.yaml").capacity

@@ -1,0 +1,128 @@
+"""Compressed images decoded to 8-bit RGB: upright, at the full range of their file, or the reason why not."""
+
+import io
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+else:
+    Image = Any
+
+__all__ = ["decode_image", "decode_square", "describe_conversion"]
+
+LIMIT_VARIABLE = "EQUISTUDY_MAX_MEGAPIXELS"
+DEFAULT_LIMIT = 100.0  # megapixels: 300 MB as RGB
+DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
+ORIENTATION = 0x0112  # the tag of EXIF and TIFF
+ORIENTATION_MARKS = (b"Exif", b"EXIF", b"eXIf", b"exif", b"tiff:Orientation", b"II*\0", b"MM\0*")
+BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262  # tags of TIFF
+
+
+def compute_max_pixels() -> float:
+    """The most pixels that an image may have: 100 million unless EQUISTUDY_MAX_MEGAPIXELS says."""
+    text = os.environ.get(LIMIT_VARIABLE, "")
+    with suppress(ValueError):
+        if not text or float(text) > 0:
+            return float(text or DEFAULT_LIMIT) * 1e6
+    raise ValueError(f"{LIMIT_VARIABLE} must be a positive number, got {text!r}. Try {LIMIT_VARIABLE}=400.")
+
+
+def decode_square(data: bytes | str, size: int) -> UInt8[np.ndarray, "3 size size"] | str:
+    """A compressed image as a square of `size` pixels, or why it cannot be read; such a reason is passed on.
+
+    The shorter side is resized to `size` (bicubic, with antialiasing), then the middle is cut out.
+    """
+    from PIL.Image import Resampling
+
+    image = decode_image(data)
+    if isinstance(image, str):
+        return image
+    scale = size / min(image.size)
+    width, height = (max(size, round(side * scale)) for side in image.size)
+    left, top = (width - size) // 2, (height - size) // 2
+    resized = image if image.size == (width, height) else image.resize((width, height), Resampling.BICUBIC)
+    cut = resized.crop((left, top, left + size, top + size))
+    return np.ascontiguousarray(np.asarray(cut).transpose(2, 0, 1))
+
+
+def decode_image(data: bytes | str) -> Image | str:
+    """A compressed image in 8-bit RGB, or why it cannot be read.
+
+    It is turned as its EXIF orientation says. Grey values of 16 bits are scaled from the range of their file, and
+    floating-point values from [0, 1]; integers of 32 bits, whose range no file says, are refused. Transparency is
+    dropped, and of an animation the first frame is taken.
+    """
+    from PIL import Image, ImageOps
+
+    if isinstance(data, str):
+        return data
+    limit = compute_max_pixels()
+    if Image.MAX_IMAGE_PIXELS is not None and limit > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = int(limit)  # beyond it PIL warns, and refuses what is twice as large
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            if opened.width * opened.height > limit:
+                raise Image.DecompressionBombError
+            turned = ImageOps.exif_transpose(opened)
+            return _convert_depth(turned, opened) if opened.mode in DEEP_MODES else _convert_mode(turned)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return f"more than {limit / 1e6:g} megapixels, the limit of {LIMIT_VARIABLE}"
+    except Image.UnidentifiedImageError:
+        return "not an image"
+    except Exception as error:  # each format's reader has its own way of refusing bytes
+        return str(error).rstrip(".") or type(error).__name__
+
+
+def describe_conversion(data: bytes | str) -> str:
+    """What decoding does to the stored pixels beside resizing them, such as "orientation 6"; "" for most images.
+
+    Only the head of the file is read, unless it holds EXIF data.
+    """
+    from PIL import Image
+
+    if isinstance(data, str):
+        return ""
+    told = []
+    with suppress(Exception), Image.open(io.BytesIO(data)) as opened:
+        if opened.mode in DEEP_MODES:
+            told.append(f"mode {opened.mode}")
+        if any(mark in data for mark in ORIENTATION_MARKS):
+            orientation = opened.getexif().get(ORIENTATION, 1)
+            if orientation in range(2, 9):
+                told.append(f"orientation {orientation}")
+    return ", ".join(told)
+
+
+def _convert_mode(image: Image) -> Image:
+    """An image of at most 8 bits in RGB."""
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # the way that PIL asks for, with the same colours
+    return image.convert("RGB")
+
+
+def _convert_depth(image: Image, opened: Image) -> Image | str:
+    """An image of more than 8 bits in RGB, or why its range is not known."""
+    from PIL import Image
+
+    values = np.asarray(image)
+    tags = getattr(opened, "tag_v2", {})
+    if image.mode == "F":
+        low, high = float(values.min()), float(values.max())
+        if not (low >= 0 and high <= 1):  # not a number fails too
+            return f"floating-point values from {low:g} to {high:g}, which must lie in [0, 1]"
+        scaled = values * 255.0
+    elif image.mode == "I" and opened.format not in ("PNG", "PPM"):
+        return "integers of 32 bits or with a sign, whose range is not known"
+    else:
+        bits = tags.get(BITS_PER_SAMPLE, (16,))[0]
+        full = 2 ** min(bits, 16) - 1
+        inverted = tags.get(PHOTOMETRIC) == 0  # white is 0, which PIL heeds in 8 bits alone
+        values = values.astype(np.float64)
+        scaled = (full - values if inverted else values) * (255.0 / full)
+    grey = np.clip(np.floor(scaled + 0.5), 0, 255).astype(np.uint8)
+    return Image.fromarray(grey).convert("RGB")
