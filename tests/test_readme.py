@@ -58,6 +58,15 @@ def test_the_adapter_makes_a_network_of_lists_and_dicts_measurable() -> None:
     assert all(row.value > 0.99 for row in found)
 
 
+def test_a_plain_loop_learns_a_range() -> None:
+    (block,) = [block for block in README.split("```python\n") if "eq.LearnedInvariance" in block]
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 64, 4))
+    loader = [(torch.rand(8, 3, 8, 8), torch.arange(8) % 4)] * 3
+    words = {"network": network, "mean": (0.5, 0.5, 0.5), "std": (0.2, 0.2, 0.2), "loader": loader}
+    exec(block.partition("```")[0], words)
+    assert words["model"].half_extents()["rotation"] != 20.0
+
+
 def test_files_that_are_linked_exist() -> None:
     for link in re.findall(r"\]\(([^)]+)\)", README):
         assert (ROOT / link).exists(), link

@@ -24,6 +24,8 @@ class Subject(NamedTuple):
     the images beyond their border, where it is known. `untrained` is the same network before its first step. Where the
     network takes less than a whole image, `window` is the side of the central square that it takes of each view.
     `invariant` says of a group whether an audit finds that the network ignores it exactly; None where none was made.
+    `train` loads this many training images in [0, 1], evenly spaced in their order, and their classes, for measures of
+    the training loss; None where `images` stand for them.
     """
 
     network: Module
@@ -43,6 +45,7 @@ class Subject(NamedTuple):
         return list(self.stages)[-1] if self.stages else "output"
 
     invariant: Callable[[Group], bool] | None = None
+    train: Callable[[int], tuple[Float[Tensor, "M C h w"], Int64[Tensor, " M"] | None]] | None = None
 
 
 @dataclass(frozen=True)

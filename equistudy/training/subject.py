@@ -5,13 +5,15 @@ from dataclasses import replace
 from functools import partial
 
 import torch
+from jaxtyping import Float, Int64
 from safetensors.torch import load, save
-from torch import nn
+from torch import Tensor, nn
 
 from equistudy.augmentations.learned.network import AugmentedNetwork
 from equistudy.datasets.dataset import Modality, Split, Target
 from equistudy.datasets.resident import load_resident
 from equistudy.exactness.invariance import is_network_invariant
+from equistudy.measuring.curvature import space_evenly
 from equistudy.measuring.measure import Subject
 from equistudy.study.trial import RandomStream, Trial, derive_seed
 from equistudy.training.preparation import scale_images
@@ -60,7 +62,19 @@ def build_subject(trial: Trial, network: nn.Module, device: torch.device) -> Sub
         seed=derive_seed(trial.seed, RandomStream.MEASURING),
         window=preprocessing.window,
         invariant=partial(is_network_invariant, network, side, images.shape[1]),
+        train=partial(_load_training_images, trial, device),
     )
+
+
+def _load_training_images(
+    trial: Trial, device: torch.device, count: int
+) -> tuple[Float[Tensor, "N C H W"], Int64[Tensor, " N"] | None]:
+    """Evenly spaced training images in [0, 1] as the model takes them, and their classes where there are any."""
+    examples = load_resident(trial.dataset, Split.TRAIN, device)
+    places = space_evenly(len(examples.inputs), count)
+    images = scale_images(examples.inputs[places].to(torch.float32) / 255, trial.model.preprocessing(trial.dataset))
+    has_classes = trial.dataset.has_labels and trial.dataset.target is Target.CLASS
+    return images, examples.targets[places] if has_classes else None
 
 
 def _find_stages(trial: Trial, network: nn.Module) -> Mapping[str, str]:
