@@ -108,7 +108,8 @@ class Augmentation(Spec):
     ) -> float | None:
         """The half-extent in degrees that training should end with, or None where it is unknown.
 
-        `error_scale` is the unit of the task's squared error in the unit of the targets; None for other losses.
+        `error_scale` is the unit of a squared error in the unit of the targets: None for their standard deviation, as
+        `Regression()` has it, infinite for other losses.
         """
         return None
 

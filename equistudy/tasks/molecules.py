@@ -1,5 +1,6 @@
 """Molecules: an energy for each set of atoms, by mean absolute error."""
 
+import math
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -24,9 +25,9 @@ class Molecules(Regression):
             raise ValueError(f"Molecules are sets of atoms, got {dataset}, whose inputs are images. Use Regression().")
         super().check(dataset)
 
-    def squared_error_scale(self, dataset: Dataset) -> float | None:
-        """None: the loss is an absolute error."""
-        return None
+    def squared_error_scale(self, dataset: Dataset) -> float:
+        """Infinite: the loss is an absolute error."""
+        return math.inf
 
     def loss(
         self, outputs: Float[Tensor, "B K"], targets: Float[Tensor, "B K"], label_smoothing: float = 0.0

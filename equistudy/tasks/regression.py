@@ -48,7 +48,7 @@ class Regression(Task):
         """The summed squared error, of each sample the mean over its numbers."""
         return (outputs - targets).square().mean(dim=1).sum()
 
-    def squared_error_scale(self, dataset: Dataset) -> float | None:
+    def squared_error_scale(self, dataset: Dataset) -> float:
         """`scale`, or the standard deviation of the targets."""
         return self._find_scale(dataset)
 

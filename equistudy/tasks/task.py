@@ -1,5 +1,6 @@
 """What is optimised and how an output is scored."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -47,9 +48,9 @@ class Task(Spec):
         """The sum of the samples' losses."""
         raise NotImplementedError
 
-    def squared_error_scale(self, dataset: Dataset) -> float | None:
-        """The unit of the loss in the unit of the targets, where the loss is a mean squared error; None elsewhere."""
-        return None
+    def squared_error_scale(self, dataset: Dataset) -> float:
+        """The unit of a mean squared error in the unit of the targets; infinite for other losses."""
+        return math.inf
 
     def score(
         self, outputs: Float[Tensor, "B ..."], targets: Shaped[Tensor, "B ..."]

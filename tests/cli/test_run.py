@@ -325,4 +325,4 @@ def test_what_cannot_end_well_is_told_before_training_once(write, folder, invoke
     assert done.exit_code == ExitCode.DONE
     told = [line for line in done.stderr.splitlines() if line.startswith("Warning: ")]
     assert len(told) == 1
-    assert re.search(r"weight=0.3 and start=9 it grows to 180 degrees, and labels allow 45.*weight=0.244", told[0])
+    assert re.search(r"weight=0.3 and start=9 it grows to 180 degrees, but the labels allow 45.*weight=0.244", told[0])

@@ -30,8 +30,8 @@ def test_the_loss_is_the_summed_squared_error() -> None:
 def test_the_oracle_learns_the_unit_of_a_squared_error_alone() -> None:
     assert Regression(2.0).squared_error_scale(ANGLES) == 2.0
     assert Regression().squared_error_scale(ANGLES) == pytest.approx(90 / math.sqrt(3))
-    assert Molecules(2.0).squared_error_scale(QM7()) is None
-    assert Classification().squared_error_scale(Digits()) is None
+    assert Molecules(2.0).squared_error_scale(QM7()) == math.inf
+    assert Classification().squared_error_scale(Digits()) == math.inf
 
 
 @pytest.mark.parametrize("scale", [1.0, 10.0, None])

@@ -147,12 +147,13 @@ def find_losses(dataset: Dataset, label_smoothing: float, error_scale: float | N
         isinstance(dataset, Sectors) and dataset.sectors > 1 and _is_upright(dataset.dataset)
     ):
         return compute_bayes_losses(dataset.sectors, dataset.jitter, label_smoothing, dataset.num_classes)
-    if error_scale is None or not isinstance(dataset, Turned) or dataset.asked is not RotationTarget.ANGLE:
+    if not isinstance(dataset, Turned) or dataset.asked is not RotationTarget.ANGLE:
         return None
+    scale = dataset.target_std if error_scale is None else error_scale
     reach = dataset.max_degrees if dataset.std_degrees is None else NUM_DEVIATIONS * dataset.std_degrees
-    if reach > READABLE_DEGREES or not _is_upright(dataset.dataset):
+    if reach > READABLE_DEGREES or not _is_upright(dataset.dataset) or scale == inf:
         return None
-    return compute_angle_losses(dataset.max_degrees, dataset.std_degrees, error_scale)
+    return compute_angle_losses(dataset.max_degrees, dataset.std_degrees, scale)
 
 
 def _is_upright(dataset: Dataset) -> bool:
@@ -169,8 +170,8 @@ def predict_extent(
     """The half-extent in degrees at which training a rotation should end, or None where it is unknown.
 
     It is known where the Bayes loss is (see `find_losses`) when a learned rotation is all that moves the images, except
-    under a `BandRegulariser`, whose band the user sets. `error_scale` is the unit of the squared error in the unit of
-    the targets, None for other losses.
+    under a `BandRegulariser`, whose band the user sets. `error_scale` is the unit of a squared error in the unit of the
+    targets: None for their standard deviation, infinite for other losses.
     """
     if not (isinstance(generator, RotationGenerator) and generator.learned) or isinstance(regulariser, BandRegulariser):
         return None

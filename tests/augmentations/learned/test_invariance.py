@@ -560,3 +560,18 @@ def test_a_module_of_lightning(tmp_path):
     )
     trainer.fit(module, torch.utils.data.DataLoader(data, 4))
     assert module.model.half_extents() != before
+
+
+def test_gradients_accumulate_over_several_calls():
+    """Caps are enforced in each call, which must not disturb those whose backward pass is still to come."""
+    model = LearnedInvariance(network(), RotationGenerator(start=20.0, cap=20.0))
+    labels = torch.zeros(5, dtype=torch.long)
+    torch.manual_seed(0)
+    losses = [cross_entropy(model(images(seed)), labels[:seed]) for seed in (2, 3)]
+    sum(losses).backward()
+    together = model.box.raw.grad.clone()
+    model.zero_grad()
+    torch.manual_seed(0)
+    for seed in (2, 3):
+        cross_entropy(model(images(seed)), labels[:seed]).backward()
+    torch.testing.assert_close(model.box.raw.grad, together)

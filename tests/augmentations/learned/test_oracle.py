@@ -207,6 +207,17 @@ def test_asked_for_the_angle_the_oracle_is_the_closed_form(regulariser):
         assert losses[at(extent)] == pytest.approx(h**2 / 3 - h**3 / (6 * math.radians(60)), rel=0.01)
 
 
+def test_the_scale_of_the_error_is_that_of_the_task():
+    """By default the standard deviation of the angles; no squared error, no oracle."""
+    images = Turned(Digits(), 60.0, asked=RotationTarget.ANGLE)
+    box = LearnedAugmentation((RotationGenerator(start=9.0),), NormRegulariser(0.05))
+    scale = Regression().squared_error_scale(images)
+    assert scale == pytest.approx(60 / math.sqrt(3))
+    assert box.expected_extent(images) == box.expected_extent(images, error_scale=scale)
+    assert box.expected_extent(images) < box.expected_extent(images, error_scale=2 * scale)
+    assert box.expected_extent(images, error_scale=math.inf) is None
+
+
 def test_of_narrow_rotations_asked_for_in_radians_the_extent_is_three_lambda():
     images = Turned(Digits(), 90.0, asked=RotationTarget.ANGLE)
     box = LearnedAugmentation((RotationGenerator(start=9.0),), NormRegulariser(0.02))
