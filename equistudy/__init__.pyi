@@ -93,6 +93,7 @@ from equistudy.datasets.turned_pair import Picture as Picture
 from equistudy.datasets.turned_pair import TurnedPair as TurnedPair
 from equistudy.exactness.audit import Audit as Audit
 from equistudy.exactness.audit import audit as audit
+from equistudy.exactness.audit import repair as repair
 from equistudy.groups.finite import ChannelAction as ChannelAction
 from equistudy.groups.finite import CyclicGroup as CyclicGroup
 from equistudy.groups.finite import DihedralGroup as DihedralGroup

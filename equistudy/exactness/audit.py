@@ -1,9 +1,11 @@
-"""The audit: which layers of a network break exact equivariance at an input size, and at which sizes none does."""
+"""The audit: which layers of a network break exact equivariance at an input size, what repairs them, other sizes."""
 
-from dataclasses import dataclass
+import copy
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from equistudy.exactness.judging import Judgement, Size, judge_network
+from equistudy.exactness.judging import Judgement, Probes, Size, judge_network
 from equistudy.exactness.windows import Residue
 from equistudy.groups.finite import FiniteGroup
 from equistudy.models.model import Model
@@ -12,11 +14,11 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from equistudy.exactness.findings import BreakingLayer
-    from equistudy.exactness.trace import SymmetryTracer
+    from equistudy.exactness.residues import ExactSizes
 else:
-    Module = BreakingLayer = SymmetryTracer = Any
+    Module = BreakingLayer = ExactSizes = Any
 
-__all__ = ["Audit", "NearestSizes", "audit"]
+__all__ = ["Audit", "NearestSizes", "audit", "repair"]
 
 
 class NearestSizes(NamedTuple):
@@ -45,7 +47,7 @@ class Audit(Judgement):
         layers = "; ".join(f"{layer.name} ({layer.reason})" for layer in self.layers[:3])
         more = f" and {len(self.layers) - 3} more" if len(self.layers) > 3 else ""
         near = [str(size) for size in self.nearest if size is not None]
-        sizes = f"Nearest exact sizes: {', '.join(near)}." if near else "No size is exact: change these layers."
+        sizes = f"Nearest exact sizes: {', '.join(near)}." if near else "No exact size was found: change these layers."
         raise ValueError(
             f"{self.model} must be exact under {self.group} at size={self.size}, got {layers}{more}. {sizes}"
         )
@@ -61,8 +63,9 @@ class Audit(Judgement):
             "exact": self.is_exact,
             **_build_sizes_record(self.residue, self.nearest),
             "survives": list(self.preserved_elements),
-            "confirmed": list(self.confirmed_elements),
             "deviations": dict(self.deviations),
+            "caveat": self.caveat or None,
+            "searched": list(self.features.searched) if self.features.searched else None,
             "features": {
                 "exact": self.features.exact,
                 **_build_sizes_record(self.features.residue, self.features.nearest),
@@ -72,7 +75,7 @@ class Audit(Judgement):
                     "name": layer.name,
                     "cause": layer.cause.value,
                     "reason": layer.reason,
-                    "repair": layer.repair,
+                    "repair": layer.repair or None,
                     "survives": list(self._preserved_names(layer)),
                 }
                 for layer in self.layers
@@ -86,11 +89,12 @@ class Audit(Judgement):
 
 
 class FeatureAudit(NamedTuple):
-    """The verdict about features alone."""
+    """The verdict about features alone, and about other sizes. `searched` is the range that numbers alone searched."""
 
     exact: bool
     residue: Residue | None
     nearest: NearestSizes
+    searched: tuple[int, int] | None
 
 
 def _size_to_plain(size: Size | None) -> Any:
@@ -114,40 +118,94 @@ def audit(
 ) -> Audit:
     """Which layers break exact equivariance for images of `size` pixels, or (height, width), by rules and by numbers.
 
-    A network without group convolutions is exact if it commutes with the group whatever its filters are, when they are
-    transformed with the image; a network with group convolutions is judged as it is. The group is the largest one by
-    default: that of the network's group convolutions, or all eight symmetries of the square. `channels` are those of
-    the images, by default what the first convolution takes. Random weights take the place of the network's own, which
-    stays as it is.
+    A network without group convolutions is exact if it commutes with the group whatever its learned filters are, when
+    they are moved with the image; a network with group convolutions is judged as it is. The default group is the
+    largest one: that of the network's group convolutions, or all eight symmetries of the square. `channels` are those
+    of the images, by default what the first convolution takes. The network itself stays as it is: its copy is judged
+    with random numbers added to weights.
 
-    Raises ValueError for images that the network does not take, and its kind DisagreementError where numbers
-    contradict the rules.
+    Raises ValueError for images that the network does not take, and TypeError for what is no network or no group.
     """
-    found, tracer = judge_network(network, size, group, channels, name)
+    return _audit(*judge_network(network, size, group, channels, name))[0]
+
+
+def repair(
+    network: Module | Model, size: Size, group: FiniteGroup | None = None, channels: int | None = None
+) -> tuple[Module, Audit]:
+    """A copy of the network with edited layers that is exact for images of `size` pixels, and its audit.
+
+    Arguments are those of `audit`, whose layers name the edits. Edited layers keep the number of cells; filters of
+    another size are resampled from the old ones, so train or fine-tune the copy. ValueError where no edits are found
+    with which the numbers confirm the copy to be exact.
+    """
+    found, probes = judge_network(network, size, group, channels)
+    if found.is_exact:
+        return copy.deepcopy(probes.network), _audit(found, probes)[0]
+    before, repaired = _audit(found, probes)
+    if repaired is None:
+        layers = ", ".join(layer.name for layer in found.layers[:3])
+        near = [str(side) for side in before.features.nearest if side is not None]
+        way_out = f"Use another size, such as {' or '.join(near)}." if near else "Replace these layers by hand."
+        raise ValueError(
+            f"A repair must make every layer of {found.model} exact at size={found.size}, got none for "
+            f"{layers}. {way_out}"
+        )
+    return repaired, audit(repaired, size, found.group, probes.numbers.channels, name=found.model)
+
+
+def _audit(found: Judgement, probes: Probes) -> tuple[Audit, Module | None]:
+    """The audit, and an edited network that is exact if one was found."""
+    from equistudy.exactness.repairs import find_repair
+
     sides = (found.size, found.size) if isinstance(found.size, int) else found.size
-    features = _audit_features(tracer, sides, all(layer.is_head for layer in found.layers))
+    repaired = None
+    if found.layers and probes.rules_hold:
+        repaired = find_repair(probes.network, probes.tracer, sides)
+    edits = repaired.edits if repaired else {}
     headless = not any(layer.is_head for layer in found.layers)
-    return Audit(
-        **vars(found),
+    features = _audit_features(found, probes, sides)
+    layers = tuple(replace(layer, repair=edits.get(layer.name, "")) for layer in found.layers)
+    together = Audit(
+        **{**vars(found), "layers": layers},
         residue=features.residue if headless else None,
         nearest=features.nearest if headless else NearestSizes(None, None),
         features=features,
     )
+    return together, repaired.network if repaired else None
 
 
-def _audit_features(tracer: SymmetryTracer, size: tuple[int, int], exact: bool) -> FeatureAudit:
+def _audit_features(found: Judgement, probes: Probes, size: tuple[int, int]) -> FeatureAudit:
     """What is known of other sizes: none is tried where a layer breaks the group at every size."""
-    from equistudy.exactness.residues import find_exact_sizes
-
-    if tracer.hopeless:
-        return FeatureAudit(exact, None, NearestSizes(None, None))
+    exact = all(layer.is_head for layer in found.layers)
+    if probes.rules_hold and probes.tracer.hopeless:
+        return FeatureAudit(exact, None, NearestSizes(None, None), None)
+    heads = {layer.name for layer in found.layers if layer.is_head}
     if size[0] == size[1]:
-        found = find_exact_sizes(tracer, size[0], exact)
-        return FeatureAudit(exact, found.residue, NearestSizes(found.below, found.above))
-    sides = [find_exact_sizes(tracer, side, tracer.is_exact(side)) for side in size]
+        sizes = _find_sizes(probes, size[0], exact, lambda side: _confirm(probes, (side, side), heads))
+        return FeatureAudit(exact, sizes.residue, NearestSizes(sizes.below, sizes.above), sizes.searched)
+    sides = [
+        _find_sizes(probes, side, _confirm(probes, (side, side), heads), lambda n: _confirm(probes, (n, n), heads))
+        for side in size
+    ]
     nearest, strictly = [], all(side.exact for side in sides)
     for nearer in ("below", "above"):
         kept = [side.exact and not strictly for side in sides]
         pair = [n if keep else getattr(side, nearer) for n, side, keep in zip(size, sides, kept, strict=True)]
-        nearest.append(None if None in pair else (pair[0], pair[1]))
-    return FeatureAudit(exact, sides[0].residue, NearestSizes(*nearest))
+        confirmed = None not in pair and _confirm(probes, (pair[0], pair[1]), heads)
+        nearest.append((pair[0], pair[1]) if confirmed else None)
+    return FeatureAudit(exact, sides[0].residue, NearestSizes(*nearest), sides[0].searched)
+
+
+def _find_sizes(probes: Probes, size: int, exact: bool, confirm: Callable[[int], bool]) -> ExactSizes:
+    """By rules where they hold, else by numbers."""
+    from equistudy.exactness.residues import find_exact_sizes, search_exact_sizes
+
+    found = find_exact_sizes(probes.tracer, size, exact, confirm) if probes.rules_hold else None
+    return search_exact_sizes(size, exact, confirm) if found is None else found
+
+
+def _confirm(probes: Probes, size: tuple[int, int], heads: Collection[str]) -> bool:
+    """Whether the numbers find the features exact at a size: the outputs themselves where there is no head."""
+    from equistudy.exactness.culprits import are_features_exact
+
+    return are_features_exact(probes.numbers, *size, heads) if heads else probes.numbers.is_exact(*size)

@@ -1,10 +1,10 @@
 """The eight symmetries of the square as the audit sees them: which axes each reverses, and what each is called."""
 
 from collections.abc import Iterable
-from functools import reduce
+from functools import lru_cache
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from equistudy.groups.finite import CyclicGroup, DihedralGroup, FiniteGroup, Flip, Reflection
@@ -15,10 +15,13 @@ __all__ = [
     "GROUPS_BY_NAME",
     "ElementParameters",
     "element_names",
+    "find_commuting_elements",
     "find_preserved_elements",
+    "get_generators",
     "get_group_name",
+    "identify_element",
+    "move_filters",
     "move_image",
-    "symmetrise_filters",
 ]
 
 ElementParameters = tuple[float, float]  # degrees and mirrored, as in `FiniteGroup.rows`
@@ -70,13 +73,55 @@ def element_names(rows: Iterable[ElementParameters]) -> tuple[str, ...]:
     return tuple(name for row, name in SPRITE_NAMES.items() if row in found)
 
 
-def move_image(images: Float[Tensor, "*batch H W"], row: ElementParameters) -> Float[Tensor, "*batch h w"]:
+def move_image(images: Shaped[Tensor, "*batch H W"], row: ElementParameters) -> Shaped[Tensor, "*batch h w"]:
     """The images under an element."""
     return apply_symmetry(images, Symmetry(round(row[0] / 90) % 4, bool(row[1])))
 
 
-def symmetrise_filters(filters: Float[Tensor, "*batch K L"]) -> Float[Tensor, "*batch K L"]:
-    """The filters averaged over the symmetries that their shape has: all eight if square, else the flips."""
-    flipped = reduce(lambda kernel, axis: (kernel + kernel.flip(axis)) / 2, (-1, -2), filters)
-    square = filters.shape[-1] == filters.shape[-2]
-    return torch.add(flipped, flipped.mT).div(2) if square else flipped
+def move_filters(filters: Shaped[Tensor, "*batch K L"], row: ElementParameters) -> Shaped[Tensor, "*batch K L"]:
+    """The filters under an element; a filter that is not square keeps its shape, so it only follows the flips."""
+    if filters.shape[-1] == filters.shape[-2]:
+        return move_image(filters, row)
+    flipped = [axis for letter, axis in (("h", -2), ("w", -1)) if letter in required_symmetries(row)]
+    return filters.flip(flipped)
+
+
+@lru_cache
+def get_generators(group: FiniteGroup) -> tuple[ElementParameters, ...]:
+    """A few elements whose products are the whole group: what commutes with them commutes with it."""
+    chosen: list[ElementParameters] = []
+    reached = {(0.0, 0.0)}
+    for row in group.element_parameters:
+        if row not in reached:
+            chosen.append(row)
+            reached = _generate(chosen)
+    return tuple(chosen)
+
+
+def _generate(rows: Iterable[ElementParameters]) -> set[ElementParameters]:
+    reached: set[ElementParameters] = {(0.0, 0.0)}
+    while True:
+        products = {_multiply(first, second) for first in rows for second in reached} | reached
+        if products == reached:
+            return reached
+        reached = products
+
+
+def _multiply(first: ElementParameters, second: ElementParameters) -> ElementParameters:
+    return identify_element(move_image(move_image(_PROBE, second), first))
+
+
+_PROBE = torch.arange(9).view(3, 3)
+
+
+def identify_element(probe: Int64[Tensor, "3 3"]) -> ElementParameters:
+    """The element that makes this of the numbers 0 to 8 in reading order."""
+    return next(row for row in SPRITE_NAMES if torch.equal(move_image(_PROBE, row), probe))
+
+
+@lru_cache
+def find_commuting_elements(flipped: frozenset[str], transposed: bool) -> frozenset[ElementParameters]:
+    """The elements that commute with reversing rows ("h") or columns ("w"), and with then exchanging the two."""
+    probe = _PROBE.flip([axis for letter, axis in (("h", 0), ("w", 1)) if letter in flipped])
+    own = identify_element(probe.mT if transposed else probe)
+    return frozenset(row for row in ALL_ELEMENTS if _multiply(row, own) == _multiply(own, row))

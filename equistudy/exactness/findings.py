@@ -1,4 +1,4 @@
-"""What the audit finds: a layer, why it breaks exact equivariance, how to mend it, and which elements survive it."""
+"""What the audit finds: a layer, why it breaks exact equivariance, which elements survive it, and a repair."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -26,12 +26,15 @@ class Cause(Enum):
     NORM = "channel-wise weights"
     ORDINARY = "ordinary filters"
     GROUP = "smaller group"
+    FLIPPED = "flipped features"
+    FIXED = "fixed filters"
+    MEASURED = "measured error"
 
     @property
     def is_at_every_size(self) -> bool:
-        """Whether no other input size can mend it."""
+        """Whether the layer breaks the group at every input size."""
         return self not in (
-            Cause.DROPPED, Cause.PADDING, Cause.CEIL, Cause.WINDOWS, Cause.INTERPOLATION, Cause.SHIFTED
+            Cause.DROPPED, Cause.PADDING, Cause.CEIL, Cause.WINDOWS, Cause.INTERPOLATION, Cause.SHIFTED, Cause.MEASURED
         )  # fmt: skip
 
 
@@ -42,18 +45,18 @@ ALL_SYMMETRIES = "hwt"
 class BreakingLayer:
     """A layer that breaks exact equivariance. `survives` are the elements with which it still commutes.
 
-    `is_head` is whether it reads features that are exact up to it: what comes before is not concerned.
+    `repair` is an edit with which the network was confirmed to be exact; empty where none is known.
     """
 
     name: str
     cause: Cause
     detail: str
-    repair: str
     survives: frozenset[ElementParameters]
+    repair: str = ""
 
     @property
     def is_head(self) -> bool:
-        """Whether it only spoils the output."""
+        """Whether it spoils the output alone, and leaves the features before it exact."""
         return self.cause is Cause.HEAD
 
     @property
@@ -62,8 +65,6 @@ class BreakingLayer:
         return f"{self.cause.value}: {self.detail}"
 
 
-def create_breaking_layer(
-    name: str, cause: Cause, detail: str, repair: str, broken: str = ALL_SYMMETRIES
-) -> BreakingLayer:
+def create_breaking_layer(name: str, cause: Cause, detail: str, broken: str = ALL_SYMMETRIES) -> BreakingLayer:
     """A finding that breaks rows ("h"), columns ("w") or their exchange ("t"); by default all."""
-    return BreakingLayer(name, cause, detail, repair, find_preserved_elements(broken))
+    return BreakingLayer(name, cause, detail, find_preserved_elements(broken))

@@ -32,26 +32,51 @@ AxisFactors = tuple[tuple[int, AxisLetters], ...]
 
 @dataclass(frozen=True)
 class PendingPadding:
-    """Padding (negative: a crop) that differs between the sides of an axis, to be judged by the layer that reads it."""
+    """Padding (negative: a crop) that differs between the sides of an axis, to be judged by the layer that reads it.
+
+    A circular shift by k cells is kept as padding by k before and a crop by k after, with `rolled` set.
+    """
 
     size: int
     before: int
     after: int
     name: str
+    rolled: bool = False
 
 
 @dataclass(frozen=True)
 class TracedLayout:
     """The letters of each dimension, the pixels between neighbouring cells, and padding not yet judged, by letter.
 
-    `factors` remembers of a dimension that several were joined to how many indices each had and what they stood for,
-    the outermost first; it is empty for one that was never joined or is not what it was.
+    `factors` remembers, for a dimension that others were joined into, their sizes and letters, outermost first; it is
+    empty for a dimension that was never joined or has changed since. `flipped` are the letters whose order is reversed
+    relative to the image, and `mover` is the layer that reversed or exchanged axes last.
     """
 
     dims: tuple[AxisLetters, ...]
     stride: Fraction = Fraction(1)
     pending: Mapping[str, PendingPadding] = field(default_factory=dict)
     factors: tuple[AxisFactors, ...] = ()
+    flipped: AxisLetters = NO_AXES
+    mover: str = ""
+
+    @property
+    def letters(self) -> AxisLetters:
+        """What the dimensions stand for, all together."""
+        return NO_AXES.union(*self.dims)
+
+    @property
+    def is_transposed(self) -> bool:
+        """Whether columns come before rows; False where their order is not known."""
+        known = self.factors or ((),) * len(self.dims)
+        order = [letters for dim, parts in zip(self.dims, known, strict=True) for _, letters in parts or ((0, dim),)]
+        single = [letters & {"h", "w"} for letters in order if len(letters & {"h", "w"}) == 1]
+        return bool(single) and frozenset("h") in single and single[0] == frozenset("w")
+
+    @property
+    def frame(self) -> tuple[AxisLetters, bool]:
+        """Which axes are reversed, and whether rows and columns are exchanged, relative to the image."""
+        return self.flipped & self.letters, self.is_transposed
 
     def with_dims(self, dims: Iterable[AxisLetters], shape: Shape) -> "TracedLayout":
         """The same with other dimensions; one that has a single index cannot move.
@@ -61,10 +86,11 @@ class TracedLayout:
         new = tuple(NO_AXES if size == 1 else dim for dim, size in zip(dims, shape, strict=True))
         known = self.factors if len(self.factors) == len(new) else ((),) * len(new)
         kept = (
-            parts if math.prod(count for count, _ in parts) == size and letters == self.dims[place] else ()
+            parts if parts and math.prod(count for count, _ in parts) == size and letters == self.dims[place] else ()
             for place, (parts, letters, size) in enumerate(zip(known, new, shape, strict=True))
         )
-        return replace(self, dims=new, factors=tuple(kept))
+        flipped = self.flipped & NO_AXES.union(*new)
+        return replace(self, dims=new, factors=tuple(kept), flipped=flipped)
 
     def with_places(self, places: Sequence[int], shape: Shape) -> "TracedLayout":
         """The same with the dimensions at these places, in this order."""
@@ -116,9 +142,12 @@ def merge_layouts(tensors: Iterable[Tensor], shape: Shape) -> TracedLayout:
     found = [(tensor, layout) for tensor in tensors if (layout := get_layout(tensor)) is not None]
     dims = [NO_AXES] * len(shape)
     for _, layout in found:
-        for back, letters in enumerate(reversed(layout.dims[-len(shape) :]), start=1):
-            dims[-back] |= letters
-    largest = max((layout for _, layout in found), key=lambda layout: layout.stride)
+        for back, letters in enumerate(reversed(layout.dims[-len(shape) :] if shape else ()), start=1):
+            clash = len(dims[-back]) == len(letters) == 1 and dims[-back] | letters == {"h", "w"}
+            dims[-back] |= NO_AXES if clash else letters
+    largest = max(
+        (layout for _, layout in found), key=lambda layout: (bool(layout.letters & {"h", "w"}), layout.stride)
+    )
     pending = {letter: pad for _, layout in found for letter, pad in layout.pending.items()}
     return replace(largest, pending=pending).with_dims(dims, shape)
 

@@ -1,36 +1,17 @@
-"""Rules for weights that tell positions or group elements apart, and for what moves dimensions without weights."""
+"""Rules for weights and constants that tell positions or group elements apart, and for what treats all alike."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from types import EllipsisType
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
+from equistudy.exactness.callsite import CallSite, Rule, Ruling
 from equistudy.exactness.findings import BreakingLayer, Cause, create_breaking_layer
-from equistudy.exactness.layout import (
-    NO_AXES,
-    AxisLetters,
-    FunctionCall,
-    TracedLayout,
-    get_layout,
-    merge_layouts,
-    reduce_layout,
-    reshape_layout,
-    source_dimensions,
-)
-from equistudy.exactness.sampling import CallSite, pad_layout
-from equistudy.exactness.windows import AxisWindows
+from equistudy.exactness.layout import NO_AXES, AxisLetters, FunctionCall, get_layout, merge_layouts
 
-__all__ = ["ELEMENTWISE_FUNCTIONS", "MIXING_RULES", "RESHAPE_FUNCTIONS", "judge_elementwise", "judge_reshape"]
+__all__ = ["ELEMENTWISE_FUNCTIONS", "MIXING_RULES", "judge_elementwise"]
 
-Ruling = tuple[TracedLayout, list[BreakingLayer]]
 SPATIAL_AXES: AxisLetters = frozenset("hw")
-
-HEAD_REPAIRS = {
-    True: "pooling over the group (coset pooling) before the linear layer",
-    False: "global pooling before the linear layer",
-}
+MOVING_AXES = {"hw": "positions", "g": "group elements"}
 
 
 def _judge_linear(call: FunctionCall, place: CallSite) -> Ruling:
@@ -44,15 +25,10 @@ def _find_mixed_axes(letters: AxisLetters, head: bool, count: int, place: CallSi
     if not letters:
         return []
     what = " and ".join(name for letter, name in MOVING_AXES.items() if letters & set(letter))
-    group = letters == {"g"}
-    if head or group:
-        detail = f"{count} inputs hold {what}, each with its own weight"
-        return [create_breaking_layer(place.name, Cause.HEAD, detail, HEAD_REPAIRS[group])]
+    if head or letters == {"g"}:
+        return [create_breaking_layer(place.name, Cause.HEAD, f"{count} inputs hold {what}, each with its own weight")]
     detail = f"one weight for every pair of {count} indices, which hold {what}"
-    return [create_breaking_layer(place.name, Cause.MIXED, detail, "convolution or attention over positions")]
-
-
-MOVING_AXES = {"hw": "positions", "g": "group elements"}
+    return [create_breaking_layer(place.name, Cause.MIXED, detail)]
 
 
 def _judge_matrix_product(call: FunctionCall, place: CallSite) -> Ruling:
@@ -60,6 +36,8 @@ def _judge_matrix_product(call: FunctionCall, place: CallSite) -> Ruling:
     left, right = call.tensors[:2]
     if "rmatmul" in call.name:
         left, right = right, left
+    if right is not left and place.judge_streams(call):
+        place.note_uncovered(call.name)
     dims = _get_dims(left), _get_dims(right)
     letters = dims[0][-1] | (dims[1][-2] if right.ndim > 1 else dims[1][0])
     constant = get_layout(left) is None or get_layout(right) is None
@@ -80,7 +58,10 @@ def _get_dims(tensor: Tensor) -> tuple[AxisLetters, ...]:
 
 def _judge_einsum(call: FunctionCall, place: CallSite) -> Ruling:
     equation, operands = call.args[0].replace(" ", ""), call.tensors
-    inputs, _, output = equation.partition("->")
+    inputs, arrow, output = equation.partition("->")
+    if not arrow or "." in equation:
+        place.note_uncovered("einsum")
+        return merge_layouts([call.input], call.output.shape), []
     known: dict[str, AxisLetters] = {}
     for term, tensor in zip(inputs.split(","), operands, strict=True):
         for index, letters in zip(term, _get_dims(tensor), strict=False):
@@ -106,23 +87,16 @@ def _einsum_index_size(index: str, inputs: str, operands: Sequence[Tensor]) -> i
 
 
 def _judge_attention(call: FunctionCall, place: CallSite) -> Ruling:
+    if any(call.tensors[0] is not tensor for tensor in call.tensors[1:3]) and place.judge_streams(call):
+        place.note_uncovered(call.name)
     layout = merge_layouts([call.tensors[0]], call.tensors[0].shape)
     first = call.output[0] if isinstance(call.output, tuple) else call.output
     mask = call.get_argument(3, "attn_mask")
     findings: list[BreakingLayer] = []
     if isinstance(mask, Tensor) and get_layout(mask) is None and max(mask.shape[-2:]) > 1:
-        findings = [_create_embedding_finding(place, mask, "attention shifted")]
+        detail = "attention weights are shifted by numbers of their own for every position"
+        findings = [create_breaking_layer(getattr(mask, "path_in_network", place.name), Cause.POSITION, detail)]
     return layout.with_dims(layout.dims, first.shape), findings
-
-
-def _create_embedding_finding(place: CallSite, numbers: Tensor, how: str, broken: str = "hwt") -> BreakingLayer:
-    return create_breaking_layer(
-        getattr(numbers, "path_in_network", place.name),
-        Cause.POSITION,
-        f"{how} by numbers of their own for every position",
-        "none at all, or one computed by convolutions with symmetric windows",
-        broken,
-    )
 
 
 def _judge_batch_norm(call: FunctionCall, place: CallSite) -> Ruling:
@@ -160,19 +134,7 @@ def _find_channel_wise(call: FunctionCall, place: CallSite, letters: AxisLetters
     if not letters:
         return []
     of = " and ".join(name for moving, name in MOVING_AXES.items() if letters & set(moving))
-    detail = f"{call.name} has other {what} for different {of}"
-    return [create_breaking_layer(place.name, Cause.NORM, detail, f"the same {what} for all {of}")]
-
-
-def _find_constants(call: FunctionCall, layout: TracedLayout) -> dict[str, Tensor]:
-    """Tensors that do not depend on the image, by the letters of the dimensions along which they vary."""
-    found: dict[str, Tensor] = {}
-    for tensor in call.tensors:
-        if get_layout(tensor) is None:
-            pairs = zip(reversed(tensor.shape), reversed(layout.dims), strict=False)
-            letters = NO_AXES.union(*(dim for size, dim in pairs if size > 1))
-            found |= dict.fromkeys(sorted(letters), tensor)
-    return found
+    return [create_breaking_layer(place.name, Cause.NORM, f"{call.name} has other {what} for different {of}")]
 
 
 def judge_elementwise(call: FunctionCall, place: CallSite) -> Ruling:
@@ -180,19 +142,36 @@ def judge_elementwise(call: FunctionCall, place: CallSite) -> Ruling:
     output = call.output if isinstance(call.output, Tensor) else call.output[0]
     layout = merge_layouts(call.tensors, output.shape)
     if call.name not in ELEMENTWISE_FUNCTIONS:
+        place.note_uncovered(call.name)
         return layout, []
-    found = _find_constants(call, layout)
-    broken = "".join(letter for letter in "hw" if letter in found)
-    if broken:
-        how = "multiplied" if "mul" in call.name else "shifted"
-        return layout, [_create_embedding_finding(place, found[broken[0]], how, f"{broken}t")]
-    return layout, _find_channel_wise(call, place, frozenset("g") if found else NO_AXES, "numbers")
+    constants = [tensor for tensor in call.tensors if get_layout(tensor) is None]
+    return layout, place.judge_constants(constants, layout, output.shape, call.name) if constants else []
 
 
-_BASE = ("add", "sub", "mul", "div", "rsub", "true_divide", "where", "maximum", "minimum")
+_ELEMENTWISE = """
+    relu relu6 leaky_relu elu selu celu gelu silu mish sigmoid logsigmoid tanh softplus softsign softshrink
+    hardshrink tanhshrink threshold hardswish hardsigmoid hardtanh rrelu exp expm1 log log1p log2 log10 sqrt
+    rsqrt square pow float_power abs absolute neg negative positive reciprocal sin cos tan sinh cosh atan asin
+    acos atan2 erf erfc sign sgn round floor ceil trunc frac clamp clip clamp_min clamp_max nan_to_num softmax
+    log_softmax softmin normalize add sub subtract mul multiply div divide true_divide floor_divide rsub where
+    maximum minimum fmax fmin lerp addcmul addcdiv masked_fill eq ne lt le gt ge equal logical_and logical_or
+    logical_not logical_xor bitwise_and bitwise_or bitwise_not isnan isinf isfinite fmod remainder logaddexp
+    hypot heaviside xlogy expand expand_as broadcast_to repeat tile clone contiguous to detach float double
+    half bfloat16 type type_as int long bool requires_grad_ data real fill_ zero_ copy_ alias view_as_real
+    cosine_similarity cpu cuda
+"""
+_OPERATORS = """add sub mul div truediv rdiv floordiv mod pow and or xor eq ne lt le gt ge neg abs invert"""
 ELEMENTWISE_FUNCTIONS = frozenset(
-    name for base in _BASE for name in (base, f"{base}_", f"__{base}__", f"__r{base}__", f"__i{base}__")
+    [form for name in _ELEMENTWISE.split() for form in (name, f"{name}_")]
+    + [form for name in _OPERATORS.split() for form in (f"__{name}__", f"__r{name}__", f"__i{name}__")]
 )
+
+
+def _judge_dropout(call: FunctionCall, place: CallSite) -> Ruling:
+    """Nothing in evaluation mode; what is drawn for each position otherwise does not move with the image."""
+    if call.get_argument(2, "training", True) and call.get_argument(1, "p", 0.5):
+        place.note_uncovered(call.name)
+    return place.layout, []
 
 
 def _judge_sequence_convolution(call: FunctionCall, place: CallSite) -> Ruling:
@@ -201,107 +180,12 @@ def _judge_sequence_convolution(call: FunctionCall, place: CallSite) -> Ruling:
     layout = place.layout.with_dims([*place.layout.dims[:-2], NO_AXES, along], call.output.shape)
     if channels:
         detail = "the convolution sums over neighbouring pixels as over channels"
-        return layout, [create_breaking_layer(place.name, Cause.PHASES, detail, "a two-dimensional convolution")]
+        return layout, [create_breaking_layer(place.name, Cause.PHASES, detail)]
     return layout, _find_mixed_axes(
         along if call.get_argument(1, "weight").shape[-1] > 1 else NO_AXES, False, call.input.shape[-1], place
     )
 
 
-def _judge_roll(call: FunctionCall, place: CallSite) -> Ruling:
-    shifts, dims = call.get_argument(1, "shifts"), call.get_argument(2, "dims")
-    pairs = (
-        zip(*([v] if isinstance(v, int) else list(v) for v in (shifts, dims)), strict=True) if dims is not None else ()
-    )
-    broken = NO_AXES.union(
-        *(place.layout.dims[dim] & SPATIAL_AXES for shift, dim in pairs if shift % call.input.shape[dim])
-    )
-    detail = f"content moves by {shifts} cells in a circle"
-    alike = broken == SPATIAL_AXES and (isinstance(shifts, int) or len(set(shifts)) == 1)
-    letters = "".join(broken) + ("" if alike else "t")
-    findings = (
-        [create_breaking_layer(place.name, Cause.SHIFTED, detail, "windows without shifts", letters)] if broken else []
-    )
-    return place.layout, findings
-
-
-def _judge_permutation(call: FunctionCall, place: CallSite) -> Ruling:
-    return place.layout.with_places(source_dimensions(call), call.output.shape), []
-
-
-def _judge_slice(call: FunctionCall, place: CallSite) -> Ruling:
-    """x[...] with integers, slices, None and an ellipsis; other indices leave nothing known."""
-    given = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
-    indices: list[Any] = list(given)
-    shape = call.input.shape
-    used = sum(index is not None and index is not Ellipsis for index in indices)
-    gap = next((number for number, index in enumerate(indices) if isinstance(index, EllipsisType)), len(indices))
-    indices[gap : gap + 1] = [slice(None)] * (len(shape) - used)
-    if not all(index is None or isinstance(index, (int, slice)) for index in indices):
-        return place.layout.with_dims([NO_AXES] * call.output.ndim, call.output.shape), []
-    layout, kept, findings, dim = place.layout, [], [], 0
-    for index in indices:
-        if index is None:
-            kept.append(NO_AXES)
-            continue
-        if isinstance(index, slice):
-            layout, found = _slice_dimension(layout, dim, shape[dim], index, place)
-            findings += found
-            kept.append(layout.dims[dim])
-        elif len(layout.dims[dim] & SPATIAL_AXES) == 1:
-            detail, broken = f"only number {index} of {shape[dim]} is read", "".join(layout.dims[dim] & SPATIAL_AXES)
-            findings.append(
-                create_breaking_layer(place.name, Cause.DROPPED, detail, "a mean over all of them", f"{broken}t")
-            )
-        dim += 1
-    return layout.with_dims(kept, call.output.shape), findings
-
-
-def _slice_dimension(
-    layout: TracedLayout, dim: int, size: int, index: slice, place: CallSite
-) -> tuple[TracedLayout, list[BreakingLayer]]:
-    """A slice along one dimension: a crop, or windows of one cell with a stride. Tokens may leave a prefix."""
-    start, stop, step = index.indices(size)
-    letters = layout.dims[dim] & SPATIAL_AXES
-    if step == 1:
-        return pad_layout(layout, dim, size, (-start, stop - size), place.name), []
-    windows = AxisWindows(size, 1, step, -start, stop - size)
-    if not letters or (windows.is_exact and len(letters) == 1):
-        return layout, []
-    detail, repair = f"every {step}. of {size}, from number {start}", f"average pooling with stride {step}"
-    return layout, [create_breaking_layer(place.name, Cause.DROPPED, detail, repair, "".join(letters))]
-
-
-def _judge_reduction(call: FunctionCall, place: CallSite) -> Ruling:
-    output = call.output if isinstance(call.output, Tensor) else call.output[0]
-    return reduce_layout(call, place.layout, output.shape), []
-
-
-def _judge_unbind(call: FunctionCall, place: CallSite) -> Ruling:
-    dim = call.get_argument(1, "dim", 0) % call.input.ndim
-    kept = [number for number in range(call.input.ndim) if number != dim]
-    return place.layout.with_places(kept, call.output[0].shape), []
-
-
-def _judge_stack(call: FunctionCall, place: CallSite) -> Ruling:
-    layout, dim = merge_layouts(call.tensors, call.input.shape), call.get_argument(1, "dim", 0) % call.output.ndim
-    dims = [*layout.dims]
-    dims.insert(dim, NO_AXES)
-    return layout.with_dims(dims, call.output.shape), []
-
-
-def _judge_pixel_unshuffle(call: FunctionCall, place: CallSite) -> Ruling:
-    dims = [*place.layout.dims]
-    dims[-3] = dims[-3] | dims[-2] | dims[-1]
-    return place.layout.with_dims(dims, call.output.shape), []
-
-
-def _judge_pixel_shuffle(call: FunctionCall, place: CallSite) -> Ruling:
-    detail, repair = "neighbouring pixels come from different channels", "interpolation, then a convolution"
-    layout = replace(place.layout).with_dims(place.layout.dims, call.output.shape)
-    return layout, [create_breaking_layer(place.name, Cause.PHASES, detail, repair)]
-
-
-Rule = Callable[[FunctionCall, CallSite], Ruling]
 _BY_RULE: Mapping[Rule, str] = {
     _judge_linear: "linear",
     _judge_matrix_product: "matmul mm bmm __matmul__ __rmatmul__",
@@ -314,21 +198,6 @@ _BY_RULE: Mapping[Rule, str] = {
     _judge_response_norm: "local_response_norm",
     _judge_slopes: "prelu",
     _judge_sequence_convolution: "conv1d",
-    _judge_roll: "roll",
-    _judge_permutation: "permute transpose swapaxes movedim moveaxis t T mT",
-    _judge_slice: "__getitem__",
-    _judge_reduction: "mean sum amax amin max min std var logsumexp prod norm",
-    _judge_unbind: "unbind select",
-    _judge_stack: "stack",
-    _judge_pixel_unshuffle: "pixel_unshuffle",
-    _judge_pixel_shuffle: "pixel_shuffle",
+    _judge_dropout: "dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout",
 }
 MIXING_RULES: Mapping[str, Rule] = {name: rule for rule, names in _BY_RULE.items() for name in names.split()}
-RESHAPE_FUNCTIONS = frozenset(
-    {"view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as"}
-)
-
-
-def judge_reshape(call: FunctionCall, place: CallSite) -> Ruling:
-    """The same numbers under another shape."""
-    return reshape_layout(place.layout, call.input.shape, call.output.shape, place.order), []

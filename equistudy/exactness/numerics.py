@@ -1,133 +1,163 @@
-"""The same verdict by numbers: a network with random weights, in float64, on an image and on all its moved copies.
+"""The verdict by numbers: a network with random weights, in float64, on an image and on its moved copies.
 
-A network without group convolutions commutes with the group for all filters if it does for symmetric ones, which look
-the same after every element: so every convolution runs with its filters made symmetric. Group convolutions are taken
-as they are.
+A network without group convolutions commutes with an element g if moving its filters along with the image moves its
+output: f_gW(g x) = g f_W(x). So each pass on a moved image runs with every convolution's filters moved by the same
+element. Group convolutions, which make moved copies of their filters themselves, are taken as they are.
 """
 
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.overrides import TorchFunctionMode
 
-from equistudy.exactness.elements import ElementParameters, move_image, symmetrise_filters
-from equistudy.exactness.trace import copy_network, find_groups, iterate_tensors
+from equistudy.exactness.copies import RefusedError, describe_error, find_groups, iterate_tensors, randomise_weights
+from equistudy.exactness.elements import ElementParameters, get_generators, move_filters, move_image
+from equistudy.exactness.learned import is_learned, mark_parameters, propagate_learned
+from equistudy.exactness.outputs import measure_relative_errors
+from equistudy.exactness.precision import Float64Mode, run_in_float64
 from equistudy.groups.finite import FiniteGroup
-from equistudy.groups.group import Element
 
-__all__ = ["BROKEN", "EXACT", "measure_deviations"]
+__all__ = ["EXACT", "NumericalJudge", "measure_deviations"]
 
-# relative errors: what commutes deviates by rounding alone, what does not by a share of the features
-EXACT, BROKEN = 1e-9, 1e-7
-SPREAD = 0.3  # of the random numbers that are added to weights and biases
+# In float64, what commutes deviates by rounding alone. Constants that a network keeps in float32 are rounded to 6e-8,
+# so that they are symmetric to that precision only.
+EXACT, EXACT_IN_FLOAT32 = 1e-9, 1e-6
+CONVOLUTIONS = frozenset({"conv2d", "conv3d", "conv_transpose2d", "conv_transpose3d"})
+IDENTITY: ElementParameters = (0.0, 0.0)
+
+
+class NumericalJudge:
+    """Measures at any input size by how much a network, with random weights, fails to commute with a group."""
+
+    def __init__(self, network: nn.Module, group: FiniteGroup, channels: int, seed: int = 0) -> None:
+        self.group, self.channels, self.seed = group, channels, seed
+        own = find_groups(network)
+        self.own_group = own[0] if own else None
+        self.threshold = EXACT_IN_FLOAT32 if _has_rounded_constants(network) else EXACT
+        self.network = randomise_weights(network, seed)
+        mark_parameters(self.network)
+
+    def create_image(self, height: int, width: int) -> Float[Tensor, "1 C H W"]:
+        """White noise."""
+        rng = torch.Generator().manual_seed(self.seed)
+        return torch.randn(1, self.channels, height, width, generator=rng, dtype=torch.float64)
+
+    def measure(
+        self, height: int, width: int, elements: Iterable[ElementParameters] | None = None
+    ) -> dict[ElementParameters, float]:
+        """For each element but the identity: the largest relative error over the outputs, infinite where it is refused.
+
+        Raises RefusedError where the image itself is refused, or gives no finite output.
+        """
+        image = self.create_image(height, width)
+        recorder = FilterRecorder()
+        still = self._run(image, recorder)
+        if not still:
+            raise RefusedError("its output holds no tensor")
+        if not all(bool(tensor.isfinite().all()) for tensor in still):
+            raise RefusedError("its output is not finite")
+        rows = [row for row in (elements or self.group.element_parameters) if row != IDENTITY]
+        moved = {row: self._run_moved(image, row, recorder) for row in rows}
+        errors = dict.fromkeys(rows, 0.0)
+        for place, output in enumerate(still):
+            found = {row: outputs[place] for row, outputs in moved.items() if len(outputs) == len(still)}
+            single = measure_relative_errors(output, found, (height, width), self.own_group)
+            errors = {row: max(error, single.get(row, float("inf"))) for row, error in errors.items()}
+        return errors
+
+    def is_exact(self, height: int, width: int) -> bool:
+        """Whether it commutes with the whole group at a size, tested on generators; False where it is refused."""
+        try:
+            errors = self.measure(height, width, get_generators(self.group))
+        except RefusedError:
+            return False
+        return all(error < self.threshold for error in errors.values())
+
+    def accepts_size(self, size: int) -> bool:
+        """Whether the network takes square images of this size."""
+        try:
+            self._run(self.create_image(size, size), Float64Mode())
+        except RefusedError:
+            return False
+        return True
+
+    def create_mode(self, row: ElementParameters, recorder: "FilterRecorder") -> Float64Mode:
+        """What runs the network on the image that `row` moves, after `recorder` has seen it run on the image itself."""
+        return MovedFilters(row, recorder.filters) if self.own_group is None else Float64Mode()
+
+    def _run_moved(self, image: Tensor, row: ElementParameters, recorder: "FilterRecorder") -> list[Tensor]:
+        """The outputs for the moved image; none where it is refused."""
+        try:
+            return self._run(move_image(image, row), self.create_mode(row, recorder))
+        except RefusedError:  # such as a linear layer that takes the pixels of tall images, not of wide ones
+            return []
+
+    def _run(self, image: Tensor, mode: Float64Mode) -> list[Tensor]:
+        with torch.random.fork_rng(devices=[]), run_in_float64(mode):
+            torch.manual_seed(self.seed)
+            try:
+                return list(iterate_tensors(self.network(image)))
+            except Exception as error:  # every network refuses images in its own way
+                raise RefusedError(describe_error(error)) from error
+
+
+def _has_rounded_constants(network: nn.Module) -> bool:
+    """Whether there are buffers whose numbers are rounded to float32; statistics of norms are the same everywhere."""
+    return any(
+        buffer.is_floating_point() and buffer.ndim > 1 and bool((buffer.double() * 1024 % 1 != 0).any())
+        for buffer in network.buffers()
+        if not buffer.is_meta
+    )
+
+
+class FilterRecorder(Float64Mode):
+    """Remembers the filters of every convolution, in the order of the calls, and follows what is learned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.filters: list[Tensor] = []
+
+    def call(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
+        """What the function gives."""
+        if name in CONVOLUTIONS:
+            self.filters.append(_get_filters(args, kwargs))
+        output = func(*args, **kwargs)
+        propagate_learned(name, args, kwargs, output)
+        return output
+
+
+class MovedFilters(FilterRecorder):
+    """Every convolution runs with its learned filters moved.
+
+    Filters that depend on the image may have moved already, such as a template cut from it. So of the filters as they
+    are and moved, the ones closer to the moved filters of the pass on the image itself are taken.
+    """
+
+    def __init__(self, row: ElementParameters, known: list[Tensor]) -> None:
+        super().__init__()
+        self._row, self._known = row, known
+
+    def call(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
+        """What the function gives, with its second argument replaced if it is a convolution."""
+        if name in CONVOLUTIONS and is_learned(own := _get_filters(args, kwargs)):
+            moved, place = move_filters(own, self._row), len(self.filters)
+            if place < len(self._known) and self._known[place].shape == own.shape:
+                wanted = move_filters(self._known[place], self._row)
+                moved = min(moved, own, key=lambda filters: float((filters - wanted).norm()))
+            args, kwargs = (args[0], moved, *args[2:]), {key: kwargs[key] for key in kwargs if key != "weight"}
+        return super().call(name, func, args, kwargs)
+
+
+def _get_filters(args: Any, kwargs: Mapping[str, Any]) -> Tensor:
+    found: Tensor = kwargs["weight"] if "weight" in kwargs else args[1]
+    return found
 
 
 def measure_deviations(
     network: nn.Module, images: Float[Tensor, "1 C H W"], group: FiniteGroup, seed: int = 0
 ) -> dict[ElementParameters, float]:
-    """For each element but the identity: the largest relative error |f(g x) - g f(x)| / |f(x)| over the outputs.
-
-    Vectors are to stay as they are; maps (B, C, H, W), and (B, H, W, C) where they have the shape of one, are to move.
-    """
-    own = find_groups(network)
-    network = randomise_weights(network, seed)
-    rows = [row for row in group.element_parameters if row != group.element_parameters[0]]
-    views = {row: move_image(images, row) for row in group.element_parameters}
-    outputs: dict[ElementParameters, list[Tensor]] = {}
-    with torch.no_grad(), nullcontext() if own else _SymmetricFilters():
-        for batch in _batch_by_shape(views):
-            found = list(iterate_tensors(network(torch.cat([views[row] for row in batch]))))
-            outputs |= {row: [tensor[i : i + 1] for tensor in found] for i, row in enumerate(batch)}
-    still = outputs[group.element_parameters[0]]
-    return {
-        row: max(
-            _relative_error(_move_output(one, row, images.shape[-2:], own), other)
-            for one, other in zip(still, outputs[row], strict=True)
-        )
-        for row in rows
-    }
-
-
-def _batch_by_shape(views: dict[ElementParameters, Tensor]) -> list[list[ElementParameters]]:
-    """The elements whose images have one shape; the identity is in the first."""
-    by_shape: dict[torch.Size, list[ElementParameters]] = {}
-    for row, view in views.items():
-        by_shape.setdefault(view.shape, []).append(row)
-    return list(by_shape.values())
-
-
-def randomise_weights(network: nn.Module, seed: int) -> nn.Module:
-    """A copy on the CPU in float64 and evaluation mode, in which no weights are as they start: all zero or all one.
-
-    Residual branches often start from zero, which hides what is wrong in them.
-    """
-    rng = torch.Generator().manual_seed(seed)
-    network = copy_network(network, _to_cpu_float64)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            if parameter.ndim < 2 or bool((parameter == parameter.flatten()[0]).all()):
-                parameter.add_(SPREAD * torch.randn(parameter.shape, generator=rng, dtype=parameter.dtype))
-        for module in network.modules():
-            if isinstance(module, _BatchNorm) and module.running_mean is not None and module.running_var is not None:
-                module.running_mean.normal_(0, SPREAD, generator=rng)
-                module.running_var.uniform_(0.5, 1.5, generator=rng)
-                module.register_forward_pre_hook(_create_statistics_hook())
-    return network
-
-
-def _create_statistics_hook() -> Callable[[_BatchNorm, Any], None]:
-    """Moves the statistics to the first features that come, so that deep features neither vanish nor explode."""
-    moved = False
-
-    def follow(module: _BatchNorm, arguments: tuple[Tensor, ...]) -> None:
-        nonlocal moved
-        features = arguments[0].transpose(0, 1).flatten(1)
-        if not moved and module.running_mean is not None and module.running_var is not None:
-            # what is the same everywhere differs by rounding, which deep networks are not to enlarge layer by layer
-            spread = (features.var(dim=1) + features.square().mean()).sqrt()
-            module.running_mean.mul_(spread).add_(features.mean(dim=1))
-            module.running_var.mul_(spread**2)
-        moved = True
-
-    return follow
-
-
-def _to_cpu_float64(tensor: Tensor) -> Tensor:
-    return tensor.to("cpu", torch.float64 if tensor.is_floating_point() else tensor.dtype, copy=True)
-
-
-class _SymmetricFilters(TorchFunctionMode):
-    """Every convolution runs with symmetric filters."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Replaces the second argument of convolutions."""
-        if getattr(func, "__name__", "") in ("conv2d", "conv_transpose2d"):
-            kwargs = dict(kwargs or {})
-            weight = kwargs.pop("weight") if "weight" in kwargs else args[1]
-            return func(args[0], symmetrise_filters(weight), *args[2:], **kwargs)
-        return func(*args, **(kwargs or {}))
-
-
-def _move_output(output: Tensor, row: ElementParameters, size: Iterable[int], own: list[FiniteGroup]) -> Tensor:
-    """What an output for the image should become under an element: maps move, with the channels of regular ones."""
-    if output.ndim != 4 or max(output.shape[2:]) == 1:
-        return output
-    last = output.shape[1] == output.shape[2] != output.shape[3]  # (B, H, W, C)
-    if last:
-        return move_image(output.movedim(-1, 1), row).movedim(1, -1)
-    moved = move_image(output, row)
-    if own and row in own[0].element_parameters and output.shape[1] % own[0].order == 0:
-        table = own[0].channel_permutation(Element("", 0.0, row))
-        moved = moved.unflatten(1, (-1, own[0].order))[:, :, table].flatten(1, 2)
-    return moved
-
-
-def _relative_error(one: Tensor, other: Tensor) -> float:
-    if one.shape != other.shape:
-        return float("inf")
-    return float((one - other).norm() / one.norm().clamp_min(torch.finfo(one.dtype).tiny))
+    """What a `NumericalJudge` measures at the size of these images."""
+    _, channels, height, width = images.shape
+    return NumericalJudge(network, group, channels, seed).measure(height, width)

@@ -1,28 +1,27 @@
 """Rules for what samples the rows and columns of a map: convolutions, pooling, padding, slices, interpolation."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import lcm
+from typing import Any
 
 from torch import Tensor
 
+from equistudy.exactness.callsite import CallSite, Rule, Ruling
 from equistudy.exactness.findings import BreakingLayer, Cause, create_breaking_layer
 from equistudy.exactness.layout import NO_AXES, AxisLetters, FunctionCall, PendingPadding, TracedLayout
 from equistudy.exactness.windows import AxisWindows, is_resize_exact
 
-__all__ = ["AXIS_NAMES", "SAMPLING_RULES", "CallSite", "judge_pending_padding", "pad_layout"]
+__all__ = [
+    "AXIS_NAMES",
+    "SAMPLING_RULES",
+    "judge_axis_windows",
+    "judge_pending_padding",
+    "pad_layout",
+]
 
 AXIS_NAMES = {"h": "rows", "w": "columns"}
-Ruling = tuple[TracedLayout, list[BreakingLayer]]
-
-
-@dataclass(frozen=True)
-class CallSite:
-    """Where a call happens: in which layer, on what layout of its input, in a network of a group of what order."""
-
-    name: str
-    layout: TracedLayout
-    order: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,11 @@ class SamplingLayer:
     def is_exact(self, windows: AxisWindows) -> bool:
         """Whether mirror images of windows are windows."""
         return windows.is_pooling_exact(self.counts_padding) if self.pools else windows.is_exact
+
+    @property
+    def reads_single_cells(self) -> bool:
+        """Whether each window is one cell, and every cell is in one."""
+        return self.kernel == self.stride == (1, 1) and self.pads == ((0, 0), (0, 0))
 
     @property
     def is_square(self) -> bool:
@@ -71,18 +75,28 @@ def _judge_convolution(call: FunctionCall, place: CallSite) -> Ruling:
     return _judge_windows(call, place, sampler)
 
 
+def _judge_volume_convolution(call: FunctionCall, place: CallSite) -> Ruling:
+    """The last two of three axes; the first must not hold positions."""
+    if place.layout.dims[2]:
+        place.note_uncovered("conv3d")
+    args = tuple(_drop_depth(value) for value in call.args)
+    kwargs = {key: _drop_depth(value) for key, value in call.kwargs.items()}
+    return _judge_convolution(replace(call, args=args, kwargs=kwargs), place)
+
+
+def _drop_depth(value: Any) -> Any:
+    return value[-2:] if isinstance(value, (tuple, list)) and len(value) == 3 else value
+
+
 def _judge_transposed_convolution(call: FunctionCall, place: CallSite) -> Ruling:
-    extra, kernel = (
-        _to_pair(call.get_argument(5, "output_padding", 0)),
-        _to_pair(tuple(call.get_argument(1, "weight").shape[-2:])),
-    )
+    extra = _to_pair(call.get_argument(5, "output_padding", 0))
+    kernel = _to_pair(tuple(call.get_argument(1, "weight").shape[-2:]))
     stride, padding, dilation = (_to_pair(call.get_argument(i, name, d)) for i, name, d in STRIDES_OF_TRANSPOSED)
     findings = []
     broken = {letter for letter, pixels in zip("hw", extra, strict=True) if pixels}
     if broken:
         detail = f"{max(extra)} more at the end of the {_describe_axes(broken)}"
-        repair = "output_padding=0, with a kernel one larger"
-        findings.append(create_breaking_layer(place.name, Cause.OUTPUT_PADDING, detail, repair, "".join(broken)))
+        findings.append(create_breaking_layer(place.name, Cause.OUTPUT_PADDING, detail, "".join(broken)))
     square = all(a == b for a, b in (kernel, stride, padding, dilation, extra))
     layout = _layout_of_map(place.layout, call.output, Fraction(1, stride[0]))
     return layout, findings + ([] if square else [_create_rectangular_finding(place, "transposed convolution", kernel)])
@@ -134,9 +148,14 @@ def _judge_unfold(call: FunctionCall, place: CallSite) -> Ruling:
         "unfolding", _to_pair(call.get_argument(1, "kernel_size")), stride, (pads[0], pads[1]), dilation
     )
     layout, findings = _judge_windows(call, place, sampler)
+    assert isinstance(layout, TracedLayout)
     both = frozenset("hw")
     phases = both if max(sampler.kernel) > 1 else NO_AXES
-    return replace(layout, dims=(NO_AXES, phases, both)), findings
+    height, width = (sampler.axis_windows(axis, call.input.shape[dim]).count for axis, dim in enumerate((-2, -1)))
+    h, w = frozenset("h"), frozenset("w")
+    window = (call.input.shape[1], NO_AXES), (sampler.kernel[0], h), (sampler.kernel[1], w)
+    factors = ((), window if phases else (), ((height, h), (width, w)))
+    return replace(layout, dims=(NO_AXES, phases, both), factors=factors), findings
 
 
 def _judge_adaptive_pool(call: FunctionCall, place: CallSite) -> Ruling:
@@ -145,28 +164,48 @@ def _judge_adaptive_pool(call: FunctionCall, place: CallSite) -> Ruling:
 
 def _judge_windows(call: FunctionCall, place: CallSite, sampler: SamplingLayer) -> Ruling:
     """Judges the windows of a layer along both axes, together with padding that waits for it."""
+    output = call.output[0] if isinstance(call.output, tuple) else call.output
+    if sampler.reads_single_cells:
+        return _layout_of_map(place.layout, output), []
+    findings: list[BreakingLayer] = []
+    if any(pad.rolled for pad in place.layout.pending.values()):
+        layout, findings = judge_pending_padding(place)
+        place = replace(place, layout=layout)
     broken: dict[str, tuple[AxisWindows, SamplingLayer]] = {}
     whole = sampler
     for axis, dim in enumerate((-2, -1)):
         letters = place.layout.dims[dim] & frozenset("hw")
         if len(letters) == 2 and (sampler.kernel[axis] > 1 or sampler.stride[axis] > 1):
-            detail, repair = "windows over flattened rows and columns", "windows over the two-dimensional map"
-            return _layout_of_map(place.layout, call.output), [
-                create_breaking_layer(place.name, Cause.MIXED, detail, repair)
-            ]
+            finding = create_breaking_layer(place.name, Cause.MIXED, "windows over flattened rows and columns")
+            return _layout_of_map(place.layout, output), [*findings, finding]
         for letter in letters:
-            own, size = _absorb_pending(sampler, axis, place.layout.pending.get(letter)), call.input.shape[dim]
-            windows = own.axis_windows(
-                axis, place.layout.pending[letter].size if letter in place.layout.pending else size
-            )
+            pending = place.layout.pending.get(letter)
+            own = _absorb_pending(sampler, axis, pending)
+            windows = own.axis_windows(axis, pending.size if pending else call.input.shape[dim])
             if not own.is_exact(windows):
                 broken[letter] = windows, own
             whole = replace(whole, pads=(own.pads[0], whole.pads[1]) if axis == 0 else (whole.pads[0], own.pads[1]))
-    findings = [_create_misaligned_finding(place, broken)] if broken else []
-    if not whole.is_square:
+    findings += [_create_misaligned_finding(place, broken)] if broken else []
+    if not whole.is_square and len(place.layout.letters & {"h", "w"}) == len(AXIS_NAMES):
         findings.append(_create_rectangular_finding(place, sampler.kind, sampler.kernel))
-    output = call.output[0] if isinstance(call.output, tuple) else call.output
-    return _layout_of_map(replace(place.layout, pending={}), output, Fraction(max(sampler.stride))), findings
+    return _layout_of_map(replace(place.layout, pending={}), output, Fraction(lcm(*sampler.stride))), findings
+
+
+def judge_axis_windows(
+    layout: TracedLayout, dim: int, windows: AxisWindows, place: CallSite
+) -> tuple[TracedLayout, list[BreakingLayer]]:
+    """The layout after windows along one dimension, such as a slice with a step, and what is misaligned."""
+    letters = layout.dims[dim] & frozenset("hw")
+    if not letters:
+        return layout, []
+    findings: list[BreakingLayer] = []
+    if set(layout.pending) & letters:
+        layout, findings = judge_pending_padding(replace(place, layout=layout))
+    layout = replace(layout, stride=layout.stride * windows.stride)
+    if windows.is_exact and len(letters) == 1:
+        return layout, findings
+    detail = f"every {windows.stride}. of {windows.size} cells, from number {-windows.before}"
+    return layout, [*findings, create_breaking_layer(place.name, Cause.DROPPED, detail, "".join(letters))]
 
 
 def _absorb_pending(sampler: SamplingLayer, axis: int, pending: PendingPadding | None) -> SamplingLayer:
@@ -197,7 +236,7 @@ def _create_misaligned_finding(
     place: CallSite, broken: Mapping[str, tuple[AxisWindows, SamplingLayer]]
 ) -> BreakingLayer:
     """The finding for windows whose mirror images are no windows, told for the first broken axis."""
-    windows, sampler = broken[min(broken)]
+    windows, _ = broken[min(broken)]
     dropped = windows.room - windows.stride * (windows.count - 1)
     both = windows.before == windows.after
     pads = f"2*{windows.before}" if both else f"{windows.before} + {windows.after}"
@@ -210,29 +249,12 @@ def _create_misaligned_finding(
         cause, detail = Cause.DROPPED, f"the last {dropped - windows.after} of the {_describe_axes(broken)}; {rest}"
     else:
         cause, detail = Cause.WINDOWS, f"padding of the last {_describe_axes(broken)} is not used; {rest}"
-    return create_breaking_layer(place.name, cause, detail, _describe_repair(windows, sampler), "".join(broken))
-
-
-def _describe_repair(windows: AxisWindows, sampler: SamplingLayer) -> str:
-    """The smallest change of kernel and padding that makes the layer exact and keeps the number of its cells."""
-    if windows.kernel == 1 and windows.stride > 1 and windows.size == windows.count * windows.stride:
-        size = f"{windows.stride}x{windows.stride}"
-        return f"average pooling {size} with stride {windows.stride}, then stride 1"
-    edits = []
-    for kernel in range(max(1, windows.kernel - windows.stride), windows.kernel + windows.stride + 1):
-        for padding in range(kernel // 2 + 1):
-            edited = replace(windows, kernel=kernel, before=padding, after=padding, ceil=False)
-            if edited.room >= 0 and edited.count == windows.count and edited.is_exact:
-                changes = abs(kernel - windows.kernel), abs(padding - windows.before), kernel
-                edits.append((changes, f"{sampler.kind} {kernel}x{kernel} with padding {padding}"))
-    return min(edits)[1] if edits else "another input size"
+    return create_breaking_layer(place.name, cause, detail, "".join(broken))
 
 
 def _create_rectangular_finding(place: CallSite, kind: str, kernel: tuple[int, int]) -> BreakingLayer:
     detail = f"{kind} {kernel[0]}x{kernel[1]} treats rows and columns differently"
-    return create_breaking_layer(
-        place.name, Cause.RECTANGULAR, detail, "the same kernel, stride and padding on both axes", "t"
-    )
+    return create_breaking_layer(place.name, Cause.RECTANGULAR, detail, "t")
 
 
 def _judge_padding(call: FunctionCall, place: CallSite) -> Ruling:
@@ -259,18 +281,17 @@ def pad_layout(layout: TracedLayout, dim: int, size: int, pads: tuple[int, int],
     return replace(layout, pending=rest if equal else {**rest, letter: together})
 
 
-def judge_pending_padding(place: CallSite) -> Ruling:
+def judge_pending_padding(place: CallSite) -> tuple[TracedLayout, list[BreakingLayer]]:
     """Finds unequal padding that no layer with windows has read."""
     findings = []
     for name in dict.fromkeys(pad.name for pad in place.layout.pending.values()):
         pads = {letter: pad for letter, pad in place.layout.pending.items() if pad.name == name}
         first = pads[min(pads)]
-        detail = f"{first.before} before and {first.after} after the {_describe_axes(pads)}"
-        repair = "the same on both sides, or interpolation"
+        cause, detail = Cause.PADDING, f"{first.before} before and {first.after} after the {_describe_axes(pads)}"
+        if first.rolled:
+            cause, detail = Cause.SHIFTED, f"{_describe_axes(pads)} are rolled by {first.before} cells"
         alike = len({(pad.before, pad.after) for pad in pads.values()}) == 1 and len(pads) == len(AXIS_NAMES)
-        findings.append(
-            create_breaking_layer(name, Cause.PADDING, detail, repair, "".join(pads) + ("" if alike else "t"))
-        )
+        findings.append(create_breaking_layer(name, cause, detail, "".join(pads) + ("" if alike else "t")))
     return replace(place.layout, pending={}), findings
 
 
@@ -285,19 +306,19 @@ def _judge_interpolation(call: FunctionCall, place: CallSite) -> Ruling:
     findings = []
     if broken:
         detail = f"{mode} from {call.input.shape[-1]} to {shape[-1]} cells takes them unevenly"
-        findings = [
-            create_breaking_layer(
-                place.name, Cause.INTERPOLATION, detail, "mode='bilinear' to an explicit size", "".join(broken)
-            )
-        ]
-    fixed = call.get_argument(1, "size") is not None
-    return _layout_of_map(
-        place.layout, call.output, 1 if fixed else Fraction(call.input.shape[-2], shape[-2])
-    ), findings
+        findings = [create_breaking_layer(place.name, Cause.INTERPOLATION, detail, "".join(broken))]
+    scale = call.get_argument(2, "scale_factor")
+    scales = [scale] * 2 if scale is None or isinstance(scale, (int, float)) else list(scale)
+    stride = Fraction(1) if scales[0] is None else 1 / Fraction(scales[0]).limit_denominator(MAX_DENOMINATOR)
+    return _layout_of_map(place.layout, call.output, stride), findings
 
 
-SAMPLING_RULES: Mapping[str, Callable[[FunctionCall, CallSite], Ruling]] = {
+MAX_DENOMINATOR = 64  # of scale factors: 1/3 is not a binary fraction
+
+
+SAMPLING_RULES: Mapping[str, Rule] = {
     "conv2d": _judge_convolution,
+    "conv3d": _judge_volume_convolution,
     "conv_transpose2d": _judge_transposed_convolution,
     "max_pool2d": _judge_max_pool,
     "max_pool2d_with_indices": _judge_max_pool,

@@ -35,7 +35,7 @@ def test_the_record_has_what_a_program_needs() -> None:
         "residue": {"modulus": 4, "remainder": 1},
         "survives": ["identity", "transpose"],
     }
-    assert record["confirmed"] == record["survives"]
+    assert (record["caveat"], record["searched"]) == (None, None)
     assert [layer["name"] for layer in record["layers"]] == [layer.name for layer in found.layers]
     assert record["layers"][0].keys() == {"name", "cause", "reason", "repair", "survives"}
 
@@ -55,7 +55,7 @@ def test_a_flat_head_spoils_the_output_of_exact_features() -> None:
     assert (found.is_exact, found.features.exact) == (False, True)
     assert found.features.nearest == (29, 37)
     assert found.layers[0].name == "classifier"
-    with pytest.raises(ValueError, match="No size is exact: change these layers"):
+    with pytest.raises(ValueError, match="No exact size was found: change these layers"):
         found.assert_exact()
 
 

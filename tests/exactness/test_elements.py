@@ -1,4 +1,4 @@
-"""The symmetries by name: what each needs, and filters that none of them changes."""
+"""The symmetries by name: what each needs, which of them commute, and how filters move."""
 
 import pytest
 import torch
@@ -8,11 +8,14 @@ from equistudy.exactness.elements import (
     GROUPS_BY_NAME,
     SPRITE_NAMES,
     element_names,
+    find_commuting_elements,
     find_preserved_elements,
+    get_generators,
     get_group_name,
+    identify_element,
+    move_filters,
     move_image,
     required_symmetries,
-    symmetrise_filters,
 )
 from equistudy.groups.finite import DihedralGroup, Flip, Reflection
 
@@ -60,9 +63,33 @@ def test_groups_have_one_name() -> None:
     assert get_group_name(DihedralGroup(1)) == get_group_name(Reflection()) == "d1"
 
 
-def test_symmetric_filters_look_the_same_after_every_element() -> None:
-    filters = symmetrise_filters(torch.randn(2, 3, 4, 4, dtype=torch.float64))
+def test_square_filters_move_and_others_are_flipped() -> None:
+    square, wide = torch.randn(2, 3, 4, 4), torch.randn(2, 3, 1, 5)
     for row in ALL_ELEMENTS:
-        torch.testing.assert_close(move_image(filters, row), filters, rtol=0, atol=1e-14)
-    wide = symmetrise_filters(torch.randn(2, 3, 1, 5))
-    assert torch.equal(wide.flip(-1), wide)
+        assert torch.equal(move_filters(square, row), move_image(square, row))
+        assert torch.equal(move_filters(wide, row), wide.flip(-1) if "w" in required_symmetries(row) else wide)
+
+
+@pytest.mark.parametrize("flipped", ["", "h", "w", "hw"])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_commuting_elements_are_those_of_brute_force(flipped: str, transposed: bool) -> None:
+    def move(x: torch.Tensor) -> torch.Tensor:
+        x = x.flip([{"h": -2, "w": -1}[letter] for letter in flipped])
+        return x.mT if transposed else x
+
+    image = torch.randn(5, 5)
+    expected = {row for row in ALL_ELEMENTS if torch.equal(move(move_image(image, row)), move_image(move(image), row))}
+    assert find_commuting_elements(frozenset(flipped), transposed) == expected
+
+
+@pytest.mark.parametrize("name", GROUPS_BY_NAME)
+def test_generators_generate_the_whole_group(name: str) -> None:
+    group = GROUPS_BY_NAME[name]
+    reached, probe = {(0.0, 0.0)}, torch.arange(9).view(3, 3)
+    for _ in range(group.order):
+        reached |= {
+            identify_element(move_image(move_image(probe, row), generator))
+            for row in reached
+            for generator in get_generators(group)
+        }
+    assert reached == set(group.element_parameters)

@@ -1,16 +1,19 @@
-"""The judgement at one size: what it leaves alone, and what it says to bad input and to contradictions."""
+"""The judgement at one size: what it leaves alone, bad input, and networks that the rules do not cover."""
 
+import dataclasses
 import re
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from equistudy.exactness.elements import SPRITE_NAMES
-from equistudy.exactness.judging import DisagreementError, judge_network
+from equistudy.exactness.findings import Cause
+from equistudy.exactness.judging import check_group, check_size, judge_network
 from equistudy.models.resnet import ResNet
 from equistudy.models.timm_model import TimmModel
-from tests.exactness.small_networks import Calls
+from tests.exactness.small_networks import Calls, pooled, stacked
 
 
 def test_the_random_state_and_the_network_stay_as_they_are() -> None:
@@ -23,10 +26,10 @@ def test_the_random_state_and_the_network_stay_as_they_are() -> None:
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
-@pytest.mark.parametrize("size", [0, -3, (8, 0)])
-def test_a_size_is_one_or_two_numbers(size: int | tuple[int, int]) -> None:
+@pytest.mark.parametrize("size", [0, -3, (8, 0), 8.0, True, "8", (8, 8, 8), None])
+def test_a_size_is_one_or_two_numbers(size: object) -> None:
     with pytest.raises(ValueError, match=rf"number of pixels or \(height, width\), got size={re.escape(repr(size))}"):
-        judge_network(nn.Conv2d(3, 4, 3), size)
+        check_size(size)
 
 
 def test_a_size_that_is_too_small_is_refused_with_those_that_are_taken() -> None:
@@ -55,18 +58,110 @@ def test_a_name_that_timm_does_not_know_is_told_with_the_nearest() -> None:
         judge_network(TimmModel("resnet81"), 64)
 
 
-def test_numbers_that_contradict_the_rules_are_an_error() -> None:
-    """A layer that no rule knows: cells are sorted by what a fixed table says."""
+def test_what_no_rule_covers_is_judged_by_numbers_and_said() -> None:
+    """Columns are shuffled by a fixed table."""
     table = torch.tensor([3, 1, 2, 0, 4, 5])
+    network = stacked(nn.Conv2d(3, 4, 3, padding=1), lambda maps: maps.index_select(3, table), nn.Conv2d(4, 4, 3))
+    found, probes = judge_network(network, 6)
+    assert found.preserved_elements == ("identity", "top-bottom")
+    assert found.caveat == "The rules do not cover 1 (index_select); the verdict rests on numbers alone."
+    assert [(layer.name, layer.cause) for layer in found.layers] == [("1", Cause.MEASURED)]
+    assert not probes.rules_hold
 
-    def shuffled(maps: torch.Tensor) -> torch.Tensor:
-        return maps.index_select(3, table.to(maps.device))
 
-    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), Calls(shuffled), nn.Conv2d(4, 4, 3))
-    with pytest.raises(
-        DisagreementError, match=r"Rules and numbers must agree on Sequential at size=6, got .*top-bottom"
-    ):
-        judge_network(network, 6)
+def test_numbers_overrule_rules_that_are_too_strict() -> None:
+    """The sum over all quarter turns of an image is symmetric although each turn alone breaks the filters' symmetry."""
+    conv = nn.Conv2d(3, 4, 3, padding=1)
+    network = stacked(Calls(lambda x, conv: sum(conv(torch.rot90(x, k, (2, 3))) for k in range(4)), conv))
+    pooled = nn.Sequential(network, nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+    found, _ = judge_network(pooled, 8)
+    assert found.is_exact
+    assert found.caveat.endswith("do not predict the measured errors; the verdict rests on numbers alone.")
+
+
+@dataclasses.dataclass
+class Output:
+    logits: torch.Tensor
+    hidden: list[torch.Tensor]
+
+
+@pytest.mark.parametrize(
+    ("network", "exact", "covered"),
+    [
+        (pooled(lambda x: x * x.mean((2, 3)).sigmoid()[:, :, None, None]), True, True),
+        (pooled(lambda x: x.narrow(1, 2, 4)), True, True),
+        (pooled(lambda x: x[:, torch.tensor([3, 1])]), True, True),
+        (pooled(lambda x: x if x.mean() > 0 else -x), True, False),
+        (pooled(lambda x: x.cumsum(dim=1)), True, True),
+        (pooled(lambda x: x.cumsum(dim=3)), False, False),
+        (pooled(lambda x: torch.fft.fft2(x).abs()), True, False),
+        (pooled(lambda x: F.unfold(x, 3, padding=1).unflatten(1, (8, 9)).amax(2)), True, True),
+        (pooled(nn.Conv2d(8, 8, 4, padding="same", padding_mode="circular")), True, False),
+        (pooled(Calls(lambda x, conv: conv(x.unsqueeze(2)).squeeze(2), nn.Conv3d(8, 8, (1, 3, 3)))), True, True),
+        (pooled(Calls(lambda x, lstm: lstm(x.flatten(2).mT)[0].mT, nn.LSTM(8, 8, batch_first=True))), False, False),
+        (pooled(lambda x: F.grid_sample(x, F.affine_grid(turn(x), x.shape, align_corners=False))), False, False),
+        (stacked(nn.Conv2d(3, 4, 3), lambda x: Output(x.mean((2, 3)), [x])), True, True),
+        (stacked(lambda x: {"a": (x, x.mean((2, 3)))}), True, True),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Default grid_sample", "ignore:Using padding='same'")
+def test_no_function_leads_to_a_traceback(network: nn.Module, exact: bool, covered: bool) -> None:
+    network.eval()(torch.zeros(1, 3, 8, 8))
+    found, _ = judge_network(network, 8)
+    assert found.is_exact == exact
+    assert (found.caveat == "") == covered, found.caveat
+
+
+def turn(x: torch.Tensor) -> torch.Tensor:
+    """Maps that rotate by an angle that depends on the image."""
+    angle = x.mean((1, 2, 3))
+    cos, sin = angle.cos(), angle.sin()
+    zero = torch.zeros_like(cos)
+    return torch.stack([torch.stack([cos, -sin, zero], 1), torch.stack([sin, cos, zero], 1)], 1)
+
+
+def test_channels_are_guessed_from_what_the_network_takes() -> None:
+    """The first convolution that is registered is not the one that sees the image."""
+
+    class Deep(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.second, self.first = nn.Conv2d(8, 4, 3), nn.Conv2d(3, 8, 3)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.second(self.first(images))
+
+    assert judge_network(Deep(), 9)[0].is_exact
+    assert judge_network(nn.Sequential(nn.Conv2d(5, 2, 3)), 9, channels=5)[0].is_exact
+    with pytest.raises(ValueError, match=r"got images of 4 x 9 x 9 and RuntimeError"):
+        judge_network(Deep(), 9, channels=4)
+
+
+@pytest.mark.parametrize(
+    ("group", "message"),
+    [
+        ("p4", r"got 'p4'. Write group=eq.CyclicGroup\(4\)\."),
+        ("D2", r"got 'D2'. Write group=eq.DihedralGroup\(2\)\."),
+        (4, r"got 4. Write group=eq.CyclicGroup\(4\) or eq.DihedralGroup\(4\)"),
+    ],
+)
+def test_what_is_no_group_is_refused_with_what_is_right(group: object, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        check_group(group)
+
+
+def test_a_network_that_gives_no_finite_numbers_is_refused() -> None:
+    with pytest.raises(ValueError, match="its output is not finite"):
+        judge_network(stacked(nn.Conv2d(3, 4, 3), lambda x: x / 0), 8)
+    with pytest.raises(ValueError, match="its output holds no tensor"):
+        judge_network(stacked(nn.Conv2d(3, 4, 3), lambda x: "a"), 8)
+
+
+def test_casts_inside_a_network_do_not_blur_the_verdict() -> None:
+    network = pooled(lambda x: x.half().to(torch.bfloat16).float() * torch.tensor(0.1, dtype=torch.float32))
+    network.eval()(torch.zeros(1, 3, 8, 8))
+    found, _ = judge_network(network, 8)
+    assert max(found.deviations.values()) < 1e-13
 
 
 def test_every_element_has_its_number() -> None:

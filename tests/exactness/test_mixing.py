@@ -181,7 +181,7 @@ def test_a_head_over_the_group_spoils_logits_alone() -> None:
     assert found.features.exact
     (finding,) = found.layers
     assert finding.reason == "flattened head: 24 inputs hold group elements, each with its own weight"
-    assert finding.repair == "pooling over the group (coset pooling) before the linear layer"
+    assert finding.repair == "pooling over the group (coset pooling), then the linear layer"
     assert (found.residue, found.nearest) == (None, (None, None))
     assert str(found.features.residue) == "any size"
 

@@ -1,0 +1,102 @@
+"""Copies of networks in evaluation mode, and what the audit needs to know of a network before it runs."""
+
+import copy
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from equistudy.groups.finite import FiniteGroup
+from equistudy.networks.equivariant.convolution import GroupConvolution
+
+__all__ = ["RefusedError", "copy_network", "describe_error", "find_groups", "iterate_tensors", "randomise_weights"]
+
+SPREAD = 0.3  # standard deviation of the random numbers added to weights and biases
+FADED = 1e-3  # weights with a smaller root mean square would hide what they multiply
+
+
+class RefusedError(Exception):
+    """The network does not take images of a size."""
+
+
+def describe_error(error: Exception) -> str:
+    """An error of a network, to be quoted within a sentence."""
+    return f"{type(error).__name__}: {error}".rstrip(".")
+
+
+def find_groups(network: nn.Module) -> list[FiniteGroup]:
+    """The groups of a network's group convolutions."""
+    found = [module.group for module in network.modules() if isinstance(module, GroupConvolution)]
+    return list(dict.fromkeys(found))
+
+
+def copy_network(network: nn.Module, convert: Callable[[Tensor], Tensor]) -> nn.Module:
+    """A copy in evaluation mode; parameters and buffers are converted while they are copied, so none exists twice."""
+    copied: dict[int, Tensor] = {}
+    for tensor in (*network.parameters(), *network.buffers()):
+        new = convert(tensor.detach())
+        copied[id(tensor)] = nn.Parameter(new, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else new
+    return copy.deepcopy(network, copied).eval()
+
+
+def iterate_tensors(value: Any) -> Iterator[Tensor]:
+    """All tensors in nested tuples, lists, mappings and dataclasses."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from iterate_tensors(item)
+    elif isinstance(value, dict):
+        yield from iterate_tensors(list(value.values()))
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield from iterate_tensors([getattr(value, field.name) for field in dataclasses.fields(value)])
+
+
+def randomise_weights(network: nn.Module, seed: int) -> nn.Module:
+    """A copy on the CPU, in float64 and evaluation mode, with random numbers added where weights are uniform or tiny.
+
+    Residual branches often start from zero, which hides what is wrong in them.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    network = copy_network(network, _to_cpu_float64)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.is_floating_point() and parameter.numel() and _hides_faults(parameter):
+                parameter.add_(SPREAD * torch.randn(parameter.shape, generator=rng, dtype=parameter.dtype))
+        for module in network.modules():
+            if isinstance(module, _BatchNorm) and module.running_mean is not None and module.running_var is not None:
+                module.running_mean.normal_(0, SPREAD, generator=rng)
+                module.running_var.uniform_(0.5, 1.5, generator=rng)
+                module.register_forward_pre_hook(_create_statistics_hook())
+    return network
+
+
+def _hides_faults(parameter: Tensor) -> bool:
+    uniform = parameter.ndim < 2 or bool((parameter == parameter.flatten()[0]).all())
+    return uniform or float(parameter.square().mean()) < FADED**2
+
+
+def _create_statistics_hook() -> Callable[[_BatchNorm, Any], None]:
+    """Adapts the statistics to the first features that arrive, so that deep features neither vanish nor explode."""
+    adapted = False
+
+    def adapt(module: _BatchNorm, arguments: tuple[Tensor, ...]) -> None:
+        nonlocal adapted
+        if arguments[0].is_meta:
+            return
+        if not adapted and module.running_mean is not None and module.running_var is not None:
+            features = arguments[0].transpose(0, 1).flatten(1)
+            # constant features differ by rounding alone, which must not grow from layer to layer
+            spread = (features.var(dim=1, correction=0) + features.square().mean()).sqrt()
+            module.running_mean.mul_(spread).add_(features.mean(dim=1))
+            module.running_var.mul_(spread**2)
+        adapted = True
+
+    return adapt
+
+
+def _to_cpu_float64(tensor: Tensor) -> Tensor:
+    return tensor.to("cpu", torch.float64 if tensor.is_floating_point() else tensor.dtype, copy=True)

@@ -1,0 +1,71 @@
+"""Copies: what they share, what is random in them, and the tensors in outputs of any form."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from equistudy.exactness.copies import (
+    RefusedError,
+    copy_network,
+    describe_error,
+    find_groups,
+    iterate_tensors,
+    randomise_weights,
+)
+from equistudy.groups.finite import CyclicGroup
+from equistudy.models.preactivation_resnet import PreactivationResNet
+
+
+def test_a_copy_shares_what_the_network_shares() -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    network[1].weight = network[0].weight
+    copied = copy_network(network, lambda tensor: tensor.double())
+    assert copied[1].weight is copied[0].weight
+    assert copied[0].weight.dtype is torch.float64
+    assert network[0].weight.dtype is torch.float32
+
+
+def test_weights_that_hide_faults_become_random_and_others_stay() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3))
+    nn.init.zeros_(network[2].weight)
+    nn.init.normal_(network[3].weight, std=1e-6)
+    randomised = randomise_weights(network, 0)
+    assert torch.equal(randomised[0].weight, network[0].weight.double())
+    for number in (1, 2, 3):
+        assert float(randomised[number].weight.detach().std()) > 0.1
+    assert network.training
+    assert torch.equal(network[1].weight, torch.ones(4))
+
+
+def test_statistics_follow_the_first_features() -> None:
+    norm = randomise_weights(nn.BatchNorm2d(3), 0)
+    features = 100 + 7 * torch.randn(1, 3, 16, 16, dtype=torch.float64)
+    assert norm(features).abs().max() < 10
+    assert torch.equal(norm(features), norm(features))
+
+
+@dataclasses.dataclass
+class Output:
+    first: torch.Tensor
+    rest: dict[str, list[torch.Tensor]]
+
+
+def test_tensors_are_found_in_nested_outputs() -> None:
+    tensors = [torch.tensor(float(number)) for number in range(4)]
+    output = (Output(tensors[0], {"a": [tensors[1]], "b": []}), [tensors[2], None, "text"], tensors[3])
+    assert list(iterate_tensors(output)) == tensors
+    assert list(iterate_tensors(Output)) == []
+
+
+def test_groups_are_those_of_group_convolutions() -> None:
+    network = PreactivationResNet(8, 2, CyclicGroup(4)).build((3, 9, 9), 2)
+    assert find_groups(network) == [CyclicGroup(4)]
+    assert find_groups(nn.Conv2d(3, 3, 3)) == []
+
+
+def test_an_error_is_quoted_without_its_full_stop() -> None:
+    assert describe_error(RefusedError("It is too small.")) == "RefusedError: It is too small"
+    with pytest.raises(RefusedError, match="small"):
+        raise RefusedError("small")
