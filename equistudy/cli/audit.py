@@ -38,17 +38,17 @@ def is_pattern(model: str) -> bool:
 
 
 def run_audit(
-    model: str, size: Size, group: FiniteGroup | None, tell: Callable[[str], None]
+    model: str, size: Size, group: FiniteGroup | None, channels: int | None, tell: Callable[[str], None]
 ) -> dict[str, Any] | list[dict[str, Any]]:
     """The record of one network's audit, or those of all of timm's networks that match a pattern, in order of names."""
     if not is_pattern(model):
-        return audit(_load_network(model), size, group, name=model).to_record()
+        return audit(_load_network(model), size, group, channels, name=model).to_record()
     from equistudy.execution.audits import audit_all
     from equistudy.networks.timm_network import match_architectures
 
     names = match_architectures(model)
     records: dict[int, dict[str, Any]] = {}
-    for position, record in audit_all([(name, TimmModel(name)) for name in names], size, group):
+    for position, record in audit_all([(name, TimmModel(name)) for name in names], size, group, channels):
         records[position] = record
         tell(f"{len(records)}/{len(names)} {record['model']}: {_format_verdict(record)}")
     return [records[position] for position in sorted(records)]
@@ -104,10 +104,15 @@ def _format_sizes(verdict: Mapping[str, Any]) -> str:
     ]
     residue = verdict["residue"]
     if residue is None and not near:
-        return "this one only" if verdict["exact"] else "none"
+        return "no other found" if verdict["exact"] else "none found"
     modulus = residue and residue["modulus"]
     classes = "several" if residue is None else "all" if modulus == 1 else f"n = {residue['remainder']} mod {modulus}"
     return f"{classes}; nearest {' and '.join(near) or 'none'}"
+
+
+def _format_search(searched: Sequence[int]) -> str:
+    """Which sizes were tried where no rule knows them all."""
+    return f"(searched by numbers among {searched[0]} to {searched[1]})"
 
 
 def format_audit(record: Mapping[str, Any]) -> list[str]:
@@ -117,15 +122,22 @@ def format_audit(record: Mapping[str, Any]) -> list[str]:
         f"{record['model']} at {_format_pixels(record['size'])} under {record['group']}: {_format_verdict(record)}",
         f"exact sizes: {_format_sizes(record)}",
     ]
+    if record.get("searched"):
+        lines[-1] += f" {_format_search(record['searched'])}"
     if record["exact"] != record["features"]["exact"]:
         lines.append(
             f"without its head: {_format_verdict(record['features'])}; exact sizes: {_format_sizes(record['features'])}"
         )
-    lines.append(f"survives: {', '.join(record['survives'])}; confirmed in float64, largest relative error {worst:.1e}")
+    lines.append(f"survives: {', '.join(record['survives'])}; measured in float64, largest relative error {worst:.1e}")
+    lines += [record["caveat"]] if record.get("caveat") else []
     layers = record["layers"]
     if layers:
-        shown = [{"layer": layer["name"], "why": layer["reason"], "repair": layer["repair"]} for layer in layers]
+        columns = ("name", "reason", "repair") if any(layer["repair"] for layer in layers) else ("name", "reason")
+        titles = {"name": "layer", "reason": "why", "repair": "repair"}
+        shown = [{titles[column]: layer[column] or "" for column in columns} for layer in layers]
         lines += ["", *align_rows(shown[:MAX_LISTED_LAYERS])]
+        if "repair" not in columns:
+            lines.append("No edits were found that make the network exact at this size.")
     if len(layers) > MAX_LISTED_LAYERS:
         lines.append(f"... and {len(layers) - MAX_LISTED_LAYERS} more; --json prints all")
     return lines

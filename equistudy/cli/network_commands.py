@@ -33,13 +33,16 @@ __all__ = ["audit", "measure"]
         type=click.Choice(["p4m", "p4", "d2", "c2", "d1"]),
         help="Symmetry group. Default: that of the network's group convolutions, otherwise p4m.",
     ),
+    click.option(
+        "--channels", type=click.IntRange(1), help="Channels of the images. Default: those of the first convolution."
+    ),
     JSON_OPTION,
 )
-def audit(model: str, size: str, group: str | None, as_json: bool) -> None:
+def audit(model: str, size: str, group: str | None, channels: int | None, as_json: bool) -> None:
     """Find the layers that break exact equivariance at an input size."""
     from equistudy.cli.audit import format_audit, format_audits, parse_group, parse_size, run_audit
 
-    found = run_audit(model, parse_size(size), parse_group(group), lambda line: click.echo(line, err=True))
+    found = run_audit(model, parse_size(size), parse_group(group), channels, lambda line: click.echo(line, err=True))
     if isinstance(found, dict):
         print_output(found if as_json else format_audit(found))
         return

@@ -14,13 +14,15 @@ __all__ = ["audit_all"]
 THREAD_ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
 
 
-def _audit_network(model: Model, name: str, size: Size, group: FiniteGroup | None) -> dict[str, Any]:
+def _audit_network(
+    model: Model, name: str, size: Size, group: FiniteGroup | None, channels: int | None
+) -> dict[str, Any]:
     """The record of one audit; with an `error` in place of a verdict where the network or its audit fails."""
     import torch
 
     torch.set_num_threads(1)
     try:
-        return audit(model, size, group, name=name).to_record()
+        return audit(model, size, group, channels, name=name).to_record()
     except Exception as error:  # of any kind: the networks are others' code
         return _build_failure_record(name, size, error)
 
@@ -34,6 +36,7 @@ def audit_all(
     models: Sequence[tuple[str, Model]],
     size: Size,
     group: FiniteGroup | None,
+    channels: int | None = None,
     address: str | None = None,
     num_cpus: int | None = None,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -42,7 +45,7 @@ def audit_all(
         import ray
 
         remote = ray.remote(num_cpus=1, max_retries=0, runtime_env={"env_vars": THREAD_ENVIRONMENT})(_audit_network)
-        waiting = {remote.remote(model, name, size, group): i for i, (name, model) in enumerate(models)}
+        waiting = {remote.remote(model, name, size, group, channels): i for i, (name, model) in enumerate(models)}
         while waiting:
             (reference,), _ = ray.wait(list(waiting), num_returns=1)
             position = waiting.pop(reference)

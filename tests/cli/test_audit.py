@@ -25,6 +25,12 @@ def needs(width):
 def told():
     raise RuntimeError("It says so.")
 
+def sorting():
+    class Sorting(nn.Module):
+        def forward(self, images):
+            return images.sort(3).values
+    return Sorting()
+
 def vector():
     from torch import nn
     return nn.Linear(3, 2)
@@ -58,7 +64,7 @@ def test_the_table_says_what_breaks_and_what_repairs(file: str) -> None:
     lines = done.stdout.splitlines()
     assert lines[0] == f"{file}:exact at 32 x 32 under p4m: not exact"
     assert lines[1] == "exact sizes: n = 1 mod 2; nearest 31 and 33"
-    assert lines[2].startswith("survives: identity, transpose; confirmed in float64, largest relative error ")
+    assert lines[2].startswith("survives: identity, transpose; measured in float64, largest relative error ")
     assert lines[4].split() == ["layer", "why", "repair"]
     assert lines[5].startswith("0 ")
     assert lines[5].endswith("convolution 4x4 with padding 1")
@@ -67,7 +73,19 @@ def test_the_table_says_what_breaks_and_what_repairs(file: str) -> None:
 def test_a_model_spec_is_audited_with_and_without_its_head(file: str) -> None:
     lines = run(f"{file}:spec", "--size", "33").stdout.splitlines()
     assert lines[0].endswith("under p4: not exact")
-    assert lines[1:3] == ["exact sizes: none", "without its head: exact; exact sizes: n = 1 mod 4; nearest 29 and 37"]
+    assert lines[1:3] == [
+        "exact sizes: none found",
+        "without its head: exact; exact sizes: n = 1 mod 4; nearest 29 and 37",
+    ]
+
+
+def test_what_no_rule_covers_is_said(file: str) -> None:
+    lines = run(f"{file}:sorting", "--size", "8", "--channels", "5").stdout.splitlines()
+    assert lines[0].endswith("at 8 x 8 under p4m: not exact")
+    assert lines[1] == "exact sizes: none found (searched by numbers among 2 to 48)"
+    assert lines[3] == ("The rules do not cover (the network itself) (sort); the verdict rests on numbers alone.")
+    assert lines[5].split() == ["layer", "why"]
+    assert lines[-1] == "No edits were found that make the network exact at this size."
 
 
 @pytest.mark.parametrize(
@@ -77,10 +95,14 @@ def test_a_model_spec_is_audited_with_and_without_its_head(file: str) -> None:
         (("no_such*", "--size", "32"), "A pattern must match a name that timm knows, got 'no_such*'."),
         (("resnet18", "--size", "big"), "--size must be PIXELS or HEIGHTxWIDTH, got 'big'."),
         (("nowhere.py:build", "--size", "32"), "FILE.py:FUNCTION, got 'nowhere.py', which is not a file."),
-        (("FILE:missing", "--size", "32"), "must define the function missing, got exact, spec, needs, told, vector."),
+        (
+            ("FILE:missing", "--size", "32"),
+            "must define the function missing, got exact, spec, needs, told, sorting, vector.",
+        ),
         (("FILE:needs", "--size", "32"), "must return a network when called without arguments, got TypeError"),
         (("FILE:told", "--size", "32"), "got RuntimeError: It says so. Give its parameters defaults."),
         (("FILE:vector", "--size", "32"), "takes one batch of images (B, C, H, W)"),
+        (("FILE:exact", "--size", "32", "--channels", "3"), "got images of 3 x 32 x 32 and RuntimeError"),
     ],
 )
 def test_bad_input_is_told(arguments: tuple[str, ...], message: str, file: str) -> None:
@@ -117,5 +139,5 @@ def test_long_tables_are_cut_and_failures_are_listed() -> None:
     lines = format_audits([RECORD, {**exact, "layers": []}, {"model": "c", "size": 8, "error": "it died\nthere"}])
     assert [line.split()[0] for line in lines[:3]] == ["model", "a", "b"]
     assert "0: c" in lines[1]
-    assert "this one only" in lines[2]
+    assert "no other found" in lines[2]
     assert lines[-2:] == ["3 networks: 1 exact, 1 not exact, 1 failed", "c: it died"]

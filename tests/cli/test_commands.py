@@ -31,7 +31,7 @@ OPTIONS = {
     "report": OF_A_STUDY,
     "explain": ["trial", "--results", "--study", "--scale", "--weights-dir", "--json"],
     "diff": ["a", "b", "--results", "--study", "--scale", "--weights-dir", "--json"],
-    "audit": ["model", "--size", "--group", "--json"],
+    "audit": ["model", "--size", "--group", "--channels", "--json"],
     "measure": [
         *("target", "--model", "--stages", "--data", "--images", "--size", "--group", "--measure", "--bf16"),
         *("--plot", "--results", "--study", "--scale", "--weights-dir", "--workers", "--address", "--csv", "--json"),

@@ -25,7 +25,7 @@ def test_an_audit_of_several_ends_by_whether_all_were_judged(
     found: list[dict], code: ExitCode, invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    monkeypatch.setattr(auditing, "run_audit", lambda *words: asked.append(words[:3]) or words[3]("1/2") or found)
+    monkeypatch.setattr(auditing, "run_audit", lambda *words: asked.append(words[:3]) or words[4]("1/2") or found)
     done = invoke("audit", "a*", "--size", "32x33", "--group", "p4", "--json")
     assert asked == [("a*", (32, 33), CyclicGroup(4))]
     assert (done.exit_code, done.stderr) == (code, "1/2\n")

@@ -49,7 +49,7 @@ def test_a_pattern_is_audited_with_an_entry_for_each_name(ray_capacity: Capacity
     from equistudy.networks.timm_network import match_architectures
 
     told: list[str] = []
-    records = run_audit("resnet1[048]t", 64, None, told.append)
+    records = run_audit("resnet1[048]t", 64, None, None, told.append)
     assert [record["model"] for record in records] == match_architectures("resnet1[048]t") == ["resnet10t", "resnet14t"]
     assert len(told) == 2
     assert all(record["nearest"] == {"below": None, "above": None} for record in records)
