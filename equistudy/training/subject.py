@@ -29,10 +29,30 @@ def serialise_weights(network: nn.Module, trial: Trial) -> bytes:
 
 
 def restore_network(weights: bytes, trial: Trial, device: torch.device) -> nn.Module:
-    """The trial's network with stored weights, in eval mode."""
-    network = build_network(trial, device)
-    network.load_state_dict(load(weights))
+    """The trial's network with stored weights, in evaluation mode; ValueError where they no longer fit its model."""
+    network, stored = build_network(trial, device), load(weights)
+    misfit = _find_misfit(network, stored)
+    if misfit is not None:
+        raise ValueError(
+            f"A stored network must fit its model, got {trial.id}, which no longer does: {misfit}. What the model's code "
+            "reads or imports has changed since. Restore it, or remove the trial's files from weights/ and trials/ of "
+            "the results and run the study again."
+        )
+    network.load_state_dict(stored)
     return network.eval()
+
+
+def _find_misfit(network: nn.Module, stored: dict[str, Tensor]) -> str | None:
+    """The first tensor in which stored weights differ from what the network has, or None."""
+    built = network.state_dict()
+    for name in sorted({*built, *stored}):
+        if name not in stored:
+            return f"{name} is not stored"
+        if name not in built:
+            return f"{name} is stored and the network has no such tensor"
+        if built[name].shape != stored[name].shape:
+            return f"size mismatch in {name}, stored as {list(stored[name].shape)} and now {list(built[name].shape)}"
+    return None
 
 
 def build_subject(trial: Trial, network: nn.Module, device: torch.device) -> Subject:

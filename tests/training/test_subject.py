@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import pytest
 import torch
 from safetensors import safe_open
 
@@ -74,3 +77,13 @@ def test_scaling_keeps_constant_images_and_averages_what_it_shrinks() -> None:
     assert scale_images(checks.float()[None, None], half)[..., 1:-1, 1:-1].sub(0.5).abs().max() < 0.05
     images = torch.rand(1, 1, 4, 4)
     assert scale_images(images, half) is images
+
+
+def test_stored_weights_that_no_longer_fit_are_named() -> None:
+    data = serialise_weights(TRIAL.model.build(TRIAL.dataset.image_shape, 10), TRIAL)
+    wider = replace(TRIAL, model=replace(TRIAL.model, width=TRIAL.model.width + 2))
+    with pytest.raises(ValueError, match=r"which no longer does: size mismatch in .*, stored as \[.*\] and now \["):
+        restore_network(data, wider, CPU)
+    deeper = replace(TRIAL, model=replace(TRIAL.model, depth=TRIAL.model.depth + 6))
+    with pytest.raises(ValueError, match=r"which no longer does: .* is not stored"):
+        restore_network(data, deeper, CPU)
