@@ -3,7 +3,8 @@
 Benton et al. (2020, arXiv:2010.11882) learn a distribution over augmentations with the weights. What training should
 find on these sprites is known: the half-extent at which the least possible loss rises as fast as the regulariser pays.
 
-Found (60 networks, n = 5): 1.4 degrees [1.0, 1.7] below it on average, 0.970 [0.966, 0.974] per degree allowed.
+Found (60 networks, n = 5): within 5 degrees of it in 11 of 12 cells; 7.5 [5.2, 9.8] below where 90 degrees are allowed
+and the weight is 0.05.
 
     python -m equistudy run studies/learned_invariance.py    # 60 networks, 10 s of one core each; --scale paper: GPUs
 """
@@ -41,6 +42,7 @@ def paper_trial(allowed: int, weight: float, seed: int) -> eq.Trial:
     return eq.Trial(eq.ResNet(8, 16), data, eq.Classification(), augmentation, recipe, seed)
 
 
+WIDENED = eq.Contrast(LEARNED, WEIGHT, 0.1, 0.05, expected="increasing", on_average=True)
 study = eq.Study(
     question="Does a network that learns its augmentation find the rotations that the labels allow?",
     design=eq.factorial(trial, ALLOWED, WEIGHT, seeds=range(5)),
@@ -48,7 +50,7 @@ study = eq.Study(
     claims=(
         eq.Claim("What is learned follows what is allowed", eq.Trend(LEARNED, over=ALLOWED, expected="increasing")),
         eq.Claim("It is the oracle's half-extent", eq.Value(EXCESS, expected="unchanged", margin=5.0)),
-        eq.Claim("A heavier regulariser widens it", eq.Contrast(LEARNED, WEIGHT, 0.1, 0.05, expected="increasing")),
+        eq.Claim("A heavier regulariser widens it, on average over what is allowed", WIDENED),
     ),
     figures=(
         *(eq.Curve(y=what, x=ALLOWED, color=WEIGHT) for what in (LEARNED, EXCESS, ACCURACY)),

@@ -4,7 +4,7 @@ Bruintjes, Motyka and van Gemert (2023, arXiv:2304.02628) find that lower capaci
 equivariance. After the same epochs a wider network has also fitted its images more closely; here all train until their
 loss is the same, with a constant learning rate, and the average of the weights is what is measured.
 
-Found on digits (40 networks): -0.001 [-0.009, 0.007] per doubling of width, undecided; crop +0.094 [0.084, 0.103]. Wide
+Found on digits (40 networks): -0.001 [-0.023, 0.022] per doubling of width, undecided; crop +0.115 [0.108, 0.123]. Wide
 networks end a little lower, at a loss of 0.21 to 0.31 against 0.3, for they stop after whole epochs.
 
     python -m equistudy run studies/matched_capacity.py                  # embedded digits, minutes on a laptop

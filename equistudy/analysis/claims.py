@@ -1,12 +1,12 @@
 """Claims as specs: a trend over a factor, a contrast between two of its levels, or a value at one of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
 from equistudy.analysis.effect_test import EffectTest, check_level
-from equistudy.analysis.outcome import Outcome, Quantity, as_outcome
+from equistudy.analysis.outcome import Outcome, Quantity, as_learned_outcome, as_outcome
 from equistudy.analysis.rounding import format_rounded
 from equistudy.analysis.table import StudyTable, level_value
 from equistudy.spec import format_label
@@ -31,14 +31,19 @@ class SeedTest(EffectTest):
 
 @dataclass(frozen=True)
 class Trend(SeedTest):
-    """The outcome rises or falls with a numeric factor: the slope, per doubling where the factor is logarithmic."""
+    """The outcome rises or falls with a numeric factor: the slope, per doubling where the factor is logarithmic.
+
+    A level without any result decides nothing, unless `allow_absent_levels`: a line through the others estimates
+    something else where the trend bends.
+    """
 
     outcome: Quantity
     over: Factor
+    allow_absent_levels: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "outcome", as_outcome(self.outcome))
+        object.__setattr__(self, "outcome", as_learned_outcome(self.outcome))
         if not self.over.is_numeric or len(self.over.levels) < 2:
             levels = ", ".join(map(format_label, self.over.levels))
             raise ValueError(
@@ -54,6 +59,19 @@ class Trend(SeedTest):
     def describe_effect(self, effect: float, shown: str) -> str:
         """Rises or falls with the factor."""
         return f"{'rises' if effect > 0 else 'falls'} with {self.over.name}: {shown} {self.comparison}"
+
+    def can_compare(self, table: StudyTable) -> bool:
+        """At least two levels."""
+        return table.design[self.over.name].drop_nulls().n_unique() > 1
+
+    def find_gap(self, table: StudyTable) -> str | None:
+        """A level of the factor at which no trial has a value."""
+        frame, _ = self._select_values(table)
+        planned = self.select_compared(table.design, table)[self.over.name].drop_nulls().unique().sort()
+        absent = [format_label(level) for level in planned if level not in set(frame[self.over.name])]
+        if not absent or frame.is_empty() or self.allow_absent_levels:
+            return None
+        return f"No trial at {self.over.name} {', '.join(absent)} has a value"
 
     def effects(self, table: StudyTable) -> pl.DataFrame:
         """One slope a seed."""
@@ -94,7 +112,7 @@ class Contrast(SeedTest):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "outcome", as_outcome(self.outcome))
+        object.__setattr__(self, "outcome", as_learned_outcome(self.outcome))
         check_level(self.factor, self.level, "level")
         check_level(self.factor, self.baseline, "baseline")
         if self.level == self.baseline:
@@ -112,6 +130,10 @@ class Contrast(SeedTest):
             f"is {word} with {self.factor.name} {format_label(self.level)} than with "
             f"{format_label(self.baseline)}, by {shown}"
         )
+
+    def can_compare(self, table: StudyTable) -> bool:
+        """Both levels."""
+        return set(self._level_values(table)) <= set(table.design[self.factor.name])
 
     def effects(self, table: StudyTable) -> pl.DataFrame:
         """One difference a seed."""

@@ -32,14 +32,17 @@ Within = tuple[tuple[Factor, Any], ...]
 class EffectTest:
     """Base of the tests: one effect per seed, Student's t interval over the seeds.
 
-    `within` restricts the test to one level of other factors, as pairs of a factor and its level. `margin` is in the
-    unit of the effect: a claim that it goes one way claims that it goes farther than the margin, and a claim that it is
-    unchanged, which needs one, that it stays inside.
+    `within` restricts the test to one level of other factors, as pairs of a factor and its level. Of the factors that
+    it leaves open, every cell is judged: the claim is supported where it holds in each of them, and contradicted where
+    it fails in one. `on_average` claims it of the mean over these cells alone. `margin` is in the unit of the effect: a
+    claim that it goes one way claims that it goes farther than the margin, and a claim that it is unchanged, which
+    needs one, that it stays inside.
     """
 
     expected: Direction | str
     within: Within = ()
     margin: float = 0.0
+    on_average: bool = False
 
     def __post_init__(self) -> None:
         try:
@@ -123,6 +126,14 @@ class EffectTest:
         for factor, level in self.within:
             frame = frame.filter(pl.col(factor.name) == level_value(own[factor.name], level))
         return frame
+
+    def can_compare(self, table: StudyTable) -> bool:
+        """Whether the design of a table, such as that of one cell, has what the test compares."""
+        return len(table.design) > 0
+
+    def find_gap(self, table: StudyTable) -> str | None:
+        """Why results that lack a part of the design decide nothing, or None."""
+        return None
 
     def describe_effect(self, effect: float, shown: str) -> str:
         """The effect in words, after the outcome: `falls with width: -0.03 per doubling of width`."""

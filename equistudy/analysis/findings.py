@@ -134,7 +134,7 @@ def _build_claim_finding(claim: Claim, verdict: Verdict, table: StudyTable) -> C
     over_seeds = isinstance(test, EffectTest) and not isinstance(test, RankCorrelation)
     points = over_seeds and outcomes[0].share
     scale = 100.0 if points else 1.0
-    effects = test.effects(table)["value"].to_list() if over_seeds else []
+    effects = list(verdict.effects) if over_seeds else []
     ends = getattr(test, "claimed_range", (None, None))
     effect, low, high = (_scale_if_finite(number, scale) for number in (verdict.effect, verdict.low, verdict.high))
     low_claimed, high_claimed = (_scale_if_finite(end, scale) for end in ends)

@@ -1,7 +1,7 @@
 """One number per trial: which measure, over which stages and elements, against which reference; and sums of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -20,6 +20,7 @@ __all__ = [
     "Reference",
     "ReportedValue",
     "Score",
+    "as_learned_outcome",
     "as_outcome",
     "orbit_mean",
     "seen_minus_unseen",
@@ -161,14 +162,21 @@ class ReportedValue(TrialNumber):
 
 
 class Reference(Enum):
-    """What is subtracted from a measured value; the value of each is the column of the measurements table."""
+    """What is subtracted from a measured value: UNTRAINED, FLOOR and NO_MOTION are columns of the measurements table.
+
+    LEARNED is UNTRAINED over the stages that training can change: those at which every network, trained or not, has a
+    correlation of at least 0.999 are left out. Where no network of the table was trained, it is NONE.
+    """
 
     NONE = "none"
     UNTRAINED = "untrained"
     FLOOR = "floor"
     NO_MOTION = "no_motion"
+    LEARNED = "learned"
 
 
+PLAIN = (None, Reference.NONE)
+SATURATED = 0.999  # a stage at which every network has as much says nothing about what any of them learned
 REFERENCE_TITLES = {
     Reference.UNTRAINED: "gain over the untrained network",
     Reference.FLOOR: "above shuffled pairs",
@@ -184,14 +192,15 @@ class Outcome:
     the rows with a stride, and every stage for a measure that has no map; `elements=None` takes all elements. Vectors
     (`pooled`, `logits`) are invariant at best, which is another question: name them to ask it. `reference` subtracts
     the value of the untrained network, of shuffled pairs or of features compared unmoved, row by row. A trial without
-    such a value is absent and listed by `trials_without_value`; nothing is filled in. `name` is what sentences and
+    such a value is absent and listed by `trials_without_value`; nothing is filled in. None subtracts nothing, except in
+    a `Trend` or `Contrast` of a correlation, where it is `Reference.LEARNED`. `name` is what sentences and
     headings call it in place of a title made from the fields.
     """
 
     measure: Measure | TrialNumber
     stages: Sequence[str] | None = None
     elements: Sequence[str] | None = None
-    reference: Reference = Reference.NONE
+    reference: Reference | None = None
     name: str | None = None
 
     def __post_init__(self) -> None:
@@ -202,7 +211,7 @@ class Outcome:
             if isinstance(chosen, str) or not chosen:
                 raise ValueError(f"{name} is a tuple of names, or None for the default, got {name}={chosen!r}.")
             object.__setattr__(self, name, tuple(chosen))
-        plain = self.stages is None and self.elements is None and self.reference is Reference.NONE
+        plain = self.stages is None and self.elements is None and self.reference in PLAIN
         if isinstance(self.measure, TrialNumber) and not plain:
             raise ValueError(
                 f"A {type(self.measure).__name__.lower()} is one number per trial, got {self.measure} with stages, "
@@ -218,7 +227,13 @@ class Outcome:
         title = self.measure.title if group is None else f"{self.measure.title} under {format_label(group)}"
         if self.stages is not None:
             title += f" at {', '.join(self.stages)}"
-        return title if self.reference is Reference.NONE else f"{title}, {REFERENCE_TITLES[self.reference]}"
+        if self.reference is Reference.LEARNED:
+            return f"Learned {title[0].lower()}{title[1:]}"
+        return (
+            title
+            if self.reference is None or self.reference is Reference.NONE
+            else f"{title}, {REFERENCE_TITLES[self.reference]}"
+        )
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -246,9 +261,26 @@ class Outcome:
             )
         rows = table.measurement_rows.filter(pl.col("measure_id") == self.measure.id)
         rows = _named(rows, "element", self.elements)
-        if self.reference is not Reference.NONE:
+        if self.reference is Reference.LEARNED:
+            rows = _subtract_untrained(rows, self.saturated_stages(table))
+        elif self.reference is not None and self.reference is not Reference.NONE:
             rows = rows.with_columns(value=pl.col("value") - pl.col(self.reference.value))
         return rows.filter(pl.col("value").is_finite())
+
+    def saturated_stages(self, table: StudyTable) -> list[str]:
+        """The stages that a LEARNED outcome leaves out: every network, trained or not, has at least 0.999 there."""
+        if self.reference is not Reference.LEARNED:
+            return []
+        rows = table.measurement_rows.filter(pl.col("measure_id") == getattr(self.measure, "id", None))
+        lowest = rows.group_by("stage").agg(pl.min("value"), pl.min("untrained"))
+        full = lowest.filter(pl.min_horizontal("value", "untrained") >= SATURATED, pl.col("untrained").is_not_null())
+        found = full["stage"].sort().to_list()
+        return found if len(found) < len(lowest) else []
+
+    def has_untrained_values(self, table: StudyTable) -> bool:
+        """Whether any network of the table was measured before its training as well."""
+        rows = table.measurement_rows.filter(pl.col("measure_id") == getattr(self.measure, "id", None))
+        return rows["untrained"].count() > 0
 
     def values_per_trial(self, table: StudyTable) -> pl.DataFrame:
         """One row a trial of the design that has the number: trial, seed, factors, value."""
@@ -271,6 +303,14 @@ class Outcome:
         return lacking.with_columns(
             reason=pl.when(pl.col("status") == DONE).then(unmeasured).otherwise(pl.col("reason").cast(pl.String))
         )
+
+
+def _subtract_untrained(rows: pl.DataFrame, left_out: Sequence[str]) -> pl.DataFrame:
+    """What training added, at the other stages; the values as they are where no network was trained."""
+    if rows["untrained"].count() == 0:
+        return rows
+    kept = rows.filter(~pl.col("stage").is_in(left_out)) if left_out else rows
+    return kept.with_columns(value=pl.col("value") - pl.col("untrained"))
 
 
 def _named(rows: pl.DataFrame, column: str, names: Sequence[str] | None) -> pl.DataFrame:
@@ -296,6 +336,18 @@ def as_outcome(what: Any) -> Outcome:
     raise TypeError(
         f"A claim or a figure is about an Outcome, Measure, Score, Combination or ReportedValue, got {what!r}."
     )
+
+
+def as_learned_outcome(what: Any) -> Outcome:
+    """As `as_outcome`; a correlation under a group without a reference becomes what training added to it.
+
+    A network has much of it before its first step: trained networks differ in what they learned by what is above that.
+    """
+    outcome = as_outcome(what)
+    measure = outcome.measure
+    if outcome.reference is None and isinstance(measure, GroupMeasure) and measure.name.endswith("_correlation"):
+        return replace(outcome, reference=Reference.LEARNED)
+    return outcome
 
 
 def seen_minus_unseen(measure: Measure, unseen: Sequence[str] | None = None) -> Combination:

@@ -1,7 +1,7 @@
 """The study's table: its design joined with what the results hold about it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import polars as pl
@@ -70,6 +70,11 @@ class StudyTable:
         done, key = trials.filter(pl.col("status") == DONE).lazy(), ["trial", "attempt"]
         rows = [frame.join(done, on=key, how="semi").collect() for frame in (results.measurements, results.curves)]
         return cls(study, design, trials, *rows)
+
+    def restrict_to(self, levels: Mapping[str, Any]) -> "StudyTable":
+        """The same table with the trials at these levels alone; None is the level of a factor that does not apply."""
+        here = [pl.col(name).eq_missing(pl.lit(level)) for name, level in levels.items()]
+        return replace(self, design=self.design.filter(*here), trials=self.trials.filter(*here)) if here else self
 
     @property
     def factors(self) -> tuple[str, ...]:

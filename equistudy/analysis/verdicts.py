@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
+from typing import Any
 
 import polars as pl
 
@@ -12,6 +14,8 @@ from equistudy.analysis.intervals import Interval, t_interval
 from equistudy.analysis.outcome import Combination, Reference
 from equistudy.analysis.rounding import format_rounded
 from equistudy.analysis.table import DONE, StudyTable, describe_absence
+from equistudy.analysis.training_checks import describe_untrained_networks
+from equistudy.spec import format_label
 from equistudy.study.study import Claim, Study, Verdict
 
 __all__ = [
@@ -35,20 +39,108 @@ class VerdictStatus(StrEnum):
 def judge_effect(test: EffectTest, table: StudyTable) -> Verdict:
     """Supported when the 95 % t interval lies in the claimed range, contradicted when outside.
 
-    `test.claimed_range` is the claimed range. Trials that lack the outcome are named in the sentence. `p` is that of
-    this test alone: of the two-sided t test against the nearest bound of the claimed range.
+    `test.claimed_range` is the claimed range. Where the test leaves other factors open, each of their cells is judged,
+    unless the claim is about the average: supported in all is supported, contradicted in one is contradicted. No
+    correction is needed for the former (an intersection-union test), Bonferroni's is made for the latter. `p` is that
+    of the cell that decides, of the two-sided t test against the nearest bound of the claimed range. Trials that lack
+    the outcome are named in the sentence, and so are networks that did not learn.
     """
-    values = test.effects(table)["value"].to_numpy()
     outcome = test.outcomes[0]
     lacking = test.select_compared(outcome.trials_without_value(table), table)
     absent = describe_absence(lacking, table.factors, len(test.select_compared(table.design, table)))
+    notes = [*_describe_reference(test, table), *describe_untrained_networks(test, table), absent]
+    cells = [] if test.on_average else _split_into_cells(test, table)
+    several = len(cells) > 1
+    verdict = _judge_each(test, table, cells) if several else _judge_cell(test, table, test.within_text)
+    return verdict._replace(sentence=" ".join(filter(None, [verdict.sentence, *notes])))
+
+
+def _judge_cell(test: EffectTest, table: StudyTable, where: str) -> Verdict:
+    """The verdict on the effects of one table; `where` ends its sentences."""
+    gap = test.find_gap(table)
+    if gap is not None:
+        return Verdict(VerdictStatus.UNDECIDED, f"{gap}{where}: the trend is undecided.")
+    values = test.effects(table)["value"].to_numpy()
     if len(values) == 0:
-        sentence = f"No seed has all the trials that compare {outcome.title} {test.comparison}{test.within_text} yet."
-        return Verdict(VerdictStatus.UNDECIDED, f"{sentence} {absent}".strip())
+        sentence = f"No seed has all the trials that compare {test.outcomes[0].title} {test.comparison}{where} yet."
+        return Verdict(VerdictStatus.UNDECIDED, sentence)
     interval = t_interval(values)._replace(p=t_interval(values - _nearest_bound(test, float(values.mean()))).p)
     status = _decide_status(test, interval, _has_seed_variation(table))
-    sentence = f"{_describe_verdict(test, status, interval)} {absent}".strip()
-    return Verdict(status, sentence, *interval[:3], p=interval.p, n=interval.n)
+    sentence = _describe_verdict(test, status, interval, where)
+    effects = tuple(values.tolist())
+    return Verdict(status, sentence, *interval[:3], interval.p, interval.n, effects, test.details(table))
+
+
+def _split_into_cells(test: EffectTest, table: StudyTable) -> list[tuple[str, StudyTable]]:
+    """The table of each cell of the factors that the test leaves open, and the levels as headings and sentences end."""
+    design = test.select_compared(table.design, table)
+    others = [name for name in table.factors if name not in test.factors and design[name].n_unique() > 1]
+    cells = []
+    for levels in design.select(others).unique(maintain_order=True).to_dicts() if others else []:
+        cell = table.restrict_to(levels)
+        if test.can_compare(cell):
+            shown = [f"{name} {format_label(level)}" for name, level in levels.items() if level is not None]
+            joined = f"{test.within_text}, " if test.within_text else ", at "
+            cells.append((f"{joined}{', '.join(shown)}", cell))
+    return cells
+
+
+def _judge_each(test: EffectTest, table: StudyTable, cells: list[tuple[str, StudyTable]]) -> Verdict:
+    """The verdict of the cell that decides, with what was found in the others."""
+    judged = [_judge_cell(test, cell, where) for where, cell in cells]
+    against = [
+        verdict._replace(p=None if verdict.p is None else min(1.0, verdict.p * len(cells)))
+        for verdict in judged
+        if verdict.status == VerdictStatus.CONTRADICTED and (verdict.p is None or verdict.p * len(cells) < ALPHA)
+    ]
+    if against:
+        status, deciding = VerdictStatus.CONTRADICTED, max(against, key=lambda each: _measure_distance(test, each))
+    else:
+        status = VerdictStatus.SUPPORTED
+        if any(verdict.status != VerdictStatus.SUPPORTED for verdict in judged):
+            status = VerdictStatus.UNDECIDED
+        left = [verdict for verdict in judged if verdict.status != VerdictStatus.SUPPORTED] or judged
+        deciding = max(left, key=lambda each: _measure_distance(test, each))
+        known = [verdict.p for verdict in judged if verdict.p is not None]
+        if status is VerdictStatus.SUPPORTED and known:
+            deciding = deciding._replace(p=max(known))
+        if (
+            deciding.status == VerdictStatus.CONTRADICTED and deciding.p is not None
+        ):  # not after Bonferroni's correction
+            deciding = deciding._replace(p=min(1.0, deciding.p * len(cells)))
+    numbers = {name: sum(verdict.status == name for verdict in judged) for name in VerdictStatus}
+    counts = ", ".join(f"{name} in {number}" for name, number in numbers.items() if number)
+    mean = _describe_mean(test, table, "; on average ")
+    sentence = f"{deciding.sentence} Over {len(cells)} cells, of which this is the weakest: {counts}{mean}."
+    return deciding._replace(status=status, sentence=sentence)
+
+
+def _measure_distance(test: EffectTest, verdict: Verdict) -> float:
+    """How far the effect lies outside what is claimed, negative inside; a cell without an effect is farthest."""
+    if verdict.effect is None:
+        return math.inf
+    low, high = test.claimed_range
+    return max(low - verdict.effect, verdict.effect - high)
+
+
+def _describe_reference(test: EffectTest, table: StudyTable) -> list[str]:
+    """What a claim about learned equivariance subtracts and leaves out, and the effect without that."""
+    (outcome, *_) = test.outcomes
+    if outcome.reference is not Reference.LEARNED:
+        return []
+    if not outcome.has_untrained_values(table):
+        return ["No network was measured before training, so that the values are those of the networks as they are."]
+    plain: Any = replace(test, outcome=replace(outcome, reference=Reference.NONE))  # type: ignore[call-arg]
+    mean = _describe_mean(plain, table, "; without that, the mean is ")
+    stages = outcome.saturated_stages(table)
+    left_out = f" Every network is at 1 at {' and '.join(stages)}, which is left out." if stages else ""
+    return [f"The value of the same network before training is subtracted{mean}.{left_out}"]
+
+
+def _describe_mean(test: EffectTest, table: StudyTable, words: str) -> str:
+    """The mean effect over all cells and seeds behind these words; nothing where there is none."""
+    values = test.effects(table)["value"].to_numpy()
+    return f"{words}{_format_value(test, float(values.mean()), None)}" if len(values) else ""
 
 
 def judge_rank_correlation(test: EffectTest, rho: Interval | None, over: str, table: StudyTable) -> Verdict:
@@ -112,41 +204,37 @@ def _decide_status(test: EffectTest, interval: Interval, seeds_reach: bool) -> V
     return VerdictStatus.CONTRADICTED if interval.high < low or high < interval.low else VerdictStatus.UNDECIDED
 
 
-def _describe_verdict(test: EffectTest, status: VerdictStatus, interval: Interval) -> str:
+def _describe_verdict(test: EffectTest, status: VerdictStatus, interval: Interval, where: str) -> str:
     """What the effect is, over how many seeds, and what is lacking where it decides nothing."""
     title, half, seeds = _capitalise_first(test.outcomes[0].title), interval.half_width, f"over {interval.n} seeds"
     shown = _format_value(test, interval.estimate, half)
     if interval.low is None or interval.high is None:
         return (
-            f"{title} {_describe_difference(test, shown)} in one complete seed, which gives no interval. "
+            f"{title} {_describe_difference(test, shown, where)} in one complete seed, which gives no interval. "
             "At least 3 seeds are needed."
         )
     if interval.p is None:
-        why = (
-            ""
-            if status is not VerdictStatus.UNDECIDED
-            else (": without spread over the seeds there is no test. Check that the seed reaches the trial")
+        why = ": without spread over the seeds there is no test. Check that the seed reaches the trial"
+        found = (
+            f"{title} {_describe_difference(test, shown, where)} in each of {interval.n} seeds, with identical values"
         )
-        return (
-            f"{title} {_describe_difference(test, shown)} in each of {interval.n} seeds, with identical values{why}."
-            f"{_describe_claim(test)}"
-        )
+        return f"{found}{why if status is VerdictStatus.UNDECIDED else ''}.{_describe_claim(test)}"
     bounds = (
         f"95 % t interval [{_format_digits(test, interval.low, half)}, {_format_digits(test, interval.high, half)}]"
     )
-    found = f"{test.describe_effect(interval.estimate, shown)}{test.within_text}"
+    found = f"{test.describe_effect(interval.estimate, shown)}{where}"
     if status is not VerdictStatus.UNDECIDED:
         return f"{title} {found}, {bounds} {seeds}.{_describe_claim(test)}"
     bound = _nearest_bound(test, interval.estimate)
     if bound == 0:
-        found = f"shows no clear effect: {shown} {test.comparison}{test.within_text}"
+        found = f"shows no clear effect: {shown} {test.comparison}{where}"
     return f"{title} {found}, and the {bounds} {seeds} contains {_format_bound(test, bound)}.{_describe_claim(test)}"
 
 
-def _describe_difference(test: EffectTest, shown: str) -> str:
+def _describe_difference(test: EffectTest, shown: str, where: str) -> str:
     """The effect without a word about its direction."""
     what = f"is {shown}" if test.is_absolute else f"differs by {shown} {test.comparison}"
-    return f"{what}{test.within_text}"
+    return f"{what}{where}"
 
 
 def _describe_claim(test: EffectTest) -> str:
@@ -176,7 +264,7 @@ def _format_value(test: EffectTest, value: float, half: float | None) -> str:
 def _value_unit(test: EffectTest) -> str:
     """Of shares of images: per cent, and percentage points between two of them."""
     (what, *_) = test.outcomes
-    alone = test.is_absolute and not isinstance(what.measure, Combination) and what.reference is Reference.NONE
+    alone = test.is_absolute and not isinstance(what.measure, Combination) and what.reference in (None, Reference.NONE)
     return "%" if alone else "points"
 
 

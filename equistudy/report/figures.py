@@ -168,7 +168,7 @@ class LayerProfile(ReportFigure):
         import polars as pl
 
         of = self.outcomes[0]
-        if "ceiling" not in rows.columns or of.reference is not Reference.NONE:
+        if "ceiling" not in rows.columns or of.reference not in (None, Reference.NONE):
             return rows.with_columns(ceiling=pl.lit(None, pl.Float64))
         perfect = 1.0 if of.measure.name.endswith("correlation") else None
         known = pl.coalesce("ceiling", pl.when("grid_aligned").then(pl.lit(perfect, pl.Float64)))

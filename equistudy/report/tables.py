@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from equistudy.analysis.effect_test import EffectTest
 from equistudy.analysis.exploration import build_exploratory_tests, collect_outcomes
 from equistudy.analysis.rounding import format_rounded, format_with_margin
 from equistudy.analysis.summary import summarise_cells
@@ -92,10 +91,9 @@ def tabulate_cells(study: Study, table: StudyTable) -> ReportTable:
 
 def tabulate_claims(judged: Sequence[tuple[Claim, Verdict]], table: StudyTable) -> ReportTable:
     """The declared claims: verdict, effect with interval, p after Holm's correction, number of replicates."""
-    tests = [claim.test for claim, _ in judged]
     verdicts = [verdict for _, verdict in judged]
     names = [claim.statement + (f" ({claim.source})" if claim.source else "") for claim, _ in judged]
-    details = [test.details(table) if isinstance(test, EffectTest) else "" for test in tests]
+    details = [verdict.details for _, verdict in judged]
     rows = [
         [name, v.status, *_format_effect(v), detail] for name, v, detail in zip(names, verdicts, details, strict=True)
     ]

@@ -14,7 +14,8 @@ class Verdict(NamedTuple):
     """What the data says about a claim.
 
     `status` is supported, contradicted or undecided. `effect` with its 95 % interval is in the unit that `sentence`
-    names. `n` counts the replicates. `p` is two-sided and corrected over the study's claims.
+    names. `n` counts the replicates. `p` is two-sided and corrected over the study's claims. `effects` has one effect a
+    seed, of the cell that decided where a claim is judged in each of several cells; `details` describes them further.
     """
 
     status: str
@@ -24,6 +25,8 @@ class Verdict(NamedTuple):
     high: float | None = None
     p: float | None = None
     n: int = 0
+    effects: tuple[float, ...] = ()
+    details: str = ""
 
 
 @runtime_checkable

@@ -34,9 +34,9 @@ def restore_network(weights: bytes, trial: Trial, device: torch.device) -> nn.Mo
     misfit = _find_misfit(network, stored)
     if misfit is not None:
         raise ValueError(
-            f"A stored network must fit its model, got {trial.id}, which no longer does: {misfit}. What the model's code "
-            "reads or imports has changed since. Restore it, or remove the trial's files from weights/ and trials/ of "
-            "the results and run the study again."
+            f"A stored network must fit its model, got {trial.id}, which no longer does: {misfit}. What the model's "
+            "code reads or imports has changed since. Restore it, or remove the trial's files from weights/ and "
+            "trials/ of the results and run the study again."
         )
     network.load_state_dict(stored)
     return network.eval()

@@ -9,8 +9,8 @@ from equistudy.analysis.claims import Contrast, Trend, Value
 from equistudy.analysis.outcome import Outcome, Score
 from tests.analysis.synthetic import CORRELATION, CROP, GAIN, SLOPE, WIDTH, study, table
 
-FALLS = Trend(CORRELATION, over=WIDTH, expected="decreasing")
-CROP_HELPS = Contrast(CORRELATION, CROP, CROP.levels[1], CROP.levels[0], expected="increasing")
+FALLS = Trend(CORRELATION, over=WIDTH, expected="decreasing", on_average=True)
+CROP_HELPS = Contrast(CORRELATION, CROP, CROP.levels[1], CROP.levels[0], expected="increasing", on_average=True)
 
 
 def test_trend_equals_a_t_test_over_the_slopes_of_the_seeds():
@@ -72,7 +72,7 @@ def test_a_value_equals_a_t_test_against_what_it_is_compared_with():
 def test_a_value_is_averaged_over_what_is_left_open():
     data = table(study(num_seeds=3))
     mean = Outcome(CORRELATION).values_per_trial(data).group_by("seed").agg(pl.col("value").mean())["value"]
-    assert Value(CORRELATION, expected="increasing").test(data).effect == pytest.approx(mean.mean())
+    assert Value(CORRELATION, expected="increasing", on_average=True).test(data).effect == pytest.approx(mean.mean())
 
 
 def test_details_give_the_effect_size_and_the_rank_correlation():

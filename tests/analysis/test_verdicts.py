@@ -5,13 +5,16 @@ import pytest
 
 from equistudy.analysis.claims import Contrast, Trend, Value
 from equistudy.analysis.effect_test import Direction
-from equistudy.analysis.outcome import Combination, Score
+from equistudy.analysis.outcome import Combination, Outcome, Reference, Score
+from equistudy.analysis.table import StudyTable
 from equistudy.analysis.verdicts import VerdictStatus, correct_verdicts, format_p_value, judge_claims
+from equistudy.groups.translation import Translation
+from equistudy.measures.correlation import WithinCorrelation
 from equistudy.study.study import Claim, Verdict
 from tests.analysis.synthetic import CORRELATION, CROP, WIDTH, study, table
 
-FALLS = Trend(CORRELATION, over=WIDTH, expected="decreasing")
-CROP_HELPS = Contrast(CORRELATION, CROP, CROP.levels[1], CROP.levels[0], expected="increasing")
+FALLS = Trend(CORRELATION, over=WIDTH, expected="decreasing", on_average=True)
+CROP_HELPS = Contrast(CORRELATION, CROP, CROP.levels[1], CROP.levels[0], expected="increasing", on_average=True)
 
 
 def test_the_verdict_follows_the_expected_direction():
@@ -48,7 +51,7 @@ def test_no_complete_seed_decides_nothing_and_names_the_absent_trials():
     del everything[0]
     verdict = FALLS.test(table(absent=everything))
     assert (verdict.status, verdict.effect, verdict.n) == ("undecided", None, 0)
-    assert "No seed has all the trials that compare translation correlation per doubling of width" in verdict.sentence
+    assert verdict.sentence.startswith("No trial at width 8, 16, 32 has a value: the trend is undecided.")
     assert "23 of 24 trials have no result" in verdict.sentence
 
 
@@ -67,7 +70,7 @@ def test_a_cell_that_fails_in_every_seed_leaves_the_others_comparable():
 
 
 def test_effects_without_any_spread_are_evidence_only_where_the_seeds_reach_the_trials():
-    claim, reached = Trend(Score("parameters"), over=WIDTH, expected="increasing"), table()
+    claim, reached = Trend(Score("parameters"), over=WIDTH, expected="increasing", on_average=True), table()
     verdict = claim.test(reached)
     assert (verdict.status, verdict.p) == ("supported", None)
     assert " in each of 3 seeds, with identical values." in verdict.sentence
@@ -93,7 +96,8 @@ ACCURACY = Score("test_accuracy")
     ],
 )
 def test_a_margin_asks_for_more_than_a_direction(expected, margin, status):
-    claim = Contrast(CORRELATION, CROP, CROP.levels[1], CROP.levels[0], expected=expected, margin=margin)
+    pair = CROP.levels[1], CROP.levels[0]
+    claim = Contrast(CORRELATION, CROP, *pair, expected=expected, margin=margin, on_average=True)
     verdict = claim.test(table(noise=0.004))
     assert verdict.status == status
     assert (verdict.p < 0.05) == (status != "undecided")
@@ -102,7 +106,7 @@ def test_a_margin_asks_for_more_than_a_direction(expected, margin, status):
 
 
 def test_an_interval_across_the_end_of_a_claim_decides_nothing_and_says_so():
-    claim = Value(CORRELATION, than=0.95, margin=0.05, expected="unchanged", within=((WIDTH, 4),))
+    claim = Value(CORRELATION, than=0.95, margin=0.05, expected="unchanged", within=((WIDTH, 4),), on_average=True)
     sentence = claim.test(table(noise=0.2)).sentence
     assert sentence.startswith("Translation correlation is ")
     assert "at width 4, and the 95 % t interval [" in sentence
@@ -111,19 +115,19 @@ def test_an_interval_across_the_end_of_a_claim_decides_nothing_and_says_so():
 
 
 def test_shares_of_images_are_told_in_points():
-    drop = Contrast(ACCURACY, WIDTH, 32, 4, expected="increasing", margin=0.02)
+    drop = Contrast(ACCURACY, WIDTH, 32, 4, expected="increasing", margin=0.02, on_average=True)
     sentence = drop.test(table()).sentence
     assert sentence.startswith("Test accuracy is higher with width 32 than with 4, by 9.0")
     assert " points, 95 % t interval [8." in sentence
     assert sentence.endswith("Claimed: more than 2 points.")
     gap = Combination("accuracy gap", ((1, ACCURACY), (-1, ACCURACY)))
-    same = Value(gap, expected="unchanged", margin=0.001, within=((WIDTH, 8),)).test(table())
+    same = Value(gap, expected="unchanged", margin=0.001, within=((WIDTH, 8),), on_average=True).test(table())
     assert (same.status, same.p) == ("supported", None)
     assert same.sentence == (
         "Accuracy gap is 0.00 points, at width 8 in each of 3 seeds, with identical values. "
         "Claimed: between -0.1 points and 0.1 points."
     )
-    one = Value(ACCURACY, expected="increasing").test(table(study(num_seeds=1)))
+    one = Value(ACCURACY, expected="increasing", on_average=True).test(table(study(num_seeds=1)))
     assert one.status == "undecided"
     assert " % in one complete seed" in one.sentence
 
@@ -143,3 +147,111 @@ def test_judge_corrects_over_the_claims_and_both_must_agree():
 
 def test_p_in_words():
     assert (format_p_value(0.0123), format_p_value(0.0004)) == ("p = 0.012", "p < 0.001")
+
+
+def shifted(effects: dict[str, float]) -> StudyTable:
+    """The synthetic table with the accuracy of each augmentation at width 32 moved by so much."""
+    data = table()
+    more = pl.lit(0.0)
+    for name, effect in effects.items():
+        more = more + pl.when(pl.col("augmentation") == name, pl.col("width") == 32).then(effect).otherwise(0.0)
+    return replace(data, trials=data.trials.with_columns(test_accuracy=pl.col("test_accuracy") + more))
+
+
+@pytest.mark.parametrize(
+    ("effects", "status", "counts"),
+    [
+        ({}, "supported", "supported in 2"),
+        ({"Crop": 0.2, "NoAugmentation": 0.1}, "supported", "supported in 2"),
+        ({"Crop": 0.5, "NoAugmentation": -0.2}, "contradicted", "supported in 1, contradicted in 1"),
+        ({"Crop": -0.2, "NoAugmentation": -0.2}, "contradicted", "contradicted in 2"),
+    ],
+)
+def test_a_claim_over_several_cells_is_judged_in_each(effects: dict[str, float], status: str, counts: str) -> None:
+    """On average +0.24 and clear of 0, and in one of two cells the other way: contradicted, by that cell's numbers."""
+    data = shifted(effects)
+    claim = Contrast(ACCURACY, WIDTH, 32, 4, expected="increasing")
+    verdict = claim.test(data)
+    assert verdict.status == status
+    assert f"Over 2 cells, of which this is the weakest: {counts}; on average " in verdict.sentence
+    cells = {
+        name: Contrast(ACCURACY, WIDTH, 32, 4, expected="increasing", within=((CROP, level),), on_average=True).test(
+            data
+        )
+        for name, level in zip(("NoAugmentation", "Crop"), CROP.levels, strict=True)
+    }
+    worst = min(cells, key=lambda name: cells[name].effect)
+    assert (verdict.effect, verdict.low, verdict.high) == pytest.approx(cells[worst][2:5])
+    assert verdict.effects == pytest.approx(cells[worst].effects)
+    assert f"at augmentation {worst}" in verdict.sentence
+    average = replace(claim, on_average=True).test(data)
+    assert average.status == (
+        "contradicted" if status == "contradicted" and len(set(effects.values())) == 1 else "supported"
+    )
+    p = min(1, 2 * cells[worst].p) if status == "contradicted" else max(cell.p for cell in cells.values())
+    assert verdict.p == pytest.approx(p)
+
+
+def test_a_trend_without_one_of_its_levels_is_undecided_unless_allowed() -> None:
+    absent = {place: "failed" for place in range(24) if place % 8 in (6, 7)}
+    data = table(absent=absent)
+    (level,) = set(WIDTH.levels) - set(data.trials.filter(status="done")["width"])
+    strict = FALLS.test(data)
+    assert (strict.status, strict.effect) == ("undecided", None)
+    assert f"No trial at width {level} has a value: the trend is undecided." in strict.sentence
+    assert replace(FALLS, allow_absent_levels=True).test(data).status == "supported"
+
+
+def test_claims_about_learning_subtract_the_untrained_network() -> None:
+    data = table()
+    slopes = {4: 0.5, 8: 0.4, 16: 0.3, 32: 0.2}
+    rows = data.measurement_rows.join(data.design.select("trial", "width"), on="trial")
+    before = pl.col("width").replace_strict(slopes, return_dtype=pl.Float64)
+    data = replace(data, measurement_rows=rows.with_columns(untrained=before).drop("width"))
+    falls = replace(FALLS, outcome=Outcome(CORRELATION, reference=Reference.LEARNED))
+    learned = falls.test(data)
+    plain = replace(FALLS, outcome=Outcome(CORRELATION, reference=Reference.NONE)).test(data)
+    assert learned.effect == pytest.approx(plain.effect + 0.1)
+    assert learned.sentence.startswith("Learned translation correlation rises with width")
+    assert (
+        f"The value of the same network before training is subtracted; without that, the mean is {plain.effect:.4f}"
+        in (learned.sentence)
+    )
+    assert falls.test(table()).effect == pytest.approx(plain.effect)
+    never = replace(data, measurement_rows=data.measurement_rows.with_columns(untrained=pl.lit(None, pl.Float64)))
+    assert falls.test(never).effect == pytest.approx(plain.effect)
+    assert "No network was measured before training" in falls.test(never).sentence
+
+
+def test_correlations_under_a_group_are_learned_unless_a_reference_is_named() -> None:
+    measure = WithinCorrelation(Translation())
+    claim = Contrast(measure, CROP, CROP.levels[1], CROP.levels[0], expected="increasing")
+    assert claim.outcomes[0].reference is Reference.LEARNED
+    plain = replace(claim, outcome=Outcome(measure, reference=Reference.NONE))
+    assert plain.outcomes[0].reference is Reference.NONE
+    assert Value(measure, expected="increasing").outcomes[0].reference is None
+
+
+def test_stages_at_which_every_network_is_at_one_are_left_out() -> None:
+    data = table()
+    rows = data.measurement_rows
+    stem = rows.with_columns(stage=pl.lit("entry"), value=pl.lit(0.9995), untrained=pl.lit(1.0))
+    both = replace(data, measurement_rows=pl.concat([rows, stem]))
+    falls = replace(FALLS, outcome=Outcome(CORRELATION, reference=Reference.LEARNED))
+    assert falls.outcomes[0].saturated_stages(both) == ["entry"]
+    assert falls.test(both).effect == pytest.approx(falls.test(data).effect)
+    assert "Every network is at 1 at entry, which is left out." in falls.test(both).sentence
+
+
+def test_networks_that_learned_nothing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten classes and 400 test images: 0.145 is three standard errors above chance."""
+    data = table()
+    monkeypatch.setattr(type(next(iter(data.study.design.cells())).trial.dataset), "num_classes", 10, raising=False)
+    low = pl.when(pl.col("seed") == 1, pl.col("width") == 8).then(0.11).otherwise(pl.col("test_accuracy"))
+    weak = replace(data, trials=data.trials.with_columns(test_accuracy=low))
+    assert "networks are" not in FALLS.test(data).sentence
+    assert "2 of 24 networks are at chance (e.g. width=8, augmentation=" in FALLS.test(weak).sentence
+    done = data.trials["trial"][0]
+    flat = [{"trial": done, "split": "train", "name": "loss", "epoch": epoch, "value": 2.3} for epoch in (1, 2, 3)]
+    stuck = replace(data, curve_rows=pl.DataFrame(flat))
+    assert "1 of 24 networks are without a falling training loss (e.g. width=" in FALLS.test(stuck).sentence
