@@ -1,4 +1,4 @@
-"""Random action: each image moved by its own element of a group."""
+"""Random action: moves each image by its own element of a group."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,10 +14,10 @@ __all__ = ["RandomAction"]
 
 @dataclass(frozen=True)
 class RandomAction(Augmentation):
-    """Moves each image by an element that the group samples; black enters.
+    """Moves each image by a random element of the group, with black at the border left behind.
 
-    Of a finite group every element is equally likely, the identity among them, and images are moved exactly:
-    `RandomAction(CyclicGroup(4))` turns by random quarter turns.
+    The elements of a finite group, including the identity, are equally likely, and images are moved exactly:
+    `RandomAction(CyclicGroup(4))` applies random quarter turns.
     """
 
     moves: ClassVar[bool | None] = True

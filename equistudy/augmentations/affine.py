@@ -1,4 +1,4 @@
-"""Random affine maps: each image turned, sheared, scaled and moved by its own element, in one interpolation."""
+"""Random affine maps: rotates, shears, scales and shifts each image by its own element, in one interpolation."""
 
 import math
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ __all__ = ["RandomAffine", "RandomScaling"]
 
 @dataclass(frozen=True)
 class RandomAffine(Augmentation):
-    """Shears, turns, scales and then moves each image about its centre; bilinear, black where nothing comes in.
+    """Shears, rotates, scales and then shifts each image about its centre; bilinear, black beyond the border.
 
     The element is (degrees, dx, dy, log factor, shear), independent and uniform: degrees on [-max_degrees, max_degrees]
     counter-clockwise as displayed, dx and dy on [-max_pixels, max_pixels] to the right and down, the logarithm of the
     factor on [-log max_factor, log max_factor], so that halving is as likely as doubling, and shear on [-max_shear,
-    max_shear] pixels to the right for each pixel below the centre. What keeps its default does nothing.
+    max_shear] pixels to the right for each pixel below the centre. By default each of the four is switched off.
 
-    torchvision's `RandomAffine` draws the factor itself uniformly, shears by an angle and moves by whole pixels.
+    torchvision's `RandomAffine` draws the factor itself uniformly, shears by an angle and shifts by whole pixels.
     """
 
     moves: ClassVar[bool | None] = True
@@ -56,7 +56,7 @@ class RandomAffine(Augmentation):
         from equistudy.groups.affine import rotation_matrices, warp
 
         degrees, dx, dy, log_factor, shear = elements.unbind(1)
-        # warp asks where each position of the output lies in the input: the inverses, in the opposite order
+        # warp takes maps from output to input: the inverses, in the opposite order
         turned = rotation_matrices(degrees)[:, :, :2]
         rows = turned[:, 0] - shear[:, None] * turned[:, 1], turned[:, 1]
         linear = torch.stack(rows, dim=1) * torch.exp(-log_factor)[:, None, None]

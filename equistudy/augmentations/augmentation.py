@@ -1,4 +1,4 @@
-"""What an augmentation is: it draws an element for each sample and lets it act."""
+"""What an augmentation is: it draws a random element for each sample and applies it."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,37 +15,38 @@ else:
 
 __all__ = ["Augmentation", "NoAugmentation"]
 
-IGNORED_LABEL = 255  # the label of what comes in, where the dataset has none for it
+IGNORED_LABEL = 255  # the label of what comes in from beyond the border, where the dataset has no void
 
 
 @dataclass(frozen=True)
 class Augmentation(Spec):
-    """Base of the augmentations: drawing and acting are apart, so that workers who share a batch draw the same.
+    """Base of the augmentations. Drawing is separate from applying, so that workers that share a batch draw the same.
 
     Images are floats in [0, 1]; what comes in from beyond the border is the dataset's background in training, and black
-    otherwise. `inputs` are what it can move. `moves` says whether pixels go to other places, so that labels must
-    follow; None that this is not known.
+    otherwise. `inputs` lists what it can be applied to. `moves` says whether pixels change places, so that labels for
+    pixels must follow; None if that is unknown.
     """
 
     inputs: ClassVar[tuple[Modality, ...]] = (Modality.IMAGES,)
     moves: ClassVar[bool | None] = None
 
     def check(self, dataset: Dataset) -> None:
-        """ValueError if it cannot move what the dataset holds, or what it asks for cannot follow."""
+        """ValueError if it cannot be applied to the dataset's inputs, or if the targets cannot follow."""
         if dataset.modality not in self.inputs:
             raise ValueError(
                 f"{type(self).__name__} moves {' or '.join(kind.value for kind in self.inputs)}, got {dataset}, whose "
-                f"inputs are {dataset.modality.value}. Use NoAugmentation(), or one that moves them."
+                f"inputs are {dataset.modality.value}. Use NoAugmentation(), or an augmentation of "
+                f"{dataset.modality.value}."
             )
         if dataset.target is Target.LABELS and self.moves is None:
             raise ValueError(
                 f"Labels for pixels must follow their pixels, got {dataset} and {type(self).__name__}, which does not "
-                "say where these go. Use RandomRotation, HorizontalFlip, RandomCrop and the like, or a Chain of them."
+                "say how pixels move. Use RandomRotation, HorizontalFlip, RandomCrop and the like, or a Chain of them."
             )
 
     @property
     def num_parameters(self) -> int:
-        """How many numbers one element has."""
+        """The number of values in one element."""
         raise NotImplementedError
 
     def draw(self, batch_size: int, rng: Generator) -> Float[Tensor, "B P"]:
@@ -67,7 +68,7 @@ class Augmentation(Spec):
     def apply_to_targets(
         self, targets: Shaped[Tensor, "B ..."], elements: Float[Tensor, "B P"], dataset: Dataset
     ) -> Shaped[Tensor, "B ..."]:
-        """The targets of the transformed images: labels follow their pixels, all else stays.
+        """The targets of the transformed images: labels for pixels follow their pixels, other targets stay.
 
         A pixel takes the label of the one nearest to where its content comes from, found by transforming an image of
         coordinates; what comes in from beyond the border is void.
@@ -87,7 +88,7 @@ class Augmentation(Spec):
         return torch.where(inside, labels, IGNORED_LABEL if dataset.void is None else dataset.void).to(targets.dtype)
 
     def augment(self, images: Float[Tensor, "B C H W"], rng: Generator) -> Float[Tensor, "B C H W"]:
-        """A randomly transformed batch, every sample by its own element."""
+        """A randomly transformed batch, each sample by its own element."""
         return self.apply(images, self.draw(len(images), rng))
 
     def wrap(
@@ -97,7 +98,7 @@ class Augmentation(Spec):
         mean: tuple[float, ...] | None = None,
         std: tuple[float, ...] | None = None,
     ) -> Module:
-        """The network that is trained: the given one, or one around it that learns what the augmentation draws.
+        """The network to train: the given one, or a wrapper that learns the distribution of the elements.
 
         `mean` and `std` are what its images are normalised with, None for the dataset's own.
         """

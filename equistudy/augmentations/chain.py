@@ -16,7 +16,7 @@ __all__ = ["Chain"]
 
 @dataclass(frozen=True)
 class Chain(Augmentation):
-    """The parts in the order given: the first acts first. An element is the parts' elements side by side."""
+    """Applies the parts in the given order. An element is the concatenation of the parts' elements."""
 
     parts: tuple[Augmentation, ...]
 
@@ -28,12 +28,12 @@ class Chain(Augmentation):
             )
         if any(isinstance(part, LearnedAugmentation) for part in self.parts):
             raise TypeError(
-                "A learned augmentation moves images inside the network, after all others, so it is no part of a "
+                "A learned augmentation moves images inside the network, after all others, so it cannot be part of a "
                 "Chain. Write LearnedAugmentation(before=Chain(...))."
             )
         if any(isinstance(part, Mixing) for part in self.parts):
             raise TypeError(
-                "Images are mixed after all that moves each for itself, so Mixup and CutMix are no parts of a Chain. "
+                "Mixup and CutMix act after all augmentations of single images, so they cannot be part of a Chain. "
                 "Write Mixup(before=Chain(...))."
             )
         if not self.parts:
@@ -52,7 +52,7 @@ class Chain(Augmentation):
 
     @property
     def moves(self) -> bool | None:  # type: ignore[override]
-        """Whether any part does; not known where it is not known of one."""
+        """Whether any part does; None if that is unknown for one of them."""
         known = [part.moves for part in self.parts]
         return None if None in known else any(known)
 

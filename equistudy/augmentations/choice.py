@@ -1,4 +1,4 @@
-"""A policy: each image is given to some of several augmentations, drawn at random."""
+"""A policy: applies augmentations to each image that are drawn at random from several."""
 
 from dataclasses import dataclass
 
@@ -14,12 +14,12 @@ __all__ = ["RandomChoice"]
 
 @dataclass(frozen=True)
 class RandomChoice(Augmentation):
-    """Draws one of the `parts` for each image, all equally likely, lets it act, and does so `rounds` times.
+    """Applies one of the `parts` to each image, all equally likely, and repeats this `rounds` times.
 
-    A round's element is the number of the part, and then the elements that every part drew, side by side. Include
-    `NoAugmentation()` for images that are left alone.
+    A round's element is the index of the part followed by the elements that every part drew. Include
+    `NoAugmentation()` to leave some images as they are.
 
-    In `RandAugment` all operations have one fixed strength; here each part has its own, and draws any element up to it.
+    In `RandAugment` all operations share one fixed strength; here each part draws from its own range.
     """
 
     parts: tuple[Augmentation, ...]
@@ -33,7 +33,7 @@ class RandomChoice(Augmentation):
             )
         if any(isinstance(part, (LearnedAugmentation, Mixing)) for part in self.parts):
             raise TypeError(
-                f"RandomChoice chooses what moves an image for itself, got parts={self.parts!r}. "
+                f"RandomChoice chooses among augmentations of single images, got parts={self.parts!r}. "
                 f"Write Mixup(before=RandomChoice(...))."
             )
         if len(self.parts) < 2 or self.rounds < 1:
@@ -44,11 +44,11 @@ class RandomChoice(Augmentation):
 
     @property
     def num_parameters(self) -> int:
-        """For each round, one and those of all parts together."""
+        """For each round, one for the part and those of all parts together."""
         return self.rounds * (1 + sum(part.num_parameters for part in self.parts))
 
     def draw(self, batch_size: int, rng: Generator) -> Float[Tensor, "B P"]:
-        """For each round the chosen part, and the elements of all."""
+        """For each round the index of the part and the elements of all parts."""
         import torch
 
         columns = []

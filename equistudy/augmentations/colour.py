@@ -15,13 +15,13 @@ LUMA = (0.2989, 0.587, 0.114)  # of red, green and blue, as torchvision has them
 
 @dataclass(frozen=True)
 class ColourJitter(Augmentation):
-    """Multiplies brightness, contrast and saturation, and then shifts the hue; values are cut to [0, 1] each time.
+    """Multiplies brightness, contrast and saturation and then shifts the hue; values are clipped to [0, 1] each time.
 
-    The element is the three factors, uniform on [1 - b, 1 + b] (from 0 at least) with b the field of that name, and the
-    shift of the hue as a share of the circle, uniform on [-hue, hue]. Contrast is about the image's mean luma,
-    saturation about each pixel's luma. Saturation and hue leave images alone that do not have 3 channels.
+    The element holds the three factors, uniform on [max(0, 1 - b), 1 + b] with b the field of that name, and the shift
+    of the hue as a fraction of the circle, uniform on [-hue, hue]. Contrast is relative to the image's mean luma,
+    saturation to each pixel's luma. Saturation and hue apply to images of 3 channels only.
 
-    The changes are those of torchvision's `ColorJitter`, which makes them in a random order.
+    The operations are those of torchvision's `ColorJitter`, which applies them in random order.
     """
 
     moves: ClassVar[bool | None] = False
@@ -36,7 +36,7 @@ class ColourJitter(Augmentation):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, got {name}={getattr(self, name)}. Use 0 for none.")
         if not 0 <= self.hue <= 0.5:
-            raise ValueError(f"hue is a share of the circle in [0, 0.5], got hue={self.hue}. Use 0 for none.")
+            raise ValueError(f"hue is a fraction of the circle in [0, 0.5], got hue={self.hue}. Use 0 for none.")
 
     @property
     def num_parameters(self) -> int:

@@ -13,10 +13,10 @@ __all__ = ["RandomCrop"]
 
 @dataclass(frozen=True)
 class RandomCrop(Augmentation):
-    """Pads each image with `padding` black pixels on every side and crops its own size at a random place.
+    """Pads each image with `padding` black pixels on every side and crops it to its own size at a random position.
 
     The element is the shift (dx, dy) of the content in pixels, to the right and down: whole numbers, independently
-    uniform on -padding .. padding. Exact: pixels are moved, never interpolated. With `padding` = 0 nothing happens.
+    uniform on -padding .. padding. Exact: pixels are moved, never interpolated. `padding` = 0 changes nothing.
 
     Source: He et al. 2016, arXiv:1512.03385, section 4.2, which uses 4 pixels for CIFAR.
     """
@@ -27,9 +27,7 @@ class RandomCrop(Augmentation):
 
     def __post_init__(self) -> None:
         if self.padding < 0:
-            raise ValueError(
-                f"padding is a number of pixels and must not be negative, got padding={self.padding}. Use 4 for CIFAR."
-            )
+            raise ValueError(f"padding must not be negative, got padding={self.padding}. Use 4 for CIFAR.")
 
     @property
     def num_parameters(self) -> int:
@@ -44,7 +42,7 @@ class RandomCrop(Augmentation):
         return torch.randint(-self.padding, self.padding + 1, size, generator=rng, device=rng.device).float()
 
     def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B 2"]) -> Float[Tensor, "B C H W"]:
-        """Each image shifted by its own element, black where nothing came in."""
+        """Each image shifted by its own element, black at the border that is left behind."""
         import torch
         from torch.nn.functional import pad
 

@@ -1,4 +1,4 @@
-"""Cutout: a square of each image made black, at a random place."""
+"""Cutout: blacks out a square of each image at a random position."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,12 +13,12 @@ __all__ = ["Cutout"]
 
 @dataclass(frozen=True)
 class Cutout(Augmentation):
-    """Makes a square of `size` x `size` pixels black whose centre is any pixel of the image, all equally likely.
+    """Blacks out a square of `size` x `size` pixels centred on a random pixel of the image, all equally likely.
 
-    Squares at the border are cut off there. The element is the centre (x, y) as shares of the image's sides.
+    Squares are clipped at the border. The element is the centre (x, y) as fractions of the image's width and height.
 
-    Source: DeVries and Taylor 2017, arXiv:1708.04552, who use 16 pixels for CIFAR-10, after normalisation, so that
-    theirs are grey. Black is what enters at the border in all augmentations here.
+    Source: DeVries and Taylor 2017, arXiv:1708.04552, who use 16 pixels for CIFAR-10 and cut after normalisation, so
+    that their squares are grey.
     """
 
     moves: ClassVar[bool | None] = False
@@ -27,7 +27,7 @@ class Cutout(Augmentation):
 
     def __post_init__(self) -> None:
         if self.size < 1:
-            raise ValueError(f"size is a number of pixels from 1, got size={self.size}. Use a quarter of the image.")
+            raise ValueError(f"size must be at least 1 pixel, got size={self.size}. Use a quarter of the image.")
 
     @property
     def num_parameters(self) -> int:
@@ -41,7 +41,7 @@ class Cutout(Augmentation):
         return torch.rand(batch_size, 2, generator=rng, device=rng.device)
 
     def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B 2"]) -> Float[Tensor, "B C H W"]:
-        """Each image without its own square."""
+        """The images with their squares blacked out."""
         import torch
 
         height, width = images.shape[-2:]

@@ -1,4 +1,4 @@
-"""A circular mask: each image shows its inscribed disk alone."""
+"""A circular mask: keeps the inscribed disk of each image."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,10 @@ __all__ = ["InscribedDisk"]
 
 @dataclass(frozen=True)
 class InscribedDisk(Augmentation):
-    """Black beyond the largest disk about the centre, so that corners tell nothing about a turn. Nothing is random.
+    """Blacks out everything outside the inscribed disk, so that corners do not reveal a rotation. Nothing is random.
 
-    For training beside `AccuracyPerAngle(surround=Surround.DISK)`, which tests on such images; behind rotations in a
-    `Chain`. Pixels belong to the disk by their centres, as there.
+    For training alongside `AccuracyPerAngle(surround=Surround.DISK)`, which tests on such images. Put it after
+    rotations in a `Chain`. A pixel belongs to the disk if its centre does, as there.
     """
 
     @property
@@ -31,7 +31,7 @@ class InscribedDisk(Augmentation):
         return torch.empty(batch_size, 0, device=rng.device)
 
     def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B 0"]) -> Float[Tensor, "B C H W"]:
-        """The masked images; of rectangles, the disk within the central square."""
+        """The masked images; oblong ones keep the disk within their central square."""
         import torch
 
         disk = inscribed_disk_mask(crop_central_square(images))

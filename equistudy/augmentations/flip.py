@@ -22,7 +22,7 @@ class HorizontalFlip(Augmentation):
     def __post_init__(self) -> None:
         if not 0 <= self.probability <= 1:
             raise ValueError(
-                f"A probability lies in [0, 1], got probability={self.probability}. Use 0.5 for every second image."
+                f"probability must lie in [0, 1], got probability={self.probability}. Use 0.5 to mirror half of them."
             )
 
     @property

@@ -1,4 +1,4 @@
-"""Mixup and CutMix: each image mixed with another one of its batch, and its target likewise."""
+"""Mixup and CutMix: mix each image, and its target, with another one of the batch."""
 
 import math
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ __all__ = ["CutMix", "Mixing", "Mixup"]
 
 @dataclass(frozen=True)
 class Mixing(Augmentation):
-    """Base of the augmentations that mix each image with its partner, another one of the batch.
+    """Base of the augmentations that mix each image with a partner from the same batch.
 
-    Partners are a random permutation of the batch. Each image draws its own weight, from Beta(alpha, alpha); of the
-    loss that share is for its own target, and the rest for its partner's. `before` acts first, on every image for
-    itself: `apply` does that alone, and `mix` does the rest, for the partner may lie on another worker.
+    Partners are a random permutation of the batch. Each image draws its own weight from Beta(alpha, alpha): the weight
+    of its own target in the loss, the rest being its partner's. `before` acts first, on every image separately: `apply`
+    does only that, and `mix` the rest, because the partner may be on another worker.
 
-    The published codes draw one weight for each batch.
+    The published implementations draw one weight for each batch.
     """
 
     moves: ClassVar[bool | None] = False  # labels for pixels are refused below
@@ -35,26 +35,27 @@ class Mixing(Augmentation):
             raise ValueError(f"alpha must be positive and finite, got alpha={self.alpha}. Use 1 for uniform weights.")
         if isinstance(self.before, (Mixing, LearnedAugmentation)):
             raise TypeError(
-                f"What acts before {type(self).__name__} moves every image for itself, got before={self.before}."
+                f"Before {type(self).__name__}, images are augmented one by one, got before={self.before}. Use a fixed "
+                f"augmentation such as RandomCrop()."
             )
 
     def check(self, dataset: Dataset) -> None:
-        """ValueError unless the targets are classes: their probabilities are mixed."""
+        """ValueError unless the targets are classes, whose probabilities can be mixed."""
         super().check(dataset)
         self.before.check(dataset)
         if dataset.target is not Target.CLASS:
             raise ValueError(
-                f"{type(self).__name__} mixes the probabilities of classes, got {dataset}, which asks for "
+                f"{type(self).__name__} mixes the probabilities of classes, got {dataset}, whose targets are "
                 f"{dataset.target.value}. Use another augmentation."
             )
 
     @property
     def num_parameters(self) -> int:
-        """Those of `before`; the partner's place in the batch, the weight, x and y."""
+        """Those of `before`, and four: the partner's index in the batch, the weight, x and y."""
         return self.before.num_parameters + 4
 
     def draw(self, batch_size: int, rng: Generator) -> Float[Tensor, "B P"]:
-        """The elements of `before`, a permutation, Beta-distributed weights and uniform places."""
+        """The elements of `before`, a permutation, Beta-distributed weights and uniform positions."""
         import torch
 
         before = self.before.draw(batch_size, rng)
@@ -66,7 +67,7 @@ class Mixing(Augmentation):
         return torch.cat([before, partners[:, None], weights[:, None], places], dim=1).float()
 
     def partners(self, elements: Float[Tensor, "B P"]) -> Int64[Tensor, " B"]:
-        """The place in the whole batch of each image's partner."""
+        """The index in the whole batch of each image's partner."""
         return elements[:, -4].long()
 
     def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"]) -> Float[Tensor, "B C H W"]:
@@ -80,7 +81,7 @@ class Mixing(Augmentation):
         return self.before.apply_on_background(images, elements[:, :-4], background)
 
     def augment(self, images: Float[Tensor, "B C H W"], rng: Generator) -> Float[Tensor, "B C H W"]:
-        """A whole batch, moved and mixed."""
+        """A whole batch, augmented and mixed."""
         elements = self.draw(len(images), rng)
         moved = self.apply(images, elements)
         return self.mix(moved, moved[self.partners(elements)], elements)
@@ -98,7 +99,7 @@ class Mixing(Augmentation):
 
 @dataclass(frozen=True)
 class Mixup(Mixing):
-    """The weighted mean of the image and its partner.
+    """Takes the weighted mean of each image and its partner.
 
     Source: Zhang et al. 2018, arXiv:1710.09412.
     """
@@ -117,10 +118,10 @@ class Mixup(Mixing):
 
 @dataclass(frozen=True)
 class CutMix(Mixing):
-    """A rectangle of the image replaced by that of its partner.
+    """Replaces a rectangle of each image by the same rectangle of its partner.
 
-    It has the image's proportions and 1 - weight of its area, its centre is any pixel, and it is cut off at the border;
-    the target's share is what remains of the image.
+    The rectangle has the image's aspect ratio and 1 - weight of its area, is centred on a random pixel, and is clipped
+    at the border. The weight of the image's target is the fraction of pixels that remain its own.
 
     Source: Yun et al. 2019, arXiv:1905.04899.
     """

@@ -1,4 +1,4 @@
-"""RandAugment: each image changed by operations drawn at random, all of one strength."""
+"""RandAugment: applies randomly drawn operations of one strength to each image."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from equistudy.spec import Generator, Tensor
 __all__ = ["Operation", "RandAugment"]
 
 MAX_STRENGTH = 30
-LARGEST_SHEAR, LARGEST_SHIFT, LARGEST_ANGLE = 0.3, 150 / 331, 30.0  # at that strength; shifts in shares of the image
+LARGEST_SHEAR, LARGEST_SHIFT, LARGEST_ANGLE = 0.3, 150 / 331, 30.0  # at that strength; shifts per image side
 
 
 class Operation(IntEnum):
-    """What may be done to an image; strength and sign say how much."""
+    """The operations; strength and sign determine by how much."""
 
     NOTHING = 0
     SHEAR_X = auto()
@@ -39,13 +39,13 @@ class Operation(IntEnum):
 
 @dataclass(frozen=True)
 class RandAugment(Augmentation):
-    """Draws one of 14 operations for each image, all equally likely, and does so `rounds` times.
+    """Applies one of 14 operations to each image, all equally likely, and repeats this `rounds` times.
 
-    `strength` m from 0 to 30 is that of all. With either sign: shears by 0.3 m / 30, shifts by 150 / 331 m / 30 of the
-    image, rotations by m degrees, changes of brightness, saturation, contrast and sharpness by the factor 1 + 0.9 m /
-    30. Posterising is to 8 - 4 m / 30 bits, rounded, and values from 1 - m / 30 on are inverted. Stretching the
-    contrast and equalising the histogram have no strength. An element is, for each round, the number of the operation
-    and the sign.
+    All operations have the same `strength` m, from 0 to 30. With a random sign: shears by 0.3 m / 30, shifts by
+    150 / 331 m / 30 of the image, rotations by m degrees, and factors of 1 + 0.9 m / 30 for brightness, saturation,
+    contrast and sharpness. Posterising keeps 8 - 4 m / 30 bits, rounded, and solarising inverts values from 1 - m / 30
+    on. Stretching the contrast and equalising the histogram have no strength. An element holds, for each round, the
+    index of the operation and the sign.
 
     Source: Cubuk et al. 2020, arXiv:1909.13719; strengths as in torchvision's `RandAugment`, with bilinear
     interpolation. Shears and rotations are about the centre of the image.
@@ -64,7 +64,7 @@ class RandAugment(Augmentation):
 
     @property
     def num_parameters(self) -> int:
-        """Two for each round: the operation, and 1 or -1."""
+        """Two for each round: the operation and the sign, 1 or -1."""
         return 2 * self.rounds
 
     def draw(self, batch_size: int, rng: Generator) -> Float[Tensor, "B P"]:
@@ -99,7 +99,7 @@ class RandAugment(Augmentation):
 def _apply_operation(
     operation: Operation, images: Float[Tensor, "B C H W"], signs: Float[Tensor, " B"], share: float
 ) -> Float[Tensor, "B C H W"]:
-    """One operation done to all of the images, with this share of the largest strength."""
+    """Applies one operation to all images, at this fraction of the largest strength."""
     factors = 1 + 0.9 * share * signs
     if operation <= Operation.ROTATE:
         return _apply_motion(operation, images, signs * share)
@@ -118,7 +118,7 @@ def _apply_operation(
 def _apply_motion(
     operation: Operation, images: Float[Tensor, "B C H W"], share: Float[Tensor, " B"]
 ) -> Float[Tensor, "B C H W"]:
-    """Each image moved by its signed share of the largest motion."""
+    """Moves each image by its signed fraction of the largest motion."""
     import torch
 
     if operation is Operation.ROTATE:
@@ -138,7 +138,7 @@ def _apply_motion(
 def _apply_colour(
     operation: Operation, images: Float[Tensor, "B C H W"], factors: Float[Tensor, " B"]
 ) -> Float[Tensor, "B C H W"]:
-    """Brightness, saturation or contrast of each image multiplied by its own factor."""
+    """Multiplies the brightness, saturation or contrast of each image by its own factor."""
     import torch
 
     column = (Operation.BRIGHTNESS, Operation.CONTRAST, Operation.SATURATION).index(operation)

@@ -1,4 +1,4 @@
-"""Random resized crop: each image replaced by a random rectangle of it, enlarged to the whole."""
+"""Random resized crop: replaces each image by a random rectangle of it, enlarged to full size."""
 
 import math
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from equistudy.spec import Generator, Tensor
 
 __all__ = ["RandomResizedCrop"]
 
-NUM_ATTEMPTS = 10  # at a rectangle that fits; after as many misses it is the whole image
+NUM_ATTEMPTS = 10  # to find a rectangle that fits; after that the whole image is used
 
 
 @dataclass(frozen=True)
 class RandomResizedCrop(Augmentation):
     """Cuts a rectangle of whole pixels out of each image and enlarges it bilinearly to the image's size.
 
-    Its area is uniform on [min_area, 1] of the image, its ratio of width to height log-uniform on [1 / max_ratio,
-    max_ratio] times the image's, its place uniform where it fits. The element is (width, height, x, y): the sides as
-    shares of the image's, and where in the room that is left the rectangle lies, from 0 to 1.
+    Its area is uniform on [min_area, 1] of the image's, its aspect ratio log-uniform on [1 / max_ratio, max_ratio]
+    times the image's, and its position uniform. The element is (width, height, x, y): the sides as fractions of the
+    image's, and the position from 0 to 1 within the remaining space.
 
     Source: Szegedy et al. 2015, arXiv:1409.4842, section 6; the defaults and the ten attempts are those of
-    torchvision's `RandomResizedCrop`, which takes the ratio itself where images are not square.
+    torchvision's `RandomResizedCrop`, which draws the aspect ratio itself for images that are not square.
     """
 
     moves: ClassVar[bool | None] = True
@@ -33,7 +33,9 @@ class RandomResizedCrop(Augmentation):
 
     def __post_init__(self) -> None:
         if not 0 < self.min_area <= 1:
-            raise ValueError(f"min_area is a share of the image in (0, 1], got min_area={self.min_area}. Use 0.08.")
+            raise ValueError(
+                f"min_area must lie in (0, 1], as a fraction of the image, got min_area={self.min_area}. Use 0.08."
+            )
         if not 1 <= self.max_ratio < math.inf:
             raise ValueError(
                 f"max_ratio must be finite and at least 1, which keeps the image's own, got max_ratio={self.max_ratio}."
@@ -45,7 +47,7 @@ class RandomResizedCrop(Augmentation):
         return 4
 
     def draw(self, batch_size: int, rng: Generator) -> Float[Tensor, "B 4"]:
-        """The first of ten rectangles whose sides fit, and its place."""
+        """The first of ten rectangles whose sides fit, and its position."""
         import torch
 
         uniform = torch.rand(batch_size, NUM_ATTEMPTS, 2, generator=rng, device=rng.device)
@@ -58,7 +60,7 @@ class RandomResizedCrop(Augmentation):
         return torch.cat([sides, torch.rand(batch_size, 2, generator=rng, device=rng.device)], dim=1)
 
     def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B 4"]) -> Float[Tensor, "B C H W"]:
-        """Each image's own rectangle, as large as the image."""
+        """Each image's own rectangle, enlarged to the size of the image."""
         import torch
         from torch.nn.functional import grid_sample
 

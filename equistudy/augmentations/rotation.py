@@ -1,4 +1,4 @@
-"""Random rotations: each image turned about its centre by its own angle."""
+"""Random rotations: rotates each image about its centre by its own angle."""
 
 import math
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ __all__ = ["NormalRotation", "RandomRotation"]
 
 @dataclass(frozen=True)
 class RotationAugmentation(Augmentation):
-    """Base of the rotations, which differ in how they draw the angle.
+    """Base of the rotations, which differ in the distribution of the angle.
 
-    Positive is counter-clockwise as displayed; bilinear, black where nothing comes in.
+    Positive is counter-clockwise as displayed; bilinear, black beyond the border.
     """
 
     moves: ClassVar[bool | None] = True
@@ -27,7 +27,7 @@ class RotationAugmentation(Augmentation):
         return 1
 
     def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B 1"]) -> Float[Tensor, "B C H W"]:
-        """Each image turned by its own angle."""
+        """Each image rotated by its own angle."""
         from equistudy.groups.affine import rotation_matrices, warp
 
         return warp(images, rotation_matrices(elements[:, 0]))
@@ -35,7 +35,7 @@ class RotationAugmentation(Augmentation):
 
 @dataclass(frozen=True)
 class RandomRotation(RotationAugmentation):
-    """Turns each image by its own angle, uniform on [-max_degrees, max_degrees]. 180 degrees is every angle."""
+    """Rotates each image by its own angle, uniform on [-max_degrees, max_degrees]. 180 degrees gives every angle."""
 
     max_degrees: float = 15.0
 
@@ -54,11 +54,11 @@ class RandomRotation(RotationAugmentation):
 
 @dataclass(frozen=True)
 class NormalRotation(RotationAugmentation):
-    """Turns each image by its own angle, normal with the given mean and standard deviation.
+    """Rotates each image by its own angle, normal with the given mean and standard deviation.
 
     Source: the biased orientations of Edixhoven, Lengyel and van Gemert 2023, arXiv:2308.11316, with mean 45 and
-    standard deviation 20 or 40 degrees. Their published code draws one angle for each batch; here each image has its
-    own.
+    standard deviation 20 or 40 degrees. Their published code draws one angle for each batch; here each image draws
+    its own.
     """
 
     mean_degrees: float = 45.0

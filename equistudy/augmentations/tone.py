@@ -1,4 +1,4 @@
-"""Changes of tone that are the same at every pixel of an image; each image of a batch for itself. Values in [0, 1]."""
+"""Tone operations, applied to each image of a batch separately. Values lie in [0, 1]."""
 
 import torch
 from jaxtyping import Float, Integer
@@ -10,14 +10,14 @@ NUM_LEVELS = 256
 
 
 def sharpen(images: Float[Tensor, "B C H W"], factor: Float[Tensor, "B 1 1 1"]) -> Float[Tensor, "B C H W"]:
-    """`factor` of the images and the rest of their smoothed versions, but at the border; 1 changes nothing.
+    """Blends `factor` parts of each image with 1 - `factor` parts of its smoothed version; 1 changes nothing.
 
-    Smoothing weighs a pixel 5 / 13 and each of its eight neighbours 1 / 13.
+    Smoothing weights a pixel by 5 / 13 and each of its eight neighbours by 1 / 13. Border pixels stay as they are.
     """
     height, width = images.shape[-2:]
     if min(height, width) <= 2:
         return images
-    # sums of slices and no convolution, whose rounding depends on how many images there are
+    # sums of slices rather than a convolution, whose rounding depends on the batch size
     rows = images[..., :-2, :] + images[..., 1:-1, :] + images[..., 2:, :]
     squares = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
     inner = images[..., 1:-1, 1:-1]
@@ -27,25 +27,25 @@ def sharpen(images: Float[Tensor, "B C H W"], factor: Float[Tensor, "B 1 1 1"]) 
 
 
 def posterise(images: Float[Tensor, "B C H W"], bits: int) -> Float[Tensor, "B C H W"]:
-    """Values rounded down to multiples of 2^-bits, below 1."""
+    """Rounds values down to multiples of 2^-bits, below 1."""
     levels = 2**bits
     return (images * levels).floor().clamp(0, levels - 1) / levels
 
 
 def solarise(images: Float[Tensor, "B C H W"], threshold: float) -> Float[Tensor, "B C H W"]:
-    """Values from the threshold on inverted."""
+    """Inverts values at or above the threshold."""
     return torch.where(images >= threshold, 1 - images, images)
 
 
 def stretch_contrast(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-    """Each channel moved and scaled so that it reaches from 0 to 1; one of a single value stays."""
+    """Shifts and scales each channel to the full range [0, 1]; a constant channel stays as it is."""
     low, high = images.amin(dim=(2, 3), keepdim=True), images.amax(dim=(2, 3), keepdim=True)
     flat = low == high
     return ((images - low.masked_fill(flat, 0)) / (high - low).masked_fill(flat, 1)).clamp(0, 1)
 
 
 def equalise(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-    """Each channel, rounded to 8 bits, with about as many pixels at every level, by Pillow's rule."""
+    """Equalises the histogram of each channel at 8 bits by Pillow's rule."""
     B, C, H, W = images.shape
     levels: Integer[Tensor, "B C P"] = (images.float() * (NUM_LEVELS - 1e-3)).long().flatten(2)
     counts = levels.new_zeros(B, C, NUM_LEVELS).scatter_add_(2, levels, torch.ones_like(levels))

@@ -1,4 +1,4 @@
-"""Random translation: each image moved by a fraction of pixels."""
+"""Random translation: shifts each image by a random, possibly fractional, number of pixels."""
 
 import math
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ __all__ = ["RandomTranslation"]
 
 @dataclass(frozen=True)
 class RandomTranslation(Augmentation):
-    """Moves each image by its own (dx, dy) pixels, to the right and down, black where nothing comes in.
+    """Shifts each image by its own (dx, dy) pixels, to the right and down, with black at the border left behind.
 
-    Both are independently uniform on [-max_pixels, max_pixels], with any fraction of a pixel; bilinear, so that
-    fractions blur. `RandomCrop` moves by whole pixels and never blurs.
+    Both are independently uniform on [-max_pixels, max_pixels]. Bilinear, so fractional shifts blur; `RandomCrop`
+    shifts by whole pixels and never blurs.
     """
 
     moves: ClassVar[bool | None] = True

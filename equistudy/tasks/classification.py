@@ -28,11 +28,11 @@ class Classification(Task):
         targets: Int64[Tensor, " B"] | Float[Tensor, "B K"],
         label_smoothing: float = 0.0,
     ) -> Float[Tensor, ""]:
-        """The summed cross-entropy in nats, of classes or of their probabilities."""
+        """The summed cross-entropy in nats, for class indices or probabilities."""
         from torch.nn.functional import cross_entropy
 
         return cross_entropy(outputs, targets, label_smoothing=label_smoothing, reduction="sum")
 
     def score(self, outputs: Float[Tensor, "B K"], targets: Int64[Tensor, " B"]) -> dict[str, Float[Tensor, ""]]:
-        """`accuracy`: how many samples have their largest logit at the target."""
+        """`accuracy`: the number of samples whose largest logit is at the target."""
         return {"accuracy": (outputs.argmax(dim=1) == targets).sum().to(outputs.dtype)}

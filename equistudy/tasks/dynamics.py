@@ -1,4 +1,4 @@
-"""Dynamics: where points go, from where they are."""
+"""Dynamics: predict the trajectories of points from their initial state."""
 
 import math
 from collections.abc import Mapping
@@ -18,13 +18,13 @@ __all__ = ["Dynamics"]
 class Dynamics(Task):
     """Trajectories: the mean squared error over times, points and coordinates, scored by `mse` and its `log_mse`.
 
-    `log_mse` is the logarithm to base 10: errors of trajectories differ by factors, not by amounts.
+    `log_mse` is the logarithm to base 10, because errors of trajectories differ by orders of magnitude.
     """
 
     target: ClassVar[Target] = Target.TRAJECTORY
 
     def num_outputs(self, dataset: Dataset) -> int:
-        """The times at which the trajectory is asked for."""
+        """The number of times at which the trajectory is predicted."""
         return dataset.num_times
 
     def loss(

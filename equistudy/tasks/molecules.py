@@ -1,4 +1,4 @@
-"""Molecules: an energy for each set of atoms, by mean absolute error."""
+"""Molecules: predict an energy for each set of atoms, by mean absolute error."""
 
 import math
 from dataclasses import dataclass
@@ -16,13 +16,15 @@ __all__ = ["Molecules"]
 class Molecules(Regression):
     """The energy of a molecule: absolute error in units of `scale`, scored by `mae` and `rmse` in the dataset's unit.
 
-    Source: the mean absolute error is what Benton et al. 2020, arXiv:2010.11882, train and report on QM9.
+    Source: Benton et al. 2020, arXiv:2010.11882, train on and report the mean absolute error for QM9.
     """
 
     def check(self, dataset: Dataset) -> None:
-        """ValueError if the inputs are no atoms."""
+        """ValueError if the inputs are not sets of atoms."""
         if dataset.modality is not Modality.POINTS:
-            raise ValueError(f"Molecules are sets of atoms, got {dataset}, whose inputs are images. Use Regression().")
+            raise ValueError(
+                f"Molecules takes sets of atoms, got {dataset}, whose inputs are images. Use Regression()."
+            )
         super().check(dataset)
 
     def squared_error_scale(self, dataset: Dataset) -> float:

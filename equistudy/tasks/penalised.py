@@ -1,4 +1,4 @@
-"""A task with penalties for answers and features that do not move with the input as a group says."""
+"""A task with penalties on features and outputs that are not equivariant."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ __all__ = ["Depth", "Dissimilarity", "Penalised", "Penalty"]
 
 
 class Depth(Enum):
-    """Where a penalty looks: the first, the middle or the last stage that is a map, or the logits."""
+    """Where a penalty applies: the first, middle or last stage that is a map, or the logits."""
 
     EARLY = "early"
     MIDDLE = "middle"
@@ -25,11 +25,11 @@ class Depth(Enum):
 
 
 class Dissimilarity(Enum):
-    """How far a = f(g x) and b = g f(x) differ, the mean over the channels; 0 is perfect.
+    """How much a = f(g x) and b = g f(x) differ, averaged over channels; 0 is perfect.
 
-    NORMALISED_ERROR: the sum of (a - b)^2 over that of b^2, b less its mean over images and cells. CORRELATION: 1 -
-    sum a b / root(sum a^2 sum b^2), blind to gain, with values less the mean of their image for maps and less that over
-    the images for logits. Channels that do not vary are left out.
+    NORMALISED_ERROR: sum (a - b)^2 / sum b^2, with b centred over images and cells. CORRELATION: 1 - sum a b /
+    sqrt(sum a^2 sum b^2), insensitive to gain, with values centred within each image for maps and over the images for
+    logits. Constant channels are left out.
     """
 
     NORMALISED_ERROR = "normalised error"
@@ -40,10 +40,10 @@ class Dissimilarity(Enum):
 class Penalty(Spec):
     """`weight` times the dissimilarity of f(g x) and g f(x), added to the mean loss in training.
 
-    In each step all images are moved by one element, which is drawn from the group's `elements()`; black enters. At
-    logits, on which the group acts trivially, it asks for invariance, at maps for equivariance, on the cells that both
-    maps show less `erosion` cells at each border. x and g x pass through the network together, so that batch norms see
-    both. Statistics are those of the images that a worker passes through the network at once.
+    In each step all images are moved by one element drawn from the group's `elements()`, with black at the border. For
+    logits, on which the group acts trivially, it penalises a lack of invariance; for maps a lack of equivariance, on
+    the cells that both maps show, eroded by `erosion` cells at each border. x and g x pass through the network in one
+    batch, so that batch norms see both. Statistics are over the images that a worker passes through the network.
 
     Source: the objective study of Bruintjes, Motyka and van Gemert 2023, arXiv:2304.02628.
     """
@@ -58,19 +58,21 @@ class Penalty(Spec):
         if not 0 <= self.weight < float("inf"):
             raise ValueError(f"weight must be finite and not negative, got weight={self.weight}. Use 0 for no penalty.")
         if self.erosion < 0:
-            raise ValueError(f"erosion is a number of cells of at least 0, got erosion={self.erosion}.")
+            raise ValueError(f"erosion must not be negative, got erosion={self.erosion}. Use 1.")
 
 
 @dataclass(frozen=True)
 class Penalised(Task):
-    """The `task` with `penalties` in training; loss and scores are those of the task."""
+    """Adds `penalties` to the loss of `task` in training; scores are those of the task."""
 
     task: Task
     penalties: tuple[Penalty, ...]
 
     def __post_init__(self) -> None:
         if not self.penalties:
-            raise ValueError(f"Penalised needs a penalty, got penalties=(). Use {self.task} itself for none.")
+            raise ValueError(
+                f"Penalised needs at least one penalty, got penalties=(). Use {self.task} itself for none."
+            )
 
     @property
     def target(self) -> Target:  # type: ignore[override]  # that of the task, which knows it as a class
@@ -81,7 +83,9 @@ class Penalised(Task):
         """ValueError unless the task and the groups can act on the dataset."""
         self.task.check(dataset)
         if dataset.modality is not Modality.IMAGES:
-            raise ValueError(f"Penalties move images, got {dataset}, whose inputs are {dataset.modality.value}.")
+            raise ValueError(
+                f"Penalties move images, got {dataset}, whose inputs are {dataset.modality.value}. Use {self.task}."
+            )
 
     def num_outputs(self, dataset: Dataset) -> int:
         """As the task."""
@@ -94,7 +98,7 @@ class Penalised(Task):
     def loss(
         self, outputs: Float[Tensor, "B ..."], targets: Shaped[Tensor, "B ..."], label_smoothing: float = 0.0
     ) -> Float[Tensor, ""]:
-        """The loss of the task: the penalties are added by the trainer, who sees the features."""
+        """The loss of the task; the trainer, which sees the features, adds the penalties."""
         return self.task.loss(outputs, targets, label_smoothing)
 
     def score(self, outputs: Float[Tensor, "B ..."], targets: Shaped[Tensor, "B ..."]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Regression: numbers that stay as they are when the input moves, or that tell how it was moved."""
+"""Regression: predict numbers, such as an energy or the angle of an image."""
 
 import math
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ __all__ = ["Regression"]
 class Regression(Task):
     """Numbers: squared error, scored by `rmse` and `mae` in the dataset's own unit.
 
-    The network gives (y - mean) / `scale`, with the mean of the dataset's targets, and the loss is the squared error of
-    that. `scale` is in the dataset's unit, None for the standard deviation of its targets: it decides how much a
-    regulariser weighs against the error. Of angles in degrees, 1 counts square degrees and 180 / pi square radians.
+    The network predicts (y - mean) / `scale`, with the mean of the dataset's targets, and the loss is the squared error
+    of that. `scale` is in the dataset's unit; None means the standard deviation of its targets. It sets the weight of a
+    regulariser relative to the error. For angles in degrees, 1 gives square degrees and 180 / pi square radians.
     """
 
     target: ClassVar[Target] = Target.NUMBERS
@@ -30,7 +30,7 @@ class Regression(Task):
     def __post_init__(self) -> None:
         if self.scale is not None and not (math.isfinite(self.scale) and self.scale > 0):
             raise ValueError(
-                f"scale is a positive number of the target's unit, got scale={self.scale}. "
+                f"scale must be positive and finite, in the target's unit, got scale={self.scale}. "
                 "Use 1, or None for the standard deviation of the targets."
             )
 
@@ -39,13 +39,13 @@ class Regression(Task):
         return 1
 
     def prepare_targets(self, targets: Float[Tensor, "B K"], dataset: Dataset) -> Float[Tensor, "B K"]:
-        """Less their mean, in units of the scale."""
+        """The targets less their mean, in units of the scale."""
         return (targets - dataset.target_mean) / self._find_scale(dataset)
 
     def loss(
         self, outputs: Float[Tensor, "B K"], targets: Float[Tensor, "B K"], label_smoothing: float = 0.0
     ) -> Float[Tensor, ""]:
-        """The summed squared error, of each sample the mean over its numbers."""
+        """The summed squared errors of the samples, each the mean over its numbers."""
         return (outputs - targets).square().mean(dim=1).sum()
 
     def squared_error_scale(self, dataset: Dataset) -> float:
@@ -53,12 +53,12 @@ class Regression(Task):
         return self._find_scale(dataset)
 
     def score(self, outputs: Float[Tensor, "B K"], targets: Float[Tensor, "B K"]) -> dict[str, Float[Tensor, ""]]:
-        """Sums of squared and of absolute errors."""
+        """The sums of squared and absolute errors."""
         errors = (outputs - targets).double()
         return {"rmse": errors.square().mean(dim=1).sum(), "mae": errors.abs().mean(dim=1).sum()}
 
     def scores(self, sums: Mapping[str, Shaped[Tensor, "..."]], count: int, dataset: Dataset) -> dict[str, float]:
-        """The root of the mean square, and the mean absolute error, in the dataset's unit."""
+        """The root mean square and the mean absolute error, in the dataset's unit."""
         scale = self._find_scale(dataset)
         return {"rmse": scale * math.sqrt(float(sums["rmse"]) / count), "mae": scale * float(sums["mae"]) / count}
 

@@ -1,4 +1,4 @@
-"""Segmentation: a class for each pixel; pixels of no class count nowhere."""
+"""Segmentation: predict a class for each pixel; void pixels are ignored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from equistudy.tasks.task import Task
 
 __all__ = ["Segmentation"]
 
-VOID_LABEL = 255  # of the prepared labels, whatever the dataset's own is
+VOID_LABEL = 255  # in prepared labels, whatever the dataset uses
 
 
 @dataclass(frozen=True)
 class Segmentation(Task):
-    """A class for each pixel: cross-entropy, scored by `pixel_accuracy` and `mean_iou`; void pixels count in neither.
+    """A class for each pixel: cross-entropy, scored by `pixel_accuracy` and `mean_iou`; void pixels are ignored.
 
-    The loss of an image is the mean over its labelled pixels, 0 where there is none. Scores are over all labelled
-    pixels of the split: the share that is right, and the mean over classes of intersection over union. A class that is
-    neither in the labels nor predicted takes no part in the mean.
+    The loss of an image is the mean over its labelled pixels, 0 if it has none. Scores are over all labelled pixels of
+    the split: the fraction classified correctly, and the mean over classes of intersection over union, without classes
+    that neither occur in the labels nor are predicted.
     """
 
     target: ClassVar[Target] = Target.LABELS
@@ -31,7 +31,7 @@ class Segmentation(Task):
         return dataset.num_classes
 
     def prepare_targets(self, targets: UInt8[Tensor, "B H W"], dataset: Dataset) -> UInt8[Tensor, "B H W"]:
-        """The labels, with 255 for the dataset's void."""
+        """The labels, with 255 for void."""
         if dataset.void in (None, VOID_LABEL):
             return targets
         return targets.masked_fill(targets == dataset.void, VOID_LABEL)
@@ -39,7 +39,7 @@ class Segmentation(Task):
     def loss(
         self, outputs: Float[Tensor, "B K H W"], targets: UInt8[Tensor, "B H W"], label_smoothing: float = 0.0
     ) -> Float[Tensor, ""]:
-        """The summed loss of the images in nats."""
+        """The summed loss of the images, in nats."""
         from torch.nn.functional import cross_entropy
 
         losses = cross_entropy(outputs, targets.long(), ignore_index=VOID_LABEL, reduction="none")
@@ -48,7 +48,7 @@ class Segmentation(Task):
     def score(
         self, outputs: Float[Tensor, "B K H W"], targets: UInt8[Tensor, "B H W"]
     ) -> dict[str, Int64[Tensor, "K K"]]:
-        """How many pixels of each class (rows) were taken for each class (columns)."""
+        """The confusion matrix: pixels of each class (rows) by predicted class (columns)."""
         K = outputs.shape[1]
         valid = targets != VOID_LABEL
         pairs = targets[valid].long() * K + outputs.argmax(1)[valid]

@@ -1,4 +1,4 @@
-"""What is optimised and how an output is scored."""
+"""The base of the tasks: the loss that is optimised, and the scores of the outputs."""
 
 import math
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ TASK_EXAMPLES = {
 
 @dataclass(frozen=True)
 class Task(Spec):
-    """Base of the tasks. Losses and scores are sums over the samples, so that workers can add them up."""
+    """Base of the tasks. Losses and scores are sums over samples, so that workers can add them up."""
 
     target: ClassVar[Target]
 
@@ -39,7 +39,7 @@ class Task(Spec):
         raise NotImplementedError
 
     def prepare_targets(self, targets: Shaped[Tensor, "B ..."], dataset: Dataset) -> Shaped[Tensor, "B ..."]:
-        """The dataset's targets as `loss` and `score` take them: as they are."""
+        """The dataset's targets as `loss` and `score` expect them; by default unchanged."""
         return targets
 
     def loss(
@@ -55,9 +55,9 @@ class Task(Spec):
     def score(
         self, outputs: Float[Tensor, "B ..."], targets: Shaped[Tensor, "B ..."]
     ) -> dict[str, Shaped[Tensor, "..."]]:
-        """What `scores` needs of these samples, by name: sums over them."""
+        """The sums over these samples that `scores` needs, by name."""
         raise NotImplementedError
 
     def scores(self, sums: Mapping[str, Shaped[Tensor, "..."]], count: int, dataset: Dataset) -> dict[str, float]:
-        """The scores of `count` samples from the sums over them: the means, unless a task says otherwise."""
+        """The scores of `count` samples from the sums over them; by default the means."""
         return {name: float(value) / count for name, value in sums.items()}

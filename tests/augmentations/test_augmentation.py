@@ -178,7 +178,7 @@ def test_what_does_not_say_where_pixels_go_is_refused() -> None:
     unknown = RandomChoice((HorizontalFlip(), RandomCrop()))
     for augmentation in (unknown, Chain((HorizontalFlip(), unknown)), LearnedAugmentation(before=unknown)):
         with pytest.raises(
-            ValueError, match=r"Labels for pixels must follow .* got Shapes\(.*, which does not say where"
+            ValueError, match=r"Labels for pixels must follow .* got Shapes\(.*, which does not say how pixels move"
         ):
             augmentation.check(SHAPES)
     CHAIN.check(SHAPES)

@@ -39,5 +39,7 @@ def test_bad_parts_of_a_chain():
 
 
 def test_what_mixes_images_is_no_part():
-    with pytest.raises(TypeError, match=r"so Mixup and CutMix are no parts of a Chain\. Write Mixup\(before=Chain"):
+    with pytest.raises(
+        TypeError, match=r"Mixup and CutMix act after .* cannot be part of a Chain\. Write Mixup\(before=Chain"
+    ):
         Chain((HorizontalFlip(), Mixup()))

@@ -53,5 +53,7 @@ def test_bad_parts():
 
 
 def test_what_mixes_images_is_no_part():
-    with pytest.raises(TypeError, match=r"chooses what moves an image for itself, got .*Write Mixup\(before=RandomCh"):
+    with pytest.raises(
+        TypeError, match=r"chooses among augmentations of single images, got .*Write Mixup\(before=RandomCh"
+    ):
         RandomChoice((NoAugmentation(), CutMix()))

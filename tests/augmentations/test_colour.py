@@ -41,5 +41,5 @@ def test_factors_are_uniform_and_never_negative():
 def test_impossible_jitter():
     with pytest.raises(ValueError, match=r"contrast must not be negative, got contrast=-0\.1\. Use 0 for none"):
         ColourJitter(contrast=-0.1)
-    with pytest.raises(ValueError, match=r"share of the circle in \[0, 0\.5\], got hue=0\.6"):
+    with pytest.raises(ValueError, match=r"fraction of the circle in \[0, 0\.5\], got hue=0\.6"):
         ColourJitter(hue=0.6)

@@ -31,5 +31,5 @@ def test_every_pixel_is_a_centre_equally_often():
 
 
 def test_no_square():
-    with pytest.raises(ValueError, match=r"number of pixels from 1, got size=0\. Use a quarter"):
+    with pytest.raises(ValueError, match=r"must be at least 1 pixel, got size=0\. Use a quarter"):
         Cutout(0)

@@ -23,5 +23,5 @@ def test_probability(probability):
 
 @pytest.mark.parametrize("probability", [-0.1, 1.5, float("nan")])
 def test_impossible_probability(probability):
-    with pytest.raises(ValueError, match=r"lies in \[0, 1\], got probability=.*Use 0\.5"):
+    with pytest.raises(ValueError, match=r"must lie in \[0, 1\], got probability=.*Use 0\.5"):
         HorizontalFlip(probability)

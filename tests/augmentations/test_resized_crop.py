@@ -50,7 +50,9 @@ def test_the_whole_image_stays():
 
 def test_impossible_crops():
     for bad in (0.0, 1.1):
-        with pytest.raises(ValueError, match=r"share of the image in \(0, 1\], got min_area=.*Use 0\.08"):
+        with pytest.raises(
+            ValueError, match=r"must lie in \(0, 1\], as a fraction of the image, got min_area=.*Use 0\.08"
+        ):
             RandomResizedCrop(min_area=bad)
     with pytest.raises(ValueError, match=r"at least 1, which keeps the image's own, got max_ratio=0\.5"):
         RandomResizedCrop(max_ratio=0.5)

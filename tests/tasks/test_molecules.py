@@ -15,8 +15,8 @@ def test_errors_are_absolute_and_scored_in_the_unit_of_the_dataset() -> None:
 
 
 def test_images_are_no_molecules() -> None:
-    with pytest.raises(ValueError, match=r"Molecules are sets of atoms, got Turned.*images\. Use Regression\(\)"):
+    with pytest.raises(ValueError, match=r"Molecules takes sets of atoms, got Turned.*images\. Use Regression\(\)"):
         Molecules().check(Turned(Digits(), asked=RotationTarget.ANGLE))
-    with pytest.raises(ValueError, match=r"Molecules are sets of atoms, got Digits"):
+    with pytest.raises(ValueError, match=r"Molecules takes sets of atoms, got Digits"):
         Molecules().check(Digits())
     Molecules().check(QM7())

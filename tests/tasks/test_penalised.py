@@ -37,7 +37,9 @@ def test_identities_differ():
 def test_impossible_penalties():
     with pytest.raises(ValueError, match=r"weight must be finite and not negative, got weight=-1\. Use 0 for no"):
         Penalty(SHIFTS, -1)
-    with pytest.raises(ValueError, match=r"erosion is a number of cells of at least 0, got erosion=-1"):
+    with pytest.raises(ValueError, match=r"erosion must not be negative, got erosion=-1"):
         Penalty(SHIFTS, erosion=-1)
-    with pytest.raises(ValueError, match=r"Penalised needs a penalty, got penalties=\(\)\. Use Classification itself"):
+    with pytest.raises(
+        ValueError, match=r"Penalised needs at least one penalty, got penalties=\(\)\. Use Classification itself"
+    ):
         Penalised(Classification(), ())

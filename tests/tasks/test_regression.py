@@ -46,5 +46,7 @@ def test_scores_are_in_the_unit_of_the_dataset(scale: float | None) -> None:
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, math.nan, math.inf])
 def test_a_scale_is_positive(scale: float) -> None:
-    with pytest.raises(ValueError, match=r"positive number of the target's unit, got scale=.*\. Use 1, or None"):
+    with pytest.raises(
+        ValueError, match=r"must be positive and finite, in the target's unit, got scale=.*\. Use 1, or None"
+    ):
         Regression(scale)

@@ -27,24 +27,24 @@ ENTROPY, NOTHING = EntropyRegulariser(), NoAugmentation()
 class LearnedAugmentation(Augmentation):
     """Augerino: a uniform distribution over transformations whose widths are learned together with the weights.
 
-    An image is moved by exp(sum_k z_k A_k) with z_k uniform on [-h_k, h_k]; the half-extents h_k are parameters of the
-    network that is trained. Training minimises the loss over `train_copies` moved copies of each image plus the
-    regulariser. The trained network answers with the mean over `test_copies` copies, the same elements for every image:
-    a Latin hypercube, whose axes are as little correlated as possible; a single copy is the image as it is.
+    An image is transformed by exp(sum_k z_k A_k) with z_k uniform on [-h_k, h_k]; the half-extents h_k are parameters
+    of the network. Training minimises the mean loss over `train_copies` transformed copies of each image plus the
+    regulariser. The trained network averages over `test_copies` copies, with the same elements for every image: a Latin
+    hypercube whose axes are as little correlated as possible. A single copy is the image as it is.
 
-    `learning_rate` is that of the half-extents' raw numbers, on the recipe's schedule; no weight decay acts on them.
+    `learning_rate` is that of the half-extents' raw parameters, on the recipe's schedule, without weight decay.
     `reflected` continues images by this many mirrored pixels before they are moved, so that wedges of the background do
     not reveal the angle; beyond, the dataset's background comes in, or black where it is unknown. `before` is an
     augmentation that is not learned and acts first, in training only.
 
-    Of points, generators move the places and turn the vectors. Labels for pixels and trajectories are moved back from
-    each copy's outputs before they are averaged, in training and testing: the network around them is equivariant, not
-    invariant. Images with such labels then lie on a canvas larger by `padding` pixels on each side, so that no corner
-    is lost on the way: for all turns (diagonal - shorter side) / 2, which is 0.21 of the side of a square.
+    Generators act on the positions of points and rotate their vectors. Outputs that are labels for pixels or
+    trajectories are transformed back before they are averaged, in training and testing: the wrapped network is then
+    equivariant, not invariant. Images with such labels are put on a canvas larger by `padding` pixels on each side, so
+    that no corner is lost: for rotations by any angle (diagonal - shorter side) / 2, 0.21 of the side of a square.
 
-    Source: Benton et al. 2020, "Learning Invariances in Neural Networks", arXiv:2010.11882. Differs from their code:
-    exact exponentials on the device, pixels (so that a rotation of an oblong image is one), caps at the period in place
-    of a shutdown of all widths, a mixture of probabilities in place of log-probabilities.
+    Source: Benton et al. 2020, "Learning Invariances in Neural Networks", arXiv:2010.11882. Unlike their code, it uses
+    exact exponentials on the device, pixel coordinates (so that oblong images are rotated and not sheared), caps at the
+    period instead of switching off the regulariser for all widths, and averages probabilities, not log-probabilities.
     """
 
     REVISION: ClassVar[int] = 3
@@ -78,7 +78,9 @@ class LearnedAugmentation(Augmentation):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {name}={getattr(self, name)}. Use {least}.")
         if isinstance(self.before, LearnedAugmentation):
-            raise TypeError("before takes an augmentation that is not learned. Put all generators into one box.")
+            raise TypeError(
+                f"before must be a fixed augmentation, got before={self.before}. Put all generators into one tuple."
+            )
 
     def _check_generators(self) -> None:
         if not isinstance(self.generators, tuple) or not all(isinstance(g, LieGenerator) for g in self.generators):
@@ -88,19 +90,20 @@ class LearnedAugmentation(Augmentation):
             )
         names = [generator.name for generator in self.generators]
         if len(set(names)) < len(names):
-            raise ValueError(f"Generators need different names, got {', '.join(names)}. Name your own with name=...")
+            raise ValueError(f"Generators must have different names, got {', '.join(names)}. Set name=...")
         self._check_learned()
 
     def _check_learned(self) -> None:
         if not any(generator.learned for generator in self.generators):
             names = [generator.name for generator in self.generators]
             raise ValueError(
-                f"A learned augmentation learns at least one half-extent, got {', '.join(names) or 'no generators'}, "
-                f"none of them learned. Use FixedAugmentation, or RandomRotation and the like, for fixed ones."
+                f"A learned augmentation must learn at least one half-extent, got "
+                f"{', '.join(names) or 'no generators'}, none of them learned. Use FixedAugmentation, or "
+                f"RandomRotation and the like, for fixed ranges."
             )
 
     def check(self, dataset: Dataset) -> None:
-        """ValueError if a generator moves other things than the dataset holds, or what it asks for cannot follow."""
+        """ValueError if a generator cannot act on the dataset's inputs, or if the targets cannot follow."""
         self.before.check(dataset)
         points = dataset.modality is Modality.POINTS
         plane = not points or dataset.space == 2
@@ -108,21 +111,21 @@ class LearnedAugmentation(Augmentation):
         wrong = [generator.name for generator in self.generators if generator.domain not in fitting]
         if wrong:
             raise ValueError(
-                f"Generators move what the inputs are, got {', '.join(wrong)} for {dataset}, whose inputs are "
-                f"{dataset.modality.value} of {'the plane' if plane else 'space'}. "
+                f"Generators must fit the inputs, got {', '.join(wrong)} for {dataset}, whose inputs are "
+                f"{dataset.modality.value} {'in the plane' if plane else 'in space'}. "
                 f"Use {'RotationGenerator, AFFINE, GL2' if plane else 'SO3, SE3, AFFINE3'} or some of them."
             )
         if points and self.reflected:
-            raise ValueError(f"Points have no border to be mirrored at, got reflected={self.reflected}. Use 0.")
+            raise ValueError(f"Points have no border to mirror at, got reflected={self.reflected}. Use 0.")
         if self.padding and dataset.target is not Target.LABELS:
             raise ValueError(
-                f"Padding is for outputs that are moved back, got padding={self.padding} for {dataset}, which asks for "
-                f"{dataset.target.value}. Use padding=0, and reflected to continue images."
+                f"Padding is for outputs that are moved back, got padding={self.padding} for {dataset}, whose "
+                f"target is {dataset.target.value}. Use padding=0, and reflected to continue images."
             )
 
     @property
     def num_parameters(self) -> int:
-        """Those of `before`, and the units of each generator for each copy."""
+        """Those of `before`, and one for each unit of each generator and copy."""
         return self.before.num_parameters + self.train_copies * self._num_units
 
     @property
@@ -130,7 +133,7 @@ class LearnedAugmentation(Augmentation):
         return sum(generator.num_units for generator in self.generators)
 
     def draw(self, batch_size: int, rng: Generator) -> Float[Tensor, "B P"]:
-        """The elements of `before`, then coefficients uniform on [-1, 1], which the network stretches to its box."""
+        """The elements of `before`, then units uniform on [-1, 1], which the network scales by its half-extents."""
         import torch
 
         first = self.before.draw(batch_size, rng)
@@ -139,29 +142,29 @@ class LearnedAugmentation(Augmentation):
 
     @property
     def moves(self) -> bool | None:  # type: ignore[override]
-        """As `before`: outputs are moved back in the network."""
+        """As for `before`: the network moves its outputs back itself."""
         return self.before.moves
 
     def apply_to_targets(
         self, targets: Shaped[Tensor, "B ..."], elements: Float[Tensor, "B P"], dataset: Dataset
     ) -> Shaped[Tensor, "B ..."]:
-        """What `before` does."""
+        """As `before` does."""
         return self.before.apply_to_targets(targets, elements[:, : self.before.num_parameters], dataset)
 
     def apply(self, images: Float[Tensor, "B ..."], elements: Float[Tensor, "B P"]) -> Float[Tensor, "B ..."]:
-        """What `before` does: the rest is done in the network, where the half-extents are."""
+        """As `before` does; the network, which holds the half-extents, does the rest."""
         return self.before.apply(images, elements[:, : self.before.num_parameters])
 
     def apply_on_background(
         self, images: Float[Tensor, "B ..."], elements: Float[Tensor, "B P"], background: float
     ) -> Float[Tensor, "B ..."]:
-        """What `before` does, with the background; the network knows the dataset's own."""
+        """As `before` does; the network knows the dataset's background."""
         return self.before.apply_on_background(images, elements[:, : self.before.num_parameters], background)
 
     def describe_risk(
         self, dataset: Dataset, label_smoothing: float = 0.0, error_scale: float | None = None
     ) -> str | None:
-        """A warning where the labels will not hold the half-extent, or where pixels get lost that must come back."""
+        """A warning if the labels will not hold the half-extent, or if outputs cannot be moved back everywhere."""
         from equistudy.augmentations.learned.oracle import describe_blow_up
 
         if dataset.target is Target.LABELS:
@@ -227,15 +230,15 @@ class LearnedAugmentation(Augmentation):
         return AugmentedNetwork(network, settings, dataset.target, motion)
 
     def _check_images(self, dataset: Dataset) -> None:
-        """ValueError for colours without three channels, or for images that are mirrored by more than their size."""
+        """ValueError for generators of colours on other than three channels, or for mirroring beyond the image."""
         channels = dataset.image_shape[0]
         if channels != 3 and any(generator.domain is Domain.COLOUR for generator in self.generators):
             raise ValueError(
-                f"Colours have three channels, got {channels} in {dataset} and generators that move colours: "
+                f"Generators of colours need three channels, got {channels} in {dataset} with "
                 f"{', '.join(g.name for g in self.generators if g.domain is Domain.COLOUR)}. Leave these out."
             )
         if self.reflected >= min(dataset.image_shape[1:]):
             raise ValueError(
-                f"An image is mirrored by less than its size, got reflected={self.reflected} for "
-                f"{dataset.image_shape[1]} x {dataset.image_shape[2]} pixels. A quarter of the size does for rotations."
+                f"reflected must be less than the image's size, got reflected={self.reflected} for "
+                f"{dataset.image_shape[1]} x {dataset.image_shape[2]} pixels. For rotations use a quarter of the size."
             )

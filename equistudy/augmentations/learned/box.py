@@ -19,12 +19,12 @@ __all__ = ["Box"]
 class Box(nn.Module):
     """Half-extents h of a distribution: coefficients are uniform on [-h, h], one for each generator.
 
-    What is drawn are units u in [-1, 1]; they move by exp(sum_k u_k h_k rate_k A_k). The optimiser sees raw numbers,
-    with h = scale * softplus(raw). Units and raw numbers stand in the order of the generators; a generator with several
-    units has them side by side.
+    An element is a vector of units u in [-1, 1] and acts as exp(sum_k u_k h_k rate_k A_k). The optimiser sees raw
+    parameters, with h = scale * softplus(raw). Units and raw parameters are in the order of the generators; a generator
+    with several units has them side by side.
 
-    The box stays in float32 when the network around it is cast to half precision: 16 bits cannot hold a step of the
-    optimiser, nor the positions of pixels.
+    The box stays in float32 when the network is cast to half precision: 16 bits resolve neither a step of the optimiser
+    nor the positions of pixels.
     """
 
     raw: nn.Parameter
@@ -63,7 +63,7 @@ class Box(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Half-extents at their starts, and all constants: what a box needs after `to_empty` from the meta device."""
+        """Resets half-extents to their starts and fills in the constants, as is needed after `to_empty`."""
         for name, value in self._build_constants().items():
             getattr(self, name).copy_(value)
         starts = torch.tensor([float(generator.start) for generator in self.generators], device=self.raw.device)
@@ -87,7 +87,7 @@ class Box(nn.Module):
 
     @property
     def learned_extents(self) -> Float[Tensor, " P"]:
-        """The half-extents as a function of the raw numbers of those that are learned."""
+        """The half-extents, differentiable in the raw parameters of those that are learned."""
         return self.scales * softplus(torch.where(self.learned, self.raw, self.raw.detach()))
 
     @property
@@ -97,7 +97,7 @@ class Box(nn.Module):
 
     @property
     def widths(self) -> Float[Tensor, " L"]:
-        """The full widths of those that are learned, in coefficients of the matrices: rotations in radians."""
+        """The full widths of the learned generators in coefficients of their matrices: rotations in radians."""
         return (2 * self.rates * self.learned_extents)[self.learned]
 
     @torch.no_grad()
@@ -109,9 +109,9 @@ class Box(nn.Module):
     def compute_maps(
         self, units: Float[Tensor, "N U"], domain: Domain, *, inverse: bool = False
     ) -> Float[Tensor, "N d {domain.size}"]:
-        """The affine maps exp(A) that move what lies in the domain, without their last row; or those that undo them.
+        """The affine maps exp(A) of the domain, without their last row, or their inverses.
 
-        Differentiable in the learned half-extents while training, and by the half-extents as they are in evaluation.
+        Differentiable in the learned half-extents in training; in evaluation the half-extents are constants.
         """
         extents = self.learned_extents if self.training else self.extents
         with disable_autocast(units.device):
@@ -135,7 +135,7 @@ class Box(nn.Module):
         return torch.stack(columns, dim=1)
 
     def _compute_exponentials(self, coefficients: Float[Tensor, "N p"], domain: Domain) -> Float[Tensor, "N d e"]:
-        """In closed form where there is one: turns, affine maps of the plane, rigid motions of space."""
+        """In closed form where there is one: rotations and affine maps of the plane, rigid motions of space."""
         matrices: Tensor = getattr(self, domain.value)
         if domain is Domain.PLANE and self._turns:
             return plane_rotations(coefficients.squeeze(1))

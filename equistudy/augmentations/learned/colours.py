@@ -1,4 +1,4 @@
-"""Generators that move the colour of each pixel: hue, saturation, brightness, contrast."""
+"""Generators that change the colour of each pixel: hue, saturation, brightness, contrast."""
 
 from dataclasses import dataclass
 from math import degrees, sqrt
@@ -16,17 +16,17 @@ GREY = tuple(weight / sum(LUMA) for weight in LUMA)  # so that grey keeps its br
 
 @dataclass(frozen=True)
 class ColourGenerator(LieGenerator):
-    """Base of the four. They act on (red, green, blue) in [0, 1], and what leaves [0, 1] is cut off there."""
+    """Base of the four. They act on (red, green, blue) in [0, 1]; results are clipped to [0, 1]."""
 
     domain: ClassVar[Domain] = Domain.COLOUR
 
 
 @dataclass(frozen=True)
 class HueGenerator(ColourGenerator):
-    """Turns colours about grey at equal brightness, in degrees: red to green to blue; 180 degrees is every hue.
+    """Rotates hues at constant luma, in degrees, from red to green to blue; 180 degrees reaches every hue.
 
-    Chroma, a colour less its luma, lies in the plane across the luma's weights; the turn is that of its image in the
-    plane across grey, along grey. It differs from the hexagon of hues by a few degrees.
+    The rotation is about the grey axis, corrected along that axis so that each colour keeps its luma. It differs from
+    hues on the usual hexagon by a few degrees.
     """
 
     name: ClassVar[str] = "hue"
@@ -40,7 +40,7 @@ class HueGenerator(ColourGenerator):
 
     @property
     def rows(self) -> Matrix:
-        """The cross product with grey, and along grey what keeps the luma."""
+        """The cross product with the grey axis, less its change of luma."""
         unit = 1 / sqrt(3)
         cross = ((0.0, -unit, unit), (unit, 0.0, -unit), (-unit, unit, 0.0))
         change = [sum(GREY[row] * cross[row][column] for row in range(3)) for column in range(3)]
@@ -49,23 +49,23 @@ class HueGenerator(ColourGenerator):
 
 @dataclass(frozen=True)
 class SaturationGenerator(ColourGenerator):
-    """Moves colours away from the grey of their luma, as the logarithm of the factor."""
+    """Scales the difference of a colour from the grey of its luma, by the logarithm of the factor."""
 
     name: ClassVar[str] = "saturation"
     unit: ClassVar[str] = Scaling.unit
 
     @property
     def rows(self) -> Matrix:
-        """Each colour less its luma."""
+        """A colour less its luma."""
         rows = ((*(float(row == column) - GREY[column] for column in range(3)), 0.0) for row in range(3))
         return (*rows, ZERO_ROW)
 
 
 @dataclass(frozen=True)
 class BrightnessGenerator(ColourGenerator):
-    """Adds to all three channels, as a share of their range.
+    """Adds the same amount to all three channels, as a fraction of their range.
 
-    Source: Benton et al. 2020, arXiv:2010.11882, whose code learns the two ends of the interval.
+    Source: Benton et al. 2020, arXiv:2010.11882, whose code learns both ends of the interval.
     """
 
     name: ClassVar[str] = "brightness"
@@ -82,7 +82,7 @@ class BrightnessGenerator(ColourGenerator):
 
 @dataclass(frozen=True)
 class ContrastGenerator(ColourGenerator):
-    """Moves all channels away from middle grey, 1 / 2, as the logarithm of the factor."""
+    """Scales all channels about middle grey, 1 / 2, by the logarithm of the factor."""
 
     name: ClassVar[str] = "contrast"
     unit: ClassVar[str] = Scaling.unit

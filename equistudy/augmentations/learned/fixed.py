@@ -1,4 +1,4 @@
-"""The learned augmentation's box with half-extents that are given: the baseline with as many copies."""
+"""The baseline of the learned augmentation: the same box and copies, with fixed half-extents."""
 
 from dataclasses import dataclass
 
@@ -12,10 +12,10 @@ NO_REGULARISER = NormRegulariser(0.0)
 
 @dataclass(frozen=True)
 class FixedAugmentation(LearnedAugmentation):
-    """As `LearnedAugmentation`, with half-extents that stay at their starts: nothing is learned but the weights.
+    """A `LearnedAugmentation` whose half-extents stay at their starts: only the weights are learned.
 
-    What a learned augmentation gains over it with the same copies in training and testing, it gains by learning. In the
-    paper the two differ in copies too.
+    With the same numbers of copies, whatever a learned augmentation gains over this one it gains by learning. In the
+    paper the two also differ in the number of copies.
     """
 
     regulariser: Regulariser = NO_REGULARISER
@@ -27,4 +27,4 @@ class FixedAugmentation(LearnedAugmentation):
 
     def _check_learned(self) -> None:
         if not self.generators:
-            raise ValueError("A fixed augmentation moves along at least one generator, got none. Use NoAugmentation().")
+            raise ValueError("A fixed augmentation needs at least one generator, got none. Use NoAugmentation().")

@@ -1,4 +1,4 @@
-"""The directions in which a learned augmentation may reach: Lie generators with a start, a unit and a cap."""
+"""The directions in which a learned augmentation can transform: Lie generators with a start, a unit and a cap."""
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -27,7 +27,7 @@ Matrix = tuple[tuple[float, ...], ...]
 
 
 class Domain(Enum):
-    """What a generator moves: positions in an image, points of space, or the colour of each pixel."""
+    """What a generator acts on: positions in an image, points in space, or the colour of each pixel."""
 
     PLANE = "plane"
     SPACE = "space"
@@ -35,22 +35,22 @@ class Domain(Enum):
 
     @property
     def size(self) -> int:
-        """How many rows a matrix has: one for each coordinate, and one for the constant."""
+        """The number of rows of a matrix: one for each coordinate, and one for the constant."""
         return 3 if self is Domain.PLANE else 4
 
 
 @dataclass(frozen=True)
 class LieGenerator(Spec):
-    """Base of the generators: what is at x moves along the matrix times (x, 1).
+    """Base of the generators: x moves with the velocity A (x, 1), with A the matrix.
 
     In the plane x is (x, y) in pixels from the image's centre, y down; in space (x, y, z) in the data's own unit; of
     colours (red, green, blue) in [0, 1].
 
     `start` is the half-extent h with which training begins, in the generator's unit: coefficients are uniform on
     [-h, h]. `cap` is the largest half-extent, None for no limit. A generator with `learned=False` keeps its start.
-    `rate` is the coefficient of the matrix for one unit. The unconstrained number that the optimiser sees is raw, with
-    h = scale * softplus(raw): below `scale` a step changes h in proportion, above it by a constant. Beyond `period`, in
-    degrees to each side, what is periodic comes round. `num_units` is how many uniform numbers an element takes.
+    `rate` is the coefficient of the matrix for one unit. The optimiser sees an unconstrained parameter raw, with h =
+    scale * softplus(raw): a step changes h in proportion below `scale` and by a constant above it. `period`, in degrees
+    to each side, is where periodic transformations repeat. An element takes `num_units` uniform numbers.
     """
 
     name: ClassVar[str]
@@ -68,17 +68,17 @@ class LieGenerator(Spec):
     def __post_init__(self) -> None:
         if self.period is not None and (self.cap is None or not self.cap <= self.period):
             raise ValueError(
-                f"A {self.name} is capped at its period, {self.period:g} degrees to each side, got cap={self.cap}. "
-                f"Use {self.period:g}."
+                f"The cap of a {self.name} must be at most its period, {self.period:g} degrees to each side, got "
+                f"cap={self.cap}. Use {self.period:g}."
             )
         if not (isfinite(self.start) and self.start > 0):
             raise ValueError(
-                f"A half-extent starts positive and finite, got start={self.start} for {self.name}. "
-                f"Use about {self.scale / 10:.2g} {self.unit} for almost nothing."
+                f"start must be positive and finite, got start={self.start} for {self.name}. "
+                f"Use about {self.scale / 10:.2g} {self.unit} to start almost without {self.name}."
             )
         if self.cap is not None and not self.start <= self.cap:
             raise ValueError(
-                f"A half-extent starts within its cap, got start={self.start}, cap={self.cap} for {self.name}. "
+                f"start must be at most cap, got start={self.start}, cap={self.cap} for {self.name}. "
                 f"Lower start, or raise cap."
             )
 
@@ -103,7 +103,7 @@ class LieGenerator(Spec):
 
 @dataclass(frozen=True)
 class RotationGenerator(LieGenerator):
-    """Turns about the centre, counter-clockwise as displayed, in degrees; 180 degrees is every angle, uniformly."""
+    """Rotates about the centre, counter-clockwise as displayed, in degrees; at 180 degrees angles are uniform."""
 
     name: ClassVar[str] = "rotation"
     unit: ClassVar[str] = Rotation.unit
@@ -154,7 +154,7 @@ class TranslationYGenerator(LieGenerator):
 
 @dataclass(frozen=True)
 class ScalingGenerator(LieGenerator):
-    """Enlargements about the centre, as the logarithm of the factor."""
+    """Enlarges about the centre, by the logarithm of the factor."""
 
     name: ClassVar[str] = "scaling"
     unit: ClassVar[str] = Scaling.unit
@@ -167,7 +167,7 @@ class ScalingGenerator(LieGenerator):
 
 @dataclass(frozen=True)
 class SqueezeGenerator(LieGenerator):
-    """Stretches along x by what it shrinks along y, as the logarithm of the factor."""
+    """Stretches along x and shrinks along y by the same factor, given as its logarithm."""
 
     name: ClassVar[str] = "squeeze"
     unit: ClassVar[str] = Scaling.unit
@@ -180,7 +180,7 @@ class SqueezeGenerator(LieGenerator):
 
 @dataclass(frozen=True)
 class ShearGenerator(LieGenerator):
-    """Stretches along one diagonal by what it shrinks along the other, as the logarithm of the factor."""
+    """Stretches along one diagonal and shrinks along the other by the same factor, given as its logarithm."""
 
     name: ClassVar[str] = "shear"
     unit: ClassVar[str] = Scaling.unit
@@ -193,7 +193,7 @@ class ShearGenerator(LieGenerator):
 
 @dataclass(frozen=True)
 class MatrixGenerator(LieGenerator):
-    """A generator of the user's own: a name for the tables, and its matrix, whose coefficient is the unit.
+    """A user-defined generator: a name for the tables, and a matrix whose coefficient is the unit.
 
     A matrix of the plane has three rows of three, one of space or of colours four of four.
     """
@@ -208,7 +208,7 @@ class MatrixGenerator(LieGenerator):
         super().__post_init__()
         if not self.name.isidentifier():
             raise ValueError(
-                f"A generator's name becomes the name of a column: letters, digits and underscores, got "
+                f"A generator's name must be an identifier, because columns are named after it, got "
                 f"name={self.name!r}. For example name='shear_x'."
             )
         size = self.domain.size
@@ -217,9 +217,9 @@ class MatrixGenerator(LieGenerator):
         if shape != [size] * size or any(self.matrix[-1]) or not all(map(isfinite, entries)) or not any(entries):
             count = "three rows of three" if size == 3 else "four rows of four"
             raise ValueError(
-                f"An affine generator of domain={self.domain.value!r} has {count} finite numbers, not all 0, the last "
-                f"row 0, got matrix={self.matrix}. For example ((0.0, 1.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)), a "
-                f"shear of the plane."
+                f"An affine generator of domain={self.domain.value!r} needs {count} finite numbers, not all 0, with a "
+                f"last row of 0, got matrix={self.matrix}. For example ((0.0, 1.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, "
+                f"0.0)), a shear of the plane."
             )
 
     @property

@@ -1,4 +1,4 @@
-"""A module for any training loop: a network that learns to which transformations its answers should not react."""
+"""A module for any training loop: a network that learns to which transformations it should be invariant."""
 
 from collections.abc import Iterable, Sequence
 from math import isfinite
@@ -36,7 +36,7 @@ class LearnedInvariance(BoxedNetwork):
     in every call from torch's global random numbers. With one copy, the default, the mean loss of a batch is an
     unbiased estimate of the objective of Benton et al. 2020 (arXiv:2010.11882), E_x E_g loss(network(g x), y); with
     more copies it is the loss of the averaged prediction, which is smaller (Jensen). In evaluation S is `test_copies`,
-    the same elements for every image: a Latin hypercube with little correlated axes, so answers are deterministic.
+    the same elements for every image: a Latin hypercube with little correlated axes, so outputs are deterministic.
 
     Add `penalty()` to the loss. Without it the ranges only shrink. Optimise `parameter_groups()`, in which no weight
     decay acts on the ranges. A range that is too wide for the labels is drawn in by the loss, one that is too narrow
@@ -162,12 +162,12 @@ class LearnedInvariance(BoxedNetwork):
             )
         if self.box.acts_on(Domain.COLOUR) and channels != 3:
             raise ValueError(
-                f"Colours have three channels, got images of {channels}. Leave out the generators of colours."
+                f"Generators of colours need three channels, got images of {channels}. Leave these generators out."
             )
         if self.motion.reflected >= min(images.shape[2:]):
             raise ValueError(
-                f"An image is mirrored by less than its size, got reflected={self.motion.reflected} for "
-                f"{images.shape[2]} x {images.shape[3]} pixels. A quarter of the size does for rotations."
+                f"reflected must be less than the image's size, got reflected={self.motion.reflected} for "
+                f"{images.shape[2]} x {images.shape[3]} pixels. For rotations use a quarter of the size."
             )
 
 

@@ -1,4 +1,4 @@
-"""How the elements of a box act on what a network sees, and how what it gives is moved back."""
+"""How the elements of a box act on the inputs of a network, and how its outputs are moved back."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -24,30 +24,30 @@ __all__ = [
     "find_needed_padding",
 ]
 
-NUM_PROBES = 721  # elements along each generator at which the reach of a box is looked up
+NUM_PROBES = 721  # elements along each generator that are tried
 
 
 class Motion(nn.Module):
-    """Base of the actions on inputs and outputs. Outputs are left as they are unless they move with the input."""
+    """Base of the actions on inputs and outputs. Outputs stay as they are unless they move with the input."""
 
     def move_inputs(
         self, inputs: Float[Tensor, "N ..."], units: Float[Tensor, "N U"], box: Box
     ) -> Float[Tensor, "N ..."]:
-        """What is g x: each input moved by the element that its row of units in [-1, 1] stands for."""
+        """The inputs g x, each moved by the element given by its row of units in [-1, 1]."""
         raise NotImplementedError
 
     def move_outputs_back(
         self, outputs: Float[Tensor, "N ..."], units: Float[Tensor, "N U"], box: Box
     ) -> Float[Tensor, "N ..."]:
-        """What is g^-1 y: each output moved back by its element."""
+        """The outputs g^-1 y, each moved back by its element."""
         return outputs
 
 
 class ImageMotion(Motion):
     """Colours are mapped, then positions. `mean` and `std` are what images in [0, 1] were normalised with.
 
-    An image is continued by `reflected` mirrored pixels, and by `background`, a value in [0, 1], beyond. `padding`
-    enlarges the canvas by this many pixels on each side.
+    Beyond its border an image is continued by `reflected` mirrored pixels and then by `background`, a value in [0, 1].
+    `padding` enlarges the canvas by this many pixels on each side.
     """
 
     mean: Tensor
@@ -69,7 +69,7 @@ class ImageMotion(Motion):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """The constants anew, after `to_empty` from the meta device."""
+        """Fills in the constants, as is needed after `to_empty`."""
         for buffer, values in zip((self.mean, self.std), self._numbers, strict=True):
             buffer.copy_(torch.tensor(values)[:, None, None])
 
@@ -87,11 +87,11 @@ class ImageMotion(Motion):
         )
         if not box.acts_on(Domain.PLANE):
             return images
-        # a warp asks where in the input each position of the output lies
+        # a warp takes maps from output to input
         return self._warp(images, box.compute_maps(units, Domain.PLANE, inverse=True))
 
     def _map_colours(self, images: Float[Tensor, "B C H W"], maps: Float[Tensor, "B 3 4"]) -> Float[Tensor, "B C H W"]:
-        """Each image with its colours mapped, cut off at black and white."""
+        """Each image with its colours mapped and clipped to [0, 1]."""
         colours = images * self.std + self.mean
         mapped = torch.einsum("bij,bjhw->bihw", maps[..., :3], colours) + maps[..., 3, None, None]
         return (mapped.clamp(0, 1) - self.mean) / self.std
@@ -106,22 +106,22 @@ class ImageMotion(Motion):
 
 
 class DenseMotion(ImageMotion):
-    """The outputs are maps of the image, which move with it."""
+    """For outputs that are maps of the image and move with it."""
 
     def move_outputs_back(
         self, outputs: Float[Tensor, "N K h w"], units: Float[Tensor, "N U"], box: Box
     ) -> Float[Tensor, "N K H W"]:
-        """The maps warped the other way, without the padding. What comes in from outside is 0."""
+        """The maps warped back, without the padding. What comes in from beyond the canvas is 0."""
         if not box.acts_on(Domain.PLANE):
             return outputs
         return _crop_margin(warp(outputs, box.compute_maps(units, Domain.PLANE)), self.padding)
 
 
 class PointMotion(Motion):
-    """Places are mapped, and the vectors behind them by the linear part alone; other features stay.
+    """Positions are mapped, and the vectors after them by the linear part alone; other features stay.
 
-    Sets of fewer points than others are filled up with rows of zeros, which stay zeros. Such a row is known by its
-    other features; where there are none, every row is a point.
+    Smaller sets are padded with rows of zeros, which stay zeros. A padded row is recognised by its other features; in
+    datasets without any, every row is a point.
     """
 
     def __init__(self, dataset: Dataset) -> None:
@@ -141,7 +141,7 @@ class PointMotion(Motion):
     def move_outputs_back(
         self, outputs: Float[Tensor, "N ..."], units: Float[Tensor, "N U"], box: Box
     ) -> Float[Tensor, "N ..."]:
-        """Trajectories moved back; all else as it is."""
+        """Trajectories moved back; other outputs as they are."""
         return (
             self._map_points(outputs, box.compute_maps(units, self.domain, inverse=True)) if self.returns else outputs
         )
@@ -169,7 +169,7 @@ def build_motion(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> Motion:
-    """The action on the dataset's inputs, and on what it asks for.
+    """The action on the dataset's inputs and targets.
 
     `mean` and `std` are what images are normalised with, None for the dataset's own.
     """
@@ -181,10 +181,10 @@ def build_motion(
 
 
 def find_needed_padding(box: Box, height: int, width: int) -> int:
-    """The padding with which no pixel leaves the canvas under the box as it is: that of the corner that moves furthest.
+    """The padding with which no pixel leaves the canvas: how far corners move beyond the image.
 
-    For all turns this is (diagonal - shorter side) / 2 rounded up: 0.21 of the side of a square, and 0.33 of the
-    shorter side of 480 x 360 pixels.
+    For rotations by any angle this is (diagonal - shorter side) / 2, rounded up: 0.21 of the side of a square, and 0.33
+    of the shorter side of 480 x 360 pixels.
     """
     y, x = (height - 1) / 2, (width - 1) / 2
     corners = torch.tensor([[-x, -y, 1.0], [-x, y, 1.0], [x, -y, 1.0], [x, y, 1.0]])
@@ -193,7 +193,7 @@ def find_needed_padding(box: Box, height: int, width: int) -> int:
 
 
 def find_lost_share(box: Box, height: int, width: int, padding: int) -> float:
-    """The largest share of an image's pixels that one element of the box moves off a canvas with this padding."""
+    """The largest fraction of an image's pixels that one element moves off a canvas with this padding."""
     y, x = torch.meshgrid(*(torch.arange(size) - (size - 1) / 2 for size in (height, width)), indexing="ij")
     places = torch.stack([x.flatten(), y.flatten(), torch.ones(height * width)], dim=-1)
     reach = torch.tensor([(width - 1) / 2, (height - 1) / 2]) + padding + 0.5
@@ -203,7 +203,7 @@ def find_lost_share(box: Box, height: int, width: int, padding: int) -> float:
 
 @torch.no_grad()
 def _probe_maps(box: Box) -> Float[Tensor, "N 2 3"]:
-    """Maps of the box along each of its axes, at its corners and within."""
+    """Maps along each axis of the box, at its corners, and inside."""
     along = torch.linspace(-1, 1, NUM_PROBES)[:, None]
     axes = [along * unit for unit in torch.eye(box.num_units)]
     corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * box.num_units).reshape(-1, box.num_units)

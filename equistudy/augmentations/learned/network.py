@@ -1,4 +1,4 @@
-"""A network that sees moved copies of its inputs, and learns how far they are moved."""
+"""A network that sees transformed copies of its inputs and learns how far they are transformed."""
 
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -24,9 +24,9 @@ MAX_BATCH_VALUES = 2**22  # numbers in the copies of a batch that are evaluated 
 
 
 class LearnedSettings(NamedTuple):
-    """The distribution, how it is learned, and how many copies of an input a network sees.
+    """The distribution of transformations, how it is learned, and the numbers of copies.
 
-    `skipped` numbers of each drawn element belong to the augmentation that acts before.
+    The first `skipped` values of each element belong to the augmentation that acts before.
     """
 
     generators: tuple[LieGenerator, ...]
@@ -39,7 +39,7 @@ class LearnedSettings(NamedTuple):
 
 
 class BoxedNetwork(nn.Module):
-    """Base: a network, the box of transformations around it, and how these act on its inputs and outputs."""
+    """Base: a network, the box of transformations, and how these act on its inputs and outputs."""
 
     weight: Tensor
     test_units: Tensor
@@ -59,7 +59,7 @@ class BoxedNetwork(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Lambda and the test copies anew, after `to_empty` from the meta device; the box resets itself."""
+        """Fills in lambda and the test copies, as is needed after `to_empty`; the box has its own reset."""
         self.weight.fill_(self.settings.regulariser.weight)
         self.test_units.copy_(self._build_test_units())
 
@@ -78,11 +78,11 @@ class BoxedNetwork(nn.Module):
         self.weight.copy_(self.settings.regulariser.adapt_weight(self.weight, self.box.widths, loss.to(self.weight)))
 
     def parameter_group(self) -> dict[str, Any]:
-        """The half-extents for an optimiser: with their own learning rate, and without weight decay."""
+        """A parameter group with the half-extents, their own learning rate, and no weight decay."""
         return {"params": [self.box.raw], "lr": self.settings.learning_rate, "weight_decay": 0.0}
 
     def _average_test_copies(self, inputs: Float[Tensor, "B ..."]) -> Float[Tensor, "B ..."]:
-        """The aggregate over the test copies, as many at once as fit."""
+        """The aggregate over the test copies, computed in chunks."""
         at_once = max(1, MAX_BATCH_VALUES // max(1, inputs.numel()))
         parts = [
             self._compute_outputs(inputs, copies.repeat_interleave(len(inputs), dim=0))
@@ -91,7 +91,7 @@ class BoxedNetwork(nn.Module):
         return self._aggregate(torch.cat(parts), len(self.test_units))
 
     def _compute_outputs(self, inputs: Float[Tensor, "B ..."], units: Float[Tensor, "N U"]) -> Float[Tensor, "N ..."]:
-        """Outputs for as many copies of the inputs as there are rows of units in [-1, 1] for them, moved back."""
+        """Outputs, moved back, for one transformed copy of the inputs for each set of rows of units in [-1, 1]."""
         copies = inputs.repeat(len(units) // max(1, len(inputs)), *[1] * (inputs.ndim - 1))
         with disable_autocast(inputs.device):
             moved = self.motion.move_inputs(copies, units, self.box).to(inputs.dtype)
@@ -121,7 +121,7 @@ class BoxedNetwork(nn.Module):
             )
 
     def _aggregate(self, outputs: Float[Tensor, "N ..."], copies: int) -> Float[Tensor, "B ..."]:
-        """The mean over the copies: of numbers and trajectories always as they are, of classes as asked for."""
+        """The mean over the copies: plain for numbers and trajectories, as `aggregate` says for classes."""
         aggregate = self.settings.aggregate
         stacked = outputs.unflatten(0, (copies, len(outputs) // copies))
         if aggregate is Aggregate.LOGIT or self.target not in (Target.CLASS, Target.LABELS):
@@ -129,7 +129,7 @@ class BoxedNetwork(nn.Module):
         if outputs.ndim < 2 or outputs.shape[1] < 2:
             raise ValueError(
                 f"Probabilities need at least two outputs, got {1 if outputs.ndim < 2 else outputs.shape[1]} with "
-                f"aggregate={aggregate.value!r}. Use Aggregate.LOGIT for outputs that are no classes."
+                f"aggregate={aggregate.value!r}. Use Aggregate.LOGIT for outputs that are not classes."
             )
         logs = stacked.log_softmax(2, dtype=torch.promote_types(stacked.dtype, torch.float32))
         if aggregate is Aggregate.LOG_PROBABILITY:
@@ -140,19 +140,19 @@ class BoxedNetwork(nn.Module):
 class AugmentedNetwork(BoxedNetwork):
     """f(x) = E_g network(g x), with the half-extents of the distribution of g as a parameter.
 
-    Where what is asked for moves with the input, as labels and trajectories do, f(x) = E_g g^-1 network(g x).
+    For targets that move with the input, such as labels for pixels and trajectories, f(x) = E_g g^-1 network(g x).
 
-    In training one row of outputs for each copy and input, copy by copy, because the loss is averaged over them. In
-    evaluation one row for each input: the aggregate over the test copies.
+    In training it returns one row of outputs for each copy and input, copy by copy, over which the loss is averaged. In
+    evaluation it returns one row for each input, the aggregate over the test copies.
 
-    A module inside `network` that is watched by a hook in evaluation sees the images as they are: the copies are for
-    the output alone. So the stages of the inner network are measured as those of any other network.
+    In evaluation, forward hooks on modules inside `network` see the untransformed images, because the copies serve the
+    output alone. Stages of the inner network are therefore measured like those of any other network.
     """
 
     def forward(
         self, inputs: Float[Tensor, "B ..."], elements: Float[Tensor, "B P"] | None = None
     ) -> Float[Tensor, "N ..."]:
-        """Outputs for the inputs moved by `elements`, drawn for them, in training; the aggregate in evaluation."""
+        """In training, outputs for the inputs transformed by `elements`; in evaluation, the aggregate."""
         if self.training:
             assert elements is not None
             self.box.project()
@@ -171,7 +171,7 @@ def _has_forward_hooks(network: nn.Module) -> bool:
 
 @contextmanager
 def _without_forward_hooks(network: nn.Module) -> Iterator[None]:
-    """The network without the forward hooks that look into it."""
+    """Removes forward hooks from the network for the duration of the block."""
     hooks = [(module, module._forward_hooks) for module in network.modules() if module._forward_hooks]
     for module, _ in hooks:
         module._forward_hooks = OrderedDict()

@@ -1,4 +1,4 @@
-"""The elements over which a trained network averages: few points that cover a box evenly."""
+"""The elements over which a trained network averages: a few points that cover a box evenly."""
 
 from functools import lru_cache
 from itertools import permutations
@@ -19,11 +19,11 @@ POWER = 8  # of the correlations: the largest decides
 
 
 def latin_hypercube(num_points: int, dimensions: int) -> Float[Tensor, "N P"]:
-    """Points of [-1, 1]^P that take the midpoints of n equal intervals along each axis, each once.
+    """Points of [-1, 1]^P that use each of the midpoints of n equal intervals once along each axis.
 
-    Their orders are chosen so that the axes are as little correlated as a search finds: with correlated axes an average
-    would see combinations of the generators in place of each by itself. Their mean is 0, so a single point is 0.
-    Axes cannot be uncorrelated with fewer than P + 1 points; two points always lie on a diagonal.
+    A search orders them so that the axes are as uncorrelated as possible: with correlated axes the average would cover
+    combinations of generators instead of each generator separately. The mean is 0, so a single point is 0. Fewer than
+    P + 1 points cannot have uncorrelated axes, and two points always lie on a diagonal.
     """
     return torch.tensor(_search_points(num_points, dimensions), dtype=torch.float32)
 

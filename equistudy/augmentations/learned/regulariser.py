@@ -1,4 +1,4 @@
-"""What pays for reach: without it the widths of a learned augmentation only ever shrink."""
+"""Regularisers of learned augmentations: they reward wide ranges, which would otherwise only shrink."""
 
 from dataclasses import dataclass
 from math import isfinite, log
@@ -13,7 +13,7 @@ __all__ = ["BandRegulariser", "BudgetRegulariser", "EntropyRegulariser", "NormRe
 
 @dataclass(frozen=True)
 class Regulariser(Spec):
-    """Base of the regularisers. `weight` is lambda, in nats; 0 is no regulariser.
+    """Base of the regularisers. `weight` is lambda, in units of the loss; 0 switches it off.
 
     Widths are full widths of the box in coefficients of the matrices: 2 h rate, which for rotations is in radians.
     """
@@ -25,34 +25,34 @@ class Regulariser(Spec):
     def __post_init__(self) -> None:
         if not (isfinite(self.weight) and self.weight >= 0):
             raise ValueError(
-                f"A regulariser's weight is a finite number of at least 0, got weight={self.weight}. "
+                f"A regulariser's weight must be finite and not negative, got weight={self.weight}. "
                 f"Use 0.01 to 0.1, or 0 for none."
             )
 
     def reward(self, widths: Float[Tensor, " P"]) -> Float[Tensor, ""]:
-        """What lambda is paid for."""
+        """The quantity that lambda rewards."""
         raise NotImplementedError
 
     def penalty(self, widths: Float[Tensor, " P"]) -> Float[Tensor, ""]:
-        """What is added to the mean loss of a batch while lambda is `weight`."""
+        """What is added to the mean loss of a batch when lambda is `weight`."""
         return -self.weight * self.reward(widths)
 
     def adapt_weight(
         self, weight: Float[Tensor, ""], widths: Float[Tensor, " P"], loss: Float[Tensor, ""]
     ) -> Float[Tensor, ""]:
-        """The lambda of the next step, from that of this one and the mean loss of its batch."""
+        """Lambda for the next step, given that of this step and the mean loss of its batch."""
         return weight
 
 
 @dataclass(frozen=True)
 class NormRegulariser(Regulariser):
-    """- lambda |widths|, the Euclidean norm: a push of lambda in all, shared in proportion to the widths.
+    """- lambda |widths|, the Euclidean norm: a total push of lambda, shared in proportion to the widths.
 
-    It adds radians to pixels, and generators compete: the widest takes the push of the others.
+    It adds radians to pixels, and generators compete: the widest receives most of the push.
 
-    Source: Benton et al. 2020, arXiv:2010.11882, as their code has it; the paper's text squares the norm. Differs in
-    units (translations in pixels; theirs in twentieths of the image's width), and in that a width at its cap is held
-    there alone, where the code takes the push from all widths as soon as one is above 10.
+    Source: Benton et al. 2020, arXiv:2010.11882, as in their code; the paper's text squares the norm. Units differ
+    (translations in pixels, theirs in twentieths of the image's width), and a width at its cap does not affect the
+    others, whereas their code stops pushing all widths as soon as one exceeds 10.
     """
 
     def reward(self, widths: Float[Tensor, " P"]) -> Float[Tensor, ""]:
@@ -62,21 +62,21 @@ class NormRegulariser(Regulariser):
 
 @dataclass(frozen=True)
 class EntropyRegulariser(Regulariser):
-    """- lambda times the entropy of the box, the sum of the logarithms of the widths: no unit, and no competition.
+    """- lambda times the entropy of the box, the sum of log widths: independent of units, without competition.
 
-    Its push on a width, lambda / width, grows as the width shrinks: no width goes to zero.
+    Its push on a width, lambda / width, grows as the width shrinks, so no width goes to zero.
     """
 
     def reward(self, widths: Float[Tensor, " P"]) -> Float[Tensor, ""]:
-        """The sum of the logarithms."""
+        """The sum of the log widths."""
         return widths.log().sum()
 
 
 @dataclass(frozen=True)
 class AdaptiveRegulariser(EntropyRegulariser):
-    """Base of those that pay for entropy and set lambda themselves, step by step; it begins as `weight`.
+    """Base of the regularisers that reward entropy and adapt lambda after each step, starting from `weight`.
 
-    It stays within a factor `RANGE` of that.
+    Lambda stays within a factor of `RANGE` of its start.
     """
 
     adaptive: ClassVar[bool] = True
@@ -86,7 +86,7 @@ class AdaptiveRegulariser(EntropyRegulariser):
         super().__post_init__()
         if not self.weight > 0:
             raise ValueError(
-                f"A lambda that adapts is multiplied, so it begins positive, got weight={self.weight}. Use 0.05."
+                f"An adaptive lambda is multiplied, so it must start positive, got weight={self.weight}. Use 0.05."
             )
 
     def _clamp_weight(self, weight: Float[Tensor, ""]) -> Float[Tensor, ""]:
@@ -95,12 +95,12 @@ class AdaptiveRegulariser(EntropyRegulariser):
 
 @dataclass(frozen=True)
 class BudgetRegulariser(AdaptiveRegulariser):
-    """The widest box whose mean training loss is within a budget: the dual form, in which lambda is learned.
+    """Finds the widest box whose mean training loss stays within a budget: the dual form, in which lambda is learned.
 
-    max over widths of the entropy, subject to loss <= `budget` in nats. Dual ascent: after each step log lambda grows
-    by `rate` (1 - loss / budget), at most by `rate` and falling by at most three times that, so that the epochs before
-    the network has learned anything do not carry it away. No lambda blows up: a box that costs too much loses its push.
-    The budget holds what the network cannot fit as well; it is compared with the loss over augmented copies.
+    It maximises the entropy over widths subject to loss <= `budget`, in the unit of the loss. Dual ascent: after each
+    step log lambda grows by `rate` (1 - loss / budget), limited to [-3 `rate`, `rate`] so that the first epochs, before
+    the network has learned anything, do not dominate. Lambda cannot blow up, because a box that costs too much loses
+    its push. The loss is that over augmented copies and includes whatever the network cannot fit.
     """
 
     budget: float = 0.05
@@ -112,27 +112,26 @@ class BudgetRegulariser(AdaptiveRegulariser):
             value = getattr(self, name)
             if not (isfinite(value) and value > 0):
                 raise ValueError(
-                    f"A budget of loss and the rate of its lambda are positive and finite, got {name}={value}. "
-                    f"Use 0.05."
+                    f"The budget and the rate of lambda must be positive and finite, got {name}={value}. Use 0.05."
                 )
 
     def adapt_weight(
         self, weight: Float[Tensor, ""], widths: Float[Tensor, " P"], loss: Float[Tensor, ""]
     ) -> Float[Tensor, ""]:
-        """More while the loss is within the budget, less beyond it."""
+        """Raises lambda while the loss is within the budget, and lowers it otherwise."""
         return self._clamp_weight(weight * (self.rate * (1 - loss / self.budget).clamp(-3, 1)).exp())
 
 
 @dataclass(frozen=True)
 class BandRegulariser(AdaptiveRegulariser):
-    """Keeps the entropy of the box in nats, the sum of the logarithms of its widths, between `low` and `high`.
+    """Keeps the entropy of the box in nats, the sum of its log widths, between `low` and `high`.
 
-    After each step outside the band lambda is multiplied or divided by `factor`; inside it stays. What the labels allow
-    plays no part: the band is the user's. Above the band nothing but the data draws the box in.
+    After each step outside the band lambda is multiplied or divided by `factor`; inside the band it stays. The user
+    chooses the band, whatever the labels allow. Above the band only the data pulls the widths in.
 
     Source: the controller of Miao et al. 2023, "Learning Instance-Specific Augmentations by Capturing Local
-    Invariances", arXiv:2206.00051. Their factor is 1.2; the widths, which go a limited way in each step of Adam, are
-    then far above the band before lambda has fallen.
+    Invariances", arXiv:2206.00051. Their factor is 1.2, with which widths overshoot the band before lambda has fallen,
+    because a step of Adam changes them by a limited amount.
     """
 
     low: float = 0.0
@@ -143,16 +142,16 @@ class BandRegulariser(AdaptiveRegulariser):
         super().__post_init__()
         if not (isfinite(self.low) and isfinite(self.high) and self.low < self.high):
             raise ValueError(
-                f"A band of entropy reaches from low to a higher end, got low={self.low}, high={self.high}. A rotation "
-                f"of 30 to 60 degrees to each side is low={log(60 / 57.3):.2g}, high={log(120 / 57.3):.2g}."
+                f"low must be finite and less than high, got low={self.low}, high={self.high}. A rotation of 30 to 60 "
+                f"degrees to each side is low={log(60 / 57.3):.2g}, high={log(120 / 57.3):.2g}."
             )
         if not (isfinite(self.factor) and self.factor > 1):
-            raise ValueError(f"Lambda changes by a factor above 1, got factor={self.factor}. Use 1.03.")
+            raise ValueError(f"factor must be finite and above 1, got factor={self.factor}. Use 1.03.")
 
     def adapt_weight(
         self, weight: Float[Tensor, ""], widths: Float[Tensor, " P"], loss: Float[Tensor, ""]
     ) -> Float[Tensor, ""]:
-        """More below the band, less above it."""
+        """Raises lambda below the band, and lowers it above."""
         entropy = self.reward(widths)
         steps = (entropy < self.low).to(weight) - (entropy > self.high).to(weight)
         return self._clamp_weight(weight * (steps * log(self.factor)).exp())

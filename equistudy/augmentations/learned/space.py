@@ -1,4 +1,4 @@
-"""Generators that move points of space: turns, shears, squeezes, scaling and shifts."""
+"""Generators that move points in space: rotations, shears, squeezes, scaling and translations."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -36,18 +36,18 @@ class Axis(Enum):
 
     @property
     def others(self) -> tuple[int, int]:
-        """The two that follow it: x turns y into z."""
+        """The two that follow it cyclically: a rotation about x takes y to z."""
         return (self.index + 1) % 3, (self.index + 2) % 3
 
 
 def _build_matrix(entries: dict[tuple[int, int], float]) -> Matrix:
-    """Four rows of four with these entries."""
+    """A matrix of four rows with these entries, 0 elsewhere."""
     return tuple(tuple(entries.get((row, column), 0.0) for column in range(4)) for row in range(4))
 
 
 @dataclass(frozen=True)
 class _SpaceGenerator(LieGenerator):
-    """Base of those that belong to an axis, whose letter ends their name."""
+    """Base of the generators with an axis, whose letter ends their name."""
 
     kind: ClassVar[str]
     domain: ClassVar[Domain] = Domain.SPACE
@@ -56,13 +56,13 @@ class _SpaceGenerator(LieGenerator):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """What it does, and along or about which axis."""
+        """The kind of transformation and its axis."""
         return f"{self.kind}_{self.axis.value}"
 
 
 @dataclass(frozen=True)
 class SpaceRotation(_SpaceGenerator):
-    """Turns about an axis through the origin, in degrees, by the right hand.
+    """Rotates about an axis through the origin, in degrees, by the right-hand rule.
 
     A box of all three (`SO3`) draws rotation vectors, axis times angle, uniformly from a box of at most the
     half-extents along each axis. At 180 degrees about each axis it reaches every rotation, but not uniformly: small
@@ -87,7 +87,7 @@ class SpaceRotation(_SpaceGenerator):
 
 @dataclass(frozen=True)
 class HaarRotation(LieGenerator):
-    """Turns about any axis by at most the half-extent, in degrees, uniformly by the Haar measure of SO(3).
+    """Rotates about random axes by at most the half-extent, in degrees, uniformly in the Haar measure of SO(3).
 
     One half-extent for all axes: the axis is uniform on the sphere, and the angle a has a density proportional to
     1 - cos a up to the half-extent. At 180 degrees every rotation of space is equally likely.
@@ -112,7 +112,7 @@ class HaarRotation(LieGenerator):
 
 @dataclass(frozen=True)
 class SpaceShear(_SpaceGenerator):
-    """Stretches along one diagonal of the plane across the axis by what it shrinks along the other, as a logarithm."""
+    """Stretches along one diagonal of the plane normal to the axis and shrinks along the other, as a logarithm."""
 
     kind: ClassVar[str] = "shear"
     unit: ClassVar[str] = Scaling.unit
@@ -126,7 +126,7 @@ class SpaceShear(_SpaceGenerator):
 
 @dataclass(frozen=True)
 class SpaceSqueeze(_SpaceGenerator):
-    """Stretches along the axis by what it shrinks along the next one, as the logarithm of the factor.
+    """Stretches along the axis and shrinks along the next one by the same factor, given as its logarithm.
 
     Two of the three are independent.
     """
@@ -156,7 +156,7 @@ class SpaceTranslation(_SpaceGenerator):
 
 @dataclass(frozen=True)
 class SpaceScaling(LieGenerator):
-    """Enlargements about the origin, as the logarithm of the factor."""
+    """Enlarges about the origin, by the logarithm of the factor."""
 
     name: ClassVar[str] = "scaling"
     unit: ClassVar[str] = Scaling.unit

@@ -57,7 +57,7 @@ def test_generators_are_a_tuple_of_generators(bad):
 
 
 def test_one_generator_of_each_name():
-    with pytest.raises(ValueError, match=r"need different names, got rotation, rotation\. Name your own with name="):
+    with pytest.raises(ValueError, match=r"must have different names, got rotation, rotation\. Set name="):
         LearnedAugmentation(ROTATION * 2)
 
 
@@ -65,7 +65,7 @@ def test_one_generator_of_each_name():
 def test_a_mask_that_learns_nothing(generators):
     with pytest.raises(
         ValueError,
-        match=r"learns at least one half-extent, got .*Use FixedAugmentation, or RandomRotation and the like",
+        match=r"must learn at least one half-extent, got .*Use FixedAugmentation, or RandomRotation and the like",
     ):
         LearnedAugmentation(generators)
     LearnedAugmentation((*generators, ScalingGenerator()) if not generators else (*generators[:-1], AFFINE[-1]))
@@ -84,13 +84,15 @@ def test_impossible_numbers(name, least):
 
 
 def test_one_box_and_it_acts_last():
-    with pytest.raises(TypeError, match=r"not learned\. Put all generators into one box"):
+    with pytest.raises(TypeError, match=r"before must be a fixed augmentation, .*Put all generators into one tuple"):
         LearnedAugmentation(before=LearnedAugmentation())
-    with pytest.raises(TypeError, match=r"no part of a Chain\. Write LearnedAugmentation\(before=Chain"):
+    with pytest.raises(TypeError, match=r"cannot be part of a Chain\. Write LearnedAugmentation\(before=Chain"):
         Chain((HorizontalFlip(), LearnedAugmentation()))
 
 
 def test_an_image_is_mirrored_by_less_than_its_size():
     augmentation = LearnedAugmentation(reflected=28)
-    with pytest.raises(ValueError, match=r"less than its size, got reflected=28 for 28 x 28 pixels\. A quarter"):
+    with pytest.raises(
+        ValueError, match=r"less than the image's size, got reflected=28 for 28 x 28 pixels\. For rotations"
+    ):
         augmentation.wrap(nn.Flatten(), Digits())

@@ -56,7 +56,9 @@ def test_brightness_and_contrast():
 
 @pytest.mark.parametrize("bad", [None, 190.0])
 def test_a_hue_ends_at_its_period(bad):
-    with pytest.raises(ValueError, match=r"hue is capped at its period, 180 degrees to each side, got cap=.*Use 180"):
+    with pytest.raises(
+        ValueError, match=r"The cap of a hue must be at most its period, 180 degrees to each side, got cap=.*Use 180"
+    ):
         HueGenerator(cap=bad)
 
 
@@ -80,7 +82,5 @@ def test_colours_and_positions_are_learned_together():
 
 
 def test_grey_images_have_no_colours():
-    with pytest.raises(
-        ValueError, match=r"three channels, got 1 in Digits and generators .*: hue, saturation, .*Leave"
-    ):
+    with pytest.raises(ValueError, match=r"need three channels, got 1 in Digits with hue, saturation, .*Leave"):
         LearnedAugmentation(COLOUR).wrap(torch.nn.Flatten(), Digits())

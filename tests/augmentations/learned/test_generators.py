@@ -57,20 +57,22 @@ def test_variants():
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf])
 def test_a_start_must_be_a_width(bad):
-    with pytest.raises(ValueError, match=r"starts positive and finite, got start=.* for rotation\. Use about 2.9 deg"):
+    with pytest.raises(
+        ValueError, match=r"start must be positive and finite, got start=.* for rotation\. Use about 2.9 deg"
+    ):
         RotationGenerator(start=bad)
 
 
 def test_a_start_lies_within_its_cap():
-    with pytest.raises(ValueError, match=r"starts within its cap, got start=1.0, cap=0.5 for scaling"):
+    with pytest.raises(ValueError, match=r"start must be at most cap, got start=1.0, cap=0.5 for scaling"):
         ScalingGenerator(start=1.0, cap=0.5)
-    with pytest.raises(ValueError, match=r"starts within its cap, got start=1.0, cap=nan for scaling"):
+    with pytest.raises(ValueError, match=r"start must be at most cap, got start=1.0, cap=nan for scaling"):
         ScalingGenerator(start=1.0, cap=math.nan)
 
 
 @pytest.mark.parametrize("bad", [None, 181.0, math.nan])
 def test_rotations_end_at_their_period(bad):
-    with pytest.raises(ValueError, match=r"capped at its period, 180 degrees to each side, got cap=.*Use 180"):
+    with pytest.raises(ValueError, match=r"at most its period, 180 degrees to each side, got cap=.*Use 180"):
         RotationGenerator(cap=bad)
 
 
@@ -91,16 +93,16 @@ ZERO = (0.0, 0.0, 0.0)
 def test_a_matrix_of_another_shape(bad):
     with pytest.raises(
         ValueError,
-        match=r"domain='plane' has three rows of three finite numbers, not all 0, the last row 0, got matrix=.*example",
+        match=r"domain='plane' needs three rows of three finite numbers, not all 0, .* got matrix=.*example",
     ):
         MatrixGenerator(matrix=bad)
 
 
 def test_a_matrix_of_space_has_four_rows():
-    with pytest.raises(ValueError, match=r"domain='space' has four rows of four finite numbers, .* got matrix="):
+    with pytest.raises(ValueError, match=r"domain='space' needs four rows of four finite numbers, .* got matrix="):
         MatrixGenerator(matrix=RotationGenerator().rows, domain=Domain.SPACE)
 
 
 def test_a_name_becomes_a_column():
-    with pytest.raises(ValueError, match=r"name becomes the name of a column: .* got name='shear x'\. For example"):
+    with pytest.raises(ValueError, match=r"name must be an identifier, .* got name='shear x'\. For example"):
         MatrixGenerator(name="shear x")

@@ -417,13 +417,13 @@ class Answers(nn.Module):
             lambda: LearnedInvariance(network(), HueGenerator()),
             images(),
             ValueError,
-            r"three channels, got images of 1",
+            r"need three channels, got images of 1",
         ),
         (
             lambda: LearnedInvariance(network(), TURN, reflected=16),
             images(),
             ValueError,
-            r"less than its size, got reflec",
+            r"less than the image's size, got re",
         ),
         (
             lambda: LearnedInvariance(network(outputs=1), TURN),

@@ -190,19 +190,19 @@ def test_numbers_of_points_are_averaged_as_they_are():
 
 def test_what_does_not_fit_is_refused():
     with pytest.raises(
-        ValueError, match=r"got rotation for PointClouds, whose inputs are points of space\. Use SO3, SE3"
+        ValueError, match=r"got rotation for PointClouds, whose inputs are points in space\. Use SO3, SE3"
     ):
         LearnedAugmentation((RotationGenerator(),)).check(PointClouds())
     with pytest.raises(
-        ValueError, match=r"got rotation_x, rotation_y, rotation_z for Springs, .* points of the plane\. Use"
+        ValueError, match=r"got rotation_x, rotation_y, rotation_z for Springs, .* points in the plane\. Use"
     ):
         LearnedAugmentation(SO3).check(Springs())
     with pytest.raises(
-        ValueError, match=r"got rotation_x, .* for Digits, whose inputs are images of the plane\. Use Rot"
+        ValueError, match=r"got rotation_x, .* for Digits, whose inputs are images in the plane\. Use Rot"
     ):
         LearnedAugmentation(SO3).check(Digits())
     with pytest.raises(
-        ValueError, match=r"moved back, got padding=8 for Digits, which asks for a class\. Use padding=0"
+        ValueError, match=r"moved back, got padding=8 for Digits, whose target is a class\. Use padding=0"
     ):
         EVERY.check(Digits())
     with pytest.raises(ValueError, match=r"Points have no border .*, got reflected=2\. Use 0"):

@@ -42,7 +42,7 @@ def test_weight_0_is_no_regulariser():
 
 @pytest.mark.parametrize("bad", [-0.1, math.nan, math.inf])
 def test_impossible_weight(bad):
-    with pytest.raises(ValueError, match=r"weight is a finite number of at least 0, got weight=.*Use 0.01 to 0.1"):
+    with pytest.raises(ValueError, match=r"weight must be finite and not negative, got weight=.*Use 0.01 to 0.1"):
         NormRegulariser(bad)
 
 
@@ -82,18 +82,20 @@ def test_a_band_pays_more_below_it_and_less_above():
 
 @pytest.mark.parametrize("regulariser", [BudgetRegulariser, BandRegulariser])
 def test_a_lambda_that_adapts_begins_positive(regulariser):
-    with pytest.raises(ValueError, match=r"is multiplied, so it begins positive, got weight=0\.0\. Use 0\.05"):
+    with pytest.raises(ValueError, match=r"is multiplied, so it must start positive, got weight=0\.0\. Use 0\.05"):
         regulariser(0.0)
 
 
 @pytest.mark.parametrize(("name", "bad"), [("budget", 0.0), ("budget", math.nan), ("rate", -1.0)])
 def test_impossible_budget(name, bad):
-    with pytest.raises(ValueError, match=rf"rate of its lambda are positive and finite, got {name}=.*Use 0\.05"):
+    with pytest.raises(ValueError, match=rf"rate of lambda must be positive and finite, got {name}=.*Use 0\.05"):
         BudgetRegulariser(**{name: bad})
 
 
 def test_impossible_band():
-    with pytest.raises(ValueError, match=r"from low to a higher end, got low=1.0, high=1.0\. A rotation of 30 to 60"):
+    with pytest.raises(
+        ValueError, match=r"low must be finite and less than high, got low=1.0, high=1.0\. A rotation of 30 to 60"
+    ):
         BandRegulariser(low=1.0, high=1.0)
-    with pytest.raises(ValueError, match=r"changes by a factor above 1, got factor=1.0\. Use 1\.03"):
+    with pytest.raises(ValueError, match=r"factor must be finite and above 1, got factor=1.0\. Use 1\.03"):
         BandRegulariser(factor=1.0)

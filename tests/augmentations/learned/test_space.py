@@ -55,5 +55,5 @@ def test_the_twelve_are_a_basis():
 
 @pytest.mark.parametrize("bad", [None, 181.0, math.nan])
 def test_rotations_end_at_their_period(bad):
-    with pytest.raises(ValueError, match=r"capped at its period, 180 degrees to each side, got cap=.*Use 180"):
+    with pytest.raises(ValueError, match=r"at most its period, 180 degrees to each side, got cap=.*Use 180"):
         SpaceRotation(cap=bad)
