@@ -1,5 +1,6 @@
 """One number per trial: which measure, over which stages and elements, against which reference; and sums of them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -244,6 +245,16 @@ class Outcome:
     def share(self) -> bool:
         """Whether the number is a share of images, or a difference of shares."""
         return self.measure.share
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Between which numbers the outcome lies; a difference from a reference between their differences."""
+        low, high = getattr(self.measure, "limits", (0.0, 1.0) if self.share else (-math.inf, math.inf))
+        if isinstance(self.measure, Combination):
+            return -math.inf, math.inf
+        if not hasattr(self.measure, "limits") and self.measure.name.endswith(("error", "loss")):
+            low = 0.0
+        return (low, high) if self.reference in PLAIN else (low - high, high - low)
 
     @property
     def higher_is_better(self) -> bool:

@@ -1,5 +1,6 @@
 """The replicate is the unit: every estimate is made once per seed, and its interval is over the seeds."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,12 +28,18 @@ def average_per_seed(frame: pl.DataFrame, by: Sequence[str], over: Sequence[str]
     return complete.filter(pl.col("cells") == pl.col("needed")).select(*by, "seed", value)
 
 
-def summarise_over_seeds(seeds: pl.DataFrame, by: Sequence[str], value: str = "value") -> pl.DataFrame:
-    """Mean, low and high of the t interval, and n, for each `by` cell of a frame with one row a seed."""
+def summarise_over_seeds(
+    seeds: pl.DataFrame, by: Sequence[str], value: str = "value", limits: tuple[float, float] = (-math.inf, math.inf)
+) -> pl.DataFrame:
+    """Mean, low and high of the t interval, and n, for each `by` cell of a frame with one row a seed.
+
+    The interval ends where the values do, at `limits`: a t interval of correlations near 1 knows no bound.
+    """
     rows = []
     for key, group in seeds.group_by(*by, pl.lit(0).alias("whole"), maintain_order=True):
         interval = t_interval(group[value].to_numpy())
-        rows.append([*key[:-1], interval.estimate, interval.low, interval.high, interval.n])
+        low, high = (None if end is None else min(max(end, limits[0]), limits[1]) for end in interval[1:3])
+        rows.append([*key[:-1], interval.estimate, low, high, interval.n])
     columns: dict[str, Any] = {name: seeds.schema[name] for name in by}
     columns |= {value: pl.Float64, "low": pl.Float64, "high": pl.Float64, "n": pl.Int64}
     return pl.DataFrame(rows, schema=columns, orient="row")

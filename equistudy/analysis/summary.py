@@ -9,6 +9,7 @@ from equistudy.analysis.intervals import t_interval
 from equistudy.analysis.outcome import Outcome
 from equistudy.analysis.replicates import average_per_seed, summarise_over_seeds
 from equistudy.analysis.table import StudyTable
+from equistudy.analysis.training_checks import find_untrained_networks
 
 __all__ = ["summarise_cells", "summarise_compute"]
 
@@ -17,15 +18,25 @@ def summarise_cells(outcome: Outcome, table: StudyTable) -> pl.DataFrame:
     """One row a cell in the order of the design: the factors, value, low, high, n, best.
 
     `best` marks the cell with the best mean and every cell that ties with it: the 95 % t interval of their paired
-    differences over the seeds contains 0. Fewer than two common seeds decide nothing, so nothing is marked then.
+    differences over the seeds contains 0. Fewer than two common seeds decide nothing, so nothing is marked then, and
+    neither is a cell whose networks are all at chance.
     """
     seeds = average_per_seed(outcome.values_per_trial(table), by=table.factors, over=())
-    means = summarise_over_seeds(seeds, table.factors)
+    means = summarise_over_seeds(seeds, table.factors, limits=outcome.limits)
     if means.is_empty():
         return means.with_columns(best=pl.lit(value=False))
     top = means["value"].arg_max() if outcome.higher_is_better else means["value"].arg_min()
     samples = [_select_cell(seeds, row, table.factors) for row in means.rows(named=True)]
-    return means.with_columns(best=pl.Series([_is_tied(sample, samples[top or 0]) for sample in samples]))
+    best = means.with_columns(best=pl.Series([_is_tied(sample, samples[top or 0]) for sample in samples]))
+    weak = find_untrained_networks(table).get("at chance")
+    if weak is None:
+        return best
+    counts = weak.group_by(table.factors).agg(weak=pl.len())
+    return (
+        best.join(counts, on=table.factors, how="left", nulls_equal=True, maintain_order="left")
+        .with_columns(best=pl.col("best") & (pl.col("weak").fill_null(0) < pl.col("n")))
+        .drop("weak")
+    )
 
 
 def _select_cell(seeds: pl.DataFrame, row: Mapping[str, Any], factors: Sequence[str]) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from equistudy.analysis.outcome import Outcome, Quantity, Reference, Score, as_outcome
@@ -77,7 +78,12 @@ class ReportFigure:
         from equistudy.analysis.replicates import average_per_seed, summarise_over_seeds
 
         seeds = average_per_seed(values, by=by, over=[name for name in table.factors if name not in self.factors])
-        return summarise_over_seeds(seeds, by), seeds
+        return summarise_over_seeds(seeds, by, limits=self._limits), seeds
+
+    @property
+    def _limits(self) -> tuple[float, float]:
+        """Between which numbers the values lie."""
+        return self.outcomes[0].limits
 
 
 def describe_interval_method(frame: DataFrame) -> str:
@@ -207,6 +213,13 @@ class LearningCurve(ReportFigure):
     def title(self) -> str:
         """The value, over the epochs."""
         return self._describe_by_factors(f"{', '.join(map(_to_words, self._curve_names))} during training")
+
+    @property
+    def _limits(self) -> tuple[float, float]:
+        """Shares of images, or losses without an upper bound."""
+        if self.name.endswith("accuracy"):
+            return 0.0, 1.0
+        return (0.0, inf) if self.name.endswith(("loss", "error")) else (-inf, inf)
 
     @property
     def _curve_names(self) -> tuple[str, ...]:

@@ -130,7 +130,7 @@ class DepthProfile(ReportFigure):
             values = values.filter(pl.col(factor.name) == level_value(own[factor.name], level))
         by = ["third", *([] if self.color is None else [self.color.name])]
         levels = values.group_by(*by, self.over.name, maintain_order=True).agg(pl.col("value").mean())
-        summary = summarise_over_seeds(levels, by).sort(by)
+        summary = summarise_over_seeds(levels, by, limits=as_outcome(self.y).limits).sort(by)
         names = pl.Series("depth", [DEPTH_THIRDS[index] for index in summary["third"]], dtype=pl.String)
         return summary.drop("third").with_columns(names, seed=pl.lit(None, dtype=pl.Int64))
 

@@ -1,5 +1,6 @@
 """The tables of the report: cells, claims and explored effects, as text for readers and as numbers for programs."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -71,8 +72,7 @@ def tabulate_cells(study: Study, table: StudyTable) -> ReportTable:
         numbers.append(summary.with_columns(outcome=pl.lit(outcome.title)))
         for row in summary.rows(named=True):
             key = tuple(row[name] for name in factors)
-            half = None if row["low"] is None else (row["high"] - row["low"]) / 2
-            rows[key, column] = f"{format_with_margin(row['value'], half, '±')} (n = {row['n']})"
+            rows[key, column] = f"{_format_cell(row['value'], row['low'], row['high'])} (n = {row['n']})"
             bold |= {(order.index(key), column)} if row["best"] else set()
     width = len(factors) + len(collect_outcomes(study))
     texts = [
@@ -87,6 +87,17 @@ def tabulate_cells(study: Study, table: StudyTable) -> ReportTable:
         pl.concat(numbers, how="diagonal") if numbers else pl.DataFrame(),
         frozenset(bold),
     )
+
+
+def _format_cell(value: float, low: float | None, high: float | None) -> str:
+    """`0.93 ± 0.02`, or `0.99 [0.96, 1.00]` where the interval ends at a bound of the values."""
+    if low is None or high is None:
+        return format_with_margin(value, None)
+    half = (high - low) / 2
+    if math.isclose(value - low, high - value, rel_tol=1e-6, abs_tol=1e-12):
+        return format_with_margin(value, half, "±")
+    low_text, high_text = (format_rounded(end, half) for end in (low, high))
+    return f"{format_rounded(value, half)} [{low_text}, {high_text}]"
 
 
 def tabulate_claims(judged: Sequence[tuple[Claim, Verdict]], table: StudyTable) -> ReportTable:

@@ -44,3 +44,12 @@ def test_summary_is_the_t_interval_of_each_cell():
     assert (first["value"], first["low"], first["high"]) == pytest.approx((7 / 3, low, high))
     assert (second["value"], second["low"], second["high"], second["n"]) == (5.0, None, None, 1)
     assert summarise_over_seeds(frame(rows), []).height == 1
+
+
+def test_intervals_end_where_the_values_do() -> None:
+    seeds = pl.DataFrame({"width": [4] * 3, "seed": [0, 1, 2], "value": [0.9, 0.99, 1.0]})
+    free = summarise_over_seeds(seeds, ["width"]).row(0, named=True)
+    held = summarise_over_seeds(seeds, ["width"], limits=(-1, 1)).row(0, named=True)
+    assert free["high"] > 1
+    assert held["high"] == 1
+    assert (held["value"], held["low"], held["n"]) == (free["value"], free["low"], 3)

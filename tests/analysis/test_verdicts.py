@@ -241,17 +241,3 @@ def test_stages_at_which_every_network_is_at_one_are_left_out() -> None:
     assert falls.outcomes[0].saturated_stages(both) == ["entry"]
     assert falls.test(both).effect == pytest.approx(falls.test(data).effect)
     assert "Every network is at 1 at entry, which is left out." in falls.test(both).sentence
-
-
-def test_networks_that_learned_nothing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten classes and 400 test images: 0.145 is three standard errors above chance."""
-    data = table()
-    monkeypatch.setattr(type(next(iter(data.study.design.cells())).trial.dataset), "num_classes", 10, raising=False)
-    low = pl.when(pl.col("seed") == 1, pl.col("width") == 8).then(0.11).otherwise(pl.col("test_accuracy"))
-    weak = replace(data, trials=data.trials.with_columns(test_accuracy=low))
-    assert "networks are" not in FALLS.test(data).sentence
-    assert "2 of 24 networks are at chance (e.g. width=8, augmentation=" in FALLS.test(weak).sentence
-    done = data.trials["trial"][0]
-    flat = [{"trial": done, "split": "train", "name": "loss", "epoch": epoch, "value": 2.3} for epoch in (1, 2, 3)]
-    stuck = replace(data, curve_rows=pl.DataFrame(flat))
-    assert "1 of 24 networks are without a falling training loss (e.g. width=" in FALLS.test(stuck).sentence
