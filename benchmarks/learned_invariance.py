@@ -24,7 +24,6 @@ import equistudy as eq
 from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.augmentations.learned.box import Box
 from equistudy.augmentations.learned.generators import Domain, LieGenerator
-from equistudy.augmentations.learned.oracle import predict_extent
 from equistudy.augmentations.learned.regulariser import Regulariser
 from equistudy.datasets.dataset import Dataset
 from equistudy.training.trainer import Trainer
@@ -155,7 +154,7 @@ def entropy() -> None:
     for budget in (0.02, 0.05, 0.1):
         regulariser = eq.BudgetRegulariser(budget=budget)
         tail = learned((TURN,), regulariser, SPRITES, 25)["rotation"]
-        oracle = predict_extent(LearnedAugmentation((TURN,), regulariser), SPRITES)
+        oracle = LearnedAugmentation((TURN,), regulariser).expected_extent(SPRITES)
         assert oracle is not None
         shown(f"budget {budget} nats, half-extent (oracle {oracle:.1f})", tail, oracle - 6, oracle + 3)
     low, high = (2 * math.radians(extent) for extent in (30, 60))

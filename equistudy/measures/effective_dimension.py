@@ -55,7 +55,7 @@ class EffectiveDimension(Measure):
         from equistudy.measuring.curvature import compute_effective_dimension
 
         if (found := self._find_spectrum(subject)) is None:
-            return MeasuringResult([], [Skipped(self.name, subject.output, None, "the images have no labels")])
+            return MeasuringResult([], [Skipped(self.name, subject.output, None, "its images have no classes")])
         eigenvalues, size, images = found
         rest = size - len(eigenvalues)
         row = Measurement(

@@ -104,7 +104,7 @@ def test_of_a_trial_it_is_that_of_its_training_images(model):
 def test_without_classes_there_is_none():
     result = eq.measure(linear(), torch.rand(8, 1, 16, 16), EVERY, stages=())
     assert result.rows == []
-    assert [str(each) for each in result.skipped] == ["effective_dimension of output: the images have no labels"]
+    assert [str(each) for each in result.skipped] == ["effective_dimension of output: its images have no classes"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import log
 from typing import Any, NamedTuple
 
 import torch
@@ -134,7 +135,7 @@ class BoxedNetwork(nn.Module):
         logs = stacked.log_softmax(2, dtype=torch.promote_types(stacked.dtype, torch.float32))
         if aggregate is Aggregate.LOG_PROBABILITY:
             return logs.mean(0).log_softmax(1)
-        return logs.logsumexp(0) - torch.tensor(float(copies)).log()
+        return logs.logsumexp(0) - log(copies)
 
 
 class AugmentedNetwork(BoxedNetwork):

@@ -196,20 +196,20 @@ def describe_blow_up(
     losses = find_losses(dataset, label_smoothing, error_scale)
     if expected is None or losses is None:
         return None
+    unit, allowed = ("nats", dataset.extent) if isinstance(dataset, (Sprites, Sectors)) else ("squared units", 0.0)
     if isinstance(regulariser, BudgetRegulariser) and losses[0] > regulariser.budget:
         return (
-            f"The learned rotation on {dataset} will shrink to nothing: its loss is at least {losses[0]:.3g} nats "
-            f"without any rotation, above budget={regulariser.budget:g}. Use a larger budget, such as "
+            f"The learned rotation on {dataset} will shrink to nothing: even without any rotation its loss is at least "
+            f"{losses[0]:.3g} {unit}, above budget={regulariser.budget:g}. Use a larger budget, such as "
             f"{losses[0] + 0.05:.2g}."
         )
-    allowed = dataset.extent if isinstance(dataset, (Sprites, Sectors)) else 0.0
     if expected != generator.cap or allowed >= expected:
         return None
     holder = "Nothing" if expected == EXTENTS[-1] else "Nothing but its cap"
     if isinstance(regulariser, BudgetRegulariser):
         most = losses[: np.searchsorted(EXTENTS, expected, side="right")].max()
         return (
-            f"{holder} will hold the learned rotation on {dataset}: its loss is at most {most:.3g} nats, and "
+            f"{holder} will hold the learned rotation on {dataset}: its loss is at most {most:.3g} {unit}, and "
             f"budget={regulariser.budget:g} allows that. Use a smaller budget, such as {most / 10:.2g}."
         )
     return (
