@@ -1,6 +1,5 @@
 """Arrays by name from NumPy archives and MATLAB files; every way in which they fail names the file."""
 
-import io
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from equistudy.datasets.contents import check_archive, read_content
+from equistudy.datasets.matlab_file import parse_matlab
 
 __all__ = ["read_mat", "read_npz", "require_numbers"]
 
@@ -27,14 +27,12 @@ def read_npz(path: Path, names: Sequence[str], reader: str) -> dict[str, np.ndar
 
 
 def read_mat(path: Path, names: Sequence[str], reader: str) -> dict[str, np.ndarray]:
-    """The named arrays of a MATLAB file up to version 7.2, gzipped or not."""
-    from scipy.io import loadmat
-
-    content = io.BytesIO(read_content(path))
+    """The named arrays of a MATLAB 5 file, gzipped or not."""
+    content = read_content(path)
     try:
-        read = loadmat(content, variable_names=list(names))
-        found = {name: np.asarray(read[name]) for name in names if name in read}
-    except Exception as error:  # scipy's reader refuses damaged files in many ways
+        read = parse_matlab(content)
+        found = {name: read[name] for name in names if name in read}
+    except ValueError as error:
         raise _create_error(reader, "a MATLAB 5 file", path, error) from error
     return _require_all(found, path, names)
 
