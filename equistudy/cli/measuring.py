@@ -16,22 +16,14 @@ import click
 
 from equistudy.cli.display import format_duration
 from equistudy.cli.errors import ExitCode
+from equistudy.cli.groups import Room, parse_groups
+from equistudy.cli.new_trial import ImageWords, build_new_trial, prefer_average
 from equistudy.cli.status import load_requested_study, open_results, plan_study
 from equistudy.cli.study_reference import StudyReference
 from equistudy.cli.tables import align_rows
-from equistudy.cli.target import (
-    DEAD_LEAVES,
-    build_trial,
-    check_classes,
-    describe_random_weights,
-    is_trial,
-    parse_dataset,
-    parse_groups,
-    parse_measures,
-    parse_model,
-    rebuild_trial,
-)
+from equistudy.cli.target import is_trial, parse_measures, parse_model, rebuild_trial
 from equistudy.datasets.photographs import DatasetNote
+from equistudy.groups.translation import Border
 from equistudy.measuring.measure import Measure, Skipped
 from equistudy.results.results import results
 from equistudy.results.store import Store
@@ -57,6 +49,12 @@ class MeasuringRequest(NamedTuple):
     data: str | None
     images: int | None
     size: int | None
+    room: int | None
+    mean: str | None
+    std: str | None
+    classes: str | None
+    ema: bool | None
+    border: str | None
     groups: tuple[str, ...]
     measures: tuple[str, ...]
     bf16: bool
@@ -134,16 +132,15 @@ def measure_target(wanted: MeasuringRequest, where: dict[str, Any]) -> Measuring
 def _build_job(wanted: MeasuringRequest) -> tuple[Job, tuple[Measure, ...]]:
     """The job that measures what the results lack, and all measures that were asked for."""
     if is_trial(wanted.target):
-        for name in ("model", "stages", "images", "size"):
+        for name in ("model", "stages", "images", "size", "room", "mean", "std", "ema"):
             if getattr(wanted, name) is not None:
                 raise ValueError(
                     f"A trial is always measured on its own test images, got --{name} for {wanted.target}. "
                     f"Leave --{name} out."
                 )
         trial = _find_stored_trial(wanted)
-        measures = parse_measures(
-            wanted.measures, parse_groups(wanted.groups or ("translation:4", "rotation"), 0), wanted.bf16
-        )
+        groups = parse_groups(wanted.groups or ("translation", "rotation"), Room(), _parse_border(wanted), _tell)
+        measures = parse_measures(wanted.measures, groups, wanted.bf16)
     else:
         trial, measures = _build_new_trial(wanted)
     known = open_results(wanted.results)
@@ -161,16 +158,25 @@ def _build_job(wanted: MeasuringRequest) -> tuple[Job, tuple[Measure, ...]]:
 def _build_new_trial(wanted: MeasuringRequest) -> tuple[Trial, tuple[Measure, ...]]:
     """A network that is taken as it is, on images that are made or read for it."""
     stages = tuple(filter(None, (wanted.stages or "").split(",")))
-    model = parse_model(wanted.target, wanted.model, wanted.size, stages)
+    model = prefer_average(parse_model(wanted.target, wanted.model, wanted.size, stages), wanted.ema, _tell)
     model.validate()  # before Ray is started for it
-    if (note := describe_random_weights(model)) is not None:
-        click.echo(note, err=True)
     labelled = any("accuracy" in name for name in wanted.measures)
-    dataset = parse_dataset(wanted.data or DEAD_LEAVES, wanted.images, model, labelled)
-    check_classes(model, dataset)
-    preprocessing = model.preprocessing(dataset)
-    room = (preprocessing.image_size or 0) - (preprocessing.window or 0)
-    return build_trial(model, dataset), parse_measures(wanted.measures, parse_groups(wanted.groups, room), wanted.bf16)
+    words = ImageWords(wanted.data, wanted.images, wanted.room, wanted.mean, wanted.std, wanted.classes)
+    made = build_new_trial(model, words, labelled, _tell)
+    chosen: list[str] = []
+    groups = parse_groups(wanted.groups, made.room, _parse_border(wanted), chosen.append)
+    measures = parse_measures(wanted.measures, groups, wanted.bf16)
+    for line in dict.fromkeys(chosen) if any(hasattr(measure, "group") for measure in measures) else ():
+        _tell(line)
+    return made.trial, measures
+
+
+def _parse_border(wanted: MeasuringRequest) -> Border | None:
+    return None if wanted.border is None else Border(wanted.border)
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _find_stored_trial(wanted: MeasuringRequest) -> Trial:
@@ -193,7 +199,7 @@ def _find_stored_trial(wanted: MeasuringRequest) -> Trial:
             if trial.id == name:
                 return trial.trial
         raise ValueError(f"{wanted.study} has no trial {name}. Check --study and --scale.")
-    return rebuild_trial(known.find_identities(name)[name], wanted.data)
+    return rebuild_trial(known.find_identities(name)[name], wanted.data, wanted.classes)
 
 
 def _run_measuring(job: Job, store: Store, where: dict[str, Any]) -> tuple[ExitCode, list[Skipped]]:
@@ -266,7 +272,7 @@ def _print_warnings() -> Iterator[None]:
 
 
 def _build_table(rows: list[dict[str, Any]], unit: str) -> list[dict[str, Any]]:
-    """A row for each stage, a column for each size of the elements, then the references of the largest."""
+    """A row for each stage, a column for each size of the elements, then the references of the largest size."""
     table: dict[str, dict[str, Any]] = {}
     for row in rows:
         line = table.setdefault(row["stage"], {"stage": row["stage"], "stride": row["stride"]})
@@ -278,7 +284,12 @@ def _build_table(rows: list[dict[str, Any]], unit: str) -> list[dict[str, Any]]:
         }
     columns = list(dict.fromkeys(name for line in table.values() for name in line if name not in REFERENCE_COLUMNS))
     used = [name for name in REFERENCE_COLUMNS if any(line.get(name) is not None for line in table.values())]
-    return [{name: line.get(name) for name in (*columns, *used)} for line in table.values()]
+    largest = max((row["magnitude"] for row in rows), default=0)
+    titles = {name: f"{name} ({largest:.4g} {unit})" if largest else name for name in used}
+    return [
+        {name: line.get(name) for name in columns} | {titles[name]: line.get(name) for name in used}
+        for line in table.values()
+    ]
 
 
 def _load_skipped(found: Any, trial: str, names: set[str]) -> list[Skipped]:
@@ -289,14 +300,22 @@ def _load_skipped(found: Any, trial: str, names: set[str]) -> list[Skipped]:
 
 
 def _fold_skipped(skipped: list[Skipped]) -> list[str]:
-    """What could not be measured, elements of one stage with one reason in one line."""
-    places: dict[tuple[str, str, str], list[str]] = {}
+    """What could not be measured, a line for each reason: the stages and elements of a measure together."""
+    reasons: dict[tuple[str, str], dict[str, list[str]]] = {}
     for absent in dict.fromkeys(skipped):
-        places.setdefault((absent.measure, absent.stage, absent.reason), []).append(absent.element or "")
-    return [
-        f"{measure} of {stage}{f' at {listed}' if (listed := ', '.join(filter(None, elements))) else ''}: {reason}"
-        for (measure, stage, reason), elements in places.items()
-    ]
+        stages = reasons.setdefault((absent.measure, absent.reason), {})
+        stages.setdefault(absent.stage, []).extend(filter(None, [absent.element]))
+    lines = []
+    for (measure, reason), stages in reasons.items():
+        by_elements: dict[tuple[str, ...], list[str]] = {}
+        for stage, elements in stages.items():
+            by_elements.setdefault(tuple(elements), []).append(stage)
+        places = (
+            f"{', '.join(names)}{f' at {listed}' if (listed := ', '.join(elements)) else ''}"
+            for elements, names in by_elements.items()
+        )
+        lines.append(f"{measure} of {'; '.join(places)}: {reason}")
+    return lines
 
 
 def _collect_caveats(notes: list[str | None]) -> list[str]:

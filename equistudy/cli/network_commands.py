@@ -9,6 +9,8 @@ from equistudy.cli.errors import ExitCode
 from equistudy.cli.group import Command
 from equistudy.cli.options import (
     ADDRESS_OPTION,
+    GROUP_OPTIONS,
+    IMAGE_OPTIONS,
     JSON_OPTION,
     RESULTS_OPTION,
     SCALE_OPTION,
@@ -65,18 +67,8 @@ def audit(model: str, size: str, group: str | None, channels: int | None, as_jso
     click.option(
         "--stages", metavar="PATH,PATH", help="Submodules of FILE.py:FUNCTION to measure. Default: its children."
     ),
-    click.option(
-        "--data", metavar="PLACE", help="Image folder, or Parquet file or folder. Default: generated dead leaves."
-    ),
-    click.option("--images", type=click.IntRange(2), help="Number of images. Default: 128."),
-    click.option("--size", type=click.IntRange(8), help="Input size in pixels. Default: the model's own."),
-    click.option(
-        "--group",
-        "groups",
-        multiple=True,
-        metavar="NAME:SIZES",
-        help="Such as translation:4 or rotation:90; may be repeated.",
-    ),
+    *IMAGE_OPTIONS,
+    *GROUP_OPTIONS,
     click.option(
         "--measure", "measures", multiple=True, metavar="NAME", help="Such as within_correlation; may be repeated."
     ),

@@ -13,6 +13,8 @@ from equistudy.cli.study_reference import DEFAULT_RESULTS
 __all__ = [
     "ADDRESS_OPTION",
     "CLUSTER_OPTION",
+    "GROUP_OPTIONS",
+    "IMAGE_OPTIONS",
     "JSON_OPTION",
     "RESOURCE_OPTIONS",
     "RESULTS_OPTION",
@@ -90,6 +92,53 @@ SITE_OPTIONS = (
         help="Kill a trial that completes no step within this many minutes.",
     ),
     click.option("--keep-going", is_flag=True, help="Continue even if the first trials all fail in the same way."),
+)
+
+
+IMAGE_OPTIONS = (
+    click.option(
+        "--data",
+        metavar="PLACE",
+        help="Image folder, Parquet file or folder, or folder of CIFAR, MNIST, PatchCamelyon or Flowers-102. Default: "
+        "generated dead leaves.",
+    ),
+    click.option("--images", type=click.IntRange(2), help="Number of images. Default: 128."),
+    click.option("--size", type=click.IntRange(8), help="Input size in pixels. Default: the model's own."),
+    click.option(
+        "--room",
+        type=click.IntRange(0),
+        help="Pixels of the image on each side of the input, for content to move in. Default: what timm's crop leaves, "
+        "none for other networks, an eighth in all for dead leaves.",
+    ),
+    click.option("--mean", metavar="R,G,B", help="Mean of the network's inputs in [0, 1], one for all or per channel."),
+    click.option("--std", metavar="R,G,B", help="Standard deviation of the network's inputs in [0, 1]."),
+    click.option(
+        "--classes",
+        metavar="FILE|NAME",
+        help="Classes in the order of the network's outputs, one per line, or a list such as imagenet-1k, where the "
+        "images show only some of them. Default for folders named by WordNet ids: the ImageNet list that fits.",
+    ),
+    click.option(
+        "--ema/--no-ema",
+        default=None,
+        help="Measure the moving average of a checkpoint's weights. Default: if it has one.",
+    ),
+)
+GROUP_OPTIONS = (
+    click.option(
+        "--group",
+        "groups",
+        multiple=True,
+        metavar="NAME:SIZES",
+        help="Such as translation:1,4 or rotation:90; exactly these sizes are measured, and 1-4 stands for 1,2,3,4. "
+        "May be repeated. Default: shifts up to an eighth of the image, and quarter turns.",
+    ),
+    click.option(
+        "--border",
+        type=click.Choice(["window", "zero", "circular"]),
+        help="What enters when images shift: more of the image, black, or what left on the other side. Default: window "
+        "where the image has room.",
+    ),
 )
 
 

@@ -9,17 +9,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.cli.tables import compare_columns
-from equistudy.datasets.dataset import Dataset, Split
-from equistudy.datasets.dead_leaves import DeadLeaves
-from equistudy.datasets.image_folder import ImageFolder
-from equistudy.datasets.parquet_images import ParquetImages
-from equistudy.groups.finite import DihedralGroup, Reflection
+from equistudy.datasets.photographs import Photographs
 from equistudy.groups.group import Group
-from equistudy.groups.one_parameter import Rotation, Scaling, Shear
-from equistudy.groups.subpixel import SubpixelTranslation
-from equistudy.groups.translation import Border, Translation
 from equistudy.measures.group_measure import GroupMeasure
 from equistudy.measuring.measure import Measure
 from equistudy.models.checkpoint import Checkpoint
@@ -27,31 +19,20 @@ from equistudy.models.custom import Custom
 from equistudy.models.model import Model
 from equistudy.models.timm_model import Protocol, TimmModel
 from equistudy.models.window import Window
-from equistudy.recipe import Precision, Recipe
+from equistudy.recipe import Precision
 from equistudy.spec import Spec
 from equistudy.study.design import suggest_names
 from equistudy.study.trial import Trial
-from equistudy.tasks.classification import Classification
 
 __all__ = [
-    "DEAD_LEAVES",
-    "build_trial",
-    "check_classes",
-    "describe_random_weights",
     "is_trial",
-    "parse_dataset",
-    "parse_groups",
     "parse_measures",
     "parse_model",
     "rebuild_trial",
 ]
 
-WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
-DEAD_LEAVES = "dead-leaves"
-IMAGES, PIXELS = 128, 224
-SMALL_SIZE = 32  # pixels, below which the smallest dead leaves are larger shares of the image
-MAX_SHIFT = 32  # pixels: whole cells of all stages of most networks
-GROUP_NAMES = ("translation", "circular-translation", "rotation", "scaling", "shear", "dihedral", "reflection")
+WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".th")
+PIXELS = 224
 DEFAULT_MEASURES = ("within_correlation", "between_correlation", "shift_consistency")
 
 
@@ -92,90 +73,6 @@ def _build_architecture(name: str, size: int | None, stages: tuple[str, ...]) ->
     return found if size is None else Window(found, size)
 
 
-def parse_dataset(data: str, images: int | None, model: Model, labelled: bool) -> Dataset:
-    """The images at the size that a model wants: dead leaves, a Parquet file or folder, or a folder of images."""
-    size = model.preprocessing(DeadLeaves()).image_size or PIXELS
-    if data == DEAD_LEAVES:
-        leaves = DeadLeaves(size=max(size, SMALL_SIZE), test_images=images or IMAGES)
-        smallest = max(leaves.radii[0], 1 / (2 * size))  # no disk is smaller than a pixel
-        return dataclasses.replace(leaves, size=size, radii=(smallest, leaves.radii[1]))
-    path = Path(data)
-    if not path.exists():
-        raise ValueError(
-            f"--data must be an image folder, a Parquet file or folder, or {DEAD_LEAVES}, got {data!r}, which does "
-            "not exist. Check the path."
-        )
-    parquet = path.suffix == ".parquet" or any(next(path.glob(name), None) for name in ("*.parquet", "data/*.parquet"))
-    found = (ParquetImages if parquet else ImageFolder)(data, size, labels=labelled)
-    there = len(found.list_images(Split.TEST).names)
-    return dataclasses.replace(found, test_size=images or min(IMAGES, there) or None)
-
-
-def describe_random_weights(model: Model) -> str | None:
-    """That a network of timm has random weights, where it has."""
-    inner = model.model if isinstance(model, Window) else model
-    if not isinstance(inner, TimmModel) or inner.pretrained:
-        return None
-    return f"{inner.name} has no tag, so its weights are random; NAME.TAG is a trained network"
-
-
-def check_classes(model: Model, dataset: Dataset) -> None:
-    """ValueError where timm would put a random classifier in the place of the trained one."""
-    inner = model.model if isinstance(model, Window) else model
-    if not isinstance(inner, TimmModel) or not inner.pretrained:
-        return
-    from equistudy.networks.timm_network import get_native_num_classes
-
-    classes = get_native_num_classes(inner.name)
-    if classes != dataset.num_classes:
-        raise ValueError(
-            f"A trained classifier can only be scored on images with its own classes, got {classes} classes of "
-            f"{inner.name} and {dataset.num_classes} of {dataset}. Measure its weights file instead: measure FILE "
-            f"--model {inner.name.partition('.')[0]}"
-        )
-
-
-def build_trial(model: Model, dataset: Dataset) -> Trial:
-    """The trial that takes the network as it is."""
-    return Trial(model, dataset, Classification(), NoAugmentation(), Recipe(epochs=0), 0)
-
-
-def parse_groups(names: Sequence[str], room: int) -> tuple[Group, ...]:
-    """The groups by name and sizes, such as translation:4, translation:1,32 or rotation:30,90.
-
-    Without names: shifts by 1 pixel and by the largest power of 2 that fits the `room` (32 at most), and quarter turns.
-    """
-    if not names:
-        shift = min(MAX_SHIFT, 2 ** max(0, room.bit_length() - 1))
-        return Translation(shift, pixels=tuple(dict.fromkeys((1, shift)))), Rotation()
-    return tuple(_parse_group(name) for name in names)
-
-
-def _parse_group(text: str) -> Group:
-    name, _, listed = text.partition(":")
-    try:
-        sizes = tuple(float(part) for part in listed.split(",")) if listed else ()
-    except ValueError as error:
-        raise ValueError(
-            f"A group is written NAME:SIZE,SIZE with numbers as sizes, got {text!r}. Try {name}:4."
-        ) from error
-    if name in ("translation", "circular-translation"):
-        border = Border.CIRCULAR if name.startswith("circular") else Border.WINDOW
-        if not all(size.is_integer() for size in sizes):
-            return SubpixelTranslation(sizes, border)
-        whole = tuple(int(size) for size in sizes) or (4,)
-        return Translation(max(map(abs, whole)), border, whole if len(whole) > 1 else None)
-    if name == "rotation":
-        return Rotation(sizes) if sizes else Rotation()
-    if name == "scaling":
-        return Scaling(sizes) if sizes else Scaling()
-    if name == "shear":
-        return Shear(sizes) if sizes else Shear()
-    if name in GROUP_NAMES and not sizes:
-        return DihedralGroup() if name == "dihedral" else Reflection()
-    raise ValueError(f"A group is one of {', '.join(GROUP_NAMES)}, got {text!r}. {suggest_names(name, GROUP_NAMES)}")
-
-
 def parse_measures(names: Sequence[str], groups: Sequence[Group], bf16: bool = False) -> tuple[Measure, ...]:
     """The measures by their public names, each under every group if it takes one; in bfloat16 those with a pass."""
     known = _list_known_measures()
@@ -210,8 +107,8 @@ def _list_known_measures() -> dict[str, type[Measure]]:
     return {kind.name: kind for kind in kinds}
 
 
-def rebuild_trial(columns: Mapping[str, Any], data: str | None) -> Trial:
-    """The trial whose columns the results hold; `data` says where its images lie, which they do not.
+def rebuild_trial(columns: Mapping[str, Any], data: str | None, classes: str | None = None) -> Trial:
+    """The trial whose columns the results hold; `data` and `classes` say what they do not: where its images lie.
 
     Raises ValueError where a part of it is not equistudy's own, or where it would be another trial today.
     """
@@ -221,13 +118,17 @@ def rebuild_trial(columns: Mapping[str, Any], data: str | None) -> Trial:
         if not place:
             raise ValueError(f"{parts['dataset']} is not read from files, so --data does not apply. Leave --data out.")
         parts["dataset"] = dataclasses.replace(parts["dataset"], **{place[0]: data})
+    if classes is not None:
+        if not isinstance(parts["dataset"], Photographs):
+            raise ValueError(f"--classes numbers the classes of photographs, got {parts['dataset']}. Leave it out.")
+        parts["dataset"] = dataclasses.replace(parts["dataset"], classes=classes)
     trial = Trial(seed=columns["seed"], **parts)
     if trial.id != columns["trial"]:
         differs = compare_columns(columns, trial.build_columns())
         told = [f"{name} was {old}, is {new}" for name, (old, new) in differs.items() if name != "trial"]
         raise ValueError(
             f"The trial can no longer be rebuilt as it was trained, got {columns['trial']}, where {'; '.join(told)}. "
-            "Use the version and the data it was trained with, or train it again."
+            "Use the version, the --data and the --classes it was trained with, or train it again."
         )
     return trial
 

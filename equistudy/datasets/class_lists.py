@@ -1,5 +1,7 @@
 """Lists that name the class of each image of a folder, as Tiny ImageNet and ImageNet publish them."""
 
+import importlib.util
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,9 +9,30 @@ from typing import NamedTuple
 
 from equistudy.datasets.contents import read_text
 
-__all__ = ["ClassList", "read_class_list"]
+__all__ = [
+    "IMAGENET_LISTS",
+    "WORDNET_ID",
+    "ClassList",
+    "match_classes",
+    "read_class_list",
+    "read_class_order",
+    "read_label_names",
+]
 
 WORDNET_ID = re.compile(r"n\d{8}")
+WORDNET_LENGTH = 9
+MAX_NAMED = 5  # how many classes a message names
+LABEL_LISTS = ("classes.txt", "wnids.txt")
+BACKGROUND = "background"
+IMAGENET_LISTS = {  # timm's name of a set of classes: its file in timm, and whether a class for the background precedes
+    "imagenet-1k": ("imagenet_synsets.txt", False),
+    "imagenet-1001": ("imagenet_synsets.txt", True),
+    "imagenet-12k": ("imagenet12k_synsets.txt", False),
+    "imagenet-21k-miil": ("imagenet21k_miil_synsets.txt", False),
+    "imagenet-21k-goog": ("imagenet21k_goog_synsets.txt", False),
+    "imagenet-22k": ("imagenet22k_synsets.txt", False),
+    "imagenet-22k-ms": ("imagenet22k_ms_synsets.txt", False),
+}
 HEADER = "ImageId"  # of Kaggle's table
 OFFICIAL = "ILSVRC2012_validation_ground_truth.txt"
 
@@ -26,11 +49,11 @@ def read_class_list(folder: Path, images: Sequence[Path], known: Sequence[str] |
 
     A line names an image and its class, separated by blanks or a comma; or there is one WordNet id for each image in
     the order of their names. The class is a name, or a number: its place among the `known` names, or in its own right
-    where none are known.
+    where none are known. Without a list, file names that begin with a WordNet id, such as n01440764_36.JPEG, tell it.
     """
     path = _find_list(folder)
     if path is None:
-        return None
+        return _read_names(images)
     lines = [re.split(r"[\s,]+", line.strip()) for line in read_text(path).splitlines() if line.strip()]
     if lines and all(len(words) == 1 and WORDNET_ID.fullmatch(words[0]) for words in lines):
         if len(lines) != len(images):
@@ -49,6 +72,14 @@ def read_class_list(folder: Path, images: Sequence[Path], known: Sequence[str] |
             f"such as {absent[0]}. Copy the list again, or remove it if the images have no labels."
         )
     return _resolve_numbers(tuple(found[image.stem] for image in images), set(found.values()), known, path)
+
+
+def _read_names(images: Sequence[Path]) -> ClassList | None:
+    """The WordNet ids with which the names of all images begin; None where one has none."""
+    names = tuple(image.name.partition("_")[0] for image in images)
+    if not names or not all(WORDNET_ID.fullmatch(name) for name in names):
+        return None
+    return ClassList(names, tuple(sorted(set(names))))
 
 
 def _find_list(folder: Path) -> Path | None:
@@ -79,3 +110,72 @@ def _resolve_numbers(names: tuple[str, ...], listed: set[str], known: Sequence[s
             f"{path}. Check that the list belongs to these images."
         )
     return ClassList(tuple(order[int(name)] for name in names), order)
+
+
+def read_class_order(source: str) -> tuple[str, ...]:
+    """The names of a network's classes in the order of its outputs.
+
+    `source` is the name of one of the lists of `IMAGENET_LISTS`, whose WordNet ids come with timm, or a file: a class
+    on each line (of a WordNet id and more, the id), or JSON, as a list or from numbers to names.
+    """
+    if source in IMAGENET_LISTS:
+        return _read_imagenet_ids(source)
+    path = Path(source)
+    text = read_text(path)
+    order = _parse_json(text, path) if path.suffix == ".json" else [line.strip() for line in text.splitlines()]
+    names = [name for name in order if name]
+    if names and all(WORDNET_ID.match(name) for name in names):
+        names = [name[:WORDNET_LENGTH] for name in names]
+    twins = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if not names or twins:
+        got = f"{twins[0]} twice" if twins else "none"
+        raise ValueError(f"A list of classes names each class once, got {got} in {path}. Write one class on each line.")
+    return tuple(names)
+
+
+def match_classes(names: Sequence[str], source: str, place: Path) -> tuple[int, ...]:
+    """The numbers of these classes in a list that `read_class_order` reads; ValueError names those it lacks."""
+    order = read_class_order(source)
+    numbers = {name: number for number, name in enumerate(order)}
+    absent = sorted({name for name in names if name not in numbers})
+    if absent:
+        more = f" and {len(absent) - MAX_NAMED} more" if len(absent) > MAX_NAMED else ""
+        raise ValueError(
+            f"Every class must be one of the {len(order)} of {source}, got {', '.join(absent[:MAX_NAMED])}{more} in "
+            f"{place}. Name the list that these classes are from."
+        )
+    return tuple(numbers[name] for name in names)
+
+
+def read_label_names(folder: Path) -> tuple[str, ...]:
+    """The WordNet ids of the labels 0, 1, 2 ..., one on each line of classes.txt or wnids.txt; none without them."""
+    path = next((path for name in LABEL_LISTS if (path := folder / name).is_file()), None)
+    if path is None:
+        return ()
+    found = [WORDNET_ID.search(line) for line in read_text(path).splitlines() if line.strip()]
+    return tuple(match[0] for match in found if match) if all(found) else ()
+
+
+def _parse_json(text: str, path: Path) -> list[str]:
+    """The names of a JSON list, or of an object from numbers to names or to lists that begin with them."""
+    try:
+        found = json.loads(text)
+        values = [found[str(number)] for number in range(len(found))] if isinstance(found, dict) else list(found)
+        return [str(value[0] if isinstance(value, list) else value) for value in values]
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise ValueError(
+            f"A JSON list of classes is a list of names, or an object from 0, 1, 2 ... to names, got {path} with: "
+            f"{type(error).__name__}: {error}."
+        ) from error
+
+
+def _read_imagenet_ids(name: str) -> tuple[str, ...]:
+    """The WordNet ids of a list that comes with timm, which is found and not imported."""
+    file, background = IMAGENET_LISTS[name]
+    found = importlib.util.find_spec("timm")
+    if found is None or not found.submodule_search_locations:
+        raise ValueError(
+            f"The classes of {name} are those of timm, which is not installed. Install it: pip install timm."
+        )
+    ids = read_text(Path(found.submodule_search_locations[0]) / "data" / "_info" / file).split()
+    return (BACKGROUND, *ids) if background else tuple(ids)

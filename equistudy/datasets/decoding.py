@@ -32,10 +32,13 @@ def compute_max_pixels() -> float:
     raise ValueError(f"{LIMIT_VARIABLE} must be a positive number, got {text!r}. Try {LIMIT_VARIABLE}=400.")
 
 
-def decode_square(data: bytes | str, size: int) -> UInt8[np.ndarray, "3 size size"] | str:
+def decode_square(
+    data: bytes | str, size: int, interpolation: str = "bicubic", squash: bool = False
+) -> UInt8[np.ndarray, "3 size size"] | str:
     """A compressed image as a square of `size` pixels, or why it cannot be read; such a reason is passed on.
 
-    The shorter side is resized to `size` (bicubic, with antialiasing), then the middle is cut out.
+    The shorter side is resized to `size` (with antialiasing), then the middle is cut out; or with `squash` both sides
+    are resized. `interpolation` is a name of PIL's `Resampling` in small letters.
     """
     from PIL.Image import Resampling
 
@@ -43,9 +46,11 @@ def decode_square(data: bytes | str, size: int) -> UInt8[np.ndarray, "3 size siz
     if isinstance(image, str):
         return image
     scale = size / min(image.size)
-    width, height = (max(size, round(side * scale)) for side in image.size)
+    width, height = (size if squash else max(size, round(side * scale)) for side in image.size)
     left, top = (width - size) // 2, (height - size) // 2
-    resized = image if image.size == (width, height) else image.resize((width, height), Resampling.BICUBIC)
+    resized = (
+        image if image.size == (width, height) else image.resize((width, height), Resampling[interpolation.upper()])
+    )
     cut = resized.crop((left, top, left + size, top + size))
     return np.ascontiguousarray(np.asarray(cut).transpose(2, 0, 1))
 

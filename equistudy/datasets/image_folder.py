@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from equistudy.datasets.class_lists import read_class_list
+from equistudy.datasets.class_lists import match_classes, read_class_list
 from equistudy.datasets.contents import read_bytes
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.image_tree import ImageTree, scan_images
@@ -50,6 +50,8 @@ class ImageFolder(Photographs):
         names = tuple(self._relative_name(path) for path in part.images)
         if part.classes is None or not self.labels:
             return ImageListing(names, None)
+        if self.classes is not None:
+            return ImageListing(names, match_classes(part.classes, self.classes, part.tree.path))
         numbers = {name: number for number, name in enumerate(_find_order(found))}
         absent = sorted({name for name in part.classes if name not in numbers})
         if absent:
@@ -62,7 +64,7 @@ class ImageFolder(Photographs):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The names of the classes in the order of their numbers; none without labels."""
+        """The names of the classes of the images, sorted; none without labels."""
         return _find_order(self._find_parts()) if self.labels else ()
 
     def notes(self, split: Split) -> tuple[str, ...]:

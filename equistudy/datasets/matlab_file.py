@@ -32,7 +32,7 @@ def parse_matlab(content: bytes) -> dict[str, np.ndarray]:
     if len(content) < HEADER_BYTES or content[126:128] not in ENDIANNESS:
         raise ValueError("no header of MATLAB 5")
     order = ENDIANNESS[content[126:128]]
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for kind, data in _iterate_elements(content[HEADER_BYTES:], order):
         matrices = [_Element(kind, data)]
         if kind == COMPRESSED:
@@ -85,7 +85,7 @@ def _parse_matrix(data: bytes, order: str) -> tuple[str, np.ndarray]:
     real = values_parts[0]
     if real.kind not in STORED or min(shape, default=0) < 0 or len(shape) < 2:
         raise ValueError(f"an array of type {real.kind} and sizes {shape}")
-    stored = np.dtype(STORED[real.kind]).newbyteorder(order)
+    stored = np.dtype(f"{order}{STORED[real.kind]}")
     if len(real.data) != math.prod(shape) * stored.itemsize:
         raise ValueError(f"{len(real.data)} bytes for an array of {' x '.join(map(str, shape))}")
     values = np.frombuffer(real.data, stored).astype(CLASSES[kind])

@@ -1,5 +1,6 @@
 """Images in Parquet files as Hugging Face's datasets lay them out: image{bytes, path} and label."""
 
+import json
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from equistudy.datasets.class_lists import match_classes, read_label_names
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.parquet_shards import check_complete, find_shards
 from equistudy.datasets.photographs import ImageListing, Photographs
@@ -44,6 +46,8 @@ class ParquetImages(Photographs):
         """The rows of all shards; one without a path is named by its file and row."""
         found = self._find_used()
         listing = self._list_rows(found.get(split, []))
+        if self.classes is not None and listing.labels is not None:
+            return ImageListing(listing.names, self._match_labels(listing.labels, found[split][0]))
         if split is Split.TEST and listing.labels is not None and Split.TRAIN in found:
             known = self._list_rows(found[Split.TRAIN]).labels
             absent = [] if known is None else sorted({*listing.labels} - {*known, -1})
@@ -55,6 +59,29 @@ class ParquetImages(Photographs):
                     "has. Add shards for training, name the file for testing alone, or use labels=False."
                 )
         return listing
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the labels: those that Hugging Face's datasets stored, or WordNet ids from a classes.txt."""
+        shards = [shard for part in self._find_used().values() for shard in part]
+        if not self.labels or not shards:
+            return ()
+        named = read_label_names(shards[0].parent) or read_label_names(self.root)
+        return named or _read_stored_names(shards[0], shards[0].stat().st_mtime_ns)
+
+    def _match_labels(self, labels: tuple[int, ...], shard: Path) -> tuple[int, ...]:
+        """The numbers of the labels in the list `classes`, by their names."""
+        names = self.class_names
+        if max(labels) >= len(names):
+            raise ValueError(
+                f"Labels are matched with {self.classes} by their names, got label {max(labels)} and {len(names)} "
+                f"names for {shard}. Put classes.txt beside it, with the WordNet id of a label on each line."
+            )
+        known = sorted({label for label in labels if label >= 0})
+        numbers = dict(
+            zip(known, match_classes([names[each] for each in known], str(self.classes), shard), strict=True)
+        )
+        return tuple(numbers.get(label, -1) for label in labels)
 
     def notes(self, split: Split) -> tuple[str, ...]:
         """Which of several parts is used, and how many rows have no label."""
@@ -165,6 +192,17 @@ def _open_shard(shard: Path) -> tuple[Any, ImageColumns]:
         )
     label = next((name for name in LABEL_COLUMNS if name in schema.names), None)
     return file, ImageColumns("image" if "image" in columns else columns[0], label)
+
+
+@lru_cache(maxsize=64)
+def _read_stored_names(shard: Path, changed: int) -> tuple[str, ...]:
+    """The names of the classes in the metadata that Hugging Face's datasets write; none where there are none."""
+    file, (_, label) = _open_shard(shard)
+    try:
+        features = json.loads((file.schema_arrow.metadata or {})[b"huggingface"])["info"]["features"]
+        return tuple(str(name) for name in features[label]["names"])
+    except (KeyError, TypeError, ValueError):
+        return ()
 
 
 @lru_cache(maxsize=4096)

@@ -5,18 +5,21 @@ import hashlib
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, NamedTuple, TypeVar
 
 import numpy as np
+from jaxtyping import UInt8
 
 from equistudy.datasets.arrays import stratified_order
+from equistudy.datasets.class_lists import IMAGENET_LISTS, read_class_order
 from equistudy.datasets.dataset import Dataset, Examples, Split
 from equistudy.datasets.decoding import decode_square, describe_conversion
 from equistudy.spec import added_field, location_field
 
-__all__ = ["CorruptImages", "DatasetNote", "ImageListing", "Photographs"]
+__all__ = ["CorruptImages", "DatasetNote", "ImageListing", "Interpolation", "Photographs"]
 
 MAX_CORRUPT_SHARE = 0.2  # the share of images that may be left out
 MAX_NAMED = 5  # how many of them a message names
@@ -24,6 +27,14 @@ SPLIT_PURPOSES = {Split.TRAIN: "training", Split.TEST: "testing"}
 IMAGENET_CLASSES = 1000  # of ImageNet: without labels, a pretrained network keeps its classifier
 
 Self = TypeVar("Self", bound="Photographs")
+
+
+class Interpolation(Enum):
+    """How images are resized; the values are those of timm. Where they shrink, all average what they skip."""
+
+    BICUBIC = "bicubic"
+    BILINEAR = "bilinear"
+    LANCZOS = "lanczos"
 
 
 class DatasetNote(UserWarning):
@@ -48,13 +59,19 @@ class ImageListing(NamedTuple):
 class Photographs(Dataset):
     """Base of the sets of compressed images at `path`, which is no part of the identity; nothing is downloaded.
 
-    Each image is turned upright by its EXIF orientation, resized (bicubic, with antialiasing) so that its shorter side
-    has `size` pixels, and cropped to its central square. Grey images become RGB; images of more than 8 bits keep their
-    range, see `datasets.decoding`. `train_size` and `test_size` keep the first images of `stratified_order` of their
-    split. A set without a training split is for testing. `labels=False` ignores the classes, as for images whose
-    classes are not those of the network that is measured; `num_classes` is then that of ImageNet, as for images without
-    labels. Where some images of a split have a class and others have none, the others are left out. Images that cannot
-    be read are left out with a warning that counts and names them; more than one in five is a ValueError.
+    Each image is turned upright by its EXIF orientation, resized (by `interpolation`, with antialiasing) so that its
+    shorter side has `size` pixels, and cropped to its central square; with `squash` both sides get `size` pixels. Grey
+    images become RGB; images of more than 8 bits keep their range, see `datasets.decoding`. Images that cannot be read
+    are left out with a warning that counts and names them; more than one in five is a ValueError.
+
+    `train_size` and `test_size` keep the first images of `stratified_order` of their split. A set without a training
+    split is for testing. `labels=False` ignores the classes, as for images whose classes are not those of the network
+    that is measured; `num_classes` is then that of ImageNet, as for images without labels. Where some images of a split
+    have a class and others have none, the others are left out.
+
+    `classes` says how the outputs of a network are numbered where the images show some of its classes: "imagenet-1k",
+    another of `class_lists.IMAGENET_LISTS`, or a file with the name of a class on each line. It is no part of the
+    identity, which the numbers of the classes enter by the fingerprint.
 
     With `streamed` the images for training are never in memory all at once: they are read part by part and decoded
     while the network trains (`datasets.streaming`), and an unreadable one is replaced by its neighbour. Those for
@@ -69,6 +86,9 @@ class Photographs(Dataset):
     test_size: int | None = dataclasses.field(default=None, kw_only=True)
     labels: bool = dataclasses.field(default=True, kw_only=True)
     streamed: bool = added_field(False)
+    interpolation: Interpolation = added_field(Interpolation.BICUBIC)  # noqa: RUF009 -- a field
+    squash: bool = added_field(False)
+    classes: str | None = dataclasses.field(default=None, kw_only=True, metadata={"location": True})
 
     mean: ClassVar[tuple[float, ...]] = (0.485, 0.456, 0.406)
     std: ClassVar[tuple[float, ...]] = (0.229, 0.224, 0.225)
@@ -99,13 +119,23 @@ class Photographs(Dataset):
 
     @property
     def num_classes(self) -> int:  # type: ignore[override]  # other sets know it before any file is read
-        """How many classes the labels tell apart, over both splits."""
+        """How many classes the labels tell apart, over both splits, or the network where `classes` lists them."""
+        if self.classes is not None and self.labels:
+            return len(read_class_order(self.classes))
         labels = [label for split in Split for label in self.list_images(split).labels or ()]
         return 1 + max(labels) if labels else IMAGENET_CLASSES
 
     def with_absolute_paths(self: Self) -> Self:
         """The same dataset with an absolute place, to be sent to a process that runs in another directory."""
-        return dataclasses.replace(self, path=str(self.root.absolute()))
+        there = dataclasses.replace(self, path=str(self.root.absolute()))
+        if self.classes is None or self.classes in IMAGENET_LISTS:
+            return there
+        return dataclasses.replace(there, classes=str(Path(self.classes).absolute()))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes in the order of their numbers, where the images have labels with names."""
+        return ()
 
     def list_images(self, split: Split) -> ImageListing:
         """All images of a split, without reading them; without classes where `labels` is False."""
@@ -152,7 +182,7 @@ class Photographs(Dataset):
         corrupt: list[str] = []
         turned = 0
         for index, data in zip(chosen, self.read_encoded(split, chosen), strict=True):
-            decoded = decode_square(data, self.size)
+            decoded = self.decode(data)
             if isinstance(decoded, str):
                 corrupt.append(f"{listing.names[index]} ({decoded})")
             else:
@@ -163,6 +193,10 @@ class Photographs(Dataset):
         self._tell_turned(split, turned, len(chosen))
         targets = [-1 if listing.labels is None else listing.labels[index] for index in kept]
         return Examples(torch.from_numpy(images[: len(kept)]), torch.tensor(targets))
+
+    def decode(self, data: bytes | str) -> UInt8[np.ndarray, "3 S S"] | str:
+        """An image as `read_encoded` gives it at the size and in the way of this dataset, or why it cannot be read."""
+        return decode_square(data, self.size, self.interpolation.value, self.squash)
 
     def choose_images(self, split: Split) -> list[int]:
         """The places of the images in use: all in their order, or a part with every class in proportion."""

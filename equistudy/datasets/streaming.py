@@ -14,7 +14,6 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from equistudy.datasets.dataset import Split
-from equistudy.datasets.decoding import decode_square
 from equistudy.datasets.photographs import Photographs
 
 __all__ = ["DecodedBlock", "StreamOrder", "decode_blocks", "draw_stream_order"]
@@ -78,7 +77,7 @@ def decode_blocks(
     that can, so that every batch keeps its size on every worker. ValueError where none can be read.
     """
     listing, chosen = dataset.list_images(split), [int(place) for place in places]
-    images = each(lambda data: decode_square(data, dataset.size), dataset.read_encoded(split, chosen))
+    images = each(dataset.decode, dataset.read_encoded(split, chosen))
     corrupt: list[str] = []
     block: list[tuple[UInt8[np.ndarray, "3 S S"], int]] = []
     orphans, last = 0, None

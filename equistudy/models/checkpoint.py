@@ -10,11 +10,12 @@ from typing import Any
 from equistudy.models.model import Model, Module
 from equistudy.models.weights import compute_file_digest
 from equistudy.models.wrapped import WrappedModel
-from equistudy.spec import location_field
+from equistudy.spec import added_field, location_field
 
-__all__ = ["Checkpoint"]
+__all__ = ["Checkpoint", "has_average"]
 
 STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model", "network")  # where training scripts put the weights
+EMA_KEYS = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")  # and their moving average
 WRAPPER_PREFIXES = ("module.", "_orig_mod.")  # of torch's DataParallel and compile
 MAX_LISTED_NAMES = 5  # how many keys a message names
 ARCHITECTURE_HINT = "Name the architecture that these weights belong to."
@@ -27,18 +28,22 @@ class Checkpoint(WrappedModel):
     The file is safetensors or what `torch.save` wrote; the latter is read with `weights_only=True`, so that it runs no
     code. A state dict may lie under state_dict, model_state_dict, model or network, and its keys may begin with module.
     or _orig_mod., as wrappers of torch name them. The classifier gets as many outputs as the file has.
+
+    With `ema` the weights are the moving average that timm and others store beside the last ones, under state_dict_ema,
+    model_ema, ema_state_dict or ema.
     """
 
     file: str | None = location_field(None)
+    ema: bool = added_field(False)
 
     def validate(self) -> None:
         """ValueError if the file cannot be read, or the architecture is not known."""
         self.model.validate()
-        read_weights(self._require_path())
+        read_weights(self._require_path(), self.ema)
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
         """The network with the weights; ValueError names the keys that are missing, not expected or misshaped."""
-        weights = read_weights(self._require_path())
+        weights = read_weights(self._require_path(), self.ema)
         network = self.model.build(image_shape, num_outputs)
         outputs = _count_outputs(network.state_dict(), weights, num_outputs)
         if outputs != num_outputs:
@@ -77,25 +82,35 @@ class Checkpoint(WrappedModel):
         return Path(str(self.file))
 
 
-def read_weights(path: Path) -> dict[str, Any]:
-    """The tensors of a file by name."""
+def has_average(path: Path) -> bool:
+    """Whether a checkpoint of torch holds a moving average of the weights beside the last ones."""
+    if path.suffix == ".safetensors":
+        return False
+    found = _load_file(path)
+    return isinstance(found, Mapping) and any(isinstance(found.get(name), Mapping) for name in EMA_KEYS)
+
+
+def read_weights(path: Path, ema: bool = False) -> dict[str, Any]:
+    """The tensors of a file by name; with `ema` their moving average."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    if path.suffix == ".safetensors" and ema:
+        raise ValueError(f"A safetensors file holds one set of weights, got ema=True for {path}. Use ema=False.")
     if path.suffix == ".safetensors":
         try:
             return _strip_wrapper_prefixes(load_file(path))
         except SafetensorError as error:
             raise ValueError(f"A safetensors file must be whole, got {path} with: {error}. Copy it again.") from error
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
-        first = str(error).strip().partition("\n")[0][:200]
-        raise ValueError(
-            f"A checkpoint holds tensors and nothing that runs code, got {path} with: {first} "
-            "Save the network's state_dict() with torch.save or as safetensors."
-        ) from error
+    found = _load_file(path)
+    if ema:
+        averages = [found[name] for name in EMA_KEYS if isinstance(found, Mapping) and name in found]
+        if not averages:
+            raise ValueError(
+                f"A moving average of the weights lies under {', '.join(EMA_KEYS)}, got none in {path}. Use ema=False."
+            )
+        found = averages[0]
     for name in STATE_DICT_KEYS:
         if isinstance(found, Mapping) and isinstance(found.get(name), Mapping):
             found = found[name]
@@ -107,6 +122,20 @@ def read_weights(path: Path) -> dict[str, Any]:
         )
         raise ValueError(f"A checkpoint holds a state dict, got {kind} in {path}. Save the network's state_dict().")
     return _strip_wrapper_prefixes(dict(found))
+
+
+def _load_file(path: Path) -> Any:
+    """What `torch.save` wrote, read without running code."""
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+        first = str(error).strip().partition("\n")[0][:200]
+        raise ValueError(
+            f"A checkpoint holds tensors and nothing that runs code, got {path} with: {first} "
+            "Save the network's state_dict() with torch.save or as safetensors."
+        ) from error
 
 
 def _strip_wrapper_prefixes(weights: dict[str, Any]) -> dict[str, Any]:

@@ -91,7 +91,7 @@ class TimmModel(Model):
         if self.protocol is Protocol.NATIVE:
             from equistudy.networks.timm_network import get_native_preprocessing
 
-            mean, std, side = get_native_preprocessing(self.name)
+            mean, std, side, *_ = get_native_preprocessing(self.name)
             return Preprocessing(mean, std, side + 2 * -(-side // 14), side)  # room for windows to move
         window = min(size) * 7 // 8 // CELL * CELL
         if not window:

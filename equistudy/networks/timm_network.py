@@ -1,6 +1,7 @@
 """Builds networks from timm and finds their stages."""
 
 import difflib
+import math
 import pickle
 from collections.abc import Iterable
 from pathlib import Path
@@ -61,17 +62,29 @@ def _describe_nearest(names: list[str]) -> str:
 
 
 class NativeInput(NamedTuple):
-    """How timm normalises the images of a network, and how many pixels a side they have."""
+    """How timm prepares images: normalised by mean and std, and cut to `size` pixels from images of `image_size`.
+
+    `interpolation` is how they are resized; with `squash` both sides get `image_size`, otherwise the shorter one.
+    """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     size: int
+    image_size: int
+    interpolation: str
+    squash: bool
 
 
-def get_native_preprocessing(name: str) -> NativeInput:
-    """The mean, std and size with which timm evaluates the network of that name."""
+def get_native_preprocessing(name: str, size: int | None = None) -> NativeInput:
+    """How timm evaluates the network of that name, at its own size or at another one."""
     config = import_timm().get_pretrained_cfg(name)
-    return NativeInput(tuple(config.mean), tuple(config.std), int(config.input_size[-1]))
+    own = int(config.input_size[-1])
+    size = size or own
+    tested = config.test_input_size is not None and size == int(config.test_input_size[-1]) and size != own
+    crop = config.test_crop_pct if tested and config.test_crop_pct else config.crop_pct
+    image_size = math.floor(size / crop)
+    squash = config.crop_mode == "squash"
+    return NativeInput(tuple(config.mean), tuple(config.std), size, image_size, config.interpolation, squash)
 
 
 def get_native_num_classes(name: str) -> int:

@@ -54,8 +54,8 @@ def test_a_table_at_once_and_nothing_twice(measure, folder, monkeypatch) -> None
     done = measure("nets.py:small", *FEW)
     assert done.exit_code == ExitCode.DONE, done.output
     lines = done.stdout.splitlines()
-    assert lines[0] == "Equivariance (correlation within images), Translation(pixels=(1, 4))"
-    assert lines[1].split() == ["stage", "stride", "1", "px", "4", "px", "shuffled"]
+    assert lines[0] == "Equivariance (correlation within images), Translation(max_pixels=2, pixels=(1, 2))"
+    assert lines[1].split() == ["stage", "stride", "1", "px", "2", "px", "shuffled", "(2", "px)"]
     # a convolution with stride 1 is equivariant up to its border
     assert lines[2].split()[:2] == ["0", "1"]
     assert lines[2].split()[2:6] == ["1.000", "±0.000", "1.000", "±0.000"]
@@ -151,7 +151,7 @@ def test_a_trial_of_a_study_gets_a_new_measure_and_its_report_shows_it(
         list(TrialRun(Job(each.trial, each.levels, (Accuracy(),)).with_absolute_paths(), conditions))
     before = results(folder).trials.collect()
     monkeypatch.setattr(trial_run, "Trainer", lambda *arguments: pytest.fail("trained"))
-    words = ("--measure", "within_correlation", "--group", "translation:2", "--workers", 1, "--json")
+    words = ("--measure", "within_correlation", "--group", "translation:1-2", "--workers", 1, "--json")
     rows = rows_of(measure(trial.id[:8], *words))
     assert {row["trial"] for row in rows} == {trial.id}
     assert all(row["untrained"] is not None for row in rows)
@@ -201,7 +201,10 @@ def test_an_interrupted_measurement_ends_with_130_and_goes_on(measure, folder, m
         (("nets.py:tiny", "--images", "4"), "must have the function that makes the network, got 'tiny'"),
         (("gone.pt", "--model", "nets.py:small"), "A Checkpoint needs the file of its weights, got file='gone.pt'"),
         (("nets.py:small", "--csv", "--json"), "Use either --csv or --json, got both"),
-        (("nets.py:small", *FEW, "--group", "translation:9"), "Every view must fill the network's window"),
+        (
+            ("nets.py:small", *FEW, "--group", "translation:9", "--border", "window"),
+            "Every view must fill the network's window",
+        ),
         (("resnet5",), "A timm model needs a name that timm knows, got name='resnet5'"),
         (("resnet18.a1_in1k", "--weights-dir", "."), "Pretrained weights must be on this machine"),
     ],

@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from equistudy.datasets.class_lists import read_class_list
+from equistudy.datasets.class_lists import (
+    IMAGENET_LISTS,
+    match_classes,
+    read_class_list,
+    read_class_order,
+    read_label_names,
+)
 
 WNIDS = ["n01440764", "n02084071", "n02121808"]
 
@@ -68,3 +74,59 @@ def test_lists_that_do_not_fit(images: list[Path]) -> None:
     (images[0].parent / "ILSVRC2012_validation_ground_truth.txt").write_text("1\n2\n3\n4\n")
     with pytest.raises(ValueError, match=r"got .*ground_truth\.txt, whose numbers follow another order\. Use LOC_val"):
         read_class_list(images[0].parent, images, None)
+
+
+def test_file_names_that_begin_with_wordnet_ids(tmp_path: Path) -> None:
+    images = [tmp_path / f"{wnid}_{number}.JPEG" for number, wnid in enumerate((WNIDS[2], WNIDS[0], WNIDS[2]))]
+    found = read_class_list(tmp_path, images, None)
+    assert found == ((WNIDS[2], WNIDS[0], WNIDS[2]), (WNIDS[0], WNIDS[2]))
+    assert read_class_list(tmp_path, [*images, tmp_path / "holiday_1.JPEG"], None) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.txt", "cat\ngreat white shark\n\ndog"),
+        ("a.json", '["cat", "great white shark", "dog"]'),
+        ("a.json", '{"0": ["cat", "x"], "2": "dog", "1": ["great white shark", "y"]}'),
+    ],
+)
+def test_the_order_of_a_networks_classes(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    assert read_class_order(str(tmp_path / name)) == ("cat", "great white shark", "dog")
+    assert match_classes(("dog", "cat", "dog"), str(tmp_path / name), tmp_path) == (2, 0, 2)
+    with pytest.raises(ValueError, match=r"must be one of the 3 of .*, got ant, bee in .*Name the list"):
+        match_classes(("dog", "bee", "ant"), str(tmp_path / name), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.txt", "cat\ncat", r"names each class once, got cat twice in .*a\.txt"),
+        ("a.txt", "\n", r"names each class once, got none in"),
+        ("a.json", "{", r"A JSON list of classes is .* got .*a\.json with: JSONDecodeError"),
+        ("a.json", '{"1": "cat"}', r"got .*a\.json with: KeyError: '0'"),
+    ],
+)
+def test_what_is_no_list_of_classes(tmp_path: Path, name: str, text: str, message: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_class_order(str(tmp_path / name))
+
+
+def test_the_lists_of_imagenet() -> None:
+    lengths = {"imagenet-1k": 1000, "imagenet-1001": 1001, "imagenet-12k": 11821, "imagenet-21k-miil": 11221}
+    lengths |= {"imagenet-21k-goog": 21843, "imagenet-22k": 21841, "imagenet-22k-ms": 21842}
+    assert {name: len(read_class_order(name)) for name in IMAGENET_LISTS} == lengths
+    order = read_class_order("imagenet-1k")
+    assert list(order) == sorted(order)
+    assert order[0] == "n01440764"  # tench
+    assert read_class_order("imagenet-1001") == ("background", *order)
+
+
+def test_names_of_labels(tmp_path: Path) -> None:
+    assert read_label_names(tmp_path) == ()
+    (tmp_path / "classes.txt").write_text(f"0\t{WNIDS[1]}\tdog\n1\t{WNIDS[0]}\ttench\n")
+    assert read_label_names(tmp_path) == (WNIDS[1], WNIDS[0])
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    assert read_label_names(tmp_path) == ()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from equistudy.models.checkpoint import Checkpoint
+from equistudy.models.checkpoint import Checkpoint, has_average, read_weights
 from equistudy.models.resnet import ResNet
 from equistudy.spec import to_canonical_json
 
@@ -96,3 +96,20 @@ def test_the_identity_is_the_file_s_content(network, tmp_path, monkeypatch) -> N
     monkeypatch.chdir(tmp_path)
     assert Checkpoint(MODEL, "a.safetensors").with_absolute_paths() == one
     assert one.untrained == MODEL
+
+
+def test_the_moving_average_beside_the_last_weights(tmp_path) -> None:
+    last, average = (torch.nn.Linear(2, 3).state_dict() for _ in range(2))
+    for number, key in enumerate(("state_dict_ema", "model_ema", "ema_state_dict", "ema")):
+        wrapped = {f"module.{name}": value for name, value in average.items()}
+        torch.save({"state_dict": last, key: wrapped if number % 2 else {"state_dict": wrapped}}, tmp_path / "a.th")
+        assert has_average(tmp_path / "a.th")
+        assert torch.equal(read_weights(tmp_path / "a.th")["weight"], last["weight"])
+        assert torch.equal(read_weights(tmp_path / "a.th", ema=True)["weight"], average["weight"])
+    torch.save(last, tmp_path / "b.th")
+    assert not has_average(tmp_path / "b.th")
+    with pytest.raises(ValueError, match=r"moving average of the weights lies under .* got none in .*b\.th\. Use ema"):
+        read_weights(tmp_path / "b.th", ema=True)
+    save_file(last, tmp_path / "c.safetensors")
+    with pytest.raises(ValueError, match=r"holds one set of weights, got ema=True for .*c\.safetensors"):
+        read_weights(tmp_path / "c.safetensors", ema=True)

@@ -1,10 +1,14 @@
-"""Squares of a given size with room around them."""
+"""Squares of a given size with and without room around them."""
+
+import re
 
 import pytest
 
+from equistudy.datasets.dead_leaves import DeadLeaves
 from equistudy.datasets.digits import Digits
 from equistudy.models.resnet import ResNet
 from equistudy.models.window import Window
+from equistudy.spec import to_canonical_json
 
 
 @pytest.mark.parametrize(("pixels", "image"), [(224, 256), (225, 259), (32, 38), (8, 10)])
@@ -18,6 +22,29 @@ def test_images_are_an_eighth_larger(pixels: int, image: int) -> None:
     assert model.untrained == model
 
 
-def test_the_smallest_window() -> None:
-    with pytest.raises(ValueError, match="at least 8 pixels along each side, got pixels=7"):
-        Window(ResNet(8, 2), 7)
+def test_images_of_a_given_size_normalised_by_given_numbers() -> None:
+    leaves = DeadLeaves()
+    model = Window(ResNet(8, 2), 32, image_size=32, mean=(0.5,), std=(0.1, 0.2, 0.3))
+    assert model.preprocessing(leaves) == ((0.5, 0.5, 0.5), (0.1, 0.2, 0.3), 32, 32)
+    assert Window(ResNet(8, 2), 32, std=(1.0,)).preprocessing(leaves) == (leaves.mean, (1.0,) * 3, 38, 32)
+    with pytest.raises(ValueError, match=r"one number for each channel, or one for all, got 2 for 3 channels"):
+        Window(ResNet(8, 2), 32, mean=(0.5, 0.5)).preprocessing(leaves)
+
+
+def test_results_from_before_these_fields_keep_their_trials() -> None:
+    assert to_canonical_json(Window(ResNet(8, 2), 32)).endswith('"pixels":32,"revision":1,"spec":"Window"}')
+    assert to_canonical_json(Window(ResNet(8, 2), 32, image_size=32)) != to_canonical_json(Window(ResNet(8, 2), 32))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"pixels": 7}, "at least 8 pixels along each side, got pixels=7"),
+        ({"image_size": 31}, "at least as large as the window, got image_size=31 for pixels=32. Use image_size=32 to"),
+        ({"mean": (0.5, 127.5)}, "lies in [0, 1], got mean=(0.5, 127.5). Divide values from 0 to 255 by 255"),
+        ({"std": (0.0,)}, "lies in (0, 1], got std=(0.0,). Divide"),
+    ],
+)
+def test_what_no_window_is(fields: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Window(ResNet(8, 2), **{"pixels": 32, **fields})
