@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.augmentations.learned.fixed import FixedAugmentation
 from equistudy.augmentations.learned.generators import Domain, LieGenerator
-from equistudy.augmentations.learned.motion import DenseMotion, ImageMotion
+from equistudy.augmentations.learned.motion import DenseMotion, ImageMotion, find_needed_padding
 from equistudy.augmentations.learned.network import BoxedNetwork, LearnedSettings
 from equistudy.augmentations.learned.regulariser import EntropyRegulariser, Regulariser
 from equistudy.datasets.dataset import Target
@@ -63,8 +63,9 @@ class LearnedInvariance(BoxedNetwork):
         reflected: continue images by this many mirrored pixels instead, and by the background beyond.
         learning_rate: of the ranges, in `parameter_groups()`. About four times that of the weights works well.
         equivariant: for networks that return maps of the image, [B, K, H, W], such as segmentation: each copy's map is
-            moved back before the average, f(x) = E_g g^-1 network(g x). Enlarge the canvas by `padding` pixels to lose
-            no corner on the way: (diagonal - shorter side) / 2 for all turns.
+            moved back before the average, f(x) = E_g g^-1 network(g x). Without `padding`, what is moved off the canvas
+            comes back as 0: enlarge it by `needed_padding(height, width)` pixels, or by (diagonal - shorter side) / 2
+            for rotations by any angle.
 
     It is an ordinary module: `state_dict`, `deepcopy`, autocast, channels-last inputs, `torch.compile` and
     `DistributedDataParallel` work as for the network inside, and its only state are parameters and buffers. Coordinates
@@ -144,6 +145,10 @@ class LearnedInvariance(BoxedNetwork):
     def half_extents(self) -> dict[str, float]:
         """The half-extent of each generator in its unit: degrees, pixels, logarithms of factors."""
         return dict(zip((g.name for g in self.settings.generators), self.extents.tolist(), strict=True))
+
+    def needed_padding(self, height: int, width: int) -> int:
+        """The padding with which images of this size lose no corner at the present half-extents, which may grow."""
+        return find_needed_padding(self.box, height, width) if self.box.acts_on(Domain.PLANE) else 0
 
     def _check_images(self, images: Any) -> None:
         """TypeError or ValueError for inputs that are no batch of floating-point images with the right channels."""

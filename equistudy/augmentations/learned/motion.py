@@ -208,7 +208,7 @@ def _probe_maps(box: Box) -> Float[Tensor, "N 2 3"]:
     axes = [along * unit for unit in torch.eye(box.num_units)]
     corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * box.num_units).reshape(-1, box.num_units)
     units = torch.cat([*axes, corners, latin_hypercube(NUM_PROBES, box.num_units)])
-    return box.compute_maps(units, Domain.PLANE)
+    return box.compute_maps(units.to(box.raw.device), Domain.PLANE).float().cpu()
 
 
 def _crop_margin(maps: Float[Tensor, "N C h w"], margin: int) -> Float[Tensor, "N C H W"]:

@@ -1,11 +1,11 @@
 """`LearnedInvariance` as a module of anybody's training loop."""
 
 import copy
-import importlib.util
 import io
 import math
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import jaxtyping
@@ -320,6 +320,14 @@ def test_equivariant_maps_follow_the_image():
     torch.testing.assert_close(probabilities.sum(1), torch.ones(5, 16, 16))
 
 
+def test_the_padding_that_equivariance_needs():
+    turns = RotationGenerator(start=180.0).without_learning()
+    model = LearnedInvariance(nn.Identity(), turns, equivariant=True, aggregate=Aggregate.LOGIT)
+    assert model.needed_padding(64, 64) == 14
+    assert model.needed_padding(360, 480) == 120
+    assert LearnedInvariance(nn.Identity(), HueGenerator()).needed_padding(64, 64) == 0
+
+
 def test_regression_averages_numbers():
     model = LearnedInvariance(network(outputs=1), TURN, NormRegulariser(0.01), aggregate=Aggregate.LOGIT)
     (mse_loss(model(images()), torch.zeros(5, 1)) + model.penalty()).backward()
@@ -507,34 +515,41 @@ def test_without_a_regulariser_the_range_shrinks():
     assert tail < 50
 
 
-def test_a_loop_of_timm():
-    """Optimiser, scheduler, EMA and clipping as timm's training script uses them."""
-    pytest.importorskip("timm.data.transforms" if importlib.util.find_spec("timm") is None else "math")
-    import_timm()
-    from timm.optim import create_optimizer_v2
-    from timm.scheduler import CosineLRScheduler
-    from timm.utils import ModelEmaV3, dispatch_clip_grad
-
+@pytest.mark.parametrize("name", ["test_vit", "test_resnet"])
+def test_a_loop_of_timm(name):
+    """Model, mixup, optimiser, clipping, EMA and scheduler as timm's training script puts them together."""
+    timm = import_timm()
+    for part in ("data", "loss", "optim", "scheduler", "utils"):
+        import_module(f"timm.{part}")
+    mixup = timm.data.Mixup(mixup_alpha=0.2, num_classes=4)
     torch.manual_seed(0)
-    model = LearnedInvariance(network(norm=True), SE2, EntropyRegulariser(0.05))
-    optimiser = create_optimizer_v2(model, opt="adamw", lr=1e-2, weight_decay=0.5)
+    inner = (
+        timm.create_model(name, num_classes=4, img_size=32) if "vit" in name else timm.create_model(name, num_classes=4)
+    )
+    model = LearnedInvariance(inner, SE2, EntropyRegulariser(0.05), mean=(0.5,) * 3, std=(0.5,) * 3)
+    optimiser = timm.optim.create_optimizer_v2(model, opt="adamw", lr=1e-3, weight_decay=0.5)
     decays = {id(p): group["weight_decay"] for group in optimiser.param_groups for p in group["params"]}
-    assert decays[id(model.box.raw)] == 0
-    assert decays[id(model.network[0].weight)] == 0.5
-    scheduler, average = CosineLRScheduler(optimiser, t_initial=5), ModelEmaV3(model, decay=0.5)
+    kept = {name for name, parameter in model.named_parameters() if decays[id(parameter)] == 0}
+    assert "box.raw" in kept
+    assert "network.pos_embed" in kept or "vit" not in name
+    assert {f"network.{name}" for name, p in inner.named_parameters() if p.ndim == 4}.isdisjoint(kept)
+    scheduler = timm.scheduler.CosineLRScheduler(optimiser, t_initial=3)
+    average, criterion = timm.utils.ModelEmaV3(model, decay=0.5), timm.loss.SoftTargetCrossEntropy()
     before = model.half_extents()
-    for step in range(5):
-        loss = cross_entropy(model(images(8)), torch.arange(8) % 4) + model.penalty()
+    for step in range(3):
+        given, targets = mixup(images(8, 3, 32), torch.arange(8) % 4)
+        loss = criterion(model(given), targets) + model.penalty()
         optimiser.zero_grad()
         loss.backward()
-        dispatch_clip_grad(model.parameters(), 1.0)
+        timm.utils.dispatch_clip_grad(model.parameters(), 1.0)
         optimiser.step()
         average.update(model, step=step)
         scheduler.step(step + 1)
     assert loss.isfinite()
     assert all(model.half_extents()[name] != value for name, value in before.items())
     assert average.module.half_extents() != model.half_extents()
-    assert average.module(images()).exp().sum().item() == pytest.approx(5, rel=1e-5)
+    with torch.no_grad():
+        assert average.module.eval()(images(5, 3, 32)).exp().sum().item() == pytest.approx(5, rel=1e-5)
 
 
 def test_a_module_of_lightning(tmp_path):
