@@ -31,6 +31,7 @@ class Box(nn.Module):
     scales: Tensor
     rates: Tensor
     caps: Tensor
+    raw_caps: Tensor
     learned: Tensor
 
     def __init__(self, generators: tuple[LieGenerator, ...]) -> None:
@@ -50,10 +51,13 @@ class Box(nn.Module):
         self.reset_parameters()
 
     def _build_constants(self) -> dict[str, Tensor]:
+        scales = torch.tensor([generator.scale for generator in self.generators])
+        caps = torch.tensor([torch.inf if g.cap is None else g.cap for g in self.generators])
         constants = {
-            "scales": torch.tensor([generator.scale for generator in self.generators]),
+            "scales": scales,
             "rates": torch.tensor([generator.rate for generator in self.generators]),
-            "caps": torch.tensor([torch.inf if g.cap is None else g.cap for g in self.generators]),
+            "caps": caps,
+            "raw_caps": _invert_extents(caps, scales),
             "learned": torch.tensor([generator.learned for generator in self.generators]),
         }
         for domain in Domain:
@@ -66,8 +70,8 @@ class Box(nn.Module):
         """Resets half-extents to their starts and fills in the constants, as is needed after `to_empty`."""
         for name, value in self._build_constants().items():
             getattr(self, name).copy_(value)
-        starts = torch.tensor([float(generator.start) for generator in self.generators], device=self.raw.device)
-        self.raw.copy_(self._invert_extents(starts))
+        starts, scales = torch.tensor([[float(g.start), g.scale] for g in self.generators]).unbind(1)
+        self.raw.copy_(_invert_extents(starts, scales))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         def apply_in_float32(tensor: Tensor) -> Tensor:
@@ -75,11 +79,6 @@ class Box(nn.Module):
             return tensor.to(found.device) if found.is_floating_point() and found.itemsize < 4 else found
 
         return super()._apply(apply_in_float32, recurse)
-
-    def _invert_extents(self, extents: Float[Tensor, " P"]) -> Float[Tensor, " P"]:
-        """The inverse of h = scale * softplus(raw)."""
-        shares = (extents / self.scales).double()
-        return (shares + torch.log(-torch.expm1(-shares))).to(extents.dtype)
 
     def acts_on(self, domain: Domain) -> bool:
         """Whether one of the generators is of this domain."""
@@ -103,8 +102,7 @@ class Box(nn.Module):
     @torch.no_grad()
     def project(self) -> None:
         """Moves half-extents that a step carried beyond their caps back to them."""
-        beyond = self.learned_extents > self.caps
-        self.raw.copy_(torch.where(beyond, self._invert_extents(self.caps), self.raw))
+        self.raw.copy_(torch.minimum(self.raw, self.raw_caps))
 
     def compute_maps(
         self, units: Float[Tensor, "N U"], domain: Domain, *, inverse: bool = False
@@ -146,3 +144,9 @@ class Box(nn.Module):
             return rigid_exponentials(exponents)
         last = exponents.new_zeros(len(exponents), 1, domain.size)
         return torch.linalg.matrix_exp(torch.cat([exponents, last], dim=1))[:, :-1]
+
+
+def _invert_extents(extents: Float[Tensor, " P"], scales: Float[Tensor, " P"]) -> Float[Tensor, " P"]:
+    """The raw parameters of these half-extents: the inverse of h = scale * softplus(raw)."""
+    shares = (extents / scales).double()
+    return (shares + torch.log(-torch.expm1(-shares))).to(extents.dtype)

@@ -103,7 +103,10 @@ class LieGenerator(Spec):
 
 @dataclass(frozen=True)
 class RotationGenerator(LieGenerator):
-    """Rotates about the centre, counter-clockwise as displayed, in degrees; at 180 degrees angles are uniform."""
+    """Rotates about the centre, counter-clockwise as displayed, in degrees.
+
+    At 180 degrees every angle is equally likely, unless shears or squeezes act along with the rotation.
+    """
 
     name: ClassVar[str] = "rotation"
     unit: ClassVar[str] = Rotation.unit
