@@ -99,9 +99,11 @@ from equistudy.groups.finite import CyclicGroup as CyclicGroup
 from equistudy.groups.finite import DihedralGroup as DihedralGroup
 from equistudy.groups.finite import Flip as Flip
 from equistudy.groups.finite import Reflection as Reflection
+from equistudy.groups.one_parameter import HyperbolicRotation as HyperbolicRotation
 from equistudy.groups.one_parameter import Rotation as Rotation
 from equistudy.groups.one_parameter import Scaling as Scaling
 from equistudy.groups.one_parameter import Shear as Shear
+from equistudy.groups.one_parameter import Stretch as Stretch
 from equistudy.groups.subpixel import SubpixelTranslation as SubpixelTranslation
 from equistudy.groups.translation import Border as Border
 from equistudy.groups.translation import Translation as Translation

@@ -11,7 +11,7 @@ from equistudy.groups.affine_group import AffineGroup
 from equistudy.groups.group import Element
 from equistudy.spec import Generator, Tensor
 
-__all__ = ["OneParameterGroup", "Rotation", "Scaling", "Shear"]
+__all__ = ["FactorGroup", "HyperbolicRotation", "OneParameterGroup", "Rotation", "Scaling", "Shear", "Stretch"]
 
 MatrixRow = tuple[float, float, float]
 
@@ -87,15 +87,11 @@ class Rotation(OneParameterGroup):
 
 
 @dataclass(frozen=True)
-class Scaling(OneParameterGroup):
-    """Enlargements of the content about the centre by `factors`, parameter the logarithm of the factor.
-
-    Shrunk content is surrounded by the background, black where it is not known; the cells are compared that show the
-    same content on both sides.
-    """
+class FactorGroup(OneParameterGroup):
+    """Base of the groups whose elements are factors; the parameter is the logarithm of the factor."""
 
     unit: ClassVar[str] = "log factor"
-    GENERATOR = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0))
+    PREFIX: ClassVar[str] = "x"
 
     factors: tuple[float, ...] = (0.8, 1.25)
 
@@ -105,9 +101,20 @@ class Scaling(OneParameterGroup):
         )
 
     def elements(self) -> tuple[Element, ...]:
-        """The enlargement by each of `factors`."""
+        """The element of each of `factors`."""
         logs = ((factor, log(factor)) for factor in self.factors)
-        return tuple(Element(f"x{factor:g}", abs(size), (size,)) for factor, size in logs)
+        return tuple(Element(f"{self.PREFIX}{factor:g}", abs(size), (size,)) for factor, size in logs)
+
+
+@dataclass(frozen=True)
+class Scaling(FactorGroup):
+    """Enlargements of the content about the centre by `factors`, parameter the logarithm of the factor.
+
+    Shrunk content is surrounded by the background, black where it is not known; the cells are compared that show the
+    same content on both sides.
+    """
+
+    GENERATOR = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0))
 
     def factor(self, element: Element) -> float:
         """How many times larger the element makes content."""
@@ -133,6 +140,35 @@ class Shear(OneParameterGroup):
     def elements(self) -> tuple[Element, ...]:
         """The shear by each of `shears`."""
         return tuple(Element(f"shear={shear:g}", abs(float(shear)), (float(shear),)) for shear in self.shears)
+
+
+@dataclass(frozen=True)
+class Stretch(FactorGroup):
+    """Stretches of the content along x by `factors`, about the centre; y stays. Parameter the logarithm of the factor.
+
+    What enters at the sides is the background, black where it is not known; the cells are compared that show the same
+    content on both sides.
+
+    Source: one of the fields of Gruver et al. 2023, arXiv:2210.02984. Differs from the authors' code, whose other
+    diagonal entry is 0, so that the image collapses to a line.
+    """
+
+    PREFIX: ClassVar[str] = "x-axis x"
+    GENERATOR = ((1.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+
+
+@dataclass(frozen=True)
+class HyperbolicRotation(FactorGroup):
+    """Squeezes of the content about the centre: x is multiplied by each of `factors` and y divided by it.
+
+    Areas stay; points move along hyperbolas x y = constant. Parameter the logarithm of the factor. The border is as in
+    `Stretch`.
+
+    Source: one of the fields of Gruver et al. 2023, arXiv:2210.02984.
+    """
+
+    PREFIX: ClassVar[str] = "squeeze="
+    GENERATOR = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, 0.0))
 
 
 def _check_values(

@@ -104,7 +104,7 @@ def _check_group(name: str, group: Group) -> None:
     if not isinstance(group, Translation | OneParameterGroup):
         raise TypeError(
             f"{name} needs a group that moves content continuously, got {group}. "
-            "Use Translation, Rotation, Scaling or Shear; correlations take finite groups."
+            "Use Translation, Rotation, Scaling, Stretch, HyperbolicRotation or Shear; correlations take finite groups."
         )
 
 

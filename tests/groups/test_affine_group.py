@@ -8,11 +8,20 @@ from torch.nn.functional import avg_pool2d
 
 from equistudy.groups.finite import CyclicGroup, DihedralGroup, Flip, Reflection
 from equistudy.groups.group import Element, Grid
-from equistudy.groups.one_parameter import Rotation, Scaling, Shear
+from equistudy.groups.one_parameter import HyperbolicRotation, Rotation, Scaling, Shear, Stretch
 
 CENTRED = Grid(12, 12, 4, 48, 48, 1.5, 1.5)
 OFF = Grid(12, 12, 4, 48, 48, 0.0, 0.0)
-GROUPS = [Rotation(), Rotation(degrees=(10.0, -35.0, 90.0)), Scaling(), Shear(), Reflection(), DihedralGroup()]
+GROUPS = [
+    Rotation(),
+    Rotation(degrees=(10.0, -35.0, 90.0)),
+    Scaling(),
+    Shear(),
+    Stretch(),
+    HyperbolicRotation(),
+    Reflection(),
+    DihedralGroup(),
+]
 
 
 def ramp(size: int = 48) -> torch.Tensor:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from equistudy.groups.affine import rotation_matrices, warp
-from equistudy.groups.one_parameter import OneParameterGroup, Rotation, Scaling, Shear
+from equistudy.groups.one_parameter import HyperbolicRotation, OneParameterGroup, Rotation, Scaling, Shear, Stretch
 
 
 def spot(x: int, y: int) -> torch.Tensor:
@@ -30,6 +30,8 @@ def place(images: torch.Tensor) -> tuple[float, float]:
         (Rotation(), -90.0, (6, 0), (0, 6)),
         (Rotation(), 30.0, (8, 0), (8 * math.cos(math.pi / 6), -4)),
         (Scaling(), math.log(1.5), (4, 2), (6, 3)),
+        (Stretch(), math.log(1.5), (4, 2), (6, 2)),
+        (HyperbolicRotation(), math.log(2.0), (4, 6), (8, 3)),
         (Shear(), 0.5, (2, 4), (4, 4)),
         (Shear(), 0.5, (2, -4), (0, -4)),
     ],
@@ -49,7 +51,7 @@ def test_a_turn_by_90_degrees_is_rot90_exactly() -> None:
     assert torch.equal(Rotation().views(images, None)[3], torch.rot90(images, 3, dims=(2, 3)))
 
 
-@pytest.mark.parametrize("group", [Rotation(), Scaling(), Shear()], ids=str)
+@pytest.mark.parametrize("group", [Rotation(), Scaling(), Shear(), Stretch(), HyperbolicRotation()], ids=str)
 def test_the_matrices_are_exponentials_of_the_generator(group: OneParameterGroup) -> None:
     # a thousand steps of a thousandth of the parameter, each to second order
     parameter = torch.tensor([[0.4]], dtype=torch.float64) / group.RATE

@@ -7,7 +7,7 @@ import torch
 
 from equistudy.groups.affine import warp
 from equistudy.groups.group import Grid
-from equistudy.groups.one_parameter import OneParameterGroup, Rotation, Scaling, Shear
+from equistudy.groups.one_parameter import HyperbolicRotation, OneParameterGroup, Rotation, Scaling, Shear, Stretch
 from equistudy.groups.translation import Border, Translation
 from equistudy.measures.lie_derivative import LieDerivative
 from equistudy.measuring.derivatives import differentiate_at_zero
@@ -40,7 +40,7 @@ def test_the_derivative_of_a_wave_is_a_wave() -> None:
     torch.testing.assert_close(derivative(RIGHT, wave), -(2 * pi * 3 / 16) * x.cos().expand_as(wave))
 
 
-@pytest.mark.parametrize("group", [Rotation(), Scaling(), Shear()])
+@pytest.mark.parametrize("group", [Rotation(), Scaling(), Shear(), Stretch(), HyperbolicRotation()])
 def test_bilinear_flows_are_the_warps_of_the_group_inside(group: OneParameterGroup) -> None:
     (flow,), images = LieDerivative(group).flows(), noise()
     for t in (0.04, -0.07) if not isinstance(group, Rotation) else (7.0, -11.0):
@@ -78,7 +78,18 @@ def test_the_true_centre_of_a_map_is_what_it_turns_about() -> None:
     torch.testing.assert_close(found, -(pi / 180) * y[1:-1])
 
 
-@pytest.mark.parametrize("group", [Rotation(), Scaling(), Shear(), Translation(), Translation(border=Border.CIRCULAR)])
+@pytest.mark.parametrize(
+    "group",
+    [
+        Rotation(),
+        Scaling(),
+        Shear(),
+        Stretch(),
+        HyperbolicRotation(),
+        Translation(),
+        Translation(border=Border.CIRCULAR),
+    ],
+)
 @pytest.mark.parametrize("grid", [GRID, Grid(12, 16, 4, 48, 64, 1.5, 0.5)])
 def test_the_motion_is_the_derivative_at_rest(group: OneParameterGroup | Translation, grid: Grid) -> None:
     for flow in LieDerivative(group).flows():
