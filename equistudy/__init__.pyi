@@ -115,6 +115,7 @@ from equistudy.measures.agreement import ConcordanceCorrelation as ConcordanceCo
 from equistudy.measures.agreement import CosineSimilarity as CosineSimilarity
 from equistudy.measures.agreement import NormalisedError as NormalisedError
 from equistudy.measures.agreement import PeakSignalToNoise as PeakSignalToNoise
+from equistudy.measures.agreement import RelativeError as RelativeError
 from equistudy.measures.agreement import SignalToNoise as SignalToNoise
 from equistudy.measures.consistency import AccuracyUnder as AccuracyUnder
 from equistudy.measures.consistency import ShiftConsistency as ShiftConsistency

@@ -1,6 +1,6 @@
 """Finite groups of the square: reflections, quarter turns and both, exact on images and on regular features."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import ClassVar
 
@@ -112,6 +112,10 @@ class FiniteGroup(AffineGroup):
         matrices = rotation_matrices(elements[:, 0])
         side = 1 - 2 * elements[:, 1:]
         return torch.stack([matrices[:, 0] * side, matrices[:, 1]], dim=1)
+
+    def without_channel_action(self) -> "FiniteGroup":
+        """The same group with `ChannelAction.IDENTITY`."""
+        return replace(self, channel_action=ChannelAction.IDENTITY)
 
     def channel_obstacle(self, channels: int) -> str | None:
         """Regular features have a channel for each element in every field."""

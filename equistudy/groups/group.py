@@ -166,6 +166,10 @@ class Group(Spec):
         """Why feature maps on this grid cannot be compared under the group, or None."""
         raise NotImplementedError
 
+    def without_channel_action(self) -> "Group":
+        """The same group, which leaves the channels of feature maps where they are."""
+        return self
+
     def channel_obstacle(self, channels: int) -> str | None:
         """Why maps with so many channels cannot be compared under the group, or None."""
         return None

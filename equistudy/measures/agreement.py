@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import inf, log10
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from equistudy.measures.correlation import MomentMeasure
 from equistudy.measuring.families import KeptStatistic
@@ -26,11 +26,13 @@ __all__ = [
     "CosineSimilarity",
     "NormalisedError",
     "PeakSignalToNoise",
+    "RelativeError",
     "SignalToNoise",
 ]
 
 # Of unrelated features of one variance the normalised error is 2; 1.6 is what a correlation of 0.2 gives.
 LOW_FLOOR = 1.6
+LOW_RELATIVE_FLOOR = 0.5  # rectified noise of one variance gives 1.2
 MAX_DECIBELS = 313.0  # what float64 can tell from equality: -20 log10 of its rounding
 
 
@@ -199,6 +201,50 @@ class PeakSignalToNoise(MomentMeasure):
     def floor_caveat(self, floor: float) -> str | None:
         """What unrelated images give depends on how much of the range they fill."""
         return None
+
+
+@dataclass(frozen=True)
+class RelativeError(AgreementMeasure):
+    """The relative L2 error of a stage, sqrt(sum (f(g x) - g f(x))^2 / sum (g f(x))^2), over all channels together.
+
+    0 is perfect, and the rounding of float32 leaves about 1e-7; sqrt(2) is what unrelated features with mean 0 give.
+    With `ChannelAction.REGULAR` the group rolls the group axis of group convolutions too: over
+    `CyclicGroup(4, ChannelAction.REGULAR)` this is the equivariance error of a group CNN at each depth, of which
+    `AbsoluteError` is the form with absolute values.
+
+    Source: Edixhoven, Lengyel and van Gemert 2023, "Using and abusing equivariance", arXiv:2308.11316; relative, so
+    that depths and networks can be compared. Differs from the authors' code, which sums over the elements: each has its
+    own row.
+    """
+
+    name: ClassVar[str] = "relative_error"
+    title: ClassVar[str] = "Relative error of g f(x)"
+    scale: ClassVar[Scale] = Scale.LOG
+    limits: ClassVar[tuple[float, float]] = (0, inf)
+
+    def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
+        """The square of that of each channel alone."""
+        from equistudy.measuring.moments import squared_error
+
+        return moments.pairs * squared_error(moments) / self._sum_squares(moments)
+
+    def combine_channels(self, moments: Moments, live: Bool[Tensor, "*shape C"]) -> Float[Tensor, "*shape"]:
+        """The root of the sum of the squared errors over that of the squares."""
+        squares = self._sum_squares(moments) * live
+        errors = (self.coefficient(moments) * self._sum_squares(moments)).nan_to_num() * live
+        return (errors.sum(dim=-1) / squares.sum(dim=-1)).sqrt()
+
+    def _sum_squares(self, moments: Moments) -> Float[Tensor, "*shape"]:
+        return moments.within_bb + moments.between_bb + moments.pairs * moments.mean_b.square()
+
+    def sums_of_squares(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+        """S_bb twice: a channel lives if g f(x) varies, whatever f(g x) does."""
+        spread = moments.within_bb + moments.between_bb
+        return spread, spread
+
+    def floor_caveat(self, floor: float) -> str | None:
+        """Unrelated images should be near sqrt(2), less where features have a common mean."""
+        return f"unrelated images already come down to {floor:.2f}" if floor < LOW_RELATIVE_FLOOR else None
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,8 @@ def compute_ceiling(
             return None
         grid = grid._replace(row_offset=(grid.stride - 1) / 2, column_offset=(grid.stride - 1) / 2)
     geometry = Geometry(OutputLayout.NCHW, images.shape[1], grid)
-    comparison = ShardComparison(replace(plan, geometry=geometry, channel_maps=None))
+    group = plan.group.without_channel_action()  # the channels of images are no fields
+    comparison = ShardComparison(replace(plan, geometry=geometry, group=group, channel_maps=None))
     for view, shown in enumerate(plan.group.views(images, background)):
         comparison.take(view, average_pool_to_grid(crop_centre(shown, window), grid))
     return pool_moments(comparison.finish().matched)

@@ -3,7 +3,7 @@
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from equistudy.groups.group import Group
 from equistudy.measuring.measure import Measure, MeasuringResult, Skipped, Subject
@@ -101,6 +101,12 @@ class MomentStatistic(PairedMeasure):
     def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
         """The value of each channel."""
         raise NotImplementedError
+
+    def combine_channels(self, moments: Moments, live: Bool[Tensor, "*shape C"]) -> Float[Tensor, "*shape"]:
+        """The value of a stage: from the mean over the live channels, not a number where there is none."""
+        import torch
+
+        return self.transform_mean(torch.where(live, self.coefficient(moments), torch.nan).nanmean(dim=-1))
 
     def transform_mean(self, mean: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """The value of a stage from the mean over its channels."""

@@ -30,9 +30,8 @@ def find_live_channels(measure: MomentStatistic, moments: Moments) -> Bool[Tenso
 def compute_layer_values(
     measure: MomentStatistic, moments: Moments, live: Bool[Tensor, "*shape C"]
 ) -> Float[Tensor, "*shape"]:
-    """The mean over the live channels; not a number where there is none."""
-    values = measure.coefficient(moments)
-    return measure.transform_mean(torch.where(live, values, torch.nan).nanmean(dim=-1)).clamp(*measure.limits)
+    """The value of a stage from its live channels; not a number where there is none."""
+    return measure.combine_channels(moments, live).clamp(*measure.limits)
 
 
 class RowColumns(NamedTuple):

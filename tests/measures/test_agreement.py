@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from equistudy.groups.finite import ChannelAction, CyclicGroup
 from equistudy.groups.one_parameter import Rotation
 from equistudy.groups.subpixel import SubpixelTranslation
 from equistudy.groups.translation import Border, Translation
@@ -17,11 +18,13 @@ from equistudy.measures.agreement import (
     CosineSimilarity,
     NormalisedError,
     PeakSignalToNoise,
+    RelativeError,
     SignalToNoise,
 )
 from equistudy.measures.correlation import WithinCorrelation
 from equistudy.measuring.engine import PairedPass, measure_all, plan_measures
 from equistudy.measuring.measure import Measurement
+from equistudy.models.group_cnn import GroupCNN
 
 FAMILY = (ConcordanceCorrelation, CosineSimilarity, NormalisedError, SignalToNoise, AbsoluteError)
 PERFECT = {ConcordanceCorrelation: 1, CosineSimilarity: 1, NormalisedError: 0, AbsoluteError: 0}
@@ -204,3 +207,39 @@ def test_floors_of_images_that_share_a_layout_are_named(convolutions: Any, subje
 
 def test_naming_agreement_needs_no_torch() -> None:
     assert NormalisedError(Translation()).id != SignalToNoise(Translation()).id
+
+
+def test_the_relative_error_is_that_of_all_channels_together(
+    convolutions: Any, subject: Any, smooth_images: Any
+) -> None:
+    network = convolutions((1, 1), "zeros")
+    measured = subject(network, smooth_images[:40])._replace(mean=(0.0,), std=(1.0,))
+    group = Translation(max_pixels=3, pixels=(3,), border=CIRCLE)
+    with torch.inference_mode():
+        still, moved = network(smooth_images[:40]), network(smooth_images[:40].roll(3, dims=3))
+    expected = still.roll(3, dims=3)
+    row = next(row for row in measure_all([RelativeError(group)], measured).rows if row.element == "dx=3")
+    assert row.value == pytest.approx(((moved - expected).square().sum() / expected.square().sum()).sqrt().item())
+    assert row.low is not None
+    assert row.high is not None
+    assert 0 < row.low < row.value < row.high
+    following = torch.cat([part.roll(-1, dims=0) for part in expected.split([32, 8])])
+    floor = ((moved - following).square().sum() / following.square().sum()).sqrt().item()
+    assert row.floor == pytest.approx(floor, rel=1e-6)
+
+
+def test_a_group_network_is_exact_to_its_end_at_one_size_and_breaks_at_the_next(subject: Any) -> None:
+    """Its 2 x 2 pool keeps quarter turns at even sizes; at odd ones every map behind it moves by half a cell."""
+    torch.manual_seed(0)
+    group = CyclicGroup(4, channel_action=ChannelAction.REGULAR)
+    model, found = GroupCNN(width=4), {}
+    for side in (28, 27):
+        network = model.build((1, side, side), 10).eval()
+        images = torch.rand(8, 1, side, side, generator=torch.Generator().manual_seed(1))
+        measured = subject(network, images, **model.stages(network))
+        rows = measure_all([RelativeError(group)], measured).rows
+        found[side] = {row.stage: row.value for row in rows if row.element == "90 deg" and row.stride}
+    assert max(found[28].values()) < 1e-5
+    first, *_, last = found[27].values()
+    assert first < 1e-5
+    assert last > 0.05
