@@ -39,6 +39,10 @@ def copy_network(network: nn.Module, convert: Callable[[Tensor], Tensor]) -> nn.
     for tensor in (*network.parameters(), *network.buffers()):
         new = convert(tensor.detach())
         copied[id(tensor)] = nn.Parameter(new, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else new
+    for module in network.modules():
+        for value in vars(module).values():  # what pruning computes from parameters cannot be copied as it is
+            if isinstance(value, Tensor) and not value.is_leaf:
+                copied[id(value)] = convert(value.detach())
     return copy.deepcopy(network, copied).eval()
 
 

@@ -5,6 +5,8 @@ import dataclasses
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
+from torch.nn.utils.parametrizations import weight_norm
 
 from equistudy.exactness.copies import (
     RefusedError,
@@ -25,6 +27,14 @@ def test_a_copy_shares_what_the_network_shares() -> None:
     assert copied[1].weight is copied[0].weight
     assert copied[0].weight.dtype is torch.float64
     assert network[0].weight.dtype is torch.float32
+
+
+def test_pruned_networks_and_those_with_norms_of_weights_are_copied() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), weight_norm(nn.Conv2d(4, 4, 3)))
+    prune.random_unstructured(network[0], "weight", amount=0.5)
+    images = torch.randn(1, 3, 8, 8)
+    copied = copy_network(network, lambda tensor: tensor.double())
+    torch.testing.assert_close(copied(images.double()).float(), network(images))
 
 
 def test_weights_that_hide_faults_become_random_and_others_stay() -> None:

@@ -1,4 +1,4 @@
-"""A tensor that is computed from parameters and kept until one of them changes."""
+"""A tensor that is computed from parameters and kept until their numbers change."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,15 +9,16 @@ __all__ = ["TensorCache"]
 
 
 class TensorCache:
-    """Keeps one tensor as long as the parameters that it is made from are the same objects with the same content.
+    """Keeps one tensor as long as the parameters that it is computed from hold the same numbers.
 
-    Every change in place that torch counts is seen: optimiser steps, `load_state_dict`, `copy_`. A change through
-    `.data` is not; `clear` after it. Copies and pickles of a cache are empty.
+    The numbers themselves are compared with a copy: fused optimisers, `.data` and shared memory change parameters
+    without raising their version. Comparing takes a small part of the time of a convolution on the CPU, but would wait
+    for the device elsewhere, so nothing is kept there. Copies and pickles of a cache are empty.
     """
 
     def __init__(self) -> None:
         self._value: Tensor | None = None
-        self._key: list[tuple[Tensor, int, int]] = []
+        self._known: list[Tensor] = []
 
     def __reduce__(self) -> tuple[type["TensorCache"], tuple[()]]:
         return TensorCache, ()
@@ -25,34 +26,39 @@ class TensorCache:
     def clear(self) -> None:
         """Forgets the tensor."""
         self._value = None
+        self._known = []
 
     def get_or_compute(self, parameters: Sequence[Tensor], compute: Callable[[], Tensor]) -> Tensor:
-        """What `compute` gives: with its gradients where they are asked for, else without and kept."""
+        """What `compute` gives: freshly computed where gradients may be needed, otherwise kept."""
         if not _is_cacheable(parameters):
             return compute()
-        key = [(parameter, parameter._version, parameter.data_ptr()) for parameter in parameters]
-        if self._value is None or not _is_same_key(key, self._key):
-            # outside of inference mode, so that the tensor may meet the gradients of images later on
+        if self._value is None or not _are_same(parameters, self._known):
+            # outside of inference mode, so that the tensor may meet gradients of images later on
             with torch.inference_mode(False), torch.no_grad():
                 self._value = compute()
-            self._key = key
+                self._known = [parameter.detach().clone() for parameter in parameters]
         return self._value
 
 
 def _is_cacheable(parameters: Sequence[Tensor]) -> bool:
-    """Whether nothing else than the value is asked for, and changes are counted, as they are not of inference tensors.
+    """Whether only the value is needed, of plain parameters on the CPU.
 
-    What stands in for a parameter under a transform of `torch.func` is no nn.Parameter. A compiled graph has no memory.
+    What stands in for a parameter under a transform of `torch.func`, or is computed from others as weight norm does, is
+    no nn.Parameter. A compiled graph has no memory, and inference tensors cannot enter later computations.
     """
     if torch.compiler.is_compiling():
         return False
     if torch.is_grad_enabled() and any(parameter.requires_grad for parameter in parameters):
         return False
-    return all(isinstance(parameter, nn.Parameter) and not parameter.is_inference() for parameter in parameters)
+    return all(
+        type(parameter) is nn.Parameter and parameter.device.type == "cpu" and not parameter.is_inference()
+        for parameter in parameters
+    )
 
 
-def _is_same_key(key: list[tuple[Tensor, int, int]], other: list[tuple[Tensor, int, int]]) -> bool:
-    # tensors are compared by identity: == would compare their entries
-    return len(key) == len(other) and all(
-        mine[0] is its[0] and mine[1:] == its[1:] for mine, its in zip(key, other, strict=True)
+def _are_same(parameters: Sequence[Tensor], known: Sequence[Tensor]) -> bool:
+    """Whether numbers, type and memory format are those of the copies."""
+    return len(parameters) == len(known) and all(
+        mine.dtype == its.dtype and mine.stride() == its.stride() and torch.equal(mine, its)
+        for mine, its in zip(parameters, known, strict=True)
     )

@@ -6,7 +6,7 @@ from math import sqrt
 from typing import Any, ClassVar, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 from torch.nn.utils import skip_init
@@ -47,7 +47,7 @@ class GroupConvolution(nn.Module):
     """Base of the group convolutions: `inputs` and `outputs` count fields of |G| channels, or images' channels.
 
     Exactly equivariant where stride divides n + 2 padding - dilation (size - 1) - 1 for maps of n x n cells. In
-    evaluation mode the kernels are kept until a parameter changes (see `TensorCache`).
+    evaluation mode on the CPU, the kernels are kept until a parameter changes (see `TensorCache`).
     """
 
     regular: ClassVar[bool] = True
@@ -70,8 +70,7 @@ class GroupConvolution(nn.Module):
             )
         self.group, self.inputs, self.outputs, self.window = group, inputs, outputs, window
         self.channel_groups = 1
-        table = build_gather_table(group, window.size, regular=self.regular)
-        self.register_buffer("table", table.clone(), persistent=False)
+        self.register_buffer("table", self._build_table(), persistent=False)
         self._names = tuple(self.stored_weights())
         for name, weight in self.stored_weights().items():
             self.register_parameter(name, nn.Parameter(torch.randn(weight.shape) * weight.std))
@@ -79,6 +78,9 @@ class GroupConvolution(nn.Module):
         if initialisation is Initialisation.GROUPY:
             self.fill_uniform(1 / sqrt(inputs * window.size**2))
         self._cache = TensorCache()
+
+    def _build_table(self) -> Int64[Tensor, "G P"]:
+        return build_gather_table(self.group, self.window.size, regular=self.regular).clone()
 
     def stored_weights(self) -> dict[str, StoredWeight]:
         """The weights by name, of four axes each, so that a network can be put into any memory format."""
@@ -93,11 +95,15 @@ class GroupConvolution(nn.Module):
         """The kernels of every output channel, o |G| + h."""
 
         def expand() -> Tensor:
-            return expand_kernels(self.build_identity_kernel(), self.table)  # type: ignore[arg-type]
+            kernel = self.build_identity_kernel()
+            table = self.get_buffer("table")
+            if table.device != kernel.device:  # weights were assigned to a network built without numbers
+                table = self._build_table().to(kernel.device)
+            return expand_kernels(kernel, table)
 
         if self.training:
             return expand()
-        return self._cache.get_or_compute([self.get_parameter(name) for name in self._names], expand)
+        return self._cache.get_or_compute([getattr(self, name) for name in self._names], expand)
 
     def build_biases(self) -> Float[Tensor, " D"] | None:
         """The bias of every output channel, the same within each field."""
@@ -125,7 +131,7 @@ class GroupConvolution(nn.Module):
         return layer
 
     def train(self, mode: bool = True) -> "GroupConvolution":
-        """As every module; the kept kernels go."""
+        """As every module; the kept kernels are forgotten."""
         self._cache.clear()
         return super().train(mode)
 
@@ -134,8 +140,10 @@ class GroupConvolution(nn.Module):
         return f"{self.group}, {self.inputs}, {self.outputs}, {self.window}, bias={self.bias is not None}"
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        self._cache.clear()  # another number format may come to lie at the old address
-        return super()._apply(fn, recurse)
+        super()._apply(fn, recurse)
+        table = self._build_table().to(self.get_buffer("table").device)  # `to_empty` leaves arbitrary numbers in it
+        self.register_buffer("table", table, persistent=False)
+        return self
 
 
 class LiftingConvolution(GroupConvolution):

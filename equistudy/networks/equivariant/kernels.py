@@ -55,6 +55,16 @@ def build_gather_table(group: FiniteGroup, kernel_size: int, *, regular: bool) -
         return torch.stack(turned).flatten(1)
 
 
+def _is_channels_last(weight: Float[Tensor, "O I k k"]) -> bool:
+    """As `is_contiguous(memory_format=torch.channels_last)`, which `torch.func.vmap` does not implement."""
+    expected = 1
+    for dim in (1, 3, 2, 0):
+        if weight.shape[dim] != 1 and weight.stride(dim) != expected:
+            return False
+        expected *= weight.shape[dim]
+    return True
+
+
 def expand_kernels(weight: Float[Tensor, "O I k k"], table: Int64[Tensor, "G P"]) -> Float[Tensor, "D I k k"]:
     """The kernels of all elements: output channel o |G| + h is kernel o as element h moves it.
 
@@ -67,6 +77,6 @@ def expand_kernels(weight: Float[Tensor, "O I k k"], table: Int64[Tensor, "G P"]
     entries = weight.reshape(count, -1, positions).transpose(1, 2).contiguous()
     gathered = entries.index_select(1, table.flatten())
     fields = gathered.view(count * order, positions // size**2, size, size, -1)
-    if weight.is_contiguous(memory_format=torch.channels_last):
+    if _is_channels_last(weight):
         return fields.permute(0, 2, 3, 4, 1).flatten(3).permute(0, 3, 1, 2)
     return fields.permute(0, 4, 1, 2, 3).flatten(1, 2)

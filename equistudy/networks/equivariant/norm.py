@@ -1,11 +1,16 @@
 """Batch normalisation of regular features: one mean, variance, scale and shift for all channels of a field."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 from torch.nn.functional import batch_norm
 
 __all__ = ["GroupBatchNorm"]
+
+LEAST_VALUES = 2  # of which a variance without bias can be estimated
 
 
 class GroupBatchNorm(nn.Module):
@@ -29,8 +34,14 @@ class GroupBatchNorm(nn.Module):
         assert norm.running_mean is not None
         assert norm.running_var is not None
         if norm.training:
+            count = features.numel() // norm.num_features
+            if count < LEAST_VALUES:
+                raise ValueError(
+                    f"Batch norm in training needs at least {LEAST_VALUES} values for each field, got {count} from "
+                    f"features of shape {tuple(features.shape)}. Use a larger batch, or evaluation mode."
+                )
             normed, mean, variance = _SharedBatchNorm.apply(features, norm.weight, norm.bias, self.order, norm.eps)
-            _update_running_statistics(norm, mean, variance, features.numel() // norm.num_features)
+            _update_running_statistics(norm, mean, variance, count)
             return normed
         shared = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
         mean, variance, weight, bias = (values.repeat_interleave(self.order) for values in shared)
@@ -75,7 +86,6 @@ class _SharedBatchNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: torch.autograd.function.FunctionCtx,
         features: Float[Tensor, "B C H W"],
         weight: Float[Tensor, " c"],
         bias: Float[Tensor, " c"],
@@ -90,15 +100,22 @@ class _SharedBatchNorm(torch.autograd.Function):
         variance = (variances + (means - mean[:, None]).square()).mean(dim=1)
         scale, shift, centre, spread = (values.repeat_interleave(order) for values in (weight, bias, mean, variance))
         normed = torch.native_batch_norm(features, scale, shift, centre, spread, False, 0.0, eps)[0]
-        ctx.save_for_backward(features, weight, mean, variance)
-        ctx.order, ctx.eps = order, eps  # type: ignore[attr-defined]
-        ctx.mark_non_differentiable(mean, variance)
         return normed, mean, variance
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        features, weight, _, order, eps = inputs
+        _, mean, variance = output
+        ctx.save_for_backward(features, weight, mean, variance)
+        ctx.order, ctx.eps = order, eps  # type: ignore[attr-defined]
+        ctx.mark_non_differentiable(mean, variance)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         features, weight, mean, variance = ctx.saved_tensors  # type: ignore[attr-defined]
         order, eps = ctx.order, ctx.eps  # type: ignore[attr-defined]
+        if torch.is_grad_enabled():  # of gradients that will be differentiated themselves
+            return *_differentiate_again(gradient, features, weight, order, eps), None, None
         count = features.numel() // len(mean)
         scale, centre, spread = (values.repeat_interleave(order) for values in (weight, mean, variance))
         # as if mean and variance were constants, which CUDA wants twice; then what they add, linear in the features
@@ -113,3 +130,21 @@ class _SharedBatchNorm(torch.autograd.Function):
         slopes, constants = (values.repeat_interleave(order)[:, None, None] for values in (slope, constant))
         of_features = found[0].addcmul_(features, slopes.to(features)).add_(constants.to(features))
         return of_features, of_weight, of_bias, None, None
+
+
+def _differentiate_again(
+    gradient: Float[Tensor, "B C H W"],
+    features: Float[Tensor, "B C H W"],
+    weight: Float[Tensor, " c"],
+    order: int,
+    eps: float,
+) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, " c"], Float[Tensor, " c"]]:
+    """The same gradients by functions that autograd can differentiate, through mean and variance as well."""
+    fields = features.to(weight.dtype).unflatten(1, (-1, order))
+    upstream = gradient.to(weight.dtype).unflatten(1, (-1, order))
+    over = (0, 2, 3, 4)
+    inverse = torch.rsqrt(fields.var(over, correction=0, keepdim=True) + eps)
+    normed = (fields - fields.mean(over, keepdim=True)) * inverse
+    slope, mean = (upstream * normed).mean(over, keepdim=True), upstream.mean(over, keepdim=True)
+    of_fields = weight[:, None, None, None] * inverse * (upstream - mean - normed * slope)
+    return of_fields.flatten(1, 2).to(features), (upstream * normed).sum(over), upstream.sum(over)

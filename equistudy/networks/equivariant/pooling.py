@@ -3,7 +3,9 @@
 Pooling over positions needs no layer of its own: nn.MaxPool2d and nn.AvgPool2d treat every channel alike.
 """
 
+from collections.abc import Callable
 from enum import Enum
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -53,14 +55,27 @@ class BlurPool(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        row = torch.tensor([1.0, 2.0, 1.0]) / 4
-        self.register_buffer("filter", (row[:, None] * row)[None, None], persistent=False)
+        self.register_buffer("filter", _build_binomial_filter(), persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        super()._apply(fn, recurse)
+        filters = _build_binomial_filter().to(self.get_buffer("filter"))  # `to_empty` leaves arbitrary numbers in it
+        self.register_buffer("filter", filters, persistent=False)
+        return self
 
     def forward(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h w"]:
         """Half the resolution."""
         channels = features.shape[1]
-        filters: Tensor = self.filter  # type: ignore[assignment]
+        filters = self.get_buffer("filter")
+        if filters.is_meta and not features.is_meta:  # parameters were assigned to a network built without numbers
+            filters = _build_binomial_filter()
         return conv2d(features, filters.to(features).expand(channels, 1, 3, 3), stride=2, padding=1, groups=channels)
+
+
+def _build_binomial_filter() -> Float[Tensor, "1 1 3 3"]:
+    with torch.device("cpu"):
+        row = torch.tensor([1.0, 2.0, 1.0]) / 4
+        return (row[:, None] * row)[None, None]
 
 
 def build_head(kind: Head, order: int) -> nn.Module:

@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -36,10 +37,10 @@ def test_kernels_are_kept(layer: LiftingConvolution):
     assert torch.equal(first, fresh(layer))
 
 
-@pytest.mark.parametrize("optimiser", [torch.optim.SGD, torch.optim.AdamW])
-@pytest.mark.parametrize("foreach", [False, True])
-def test_an_optimiser_step_is_seen(layer: LiftingConvolution, optimiser, foreach: bool):
-    steps = optimiser(layer.parameters(), lr=0.1, foreach=foreach)
+@pytest.mark.parametrize("optimiser", [torch.optim.SGD, torch.optim.AdamW, torch.optim.Adam, torch.optim.Adagrad])
+@pytest.mark.parametrize("way", ["foreach", "fused", "differentiable"])
+def test_an_optimiser_step_is_seen(layer: LiftingConvolution, optimiser: type[torch.optim.Optimizer], way: str):
+    steps = optimiser(layer.parameters(), lr=0.1, **{way: way != "differentiable"})
     before = layer.build_kernels().detach().clone()
     layer(torch.rand(1, 1, 5, 5)).square().sum().backward()
     steps.step()
@@ -79,10 +80,26 @@ def test_a_replaced_parameter_is_seen(layer: LiftingConvolution):
     assert torch.equal(layer.build_kernels(), fresh(layer))
 
 
+def share_with_numpy(weight: nn.Parameter) -> None:
+    weight.detach().numpy()[:] *= 2
+
+
+CHANGES: dict[str, Callable[[nn.Parameter], object]] = {
+    "data in place": lambda weight: weight.data.mul_(2),
+    "other data": lambda weight: setattr(weight, "data", weight.data * 2),
+    "detached": lambda weight: weight.detach().add_(1),
+    "memory shared with numpy": share_with_numpy,
+    "a vector of parameters": lambda weight: nn.utils.vector_to_parameters(torch.rand(weight.numel()), [weight]),
+}
+
+
 @torch.no_grad()
-def test_changes_through_data_are_seen_after_a_change_of_mode(layer: LiftingConvolution):
-    layer.weight.data.mul_(2)
-    assert torch.equal(layer.eval().build_kernels(), fresh(layer))
+@pytest.mark.parametrize("name", CHANGES)
+def test_changes_that_raise_no_version_are_seen(layer: LiftingConvolution, name: str):
+    before = layer.build_kernels().clone()
+    CHANGES[name](layer.weight)
+    assert not torch.equal(layer.build_kernels(), before)
+    assert torch.equal(layer.build_kernels(), fresh(layer))
 
 
 @torch.no_grad()

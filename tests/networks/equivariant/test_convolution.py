@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import conv2d
+from torch.nn.utils import prune
 
 from equistudy.groups.finite import CyclicGroup, DihedralGroup, FiniteGroup, Flip, Reflection
 from equistudy.groups.square import apply_symmetry
@@ -190,3 +191,65 @@ def test_a_layer_says_what_it_is():
     assert "2, 3, ConvolutionWindow(size=3, stride=1, padding=0, dilation=1), bias=True" in repr(
         RegularConvolution(P4, 2, 3, ConvolutionWindow(3))
     )
+
+
+every = pytest.mark.parametrize(
+    "build",
+    [
+        lambda: LiftingConvolution(P4, 8, 2, ConvolutionWindow(3)),
+        lambda: RegularConvolution(P4, 2, 2, ConvolutionWindow(3)),
+        lambda: SharedConvolution(P4, 2, 2, ConvolutionWindow(3)),
+        lambda: DepthwiseConvolution(P4, 2, ConvolutionWindow(3)),
+    ],
+    ids=["lifting", "regular", "shared", "depthwise"],
+)
+modes = pytest.mark.parametrize("training", [True, False])
+
+
+@every
+@modes
+def test_transforms_of_functions_take_other_parameters(build: Any, training: bool):
+    layer, other = build().train(training), build().train(training)
+    features, parameters = torch.randn(2, 8, 5, 5), dict(other.named_parameters())
+    found = torch.func.functional_call(layer, parameters, (features,))
+    torch.testing.assert_close(found, other(features))
+
+    def compute_loss(parameters: dict[str, torch.Tensor]) -> torch.Tensor:
+        return torch.func.functional_call(layer, parameters, (features,)).square().sum()
+
+    gradients = torch.func.grad(compute_loss)(parameters)
+    other(features).square().sum().backward()
+    torch.testing.assert_close(gradients, {name: value.grad for name, value in other.named_parameters()})
+    stacked = {name: torch.stack([value, 2 * value]).detach() for name, value in parameters.items()}
+    both = torch.func.vmap(compute_loss)(stacked)
+    torch.testing.assert_close(both[0], compute_loss(parameters))
+
+
+@every
+@modes
+def test_parametrisations_and_pruning_reach_the_kernels(build: Any, training: bool):
+    features = torch.randn(2, 8, 5, 5)
+    normed = build().train(training)
+    expected = normed(features)
+    torch.nn.utils.parametrizations.weight_norm(normed, next(iter(normed.stored_weights())))
+    torch.testing.assert_close(normed(features), expected)
+    pruned, name = build().train(training), next(iter(build().stored_weights()))
+    prune.random_unstructured(pruned, name, amount=0.5)
+    with torch.no_grad():
+        kept = pruned(features)
+        prune.remove(pruned, name)
+        torch.testing.assert_close(pruned(features), kept)
+
+
+@every
+def test_a_network_built_without_numbers_is_as_good_as_any(build: Any):
+    """Whether it is emptied and filled, or given the tensors of another."""
+    expected, features = build().eval(), torch.randn(2, 8, 5, 5)
+    with torch.device("meta"):
+        emptied, assigned = build().eval(), build().eval()
+    emptied.to_empty(device="cpu").load_state_dict(expected.state_dict())
+    assigned.load_state_dict(expected.state_dict(), assign=True)
+    moved = build().eval().to("meta")
+    moved.load_state_dict(expected.state_dict(), assign=True)
+    for layer in (emptied, assigned, moved):
+        torch.testing.assert_close(layer(features), expected(features))

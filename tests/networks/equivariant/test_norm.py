@@ -69,7 +69,46 @@ def test_gradients_are_those_of_finite_differences():
         return torch.func.functional_call(norm, {"norm.weight": weight, "norm.bias": bias}, (features,))
 
     arguments = (torch.randn(2, 8, 2, 3), torch.randn(2), torch.randn(2))
-    assert torch.autograd.gradcheck(normed, tuple(value.double().requires_grad_() for value in arguments))
+    inputs = tuple(value.double().requires_grad_() for value in arguments)
+    assert torch.autograd.gradcheck(normed, inputs)
+    assert torch.autograd.gradgradcheck(normed, inputs)
+
+
+def test_gradients_of_gradients_are_those_of_batch_norm():
+    """A penalty on the gradient of the input, as some regularisers take."""
+    ours, theirs = pair(4)
+    features = torch.randn(4, 12, 5, 6, dtype=torch.float64)
+    found = []
+    for norm in (ours, theirs):
+        given = (features if norm is ours else features.unflatten(1, (3, 4))).clone().requires_grad_()
+        (slope,) = torch.autograd.grad(norm(given).sin().sum(), given, create_graph=True)
+        slope.square().sum().backward()
+        parameters = ours.norm if norm is ours else norm
+        found.append([given.grad.flatten(), parameters.weight.grad, parameters.bias.grad])
+    torch.testing.assert_close(*found, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_transforms_of_functions_give_the_same_gradients(training: bool):
+    norm = pair(4)[0].train(training)
+    features = torch.randn(4, 12, 5, 6, dtype=torch.float64)
+    parameters = {name: value.detach().clone() for name, value in norm.named_parameters()}
+
+    def compute_loss(parameters: dict[str, torch.Tensor]) -> torch.Tensor:
+        buffers = {name: value.clone() for name, value in norm.named_buffers()}
+        return torch.func.functional_call(norm, {**parameters, **buffers}, (features,)).sin().sum()
+
+    found = torch.func.grad(compute_loss)(parameters)
+    compute_loss(leaves := {name: value.requires_grad_() for name, value in parameters.items()}).backward()
+    torch.testing.assert_close(found, {name: value.grad for name, value in leaves.items()}, rtol=0, atol=1e-11)
+
+
+def test_a_single_value_has_no_variance():
+    with pytest.raises(ValueError, match=r"at least 2 values for each field, got 1 from .* \(1, 3, 1, 1\)"):
+        GroupBatchNorm(3, 1)(torch.ones(1, 3, 1, 1))
+    norm = GroupBatchNorm(3, 4)
+    norm(torch.randn(1, 12, 1, 1))
+    assert all(bool(value.isfinite().all()) for value in norm.state_dict().values())
 
 
 @pytest.mark.parametrize("training", [True, False])

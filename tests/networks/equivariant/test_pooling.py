@@ -56,3 +56,11 @@ def test_heads(kind: Head):
     moves = (pool(turned(features)) - pool(features)).abs().max()
     assert moves > 0.1 if kind is Head.ORIENTED else moves < 1e-15
     torch.testing.assert_close(build_head(kind, 1)(features), features.mean((2, 3)), rtol=0, atol=1e-15)
+
+
+def test_a_blur_built_without_numbers_is_as_good_as_any():
+    features = torch.randn(1, 3, 7, 7)
+    with torch.device("meta"):
+        emptied, untouched = BlurPool(), BlurPool()
+    for layer in (emptied.to_empty(device="cpu"), untouched):
+        assert torch.equal(layer(features), BlurPool()(features))
