@@ -10,7 +10,15 @@ from equistudy.groups.affine_group import AffineGroup
 from equistudy.groups.group import Element, Grid, Region
 from equistudy.spec import Generator, Tensor
 
-__all__ = ["ChannelAction", "CyclicGroup", "DihedralGroup", "FiniteGroup", "Flip", "Reflection"]
+__all__ = [
+    "ChannelAction",
+    "CyclicGroup",
+    "DihedralGroup",
+    "FiniteGroup",
+    "Flip",
+    "Reflection",
+    "check_elements",
+]
 
 
 class ChannelAction(Enum):
@@ -45,6 +53,9 @@ class FiniteGroup(AffineGroup):
     ROUND = True
 
     channel_action: ChannelAction = field(default=ChannelAction.IDENTITY, kw_only=True)
+
+    def __post_init__(self) -> None:
+        check_elements(self, self.element_parameters)
 
     @property
     def element_parameters(self) -> tuple[tuple[float, float], ...]:
@@ -189,6 +200,35 @@ class Reflection(FiniteGroup):
         return (0.0, 0.0), (0.0 if self.flip is Flip.HORIZONTAL else 180.0, 1.0)
 
 
+FULL_TURN = 360.0
+
+
+def check_elements(group: object, elements: tuple[tuple[float, float], ...]) -> None:
+    """ValueError unless these are all elements of a group, each once and the identity first."""
+    known = set(elements)
+    missing = {_multiply(first, second) for first in elements for second in elements} - known
+    if not elements or elements[0] != (0.0, 0.0):
+        fault = f"{elements[0] if elements else 'none'} as the first element"
+    elif odd := [row for row in elements if not 0 <= row[0] < FULL_TURN or row[1] not in (0, 1)]:
+        fault = f"{odd[0]}"
+    elif len(known) < len(elements):
+        fault = f"{next(row for row in elements if elements.count(row) > 1)} twice"
+    elif missing:
+        fault = f"no {min(missing)}, which is a product of others"
+    else:
+        return
+    raise ValueError(
+        "The elements of a group are pairs (degrees, mirrored) with 0 <= degrees < 360 and mirrored 0 or 1: the "
+        f"identity (0, 0) first, each once, and with every product of two, got {fault} in {group}. Use CyclicGroup, "
+        "DihedralGroup or Reflection, or complete element_parameters."
+    )
+
+
+def _multiply(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
+    (turn, mirrored), (then, mirrored_then) = first, second
+    return (turn + (-then if mirrored else then)) % FULL_TURN, (mirrored + mirrored_then) % 2
+
+
 def _element_label(degrees: float, mirrored: float) -> str:
     if not mirrored:
         return f"{degrees:g} deg"
@@ -199,6 +239,6 @@ def _element_label(degrees: float, mirrored: float) -> str:
 def _check_rotations(rotations: int, exact: tuple[int, ...]) -> None:
     if rotations not in exact:
         raise ValueError(
-            f"rotations must be one of {exact}, which pixels follow exactly, got rotations={rotations}. "
-            "Use Rotation(degrees=...) for other angles."
+            f"rotations must be one of {exact}, which move pixels to pixels, got rotations={rotations}. Use "
+            "Rotation(degrees=...) to measure other angles; kernels interpolated to other angles are not implemented."
         )

@@ -14,10 +14,11 @@ P4 = CyclicGroup(4)
 
 @dataclass(frozen=True)
 class GroupCNN(Model):
-    """`depth` convolutions, each with bias, batch norm and ReLU, and one 2 x 2 max-pool behind the second.
+    """`depth` convolutions, each with bias, batch norm and ReLU, and one 2 x 2 max-pool after the second.
 
     All are 3 x 3 with padding but the last one, which is 4 x 4 without, unless `last_padded`. Then the head and one
-    linear layer. Dropout follows every convolution but the second and the last two.
+    linear layer. The paper's head is the default: the mean over positions, then the maximum over the group. Dropout
+    follows every convolution but the second and the last two.
 
     P4CNN is GroupCNN() with 24,990 parameters for images of 3 channels and 10 outputs, Z2CNN is GroupCNN(20, None) with
     25,570. Exactly equivariant for images of an even size.
@@ -33,7 +34,7 @@ class GroupCNN(Model):
     last_padded: bool = False
     dropout: float = 0.3
     factorisation: Factorisation = Factorisation.FULL
-    head: Head = Head.MEAN_OF_MAXIMA
+    head: Head = Head.MAXIMUM_OF_MEANS
     initialisation: Initialisation = Initialisation.HE
 
     def __post_init__(self) -> None:
@@ -45,6 +46,9 @@ class GroupCNN(Model):
         if not 0 <= self.dropout < 1:
             raise ValueError(f"Dropout must be at least 0 and less than 1, got dropout={self.dropout}. Use 0.3 or 0.")
         check_choice(self, "head", *GROUP_HEADS)
+        if self.group is None and self.head is Head.MAXIMUM_OF_MEANS:
+            # without a group both heads are the mean over positions, and this one has always been part of the ids
+            object.__setattr__(self, "head", Head.MEAN_OF_MAXIMA)
         self.factorisation.check(self.group)
 
     @property

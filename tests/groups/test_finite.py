@@ -1,5 +1,6 @@
 """Finite groups: exact actions, and regular features whose channels move with the group."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -111,3 +112,57 @@ def test_a_plain_convolution_is_not_equivariant_in_either_way() -> None:
     for way in (group, regular(group)):
         expected = way.act_on_features(network(images), turn, GRID, region)
         assert (network(way.views(images, None)[1]) - expected).abs().max() > 0.1
+
+
+@dataclass(frozen=True)
+class Listed(FiniteGroup):
+    """A group of a user's own, or what is none."""
+
+    listed: tuple[tuple[float, float], ...] = ((0.0, 0.0),)
+
+    @property
+    def element_parameters(self) -> tuple[tuple[float, float], ...]:
+        return self.listed
+
+
+SQUARE = DihedralGroup(4).element_parameters
+
+
+def test_subsets_are_groups_if_and_only_if_they_are_closed() -> None:
+    """All 256 subsets of the symmetries of the square, by the products of torch's own turns and flips: 10 subgroups."""
+    probe = torch.arange(9).view(3, 3)
+    moved = {row: apply_symmetry(probe, Symmetry(int(row[0] / 90), bool(row[1]))) for row in SQUARE}
+    names = {tuple(image.flatten().tolist()): row for row, image in moved.items()}
+
+    def multiply(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
+        product = apply_symmetry(moved[second], Symmetry(int(first[0] / 90), bool(first[1])))
+        return names[tuple(product.flatten().tolist())]
+
+    found = 0
+    for mask in range(256):
+        rows = tuple(row for number, row in enumerate(SQUARE) if mask >> number & 1)
+        closed = {multiply(a, b) for a in rows for b in rows} <= set(rows)
+        if rows and closed:
+            assert Listed(listed=rows).order == len(rows)
+            found += 1
+        else:
+            with pytest.raises(ValueError, match=r"as the first element|no .* which is a product of others"):
+                Listed(listed=rows)
+    assert found == 10
+
+
+@pytest.mark.parametrize(
+    ("rows", "fault"),
+    [
+        ((), "none as the first element"),
+        (((180.0, 0.0), (0.0, 0.0)), r"\(180.0, 0.0\) as the first element"),
+        (((0.0, 0.0), (180.0, 0.0), (180.0, 0.0)), r"\(180.0, 0.0\) twice"),
+        (((0.0, 0.0), (360.0, 0.0)), r"0 <= degrees < 360 .* got \(360.0, 0.0\) in"),
+        (((0.0, 0.0), (0.0, 2.0)), r"mirrored 0 or 1: .* got \(0.0, 2.0\) in"),
+        (((0.0, 0.0), (90.0, 0.0)), r"no \(180.0, 0.0\), which is a product of others"),
+        (((0.0, 0.0), (0.0, 1.0), (180.0, 1.0)), r"no \(180.0, 0.0\), which is a product"),
+    ],
+)
+def test_what_is_no_group_is_refused_when_it_is_made(rows: tuple[tuple[float, float], ...], fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        Listed(listed=rows)

@@ -5,7 +5,7 @@ import torch
 
 from equistudy.groups.finite import CyclicGroup
 from equistudy.models.group_cnn import GroupCNN
-from equistudy.networks.choices import Factorisation
+from equistudy.networks.choices import Factorisation, Head
 
 
 def parameters(model: GroupCNN, channels: int) -> int:
@@ -55,3 +55,14 @@ def test_the_smallest_images_serve(group: CyclicGroup | None):
     for model in (GroupCNN(2, group), GroupCNN(2, group, last_padded=True)):
         size = model.smallest_image
         assert model.build((1, size, size), 3).eval()(torch.rand(2, 1, size, size)).shape == (2, 3)
+
+
+def test_the_default_head_is_the_paper_s():
+    """The mean over positions, then the maximum over the group; without a group nothing is left to choose."""
+    network = GroupCNN(2, last_padded=True).build((1, 8, 8), 3).eval()
+    maps = torch.randn(5, 8, 4, 4)
+    assert torch.equal(network.pooled(maps), maps.mean((2, 3)).unflatten(1, (2, 4)).amax(2))
+    assert GroupCNN().head is Head.MAXIMUM_OF_MEANS
+    assert GroupCNN(20, None) == GroupCNN(20, None, head=Head.MEAN_OF_MAXIMA)
+    plain = GroupCNN(2, None, last_padded=True).build((1, 8, 8), 3).eval()
+    assert torch.equal(plain.pooled(maps), maps.mean((2, 3)))

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from equistudy.groups.finite import FiniteGroup
+from equistudy.groups.finite import FiniteGroup, check_elements
 from equistudy.groups.square import Symmetry, apply_symmetry
 
 __all__ = ["build_gather_table", "build_quotient_table", "expand_kernels", "find_symmetries"]
@@ -22,8 +22,9 @@ def find_symmetries(group: FiniteGroup) -> tuple[Symmetry, ...]:
         raise ValueError(
             f"Group convolutions need turns by multiples of 90 degrees, got {group} with "
             f"{', '.join(f'{degrees:g}' for degrees, _ in group.element_parameters)} degrees. Use CyclicGroup or "
-            "DihedralGroup."
+            "DihedralGroup; kernels interpolated to other angles are not implemented."
         )
+    check_elements(group, group.element_parameters)
     return tuple(Symmetry(round(degrees / 90) % 4, mirrored == 1) for degrees, mirrored in group.element_parameters)
 
 
