@@ -15,7 +15,11 @@ from equistudy.datasets.splits import SPLIT_NAMES
 __all__ = ["ImageFolder"]
 
 UNSORTED = ("images", "image", "imgs", "img")  # a folder of such a name, if there is no other, is no class
+MAX_CACHED = 16
 MAX_NAMED = 5  # how many folders a message names
+
+
+_listed: dict[tuple["ImageFolder", Path, Split], tuple[ImageTree, ImageListing]] = {}  # while nothing has changed
 
 
 class FolderPart(NamedTuple):
@@ -43,6 +47,16 @@ class ImageFolder(Photographs):
 
     def list_images(self, split: Split) -> ImageListing:
         """The files sorted by class and name."""
+        tree, key = scan_images(self.root), (self, self.root, split)
+        if key in _listed and _listed[key][0] is tree:
+            return _listed[key][1]
+        listing = self._list_part(split)
+        while len(_listed) >= MAX_CACHED:
+            del _listed[next(iter(_listed))]
+        _listed[key] = tree, listing
+        return listing
+
+    def _list_part(self, split: Split) -> ImageListing:
         found = self._find_parts()
         part = found.get(split)
         if part is None:

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -19,9 +19,10 @@ from equistudy.datasets.dataset import Dataset, Examples, Split
 from equistudy.datasets.decoding import decode_square, describe_conversion
 from equistudy.spec import added_field, location_field
 
-__all__ = ["CorruptImages", "DatasetNote", "ImageListing", "Interpolation", "Photographs"]
+__all__ = ["CorruptImages", "DatasetNote", "DecodedSplit", "ImageListing", "Interpolation", "Photographs"]
 
 MAX_CORRUPT_SHARE = 0.2  # the share of images that may be left out
+PART_SIZE = 256  # compressed images that are in memory at once
 MAX_NAMED = 5  # how many of them a message names
 SPLIT_PURPOSES = {Split.TRAIN: "training", Split.TEST: "testing"}
 IMAGENET_CLASSES = 1000  # of ImageNet: without labels, a pretrained network keeps its classifier
@@ -53,6 +54,22 @@ class ImageListing(NamedTuple):
 
     names: tuple[str, ...]
     labels: tuple[int, ...] | None
+
+
+class DecodedSplit(NamedTuple):
+    """What came of decoding a split: the places of the images that can be read, their targets, and what to tell."""
+
+    slots: tuple[int, ...]
+    targets: tuple[int, ...]
+    notes: tuple[str, ...]
+    corrupt: str | None
+
+    def warn(self) -> None:
+        """Warns of what is to be told, always from here, so that the same text is shown once in a process."""
+        for note in self.notes:
+            warnings.warn(note, DatasetNote, stacklevel=1)
+        if self.corrupt is not None:
+            warnings.warn(self.corrupt, CorruptImages, stacklevel=1)
 
 
 @dataclass(frozen=True)
@@ -174,25 +191,38 @@ class Photographs(Dataset):
         """The images in use on the CPU, less those that cannot be read; without labels each target is -1."""
         import torch
 
+        images = np.empty((len(self.choose_images(split)), *self.image_shape), np.uint8)
+        found = self.decode_split(split, images.__setitem__)
+        found.warn()
+        if len(found.slots) < len(images):
+            images = images[list(found.slots)]
+        return Examples(torch.from_numpy(images), torch.tensor(found.targets))
+
+    def decode_split(self, split: Split, take: Callable[[int, UInt8[np.ndarray, "3 S S"]], None]) -> DecodedSplit:
+        """Decodes the images in use one after the other; `take` gets each with its place among them, in any order."""
         listing, chosen = self.list_images(split), self.choose_images(split)
-        for note in self.notes(split):
-            _tell(note)
-        images = np.empty((len(chosen), *self.image_shape), np.uint8)
-        kept: list[int] = []
-        corrupt: list[str] = []
+        unreadable: dict[int, str] = {}
         turned = 0
-        for index, data in zip(chosen, self.read_encoded(split, chosen), strict=True):
+        for slot, data in self._iterate_encoded(split, chosen):
             decoded = self.decode(data)
             if isinstance(decoded, str):
-                corrupt.append(f"{listing.names[index]} ({decoded})")
+                unreadable[slot] = f"{listing.names[chosen[slot]]} ({decoded})"
             else:
-                images[len(kept)] = decoded
-                kept.append(index)
+                take(slot, decoded)
                 turned += "orientation" in describe_conversion(data)
-        self.report_corrupt(corrupt, len(chosen))
-        self._tell_turned(split, turned, len(chosen))
-        targets = [-1 if listing.labels is None else listing.labels[index] for index in kept]
-        return Examples(torch.from_numpy(images[: len(kept)]), torch.tensor(targets))
+        slots = tuple(slot for slot in range(len(chosen)) if slot not in unreadable)
+        labels = listing.labels
+        targets = tuple(-1 if labels is None else labels[chosen[slot]] for slot in slots)
+        notes = (*self.notes(split), *self._describe_turned(split, turned, len(chosen)))
+        corrupt = self.describe_corrupt([unreadable[slot] for slot in sorted(unreadable)], len(chosen))
+        return DecodedSplit(slots, targets, notes, corrupt)
+
+    def _iterate_encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[tuple[int, bytes | str]]:
+        """The compressed images with their places among the chosen ones, part by part in the order of storage."""
+        slots = sorted(range(len(chosen)), key=lambda slot: chosen[slot])
+        for start in range(0, len(slots), PART_SIZE):
+            part = slots[start : start + PART_SIZE]
+            yield from zip(part, self.read_encoded(split, [chosen[slot] for slot in part]), strict=True)
 
     def decode(self, data: bytes | str) -> UInt8[np.ndarray, "3 S S"] | str:
         """An image as `read_encoded` gives it at the size and in the way of this dataset, or why it cannot be read."""
@@ -217,10 +247,9 @@ class Photographs(Dataset):
         order = stratified_order([0] * len(usable) if labels is None else [labels[place] for place in usable])
         return [usable[place] for place in order[:wanted]]
 
-    def _tell_turned(self, split: Split, turned: int, total: int) -> None:
-        if turned:
-            what = f"{turned} of {total} images for {SPLIT_PURPOSES[split]}"
-            _tell(f"{self.root}: {what} were turned upright by their EXIF orientation")
+    def _describe_turned(self, split: Split, turned: int, total: int) -> tuple[str, ...]:
+        what = f"{turned} of {total} images for {SPLIT_PURPOSES[split]}"
+        return (f"{self.root}: {what} were turned upright by their EXIF orientation",) if turned else ()
 
     def describe_remedy(self) -> str:
         """What to put there, for messages."""
@@ -228,19 +257,20 @@ class Photographs(Dataset):
 
     def report_corrupt(self, corrupt: Sequence[str], total: int, instead: str = "they are left out") -> None:
         """Warns of images that cannot be read, by number and name; ValueError where they are too many."""
+        told = self.describe_corrupt(corrupt, total, instead)
+        if told is not None:
+            warnings.warn(told, CorruptImages, stacklevel=3)
+
+    def describe_corrupt(self, corrupt: Sequence[str], total: int, instead: str = "they are left out") -> str | None:
+        """How many and which images cannot be read, or None; ValueError where they are too many."""
         if not corrupt:
-            return
+            return None
         more = f", and {len(corrupt) - MAX_NAMED} more" if len(corrupt) > MAX_NAMED else ""
         told = f"{len(corrupt)} of {total} images of {self.root} cannot be read: {', '.join(corrupt[:MAX_NAMED])}{more}"
         if len(corrupt) > MAX_CORRUPT_SHARE * total:
             most = f"{MAX_CORRUPT_SHARE:.0%}"
             raise ValueError(f"At most {most} of the images may be unreadable, but {told}. Copy them again.")
-        warnings.warn(f"{told}; {instead}", CorruptImages, stacklevel=3)
-
-
-def _tell(note: str) -> None:
-    """Warns from one place, so that the same text is shown once in a process."""
-    warnings.warn(note, DatasetNote, stacklevel=1)
+        return f"{told}; {instead}"
 
 
 @lru_cache(maxsize=64)
@@ -257,14 +287,14 @@ def _compute_fingerprint(dataset: Photographs, root: Path, stamp: tuple[tuple[st
             listed = [(names[index], None if labels is None else labels[index]) for index in chosen]
             hashed.update(repr((sizes, listed)).encode())
             continue
-        for note in dataset.notes(split):
-            _tell(note)
-        turned = 0
-        for index, data in zip(chosen, dataset.read_encoded(split, chosen), strict=True):
-            hashed.update(f"{None if labels is None else labels[index]}/".encode())
+        parts, turned = [b""] * len(chosen), 0
+        for slot, data in dataset._iterate_encoded(split, chosen):
             conversion = describe_conversion(data)
             turned += "orientation" in conversion
             stored = data.encode() if isinstance(data, str) else data
-            hashed.update(hashlib.sha256(stored).digest() + conversion.encode())
-        dataset._tell_turned(split, turned, len(chosen))
+            parts[slot] = hashlib.sha256(stored).digest() + conversion.encode()
+        for index, part in zip(chosen, parts, strict=True):
+            hashed.update(f"{None if labels is None else labels[index]}/".encode() + part)
+        notes = (*dataset.notes(split), *dataset._describe_turned(split, turned, len(chosen)))
+        DecodedSplit((), (), notes, None).warn()
     return hashed.hexdigest()

@@ -16,7 +16,7 @@ import numpy as np
 from equistudy.datasets.dataset import Dataset, Examples, Split
 from equistudy.spec import to_canonical_json
 
-__all__ = ["load_shared"]
+__all__ = ["create_stem", "load_shared", "remove_unused"]
 
 MIN_SHARED_BYTES = 2**24  # less is decoded in each process
 UNUSED_SECONDS = 86_400.0
@@ -27,22 +27,25 @@ def load_shared(dataset: Dataset, split: Split) -> Examples:
 
     Small splits, and all where nothing can be written, are this process's own.
     """
-    stem = (
-        _shared_folder()
-        / hashlib.sha256(f"{to_canonical_json(dataset)}/{dataset.fingerprint()}/{split.value}".encode()).hexdigest()
-    )
+    stem = create_stem(dataset, split)
     with suppress(OSError, ValueError):  # not there yet, or cut off: written anew
         return _map_files(stem)
     examples = dataset.load(split)
     if sum(tensor.numel() * tensor.element_size() for tensor in examples) < MIN_SHARED_BYTES:
         return examples
     try:
-        _remove_unused()
+        remove_unused()
         for place, tensor in zip(_file_paths(stem), examples, strict=True):
             _write_atomically(place, tensor.numpy())
         return _map_files(stem)
     except OSError:  # a full disk: a copy of its own does as well
         return examples
+
+
+def create_stem(dataset: Dataset, split: Split) -> Path:
+    """Where the files of a split lie, without the ends of their names."""
+    text = f"{to_canonical_json(dataset)}/{dataset.fingerprint()}/{split.value}"
+    return _shared_folder() / hashlib.sha256(text.encode()).hexdigest()
 
 
 def _shared_folder() -> Path:
@@ -78,7 +81,8 @@ def _write_atomically(place: Path, array: np.ndarray) -> None:
     Path(file.name).replace(place)
 
 
-def _remove_unused() -> None:
+def remove_unused() -> None:
+    """Removes the files that nobody has used for a day."""
     oldest = time.time() - UNUSED_SECONDS
     for place in _shared_folder().glob("*"):
         with suppress(OSError):  # another process was faster

@@ -17,6 +17,7 @@ from equistudy.measuring.curvature import space_evenly
 from equistudy.measuring.measure import Subject
 from equistudy.study.trial import RandomStream, Trial, derive_seed
 from equistudy.training.preparation import scale_images
+from equistudy.training.scaled_images import load_scaled
 from equistudy.training.trainer import build_network
 
 __all__ = ["build_subject", "restore_network", "serialise_weights"]
@@ -65,16 +66,15 @@ def build_subject(trial: Trial, network: nn.Module, device: torch.device) -> Sub
         raise ValueError(
             f"Measures look at images, got {trial.dataset}, which holds points. Use eq.Score(...) instead."
         )
-    examples = load_resident(trial.dataset, Split.TEST, device)
     preprocessing = trial.model.preprocessing(trial.dataset)
     before = replace(trial, model=trial.model.untrained)
-    images = scale_images(examples.inputs.to(torch.float32) / 255, preprocessing)
+    images, targets = load_scaled(trial.dataset, preprocessing, device)
     side = preprocessing.window or min(images.shape[2:])  # measures cut images to their central square to turn them
     return Subject(
         network=network,
         stages=_find_stages(trial, network),
         images=images,
-        targets=examples.targets if trial.dataset.has_labels and trial.dataset.target is Target.CLASS else None,
+        targets=targets if trial.dataset.has_labels and trial.dataset.target is Target.CLASS else None,
         mean=preprocessing.mean,
         std=preprocessing.std,
         background=trial.dataset.background,

@@ -1,0 +1,87 @@
+"""Decoded photographs in a file beside the system's temporary ones, from which parts are read: memory holds only these.
+
+A split is decoded once on each node, image by image. Files that nobody has used for a day are removed.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+from equistudy.datasets.dataset import Split
+from equistudy.datasets.photographs import DecodedSplit, Photographs
+from equistudy.datasets.shared import create_stem, remove_unused
+
+__all__ = ["StoredImages", "open_stored"]
+
+
+class StoredImages(NamedTuple):
+    """The images of a split in a file, at the places `found.slots`, and their targets."""
+
+    path: Path
+    image_shape: tuple[int, int, int]
+    found: DecodedSplit
+
+    def read(self, wanted: Sequence[int]) -> UInt8[np.ndarray, "n 3 S S"]:
+        """The images with these numbers."""
+        images = np.empty((len(wanted), *self.image_shape), np.uint8)
+        with self.path.open("rb") as file:
+            for image, number in zip(images, wanted, strict=True):
+                file.seek(self.found.slots[number] * image.nbytes)
+                if file.readinto(image.data) != image.nbytes:
+                    raise OSError(f"{self.path} was cut off while it was read")
+        return images
+
+
+def open_stored(dataset: Photographs, split: Split) -> StoredImages:
+    """The split's file, which is written where it is not there yet; OSError where it cannot be.
+
+    Warns of what decoding had to tell, also where the file is there already.
+    """
+    stem = create_stem(dataset, split)
+    images, table = stem.with_suffix(".pixels"), stem.with_suffix(".json")
+    found = _read_table(images, table, int(np.prod(dataset.image_shape)))
+    if found is None:
+        found = _write_files(dataset, split, images, table)
+    found.warn()
+    return StoredImages(images, dataset.image_shape, found)
+
+
+def _read_table(images: Path, table: Path, image_bytes: int) -> DecodedSplit | None:
+    """What an earlier process wrote; None where it is not there or not whole."""
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        if images.stat().st_uid == table.stat().st_uid == os.getuid():
+            slots, targets, notes, corrupt = json.loads(table.read_text())
+            if images.stat().st_size >= (max(slots) + 1) * image_bytes:
+                for path in (images, table):
+                    path.touch()
+                return DecodedSplit(tuple(slots), tuple(targets), tuple(notes), corrupt)
+    return None
+
+
+def _write_files(dataset: Photographs, split: Split, images: Path, table: Path) -> DecodedSplit:
+    """Decodes into a file that gets its name when it is whole, also when several processes do so at once."""
+    images.parent.mkdir(mode=0o700, exist_ok=True)
+    remove_unused()
+    with tempfile.NamedTemporaryFile(dir=images.parent, delete=False) as file:
+        try:
+
+            def take(slot: int, image: UInt8[np.ndarray, "3 S S"]) -> None:
+                file.seek(slot * image.nbytes)
+                file.write(image.data)
+
+            found = dataset.decode_split(split, take)
+        except BaseException:
+            Path(file.name).unlink()
+            raise
+    Path(file.name).replace(images)
+    written = Path(f"{file.name}.json")
+    written.write_text(json.dumps(found))
+    written.replace(table)
+    return found

@@ -1,0 +1,90 @@
+"""Test images in [0, 1] at the size that a model asks for, made from 8-bit ones when a part of them is wanted."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from equistudy.datasets.dataset import Dataset, Split
+from equistudy.datasets.photographs import Photographs
+from equistudy.datasets.resident import load_resident
+from equistudy.datasets.stored import StoredImages, open_stored
+from equistudy.models.model import Preprocessing
+from equistudy.training.preparation import scale_images
+
+__all__ = ["ScaledImages", "ScaledSplit", "load_scaled"]
+
+MAX_TENSOR_BYTES = {"cpu": 2**26, "cuda": 2**30}  # up to which the images are one tensor
+MAX_PART = 1024  # images that an index gives at once; more are a part of the set, read when they are wanted
+
+
+class ScaledImages:
+    """Images as a tensor (N, C, H, W) has them, for whoever takes them by `len`, `shape` and an index.
+
+    An index with at most `MAX_PART` images gives a tensor, one with more another `ScaledImages`.
+    """
+
+    def __init__(
+        self,
+        source: StoredImages | Tensor,
+        places: Sequence[int],
+        preprocessing: Preprocessing,
+        device: torch.device,
+    ) -> None:
+        self._source, self._places, self._preprocessing, self.device = source, places, preprocessing, device
+        self.shape = torch.Size((len(places), *self._read(places[:1]).shape[1:]))
+        self.dtype = torch.float32
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, int):
+            return self._read([self._places[index]])[0]
+        chosen = self._places[index] if isinstance(index, slice) else [self._places[int(each)] for each in index]
+        if len(chosen) <= MAX_PART:
+            return self._read(chosen)
+        return ScaledImages(self._source, chosen, self._preprocessing, self.device)
+
+    def is_floating_point(self) -> bool:
+        """They are, as soon as they are read."""
+        return True
+
+    def _read(self, places: Sequence[int]) -> Float[Tensor, "n C H W"]:
+        if isinstance(self._source, StoredImages):
+            images = torch.from_numpy(self._source.read(places))
+        elif isinstance(places, range) and places.step > 0:
+            images = self._source[places.start : places.stop : places.step]
+        else:
+            images = self._source[np.asarray(places, dtype=np.int64)]
+        return scale_images(images.to(self.device).to(torch.float32).div_(255), self._preprocessing)
+
+
+class ScaledSplit(NamedTuple):
+    """The test images, a tensor or `ScaledImages`, and their targets."""
+
+    images: Any
+    targets: Tensor
+
+
+def load_scaled(dataset: Dataset, preprocessing: Preprocessing, device: torch.device) -> ScaledSplit:
+    """The test images and their targets; images that are too many for one tensor are `ScaledImages`."""
+    most = MAX_TENSOR_BYTES.get(device.type, MAX_TENSOR_BYTES["cpu"])
+    if isinstance(dataset, Photographs):
+        size = max(preprocessing.image_size or 0, dataset.size)
+        if 4 * len(dataset.choose_images(Split.TEST)) * 3 * size**2 > most:
+            try:
+                stored = open_stored(dataset, Split.TEST)
+            except OSError:  # a full disk: in memory as 8-bit values
+                pass
+            else:
+                images = ScaledImages(stored, range(len(stored.found.slots)), preprocessing, device)
+                return ScaledSplit(images, torch.tensor(stored.found.targets))
+    inputs, targets = load_resident(dataset, Split.TEST, device)
+    few = ScaledImages(inputs, range(len(inputs)), preprocessing, device)
+    if 4 * int(np.prod(few.shape)) > most:
+        return ScaledSplit(few, targets)
+    return ScaledSplit(scale_images(inputs.to(torch.float32).div_(255), preprocessing), targets)
