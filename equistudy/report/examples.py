@@ -31,7 +31,7 @@ class LearnedImages(ReportFigure):
     """A test image moved by elements from one end of the learned box to the other; a row for each level of `rows`.
 
     Of each level the first trial is drawn that learned an augmentation and has its curves, with the half-extents of its
-    end. Several generators move together, along a lattice through their box.
+    end. Several generators move together, through the points of a Latin hypercube in their box.
     """
 
     rows: Factor

@@ -178,3 +178,26 @@ def test_rigid_motions_of_space(dtype, tolerance):
         expected = [slope[:, i, j] - slope[:, j, i] for i, j in ((2, 1), (0, 2), (1, 0))]
         torch.testing.assert_close(torch.stack(turns), torch.stack(expected), rtol=1e-8, atol=1e-8)
         torch.testing.assert_close(found[..., 3], slope[:, :3, 3], rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("scale", [1.0, 6.0, 10.0, 30.0])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+def test_rigid_motions_equal_those_of_scipy_at_every_scale(scale, dtype, tolerance):
+    rng = torch.Generator().manual_seed(0)
+    x, y, z = (scale * (2 * torch.rand(200, 3, generator=rng, dtype=torch.float64) - 1)).unbind(-1)
+    zero, shift = torch.zeros_like(x), scale * torch.randn(200, 3, 1, generator=rng, dtype=torch.float64)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
+    matrices = torch.cat([cross, shift], dim=-1).to(dtype)
+    whole = torch.cat([matrices.double(), torch.zeros(200, 1, 4)], dim=1)
+    expected = torch.stack([torch.from_numpy(expm(matrix.numpy())) for matrix in whole])[:, :3]
+    largest = expected.abs().amax(dim=(1, 2), keepdim=True)
+    assert ((rigid_exponentials(matrices).double() - expected) / largest).abs().max() < tolerance
+
+
+@pytest.mark.parametrize("function", [rotation_exponentials, rigid_exponentials, plane_rotations])
+def test_second_derivatives_of_rotations(function):
+    rng = torch.Generator().manual_seed(0)
+    shape = {rotation_exponentials: (5, 3), rigid_exponentials: (5, 3, 4), plane_rotations: (5,)}[function]
+    given = torch.randn(shape, generator=rng, dtype=torch.float64)
+    given[0] = 0
+    assert torch.autograd.gradgradcheck(function, given.requires_grad_())
