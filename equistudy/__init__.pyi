@@ -65,6 +65,9 @@ from equistudy.augmentations.resized_crop import RandomResizedCrop as RandomResi
 from equistudy.augmentations.rotation import NormalRotation as NormalRotation
 from equistudy.augmentations.rotation import RandomRotation as RandomRotation
 from equistudy.augmentations.translation import RandomTranslation as RandomTranslation
+from equistudy.datasets.adapters import Arrays as Arrays
+from equistudy.datasets.adapters import HFDataset as HFDataset
+from equistudy.datasets.adapters import TorchDataset as TorchDataset
 from equistudy.datasets.camvid import CamVid as CamVid
 from equistudy.datasets.cifar import CIFAR10 as CIFAR10
 from equistudy.datasets.cifar import CIFAR100 as CIFAR100

@@ -99,7 +99,7 @@ def _choose_border(
         return Border.WINDOW
     enters = "black" if without_room is Border.ZERO else "what left on the other side"
     tell(
-        f"the network sees images whole, with room for {room.pixels} pixels, so {enters} enters when they shift by "
+        f"images have {room.pixels} pixels of room around the input, so {enters} enters when they shift by "
         f"{largest:g}; --room and --border set others"
     )
     return without_room

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 else:
     Image = Any
 
-__all__ = ["decode_image", "decode_square", "describe_conversion"]
+__all__ = ["convert_image", "decode_image", "decode_square", "describe_conversion", "fit_square"]
 
 LIMIT_VARIABLE = "EQUISTUDY_MAX_MEGAPIXELS"
 DEFAULT_LIMIT = 100.0  # megapixels: 300 MB as RGB
@@ -40,11 +40,16 @@ def decode_square(
     The shorter side is resized to `size` (with antialiasing), then the middle is cut out; or with `squash` both sides
     are resized. `interpolation` is a name of PIL's `Resampling` in small letters.
     """
+    image = decode_image(data)
+    return image if isinstance(image, str) else fit_square(image, size, interpolation, squash)
+
+
+def fit_square(
+    image: Image, size: int, interpolation: str = "bicubic", squash: bool = False
+) -> UInt8[np.ndarray, "3 size size"]:
+    """The square of `size` pixels that `decode_square` makes of an image in RGB."""
     from PIL.Image import Resampling
 
-    image = decode_image(data)
-    if isinstance(image, str):
-        return image
     scale = size / min(image.size)
     width, height = (size if squash else max(size, round(side * scale)) for side in image.size)
     left, top = (width - size) // 2, (height - size) // 2
@@ -62,7 +67,7 @@ def decode_image(data: bytes | str) -> Image | str:
     floating-point values from [0, 1]; integers of 32 bits, whose range no file says, are refused. Transparency is
     dropped, and of an animation the first frame is taken.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     if isinstance(data, str):
         return data
@@ -73,14 +78,21 @@ def decode_image(data: bytes | str) -> Image | str:
         with Image.open(io.BytesIO(data)) as opened:
             if opened.width * opened.height > limit:
                 raise Image.DecompressionBombError
-            turned = ImageOps.exif_transpose(opened)
-            return _convert_depth(turned, opened) if opened.mode in DEEP_MODES else _convert_mode(turned)
+            return convert_image(opened)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return f"more than {limit / 1e6:g} megapixels, the limit of {LIMIT_VARIABLE}"
     except Image.UnidentifiedImageError:
         return "not an image"
     except Exception as error:  # each format's reader has its own way of refusing bytes
         return str(error).rstrip(".") or type(error).__name__
+
+
+def convert_image(opened: Image) -> Image | str:
+    """An image of PIL upright in 8-bit RGB, or why its range is not known."""
+    from PIL import ImageOps
+
+    turned = ImageOps.exif_transpose(opened)
+    return _convert_depth(turned, opened) if opened.mode in DEEP_MODES else _convert_mode(turned)
 
 
 def describe_conversion(data: bytes | str) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from equistudy.datasets.dataset import Dataset, Examples, Split
 from equistudy.spec import to_canonical_json
 
-__all__ = ["create_stem", "load_shared", "remove_unused"]
+__all__ = ["create_stem", "get_shared_folder", "load_shared", "remove_unused"]
 
 MIN_SHARED_BYTES = 2**24  # less is decoded in each process
 UNUSED_SECONDS = 86_400.0
@@ -45,10 +45,11 @@ def load_shared(dataset: Dataset, split: Split) -> Examples:
 def create_stem(dataset: Dataset, split: Split) -> Path:
     """Where the files of a split lie, without the ends of their names."""
     text = f"{to_canonical_json(dataset)}/{dataset.fingerprint()}/{split.value}"
-    return _shared_folder() / hashlib.sha256(text.encode()).hexdigest()
+    return get_shared_folder() / hashlib.sha256(text.encode()).hexdigest()
 
 
-def _shared_folder() -> Path:
+def get_shared_folder() -> Path:
+    """The user's own folder beside the system's other temporary files."""
     return Path(tempfile.gettempdir()) / f"equistudy-{os.getuid()}"
 
 
@@ -84,7 +85,7 @@ def _write_atomically(place: Path, array: np.ndarray) -> None:
 def remove_unused() -> None:
     """Removes the files that nobody has used for a day."""
     oldest = time.time() - UNUSED_SECONDS
-    for place in _shared_folder().glob("*"):
+    for place in get_shared_folder().glob("*"):
         with suppress(OSError):  # another process was faster
             if place.stat().st_mtime < oldest:
                 place.unlink()
