@@ -54,7 +54,8 @@ def affine_exponentials(matrices: Float[Tensor, "*N 2 3"]) -> Float[Tensor, "*N 
     Equal to `torch.linalg.matrix_exp` to rounding for norms up to 30, and so are the first two derivatives. Automatic
     mixed precision leaves it in the precision of its argument.
     """
-    exponentials: Tensor = _AffineExponential.apply(matrices)[0]
+    function = _AffineExponential if torch.compiler.is_compiling() else _DualAffineExponential
+    exponentials: Tensor = function.apply(matrices)[0]
     return exponentials
 
 
@@ -156,6 +157,7 @@ class _AffineExponential(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*inputs, output[1])
+        ctx.save_for_forward(*inputs, output[1])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Tensor | None:
@@ -167,6 +169,28 @@ class _AffineExponential(torch.autograd.Function):
         ]
         given = [part for part in parts if part is not None]
         return torch.stack(given).sum(0) if len(given) == 2 else next(iter(given), None)
+
+
+class _DualAffineExponential(_AffineExponential):
+    """The same with forward-mode derivatives, which `torch.compile` does not take."""
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> tuple[Tensor, Tensor]:
+        matrices, moments = ctx.saved_tensors
+        _, e, b, c, x, y = _split_entries(matrices)
+        ds, de, db, dc, dx, dy = _split_entries(tangent)
+        by_s, by_D, constants = _differentiate_functions(matrices)
+        with disable_autocast(matrices.device):
+            changes = constants.sums @ (by_s * ds + by_D * (2 * e * de + b * dc + c * db))
+        _, P, _, S, Q, *_ = moments.flatten(0, 1).unbind(0)
+        dC, dP, _, dS, dQ, *_ = changes.flatten(0, 1).unbind(0)
+        squeezed = dS * e + S * de
+        moved = (
+            dP * x + P * dx + dQ * (e * x + b * y) + Q * (de * x + e * dx + db * y + b * dy),
+            dP * y + P * dy + dQ * (c * x - e * y) + Q * (dc * x + c * dx - de * y - e * dy),
+        )
+        rows = [dC + squeezed, dS * b + S * db, moved[0], dS * c + S * dc, dC - squeezed, moved[1]]
+        return torch.stack(rows, dim=-1).reshape(matrices.shape), changes
 
 
 def _differentiate_maps(
@@ -194,23 +218,31 @@ def _differentiate_maps(
 def _differentiate_moments(
     of_moments: Float[Tensor, "3 3 M"], matrices: Float[Tensor, "*N 2 3"]
 ) -> Float[Tensor, "*N 2 3"]:
-    """The gradient of the generators from that of the moments: by s each function is multiplied by u, by D lifted."""
-    s, e, b, c, x, _ = _split_entries(matrices)
+    """The gradient of the generators from that of the moments."""
+    _, e, b, c, x, _ = _split_entries(matrices)
+    by_s, by_D, constants = _differentiate_functions(matrices)
+    with disable_autocast(matrices.device):
+        of_functions = constants.sums.mT @ of_moments
+    of_s, of_D = (of_functions * by_s).sum((0, 1)), (of_functions * by_D).sum((0, 1))
+    along, still = of_D * e, torch.zeros_like(x)
+    rows = [of_s / 2 + along, of_D * c, still, of_D * b, of_s / 2 - along, still]
+    return torch.stack(rows, dim=-1).reshape(matrices.shape)
+
+
+def _differentiate_functions(
+    matrices: Float[Tensor, "*N 2 3"],
+) -> tuple[Float[Tensor, "3 U M"], Float[Tensor, "3 U M"], "_QuadratureConstants"]:
+    """The derivatives by s and by D of the three functions at each node, and the constants."""
+    s, e, b, c, _, _ = _split_entries(matrices)
     constants = _get_quadrature_constants(matrices.dtype, matrices.device)
     u = constants.powers[1]
     D = u * u * (e * e).addcmul(b, c)
     values = _even_functions(D, u * s, constants)
-    cosines, sines, slopes = (values * constants.powers).unbind(0)
+    functions = values * constants.powers
     near = D.abs() < SERIES_THRESHOLD
     far = (values[1] / 2 - 3 * values[2]) / (2 * D.masked_fill(near, 1))
     curvatures = u**5 * torch.where(near, _sum_series(D, constants.curvature) * torch.exp(u * s), far)
-    with disable_autocast(matrices.device):
-        of_cosines, of_sines, of_slopes = (constants.sums.mT @ of_moments).unbind(0)
-    by_s = (u * (of_cosines * cosines + of_sines * sines + of_slopes * slopes)).sum(0)
-    by_D = (of_cosines * u * sines / 2 + of_sines * slopes + of_slopes * curvatures).sum(0)
-    along, still = by_D * e, torch.zeros_like(x)
-    rows = [by_s / 2 + along, by_D * c, still, by_D * b, by_s / 2 - along, still]
-    return torch.stack(rows, dim=-1).reshape(matrices.shape)
+    return u * functions, torch.stack([u * functions[1] / 2, functions[2], curvatures]), constants
 
 
 class _QuadratureConstants(NamedTuple):

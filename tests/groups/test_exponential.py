@@ -1,6 +1,7 @@
 """Closed forms against torch's matrix exponential where they are hard: near zero, on cones, at half turns."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -201,3 +202,22 @@ def test_second_derivatives_of_rotations(function):
     given = torch.randn(shape, generator=rng, dtype=torch.float64)
     given[0] = 0
     assert torch.autograd.gradgradcheck(function, given.requires_grad_())
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # of torch's own hessian
+@pytest.mark.parametrize("matrices", [drawn(3), difficult()[:6]], ids=["drawn", "difficult"])
+def test_hessians_of_every_kind(matrices):
+    """Forward over reverse, reverse over reverse, and forward mode by itself."""
+
+    def compute_loss(function, given):
+        return (function(given) * torch.linspace(-1, 1, 6, dtype=torch.float64).reshape(2, 3)).square().sum()
+
+    expected = torch.func.jacrev(torch.func.jacrev(partial(compute_loss, reference)))(matrices)
+    for hessian in (torch.func.hessian, lambda loss: torch.func.jacrev(torch.func.jacrev(loss))):
+        found = hessian(partial(compute_loss, affine_exponentials))(matrices)
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    direction = drawn(len(matrices), seed=3)
+    for function in (affine_exponentials, reference):
+        _, tangent = torch.func.jvp(function, (matrices,), (direction,))
+        slopes = torch.func.jacrev(reference)(matrices)
+        torch.testing.assert_close(tangent, torch.einsum("nijmkl,mkl->nij", slopes, direction), rtol=1e-9, atol=1e-9)
