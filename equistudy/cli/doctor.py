@@ -30,7 +30,7 @@ class InstallationCheck(NamedTuple):
 
     def __str__(self) -> str:
         line = f"{'ok ' if self.ok else 'BAD'} {self.name}: {self.found}"
-        return line if self.mend is None else f"{line}\n    Mend it: {self.mend}"
+        return line if self.mend is None else f"{line}\n    To fix it: {self.mend}"
 
 
 def get_version(package: str) -> str | None:

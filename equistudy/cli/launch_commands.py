@@ -34,6 +34,12 @@ def _print_progress(line: str) -> None:
     RESULTS_OPTION,
     click.option("--dry-run", is_flag=True, help="Print every command and check the files without running anything."),
     click.option("--detach", is_flag=True, help="Return after submitting; use attach to follow the study."),
+    click.option(
+        "--include",
+        type=click.Path(path_type=Path),
+        multiple=True,
+        help="Also send this file or folder, which git does not track. May be repeated.",
+    ),
     KEEP_OPTION,
 )
 def launch(
@@ -42,12 +48,13 @@ def launch(
     words: tuple[str, ...],
     scale: str | None,
     folder: str,
+    include: tuple[Path, ...],
     **how: bool,
 ) -> None:
     """Start a cluster, run the study on it, and shut it down."""
     from equistudy.cli.launching import LaunchRequest, describe_launch, launch_study
 
-    wanted = LaunchRequest(cluster, study, folder, scale, words)
+    wanted = LaunchRequest(cluster, study, folder, scale, words, include)
     if how["dry_run"]:
         print_output(describe_launch(wanted))
         return

@@ -1,7 +1,8 @@
 """What launching says and does: a dry run, a launch from here to the end, attaching, jobs, taking down."""
 
+import contextlib
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from equistudy.launch.launch import (
     driver_was_killed,
 )
 from equistudy.launch.preflight import run_preflight, validate_target
+from equistudy.launch.steps import LaunchError, mask_manifest
 from equistudy.launch.targets import SlurmTarget, Target, load_target
 from equistudy.launch.working_tree import find_working_tree
 from equistudy.results.files import LocalFiles, open_files
@@ -27,6 +29,9 @@ from equistudy.results.files import LocalFiles, open_files
 __all__ = ["LaunchRequest", "attach_to_job", "describe_launch", "format_jobs", "launch_study", "take_cluster_down"]
 
 Tell = Callable[[str], None]
+MAX_LISTED_FILES = 10
+UNTRACKED = "not sent, for git does not track it (--include PATH sends it):"
+SECRETS = "never sent, for it looks like a secret:"
 DRY_RUN_PORT = 8265  # shown by a dry run; a launch takes one that is free
 # how `run` ends by itself; a job's driver says so by its exit code
 EXIT_DESCRIPTIONS = {
@@ -44,16 +49,28 @@ class LaunchRequest(NamedTuple):
     results: str
     scale: str | None
     options: tuple[str, ...]
+    include: tuple[Path, ...] = ()
 
 
 def _prepare_launch(wanted: LaunchRequest, target: ReachableTarget) -> Launch:
     """What would be launched, with everything checked that can be from here."""
     load_requested_study(StudyReference(wanted.study, wanted.scale, wanted.results))
-    tree = find_working_tree(wanted.study)
+    tree = find_working_tree(wanted.study, (wanted.cluster, *wanted.include))
     words = ["run", str(tree.locate(wanted.study)), "--address", "auto", "--cluster", str(tree.locate(wanted.cluster))]
     words += ["--results", _get_reachable_results(wanted, target)]
     words += ["--scale", wanted.scale] if wanted.scale else []
     return Launch(target, JobEntrypoint(wanted.study, (*words, *wanted.options)), tree)
+
+
+def _describe_left_files(launch: Launch) -> list[str]:
+    """The files around a study that stay here, and how those that are code come along."""
+    lines = []
+    for names, why in ((launch.tree.untracked, UNTRACKED), (launch.tree.secrets, SECRETS)):
+        shown = [str(name) for name in names[:MAX_LISTED_FILES]]
+        more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+        if names:
+            lines.append(f"{why} {', '.join(shown)}{more}")
+    return lines
 
 
 def _get_reachable_results(wanted: LaunchRequest, target: Target) -> str:
@@ -79,13 +96,13 @@ def describe_launch(wanted: LaunchRequest) -> list[str]:
         ]
     else:
         launch = _prepare_launch(wanted, target)
-        lines.append(f"code: {launch.tree}, without data and results")
+        lines += [f"code: {launch.tree}:", *(f"  {name}" for name in launch.tree.files), *_describe_left_files(launch)]
         steps = launch.list_steps(DRY_RUN_PORT)
     lines += ["", "What a launch runs:"]
     for number, step in enumerate(steps, 1):
         lines.append(f"{number}. {step.why}\n   {step}")
         if step.given is not None:
-            lines += [f"   | {line}" for line in step.given.splitlines()]
+            lines += [f"   | {line}" for line in mask_manifest(step.given).splitlines()]
     checks = [str(check) for check in run_preflight(target)]
     return [*lines, "", "What it needs here:", *checks, "", "Nothing was run."]
 
@@ -102,16 +119,46 @@ def launch_study(wanted: LaunchRequest, keep: bool, detach: bool, tell: Tell) ->
         tell(f"$ {step}")
         return [f"Job {step.run(tell).strip()}; see it with: {target.build_queue_listing()}"], ExitCode.DONE
     launch = _prepare_launch(wanted, target)
-    tell(f"code: {launch.tree}")
-    bring_cluster_up(target, tell)
-    with connect_to_jobs(target, tell) as jobs:
-        job = launch.submit(jobs, tell)
-        attach = f"{PROGRAM} attach {shlex.quote(str(wanted.cluster))}"
+    for line in [f"code: {launch.tree}", *_describe_left_files(launch)]:
+        tell(line)
+    attach = f"{PROGRAM} attach {shlex.quote(str(wanted.cluster))}"
+    with contextlib.ExitStack() as stack:
+        with _take_down_on_failure(target, wanted.cluster, keep, tell):
+            bring_cluster_up(target, tell)
+            jobs = stack.enter_context(connect_to_jobs(target, tell))
+            job = launch.submit(jobs, tell)
         tell(f"Job {job} goes on without this machine. Ctrl-C leaves it; to follow it again:\n    {attach}")
+        tell(f"To take the cluster down:\n    {_format_down_command(wanted.cluster)}")
         if detach:
             return [f"Job: {job}", f"Follow it: {attach}"], ExitCode.DONE
         ended = _follow_job(jobs, job, tell, lambda number: launch.submit(jobs, tell, number))
         return _finish_launch(target, jobs, ended, keep, tell)
+
+
+@contextlib.contextmanager
+def _take_down_on_failure(target: ReachableTarget, cluster: Path, keep: bool, tell: Tell) -> Iterator[None]:
+    """Leaves no cluster behind that nothing uses: whatever fails until the study is submitted ends in taking it down.
+
+    A cluster that was up before, or that is to be kept, stays; then the command that takes it down is told.
+    """
+    was_up = target.is_up()
+    try:
+        yield
+    except BaseException:
+        if keep or was_up:
+            why = "was up before" if was_up else "is to be kept"
+            tell(f"The cluster {why} and stays up. To take it down:\n    {_format_down_command(cluster)}")
+            raise
+        tell("The launch has failed, so the cluster is taken down.")
+        try:
+            bring_cluster_down(target, tell)
+        except LaunchError as error:
+            tell(f"It may still be up: {error}\nTry again with:\n    {_format_down_command(cluster)}")
+        raise
+
+
+def _format_down_command(cluster: Path) -> str:
+    return f"{PROGRAM} down {shlex.quote(str(cluster))}"
 
 
 def attach_to_job(cluster: Path, job: str | None, keep: bool, tell: Tell) -> tuple[list[str], ExitCode]:

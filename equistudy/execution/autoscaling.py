@@ -128,6 +128,9 @@ def build_head_command(port: int, jobs: int, folder: Path, config: Path) -> list
         "port": port,
         "dashboard-host": "127.0.0.1",
         "dashboard-port": jobs,
+        # by default the same on every head of a machine, of which the second then takes no jobs
+        "dashboard-agent-listen-port": _find_free_port(),
+        "ray-client-server-port": _find_free_port(),
         "num-cpus": 0,
         "object-store-memory": HEAD_OBJECT_STORE_BYTES,
         "temp-dir": folder,

@@ -1,8 +1,10 @@
 """A launch: the cluster comes up, the study runs there as a job, its words are followed, the cluster goes down."""
 
 import contextlib
+import json
 import os
 import secrets
+import shlex
 import socket
 import subprocess
 import tempfile
@@ -11,12 +13,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from equistudy.launch.steps import MAX_KEPT_LINES, CommandStep, LaunchError, explain_failure
+from equistudy.launch.steps import (
+    MAX_KEPT_LINES,
+    CommandStep,
+    Environment,
+    LaunchError,
+    explain_failure,
+    reveal_secrets,
+)
 from equistudy.launch.targets import CloudTarget, KubernetesTarget, LocalTarget, SlurmTarget
 from equistudy.launch.working_tree import WorkingTree
 
@@ -58,11 +67,18 @@ class Launch:
     tree: WorkingTree
 
     def build_submission(self, address: str, job: str, folder: str) -> CommandStep:
-        """Submits the study with its code, and does not wait for it."""
+        """Submits the study with its code, and does not wait for it.
+
+        Nodes that share this machine's disk read the code where it lies: Ray would unpack it once for all of them, and
+        the first node to go down would take it away from the others and from the driver.
+        """
         words = ("ray", "job", "submit", "--no-wait", "--address", address, "--submission-id", job)
-        return CommandStep(
-            "the study", (*words, "--working-dir", folder, "--", "python", "-m", "equistudy", *self.entry.words)
-        )
+        run = ("python", "-m", "equistudy", *self.entry.words)
+        if not self.target.shared_disk:
+            return CommandStep("the study", (*words, "--working-dir", folder, "--", *run))
+        environment = json.dumps({"env_vars": {"PYTHONPATH": folder}})
+        there = f"cd {shlex.quote(folder)} && exec {shlex.join(run)}"
+        return CommandStep("the study", (*words, "--runtime-env-json", environment, "--", "sh", "-c", there))
 
     def list_steps(self, port: int) -> list[CommandStep]:
         """Everything that a launch runs, as far as it is known before."""
@@ -81,9 +97,13 @@ class Launch:
     def submit(self, jobs: "ClusterJobs", tell: Callable[[str], None], number: int = 1) -> str:
         """Sends the code and starts the job; gives its name."""
         job = self.entry.build_job_name(number)
-        with tempfile.TemporaryDirectory(prefix="equistudy-") as folder:
+        with contextlib.ExitStack() as stack:
+            kept = self.target.code_folder
+            folder = (
+                stack.enter_context(tempfile.TemporaryDirectory(prefix="equistudy-")) if kept is None else kept / job
+            )
             self.tree.copy_to(Path(folder))
-            jobs.run_step(self.build_submission(jobs.address, job, folder), tell)
+            jobs.run_step(self.build_submission(jobs.address, job, str(folder)), tell)
         return job
 
 
@@ -92,14 +112,14 @@ class ClusterJobs:
     """The jobs of a cluster that can be reached from here, at an address, with the token's environment."""
 
     address: str
-    environment: dict[str, str]
+    environment: Environment
 
     def run_step(self, step: CommandStep, tell: Callable[[str], None]) -> str:
         """A command with the cluster's token."""
-        return CommandStep(step.why, step.words, {**self.environment, **step.environment}, step.given).run(tell)
+        return replace(step, environment={**self.environment, **step.environment}).run(tell)
 
     def _create_client(self) -> Any:
-        os.environ.update(self.environment)
+        os.environ.update(reveal_secrets(self.environment))
         from ray._raylet import Config  # type: ignore[attr-defined]  # compiled
         from ray.job_submission import JobSubmissionClient
 
@@ -153,7 +173,8 @@ def connect_to_jobs(target: ReachableTarget, tell: Callable[[str], None]) -> Ite
         yield ClusterJobs(str(address), environment)
         return
     said: deque[str] = deque(maxlen=MAX_KEPT_LINES)
-    with CommandStep(tunnel.why, tunnel.words, environment).start() as process:
+    tunnel = replace(tunnel, environment=environment)
+    with tunnel.start() as process:
         # what it says is read on and on: a full pipe would stop it
         reading = threading.Thread(target=lambda: said.extend(process.stdout or ()), daemon=True)
         reading.start()
@@ -176,7 +197,7 @@ def _wait_for_tunnel(tunnel: CommandStep, process: "subprocess.Popen[str]", port
             process.terminate()
             code = process.wait()
             time.sleep(0.2)  # for its last words
-            told = explain_failure(str(tunnel), code, "".join(said))
+            told = explain_failure(str(tunnel), code, tunnel.mask("".join(said)))
             raise LaunchError(
                 f"The cluster's jobs cannot be reached: {'after ' + str(ANSWER_SECONDS) + ' s ' if over else ''}{told}"
             )

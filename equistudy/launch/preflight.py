@@ -4,6 +4,7 @@ import importlib.util
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -35,7 +36,7 @@ class PreflightCheck(NamedTuple):
 
     def __str__(self) -> str:
         line = f"{'ok     ' if self.ok else 'MISSING'} {self.name}: {self.found}"
-        return line if self.mend is None else f"{line}\n        Mend it: {self.mend}"
+        return line if self.mend is None else f"{line}\n        To fix it: {self.mend}"
 
 
 def validate_target(target: Target) -> str:
@@ -68,7 +69,8 @@ def validate_target(target: Target) -> str:
 def run_preflight(target: Target) -> Iterator[PreflightCheck]:
     """Each thing that must be there, as it is found."""
     for tool in target.tools:
-        place = shutil.which(tool)
+        # the programs of this environment are found where it is not activated, too
+        place = shutil.which(tool) or shutil.which(tool, path=str(Path(sys.executable).parent))
         yield PreflightCheck(
             tool, place is not None, place or "not installed", None if place else INSTALL_HINTS.get(tool)
         )

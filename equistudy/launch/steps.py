@@ -1,5 +1,6 @@
 """Commands as data: printed by a dry run, run otherwise, and explained where they fail."""
 
+import base64
 import os
 import re
 import shlex
@@ -8,8 +9,20 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-__all__ = ["MAX_KEPT_LINES", "CommandStep", "LaunchError", "explain_failure"]
+__all__ = [
+    "MAX_KEPT_LINES",
+    "CommandStep",
+    "Environment",
+    "LaunchError",
+    "Secret",
+    "explain_failure",
+    "mask_manifest",
+    "reveal_secrets",
+]
+
+SECRET_NAMES = re.compile(r"token|secret|passw|credential|api_?key|access_?key|private_?key", re.IGNORECASE)
 
 MAX_KEPT_LINES = 30  # of what a command has said, for the message
 
@@ -44,18 +57,62 @@ class LaunchError(OSError):
     """A command that brings up, reaches or takes down a cluster has failed: which, what it said, and the way out."""
 
 
+class Secret:
+    """A value that commands get and nobody reads: as text it is `***`, and so it is in what a command says."""
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def __str__(self) -> str:
+        return "***"
+
+    __repr__ = __str__
+
+    def __format__(self, form: str) -> str:
+        return format(str(self), form)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def reveal(self) -> str:
+        """The value itself, for the environment of a command."""
+        return self._value
+
+    def mask(self, text: str) -> str:
+        """A text with `***` for the value, as it is and in base64."""
+        for shown in filter(None, (self._value, base64.b64encode(self._value.encode()).decode())):
+            text = text.replace(shown, "***")
+        return text
+
+
+Environment = Mapping[str, str | Secret]
+
+
 @dataclass(frozen=True)
 class CommandStep:
-    """One command and why it is run; `given` is its standard input."""
+    """One command and why it is run; `given` is its standard input. What it says is a secret if `says_secret`."""
 
     why: str
     words: tuple[str, ...]
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Environment = field(default_factory=dict)
     given: str | None = None
+    says_secret: bool = False
 
     def __str__(self) -> str:
-        variables = "".join(f"{name}={shlex.quote(value)} " for name, value in self.environment.items())
-        return variables + shlex.join(self.words)
+        shown = (
+            (name, str(value) if isinstance(value, Secret) else shlex.quote(value))
+            for name, value in self.environment.items()
+        )
+        return "".join(f"{name}={value} " for name, value in shown) + shlex.join(self.words)
+
+    def mask(self, text: str) -> str:
+        """A text without the secrets of this command's environment."""
+        for value in self.environment.values():
+            text = value.mask(text) if isinstance(value, Secret) else text
+        return text
 
     def start(self) -> "subprocess.Popen[str]":
         """Starts the command; what it says can be read line by line."""
@@ -69,7 +126,7 @@ class CommandStep:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
-                env={**os.environ, "PATH": path, **self.environment},
+                env={**os.environ, "PATH": path, **reveal_secrets(self.environment)},
             )
         except FileNotFoundError as error:
             raise LaunchError(
@@ -85,11 +142,38 @@ class CommandStep:
                 process.stdin.close()
             assert process.stdout is not None
             for line in process.stdout:
-                tell(line.rstrip())
+                if not self.says_secret:
+                    tell(self.mask(line.rstrip()))
                 said = [*said[1 - MAX_KEPT_LINES :], line]
         if process.returncode:
-            raise LaunchError(explain_failure(str(self), process.returncode, "".join(said)))
+            raise LaunchError(explain_failure(str(self), process.returncode, self.mask("".join(said))))
         return "".join(said)
+
+
+def reveal_secrets(environment: Environment) -> dict[str, str]:
+    """The environment as a process gets it."""
+    return {name: value.reveal() if isinstance(value, Secret) else value for name, value in environment.items()}
+
+
+def mask_manifest(text: str) -> str:
+    """A YAML document with `***` for whatever is named like a secret, which a dry run prints."""
+    import yaml
+
+    return str(yaml.safe_dump_all([_mask_entry(each) for each in yaml.safe_load_all(text)], sort_keys=False))
+
+
+def _mask_entry(entry: Any) -> Any:
+    if isinstance(entry, list):
+        return [_mask_entry(each) for each in entry]
+    if not isinstance(entry, dict):
+        return entry
+    secret = entry.get("kind") == "Secret"
+    named = isinstance(entry.get("name"), str) and SECRET_NAMES.search(entry["name"])
+    hidden = {"value"} if named else {"data", "stringData"} if secret else set()
+    return {
+        key: "***" if key in hidden or (isinstance(each, str) and SECRET_NAMES.search(str(key))) else _mask_entry(each)
+        for key, each in entry.items()
+    }
 
 
 def explain_failure(command: str, code: int, said: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from equistudy.execution.cluster_file import ClusterFile
 from equistudy.launch.local_head import LocalHead
-from equistudy.launch.steps import CommandStep, LaunchError
+from equistudy.launch.steps import CommandStep, LaunchError, Secret
 
 __all__ = ["CloudTarget", "KubernetesTarget", "LocalTarget", "SlurmTarget", "Target", "load_target"]
 
@@ -25,6 +25,7 @@ class CloudTarget:
 
     tools = ("ray", "ssh", "rsync")
     shared_disk = False
+    code_folder = None  # the code is uploaded
 
     def build_start_steps(self) -> tuple[CommandStep, ...]:
         """A token and the head; workers come when trials wait."""
@@ -39,9 +40,13 @@ class CloudTarget:
         words = ("ray", "dashboard", str(self.file.path), "--port", str(port), "--remote-port", str(DASHBOARD_PORT))
         return CommandStep("a tunnel to its jobs", words)
 
-    def build_environment(self, run: Callable[[CommandStep], str]) -> dict[str, str]:
+    def build_environment(self, run: Callable[[CommandStep], str]) -> dict[str, str | Secret]:
         """Ray's own token of this user, which the cluster's file mounts on every node."""
         return {"RAY_AUTH_MODE": "token"}
+
+    def is_up(self) -> bool | None:
+        """Not known: the cloud would have to be asked."""
+        return None
 
     def build_stop_steps(self) -> tuple[CommandStep, ...]:
         """Everything."""
@@ -56,6 +61,7 @@ class KubernetesTarget:
 
     tools = ("kubectl",)
     shared_disk = False
+    code_folder = None
 
     @cached_property
     def name(self) -> str:
@@ -88,13 +94,21 @@ class KubernetesTarget:
         words = ("kubectl", "port-forward", f"service/{self.name}-head-svc", f"{port}:{DASHBOARD_PORT}")
         return CommandStep("a tunnel to its jobs", words)
 
-    def build_environment(self, run: Callable[[CommandStep], str]) -> dict[str, str]:
+    def build_environment(self, run: Callable[[CommandStep], str]) -> dict[str, str | Secret]:
         """The token that the operator has made for this cluster."""
         import base64
 
         words = ("kubectl", "get", "secret", self.name, "-o", "jsonpath={.data.auth_token}")
-        encoded = run(CommandStep("the cluster's token", words)).strip()
-        return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": base64.b64decode(encoded).decode()}
+        encoded = run(CommandStep("the cluster's token", words, says_secret=True)).strip()
+        return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": Secret(base64.b64decode(encoded).decode())}
+
+    def is_up(self) -> bool | None:
+        """Whether Kubernetes has a cluster of this name."""
+        try:
+            CommandStep("whether it is up", ("kubectl", "get", "raycluster", self.name)).run(lambda line: None)
+        except LaunchError:
+            return False
+        return True
 
     def build_stop_steps(self) -> tuple[CommandStep, ...]:
         """Everything."""
@@ -112,6 +126,12 @@ class LocalTarget:
     tools = ("ray",)
     shared_disk = True
 
+    @property
+    def code_folder(self) -> Path | None:
+        """Where the code of jobs lies until the cluster goes down."""
+        running = LocalHead.load(self.file)
+        return None if running is None else Path(running.folder) / "code"
+
     def build_start_steps(self) -> tuple[CommandStep, ...]:
         """The head, which stays when this process ends."""
         return (self._build_step("the head", "up"),)
@@ -120,7 +140,7 @@ class LocalTarget:
         """None: its port is one of this machine."""
         return None
 
-    def build_environment(self, run: Callable[[CommandStep], str]) -> dict[str, str]:
+    def build_environment(self, run: Callable[[CommandStep], str]) -> dict[str, str | Secret]:
         """The address and the token, which only this user can read."""
         running = LocalHead.load(self.file)
         if running is None:
@@ -128,7 +148,15 @@ class LocalTarget:
                 f"The cluster {self.file.path} is not running. Start it with: "
                 f"python -m equistudy launch {self.file.path} STUDY"
             )
-        return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": running.token, "RAY_API_SERVER_ADDRESS": running.jobs}
+        return {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": Secret(running.token),
+            "RAY_API_SERVER_ADDRESS": running.jobs,
+        }
+
+    def is_up(self) -> bool | None:
+        """Whether its head runs."""
+        return LocalHead.load(self.file) is not None
 
     def build_stop_steps(self) -> tuple[CommandStep, ...]:
         """Everything."""

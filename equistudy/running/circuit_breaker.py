@@ -38,7 +38,7 @@ class CircuitBreaker:
             self._closed = False
             self.broken = (
                 f"The first {self._limit} trials failed in the same way, so no other was started: "
-                f"{_get_first_line(progress).rstrip('.')}. Mend it, or use --keep-going."
+                f"{_get_first_line(progress).rstrip('.')}. Fix the cause, or use --keep-going."
             )
 
     def _record_start(self, progress: TrialProgress) -> None:
@@ -52,7 +52,7 @@ class CircuitBreaker:
             if self._unstarted == MAX_FAILED_STARTS:
                 self._closed = False
                 self.broken = (
-                    f"No trial could begin: {_get_first_line(progress).rstrip('.')}. Mend it where the trials "
+                    f"No trial could begin: {_get_first_line(progress).rstrip('.')}. Fix it where the trials "
                     "run, then run the same command again."
                 )
 

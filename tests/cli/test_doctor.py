@@ -45,7 +45,7 @@ def test_each_check_is_apart_and_says_how_to_mend(folder: str, invoke, monkeypat
     done = invoke("doctor", "--results", folder)
     assert done.exit_code == ExitCode.UNEXPECTED
     place = done.stdout.index(
-        "BAD timm: RuntimeError: operator torchvision::nms does not exist\n    Mend it: install the"
+        "BAD timm: RuntimeError: operator torchvision::nms does not exist\n    To fix it: install the"
     )
     assert "ok  disk" in done.stdout[place:]
     record = json.loads(invoke("doctor", "--results", folder, "--json").stdout)

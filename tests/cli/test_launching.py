@@ -2,6 +2,7 @@
 
 import os
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,8 +99,8 @@ def test_a_launch_without_credentials_and_programs_is_refused_before_anything_ru
     assert done.exit_code == ExitCode.USAGE
     for told in (
         "Cannot launch:",
-        "MISSING rsync: not installed\n        Mend it: install rsync",
-        "MISSING credentials: none for AWS\n        Mend it: log in: aws sso login, or set AWS_PROFILE",
+        "MISSING rsync: not installed\n        To fix it: install rsync",
+        "MISSING credentials: none for AWS\n        To fix it: log in: aws sso login, or set AWS_PROFILE",
     ):
         assert told in done.stderr
     assert "$ ray up" not in done.stderr
@@ -145,14 +146,45 @@ def test_a_closed_port_is_told(ready: Path, tmp_path: Path, invoke: Callable[...
     program(ready, "ray", f'[ "$1" = dashboard ] && {{ echo "{said}"; exit 255; }}; exit 0')
     done = invoke("attach", edited(tmp_path)[0])
     assert done.exit_code == ExitCode.USAGE
-    assert "The cluster's jobs cannot be reached: `ray dashboard" in done.stderr
+    assert "The cluster's jobs cannot be reached: `RAY_AUTH_MODE=token ray dashboard" in done.stderr
     assert f"ended with 255: {said}\nPort 22 of the head is closed to this machine" in done.stderr
+
+
+SERVER = "import socket, sys, time; s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); time.sleep(60)"
+
+
+@pytest.mark.parametrize("fails", ["up", "dashboard", "job"])
+@pytest.mark.parametrize("keep", [False, True])
+def test_no_cluster_is_left_behind_by_a_launch_that_fails(
+    fails: str, keep: bool, ready: Path, tmp_path: Path, invoke: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of its commands fails; a cluster that is to be kept is told with the command that takes it down."""
+    monkeypatch.setattr("equistudy.launch.launch.ANSWER_SECONDS", 5.0)
+    ran = tmp_path / "ran"
+    python = Path(sys.prefix) / "bin" / "python"
+    program(
+        ready,
+        "ray",
+        f'echo "$1" >> {ran}; [ "$1" = {fails} ] && {{ echo "no luck"; exit 1; }}\n'
+        f'[ "$1" = dashboard ] && exec {python} -c "{SERVER}" "$4"; exit 0',
+    )
+    cluster, study = edited(tmp_path)
+    done = invoke("launch", cluster, study, *REMOTE, *(["--keep"] if keep else []))
+    assert done.exit_code == ExitCode.USAGE, done.output
+    assert "no luck" in done.stderr
+    commands = ran.read_text().split()
+    assert fails in commands
+    assert (commands[-1] == "down") != keep
+    told = f"To take it down:\n    python -m equistudy down {cluster}"
+    assert (told in done.stderr) == keep
 
 
 def test_an_absent_kubectl_is_told(tmp_path: Path, invoke: Callable[..., Result]) -> None:
     done = invoke("launch", CLUSTER / "kuberay.yaml", STUDY, *REMOTE)
     assert done.exit_code == ExitCode.USAGE
-    assert "MISSING kubectl: not installed\n        Mend it: install it (kubernetes.io/docs/tasks/tools)" in done.stderr
+    assert (
+        "MISSING kubectl: not installed\n        To fix it: install it (kubernetes.io/docs/tasks/tools)" in done.stderr
+    )
     down = invoke("down", CLUSTER / "kuberay.yaml")
     assert "Launching needs the program kubectl, which is not installed on this machine" in down.stderr
 
@@ -183,4 +215,4 @@ def test_a_study_outside_of_the_tree_is_refused(tmp_path: Path, invoke: Callable
     _, study = edited(tmp_path)
     done = invoke("launch", CLUSTER / "aws.yaml", study, *REMOTE, "--dry-run")
     assert done.exit_code == ExitCode.USAGE
-    assert "What a job needs must be in the working tree that travels with it" in done.stderr
+    assert "What travels with a job must be below " in done.stderr

@@ -265,7 +265,7 @@ def test_what_the_workers_cannot_import_ends_the_run_with_the_reason(
     assert outcome.broken is not None
     assert re.fullmatch(
         r"No trial could begin: StartError: a process for trials cannot begin on \S+: ModuleNotFoundError: No "
-        r"module named 'only_here'\. Mend it where the trials run, then run the same command again\.",
+        r"module named 'only_here'\. Fix it where the trials run, then run the same command again\.",
         outcome.broken,
     )
     assert [progress.phase for progress in log.progress] == MAX_FAILED_STARTS * [TrialPhase.DIED]

@@ -30,7 +30,7 @@ def test_what_is_there_needs_no_mending(monkeypatch: pytest.MonkeyPatch) -> None
     assert checks["credentials"] == PreflightCheck("credentials", True, "for AWS, by sso")
     assert checks["sizes"].ok
     assert not checks["file"].ok  # this one is to be filled in
-    assert str(checks["file"]).endswith("Mend it: edit what its first lines name")
+    assert str(checks["file"]).endswith("To fix it: edit what its first lines name")
 
 
 def test_an_absent_sdk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,9 @@
+import base64
 import sys
 
 import pytest
 
-from equistudy.launch.steps import CommandStep, LaunchError, explain_failure
+from equistudy.launch.steps import CommandStep, LaunchError, Secret, explain_failure, mask_manifest
 
 
 def test_a_step_tells_what_its_command_says() -> None:
@@ -50,3 +51,49 @@ def test_what_clouds_say_comes_with_the_way_out(said: str) -> None:
 def test_what_is_not_known_is_told_as_it_is() -> None:
     assert explain_failure("ray up", 3, "a\nb\n") == "`ray up` ended with 3: b"
     assert explain_failure("ray up", 3, "") == "`ray up` ended with 3: it said nothing"
+
+
+TOKEN = "dd2793c4b92dc9b75db25ee637f4cb45"
+
+
+def test_a_secret_is_given_and_never_shown() -> None:
+    secret = Secret(TOKEN)
+    assert TOKEN not in f"{secret} {secret!r} {secret:>5} {[secret]} {CommandStep('a test', ('b',), {'T': secret})!r}"
+    assert (str(secret), secret.reveal(), secret == Secret(TOKEN), secret == Secret("x")) == ("***", TOKEN, True, False)
+    told: list[str] = []
+    encoded = base64.b64encode(TOKEN.encode()).decode()
+    script = f"import os; print(os.environ['TOKEN'], '{encoded}'); raise SystemExit('bad ' + os.environ['TOKEN'])"
+    step = CommandStep("a test", (sys.executable, "-c", script.replace(TOKEN, "")), {"TOKEN": secret})
+    with pytest.raises(LaunchError, match=r"TOKEN=\*\*\* .* ended with 1: bad \*\*\*$") as caught:
+        step.run(told.append)
+    assert told == ["*** ***", "bad ***"]
+    assert TOKEN not in str(caught.value)
+
+
+def test_what_a_command_says_can_be_a_secret() -> None:
+    told: list[str] = []
+    step = CommandStep("the token", (sys.executable, "-c", f"print('{TOKEN}')"), says_secret=True)
+    assert step.run(told.append).strip() == TOKEN
+    assert told == []
+
+
+def test_secrets_of_a_manifest_are_masked() -> None:
+    manifest = f"""
+kind: RayCluster
+spec:
+  containers:
+  - env:
+    - {{name: AWS_SECRET_ACCESS_KEY, value: {TOKEN}}}
+    - {{name: RAY_AUTH_TOKEN, value: {TOKEN}}}
+    - {{name: REGION, value: eu}}
+    - name: DB_PASSWORD
+      valueFrom: {{secretKeyRef: {{name: db, key: password}}}}
+  apiKey: {TOKEN}
+---
+kind: Secret
+data: {{a: {TOKEN}}}
+"""
+    masked = mask_manifest(manifest)
+    assert TOKEN not in masked
+    assert "value: eu" in masked
+    assert masked.count("***") == 4

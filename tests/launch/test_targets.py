@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from equistudy.launch.steps import CommandStep, LaunchError
+from equistudy.launch.steps import CommandStep, LaunchError, Secret
 from equistudy.launch.targets import CloudTarget, KubernetesTarget, LocalTarget, SlurmTarget, load_target
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
@@ -44,7 +44,7 @@ def test_the_token_of_a_kubernetes_cluster_is_read_from_its_secret() -> None:
         asked.append(step)
         return "c2VjcmV0\n"
 
-    assert target.build_environment(run) == {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "secret"}
+    assert target.build_environment(run) == {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": Secret("secret")}
     assert str(asked[0]) == "kubectl get secret capacity -o 'jsonpath={.data.auth_token}'"
 
 

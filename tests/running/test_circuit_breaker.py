@@ -25,7 +25,7 @@ def test_the_same_mistake_at_the_start_stops_the_run() -> None:
     )
     assert broken == (
         "The first 3 trials failed in the same way, so no other was started: RuntimeError: no such layer: 3. "
-        "Mend it, or use --keep-going."
+        "Fix the cause, or use --keep-going."
     )
 
 
@@ -58,7 +58,7 @@ def test_a_run_whose_processes_cannot_begin_is_stopped() -> None:
     assert seen(unstarted(1), death, unstarted(2), death) is None
     assert seen(unstarted(1), unstarted(2), unstarted(1)) == (
         "No trial could begin: StartError: a process for trials cannot begin on 10.0.0.7: ImportError: libbroken.so. "
-        "Mend it where the trials run, then run the same command again."
+        "Fix it where the trials run, then run the same command again."
     )
 
 
