@@ -88,6 +88,7 @@ from equistudy.datasets.qm9 import QM9 as QM9
 from equistudy.datasets.qm9 import Property as Property
 from equistudy.datasets.rotated import RotationTarget as RotationTarget
 from equistudy.datasets.rotated import Turned as Turned
+from equistudy.datasets.rotated_mnist import RotatedMNIST as RotatedMNIST
 from equistudy.datasets.sectors import Sectors as Sectors
 from equistudy.datasets.shapes import Shapes as Shapes
 from equistudy.datasets.springs import Springs as Springs

@@ -16,13 +16,14 @@ from equistudy.datasets.mnist import MNIST, FashionMNIST
 from equistudy.datasets.parquet_images import ParquetImages
 from equistudy.datasets.patch_camelyon import PatchCamelyon
 from equistudy.datasets.photographs import Photographs
+from equistudy.datasets.rotated_mnist import RotatedMNIST
 
 __all__ = ["DEAD_LEAVES", "match_outputs", "open_images", "parse_dataset"]
 
 DEAD_LEAVES = "dead-leaves"
 NUM_IMAGES = 128
 SMALL_SIZE = 32  # pixels, below which the smallest dead leaves are larger shares of the image
-PUBLISHED: tuple[type[FolderDataset], ...] = (CIFAR10, CIFAR100, MNIST, PatchCamelyon)
+PUBLISHED: tuple[type[FolderDataset], ...] = (CIFAR10, CIFAR100, MNIST, RotatedMNIST, PatchCamelyon)
 
 Tell = Callable[[str], None]
 
@@ -37,8 +38,8 @@ def parse_dataset(data: str, images: int | None, size: int, labelled: bool, tell
     if not path.exists():
         raise ValueError(
             "--data must be an image folder, a Parquet file or folder, a folder with the files of CIFAR-10, CIFAR-100, "
-            f"MNIST, PatchCamelyon or Flowers-102, or {DEAD_LEAVES}, got {data!r}, which does not exist. Check the "
-            "path."
+            f"MNIST, rotated MNIST, PatchCamelyon or Flowers-102, or {DEAD_LEAVES}, got {data!r}, which does not "
+            "exist. Check the path."
         )
     published = _find_published(path)
     if published is not None:

@@ -6,7 +6,7 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["check_archive", "compute_max_bytes", "find_file", "read_bytes", "read_content", "read_text"]
+__all__ = ["GZIP_MAGIC", "check_archive", "compute_max_bytes", "find_file", "read_bytes", "read_content", "read_text"]
 
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_WINDOW = 31  # zlib's name for the gzip format with the largest window

@@ -89,10 +89,14 @@ class FolderDataset(ArrayDataset):
         """The same dataset with an absolute folder, to be sent to a process that runs in another directory."""
         return dataclasses.replace(self, folder=str(self.root.absolute()))
 
+    def list_layouts(self) -> tuple[FileLayout, ...]:
+        """The ways in which the files may lie, the first of which counts."""
+        return self.layouts
+
     def find_layout(self) -> FoundLayout:
         """The first layout whose files are all there."""
         nearest: tuple[list[str], Path] | None = None
-        for layout in self.layouts:
+        for layout in self.list_layouts():
             for folder in (self.root / layout.folder, self.root):
                 paths = {name: path for name in layout.names if (path := find_file(folder / name)) is not None}
                 absent = [name for name in layout.names if name not in paths]
@@ -118,7 +122,9 @@ class FolderDataset(ArrayDataset):
         return f"{self.root}" if self.root.is_dir() else f"{self.root}, which is no folder"
 
     def _describe_remedy(self) -> str:
-        wanted = " or ".join(f"{', '.join(layout.names)} (official: {layout.archive})" for layout in self.layouts)
+        wanted = " or ".join(
+            f"{', '.join(layout.names)} (official: {layout.archive})" for layout in self.list_layouts()
+        )
         return f"Put there {wanted}, or name another place: {type(self).__name__}(folder=...)."
 
 

@@ -1,6 +1,9 @@
 """PatchCamelyon: patches of lymph nodes under the microscope, in the HDF5 files in which they are published."""
 
+import gzip
 import hashlib
+import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +16,13 @@ from jaxtyping import Int64, UInt8
 from equistudy.datasets.arrays import DecodedArrays, stratified_order
 from equistudy.datasets.dataset import Examples, Split
 from equistudy.datasets.folder import FileLayout, FolderDataset, check_labels
+from equistudy.datasets.shared import get_shared_folder, remove_unused
+from equistudy.spec import added_field
 
 __all__ = ["PatchCamelyon"]
 
+MAX_UNPACKED_BYTES = 10**10  # of the largest file, which has 7.2 GB
+PIECE_BYTES = 2**24
 CHUNK_SIZE = 1024  # patches that are in memory at once at their original size: 28 MB
 
 _cached_digests: dict[tuple[tuple[str, int, int], ...], str] = {}
@@ -29,12 +36,16 @@ def _file_names(split: str) -> tuple[str, str]:
 class PatchCamelyon(FolderDataset):
     """262,144 training and 32,768 test patches of 96 x 96 pixels in colour; class 1 has tumour tissue in its middle.
 
-    Orientation means nothing in them. Reads the unpacked .h5 files of the training and the test split with h5py, which
-    the extra `hdf5` installs; of a subset, its patches alone. `mean` and `std` are those of Edixhoven et al. 2023,
-    arXiv:2308.11316, for values in [0, 1].
+    Orientation means nothing in them. Reads the .h5 files of the training and the test split with h5py, which the extra
+    `hdf5` installs; of a subset, its patches alone. Files that are still gzipped are unpacked once, beside the system's
+    temporary files. With `validation` the 32,768 patches of the validation part take the place of those for testing,
+    for choices that must not see the test split. `mean` and `std` are those of Edixhoven et al. 2023, arXiv:2308.11316,
+    for values in [0, 1].
 
     Source: Veeling et al. 2018, arXiv:1806.03962.
     """
+
+    validation: bool = added_field(False)
 
     num_classes: ClassVar[int] = 2
     mean: ClassVar[tuple[float, ...]] = (0.69745, 0.5348, 0.6880)
@@ -42,8 +53,13 @@ class PatchCamelyon(FolderDataset):
     original_shape: ClassVar[tuple[int, int, int]] = (3, 96, 96)
     usual_folder: ClassVar[str] = "pcam"
     layouts: ClassVar[tuple[FileLayout, ...]] = (
-        FileLayout("the .h5.gz files of PatchCamelyon, unpacked", "pcam", _file_names("train"), _file_names("test")),
+        FileLayout("the .h5.gz files of PatchCamelyon", "pcam", _file_names("train"), _file_names("test")),
     )
+
+    def list_layouts(self) -> tuple[FileLayout, ...]:
+        """The files of the training split, and of the part that is for testing."""
+        layout = self.layouts[0]
+        return (layout._replace(test=_file_names("valid")) if self.validation else layout,)
 
     @property
     def num_train(self) -> int:
@@ -129,12 +145,10 @@ def _open_table(path: Path, name: str) -> Iterator[Any]:
         raise ValueError(
             'PatchCamelyon is read with h5py, which is not installed. Install it: pip install "equistudy[hdf5]".'
         ) from None
-    if path.suffix == ".gz":
-        raise ValueError(
-            f"PatchCamelyon is read from unpacked files, got {path}. Unpack it: gunzip --keep {path.name}."
-        )
     try:
-        file = h5py.File(path, "r")
+        file = h5py.File(_unpack(path) if path.suffix == ".gz" else path, "r")
+    except ValueError:  # what unpacking says
+        raise
     except Exception as error:  # HDF5 refuses damaged files in many ways
         raise _create_damage_error(path, error) from error
     with file:
@@ -150,6 +164,33 @@ def _open_table(path: Path, name: str) -> Iterator[Any]:
             raise
         except Exception as error:  # such as a damaged chunk inside a whole file
             raise _create_damage_error(path, error) from error
+
+
+def _unpack(path: Path) -> Path:
+    """The unpacked form of a gzipped file, written once for each time of its change."""
+    stat, folder = path.stat(), get_shared_folder()
+    text = f"{path.absolute()}/{stat.st_size}/{stat.st_mtime_ns}"
+    unpacked = folder / f"{hashlib.sha256(text.encode()).hexdigest()}.h5"
+    if unpacked.is_file():
+        unpacked.touch()
+        return unpacked
+    folder.mkdir(mode=0o700, exist_ok=True)
+    remove_unused()
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+        try:
+            with gzip.open(path, "rb") as packed:
+                while piece := packed.read(PIECE_BYTES):
+                    file.write(piece)
+                    if file.tell() > MAX_UNPACKED_BYTES:
+                        raise OSError(f"more than {MAX_UNPACKED_BYTES / 1e9:g} GB")
+        except (OSError, EOFError, zlib.error) as error:
+            Path(file.name).unlink()
+            raise ValueError(
+                f"A gzipped file of PatchCamelyon must unpack, got {path} with: {error}. Copy it again, or unpack it "
+                f"yourself: gunzip --keep {path.name}."
+            ) from error
+    Path(file.name).replace(unpacked)
+    return unpacked
 
 
 def _create_damage_error(path: Path, error: Exception) -> ValueError:

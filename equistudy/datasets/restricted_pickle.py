@@ -13,6 +13,7 @@ from equistudy.datasets.contents import read_content
 
 __all__ = ["read_pickle"]
 
+MAX_DEPTH = 4  # of dicts within dicts
 BYTE_TYPES = ("u1", "|u1", "uint8")
 
 
@@ -119,14 +120,20 @@ class _Unpickler(pickle.Unpickler):
         return ALLOWED_GLOBALS[module, name]
 
 
-def _unwrap_arrays(value: Any) -> Any:
-    """The value with its arrays in place of their stand-ins."""
+def _unwrap_arrays(value: Any, depth: int = 0) -> Any:
+    """The value with its arrays in place of their stand-ins.
+
+    Dicts are entered to a depth that no dataset needs: entries that share one dict, level for level, would otherwise
+    take exponential time.
+    """
+    if depth > MAX_DEPTH:
+        raise pickle.UnpicklingError(f"dicts within dicts, {depth} deep")
     if isinstance(value, _ByteArray):
         if value.values is None:
             raise pickle.UnpicklingError("an array without values")
         return value.values
     if isinstance(value, dict):
-        return {key: _unwrap_arrays(item) for key, item in value.items()}
+        return {key: _unwrap_arrays(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (_ByteType, _AllowedFunction)):
         raise pickle.UnpicklingError("a part of an array without the array")
     return value

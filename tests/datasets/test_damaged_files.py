@@ -31,6 +31,7 @@ from equistudy.datasets.patch_camelyon import PatchCamelyon
 from equistudy.datasets.photographs import Photographs
 from equistudy.datasets.qm7 import QM7
 from equistudy.datasets.qm9 import QM9
+from equistudy.datasets.rotated_mnist import RotatedMNIST
 
 RNG = np.random.default_rng(0)
 
@@ -89,6 +90,13 @@ def write_pcam(root: Path) -> Dataset:
             with h5py.File(root / name, "w") as file:
                 file.create_dataset(key, data=values, compression="gzip", chunks=(2, *values.shape[1:]))
     return PatchCamelyon(str(root))
+
+
+def write_rotated_mnist(root: Path) -> Dataset:
+    for name in RotatedMNIST.layouts[0].names:
+        rows = np.hstack([RNG.random((5, 784)), RNG.integers(0, 10, (5, 1))])
+        np.savetxt(root / name, rows, fmt="%.6g")
+    return RotatedMNIST(str(root))
 
 
 def write_camvid(root: Path) -> Dataset:
@@ -155,6 +163,7 @@ WRITERS = [
     write_cifar_binary,
     write_flowers,
     write_pcam,
+    write_rotated_mnist,
     write_camvid,
     write_qm9_text,
     write_qm9_arrays,

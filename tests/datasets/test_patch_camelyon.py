@@ -2,6 +2,7 @@
 
 import gzip
 import sys
+import tempfile
 from pathlib import Path
 
 import h5py
@@ -12,6 +13,7 @@ import torch
 from equistudy.datasets import patch_camelyon
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.patch_camelyon import PatchCamelyon
+from equistudy.spec import to_canonical_json
 
 FILES = PatchCamelyon.layouts[0]
 
@@ -78,14 +80,6 @@ def test_without_h5py_it_says_how_to_get_it(folder: Path, monkeypatch: pytest.Mo
         PatchCamelyon(str(folder)).load(Split.TEST)
 
 
-def test_packed_files_are_to_be_unpacked(folder: Path) -> None:
-    path = folder / FILES.test[1]
-    path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
-    path.unlink()
-    with pytest.raises(ValueError, match=rf"read from unpacked files, got .*{path.name}.gz. Unpack it: gunzip"):
-        PatchCamelyon(str(folder)).load(Split.TEST)
-
-
 @pytest.mark.parametrize(
     ("number", "name", "values", "message"),
     [
@@ -106,3 +100,42 @@ def test_a_broken_file_is_refused(folder: Path) -> None:
     (folder / FILES.test[0]).write_bytes(b"no table")
     with pytest.raises(ValueError, match=r"An HDF5 file must be whole, got .* Copy it again"):
         PatchCamelyon(str(folder)).load(Split.TEST)
+
+
+def test_the_validation_part_takes_the_place_of_the_test_split(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"got .* without camelyonpatch_level_2_split_valid_x\.h5, .*valid_y\.h5"):
+        PatchCamelyon(str(folder), validation=True).load(Split.TEST)
+    values = np.zeros((4, 96, 96, 3), dtype=np.uint8)
+    values[:, 2, 5, 1] = 50 + np.arange(4)
+    write(folder / "camelyonpatch_level_2_split_valid_x.h5", "x", values)
+    write(folder / "camelyonpatch_level_2_split_valid_y.h5", "y", np.zeros((4, 1, 1, 1), dtype=np.uint8))
+    dataset = PatchCamelyon(str(folder), validation=True)
+    assert dataset.load(Split.TEST).inputs[:, 1, 2, 5].tolist() == [50, 51, 52, 53]
+    assert torch.equal(dataset.load(Split.TRAIN).inputs, PatchCamelyon(str(folder)).load(Split.TRAIN).inputs)
+    assert to_canonical_json(dataset) != to_canonical_json(PatchCamelyon())
+    assert "validation" not in to_canonical_json(PatchCamelyon())
+
+
+def test_gzipped_files_are_unpacked_once(folder: Path, tmp_path_factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    usual = PatchCamelyon(str(folder))
+    fingerprint, examples = usual.fingerprint(), usual.load(Split.TEST)
+    for path in list(folder.glob("*.h5")):
+        (folder / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    assert PatchCamelyon(str(folder)).fingerprint() == fingerprint
+    assert len(list(place.rglob("*.h5"))) == 4
+    monkeypatch.setattr(gzip, "open", lambda *words: pytest.fail("unpacked again"))
+    assert torch.equal(PatchCamelyon(str(folder)).load(Split.TEST).inputs, examples.inputs)
+    monkeypatch.undo()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    name = f"{FILES.test[0]}.gz"
+    (folder / name).write_bytes(gzip.compress(b"\0" * 5000)[:-9])
+    with pytest.raises(ValueError, match=rf"must unpack, got .*{name} with: .*gunzip --keep {name}"):
+        PatchCamelyon(str(folder)).load(Split.TEST)
+    monkeypatch.setattr(patch_camelyon, "MAX_UNPACKED_BYTES", 1000)
+    (folder / name).write_bytes(gzip.compress(b"\0" * 5000))
+    with pytest.raises(ValueError, match=rf"got .*{name} with: more than 1e-06 GB"):
+        PatchCamelyon(str(folder)).load(Split.TEST)
+    assert not [path for path in place.rglob("tmp*") if path.is_file()]

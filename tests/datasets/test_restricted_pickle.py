@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -59,3 +60,13 @@ def test_other_programs_are_refused(tmp_path, program):
     (tmp_path / "test_batch").write_bytes(program)
     with pytest.raises(ValueError, match=r"A data file must be a whole pickle.*test_batch with: .*Copy the original"):
         read_pickle(tmp_path / "test_batch")
+
+
+def test_dicts_that_share_dicts_do_not_take_for_ever(tmp_path: Path) -> None:
+    """Thirty levels with two entries each: a billion places, and a file of a kilobyte."""
+    value: dict = {}
+    for _ in range(30):
+        value = {"a": value, "b": value}
+    (tmp_path / "bomb").write_bytes(pickle.dumps(value))
+    with pytest.raises(ValueError, match=r"got .*bomb with: dicts within dicts, 5 deep"):
+        read_pickle(tmp_path / "bomb")
