@@ -50,7 +50,9 @@ def parse_dataset(data: str, images: int | None, size: int, labelled: bool, tell
         tell(f"{path} has no images for testing: those of {inside} are measured")
         found = dataclasses.replace(found, path=str(inside))
     there = len(found.choose_images(Split.TEST))
-    return dataclasses.replace(found, test_size=images or min(NUM_IMAGES, there) or None)
+    # images for training say how classes are numbered; that they are in the identity would have all of them read
+    one = 1 if found.list_images(Split.TRAIN).names else None
+    return dataclasses.replace(found, test_size=images or min(NUM_IMAGES, there) or None, train_size=one)
 
 
 def open_images(path: Path, size: int, labelled: bool) -> Photographs:

@@ -90,7 +90,7 @@ def _fit_classes(model: Model, dataset: Dataset, classes: str | None, labelled: 
     """The dataset with its classes as the network numbers them, where a measure looks at them."""
     inner = model.model if isinstance(model, Window) else model
     if isinstance(inner, TimmModel):
-        return _fit_timm_classes(inner, dataset, classes, tell)
+        return _fit_timm_classes(inner, dataset, classes, labelled, tell)
     if classes is not None and not labelled:
         raise ValueError(
             "--classes numbers classes for a measure of accuracy, got none. Leave it out, or add a measure."
@@ -100,7 +100,7 @@ def _fit_classes(model: Model, dataset: Dataset, classes: str | None, labelled: 
     return match_outputs(dataset, _count_outputs(model, dataset), classes, tell)
 
 
-def _fit_timm_classes(model: TimmModel, dataset: Dataset, classes: str | None, tell: Tell) -> Dataset:
+def _fit_timm_classes(model: TimmModel, dataset: Dataset, classes: str | None, labelled: bool, tell: Tell) -> Dataset:
     """The same for a network of timm; ValueError where timm would put a random classifier in place of the trained one.
 
     An untrained network gets as many outputs as there are classes.
@@ -110,7 +110,7 @@ def _fit_timm_classes(model: TimmModel, dataset: Dataset, classes: str | None, t
     from equistudy.networks.timm_network import get_native_num_classes
 
     outputs = get_native_num_classes(model.name)
-    if dataset.has_labels:
+    if labelled and dataset.has_labels:
         return match_outputs(dataset, outputs, classes, tell)
     if outputs != dataset.num_classes:
         raise ValueError(

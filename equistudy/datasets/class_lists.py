@@ -51,19 +51,15 @@ def read_class_list(folder: Path, images: Sequence[Path], known: Sequence[str] |
     the order of their names. The class is a name, or a number: its place among the `known` names, or in its own right
     where none are known. Without a list, file names that begin with a WordNet id, such as n01440764_36.JPEG, tell it.
     """
-    path = _find_list(folder)
-    if path is None:
+    path, official = _find_list(folder), _find_official(folder)
+    if path is None and official is None:
         return _read_names(images)
+    if path is None:
+        assert official is not None
+        return _assign_in_order(_read_official(official), images, official, folder)
     lines = [re.split(r"[\s,]+", line.strip()) for line in read_text(path).splitlines() if line.strip()]
     if lines and all(len(words) == 1 and WORDNET_ID.fullmatch(words[0]) for words in lines):
-        if len(lines) != len(images):
-            raise ValueError(
-                f"A list of classes has one line for each image, got {len(lines)} lines in {path} for {len(images)} "
-                f"images in {folder}. Copy the images or the list again."
-            )
-        places = {image: place for place, image in enumerate(sorted(images, key=lambda image: image.name))}
-        names = tuple(lines[places[image]][0] for image in images)
-        return ClassList(names, tuple(sorted(set(names))))
+        return _assign_in_order([words[0] for words in lines], images, path, folder)
     found = {Path(words[0]).stem: words[1] for words in lines if len(words) > 1 and words[0] != HEADER}
     absent = [image.name for image in images if image.stem not in found]
     if absent:
@@ -72,6 +68,18 @@ def read_class_list(folder: Path, images: Sequence[Path], known: Sequence[str] |
             f"such as {absent[0]}. Copy the list again, or remove it if the images have no labels."
         )
     return _resolve_numbers(tuple(found[image.stem] for image in images), set(found.values()), known, path)
+
+
+def _assign_in_order(ids: Sequence[str], images: Sequence[Path], path: Path, folder: Path) -> ClassList:
+    """The ids of a list for the images in the order of their names."""
+    if len(ids) != len(images):
+        raise ValueError(
+            f"A list of classes has one line for each image, got {len(ids)} lines in {path} for {len(images)} images "
+            f"in {folder}. Copy the images or the list again."
+        )
+    places = {image: place for place, image in enumerate(sorted(images, key=lambda image: image.name))}
+    names = tuple(ids[places[image]] for image in images)
+    return ClassList(names, tuple(sorted(set(names))))
 
 
 def _read_names(images: Sequence[Path]) -> ClassList | None:
@@ -83,19 +91,40 @@ def _read_names(images: Sequence[Path]) -> ClassList | None:
 
 
 def _find_list(folder: Path) -> Path | None:
-    """The first list that is there. ValueError for the official one, whose numbers need a table to be read."""
+    """The first list that is there."""
     name = folder.name.lower()
     inside, beside = [f"{name}_annotations.txt"], [f"{name}.txt", f"LOC_{name}_solution.csv"]
     synsets = "imagenet_2012_validation_synset_labels.txt"
     places = [*(folder / each for each in (*inside, *beside, synsets))]
     places += [place / each for place in (folder.parent, folder.parent.parent) for each in (*beside, synsets)]
-    found = next((path for path in places if path.is_file()), None)
-    if found is None and (folder / OFFICIAL).is_file():
+    return next((path for path in places if path.is_file()), None)
+
+
+def _find_official(folder: Path) -> Path | None:
+    """The list of the development kit of ImageNet, in the folder or beside it."""
+    places = (folder, folder.parent, folder.parent / "ILSVRC2012_devkit_t12" / "data")
+    return next((path for place in places if (path := place / OFFICIAL).is_file()), None)
+
+
+def _read_official(path: Path) -> list[str]:
+    """The WordNet id of each image, from its number in the table meta.mat beside the list."""
+    table = path.with_name("meta.mat")
+    if not table.is_file():
         raise ValueError(
-            f"Classes are read as WordNet ids or as places among the sorted ids, got {folder / OFFICIAL}, whose "
-            "numbers follow another order. Use LOC_val_solution.csv of Kaggle, or sort the images into folders."
+            f"The numbers of {path} are those of meta.mat, got no {table}. Copy it there from ILSVRC2012_devkit_t12, "
+            "or use LOC_val_solution.csv of Kaggle, or sort the images into folders by class."
         )
-    return found
+    from scipy.io import loadmat
+
+    numbers = read_text(path).split()
+    try:
+        ids = {str(int(row[0])): str(row[1]) for row in loadmat(table, squeeze_me=True)["synsets"]}
+        return [ids[number] for number in numbers]
+    except Exception as error:  # scipy's reader refuses damaged files in many ways
+        raise ValueError(
+            f"meta.mat holds synsets with their numbers and WordNet ids, got {table} with {type(error).__name__}: "
+            f"{error} for {path}. Copy both again."
+        ) from error
 
 
 def _resolve_numbers(names: tuple[str, ...], listed: set[str], known: Sequence[str] | None, path: Path) -> ClassList:

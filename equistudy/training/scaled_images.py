@@ -18,13 +18,14 @@ from equistudy.training.preparation import scale_images
 __all__ = ["ScaledImages", "ScaledSplit", "load_scaled"]
 
 MAX_TENSOR_BYTES = {"cpu": 2**26, "cuda": 2**30}  # up to which the images are one tensor
-MAX_PART = 1024  # images that an index gives at once; more are a part of the set, read when they are wanted
+MAX_PART = 128  # images that a slice gives at once; a longer one is a part of the set, read when it is wanted
 
 
 class ScaledImages:
     """Images as a tensor (N, C, H, W) has them, for whoever takes them by `len`, `shape` and an index.
 
-    An index with at most `MAX_PART` images gives a tensor, one with more another `ScaledImages`.
+    A list of numbers gives a tensor, and so does a slice of at most `MAX_PART` images; a longer slice gives another
+    `ScaledImages`.
     """
 
     def __init__(
@@ -44,7 +45,9 @@ class ScaledImages:
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, int):
             return self._read([self._places[index]])[0]
-        chosen = self._places[index] if isinstance(index, slice) else [self._places[int(each)] for each in index]
+        if not isinstance(index, slice):
+            return self._read([self._places[int(each)] for each in index])
+        chosen = self._places[index]
         if len(chosen) <= MAX_PART:
             return self._read(chosen)
         return ScaledImages(self._source, chosen, self._preprocessing, self.device)

@@ -91,7 +91,7 @@ def test_published_files(tmp_path: Path) -> None:
     savemat(tmp_path / "flowers" / "imagelabels.mat", {"labels": [[1, 2, 1]]})
     savemat(tmp_path / "flowers" / "setid.mat", {"trnid": [[1]], "valid": [[2]], "tstid": [[3]]})
     flowers = parse_dataset(str(tmp_path / "flowers"), None, 8, True, silent)
-    assert flowers == Flowers102(str(tmp_path / "flowers"), 8, test_size=1)
+    assert flowers == Flowers102(str(tmp_path / "flowers"), 8, test_size=1, train_size=1)
 
 
 WNIDS = ("n02123045", "n01440764", "n03445777")

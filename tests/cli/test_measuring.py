@@ -4,9 +4,12 @@ import csv
 import io
 import json
 import os
+import pickle
 import signal
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from click.testing import Result
@@ -16,6 +19,7 @@ from safetensors.torch import save_file
 from equistudy.cli.errors import ExitCode
 from equistudy.cli.measuring import MeasuringRequest, measure_target
 from equistudy.cli.status import load_requested_study, plan_study
+from equistudy.datasets.cifar import CIFAR10
 from equistudy.execution.measuring import MeasuringWorker
 from equistudy.measures.accuracy import Accuracy
 from equistudy.results.results import results
@@ -236,3 +240,40 @@ def test_ray_workers_print_what_this_process_prints(measure, invoke, folder) -> 
     spread = invoke("measure", *words, "--workers", 2, "--results", f"{folder}2")
     assert spread.exit_code == ExitCode.DONE, spread.output
     assert spread.stdout == here.stdout
+
+
+@pytest.mark.parametrize("room", [None, 2])
+def test_accuracy_is_that_of_the_network_on_the_images_as_they_are(measure, room: int | None) -> None:
+    rng, namespace = np.random.default_rng(0), dict[str, Any]()
+    flat = "from torch import nn\n\ndef flat():\n    return nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))\n"
+    exec(flat, namespace)
+    Path("nets.py").write_text(flat)
+    torch.manual_seed(1)
+    network = namespace["flat"]()
+    images = rng.integers(0, 256, (60, 3, 32, 32), dtype=np.uint8)
+    seen = (torch.from_numpy(images).float() / 255 - 0.4) / torch.tensor([0.2, 0.3, 0.25])[:, None, None]
+    labels = network(seen).argmax(dim=1)
+    wrong = torch.arange(60) % 4 == 0
+    labels[wrong] = (labels[wrong] + 1) % 10
+    for name in CIFAR10.layouts[0].names:
+        Path(name).write_bytes(pickle.dumps({"data": images.reshape(60, -1), "labels": labels.tolist()}))
+    save_file(network.state_dict(), "mine.safetensors")
+    words = (
+        "--data",
+        ".",
+        "--images",
+        60,
+        "--size",
+        32,
+        "--mean",
+        0.4,
+        "--std",
+        "0.2,0.3,0.25",
+        "--measure",
+        "accuracy",
+    )
+    enlarged = () if room is None else ("--room", room)
+    done = measure("mine.safetensors", "--model", "nets.py:flat", *words, *enlarged, "--workers", 1, "--json")
+    (row,) = rows_of(done)
+    assert (row["value"] == 0.75) == (room is None)
+    assert "assumed" not in done.stderr

@@ -80,12 +80,21 @@ def test_outputs_that_are_no_classes_of_the_images(nets: Path) -> None:
         build_new_trial(window(nets, "maps"), words, True, lambda line: None)
 
 
-def test_a_classifier_that_would_be_replaced_is_refused() -> None:
+def test_a_classifier_that_would_be_replaced_is_refused(tmp_path: Path) -> None:
     model = TimmModel("vit_tiny_patch16_224.augreg_in21k", pretrained=True, protocol=Protocol.NATIVE)
     with pytest.raises(ValueError, match=r"got 21843 classes of .*measure FILE --model vit_tiny_patch16_224$"):
         build_new_trial(Window(model, 224), ImageWords(), False, lambda line: None)
     fitting = TimmModel("resnet18.a1_in1k", pretrained=True, protocol=Protocol.NATIVE)
     assert build_new_trial(fitting, ImageWords(), False, pytest.fail).trial.model == fitting
+    for name in CIFAR10.layouts[1].names:
+        (tmp_path / name).write_bytes(bytes(3073 * 20))
+    words = ImageWords(str(tmp_path), 8)
+    with pytest.raises(
+        ValueError, match=r"got 1000 classes of resnet18\.a1_in1k and 10 of CIFAR10.*measure FILE --model"
+    ):
+        build_new_trial(fitting, words, False, pytest.fail)
+    with pytest.raises(ValueError, match=r"got 1000 outputs and 10 classes of CIFAR10.*--classes FILE"):
+        build_new_trial(fitting, words, True, pytest.fail)
 
 
 def test_the_moving_average_is_preferred_and_said(nets: Path) -> None:

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.io import savemat
 
 from equistudy.datasets.class_lists import (
     IMAGENET_LISTS,
@@ -71,8 +73,28 @@ def test_lists_that_do_not_fit(images: list[Path]) -> None:
     with pytest.raises(ValueError, match=r"numbered from 0 to 2, as there are folders for training, got 7 in .*annot"):
         read_class_list(images[0].parent, images, WNIDS)
     path.unlink()
-    (images[0].parent / "ILSVRC2012_validation_ground_truth.txt").write_text("1\n2\n3\n4\n")
-    with pytest.raises(ValueError, match=r"got .*ground_truth\.txt, whose numbers follow another order\. Use LOC_val"):
+
+
+@pytest.mark.parametrize("place", ["val", ".", "ILSVRC2012_devkit_t12/data"])
+def test_the_list_of_the_development_kit(images: list[Path], place: str) -> None:
+    root = images[0].parent.parent
+    (root / place).mkdir(parents=True, exist_ok=True)
+    (root / place / "ILSVRC2012_validation_ground_truth.txt").write_text("3\n1\n2\n3\n")
+    with pytest.raises(
+        ValueError, match=r"those of meta\.mat, got no .*meta\.mat\. Copy it there from ILSVRC2012_devkit"
+    ):
+        read_class_list(images[0].parent, images, None)
+    rows = np.zeros(3, dtype=[("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O")])
+    for row, wnid in enumerate((WNIDS[2], WNIDS[0], WNIDS[1])):
+        rows[row] = (row + 1, wnid, "words")
+    savemat(root / place / "meta.mat", {"synsets": rows[:, None]})
+    found = read_class_list(images[0].parent, images, None)
+    # the images are val_0, val_1, val_10 and val_2, in the order of their names
+    assert found == ((WNIDS[1], WNIDS[2], WNIDS[0], WNIDS[1]), tuple(WNIDS))
+    (root / place / "ILSVRC2012_validation_ground_truth.txt").write_text("3\n1\n2\n4\n")
+    with pytest.raises(
+        ValueError, match=r"synsets with their numbers and WordNet ids, got .*meta\.mat with KeyError: '4'"
+    ):
         read_class_list(images[0].parent, images, None)
 
 
