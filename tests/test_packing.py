@@ -30,7 +30,8 @@ RUN = """
 import json, sys
 from pathlib import Path
 
-from equistudy.execution.cluster import Resources, fit_resources, prepare_ray_environment
+from equistudy.execution.cluster import Resources, fit_resources
+from equistudy.execution.ray_environment import prepare_ray_environment
 
 prepare_ray_environment(None)
 import ray

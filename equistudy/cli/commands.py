@@ -1,6 +1,5 @@
 """The commands: what to do with a study, and where; never what the study is."""
 
-import os
 import platform
 import shlex
 import sys
@@ -239,6 +238,7 @@ def doctor(folder: str, as_json: bool) -> None:
 
 def main() -> None:
     """Runs the command line; Ctrl-C ends with 130 wherever it comes, and a reader of stdout may leave early."""
+    stdout = sys.stdout
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:
@@ -246,8 +246,9 @@ def main() -> None:
         raise SystemExit(error.exit_code) from error
     except (click.Abort, KeyboardInterrupt):
         raise SystemExit(ExitCode.INTERRUPTED) from None
-    except BrokenPipeError:  # whoever reads stdout has seen enough
-        # what Python still has to flush at its end goes nowhere as well
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(ExitCode.DONE) from None
+    except SystemExit:
+        # click ends with 1 where whoever reads stdout has seen enough, and wraps stdout so that no flush fails any more
+        if sys.stdout is not stdout:
+            raise SystemExit(ExitCode.DONE) from None
+        raise
     raise SystemExit(code)

@@ -127,6 +127,7 @@ def _judge_studies(
         raise ValueError(
             f"This export needs at least one study, got none. Name study files: {PROGRAM} export FORM STUDY..."
         )
+    _check_names(studies)
     loaded = []
     for path in studies:
         study = plan_study(load_requested_study(StudyReference(path, scale, folder)), folder)[0]
@@ -136,6 +137,18 @@ def _judge_studies(
                 (study, table, build_finding(table, study.name, scale, extract_description(study.module.__doc__ or "")))
             )
     return loaded
+
+
+def _check_names(studies: Sequence[Path]) -> None:
+    """ValueError for two files of one name: records, pages and citations tell studies apart by it."""
+    known: dict[str, Path] = {}
+    for path in studies:
+        other = known.setdefault(path.stem, path)
+        if other is not path:
+            raise ValueError(
+                f"Studies are told apart by their file names, got {other} and {path}. Rename one of them, or name each "
+                "study once."
+            )
 
 
 def _find_weight_licences(loaded: LoadedStudy) -> dict[str, str]:
@@ -151,7 +164,8 @@ def _find_weight_licences(loaded: LoadedStudy) -> dict[str, str]:
 
 def plan_comparison(studies: Sequence[Path], folder: str) -> list[str]:
     """Writes the page that compares studies, beside their reports; gives its path."""
-    if len({path.stem for path in studies}) < 2:
+    _check_names(studies)
+    if len(studies) < 2:
         raise ValueError(f"compare needs at least two studies, got {len(studies)}. Name another study file.")
     loaded = [plan_study(load_requested_study(StudyReference(path, None, folder)), folder)[0] for path in studies]
     there = results(folder)

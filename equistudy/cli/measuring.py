@@ -204,8 +204,9 @@ def _find_stored_trial(wanted: MeasuringRequest) -> Trial:
 
 def _run_measuring(job: Job, store: Store, where: dict[str, Any]) -> tuple[ExitCode, list[Skipped]]:
     """Measures on this process or on Ray's workers."""
-    from equistudy.execution.cluster import Resources, prepare_ray_environment
+    from equistudy.execution.cluster import Resources
     from equistudy.execution.measuring import measure_networks, start_ray_workers
+    from equistudy.execution.ray_environment import prepare_ray_environment
     from equistudy.execution.runner import handle_interrupts
     from equistudy.running.job import RunConditions, collect_provenance
 

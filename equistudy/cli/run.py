@@ -16,6 +16,7 @@ from equistudy.execution.job_source import JobSource, PlannedJobs, SampledJobs
 from equistudy.results.results import results
 from equistudy.results.store import Store
 from equistudy.running.plan import PlanState, StudyPlan
+from equistudy.spec import compute_digest
 from equistudy.study.file import LoadedStudy
 from equistudy.study.search import Search
 
@@ -34,7 +35,8 @@ def run_and_report(
     asked: StudyReference, retry: tuple[str, ...] | None, where: dict[str, Any], resume: str
 ) -> CommandResult:
     """Runs what is missing, then tests the claims and writes the report. `resume` is the command that goes on."""
-    from equistudy.execution.cluster import Resources, Site, prepare_ray_environment
+    from equistudy.execution.cluster import Resources, Site
+    from equistudy.execution.ray_environment import prepare_ray_environment
 
     resources = Resources(
         where["cpus_per_trial"],
@@ -180,11 +182,30 @@ def _write_study_report(known: LoadedStudy, asked: StudyReference) -> tuple[str,
 
     found = results(asked.folder)
     # a page is opened by a browser: remote results have theirs on this machine
-    folder = (Path(found.store.url) if found.store.is_local else Path()) / "reports" / asked.name
+    folder = _claim_report_folder((Path(found.store.url) if found.store.is_local else Path()) / "reports", asked)
     with known.blame_study_code():
         table = StudyTable.from_results(known.study, found)
         page = write_report(known.study, table, asked.name, asked.format_command("run"), folder)
-        return str(page), format_verdict_lines(known.study, table)
+        lines = format_verdict_lines(known.study, table)
+        if folder.name != asked.name:
+            lines.append(f"Another study file is named {asked.name}: this report is in {folder}.")
+        return str(page), lines
+
+
+def _claim_report_folder(reports: Path, asked: StudyReference) -> Path:
+    """The folder of a study's report: its name, with the folder of its file in front if another file has the name.
+
+    `study.txt` in it says which file it is of.
+    """
+    file = asked.study.resolve()
+    for name in (asked.name, f"{file.parent.name}-{asked.name}", f"{compute_digest(str(file), 's')}-{asked.name}"):
+        owner = reports / name / "study.txt"
+        other = Path(owner.read_text(encoding="utf-8").strip()) if owner.is_file() else file
+        if other == file or not other.is_file():  # the study may have moved with its results
+            break
+    owner.parent.mkdir(parents=True, exist_ok=True)
+    owner.write_text(f"{file}\n", encoding="utf-8")
+    return owner.parent
 
 
 def compact_results(folder: str) -> str:

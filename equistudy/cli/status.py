@@ -37,7 +37,9 @@ def load_requested_study(asked: StudyReference) -> LoadedStudy:
     """The study at the scale that was asked for."""
     loaded = load_study(asked.study)
     with loaded.blame_study_code():
-        return loaded._replace(study=loaded.study.at_scale(asked.scale))
+        study = loaded.study.at_scale(asked.scale)
+        study.design.try_trials()
+    return loaded._replace(study=study)
 
 
 def open_results(folder: str) -> Results | None:

@@ -20,9 +20,9 @@ from equistudy.execution.cluster import (
     Capacity,
     Site,
     connect_to_ray,
-    prepare_ray_environment,
 )
 from equistudy.execution.cluster_file import ClusterFile
+from equistudy.execution.ray_environment import prepare_ray_environment
 
 __all__ = ["RayHead", "join_cluster", "kill_cluster_processes", "start_head", "start_local_cluster"]
 

@@ -1,9 +1,6 @@
 """A running Ray: started on this machine or joined by address, quiet, with requests checked before they wait."""
 
-import os
-import secrets
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from equistudy.execution.ray_environment import prepare_ray_environment
 from equistudy.execution.startup_watchdog import watch_startup
 
 __all__ = [
@@ -22,22 +20,8 @@ __all__ = [
     "connect_to_ray",
     "find_blind_nodes",
     "fit_resources",
-    "prepare_ray_environment",
 ]
 
-# Set before Ray is imported; a user's own value wins. Each line was seen to matter with ray 2.60.
-ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0: no output of Tune's own
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths keep their meaning in workers
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # a report waits for the next poll: 2 s by default
-    "RAY_TRAIN_ENABLE_STATE_TRACKING": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the results are our own Parquet tables
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the first Ctrl-C is ours
-    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # Tune's own state is thrown away
-    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "3600",  # requests are checked before the start
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
 ANSWER_SECONDS = 5.0
 MAX_START_ATTEMPTS = 3  # how often Ray is started here before that fails
 LATE_START_MESSAGE = "timed out during startup"
@@ -115,15 +99,6 @@ class Capacity:
     node_cpus: float
     node_gpus: float
     nodes: int
-
-
-def prepare_ray_environment(address: str | None) -> None:
-    """Sets the environment that Ray reads when it is imported: before a study file may import `ray.tune`."""
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    if address is None and "RAY_AUTH_TOKEN" not in os.environ and "ray" not in sys.modules:
-        # a token of this run alone; otherwise Ray leaves a file with one in the user's home
-        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
 
 
 @contextmanager

@@ -47,8 +47,8 @@ class ReportFigure:
 
     @property
     def factors(self) -> tuple[str, ...]:
-        """The names of the factors that the figure shows."""
-        return tuple(value.name for value in self._field_values() if isinstance(value, Factor))
+        """The names of the factors that the figure shows, each once."""
+        return tuple(dict.fromkeys(value.name for value in self._field_values() if isinstance(value, Factor)))
 
     @property
     def title(self) -> str:

@@ -102,7 +102,7 @@ class DepthProfile(ReportFigure):
     @property
     def factors(self) -> tuple[str, ...]:
         """The names of the factors that the figure shows or restricts."""
-        return (*super().factors, *(factor.name for factor, _ in self.within))
+        return tuple(dict.fromkeys((*super().factors, *(factor.name for factor, _ in self.within))))
 
     @property
     def title(self) -> str:

@@ -103,10 +103,16 @@ def make_plan(study: Study, results: Results | None) -> StudyPlan:
     rows = {} if results is None else {row["trial"]: row for row in results.list_finished()}
     measured = set() if results is None else results.list_measured()
     trials: dict[str, PlannedTrial] = {}
+    seeds: dict[str, int] = {}
     unmeasured: dict[str, tuple[Any, ...]] = {}
     cell_seconds = defaultdict(list)
     for cell in study.design.cells():
         name = cell.trial.id
+        if seeds.setdefault(name, cell.seed) != cell.seed:
+            raise ValueError(
+                f"The trial function must pass its seed to Trial, got one trial for seeds {seeds[name]} and "
+                f"{cell.seed}: {cell.trial}. Pass seed=seed."
+            )
         if name in trials:
             continue
         row = rows.get(name)

@@ -12,7 +12,14 @@ from equistudy.study.trial import COMPONENTS, Trial
 
 __all__ = ["Cell", "Design", "Factor", "Factorial", "factorial", "nested", "suggest_names"]
 
-RESERVED_NAMES = {"trial", "study", "attempt", "seed", "status", "value", "stage", "element", "measure"}
+# columns that tables and figures have beside the factors
+RESERVED_NAMES = frozenset(
+    (
+        *("trial", "study", "attempt", "seed", "status", "reason", "value", "low", "high", "n", "level", "levels"),
+        *("needed", "whole", "cells", "best", "stage", "element", "measure", "series", "vector", "epoch", "split"),
+        *("curve", "x", "y"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,9 @@ class Design:
     def with_sampled(self, sampled: Iterable[str]) -> "Design":
         """The design as far as it is known once the results hold trials of these levels: all of it from the start."""
         return self
+
+    def try_trials(self) -> None:
+        """Builds some trials of a design whose cells are not known yet, so that what their function raises is known."""
 
     def cells(self) -> Iterator[Cell]:
         """Every row of the design, seeds varying slowest, so that each replicate is complete before the next."""

@@ -75,6 +75,14 @@ class Search(Design):
             for seed in self.confirm:
                 yield self.build_cell(self.best, seed)
 
+    def try_trials(self) -> None:
+        """Builds the trials at the ends of each domain and between them, the others at their first example."""
+        examples = {name: _list_examples(domain) for name, domain in self.space.items()}
+        first = {name: values[len(values) // 2] for name, values in examples.items()}
+        for name, values in examples.items():
+            for value in values:
+                self.build_cell({**first, name: value})
+
     def build_cell(self, levels: Mapping[str, Any], seed: int | None = None) -> Cell:
         """The row of the design that these levels make: drawn, or with a seed of the confirmation."""
         row = dict(levels)
@@ -118,6 +126,13 @@ class Search(Design):
             return None
         choose = max if self.mode is Mode.MAX else min
         return self.sampled[choose(known, key=lambda place: known[place])]
+
+
+def _list_examples(domain: Any) -> tuple[Any, ...]:
+    """Levels of a domain of ours; one draw of Tune's own; a value that is no domain as it is."""
+    if hasattr(domain, "list_examples"):
+        return tuple(domain.list_examples())
+    return (domain.sample(),) if hasattr(domain, "sample") else (domain,)
 
 
 def _get_sort_key(level: Any) -> tuple[bool, Any]:

@@ -23,6 +23,10 @@ class Uniform:
                 f"Use Choice for a single level."
             )
 
+    def list_examples(self) -> tuple[float, ...]:
+        """Both ends and a number between them."""
+        return self.low, (self.low + self.high) / 2, self.high
+
 
 @dataclass(frozen=True)
 class LogUniform(Uniform):
@@ -32,6 +36,10 @@ class LogUniform(Uniform):
         super().__post_init__()
         if self.low <= 0:
             raise ValueError(f"Logarithms need positive numbers, got low={self.low}, high={self.high}. Use Uniform.")
+
+    def list_examples(self) -> tuple[float, ...]:
+        """Both ends and the geometric mean."""
+        return self.low, (self.low * self.high) ** 0.5, self.high
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,10 @@ class Choice:
         object.__setattr__(self, "categories", tuple(self.categories))
         if not self.categories or len({format_label(level) for level in self.categories}) < len(self.categories):
             raise ValueError(f"A choice is among different levels, at least one, got {format_label(self.categories)}.")
+
+    def list_examples(self) -> tuple[Any, ...]:
+        """All of them."""
+        return self.categories
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What can be typed, what it prints where, and the exit codes."""
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -38,7 +39,7 @@ OPTIONS = {
     ],
     "export": ["form", "studies", "--scale", "--results", "--weights-dir", "--into"],
     "compare": ["studies", "--results", "--weights-dir"],
-    "launch": ["cluster", "study", "words", "--scale", "--results", "--dry-run", "--detach", "--keep"],
+    "launch": ["cluster", "study", "words", "--scale", "--results", "--dry-run", "--detach", "--include", "--keep"],
     "attach": ["cluster", "--job", "--keep"],
     "jobs": ["cluster"],
     "down": ["cluster"],
@@ -181,6 +182,16 @@ def test_the_package_is_a_program_whose_reader_may_leave_early(asked, finish) ->
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == ExitCode.DONE
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["doctor"], ["plan", "STUDY"], ["run", "--help"]])
+def test_a_reader_that_leaves_at_once_is_no_error(words: list[str], asked) -> None:
+    command = [sys.executable, "-m", "equistudy", *(str(asked.study) if word == "STUDY" else word for word in words)]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as stdout:
+        done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, cwd=ROOT, check=False)
+    assert (done.returncode, done.stderr) == (ExitCode.DONE, b"")
 
 
 PRETRAINED = """

@@ -158,3 +158,11 @@ def test_naming_figures_and_claims_imports_neither_altair_nor_torch_nor_scipy():
         "print([name for name in ('altair', 'torch', 'scipy') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_one_factor_may_be_axis_and_colour() -> None:
+    for figure in (Curve(CORRELATION, WIDTH, WIDTH), Curve(CORRELATION, CROP, CROP)):
+        assert figure.factors == (figure.x.name,)
+        frame = figure.frame(table())
+        assert frame.filter(pl.col("seed").is_null())[figure.x.name].n_unique() == len(figure.x.levels)
+        assert figure.draw(frame).to_dict()

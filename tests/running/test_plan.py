@@ -152,3 +152,9 @@ def test_a_network_that_was_not_trained_is_measured_again_without_stored_weights
     finish(store, planned.trial, weights=None)
     (job,) = make_plan(asked, found(store)).build_jobs()
     assert (job.has_row, job.weights, job.measures) == (True, None, (WITHIN,))
+
+
+def test_a_trial_function_that_ignores_its_seed_is_refused() -> None:
+    design = factorial(lambda width, seed: trial(width, 0), Factor("width", (2, 4)), seeds=range(3))
+    with pytest.raises(ValueError, match=r"must pass its seed to Trial, got one trial for seeds 0 and 1: .*Pass seed"):
+        make_plan(Study("Why?", design, (ACCURACY,)), None)

@@ -10,7 +10,7 @@ from equistudy.datasets.digits import Digits
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import SGD, Recipe
 from equistudy.study.search import ROUND, Mode, search
-from equistudy.study.space import Choice, LogUniform
+from equistudy.study.space import Choice, LogUniform, Uniform
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
 
@@ -94,3 +94,21 @@ def test_the_best_is_known_once_all_are_over_and_confirmed_with_new_seeds() -> N
     assert known.factors[-1] == ROUND
     assert search(trial, space, num_samples=3, confirm=(1,)).with_sampled(texts, ends).best["learning_rate"] == 0.1
     assert design.with_sampled(texts, {ids[0]: float("nan")}).best is None
+
+
+def test_what_the_trial_function_raises_is_known_before_anything_is_drawn() -> None:
+    """At the ends of each domain, between them, and at each choice."""
+    tried: list[tuple[float, str]] = []
+
+    def named_trial(rate: float, name: str, seed: int) -> Trial:
+        tried.append((rate, name))
+        if name == "bad":
+            raise ValueError("no such name")
+        return trial(rate, NoAugmentation(), seed)
+
+    design = search(named_trial, {"rate": LogUniform(1e-3, 1e-1), "name": Choice(("a", "b"))}, num_samples=2)
+    design.try_trials()
+    assert [rate for rate, _ in tried[:3]] == pytest.approx([1e-3, 1e-2, 1e-1])
+    assert {name for _, name in tried} == {"a", "b"}
+    with pytest.raises(ValueError, match="no such name"):
+        search(named_trial, {"rate": Uniform(0.1, 1), "name": Choice(("a", "bad"))}, num_samples=2).try_trials()
