@@ -35,6 +35,7 @@ OPTIONS = {
     "audit": ["model", "--size", "--group", "--channels", "--json"],
     "measure": [
         *("target", "--model", "--stages", "--data", "--images", "--size", "--group", "--measure", "--bf16"),
+        *("--room", "--mean", "--std", "--classes", "--ema", "--border"),
         *("--plot", "--results", "--study", "--scale", "--weights-dir", "--workers", "--address", "--csv", "--json"),
     ],
     "export": ["form", "studies", "--scale", "--results", "--weights-dir", "--into"],
