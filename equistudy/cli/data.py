@@ -43,7 +43,10 @@ def parse_dataset(data: str, images: int | None, size: int, labelled: bool, tell
         )
     published = _find_published(path)
     if published is not None:
-        return dataclasses.replace(published, test_size=images or NUM_IMAGES)
+        count = max(images or NUM_IMAGES, published.num_classes)
+        if images not in (None, count):
+            tell(f"{type(published).__name__} is measured on at least one image of each class: on {count} images")
+        return dataclasses.replace(published, test_size=count)
     found = open_images(path, size, labelled)
     if not found.list_images(Split.TEST).names and (training := found.list_images(Split.TRAIN).names):
         inside = path / Path(training[0]).parts[0]

@@ -46,9 +46,8 @@ _cached_fingerprints: dict[tuple[object, ...], tuple[str, int]] = {}
 class ArrayDataset(Dataset):
     """Base of the datasets that are read as a whole.
 
-    `train_size` keeps the first so many training examples of a fixed stratified order: each smaller set is part of
-    every larger one and has the same share of each class, at least one of each. `test_size` does so for testing, where
-    classes may be absent; without it all are used.
+    `train_size` keeps the first training examples of a fixed stratified order: each smaller set is part of
+    every larger one and has the same share of each class. `test_size` does so for testing; without it all are used.
     """
 
     train_size: int | None = dataclasses.field(default=None, kw_only=True)
@@ -112,10 +111,9 @@ class ArrayDataset(Dataset):
                 self._check_size(split, size, most)
 
     def _check_size(self, split: Split, size: int, most: int | None) -> None:
-        least = self.num_classes if split is Split.TRAIN else 1
-        if size < least or (most is not None and size > most):
-            bounds = f"at least {least}" if most is None else f"{least} to {most}"
+        if size < self.num_classes or (most is not None and size > most):
+            bounds = f"at least {self.num_classes}" if most is None else f"{self.num_classes} to {most}"
             raise ValueError(
-                f"{type(self).__name__}.{split.value}_size must lie between {least} and the whole split, got "
-                f"{split.value}_size={size}. Use {bounds}, or None for all."
+                f"{type(self).__name__}.{split.value}_size must lie between one example for each class and the whole "
+                f"split, got {split.value}_size={size}. Use {bounds}, or None for all."
             )

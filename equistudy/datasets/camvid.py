@@ -28,9 +28,9 @@ class CamVid(Dataset):
     Classes: sky, building, pole, road, pavement, tree, sign, fence, car, pedestrian, bicyclist.
 
     The folder holds `train.txt` and `test.txt`, whose lines name a photograph and its labels, such as
-    `train/0001TP_006690.png trainannot/0001TP_006690.png`, and these PNG files; the labels are their grey values. Of
-    the paths the last two parts count. `height` shrinks the frames to so many rows, and to columns in proportion:
-    photographs are averaged, labels taken from the nearest pixel.
+    `train/0001TP_006690.png trainannot/0001TP_006690.png`, and these PNG files; the labels are their grey values. Only
+    the last two parts of a path are used. The frames are resized to `height` rows, with columns in proportion:
+    photographs bilinearly, labels by nearest neighbour.
 
     Source: Brostow et al. 2009; the split and its 11 classes are those of Badrinarayanan et al. 2017, arXiv:1511.00561.
     """

@@ -26,7 +26,7 @@ class Modality(Enum):
 
 
 class Target(Enum):
-    """What a network is asked for; the shapes are those of a batch of targets.
+    """What a network predicts; the shapes are those of a batch of targets.
 
     CLASS: a class index, [B]. NUMBERS: real numbers that stay when the input moves, [B K]. LABELS: a class index for
     each pixel, [B H W], which moves with the image. TRAJECTORY: what each point does over time, [B T P D], which moves
@@ -42,7 +42,7 @@ class Target(Enum):
 class Examples(NamedTuple):
     """A split that fits into memory, on one device: 8-bit images or points with D features, and their targets.
 
-    A set of fewer points than others is filled up with rows of zeros.
+    Sets with fewer points than others are padded with rows of zeros.
     """
 
     inputs: UInt8[Tensor, "N C H W"] | Float[Tensor, "N P D"]
@@ -55,7 +55,7 @@ class Dataset(Spec):
 
     `mean` and `std` normalise images in [0, 1], one number per channel. `background` is the value in [0, 1] that
     continues the image beyond its border where that is the truth (black around a digit), or None where it is unknown.
-    `disjoint` says that an example of one split in the other is a mistake; of pictures drawn in a few ways it is none.
+    `disjoint` says that no example may be in both splits; pictures that are drawn in only a few ways may.
     `void` is the label of pixels that belong to no class: they count in no loss and no score. `target_unit` is the
     unit of numbers, and `target_mean` and `target_std` are theirs, over the training split. `num_times` counts the
     times of a trajectory. The first features of a point are `vectors` vectors of `space` numbers: its position, then

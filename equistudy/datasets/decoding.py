@@ -65,7 +65,7 @@ def decode_image(data: bytes | str) -> Image | str:
 
     It is turned as its EXIF orientation says. Grey values of 16 bits are scaled from the range of their file, and
     floating-point values from [0, 1]; integers of 32 bits, whose range no file says, are refused. Transparency is
-    dropped, and of an animation the first frame is taken.
+    dropped; of an animation, the first frame is used.
     """
     from PIL import Image
 

@@ -49,7 +49,7 @@ class FolderDataset(ArrayDataset):
     """Base of the datasets that are read from `folder` in their original format; nothing is ever downloaded.
 
     The folder holds the files themselves or the folder of the original archive; each file may be gzipped or not.
-    None is ./data/ and the set's usual name. Where the files lie is no part of the identity.
+    None means ./data/ and the set's usual name. The location of the files is not part of the identity.
 
     `size` resizes the images, by `resize_square`, before anything else; None keeps their size. One
     pixel more or less can decide whether a network with strides is exactly equivariant.

@@ -43,7 +43,7 @@ def parse_matlab(content: bytes) -> dict[str, np.ndarray]:
 
 
 def _iterate_elements(data: bytes, order: str) -> Iterator[_Element]:
-    """The elements one after the other: type and length, then so many bytes, filled up to a multiple of eight."""
+    """The elements one after the other: type and length, then the data, padded to a multiple of eight bytes."""
     place = 0
     while place < len(data):
         if len(data) - place < 8:

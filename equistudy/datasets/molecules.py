@@ -23,7 +23,7 @@ Self = TypeVar("Self", bound="MoleculeDataset")
 
 
 class Atoms(NamedTuple):
-    """Molecules one after the other: how many atoms each has, and the charge and the place of every atom."""
+    """Molecules one after the other: how many atoms each has, and the charge and the position of every atom."""
 
     counts: Int64[np.ndarray, " M"]
     charges: Int64[np.ndarray, " A"]
@@ -110,7 +110,7 @@ class MoleculeDataset(Dataset):
         return Examples(torch.from_numpy(points), torch.from_numpy(values[split][:, None]).float())
 
     def _select_values(self, found: Mapping[Split, Atoms], split: Split) -> Float64[np.ndarray, " m"]:
-        """What is asked for, of as many molecules as the split has."""
+        """The targets of the molecules in use."""
         values = found[split].values
         size = self.train_size if split is Split.TRAIN else self.test_size
         if size is not None and size > len(values):

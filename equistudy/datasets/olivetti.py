@@ -20,10 +20,10 @@ NUM_TRAIN_PERSONS = 30
 
 @dataclass(frozen=True)
 class Olivetti(FolderDataset):
-    """400 grey photographs of 64 x 64 pixels: 40 persons, ten times each; 300 of 30 persons are for training.
+    """400 grey photographs of 64 x 64 pixels, ten of each of 40 people; the 300 of 30 people are for training.
 
-    No person is in both splits, so that the class, which is the person, is nothing to be learned: it serves balanced
-    subsets and `Turned(..., asked=Asked.ANGLE)`. The ten persons for testing are fixed.
+    Nobody is in both splits, so the class, which is the person, cannot be learned: it only serves balanced subsets and
+    `Turned(..., asked=RotationTarget.ANGLE)`. The ten people for testing are fixed.
 
     Source: AT&T Laboratories Cambridge; `olivettifaces.mat` (MATLAB 5) holds the array `faces` of 4,096 by 400, one
     photograph a column, column by column from the left.

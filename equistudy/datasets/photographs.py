@@ -74,7 +74,7 @@ class DecodedSplit(NamedTuple):
 
 @dataclass(frozen=True)
 class Photographs(Dataset):
-    """Base of the sets of compressed images at `path`, which is no part of the identity; nothing is downloaded.
+    """Base of the sets of compressed images at `path`, which is not part of the identity; nothing is downloaded.
 
     Each image is turned upright by its EXIF orientation, resized (by `interpolation`, with antialiasing) so that its
     shorter side has `size` pixels, and cropped to its central square; with `squash` both sides get `size` pixels. Grey
@@ -87,8 +87,8 @@ class Photographs(Dataset):
     have a class and others have none, the others are left out.
 
     `classes` says how the outputs of a network are numbered where the images show some of its classes: "imagenet-1k",
-    another of `class_lists.IMAGENET_LISTS`, or a file with the name of a class on each line. It is no part of the
-    identity, which the numbers of the classes enter by the fingerprint.
+    another of `class_lists.IMAGENET_LISTS`, or a file with the name of a class on each line. It is not part
+    of the identity, but the numbers of the classes are, by the fingerprint.
 
     With `streamed` the images for training are never in memory all at once: they are read part by part and decoded
     while the network trains (`datasets.streaming`), and an unreadable one is replaced by its neighbour. Those for

@@ -15,7 +15,7 @@ __all__ = ["PointClouds"]
 
 @dataclass(frozen=True)
 class PointClouds(Dataset):
-    """Sets of `points` normal points of space; asked for is the mean distance between two of them.
+    """Sets of `points` normally distributed points in space; the target is the mean distance between two of them.
 
     Moving a set as a rigid body changes no distance: of the twelve generators of affine maps of space, the three turns
     and the three shifts leave the number as it is, shears, squeezes and scaling do not.

@@ -18,10 +18,10 @@ FILE, ARRAYS = "qm7.npz", ("n_atoms", "z", "pos", "energy")
 
 @dataclass(frozen=True)
 class QM7(MoleculeDataset):
-    """7,101 molecules of up to 23 atoms of H, C, N, O and S; asked for is the atomisation energy in kcal/mol.
+    """7,101 molecules of up to 23 atoms of H, C, N, O and S; the target is the atomisation energy in kcal/mol.
 
     `qm7.npz` holds `n_atoms` of each molecule, `z` and `pos` (angstrom) of all atoms one after the other, and `energy`,
-    whose first column is taken. 1,000 molecules of a fixed order are for testing.
+    whose first column is the target. The last 1,000 molecules of a fixed order are for testing.
 
     Source: Rupp et al. 2012, arXiv:1109.2618; this file from the 7,101 that have D3 energies too.
     """

@@ -22,7 +22,7 @@ CHARGE_BY_SYMBOL = {symbol: charge for charge, symbol in SYMBOLS.items()}
 
 
 class Property(Enum):
-    """Which number of a molecule is asked for; the value is its name in the npz files."""
+    """Which property of a molecule is the target; the value is its name in the npz files."""
 
     HOMO = "homo"
     LUMO = "lumo"
@@ -30,17 +30,17 @@ class Property(Enum):
 
     @property
     def column(self) -> int:
-        """Where it stands in the second line of an xyz file, behind tag and number."""
+        """Its column in the second line of an xyz file."""
         return {"homo": 7, "lumo": 8, "gap": 9}[self.value]
 
 
 @dataclass(frozen=True)
 class QM9(MoleculeDataset):
-    """133,885 molecules of up to 29 atoms of H, C, N, O and F; asked for is `quantity`, in electronvolts.
+    """133,885 molecules of up to 29 atoms of H, C, N, O and F; the target is `quantity`, in electronvolts.
 
     The folder holds the original files `dsgdb9nsd_*.xyz`, of which 10,831 in a fixed order are for testing, or the two
-    files train.npz and test.npz with `num_atoms`, `charges`, `positions` and the quantities in hartree, one row a
-    molecule filled up with zeros.
+    files train.npz and test.npz with `num_atoms`, `charges`, `positions` and the quantities in hartree: one row per
+    molecule, padded with zeros.
 
     Source: Ramakrishnan et al. 2014, Scientific Data 1:140022; the npz files are those of Anderson et al. 2019,
     arXiv:1906.04015 (Cormorant).

@@ -21,7 +21,7 @@ Self = TypeVar("Self", bound="Turned")
 
 
 class RotationTarget(Enum):
-    """What is asked of a turned image: what its dataset asks, or by how many degrees it is turned."""
+    """The target of a turned image: that of its dataset, or the angle in degrees."""
 
     OWN = "own"
     ANGLE = "angle"
@@ -31,14 +31,14 @@ class RotationTarget(Enum):
 class Turned(Dataset):
     """`dataset` with every image turned about its centre by its own angle, uniform on [-max_degrees, max_degrees].
 
-    With `std_degrees` the angle is normal about 0 in place of that. Each image is there `copies` times, with different
-    angles. `crop` then cuts out the central square of so many pixels: 1 / sqrt 2 of the size leaves no corner that
-    shows the angle. What comes in from outside is the dataset's background, or black. Labels for pixels turn with the
-    image: each takes the nearest one, void stays void, and what comes in is void.
+    With `std_degrees` the angle is normally distributed about 0 instead. Each image occurs `copies` times, with
+    different angles. The images are then cropped to the central square of `crop` pixels: at 1 / sqrt 2 of the size no
+    corner shows the angle. Beyond the border lies the dataset's background, or black. Labels of pixels turn with the
+    image by nearest neighbour; void stays void, and so is what lies beyond the border.
 
     Turned(MNIST()) is the rotated MNIST of Benton et al. 2020, arXiv:2010.11882, Turned(Olivetti(), 90, copies=30,
-    crop=45, asked=Asked.ANGLE) their faces and Turned(CamVid(), std_degrees=57.3) their streets, whose labels their
-    code interpolates.
+    crop=45, asked=RotationTarget.ANGLE) their faces and Turned(CamVid(), std_degrees=57.3) their streets, whose labels
+    their code interpolates.
     """
 
     dataset: Dataset
@@ -103,7 +103,7 @@ class Turned(Dataset):
 
     @property
     def target_unit(self) -> str:  # type: ignore[override]
-        """Degrees, if the angle is asked for."""
+        """Degrees, if the angle is the target."""
         return self.dataset.target_unit if self.asked is RotationTarget.OWN else "deg"
 
     @property
@@ -128,7 +128,7 @@ class Turned(Dataset):
         return self.dataset.fingerprint()
 
     def load(self, split: Split) -> Examples:
-        """All images, copy by copy, and what is asked of them."""
+        """All images, copy by copy, and their targets."""
         import torch
 
         inputs, targets = self.dataset.load(split)

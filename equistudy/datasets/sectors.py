@@ -18,7 +18,7 @@ Self = TypeVar("Self", bound="Sectors")
 
 @dataclass(frozen=True)
 class Sectors(Dataset):
-    """`dataset` with each image turned into one of `sectors` sectors, and asked for its class and the sector.
+    """`dataset` with each image turned into one of `sectors` sectors; the label is its class and the sector.
 
     Sector k turns by 360 k / sectors degrees plus an angle uniform on [-jitter, jitter], counter-clockwise, bilinearly;
     what comes in is the background, or black. Class c in sector k has the label k n + c, with n classes. Further turns

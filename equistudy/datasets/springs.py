@@ -14,7 +14,7 @@ __all__ = ["Springs"]
 
 @dataclass(frozen=True)
 class Springs(Dataset):
-    """`bodies` with masses m and spring constants c in the plane; asked for are their next `times` states.
+    """`bodies` with masses m and spring constants c in the plane; the target is their next `times` states.
 
     The energy is sum_i |p_i|^2 / (2 m_i) + 1/2 sum_{i<j} c_i c_j |q_i - q_j|^2. Features are q, p, m and c of each
     body; q and p are normal, m uniform on [0.5, 2] and c on [0.5, 1.5]. The trajectory has q and p at `times`

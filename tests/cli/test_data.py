@@ -71,9 +71,12 @@ def test_published_files(tmp_path: Path) -> None:
         data = rng.integers(0, 256, (20, 3072), dtype=np.uint8)
         path.write_bytes(pickle.dumps({b"data": data, b"labels": [k % 10 for k in range(20)]}, protocol=2))
     for place in ("c10", "c10/cifar-10-batches-py"):
-        found = parse_dataset(str(tmp_path / place), 7, 32, True, silent)
-        assert found == CIFAR10(str(tmp_path / place), test_size=7)
-        assert found.load(Split.TEST).inputs.shape == (7, 3, 32, 32)
+        found = parse_dataset(str(tmp_path / place), 17, 32, True, silent)
+        assert found == CIFAR10(str(tmp_path / place), test_size=17)
+        assert found.load(Split.TEST).inputs.shape == (17, 3, 32, 32)
+        told: list[str] = []
+        assert parse_dataset(str(tmp_path / place), 7, 32, True, told.append).test_size == 10  # type: ignore[attr-defined]
+        assert told == ["CIFAR10 is measured on at least one image of each class: on 10 images"]
     (tmp_path / "c100").mkdir()
     for name in CIFAR100.layouts[1].names:
         (tmp_path / "c100" / name).write_bytes(rng.integers(0, 100, (130, 3074), dtype=np.uint8).tobytes())
@@ -84,8 +87,8 @@ def test_published_files(tmp_path: Path) -> None:
             shape = (9, 28, 28) if "images" in name else (9,)
             header = struct.pack(f">4B{len(shape)}I", 0, 0, 8, len(shape), *shape)
             (tmp_path / folder / name).write_bytes(header + bytes(int(np.prod(shape))))
-        found = parse_dataset(str(tmp_path / folder), 5, 32, True, silent)
-        assert found == kind(str(tmp_path / folder), test_size=5)
+        found = parse_dataset(str(tmp_path / folder), 15, 32, True, silent)
+        assert found == kind(str(tmp_path / folder), test_size=15)
     for number in range(1, 4):
         picture(tmp_path / "flowers" / "jpg" / f"image_{number:05d}.jpg")
     savemat(tmp_path / "flowers" / "imagelabels.mat", {"labels": [[1, 2, 1]]})

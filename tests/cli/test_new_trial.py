@@ -88,7 +88,7 @@ def test_a_classifier_that_would_be_replaced_is_refused(tmp_path: Path) -> None:
     assert build_new_trial(fitting, ImageWords(), False, pytest.fail).trial.model == fitting
     for name in CIFAR10.layouts[1].names:
         (tmp_path / name).write_bytes(bytes(3073 * 20))
-    words = ImageWords(str(tmp_path), 8)
+    words = ImageWords(str(tmp_path), 12)
     with pytest.raises(
         ValueError, match=r"got 1000 classes of resnet18\.a1_in1k and 10 of CIFAR10.*measure FILE --model"
     ):
@@ -126,6 +126,6 @@ def test_sets_of_small_images_are_seen_as_they_are(nets: Path) -> None:
     for name in CIFAR10.layouts[1].names:
         (nets / "cifar" / name).write_bytes(bytes(3073 * 20))
     model = Window(Custom("fixed", str(nets / "nets.py")), 32)
-    made = build_new_trial(model, ImageWords(str(nets / "cifar"), 8), False, lambda line: None)
-    assert made.trial.dataset == CIFAR10(str(nets / "cifar"), test_size=8)
+    made = build_new_trial(model, ImageWords(str(nets / "cifar"), 12), False, lambda line: None)
+    assert made.trial.dataset == CIFAR10(str(nets / "cifar"), test_size=12)
     assert made.trial.model.preprocessing(made.trial.dataset)[2:] == (32, 32)

@@ -115,7 +115,7 @@ def test_subsets_hold_every_class() -> None:
     part = dataclasses.replace(WAYS["8-bit"], train_size=6, test_size=3)
     assert part.load(Split.TRAIN).targets.bincount().tolist() == [2, 2, 2]
     assert part.load(Split.TEST).targets.bincount().tolist() == [1, 1, 1]
-    with pytest.raises(ValueError, match=r"train_size must lie between 3 and the whole split, got train_size=13"):
+    with pytest.raises(ValueError, match=r"between one example for each class and the whole split, got train_size=13"):
         dataclasses.replace(WAYS["8-bit"], train_size=13)
 
 
