@@ -193,6 +193,7 @@ class Recipe(Spec):
     stop_loss: float | None = added_field(None)
 
     def __post_init__(self) -> None:
+        self._check_choices()
         if self.epochs < 0:
             raise ValueError(f"epochs must be at least 0, which trains nothing, got epochs={self.epochs}.")
         if self.batch_size < 1:
@@ -209,6 +210,13 @@ class Recipe(Spec):
             raise ValueError(f"stop_loss is a positive loss or None, got stop_loss={self.stop_loss}.")
         if self.average is not None and not 0 < self.average < 1:
             raise ValueError(f"average is a decay in (0, 1) or None, got average={self.average}. The usual is 0.999.")
+
+    def _check_choices(self) -> None:
+        for name, kind in {"precision": Precision, "scaling": RateScaling}.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind):
+                choices = ", ".join(f"{kind.__name__}.{choice.name}" for choice in kind)
+                raise TypeError(f"{name} must be a {kind.__name__}, got {name}={value!r}. Use one of {choices}.")
 
     @property
     def rate_factor(self) -> float:

@@ -69,3 +69,11 @@ def test_the_learning_rate_is_scaled_by_an_explicit_choice():
     assert Recipe(batch_size=1024).rate_factor == 1
     assert Recipe(batch_size=1024, scaling=RateScaling.LINEAR).rate_factor == 4
     assert Recipe(batch_size=64, scaling=RateScaling.SQUARE_ROOT, base_batch=256).rate_factor == 0.5
+
+
+@pytest.mark.parametrize("field", ["precision", "scaling"])
+def test_a_text_is_no_choice(field: str) -> None:
+    recipe = Recipe()
+    object.__setattr__(recipe, field, "bfloat16")
+    with pytest.raises(TypeError, match=f"got {field}='bfloat16'. Use one of "):
+        recipe.__post_init__()

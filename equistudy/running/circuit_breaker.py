@@ -1,6 +1,6 @@
-"""Stops a run whose first trials all fail in the same way, or cannot begin: the others would say as little."""
+"""Stops a run whose trials cannot start, cannot be written, or fail at first all in the same way."""
 
-from equistudy.running.job import TrialPhase, TrialProgress
+from equistudy.running.job import UNWRITTEN_REASON, TrialPhase, TrialProgress
 from equistudy.training.failures import FailureReason
 
 __all__ = ["MAX_FAILED_STARTS", "MAX_IDENTICAL_FAILURES", "CircuitBreaker"]
@@ -12,17 +12,20 @@ SHARED_REASONS = {FailureReason.BUG.value, FailureReason.DATA.value, FailureReas
 
 
 class CircuitBreaker:
-    """Looks at the ends of the trials of one run; `broken` says why the rest should not start. 0 never breaks."""
+    """Watches how the trials of one run end; `broken` says why the rest should not start. A limit of 0 never breaks."""
 
     def __init__(self, limit: int = MAX_IDENTICAL_FAILURES) -> None:
         self._limit = limit
         self._failures: list[str] = []
         self._unstarted = 0
-        self._closed = limit > 0
+        self._closed = limit > 0  # until something works, or fails in its own way
         self.broken: str | None = None
 
     def record(self, progress: TrialProgress) -> None:
-        """A trial has given a sign of life."""
+        """Takes in the progress of a trial."""
+        if progress.reason == UNWRITTEN_REASON:
+            self._record_unwritten(progress)
+            return
         if not self._closed:
             return
         if not progress.is_final:
@@ -40,6 +43,12 @@ class CircuitBreaker:
                 f"The first {self._limit} trials failed in the same way, so no other was started: "
                 f"{_get_first_line(progress).rstrip('.')}. Fix the cause, or use --keep-going."
             )
+
+    def _record_unwritten(self, progress: TrialProgress) -> None:
+        """A trial whose numbers have nowhere to go: those of all others would be lost as well, also later in a run."""
+        if self._limit > 0 and self.broken is None:
+            self._closed = False
+            self.broken = f"The run stops because its results cannot be written: {_get_first_line(progress)}"
 
     def _record_start(self, progress: TrialProgress) -> None:
         """A process that dies for a reason of its own has never begun; one that trains shows that they can."""

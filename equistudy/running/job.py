@@ -12,7 +12,18 @@ from equistudy.measuring.measure import Measure
 from equistudy.results.store import Store
 from equistudy.study.trial import Trial, fingerprint
 
-__all__ = ["Job", "Provenance", "RunConditions", "TrialPhase", "TrialProgress", "collect_provenance"]
+__all__ = [
+    "UNWRITTEN_REASON",
+    "Job",
+    "Provenance",
+    "RunConditions",
+    "TrialPhase",
+    "TrialProgress",
+    "collect_provenance",
+]
+
+# Why a trial ended without a row: nothing could be written. No reason of any row, so no FailureReason.
+UNWRITTEN_REASON = "not written"
 
 RECORDED_PACKAGES = ("equistudy", "torch", "torchvision", "ray", "timm", "pyarrow", "numpy")
 
@@ -93,9 +104,9 @@ class TrialPhase:
 
 
 class TrialProgress(NamedTuple):
-    """A sign of life of a trial, after each epoch and each change of phase. `levels` names the trial for people.
+    """Where a trial is, reported after each epoch and each change of phase. `levels` names the trial for people.
 
-    A failure has its reason and its message.
+    A failure has its reason and its message. With `UNWRITTEN_REASON` it has no row, because nothing could be written.
     """
 
     trial: str
@@ -108,7 +119,7 @@ class TrialProgress(NamedTuple):
 
     @property
     def is_final(self) -> bool:
-        """Whether the trial's row is written."""
+        """Whether the trial is over: it has its row, or none can be written."""
         return self.phase in (TrialPhase.DONE, TrialPhase.FAILED, TrialPhase.STOPPED)
 
 

@@ -1,26 +1,32 @@
-"""What a process does that is told to end: it keeps what its trial has learned, says so, and goes."""
+"""What a process does on SIGTERM: it saves what its trial has learned, records the preemption, and exits."""
 
 import contextlib
 import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 
 from equistudy.results.store import StorageError, Store
 
-__all__ = ["PreemptionNotice", "consume_preemption"]
+__all__ = ["PreemptionAllowance", "PreemptionNotice", "consume_preemption"]
 
 # Kubernetes gives 30 s between SIGTERM and SIGKILL, spot machines 30 s (Google) to 2 min (AWS).
 GRACE_SECONDS = 25.0
 SIGTERM_EXIT_CODE = 143  # the exit code of a process that was ended by SIGTERM
+# Without a single new epoch, beyond either of which preemptions count as failures: something else ends the trial.
+MAX_PREEMPTIONS = 30
+MAX_PREEMPTED_SECONDS = 24 * 3600.0
 
 
 class PreemptionNotice:
     """Listens for SIGTERM in the main thread of a process that trains one trial after the other.
 
-    A process without a trial ends at once. With one it has `GRACE_SECONDS` to reach the end of an epoch, to save, and
-    to `exit_process`; an epoch that takes longer is lost. Either way the results remember that the trial was preempted.
+    A process whose `trial` is None exits at once and records nothing: Tune ends the process of a trial that has failed
+    with the same signal as a node that shuts down, so whoever sees a trial end, in whichever way, must set it to None.
+    With a trial the process has `GRACE_SECONDS` to reach the end of an epoch, to save, and to `exit_process`; an epoch
+    that takes longer is lost. Either way the results record that the trial was preempted.
     """
 
     def __init__(self, store: Store) -> None:
@@ -58,8 +64,28 @@ def _marker_path(trial: str) -> str:
 
 
 def consume_preemption(store: Store, trial: str) -> bool:
-    """Whether the last process of this trial was preempted; asked once, for then it is forgotten."""
+    """Whether the last process of this trial was preempted; reading the record deletes it."""
     if store.read_bytes(_marker_path(trial)) is None:
         return False
     store.delete(_marker_path(trial))
     return True
+
+
+class PreemptionAllowance:
+    """How many preemptions of each trial do not count as failures: a bound for a trial that never finishes an epoch."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._spent: dict[str, int] = {}
+        self._since: dict[str, float] = {}
+
+    def spend(self, trial: str) -> bool:
+        """Whether one more preemption of the trial, without a new epoch since the last, is allowed."""
+        self._spent[trial] = self._spent.get(trial, 0) + 1
+        since = self._since.setdefault(trial, self._clock())
+        return self._spent[trial] <= MAX_PREEMPTIONS and self._clock() - since <= MAX_PREEMPTED_SECONDS
+
+    def renew(self, trial: str) -> None:
+        """A new epoch of the trial starts its count again."""
+        self._spent.pop(trial, None)
+        self._since.pop(trial, None)

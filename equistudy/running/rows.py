@@ -5,7 +5,7 @@ import platform
 import re
 import socket
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,46 +47,75 @@ def _describe_hardware(device: str) -> str:
 
 def build_trial_row(job: Job, conditions: RunConditions, started: datetime, **values: Any) -> TrialRow:
     """The row of a trial with everything that its job and its conditions say; `values` adds what came out."""
+    described = {name: describe() for name, describe in _build_descriptions(job, conditions).items()}
+    return TrialRow(**_name_trial(job, conditions, started), **described, **values)
+
+
+def _name_trial(job: Job, conditions: RunConditions, started: datetime) -> dict[str, Any]:
+    """Which attempt it is, by whom and when: values that are there already, whatever has failed."""
+    return {
+        "trial": job.trial.id,
+        "attempt": job.attempt,
+        "study": conditions.study,
+        "seed": job.trial.seed,
+        "workers": conditions.workers,
+        "threads": conditions.threads,
+        "started": started,
+        "finished": datetime.now(UTC),
+        "commit": conditions.provenance.commit,
+        "dirty": conditions.provenance.dirty,
+    }
+
+
+def _build_descriptions(job: Job, conditions: RunConditions) -> dict[str, Callable[[], Any]]:
+    """The columns that are computed from specs, data or the machine. Each may fail where the trial itself did."""
     trial, device = job.trial, "cuda" if conditions.use_gpu else "cpu"
-    return TrialRow(
-        trial=trial.id,
-        attempt=job.attempt,
-        study=conditions.study,
-        seed=trial.seed,
-        factors=json.dumps(dict(job.levels)),
-        spec=json.dumps(trial.build_fields()),
-        device=device,
-        hardware=_describe_hardware(device),
-        workers=conditions.workers,
-        threads=conditions.threads,
-        deterministic=device == "cpu" or trial.recipe.deterministic,
-        precision=trial.recipe.precision.value,
-        host=socket.gethostname(),
-        started=started,
-        finished=datetime.now(UTC),
-        commit=conditions.provenance.commit,
-        dirty=conditions.provenance.dirty,
-        versions=json.dumps(dict(conditions.provenance.versions)),
-        seeds=json.dumps({stream.value: derive_seed(trial.seed, stream) for stream in RandomStream}),
-        fingerprint=fingerprint(trial.dataset),
-        **values,
-    )
+    return {
+        "factors": lambda: json.dumps(dict(job.levels)),
+        "spec": lambda: json.dumps(trial.build_fields()),
+        "device": lambda: device,
+        "hardware": lambda: _describe_hardware(device),
+        "deterministic": lambda: device == "cpu" or trial.recipe.deterministic,
+        "precision": lambda: trial.recipe.precision.value,
+        "host": socket.gethostname,
+        "versions": lambda: json.dumps(dict(conditions.provenance.versions)),
+        "seeds": lambda: json.dumps({stream.value: derive_seed(trial.seed, stream) for stream in RandomStream}),
+        "fingerprint": lambda: fingerprint(trial.dataset),
+    }
 
 
 def build_failed_row(
     job: Job, conditions: RunConditions, error: BaseException, started: datetime, trace: str | None = None
 ) -> TrialRow:
-    """The row of a trial that has no network, with the reason and the traceback, if it is not the error's own."""
-    return build_trial_row(
-        job,
-        conditions,
-        started,
+    """The row of a trial that has no network, with the reason and the traceback, if it is not the error's own.
+
+    It is built whatever has failed: what cannot be described is null, or says so where a text is needed.
+    """
+    described = {name: _try(describe) for name, describe in _build_descriptions(job, conditions).items()}
+    described["factors"] = described["factors"] or "{}"
+    described["spec"] = described["spec"] or "{}"
+    return TrialRow(
+        **_name_trial(job, conditions, started),
+        **described,
         status="failed",
         reason=classify_error(error).value,
         message=describe_error(error),
-        traceback=trace or "".join(traceback.format_exception(error)),
+        traceback=_try(lambda: _escape_surrogates(trace or "".join(traceback.format_exception(error)))),
         seconds=(datetime.now(UTC) - started).total_seconds(),
     )
+
+
+def _try(describe: Callable[[], Any]) -> Any:
+    """What `describe` returns, or None where it fails."""
+    try:
+        return describe()
+    except Exception:  # of any kind: specs and errors may be anybody's code
+        return None
+
+
+def _escape_surrogates(text: str) -> str:
+    """The text with lone surrogates, such as those of undecodable file names, escaped: UTF-8 has none."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def build_stopped_row(job: Job, conditions: RunConditions, epochs: int, scores: dict[str, float]) -> TrialRow:

@@ -6,7 +6,7 @@ dies before leaves a checkpoint, from which the next one continues.
 
 import contextlib
 import gc
-import hashlib
+import io
 import json
 import pickle
 import socket
@@ -24,7 +24,7 @@ from equistudy.recipe import Recipe
 from equistudy.results.schema import CurveRow
 from equistudy.results.store import StorageError, Store
 from equistudy.running.heartbeat import Heartbeat
-from equistudy.running.job import Job, RunConditions, TrialPhase, TrialProgress
+from equistudy.running.job import UNWRITTEN_REASON, Job, RunConditions, TrialPhase, TrialProgress
 from equistudy.running.rows import build_failed_row, build_trial_row, format_skipped, write_measuring_result
 from equistudy.running.watchdog import Watchdog
 from equistudy.study.trial import fingerprint
@@ -35,7 +35,7 @@ from equistudy.training.streamed import Reader, decode_locally
 from equistudy.training.subject import build_subject, restore_network, serialise_weights
 from equistudy.training.trainer import Trainer, build_network
 
-__all__ = ["TrialRun", "digest_checkpoint", "halve_micro_batch", "load_network"]
+__all__ = ["TrialRun", "count_saved_steps", "halve_micro_batch", "load_network"]
 
 MAX_SAVING_SHARE = 0.01  # how much of the time checkpoints may cost
 MIN_SAVING_SECONDS = 1.0  # of training; less is trained again sooner than it is read back
@@ -89,16 +89,22 @@ class TrialRun:
                 yield progress
                 self._watchdog.mark_alive()
         except StorageError:
+            self._over = True
             raise  # nothing can be written: no failure of the trial
         except Exception as error:
             if self.share.workers > 1 and not isinstance(error, ArithmeticError):
                 raise  # the other workers wait for this one: their controller ends them all and writes the row
             self._over = True
-            if self._is_writer:  # a bad loss is the sum over all workers: each of them has seen it
+            # a bad loss is the sum over all workers: each of them has seen it
+            if self._is_writer and not self.job.has_row:
                 self._store.write_trial(build_failed_row(self.job, self.conditions, error, self._started))
             yield self._report_progress(TrialPhase.FAILED, describe_error(error), classify_error(error).value)
         finally:
             self.stop_monitoring()  # also of a run that is dropped half way
+
+    def report_unwritten(self, error: StorageError) -> TrialProgress:
+        """The last progress of a trial that ends without a row, because nothing can be written."""
+        return self._report_progress(TrialPhase.FAILED, describe_error(error), UNWRITTEN_REASON)
 
     def _report_progress(self, phase: str, message: str | None = None, reason: str | None = None) -> TrialProgress:
         epoch, epochs = self._trainer.epoch if self._trainer else 0, self.job.trial.recipe.epochs
@@ -207,22 +213,23 @@ class TrialRun:
         self._saving_cost = self._saved_at - began
 
     def abandon(self) -> None:
-        """Ends a trial that goes no further: its curves stay, so that what stopped it can be seen."""
+        """Ends a trial early. Its curves are written if that works at once: they show what stopped it."""
         if self._trainer and self._trainer.epoch and self._is_writer and not self._over:
-            self._write_curves(self._trainer)
+            with contextlib.suppress(StorageError):
+                self._write_curves(self._trainer, self._store.with_patience(0))
         self._over = True
         self.stop_monitoring()
 
-    def _write_curves(self, trainer: Trainer) -> None:
+    def _write_curves(self, trainer: Trainer, store: Store) -> None:
         curves = [CurveRow(value.epoch, value.split, value.name, value.value) for value in trainer.curves]
-        self._store.write_curves(self.job.trial.id, self.job.attempt, curves)
+        store.write_curves(self.job.trial.id, self.job.attempt, curves)
 
     def _write_trained(self, trainer: Trainer) -> None:
         """Weights and curves, then what all networks have."""
         job, trial = self.job, self.job.trial
         weights = f"weights/{trial.id}.{job.attempt}.safetensors"
         self._store.write_bytes(weights, serialise_weights(trainer.network, trial))
-        self._write_curves(trainer)
+        self._write_curves(trainer, self._store)
         self._measure_and_write(
             trainer.network,
             epochs=trainer.epoch,
@@ -277,10 +284,15 @@ def _checkpoint_path(job: Job) -> str:
     return f"checkpoints/{job.trial.id}.{job.attempt}.pt"
 
 
-def digest_checkpoint(job: Job, conditions: RunConditions) -> str | None:
-    """The digest of what a trial under way has learned so far, or None where it has no checkpoint."""
+def count_saved_steps(job: Job, conditions: RunConditions) -> int:
+    """How many optimiser steps the checkpoint of a trial under way holds; 0 where it has none that can be read."""
     state = conditions.store.read_bytes(_checkpoint_path(job))
-    return None if state is None else hashlib.sha256(state).hexdigest()
+    if state is None:
+        return 0
+    try:
+        return int(torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)["steps"])
+    except (RuntimeError, EOFError, KeyError, ValueError, TypeError, pickle.UnpicklingError):
+        return 0
 
 
 def halve_micro_batch(recipe: Recipe, micro_batch: int | None, workers: int) -> int | None:

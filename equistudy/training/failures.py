@@ -59,7 +59,16 @@ REASONS_BY_ERROR = {
 def describe_error(error: BaseException) -> str:
     """The error as one reads it: in its own words if they were written for the user, else with its type in front."""
     named = isinstance(error, (ValueError, TypeError, OSError, ArithmeticError))
-    return str(error) if named and str(error) else f"{type(error).__name__}: {error}"
+    message = _read_message(error)
+    return message if named and message else f"{type(error).__name__}: {message}"
+
+
+def _read_message(error: BaseException) -> str:
+    """The error's message as text that UTF-8 can encode: the code of the error, and file names in it, are anybody's."""
+    try:
+        return str(error).encode("utf-8", "backslashreplace").decode()
+    except Exception:
+        return "its message cannot be read"
 
 
 def classify_error(error: BaseException) -> FailureReason:
@@ -68,7 +77,11 @@ def classify_error(error: BaseException) -> FailureReason:
         if isinstance(error, kind):
             return reason
     # torch.OutOfMemoryError (CUDA) and the CPU allocator's RuntimeError are told apart by name and text, without torch
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate" in str(error):
+    if (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate" in _read_message(error)
+    ):
         return FailureReason.OUT_OF_MEMORY
     if type(error).__module__.partition(".")[0] == "ray":
         return FailureReason.WORKER_DIED

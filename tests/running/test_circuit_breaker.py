@@ -1,7 +1,7 @@
 import pytest
 
 from equistudy.running.circuit_breaker import CircuitBreaker
-from equistudy.running.job import TrialPhase, TrialProgress
+from equistudy.running.job import UNWRITTEN_REASON, TrialPhase, TrialProgress
 
 
 def failure(number: int, message: str = "RuntimeError: no such layer: 3", reason: str = "bug") -> TrialProgress:
@@ -65,3 +65,15 @@ def test_a_run_whose_processes_cannot_begin_is_stopped() -> None:
 def test_one_node_without_the_environment_does_not_stop_the_others() -> None:
     training = TrialProgress("t_2", TrialPhase.TRAINING, 0, 2, "")
     assert seen(unstarted(1), training, unstarted(1), unstarted(3), unstarted(3)) is None
+
+
+def test_results_that_cannot_be_written_stop_a_run_at_once_also_after_successes() -> None:
+    unwritten = failure(2, "Cannot write weights: No space left on device. Free some space.\nMore.", UNWRITTEN_REASON)
+    done = TrialProgress("t_1", TrialPhase.DONE, 2, 2, "")
+    assert seen(done, unwritten) == (
+        "The run stops because its results cannot be written: Cannot write weights: No space left on device. "
+        "Free some space."
+    )
+    keep_going = CircuitBreaker(0)
+    keep_going.record(unwritten)
+    assert keep_going.broken is None

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from equistudy.results.store import Store
-from equistudy.running.preemption import SIGTERM_EXIT_CODE, consume_preemption
+from equistudy.running.preemption import (
+    MAX_PREEMPTED_SECONDS,
+    MAX_PREEMPTIONS,
+    SIGTERM_EXIT_CODE,
+    PreemptionAllowance,
+    consume_preemption,
+)
 
 PROCESS = """
 import sys, time
@@ -39,3 +45,16 @@ def test_a_process_that_is_told_to_end_uses_its_grace(doing: str, told: str, sec
     store = Store.open(tmp_path)
     assert consume_preemption(store, "t_1.0") == (doing != "idle")
     assert not consume_preemption(store, "t_1.0")
+
+
+def test_preemptions_without_a_new_epoch_are_allowed_up_to_a_number_and_a_time() -> None:
+    now = [0.0]
+    allowance = PreemptionAllowance(lambda: now[0])
+    assert [allowance.spend("a") for _ in range(MAX_PREEMPTIONS + 1)] == [True] * MAX_PREEMPTIONS + [False]
+    assert allowance.spend("b")
+    now[0] = MAX_PREEMPTED_SECONDS + 1
+    assert not allowance.spend("b")
+    allowance.renew("a")
+    allowance.renew("b")
+    assert allowance.spend("a")
+    assert allowance.spend("b")

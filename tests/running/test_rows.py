@@ -1,6 +1,9 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import pytest
 
 from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.datasets.digits import Digits
@@ -47,6 +50,31 @@ def test_the_trace_of_an_error_is_its_own_where_no_other_is_given(tmp_path: Path
         row = build_failed_row(JOB, conditions(tmp_path), error, datetime.now(UTC))
     assert "test_rows.py" in str(row.traceback)
     assert row.reason == "bug"
+
+
+class IndescribableError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("not even this")
+
+
+def test_a_failure_is_described_as_far_as_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def vanished(*arguments: object) -> str:
+        raise OSError("the data are gone")
+
+    monkeypatch.setattr("equistudy.running.rows.fingerprint", vanished)
+    monkeypatch.setattr(Trial, "build_fields", vanished)
+    recipe = replace(TRIAL.recipe)
+    object.__setattr__(recipe, "precision", "bfloat16")  # a text where an enum belongs
+    trial = replace(TRIAL, recipe=recipe)
+    row = build_failed_row(replace(JOB, trial=trial), conditions(tmp_path), IndescribableError(), datetime.now(UTC))
+    assert (row.trial, row.attempt, row.reason) == (trial.id, 1, "bug")
+    assert (row.precision, row.fingerprint, row.spec) == (None, None, "{}")
+    assert row.message == "IndescribableError: its message cannot be read"
+    assert json.loads(row.factors) == {"width": 2}
+    conditions(tmp_path).store.write_trial(row)
+
+    odd = build_failed_row(JOB, conditions(tmp_path), ValueError("no file \udcff"), datetime.now(UTC))
+    assert odd.message == "no file \\udcff"
 
 
 def test_what_a_search_gave_up_has_its_scores(tmp_path: Path) -> None:

@@ -28,3 +28,14 @@ def test_an_error_is_told_with_its_type_where_its_words_are_not_enough() -> None
     assert describe_error(KeyError("width")) == "KeyError: 'width'"
     assert describe_error(ValueError("The rule. The way out.")) == "The rule. The way out."
     assert describe_error(ValueError()) == "ValueError: "
+
+
+class IndescribableError(ValueError):
+    def __str__(self) -> str:
+        raise RuntimeError("not even this")
+
+
+def test_an_error_whose_message_cannot_be_read_is_described_all_the_same() -> None:
+    assert describe_error(IndescribableError()) == "its message cannot be read"
+    assert classify_error(IndescribableError()) is FailureReason.BUG
+    assert describe_error(OSError("no file \udcff")) == "no file \\udcff"
