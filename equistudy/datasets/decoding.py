@@ -18,6 +18,8 @@ __all__ = ["convert_image", "decode_image", "decode_square", "describe_conversio
 LIMIT_VARIABLE = "EQUISTUDY_MAX_MEGAPIXELS"
 DEFAULT_LIMIT = 100.0  # megapixels: 300 MB as RGB
 DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
+UPRIGHT = 1
+TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # orientation: the number of PIL's Transpose that undoes it
 ORIENTATION = 0x0112  # the tag of EXIF and TIFF
 ORIENTATION_MARKS = (b"Exif", b"EXIF", b"eXIf", b"exif", b"tiff:Orientation", b"II*\0", b"MM\0*")
 BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262  # tags of TIFF
@@ -89,9 +91,11 @@ def decode_image(data: bytes | str) -> Image | str:
 
 def convert_image(opened: Image) -> Image | str:
     """An image of PIL upright in 8-bit RGB, or why its range is not known."""
-    from PIL import ImageOps
+    from PIL.Image import Transpose
 
-    turned = ImageOps.exif_transpose(opened)
+    opened.load()  # which turns some formats by itself, and then takes the orientation away
+    turn = TURNS.get(_read_orientation(opened))
+    turned = opened if turn is None else opened.transpose(Transpose(turn))
     return _convert_depth(turned, opened) if opened.mode in DEEP_MODES else _convert_mode(turned)
 
 
@@ -109,10 +113,17 @@ def describe_conversion(data: bytes | str) -> str:
         if opened.mode in DEEP_MODES:
             told.append(f"mode {opened.mode}")
         if any(mark in data for mark in ORIENTATION_MARKS):
-            orientation = opened.getexif().get(ORIENTATION, 1)
-            if orientation in range(2, 9):
+            orientation = _read_orientation(opened)
+            if orientation in TURNS:
                 told.append(f"orientation {orientation}")
     return ", ".join(told)
+
+
+def _read_orientation(image: Image) -> int:
+    """The orientation that EXIF data tell; upright where they tell none or are damaged."""
+    with suppress(Exception):
+        return int(image.getexif().get(ORIENTATION, UPRIGHT))
+    return UPRIGHT
 
 
 def _convert_mode(image: Image) -> Image:

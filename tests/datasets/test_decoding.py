@@ -121,6 +121,21 @@ def test_images_are_turned_upright(orientation: int, form: str) -> None:
     assert describe_conversion(data) == ("" if orientation == 1 else f"orientation {orientation}")
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.parametrize("exif", [b"", b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0garbage and more"])
+def test_damaged_exif_data_hide_no_image(exif: bytes) -> None:
+    values = np.repeat(np.repeat(noise(2, 3, 3, seed=2), 16, 0), 16, 1)
+    plain, marked = (encode(Image.fromarray(values), "JPEG", **more) for more in ({}, {"exif": exif}))
+    assert np.array_equal(pixels(decode_image(marked)), pixels(decode_image(plain)))
+    assert describe_conversion(marked) == ""
+
+
+def test_turns_are_those_of_pil() -> None:
+    names = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270"}
+    names |= {7: "TRANSVERSE", 8: "ROTATE_90"}
+    assert {key: Image.Transpose[name].value for key, name in names.items()} == decoding.TURNS
+
+
 def test_deep_values_keep_their_range_however_they_are_stored() -> None:
     values = noise(*SIDE, most=65535, kind=np.uint16)
     for data in (values, values.astype(">u2")):
