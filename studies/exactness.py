@@ -12,7 +12,7 @@ from functools import partial
 import equistudy as eq
 
 Net = Enum("Net", {"EXACT": "exact P4", "LESS": "P4, a pixel less", "MORE": "P4, a pixel more", "PLAIN": "no group"})
-P4, HEAD = eq.CyclicGroup(4), eq.Head.MEAN_OF_MAXIMA  # a head that is not the default; that of the kept rows
+P4 = eq.CyclicGroup(4)
 UP, NEAR, WIDE, ANY = eq.NoAugmentation(), eq.NormalRotation(), eq.NormalRotation(45, 40), eq.RandomRotation(180)
 NET, REGIME = eq.Factor("network", tuple(Net)), eq.Factor("regime", (UP, NEAR, WIDE, ANY))
 SEEN, TURNED = eq.Accuracy(), eq.AccuracyPerAngle()
@@ -27,7 +27,7 @@ def trial(network: Net, regime: eq.Augmentation, seed: int, pixels: int = 14, im
     if network is Net.PLAIN:
         model = eq.GroupCNN(20, None) if paper else eq.GroupCNN(12, None, 5, True, 0)
     else:
-        model = eq.GroupCNN(10, P4) if paper else eq.GroupCNN(6, P4, 5, True, 0, head=HEAD)
+        model = eq.GroupCNN(10, P4) if paper else eq.GroupCNN(6, P4, 5, True, 0)
     data = eq.MNIST(size=size, train_size=images, test_size=images // 2) if images else eq.Digits(size, size - 4)
     recipe = eq.Recipe(50, 256, eq.AdamW(0.01, 1e-5)) if paper else eq.Recipe(8, 50, eq.AdamW(0.02, 1e-5))
     return eq.Trial(model, data, eq.Classification(), regime, recipe, seed)
