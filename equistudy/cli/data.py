@@ -82,12 +82,13 @@ def _find_published(path: Path) -> FolderDataset | None:
     return None
 
 
-def match_outputs(dataset: Dataset, outputs: int, classes: str | None, tell: Tell) -> Dataset:
+def match_outputs(dataset: Dataset, outputs: int, classes: str | None, tell: Tell, exact: bool = False) -> Dataset:
     """The dataset with its classes numbered as the `outputs` of a network are.
 
     `classes` is what `Photographs.classes` takes. Without it, folders and labels that are named by WordNet ids are
-    found among the ids of the ImageNet set with so many classes. ValueError where numbers do not fit: a network's
-    output k would be compared with another class.
+    found among the ids of the ImageNet set with that many classes. ValueError where numbers do not fit: a network's
+    output k would be compared with another class. Only the labels of Parquet files, which are numbers in their own
+    right, may lack the last classes, unless their number must be `exact`.
     """
     if not dataset.has_labels:
         return dataset
@@ -99,7 +100,11 @@ def match_outputs(dataset: Dataset, outputs: int, classes: str | None, tell: Tel
         if not isinstance(dataset, Photographs):
             raise ValueError(f"--classes numbers the folders of images, got {dataset}. Leave --classes out.")
         dataset = dataclasses.replace(dataset, classes=classes)
-    if dataset.num_classes != outputs:
+    found = dataset.num_classes
+    if isinstance(dataset, ParquetImages) and not dataset.class_names and found < outputs and not exact:
+        tell(f"labels 0 to {found - 1} are compared with the network's {outputs} outputs by number")
+        return dataset
+    if found != outputs:
         raise ValueError(
             f"Accuracy needs a class for each output of the network, got {outputs} outputs and {dataset.num_classes} "
             f"classes of {dataset}. If these are some of the network's classes, name all of them in the order of the "

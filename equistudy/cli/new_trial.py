@@ -111,7 +111,7 @@ def _fit_timm_classes(model: TimmModel, dataset: Dataset, classes: str | None, l
 
     outputs = get_native_num_classes(model.name)
     if labelled and dataset.has_labels:
-        return match_outputs(dataset, outputs, classes, tell)
+        return match_outputs(dataset, outputs, classes, tell, exact=True)
     if outputs != dataset.num_classes:
         raise ValueError(
             f"A trained classifier can only be scored on images with its own classes, got {outputs} classes of "

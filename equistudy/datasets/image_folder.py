@@ -83,7 +83,7 @@ class ImageFolder(Photographs):
 
     def notes(self, split: Split) -> tuple[str, ...]:
         """Which folders were left out, and which of several splits is used."""
-        found, told = self._find_parts(), []
+        found, told, place = self._find_parts(), [], self.root.absolute()
         if split not in found:
             return ()
         used, trees = found[split].tree, list(found[split].tree.iterate_trees())
@@ -96,11 +96,11 @@ class ImageFolder(Photographs):
             (loops, "a link to a folder above it, was not followed"),
         ):
             if paths:
-                told.append(f"{self.root}: {_abbreviate([self._relative_name(path) for path in paths])}, {what}")
+                told.append(f"{place}: {_abbreviate([self._relative_name(path) for path in paths])}, {what}")
         parts = [tree.name for tree in self._find_candidates().get(split, [])]
         earlier = parts[: parts.index(used.name)] if parts else []
         if earlier:
-            told.append(f"{self.root}: {used.name} is used for testing, for {' and '.join(earlier)} has no labels")
+            told.append(f"{place}: {used.name} is used for testing, for {' and '.join(earlier)} has no labels")
         return (*told, *super().notes(split))
 
     def read_encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes | str]:

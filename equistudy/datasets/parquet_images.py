@@ -86,14 +86,14 @@ class ParquetImages(Photographs):
     def notes(self, split: Split) -> tuple[str, ...]:
         """Which of several parts is used, and how many rows have no label."""
         shards, used = find_shards(self.root), self._find_used()
-        told, parts = [], shards.get(split, [])
+        told, parts, place = [], shards.get(split, []), self.root.absolute()
         if split is Split.TEST and parts:
             chosen = _name_part(used[split])
             earlier = [_name_part(part) for part in parts[: parts.index(used[split])]]
             if earlier:
-                told.append(f"{self.root}: {chosen} is used for testing, for {' and '.join(earlier)} has no labels")
+                told.append(f"{place}: {chosen} is used for testing, for {' and '.join(earlier)} has no labels")
             elif self.root.is_dir() and chosen == "train":
-                told.append(f"{self.root}: there are no images for testing, so those of train are used")
+                told.append(f"{place}: there are no images for testing, so those of train are used")
         return (*told, *super().notes(split))
 
     def read_encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes | str]:

@@ -169,7 +169,7 @@ class Photographs(Dataset):
         if labels is None or not unlabelled:
             return ()
         what = f"{unlabelled} of {len(labels)} images for {SPLIT_PURPOSES[split]}"
-        return (f"{self.root}: {what} have no label and are left out",)
+        return (f"{self.root.absolute()}: {what} have no label and are left out",)
 
     def part_sizes(self, split: Split) -> list[int]:
         """How many images, in the order of the listing, lie together and are best read together: here each alone."""
@@ -249,7 +249,7 @@ class Photographs(Dataset):
 
     def _describe_turned(self, split: Split, turned: int, total: int) -> tuple[str, ...]:
         what = f"{turned} of {total} images for {SPLIT_PURPOSES[split]}"
-        return (f"{self.root}: {what} were turned upright by their EXIF orientation",) if turned else ()
+        return (f"{self.root.absolute()}: {what} were turned upright by their EXIF orientation",) if turned else ()
 
     def describe_remedy(self) -> str:
         """What to put there, for messages."""

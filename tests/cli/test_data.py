@@ -118,6 +118,12 @@ def test_numbers_of_parquet_rows_are_matched_by_the_names_of_their_classes(tmp_p
         pa.table({"image": [{"bytes": b"", "path": None}] * 4, "label": [0, 2, 1, -1]}), tmp_path / "a.parquet"
     )
     dataset = ParquetImages(str(tmp_path), 8)
+    told: list[str] = []
+    assert match_outputs(dataset, 10, None, told.append) is dataset
+    assert told == ["labels 0 to 2 are compared with the network's 10 outputs by number"]
+    for outputs, exact in ((2, False), (10, True)):
+        with pytest.raises(ValueError, match=rf"got {outputs} outputs and 3 classes of ParquetImages"):
+            match_outputs(dataset, outputs, None, silent, exact)
     with pytest.raises(ValueError, match=r"got label 2 and 0 names for .*a\.parquet\. Put classes\.txt beside it"):
         dataclasses.replace(dataset, classes="imagenet-1k").list_images(Split.TEST)
     (tmp_path / "classes.txt").write_text("\n".join(f"{k}\t{wnid}\tname" for k, wnid in enumerate(WNIDS)))

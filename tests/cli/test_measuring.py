@@ -17,11 +17,12 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from equistudy.cli.errors import ExitCode
-from equistudy.cli.measuring import MeasuringRequest, measure_target
+from equistudy.cli.measuring import MeasuringRequest, _fold_skipped, measure_target
 from equistudy.cli.status import load_requested_study, plan_study
 from equistudy.datasets.cifar import CIFAR10
 from equistudy.execution.measuring import MeasuringWorker
 from equistudy.measures.accuracy import Accuracy
+from equistudy.measuring.measure import Skipped
 from equistudy.results.results import results
 from equistudy.results.store import Store
 from equistudy.running import trial_run
@@ -143,6 +144,19 @@ def test_a_folder_with_an_image_that_cannot_be_read(measure, tmp_path) -> None:
     assert (accuracy["measure"], accuracy["images"], len(within)) == ("accuracy", 39, 4)
     assert "photos cannot be read: class1/1.png (not an image); they are left out\n" in done.stderr
     assert "1 of 40 images of" in done.stderr
+
+
+def test_one_reason_is_one_line_however_many_stages_it_has() -> None:
+    absent = [Skipped("within_correlation", f"layer{number}", "dx=1", "too small") for number in range(20)]
+    absent += [
+        Skipped("within_correlation", "layer3", "dy=1", "too small"),
+        Skipped("accuracy", "output", None, "no labels"),
+    ]
+    most = ", ".join(f"layer{number}" for number in range(20) if number != 3)
+    assert _fold_skipped([*absent, *absent]) == [
+        f"within_correlation of {most} at dx=1; layer3 at dx=1, dy=1: too small",
+        "accuracy of output: no labels",
+    ]
 
 
 @pytest.mark.slow
