@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +35,7 @@ IMAGENET_LISTS = {  # timm's name of a set of classes: its file in timm, and whe
     "imagenet-22k-ms": ("imagenet22k_ms_synsets.txt", False),
 }
 HEADER = "ImageId"  # of Kaggle's table
+SYNSET_LABELS = "imagenet_2012_validation_synset_labels.txt"
 OFFICIAL = "ILSVRC2012_validation_ground_truth.txt"
 
 
@@ -51,13 +53,13 @@ def read_class_list(folder: Path, images: Sequence[Path], known: Sequence[str] |
     the order of their names. The class is a name, or a number: its place among the `known` names, or in its own right
     where none are known. Without a list, file names that begin with a WordNet id, such as n01440764_36.JPEG, tell it.
     """
-    path, official = _find_list(folder), _find_official(folder)
+    path, official = _find_list(folder, images, known), _find_official(folder)
     if path is None and official is None:
         return _read_names(images)
     if path is None:
         assert official is not None
         return _assign_in_order(_read_official(official), images, official, folder)
-    lines = [re.split(r"[\s,]+", line.strip()) for line in read_text(path).splitlines() if line.strip()]
+    lines = _split_lines(path)
     if lines and all(len(words) == 1 and WORDNET_ID.fullmatch(words[0]) for words in lines):
         return _assign_in_order([words[0] for words in lines], images, path, folder)
     found = {Path(words[0]).stem: words[1] for words in lines if len(words) > 1 and words[0] != HEADER}
@@ -90,14 +92,33 @@ def _read_names(images: Sequence[Path]) -> ClassList | None:
     return ClassList(names, tuple(sorted(set(names))))
 
 
-def _find_list(folder: Path) -> Path | None:
-    """The first list that is there."""
-    name = folder.name.lower()
-    inside, beside = [f"{name}_annotations.txt"], [f"{name}.txt", f"LOC_{name}_solution.csv"]
-    synsets = "imagenet_2012_validation_synset_labels.txt"
-    places = [*(folder / each for each in (*inside, *beside, synsets))]
-    places += [place / each for place in (folder.parent, folder.parent.parent) for each in (*beside, synsets)]
-    return next((path for path in places if path.is_file()), None)
+def _find_list(folder: Path, images: Sequence[Path], known: Sequence[str] | None) -> Path | None:
+    """The first list that is there. A file such as val.txt, which may be of any kind, must read as one."""
+    name, parent = folder.name.lower(), folder.parent
+    certain = [folder / f"{name}_annotations.txt"]
+    certain += [place / each for place in (folder, parent) for each in (f"LOC_{name}_solution.csv", SYNSET_LABELS)]
+    possible = [place / f"{name}.txt" for place in (folder, parent)]
+    found = [path for path in certain if path.is_file()]
+    return next(iter(found), None) or next((path for path in possible if _lists_classes(path, images, known)), None)
+
+
+def _lists_classes(path: Path, images: Sequence[Path], known: Sequence[str] | None) -> bool:
+    """Whether each line names an image and a number, a WordNet id or a known class, and all images are named."""
+    if not path.is_file():
+        return False
+    with suppress(ValueError):
+        lines = _split_lines(path)
+        found = {
+            Path(words[0]).stem
+            for words in lines
+            if len(words) == 2 and (words[1].isdecimal() or WORDNET_ID.fullmatch(words[1]) or words[1] in (known or ()))
+        }
+        return len(found) == len(lines) and all(image.stem in found for image in images)
+    return False
+
+
+def _split_lines(path: Path) -> list[list[str]]:
+    return [re.split(r"[\s,]+", line.strip()) for line in read_text(path).splitlines() if line.strip()]
 
 
 def _find_official(folder: Path) -> Path | None:

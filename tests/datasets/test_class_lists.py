@@ -51,6 +51,21 @@ def test_lists_that_name_images(images: list[Path], name: str, text: str) -> Non
     assert numbers == [label_of[int(image.stem[4:])] for image in images]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"val/val_0.JPEG valannot/val_0.png\nval/val_1.JPEG valannot/val_1.png",  # pairs of files
+        b"val_0\nval_1\nval_10\nval_2",  # names alone
+        b"val_0 1\nval_1 2\nval_10 3",  # of other images
+        b"caf\xe9 1",
+        b"",
+    ],
+)
+def test_another_file_of_that_name_is_no_list(images: list[Path], text: bytes) -> None:
+    (images[0].parent.parent / "val.txt").write_bytes(text)
+    assert read_class_list(images[0].parent, images, None) is None
+
+
 def test_a_class_for_each_image_in_the_order_of_names(images: list[Path]) -> None:
     path = images[0].parent.parent / "imagenet_2012_validation_synset_labels.txt"
     path.write_text("\n".join(WNIDS + WNIDS[:1]))

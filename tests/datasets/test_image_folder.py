@@ -150,6 +150,7 @@ def test_the_layout_of_imagenet_with_flat_files(write, tmp_path) -> None:
     dataset = write("train/n01/1.JPEG", "train/n02/2.JPEG", "val/v_1.JPEG", "val/v_2.JPEG")
     (tmp_path / "LOC_val_solution.csv").write_text("ImageId,PredictionString\nv_1,n02 1 2 3 4\nv_2,n01 1 2 3 4\n")
     assert dataset.list_images(Split.TEST).labels == (1, 0)
+    (tmp_path / "LOC_val_solution.csv").unlink()
     (tmp_path / "val.txt").write_text("v_1.JPEG 0\nv_2.JPEG 1\n")
     assert dataset.list_images(Split.TEST).labels == (0, 1)
 
