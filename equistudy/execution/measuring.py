@@ -15,7 +15,7 @@ from equistudy.measuring.engine import PairedPass, calibrate_untrained
 from equistudy.measuring.measure import MeasuringResult, Subject
 from equistudy.running.job import Job, RunConditions
 from equistudy.running.network_run import MeasuringTask, NetworkRun
-from equistudy.running.trial_run import load_network
+from equistudy.running.stored_network import load_network
 from equistudy.training.device import claim_memory
 from equistudy.training.subject import build_subject
 

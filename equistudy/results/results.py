@@ -36,7 +36,7 @@ def results(place: str | Path) -> "Results":
 class Results:
     """The tables of a results folder, with exactly one row a trial.
 
-    Of several attempts at a trial the first that is done counts, or else the last that failed. Curves and measurements
+    Of several attempts at a trial the last that is done counts, or else the last that failed. Curves and measurements
     are those of the attempts that count. Which trials there are is read once, curves and measurements when a frame is
     collected. A damaged file raises ValueError with its name.
     """
@@ -122,7 +122,7 @@ class Results:
         """The one row of each trial."""
         rows = self._read_rows(TRIALS, lambda frame: frame if columns is None else frame.select(columns))
         done = pl.col("status") == TrialStatus.DONE
-        order = [pl.col("trial"), ~done, pl.when(done).then("attempt").otherwise(-pl.col("attempt"))]
+        order = [pl.col("trial"), ~done, -pl.col("attempt")]
         return rows.sort(order).unique("trial", keep="first", maintain_order=True)
 
     def _build_lazy_frame(self, table: ResultsTable) -> pl.LazyFrame:

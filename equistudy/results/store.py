@@ -1,5 +1,6 @@
 """Writes results: rows, weights and checkpoints, each file whole or not at all, on one process or on a thousand."""
 
+import contextlib
 import json
 import re
 import time
@@ -21,6 +22,7 @@ from equistudy.results.schema import (
     TrialRow,
     TrialStatus,
 )
+from equistudy.results.sealing import DamagedFileError, seal, unseal
 
 __all__ = ["StorageError", "Store"]
 
@@ -167,6 +169,29 @@ class Store:
     def read_bytes(self, name: str) -> bytes | None:
         """All bytes of a file, or None where there is none."""
         return self._retry(self.files.read, name)
+
+    def write_sealed(self, name: str, data: bytes) -> None:
+        """As `write_bytes`, with a checksum that `read_sealed` verifies."""
+        self.write_bytes(name, seal(name, data))
+
+    def read_sealed(self, name: str) -> bytes | None:
+        """What `write_sealed` wrote, or None where there is none; a damaged file is set aside first."""
+        sealed = self.read_bytes(name)
+        if sealed is None:
+            return None
+        try:
+            return unseal(name, sealed)
+        except DamagedFileError:
+            self.set_aside(name)
+            return None
+
+    def set_aside(self, name: str) -> None:
+        """Moves a damaged file to `damaged/`, where nothing reads it; the last one of each name is kept."""
+        with contextlib.suppress(StorageError):  # what cannot be moved is overwritten by what is computed again
+            data = self.read_bytes(name)
+            if data is not None:
+                self.write_bytes(f"damaged/{name.replace('/', '.')}", data)
+                self.delete(name)
 
     def delete(self, name: str) -> None:
         """Deletes a file, if it is there."""

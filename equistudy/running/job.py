@@ -34,7 +34,7 @@ class Job:
 
     `weights` names the trained network of a finished trial; one that was never trained is built again. `fingerprint` is
     that of the data where the plan was made, `model_fingerprint` that of the pretrained weights: a worker that finds
-    others must not use them.
+    others must not use them. `every_measure` is what the network needs if it must be trained again after all.
     """
 
     trial: Trial
@@ -45,6 +45,7 @@ class Job:
     fingerprint: str | None = None
     model_fingerprint: str | None = None
     built: bool = False
+    every_measure: tuple[Measure, ...] = ()
 
     def __str__(self) -> str:
         return ", ".join([*(f"{name}={level}" for name, level in self.levels.items()), f"seed={self.trial.seed}"])
@@ -53,6 +54,10 @@ class Job:
     def has_row(self) -> bool:
         """Whether the trial has its row, and only measures are missing."""
         return self.built or self.weights is not None
+
+    def build_retraining(self) -> "Job":
+        """The job of training the network again, as the next attempt at the trial, where its weights are lost."""
+        return replace(self, attempt=self.attempt + 1, measures=self.every_measure, weights=None, built=False)
 
     def with_absolute_paths(self) -> "Job":
         """The job as it is sent: with absolute places of its data and weights, and with their fingerprints."""

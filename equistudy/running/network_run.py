@@ -28,8 +28,9 @@ from equistudy.results.schema import TrialStatus
 from equistudy.results.store import Store
 from equistudy.running.job import Job, RunConditions
 from equistudy.running.rows import build_trial_row, format_skipped, write_measuring_result
-from equistudy.running.trial_run import load_network
+from equistudy.running.stored_network import load_network
 from equistudy.spec import compute_digest
+from equistudy.training.failures import FailureReason, classify_error
 from equistudy.training.subject import build_subject
 
 __all__ = ["MeasuringTask", "NetworkRun"]
@@ -61,11 +62,21 @@ class ShardedPass:
         self.sums = create_empty_sums(plans, num_images)
         self.done = 0
         self._saved_at, self._cost = time.perf_counter(), 0.0
-        kept = store.read_bytes(name)
+        kept = store.read_sealed(name)
         if kept is not None:
+            self._load(kept, num_images)
+
+    def _load(self, kept: bytes, num_images: int) -> None:
+        """Continues from sums that an earlier process saved; those that do not fit are set aside."""
+        try:
             self.done, states = torch.load(io.BytesIO(kept), weights_only=True)
             for sums, state in zip(self.sums.values(), states, strict=True):
                 sums.load(state)
+        except Exception as error:  # of any kind: whole, but written by another version
+            if classify_error(error) is FailureReason.OUT_OF_MEMORY:
+                raise
+            self._store.set_aside(self._name)
+            self.done, self.sums = 0, create_empty_sums(self.plans, num_images)
 
     @property
     def remaining_shards(self) -> list[range]:
@@ -87,7 +98,7 @@ class ShardedPass:
             return
         began, kept = time.perf_counter(), io.BytesIO()
         torch.save((self.done, [sums.state() for sums in self.sums.values()]), kept)
-        self._store.write_bytes(self._name, kept.getvalue())
+        self._store.write_sealed(self._name, kept.getvalue())
         self._saved_at = time.perf_counter()
         self._cost = self._saved_at - began
 

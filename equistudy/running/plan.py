@@ -2,9 +2,9 @@
 
 import gc
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -69,9 +69,9 @@ class StudyPlan:
             elif planned.state is PlanState.UNMEASURED:
                 weights = self.weights.get(planned.id)
                 lacking = self.unmeasured[planned.id]
-                jobs.append(
-                    Job(planned.trial, levels, lacking, planned.attempt, weights, built=not planned.trial.recipe.epochs)
-                )
+                built = not planned.trial.recipe.epochs
+                job = Job(planned.trial, levels, lacking, planned.attempt, weights, built=built)
+                jobs.append(replace(job, every_measure=self.measures))
             elif planned.state is PlanState.FAILED and again is not None and (not again or planned.reason in again):
                 jobs.append(Job(planned.trial, levels, self.measures, planned.attempt + 1))
         return [job.with_absolute_paths() for job in jobs]
@@ -133,8 +133,23 @@ def make_plan(study: Study, results: Results | None) -> StudyPlan:
                     state, unmeasured[name] = PlanState.UNMEASURED, lacking
         trials[name] = PlannedTrial(name, cell.levels, cell.trial, state, reason, attempt, seconds)
     weights = {name: row["weights"] for name, row in rows.items() if row["weights"]}
+    if results is not None:
+        trials |= _plan_retraining([trials[name] for name in unmeasured], weights, results)
     planned = tuple(_with_estimate(item, cell_seconds) for item in trials.values())
     return StudyPlan(planned, study.measures, unmeasured, weights)
+
+
+def _plan_retraining(
+    unmeasured: Sequence[PlannedTrial], weights: Mapping[str, str], results: Results
+) -> dict[str, PlannedTrial]:
+    """The trials that lack measures and whose trained network is not stored: they must be trained again."""
+    trained = [planned for planned in unmeasured if planned.trial.recipe.epochs]
+    stored = {f"weights/{name}" for name in results.store.list_names("weights")} if trained else set()
+    return {
+        planned.id: planned._replace(state=PlanState.MISSING, attempt=planned.attempt + 1)
+        for planned in trained
+        if weights.get(planned.id) not in stored
+    }
 
 
 def _without_seed(trial: Trial) -> tuple[Spec, ...]:

@@ -6,10 +6,7 @@ dies before leaves a checkpoint, from which the next one continues.
 
 import contextlib
 import gc
-import io
 import json
-import pickle
-import socket
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -22,20 +19,22 @@ from equistudy.measuring.engine import measure_all
 from equistudy.measuring.measure import MeasuringResult, Skipped
 from equistudy.recipe import Recipe
 from equistudy.results.schema import CurveRow
+from equistudy.results.sealing import DamagedFileError
 from equistudy.results.store import StorageError, Store
+from equistudy.running.checkpoint import checkpoint_path
 from equistudy.running.heartbeat import Heartbeat
 from equistudy.running.job import UNWRITTEN_REASON, Job, RunConditions, TrialPhase, TrialProgress
 from equistudy.running.rows import build_failed_row, build_trial_row, format_skipped, write_measuring_result
+from equistudy.running.stored_network import check_fingerprints, load_network
 from equistudy.running.watchdog import Watchdog
-from equistudy.study.trial import fingerprint
 from equistudy.training.device import claim_memory
 from equistudy.training.failures import FailureReason, classify_error, describe_error
 from equistudy.training.sources import SINGLE_WORKER, Share
 from equistudy.training.streamed import Reader, decode_locally
-from equistudy.training.subject import build_subject, restore_network, serialise_weights
+from equistudy.training.subject import build_subject, serialise_weights
 from equistudy.training.trainer import Trainer, build_network
 
-__all__ = ["TrialRun", "count_saved_steps", "halve_micro_batch", "load_network"]
+__all__ = ["TrialRun", "halve_micro_batch"]
 
 MAX_SAVING_SHARE = 0.01  # how much of the time checkpoints may cost
 MIN_SAVING_SECONDS = 1.0  # of training; less is trained again sooner than it is read back
@@ -130,7 +129,7 @@ class TrialRun:
             yield self._report_progress(TrialPhase.DONE, "another run of the study finished it")
             return
         torch.set_num_threads(self.conditions.threads)
-        _check_fingerprints(self.job)
+        check_fingerprints(self.job)
         if not self.job.trial.recipe.epochs:
             yield from self._measure_untrained()
             return
@@ -181,15 +180,18 @@ class TrialRun:
         yield self._report_progress(TrialPhase.DONE)
 
     def _resume_trainer(self) -> Trainer:
-        """Continues from the checkpoint of a process that died, if there is one; a damaged one is left aside."""
+        """Continues from the checkpoint of a process that died, if there is one; a damaged one is set aside."""
         trainer = self._create_trainer()
-        state = self._store.read_bytes(_checkpoint_path(self.job))
+        state = self._store.read_sealed(checkpoint_path(self.job))
         if state is None:
             return trainer
         try:
             trainer.load(state)
-        except (RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError):
-            return self._create_trainer()  # the damaged one may have got half of it
+        except Exception as error:  # of any kind: whole, but written by another version
+            if classify_error(error) is FailureReason.OUT_OF_MEMORY:
+                raise
+            self._store.set_aside(checkpoint_path(self.job))
+            return self._create_trainer()  # half of the state may have been loaded
         self._resumed = 1
         return trainer
 
@@ -208,7 +210,7 @@ class TrialRun:
             return
         began = time.perf_counter()
         with contextlib.suppress(StorageError):  # the checkpoint of a later pause may come through
-            self._store.with_patience(0).write_bytes(_checkpoint_path(self.job), self._trainer.state())
+            self._store.with_patience(0).write_sealed(checkpoint_path(self.job), self._trainer.state())
         self._saved_at = time.perf_counter()
         self._saving_cost = self._saved_at - began
 
@@ -257,7 +259,7 @@ class TrialRun:
             **values,
         )
         self._store.write_trial(row)
-        self._store.delete(_checkpoint_path(self.job))
+        self._store.delete(checkpoint_path(self.job))
         self._over = True
 
     def _measure(self, network: torch.nn.Module) -> list[Skipped]:
@@ -273,26 +275,22 @@ class TrialRun:
         return result.skipped
 
     def _measure_trained(self) -> Iterator[TrialProgress]:
-        """Measures a network that an earlier run trained, or took as it is."""
+        """Measures a network that an earlier run trained, or took as it is.
+
+        Where its weights are damaged or gone, the trial is trained again, as its next attempt and with all measures.
+        """
         torch.set_num_threads(self.conditions.threads)
         yield self._report_progress(TrialPhase.MEASURING)
-        self._measure(load_network(self.job, self._store, self._device))
+        try:
+            network = load_network(self.job, self._store, self._device)
+        except (DamagedFileError, FileNotFoundError):
+            if not (self.job.every_measure and self.job.trial.recipe.epochs):
+                raise
+            self.job = self.job.build_retraining()
+            yield from self._train()
+            return
+        self._measure(network)
         yield self._report_progress(TrialPhase.DONE)
-
-
-def _checkpoint_path(job: Job) -> str:
-    return f"checkpoints/{job.trial.id}.{job.attempt}.pt"
-
-
-def count_saved_steps(job: Job, conditions: RunConditions) -> int:
-    """How many optimiser steps the checkpoint of a trial under way holds; 0 where it has none that can be read."""
-    state = conditions.store.read_bytes(_checkpoint_path(job))
-    if state is None:
-        return 0
-    try:
-        return int(torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)["steps"])
-    except (RuntimeError, EOFError, KeyError, ValueError, TypeError, pickle.UnpicklingError):
-        return 0
 
 
 def halve_micro_batch(recipe: Recipe, micro_batch: int | None, workers: int) -> int | None:
@@ -306,29 +304,3 @@ def _free_memory(device: torch.device) -> None:
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
-
-
-def load_network(job: Job, store: Store, device: torch.device) -> torch.nn.Module:
-    """The network of a job without training: the stored one of a finished trial, or what the model builds."""
-    if job.weights is None:
-        _check_fingerprints(job)
-        return build_network(job.trial, device)
-    weights = store.read_bytes(job.weights)
-    if weights is None:
-        raise FileNotFoundError(
-            f"Measuring needs the trained network, but {job.weights} is missing from {store.url}. "
-            "Restore the file, or train again with: equistudy retry"
-        )
-    return restore_network(weights, job.trial, device)
-
-
-def _check_fingerprints(job: Job) -> None:
-    for what, planned, found in (
-        ("data", job.fingerprint, fingerprint(job.trial.dataset)),
-        ("weights", job.model_fingerprint, job.trial.model.fingerprint()),
-    ):
-        if planned not in (None, found):
-            raise OSError(
-                f"Every worker must have the same {what} as the plan, got fingerprint {found} on "
-                f"{socket.gethostname()} and {planned} in the plan. Copy the same files to every node."
-            )

@@ -50,7 +50,7 @@ class Failing:
         state = io.BytesIO()
         # seconds differ in every checkpoint of the same step
         torch.save({"steps": min(self.runs * self._steps_each, 24), "seconds": float(self.runs)}, state)
-        self._store.write_bytes(f"checkpoints/{TRIAL.id}.0.pt", state.getvalue())
+        self._store.write_sealed(f"checkpoints/{TRIAL.id}.0.pt", state.getvalue())
         raise train.WorkerGroupError("failed", {0: self._cause})
 
 

@@ -63,8 +63,8 @@ def test_three_frames(store, whole_trial, compacted):
         ([(0, "done")], (0, "done")),
         ([(0, "failed"), (1, "done")], (1, "done")),
         ([(0, "failed"), (1, "failed")], (1, "failed")),
-        ([(0, "done"), (1, "done"), (2, "failed")], (0, "done")),
-        ([(0, "failed"), (1, "done"), (2, "done")], (1, "done")),
+        ([(0, "done"), (1, "done"), (2, "failed")], (1, "done")),
+        ([(0, "failed"), (1, "done"), (2, "done")], (2, "done")),
         ([(9, "failed"), (10, "failed")], (10, "failed")),
     ],
 )

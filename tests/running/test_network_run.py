@@ -103,3 +103,31 @@ def test_what_was_kept_for_other_measures_is_left_alone(tmp_path: Path) -> None:
     first.save()
     other = NetworkRun(Job(AS_IT_IS, {}, MEASURES[1:3]), kept)
     assert (NetworkRun(first.job, kept).total, other.total) == (2, 3)
+
+
+def test_damaged_sums_are_set_aside_and_measured_again(tmp_path: Path) -> None:
+    job, straight = Job(AS_IT_IS, {}, MEASURES[1:2]), tmp_path / "straight"
+    measure_networks([job], conditions(straight))
+    for number, damage in enumerate((lambda data: b"garbage", lambda data: data[:-1] + bytes([data[-1] ^ 1]))):
+        folder = tmp_path / str(number)
+        first = NetworkRun(job, conditions(folder))
+        task = next(first.iterate_tasks())
+        first.add_result(task, MeasuringWorker(conditions(folder)).run_task(task))
+        first.save()
+        (name,) = Store.open(folder).list_names("measuring")
+        path = folder / "measuring" / name
+        path.write_bytes(damage(path.read_bytes()))
+        assert NetworkRun(job, conditions(folder)).total == first.total == 3
+        assert (folder / "damaged" / f"measuring.{name}").is_file()
+        measure_networks([job], conditions(folder))
+        assert rows(folder).equals(rows(straight))
+
+    folder = tmp_path / "whole"
+    first = NetworkRun(job, conditions(folder))
+    first.save()
+    task = next(first.iterate_tasks())
+    first.add_result(task, MeasuringWorker(conditions(folder)).run_task(task))
+    first.save()
+    (name,) = Store.open(folder).list_names("measuring")
+    Store.open(folder).write_sealed(f"measuring/{name}", b"of another version")
+    assert NetworkRun(job, conditions(folder)).total == 3

@@ -103,11 +103,29 @@ def test_what_a_search_gave_up_is_trained_where_a_factorial_needs_it(store: Stor
 def test_a_new_measure_asks_for_measuring_alone(store: Store) -> None:
     for planned in make_plan(study(), None).trials:
         finish(store, planned.trial)
+        store.write_bytes(f"weights/{planned.id}.safetensors", b"")
     plan = make_plan(study(measures=(ACCURACY, WITHIN)), found(store))
     assert states(plan) == ["unmeasured"] * 4
     (job, *_) = plan.build_jobs()
     assert job.measures == (WITHIN,)
+    assert job.every_measure == (ACCURACY, WITHIN)
     assert job.weights == f"weights/{job.trial.id}.safetensors"
+
+
+def test_a_new_measure_of_networks_that_are_not_stored_asks_for_training(store: Store) -> None:
+    kept, lost, bare, other = make_plan(study(), None).trials
+    for planned in (kept, lost, other):
+        finish(store, planned.trial)
+    store.write_bytes(f"weights/{kept.id}.safetensors", b"")
+    store.write_bytes(f"weights/{other.id}.safetensors", b"")
+    finish(store, bare.trial, weights=None)  # as in an archive of rows
+    plan = make_plan(study(measures=(ACCURACY, WITHIN)), found(store))
+    assert states(plan) == ["unmeasured", "missing", "missing", "unmeasured"]
+    jobs = {job.trial.id: job for job in plan.build_jobs()}
+    for planned in (lost, bare):
+        job = jobs[planned.id]
+        assert (job.attempt, job.measures, job.has_row) == (1, (ACCURACY, WITHIN), False)
+    assert states(make_plan(study(), found(store))) == ["done"] * 4
 
 
 def test_cost_is_that_of_the_same_cell_or_the_mean(store: Store) -> None:
