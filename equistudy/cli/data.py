@@ -50,7 +50,7 @@ def parse_dataset(data: str, images: int | None, size: int, labelled: bool, tell
     found = open_images(path, size, labelled)
     if not found.list_images(Split.TEST).names and (training := found.list_images(Split.TRAIN).names):
         inside = path / Path(training[0]).parts[0]
-        tell(f"{path} has no images for testing: those of {inside} are measured")
+        tell(f"{path} has no test images, so those in {inside} are measured")
         found = dataclasses.replace(found, path=str(inside))
     there = len(found.choose_images(Split.TEST))
     # images for training say how classes are numbered; that they are in the identity would have all of them read

@@ -275,17 +275,16 @@ def _print_warnings() -> Iterator[None]:
 def _build_table(rows: list[dict[str, Any]], unit: str) -> list[dict[str, Any]]:
     """A row for each stage, a column for each size of the elements, then the references of the largest size."""
     table: dict[str, dict[str, Any]] = {}
+    largest = max((row["magnitude"] for row in rows), default=0)
     for row in rows:
         line = table.setdefault(row["stage"], {"stage": row["stage"], "stride": row["stride"]})
         error = "" if row["error"] is None else f" ±{row['error']:.3f}"
         star = "*" if row["grid_aligned"] is False else ""
         line[f"{row['magnitude']:.4g} {unit}" if row["magnitude"] else "value"] = f"{row['value']:.3f}{star}{error}"
-        line |= {
-            name: None if row[column] is None else f"{row[column]:.3f}" for name, column in REFERENCE_COLUMNS.items()
-        }
+        if row["magnitude"] == largest:
+            line |= {name: f"{row[it]:.3f}" for name, it in REFERENCE_COLUMNS.items() if row[it] is not None}
     columns = list(dict.fromkeys(name for line in table.values() for name in line if name not in REFERENCE_COLUMNS))
     used = [name for name in REFERENCE_COLUMNS if any(line.get(name) is not None for line in table.values())]
-    largest = max((row["magnitude"] for row in rows), default=0)
     titles = {name: f"{name} ({largest:.4g} {unit})" if largest else name for name in used}
     return [
         {name: line.get(name) for name in columns} | {titles[name]: line.get(name) for name in used}

@@ -70,7 +70,7 @@ class ImageFolder(Photographs):
         absent = sorted({name for name in part.classes if name not in numbers})
         if absent:
             raise ValueError(
-                f"Every class for testing must be one of training, got {_abbreviate(absent)} in {part.tree.path} "
+                f"Every test class must occur in training, got {_abbreviate(absent)} in {part.tree.path} "
                 f"without images in {found[Split.TRAIN].tree.path}. Remove or rename what is no class, or use "
                 "labels=False."
             )
@@ -91,16 +91,16 @@ class ImageFolder(Photographs):
         empty = [tree.path for tree in trees if tree.path.parent == used.path and not tree.has_images]
         loops = [path for tree in trees for path in tree.loops]
         for paths, what in (
-            (dict.fromkeys(leftovers), "left by macOS, was skipped"),
-            (empty, "without images, is no class"),
-            (loops, "a link to a folder above it, was not followed"),
+            (dict.fromkeys(leftovers), "left by macOS"),
+            (empty, "no images"),
+            (loops, "a link to a folder above it"),
         ):
             if paths:
-                told.append(f"{place}: {_abbreviate([self._relative_name(path) for path in paths])}, {what}")
+                told.append(f"{place}: skipped {_abbreviate([self._relative_name(path) for path in paths])} ({what})")
         parts = [tree.name for tree in self._find_candidates().get(split, [])]
         earlier = parts[: parts.index(used.name)] if parts else []
         if earlier:
-            told.append(f"{place}: {used.name} is used for testing, for {' and '.join(earlier)} has no labels")
+            told.append(f"{place}: testing on {used.name}, because {' and '.join(earlier)} has no labels")
         return (*told, *super().notes(split))
 
     def read_encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes | str]:
@@ -137,7 +137,7 @@ class ImageFolder(Photographs):
         if nested:
             others = [tree.name for tree in filled if tree not in named] or [path.name for path in root.images]
             raise ValueError(
-                f"A folder named like a split lies beside no classes, got {_abbreviate(nested)} beside "
+                f"A folder named like a split cannot lie beside classes, got {_abbreviate(nested)} beside "
                 f"{_abbreviate(others)} in {self.root}. Name the folder of the split itself, or rename it if it is a "
                 "class."
             )

@@ -129,7 +129,7 @@ def check_content(content: Content) -> Content:
         absent = sorted(set(test.labels.tolist()) - set(train.labels.tolist()))
         if absent:
             raise ValueError(
-                f"Every class for testing must be one of training, got {absent[0]}, which no image for training has. "
+                f"Every test class must occur in training, got {absent[0]}, which no image for training has. "
                 "Number the classes of both parts in one way."
             )
     return content

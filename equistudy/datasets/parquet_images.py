@@ -54,7 +54,7 @@ class ParquetImages(Photographs):
             if absent:
                 more = ", ..." if len(absent) > MAX_NAMED else ""
                 raise ValueError(
-                    f"Every class for testing must be one of training, got class "
+                    f"Every test class must occur in training, got class "
                     f"{', '.join(map(str, absent[:MAX_NAMED]))}{more} in {found[split][0]}, which no row for training "
                     "has. Add shards for training, name the file for testing alone, or use labels=False."
                 )
@@ -91,9 +91,9 @@ class ParquetImages(Photographs):
             chosen = _name_part(used[split])
             earlier = [_name_part(part) for part in parts[: parts.index(used[split])]]
             if earlier:
-                told.append(f"{place}: {chosen} is used for testing, for {' and '.join(earlier)} has no labels")
+                told.append(f"{place}: testing on {chosen}, because {' and '.join(earlier)} has no labels")
             elif self.root.is_dir() and chosen == "train":
-                told.append(f"{place}: there are no images for testing, so those of train are used")
+                told.append(f"{place}: no test images, so testing on those of train")
         return (*told, *super().notes(split))
 
     def read_encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes | str]:

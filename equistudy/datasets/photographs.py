@@ -24,7 +24,7 @@ __all__ = ["CorruptImages", "DatasetNote", "DecodedSplit", "ImageListing", "Inte
 MAX_CORRUPT_SHARE = 0.2  # the share of images that may be left out
 PART_SIZE = 256  # compressed images that are in memory at once
 MAX_NAMED = 5  # how many of them a message names
-SPLIT_PURPOSES = {Split.TRAIN: "training", Split.TEST: "testing"}
+KINDS = {Split.TRAIN: "training images", Split.TEST: "test images"}
 IMAGENET_CLASSES = 1000  # of ImageNet: without labels, a pretrained network keeps its classifier
 
 Self = TypeVar("Self", bound="Photographs")
@@ -168,7 +168,7 @@ class Photographs(Dataset):
         unlabelled = 0 if labels is None else labels.count(-1)
         if labels is None or not unlabelled:
             return ()
-        what = f"{unlabelled} of {len(labels)} images for {SPLIT_PURPOSES[split]}"
+        what = f"{unlabelled} of {len(labels)} {KINDS[split]}"
         return (f"{self.root.absolute()}: {what} have no label and are left out",)
 
     def part_sizes(self, split: Split) -> list[int]:
@@ -248,8 +248,12 @@ class Photographs(Dataset):
         return [usable[place] for place in order[:wanted]]
 
     def _describe_turned(self, split: Split, turned: int, total: int) -> tuple[str, ...]:
-        what = f"{turned} of {total} images for {SPLIT_PURPOSES[split]}"
-        return (f"{self.root.absolute()}: {what} were turned upright by their EXIF orientation",) if turned else ()
+        what = f"{turned} of {total} {KINDS[split]}"
+        return (
+            (f"{self.root.absolute()}: {what} were rotated upright according to their EXIF orientation",)
+            if turned
+            else ()
+        )
 
     def describe_remedy(self) -> str:
         """What to put there, for messages."""

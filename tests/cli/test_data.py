@@ -60,7 +60,7 @@ def test_training_images_alone_are_measured_and_said(tmp_path: Path) -> None:
     found = parse_dataset(str(tmp_path), None, 8, True, told.append)
     assert found == ImageFolder(str(tmp_path / "Train"), 8, test_size=2)
     assert found.load(Split.TEST).targets.tolist() == [0, 1]
-    assert told == [f"{tmp_path} has no images for testing: those of {tmp_path / 'Train'} are measured"]
+    assert told == [f"{tmp_path} has no test images, so those in {tmp_path / 'Train'} are measured"]
 
 
 def test_published_files(tmp_path: Path) -> None:

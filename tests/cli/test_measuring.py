@@ -17,7 +17,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from equistudy.cli.errors import ExitCode
-from equistudy.cli.measuring import MeasuringRequest, _fold_skipped, measure_target
+from equistudy.cli.measuring import MeasuringRequest, _build_table, _fold_skipped, measure_target
 from equistudy.cli.status import load_requested_study, plan_study
 from equistudy.datasets.cifar import CIFAR10
 from equistudy.execution.measuring import MeasuringWorker
@@ -156,6 +156,23 @@ def test_one_reason_is_one_line_however_many_stages_it_has() -> None:
     assert _fold_skipped([*absent, *absent]) == [
         f"within_correlation of {most} at dx=1; layer3 at dx=1, dy=1: too small",
         "accuracy of output: no labels",
+    ]
+
+
+def test_references_are_those_of_the_largest_shift_alone() -> None:
+    row = {
+        "stage": "a",
+        "stride": 1,
+        "error": None,
+        "grid_aligned": True,
+        "value": 0.5,
+        "floor": 0.1,
+        "untrained": None,
+    }
+    rows = [row | {"magnitude": 1.0}, row | {"magnitude": 8.0, "floor": 0.2}, row | {"stage": "b", "magnitude": 1.0}]
+    assert _build_table(rows, "px") == [
+        {"stage": "a", "stride": 1, "1 px": "0.500", "8 px": "0.500", "shuffled (8 px)": "0.200"},
+        {"stage": "b", "stride": 1, "1 px": "0.500", "8 px": None, "shuffled (8 px)": None},
     ]
 
 

@@ -156,7 +156,7 @@ def test_a_network_learns_from_them() -> None:
         (Arrays, "Arrays adapts images, got none. Give Arrays(x, y)."),
         (lambda: Arrays(X, Y[:5]), "one class, got 12 images in x and 5 classes in y"),
         (lambda: Arrays(X, Y, TEST_X[..., :5], TEST_Y), "have one shape, got (3, 8, 10) and (3, 8, 5)"),
-        (lambda: Arrays(X, Y, TEST_X, TEST_Y + 1), "must be one of training, got 3, which no image for training has"),
+        (lambda: Arrays(X, Y, TEST_X, TEST_Y + 1), "must occur in training, got 3, which no image for training has"),
         (lambda: Arrays(X, Y, TEST_X), "Either all images have a class or none has"),
         (lambda: Arrays(X[0, 0]), "(N, C, H, W), (N, H, W, C) or (N, H, W), got the shape (8, 10)"),
         (lambda: Arrays(X / 127.5 - 1), "lie in [0, 1], got -1 to 1 in x. Undo their normalisation"),

@@ -55,7 +55,7 @@ def test_files_are_told_apart_by_the_beginning_of_their_names(tmp_path: Path, fo
     assert shades(dataset) == [6, 7, 8]
     assert dataset.num_classes == 2
     write(tmp_path / f"{folder}test-0.parquet", range(9, 12), [-1, -1, -1])
-    with pytest.warns(DatasetNote, match="validation is used for testing, for test has no labels"):
+    with pytest.warns(DatasetNote, match="testing on validation, because test has no labels"):
         assert shades(dataset) == [6, 7, 8]
     assert dataset.has_labels
     assert shades(ParquetImages(str(tmp_path), 4, labels=False)) == [9, 10, 11]
@@ -74,13 +74,13 @@ def test_rows_without_a_label_are_left_out_and_counted(tmp_path: Path) -> None:
     write(tmp_path / "b.parquet", range(3, 6), [-1, 1, 0])
     write(tmp_path / "c.parquet", range(6, 8))
     dataset = ParquetImages(str(tmp_path), 4)
-    with pytest.warns(DatasetNote, match=r"4 of 8 images for testing have no label and are left out"):
+    with pytest.warns(DatasetNote, match=r"4 of 8 test images have no label and are left out"):
         images, targets = dataset.load(Split.TEST)
     assert (images[:, 0, 0, 0].tolist(), targets.tolist()) == ([0, 1, 4, 5], [0, 1, 1, 0])
     with pytest.raises(ValueError, match=r"at most the number of images with labels, got test_size=5 for 4 in"):
         ParquetImages(str(tmp_path), 4, test_size=5).load(Split.TEST)
     assert shades(ParquetImages(str(tmp_path), 4, labels=False)) == list(range(8))
-    with pytest.warns(DatasetNote, match=r"4 of 8 images"):
+    with pytest.warns(DatasetNote, match=r"4 of 8 test images"):
         assert sorted(shades(ParquetImages(str(tmp_path), 4, test_size=4))) == [0, 1, 4, 5]
 
 
@@ -93,7 +93,7 @@ def test_a_class_that_training_lacks_is_named(tmp_path: Path) -> None:
     write(tmp_path / "train-0.parquet", range(3), [0, 1, 3])
     write(tmp_path / "test-0.parquet", range(3), [0, 2, 5])
     with pytest.raises(
-        ValueError, match=r"one of training, got class 2, 5 in .*test-0\.parquet, which no row for train"
+        ValueError, match=r"occur in training, got class 2, 5 in .*test-0\.parquet, which no row for train"
     ):
         ParquetImages(str(tmp_path), 4).load(Split.TEST)
     assert ParquetImages(str(tmp_path / "test-0.parquet"), 4).load(Split.TEST).targets.tolist() == [0, 2, 5]
