@@ -15,7 +15,7 @@ from equistudy.networks.equivariant.convolution import ConvolutionWindow, Depthw
 from equistudy.networks.equivariant.norm import GroupBatchNorm
 from equistudy.networks.equivariant.pooling import CosetPool
 
-__all__ = ["Edit", "MeanOverPositions", "propose_edits"]
+__all__ = ["Edit", "HeadInput", "MeanOverPositions", "propose_edits"]
 
 HeadInput = tuple[TracedLayout, tuple[int, ...]]
 
@@ -70,7 +70,10 @@ def propose_edits(
 def _remove_embedding(network: nn.Module, path: str) -> Iterator[Edit]:
     numbers = dict(network.named_parameters()) | dict(network.named_buffers())
     if path in numbers and numbers[path].is_floating_point():
-        yield Edit("zeros that are not learned", torch.zeros_like(numbers[path], requires_grad=False).detach())
+        zeros = torch.zeros_like(numbers[path], requires_grad=False).detach()
+        if zeros.is_meta:
+            zeros.numbers = torch.zeros(zeros.shape)  # type: ignore[attr-defined]  # for what looks at constants
+        yield Edit("zeros that are not learned", zeros)
 
 
 def _pool_before(layer: nn.Linear, order: int, layout: TracedLayout, shape: tuple[int, ...]) -> Iterator[Edit]:
@@ -104,8 +107,9 @@ def _share_norm(layer: nn.Module, order: int) -> Iterator[Edit]:
         means = {
             name: value.unflatten(0, (-1, order)).mean(1) if value.ndim else value for name, value in state.items()
         }
-        shared.norm.load_state_dict(means)
-        yield Edit("GroupBatchNorm", shared.to(next(iter(means.values()))))
+        shared.norm.load_state_dict(means, assign=True)
+        shared.norm.requires_grad_()
+        yield Edit("GroupBatchNorm", shared)
     elif isinstance(layer, nn.PReLU):
         single = nn.PReLU().to(layer.weight)
         single.weight = nn.Parameter(layer.weight.detach().mean().reshape(1))
@@ -208,9 +212,10 @@ def _rebuild_group_convolution(layer: GroupConvolution, window: Window) -> Group
     else:
         edited = type(layer)(layer.group, layer.inputs, layer.outputs, shape, bias)
     parameters = dict(layer.named_parameters())
-    for name, parameter in edited.named_parameters():
+    for name, parameter in list(edited.named_parameters()):
         known = parameters[name].detach()
-        parameter.data = _resample(known, window.kernel) if parameter.shape != known.shape else known.clone()
+        new = _resample(known, window.kernel) if parameter.shape != known.shape else known.clone()
+        setattr(edited, name, nn.Parameter(new))
     return edited.to(next(iter(parameters.values())).device)
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "element_names",
     "find_commuting_elements",
     "find_preserved_elements",
+    "find_side_symmetries",
     "get_generators",
     "get_group_name",
     "identify_element",
@@ -117,6 +118,16 @@ _PROBE = torch.arange(9).view(3, 3)
 def identify_element(probe: Int64[Tensor, "3 3"]) -> ElementParameters:
     """The element that makes this of the numbers 0 to 8 in reading order."""
     return next(row for row in SPRITE_NAMES if torch.equal(move_image(_PROBE, row), probe))
+
+
+def find_side_symmetries(
+    rows: tuple[tuple[int, int], tuple[int, int]], columns: tuple[tuple[int, int], tuple[int, int]]
+) -> frozenset[ElementParameters]:
+    """The elements that leave a frame as it is, of which two numbers tell what is before and after rows and columns."""
+    probe = torch.zeros(2, 3, 3, dtype=torch.int64)
+    for place, side in zip(((0, 1), (2, 1), (1, 0), (1, 2)), (*rows, *columns), strict=True):
+        probe[:, place[0], place[1]] = torch.tensor(side)
+    return frozenset(row for row in ALL_ELEMENTS if torch.equal(move_image(probe, row), probe))
 
 
 @lru_cache

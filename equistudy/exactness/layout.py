@@ -34,7 +34,9 @@ AxisFactors = tuple[tuple[int, AxisLetters], ...]
 class PendingPadding:
     """Padding (negative: a crop) that differs between the sides of an axis, to be judged by the layer that reads it.
 
-    A circular shift by k cells is kept as padding by k before and a crop by k after, with `rolled` set.
+    Padding of one axis alone waits for the same of the other. A circular shift by k cells is kept as padding by k
+    before and a crop by k after, with `rolled` set. `adds_equals` is whether all added cells hold the same, and `lost`
+    is how many cells were cropped and then padded again on each side.
     """
 
     size: int
@@ -42,6 +44,26 @@ class PendingPadding:
     after: int
     name: str
     rolled: bool = False
+    adds_equals: bool = True
+    lost: tuple[int, int] = (0, 0)
+
+    @property
+    def sides(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """What was added and lost before, and after."""
+        return (self.before, self.lost[0]), (self.after, self.lost[1])
+
+    @property
+    def is_lopsided(self) -> bool:
+        """Whether the two sides differ."""
+        return self.sides[0] != self.sides[1]
+
+    def add(self, before: int, after: int) -> "PendingPadding":
+        """This and more padding. What was cropped does not come back by padding."""
+        lost = tuple(
+            max(lost, min(-known, more)) if known < 0 < more else lost
+            for known, more, lost in zip((self.before, self.after), (before, after), self.lost, strict=True)
+        )
+        return replace(self, before=self.before + before, after=self.after + after, lost=(lost[0], lost[1]))
 
 
 @dataclass(frozen=True)
@@ -50,7 +72,8 @@ class TracedLayout:
 
     `factors` remembers, for a dimension that others were joined into, their sizes and letters, outermost first; it is
     empty for a dimension that was never joined or has changed since. `flipped` are the letters whose order is reversed
-    relative to the image, and `mover` is the layer that reversed or exchanged axes last.
+    relative to the image, and `mover` is the layer that reversed or exchanged axes last. `steps` are strides and
+    windows along one axis that wait for the same along the other, and `reduced` is how one axis was reduced first.
     """
 
     dims: tuple[AxisLetters, ...]
@@ -59,6 +82,8 @@ class TracedLayout:
     factors: tuple[AxisFactors, ...] = ()
     flipped: AxisLetters = NO_AXES
     mover: str = ""
+    steps: Mapping[str, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
+    reduced: str = ""
 
     @property
     def letters(self) -> AxisLetters:

@@ -12,12 +12,13 @@ from equistudy.exactness.constants import ConstantMemory
 from equistudy.exactness.copies import iterate_tensors
 from equistudy.exactness.elements import ALL_ELEMENTS, element_names
 from equistudy.exactness.findings import BreakingLayer, Cause, create_breaking_layer
-from equistudy.exactness.layout import NO_AXES, FunctionCall, TracedLayout, get_layout
+from equistudy.exactness.layout import NO_AXES, FunctionCall, PendingPadding, TracedLayout, get_layout, reduce_layout
 from equistudy.exactness.learned import LIKE_FUNCTIONS, is_learned, propagate_learned
 from equistudy.exactness.mixing import MIXING_RULES, judge_elementwise
-from equistudy.exactness.moving import MOVING_RULES, RESHAPE_FUNCTIONS, judge_reshape
+from equistudy.exactness.moving import MOVING_RULES, REDUCTIONS, RESHAPE_FUNCTIONS, judge_reshape
+from equistudy.exactness.padding import judge_pending_padding
 from equistudy.exactness.precision import Float64Mode
-from equistudy.exactness.sampling import SAMPLING_RULES, judge_pending_padding
+from equistudy.exactness.sampling import SAMPLING_RULES
 from equistudy.groups.finite import FiniteGroup
 from equistudy.networks.equivariant.convolution import GroupConvolution
 from equistudy.networks.equivariant.norm import GroupBatchNorm
@@ -36,6 +37,22 @@ CONVOLUTIONS = frozenset({"conv2d", "conv3d", "conv_transpose2d", "conv_transpos
 NEW_FUNCTIONS = frozenset(
     {f"{name}_like" for name in ("zeros", "ones", "empty", "full", "rand", "randn", "randint")}
     | {f"new_{name}" for name in ("zeros", "ones", "empty", "full", "tensor")}
+)
+POINTWISE_FUNCTIONS = frozenset(
+    {
+        "permute",
+        "transpose",
+        "movedim",
+        "mT",
+        "chunk",
+        "split",
+        "tensor_split",
+        "cat",
+        "batch_norm",
+        "prelu",
+        "linear",
+        "layer_norm",
+    }
 )
 SETTLING_FUNCTIONS = frozenset({"interpolate", "upsample", "unfold", "conv_transpose2d"})
 READING_FUNCTIONS = frozenset({"__bool__", "__float__", "__int__", "__index__", "item", "tolist", "numpy", "nonzero"})
@@ -99,6 +116,7 @@ class LayoutJudge(Float64Mode):
         layout = get_layout(tensor)
         if layout is not None:
             place = self.create_place(layout)
+            place = self._settle_single_axes(FunctionCall("", (tensor,), {}, tensor), place)
             self.report(judge_pending_padding(place)[1] if layout.pending else [])
             self.report(place.judge_frame())
 
@@ -151,6 +169,7 @@ class LayoutJudge(Float64Mode):
         place = self.create_place(layout)
         if any(found.pending for found in moving) and not _keeps_padding(call, moving):
             place = self._settle_padding(call, place)
+        place = self._settle_single_axes(call, place)
         if any(isinstance(module, GroupBatchNorm) for _, module in self.stack[-2:]):
             return place.layout  # its numbers are the same for all elements of the group
         rule = judge_reshape if call.name in RESHAPE_FUNCTIONS else RULES.get(call.name, judge_elementwise)
@@ -167,14 +186,34 @@ class LayoutJudge(Float64Mode):
 
     def _settle_padding(self, call: FunctionCall, place: CallSite) -> CallSite:
         """Judges padding before a function that does not see it as padding."""
+        total = _reduces_all(call)
         for tensor in call.tensors:
             layout = get_layout(tensor)
             if layout is not None and layout.pending:
+                if total:  # where equal cells lie makes no difference to a mean over all
+                    left = {letter: pad for letter, pad in layout.pending.items() if not _is_lost_in_total(pad)}
+                    layout = replace(layout, pending=left)
                 settled, findings = judge_pending_padding(replace(place, layout=layout))
                 self.report(findings)
                 tensor.layout_of_positions = settled  # type: ignore[attr-defined]
         layout = get_layout(call.input)
         assert layout is not None
+        return replace(place, layout=layout)
+
+    def _settle_single_axes(self, call: FunctionCall, place: CallSite) -> CallSite:
+        """Judges what was done to one axis and not to the other, unless this call may do it to the other."""
+        layout = place.layout
+        if layout.reduced and call.name not in (*COPY_FUNCTIONS, *RESHAPE_FUNCTIONS, layout.reduced):
+            detail = f"{layout.reduced} of one axis before the other"
+            self.report([create_breaking_layer(place.name, Cause.RECTANGULAR, detail, "t")])
+            layout = replace(layout, reduced="")
+        if layout.steps and call.name not in (*COPY_FUNCTIONS, "__getitem__", "narrow", "Tensor.unfold"):
+            if layout.letters >= {"h", "w"}:
+                detail = "rows and columns are read with different steps"
+                self.report([create_breaking_layer(place.name, Cause.RECTANGULAR, detail, "t")])
+            layout = replace(layout, steps={})
+        if layout is not place.layout:
+            call.input.layout_of_positions = layout  # type: ignore[attr-defined]
         return replace(place, layout=layout)
 
     def _extend_period(self, call: FunctionCall, place: CallSite, found: TracedLayout | list[TracedLayout]) -> None:
@@ -227,9 +266,26 @@ def _keeps_padding(call: FunctionCall, moving: list[TracedLayout]) -> bool:
     if call.name in SAMPLING_RULES or call.name in ("__getitem__", "narrow", "flip", "roll", *COPY_FUNCTIONS):
         return call.name not in SETTLING_FUNCTIONS and not call.name.startswith("adaptive")
     alike = all(layout.pending == moving[0].pending for layout in moving)
-    if call.name in ("permute", "transpose", "movedim", "mT", "chunk", "batch_norm", "cat"):
-        return alike
+    if call.name in POINTWISE_FUNCTIONS:
+        over = -1 if call.name == "linear" else 0
+        over = -len(call.get_argument(1, "normalized_shape")) if call.name == "layer_norm" else over
+        return alike and not NO_AXES.union(*moving[0].dims[over:] if over else ()) & {"h", "w"}
     return alike and call.name not in RULES and call.name not in RESHAPE_FUNCTIONS
+
+
+def _reduces_all(call: FunctionCall) -> bool:
+    """Whether no row or column is left of the output."""
+    if call.name.startswith("adaptive"):
+        output = next(iterate_tensors(call.output))
+        return max(output.shape[-2:]) == 1
+    layout = get_layout(call.input)
+    if call.name not in REDUCTIONS or layout is None:
+        return False
+    return not reduce_layout(call, layout, next(iterate_tensors(call.output)).shape).letters & {"h", "w"}
+
+
+def _is_lost_in_total(pad: PendingPadding) -> bool:
+    return pad.rolled or (min(pad.before, pad.after) >= 0 and pad.adds_equals and pad.lost == (0, 0))
 
 
 def _judge_fixed_filter(place: CallSite, weight: Tensor) -> list[BreakingLayer]:

@@ -42,6 +42,8 @@ def _judge_matrix_product(call: FunctionCall, place: CallSite) -> Ruling:
     letters = dims[0][-1] | (dims[1][-2] if right.ndim > 1 else dims[1][0])
     constant = get_layout(left) is None or get_layout(right) is None
     findings = _find_mixed_axes(letters, left.ndim == 2, left.shape[-1], place) if constant else []
+    if not constant and len(letters & SPATIAL_AXES) == 1:
+        place.note_uncovered(call.name)
     leading = merge_layouts([tensor for tensor in (left, right) if get_layout(tensor) is not None], call.output.shape)
     kept = [*leading.dims]
     if right.ndim > 1 and kept:
@@ -96,6 +98,8 @@ def _judge_attention(call: FunctionCall, place: CallSite) -> Ruling:
     if isinstance(mask, Tensor) and get_layout(mask) is None and max(mask.shape[-2:]) > 1:
         detail = "attention weights are shifted by numbers of their own for every position"
         findings = [create_breaking_layer(getattr(mask, "path_in_network", place.name), Cause.POSITION, detail)]
+    if call.name == "scaled_dot_product_attention":
+        findings += _find_single_axis(place, NO_AXES.union(*layout.dims[-2:-1]), "attention")
     return layout.with_dims(layout.dims, first.shape), findings
 
 
@@ -118,7 +122,8 @@ def _judge_instance_norm(call: FunctionCall, place: CallSite) -> Ruling:
 def _judge_layer_norm(call: FunctionCall, place: CallSite) -> Ruling:
     over = place.layout.dims[-len(call.get_argument(1, "normalized_shape")) :]
     affine = call.get_argument(2, "weight") is not None
-    return place.layout, _find_channel_wise(call, place, NO_AXES.union(*over) if affine else NO_AXES, "weights")
+    findings = _find_channel_wise(call, place, NO_AXES.union(*over) if affine else NO_AXES, "weights")
+    return place.layout, findings + _find_single_axis(place, NO_AXES.union(*over), "layer_norm")
 
 
 def _judge_response_norm(call: FunctionCall, place: CallSite) -> Ruling:
@@ -145,7 +150,22 @@ def judge_elementwise(call: FunctionCall, place: CallSite) -> Ruling:
         place.note_uncovered(call.name)
         return layout, []
     constants = [tensor for tensor in call.tensors if get_layout(tensor) is None]
-    return layout, place.judge_constants(constants, layout, output.shape, call.name) if constants else []
+    findings = place.judge_constants(constants, layout, output.shape, call.name) if constants else []
+    if call.name in NORMALISED_BY_DEFAULT_OVER:
+        dim = call.get_argument(2 if call.name == "normalize" else 1, "dim", NORMALISED_BY_DEFAULT_OVER[call.name])
+        findings += _find_single_axis(place, layout.dims[dim] if isinstance(dim, int) else SPATIAL_AXES, call.name)
+    return layout, findings
+
+
+NORMALISED_BY_DEFAULT_OVER = {"softmax": -1, "log_softmax": -1, "softmin": -1, "normalize": 1}
+
+
+def _find_single_axis(place: CallSite, letters: AxisLetters, function: str) -> list[BreakingLayer]:
+    """A finding if a function runs along rows or along columns alone."""
+    if len(letters & SPATIAL_AXES) != 1 or not place.layout.letters >= SPATIAL_AXES:
+        return []
+    detail = f"{function} runs along one axis alone"
+    return [create_breaking_layer(place.name, Cause.RECTANGULAR, detail, "t")]
 
 
 _ELEMENTWISE = """

@@ -21,12 +21,16 @@ from equistudy.exactness.layout import (
     reshape_layout,
     source_dimensions,
 )
-from equistudy.exactness.sampling import judge_axis_windows, pad_layout
+from equistudy.exactness.padding import judge_axis_windows, pad_layout
 from equistudy.exactness.windows import AxisWindows
 
-__all__ = ["MOVING_RULES", "RESHAPE_FUNCTIONS", "judge_reshape"]
+__all__ = ["MOVING_RULES", "REDUCTIONS", "RESHAPE_FUNCTIONS", "judge_reshape"]
 
 SPATIAL_AXES: AxisLetters = frozenset("hw")
+REDUCTIONS = (
+    *("mean", "sum", "amax", "amin", "max", "min", "std", "var", "var_mean", "std_mean"),
+    *("logsumexp", "prod", "norm", "median", "linalg_vector_norm"),
+)
 RESHAPE_FUNCTIONS = frozenset(
     {"view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as", "ravel"}
 )
@@ -96,7 +100,8 @@ def _roll_letter(layout: TracedLayout, letter: str, shift: int, size: int, place
     rest = {other: pad for other, pad in layout.pending.items() if other != letter}
     if 2 * total % size == 0:  # nothing, or half a turn, which commutes with mirror images
         return replace(layout, pending=rest)
-    return replace(layout, pending={**rest, letter: PendingPadding(size, total, -total, place.name, rolled=True)})
+    rolled = PendingPadding(size, total, -total, place.name, rolled=True)
+    return replace(layout, pending={**rest, letter: rolled})
 
 
 def _judge_permutation(call: FunctionCall, place: CallSite) -> Ruling:
@@ -203,7 +208,9 @@ def _judge_tensor_unfold(call: FunctionCall, place: CallSite) -> Ruling:
 
 def _judge_reduction(call: FunctionCall, place: CallSite) -> Ruling:
     output = call.output if isinstance(call.output, Tensor) else call.output[0]
-    return reduce_layout(call, place.layout, output.shape), []
+    layout = reduce_layout(call, place.layout, output.shape)
+    one_left = place.layout.letters >= SPATIAL_AXES and len(layout.letters & SPATIAL_AXES) == 1
+    return replace(layout, reduced=call.name if one_left else ""), []
 
 
 def _judge_unbind(call: FunctionCall, place: CallSite) -> Ruling:
@@ -280,7 +287,7 @@ _BY_RULE: Mapping[Rule, str] = {
     _judge_slice: "__getitem__",
     _judge_narrow: "narrow",
     _judge_pieces: "chunk split tensor_split split_with_sizes",
-    _judge_reduction: "mean sum amax amin max min std var var_mean std_mean logsumexp prod norm vector_norm median",
+    _judge_reduction: " ".join(REDUCTIONS),
     _judge_unbind: "unbind select",
     _judge_stack: "stack",
     _judge_concatenation: "cat concat concatenate",

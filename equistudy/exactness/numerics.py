@@ -31,18 +31,20 @@ IDENTITY: ElementParameters = (0.0, 0.0)
 class NumericalJudge:
     """Measures at any input size by how much a network, with random weights, fails to commute with a group."""
 
-    def __init__(self, network: nn.Module, group: FiniteGroup, channels: int, seed: int = 0) -> None:
-        self.group, self.channels, self.seed = group, channels, seed
+    def __init__(
+        self, network: nn.Module, group: FiniteGroup, channels: int, seed: int = 0, num_images: int = 1
+    ) -> None:
+        self.group, self.channels, self.seed, self.num_images = group, channels, seed, num_images
         own = find_groups(network)
         self.own_group = own[0] if own else None
         self.threshold = EXACT_IN_FLOAT32 if _has_rounded_constants(network) else EXACT
         self.network = randomise_weights(network, seed)
         mark_parameters(self.network)
 
-    def create_image(self, height: int, width: int) -> Float[Tensor, "1 C H W"]:
+    def create_image(self, height: int, width: int) -> Float[Tensor, "B C H W"]:
         """White noise."""
         rng = torch.Generator().manual_seed(self.seed)
-        return torch.randn(1, self.channels, height, width, generator=rng, dtype=torch.float64)
+        return torch.randn(self.num_images, self.channels, height, width, generator=rng, dtype=torch.float64)
 
     def measure(
         self, height: int, width: int, elements: Iterable[ElementParameters] | None = None

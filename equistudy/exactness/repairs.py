@@ -1,7 +1,7 @@
 """Searches edits of layers that make a network exact at a size, and confirms the edited network by numbers."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from equistudy.exactness.copies import copy_network, find_groups
-from equistudy.exactness.edits import Edit, propose_edits
+from equistudy.exactness.edits import Edit, HeadInput, propose_edits
 from equistudy.exactness.findings import BreakingLayer
 from equistudy.exactness.numerics import NumericalJudge
 from equistudy.exactness.trace import WHOLE_NETWORK, SymmetryTracer
@@ -34,81 +34,118 @@ def find_repair(network: nn.Module, tracer: SymmetryTracer, size: tuple[int, int
     leaves the number of cells as it is. The numbers of the edited network have the last word. `tracer` has judged
     the network at this size.
     """
-    edited, edits = copy.deepcopy(network), {}
+    empty, edits = tracer.copy_empty(), []
     for _ in range(MOST_EDITS):
-        current = tracer.create_successor(edited)
+        current = tracer.create_successor(empty)
         findings = current.find_breaking_layers_by_shape(*size)
         if findings is None:
             return None
         if not findings:
             break
-        edit = _find_edit(edited, findings, current, size)
+        edit, empty = _find_edit(empty, findings, current, size)
         if edit is None:
             return None
-        edits[findings[0].name] = edit.description
-        edited = _apply(edited, findings[0].name, edit)
+        edits.append(Choice(findings[0], current.head_inputs.get(findings[0].name), edit.description))
+    edited = _apply_all(network, edits)
     exact = bool(edits) and NumericalJudge(edited, tracer.group, tracer.channels).is_exact(*size)
-    return Repair(edited, edits) if exact else None
+    return Repair(edited, {choice.finding.name: choice.description for choice in edits}) if exact else None
+
+
+class Choice(NamedTuple):
+    """An edit that was found without numbers, to be found again with them."""
+
+    finding: BreakingLayer
+    head_input: HeadInput | None
+    description: str
 
 
 def _find_edit(
-    network: nn.Module, findings: list[BreakingLayer], tracer: SymmetryTracer, size: tuple[int, int]
-) -> Edit | None:
-    """The first edit after which nothing is found in its layer, nor in any where nothing was found before."""
-    first, groups = findings[0], find_groups(network)
-    order = groups[0].order if groups else 0
-    known = {finding.name for finding in findings[1:]} - {first.name}
-    path = "" if first.name == WHOLE_NETWORK else first.name
+    empty: nn.Module, findings: list[BreakingLayer], tracer: SymmetryTracer, size: tuple[int, int]
+) -> tuple[Edit | None, nn.Module]:
+    """The first edit after which nothing is found in its layer, nor in any where nothing was found before.
+
+    With it comes the network with the edit; without one, the network as it was.
+    """
+    first, known = findings[0], {finding.name for finding in findings}
     shape = None
-    proposals = propose_edits(network, path, first.cause, order, tracer.head_inputs.get(first.name))
-    for edit in islice(proposals, MOST_CANDIDATES):
+    for edit in islice(_propose(empty, first, tracer.head_inputs.get(first.name)), MOST_CANDIDATES):
         if edit.keeps_cells and isinstance(edit.replacement, nn.Module):
-            shape = shape or _record_input(network, path, tracer.channels, size)
-            if shape is None or not _keeps_cells(network.get_submodule(path), edit.replacement, shape):
+            shape = shape or _record_input(empty, _get_path(first), tracer.channels, size)
+            if shape is None or not _keeps_cells(empty.get_submodule(_get_path(first)), edit.replacement, shape):
                 continue
-        left = tracer.create_successor(_apply(network, first.name, edit)).find_breaking_layers_by_shape(*size)
-        if left is not None and {finding.name for finding in left} <= known:
-            return edit
-    return None
+        candidate = _replace(empty, _get_path(first), edit.replacement)
+        left = tracer.create_successor(candidate.network).find_breaking_layers_by_shape(*size)
+        if left is not None and {finding.name for finding in left} <= known - {first.name}:
+            return edit, candidate.network
+        candidate.undo()
+    return None, empty
 
 
-def _record_input(network: nn.Module, path: str, channels: int, size: tuple[int, int]) -> torch.Size | None:
+def _propose(network: nn.Module, finding: BreakingLayer, head_input: HeadInput | None) -> Iterator[Edit]:
+    groups = find_groups(network)
+    order = groups[0].order if groups else 0
+    return propose_edits(network, _get_path(finding), finding.cause, order, head_input)
+
+
+def _get_path(finding: BreakingLayer) -> str:
+    return "" if finding.name == WHOLE_NETWORK else finding.name
+
+
+def _apply_all(network: nn.Module, choices: list[Choice]) -> nn.Module:
+    """A copy of the network with the edits."""
+    edited = copy.deepcopy(network)
+    for choice in choices:
+        proposals = _propose(edited, choice.finding, choice.head_input)
+        edit = next(edit for edit in proposals if edit.description == choice.description)
+        edited = _replace(edited, _get_path(choice.finding), edit.replacement).network
+    return edited
+
+
+class Replacement(NamedTuple):
+    """A network in which something was replaced, and how to take it back."""
+
+    network: nn.Module
+    undo: Callable[[], object]
+
+
+def _replace(network: nn.Module, path: str, replacement: nn.Module | torch.Tensor) -> Replacement:
+    """Puts a module, or a tensor that is not learned, in the place of what is at this path."""
+    if not path and isinstance(replacement, nn.Module):
+        return Replacement(replacement.train(network.training), lambda: None)
+    parent, _, last = path.rpartition(".")
+    owner = network.get_submodule(parent)
+    known = getattr(owner, last)
+    if isinstance(replacement, nn.Module):
+        setattr(owner, last, replacement.train(owner.training))
+        return Replacement(network, lambda: setattr(owner, last, known))
+    delattr(owner, last)
+    owner.register_buffer(last, replacement)
+
+    def undo() -> None:
+        delattr(owner, last)
+        setattr(owner, last, known)
+
+    return Replacement(network, undo)
+
+
+def _record_input(empty: nn.Module, path: str, channels: int, size: tuple[int, int]) -> torch.Size | None:
     """The shape of what a layer is given."""
-    empty, shapes = copy_network(network, lambda tensor: tensor.to("meta")), []
+    shapes: list[torch.Size] = []
     layer = empty.get_submodule(path)
-    layer.register_forward_pre_hook(lambda module, arguments: shapes.append(arguments[0].shape))
+    handle = layer.register_forward_pre_hook(lambda module, arguments: shapes.append(arguments[0].shape))
     with torch.no_grad():
-        empty(torch.empty(2, channels, *size, device="meta"))
+        empty(torch.empty(2, channels, *size, device="meta", dtype=torch.float64))
+    handle.remove()
     return shapes[0] if shapes else None
 
 
 def _keeps_cells(layer: nn.Module, replacement: nn.Module, shape: torch.Size) -> bool:
     """Whether the outputs have one shape. Both run without numbers."""
-    given, outputs = torch.empty(shape, device="meta"), []
+    given, outputs = torch.empty(shape, device="meta", dtype=torch.float64), []
     for module in (layer, replacement):
         try:
             with torch.no_grad():
-                outputs.append(copy_network(module, lambda tensor: tensor.to("meta"))(given.to(_get_dtype(module))))
+                outputs.append(copy_network(module, lambda tensor: tensor.to("meta"))(given))
         except RuntimeError:  # a window that does not fit
             return False
     return outputs[0].shape == outputs[1].shape
-
-
-def _get_dtype(module: nn.Module) -> torch.dtype:
-    return next((parameter.dtype for parameter in module.parameters()), torch.float32)
-
-
-def _apply(network: nn.Module, name: str, edit: Edit) -> nn.Module:
-    """A copy of the network with the edit."""
-    replacement = copy.deepcopy(edit.replacement)
-    if name == WHOLE_NETWORK and isinstance(replacement, nn.Module):
-        return replacement.train(network.training)
-    edited = copy.deepcopy(network)
-    parent, _, last = name.rpartition(".")
-    owner = edited.get_submodule(parent)
-    if isinstance(replacement, nn.Module):
-        setattr(owner, last, replacement.train(owner.training))
-        return edited
-    delattr(owner, last)
-    owner.register_buffer(last, replacement)
-    return edited

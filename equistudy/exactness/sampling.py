@@ -1,6 +1,6 @@
 """Rules for what samples the rows and columns of a map: convolutions, pooling, padding, slices, interpolation."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import lcm
@@ -9,19 +9,13 @@ from typing import Any
 from torch import Tensor
 
 from equistudy.exactness.callsite import CallSite, Rule, Ruling
+from equistudy.exactness.elements import find_side_symmetries
 from equistudy.exactness.findings import BreakingLayer, Cause, create_breaking_layer
 from equistudy.exactness.layout import NO_AXES, AxisLetters, FunctionCall, PendingPadding, TracedLayout
+from equistudy.exactness.padding import AXIS_NAMES, describe_axes, judge_pending_padding, pad_layout
 from equistudy.exactness.windows import AxisWindows, is_resize_exact
 
-__all__ = [
-    "AXIS_NAMES",
-    "SAMPLING_RULES",
-    "judge_axis_windows",
-    "judge_pending_padding",
-    "pad_layout",
-]
-
-AXIS_NAMES = {"h": "rows", "w": "columns"}
+__all__ = ["SAMPLING_RULES"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +43,11 @@ class SamplingLayer:
     def reads_single_cells(self) -> bool:
         """Whether each window is one cell, and every cell is in one."""
         return self.kernel == self.stride == (1, 1) and self.pads == ((0, 0), (0, 0))
+
+    @property
+    def keeps_borders(self) -> bool:
+        """Whether windows lie next to each other and within the map."""
+        return self.stride == (1, 1) and self.pads == ((0, 0), (0, 0)) and self.is_square and not self.ceil
 
     @property
     def is_square(self) -> bool:
@@ -95,7 +94,7 @@ def _judge_transposed_convolution(call: FunctionCall, place: CallSite) -> Ruling
     findings = []
     broken = {letter for letter, pixels in zip("hw", extra, strict=True) if pixels}
     if broken:
-        detail = f"{max(extra)} more at the end of the {_describe_axes(broken)}"
+        detail = f"{max(extra)} more at the end of the {describe_axes(broken)}"
         findings.append(create_breaking_layer(place.name, Cause.OUTPUT_PADDING, detail, "".join(broken)))
     square = all(a == b for a, b in (kernel, stride, padding, dilation, extra))
     layout = _layout_of_map(place.layout, call.output, Fraction(1, stride[0]))
@@ -159,7 +158,17 @@ def _judge_unfold(call: FunctionCall, place: CallSite) -> Ruling:
 
 
 def _judge_adaptive_pool(call: FunctionCall, place: CallSite) -> Ruling:
-    return _layout_of_map(place.layout, call.output[0] if isinstance(call.output, tuple) else call.output), []
+    output = call.output[0] if isinstance(call.output, tuple) else call.output
+    return _layout_of_map(place.layout, output), _find_unequal_sides(call, place, output)
+
+
+def _find_unequal_sides(call: FunctionCall, place: CallSite, output: Tensor) -> list[BreakingLayer]:
+    """A finding if square maps become rectangular ones."""
+    rows, columns = output.shape[-2:]
+    if rows == columns or call.input.shape[-2] != call.input.shape[-1] or not place.layout.letters >= {"h", "w"}:
+        return []
+    detail = f"square maps become maps of {rows} x {columns} cells"
+    return [create_breaking_layer(place.name, Cause.RECTANGULAR, detail, "t")]
 
 
 def _judge_windows(call: FunctionCall, place: CallSite, sampler: SamplingLayer) -> Ruling:
@@ -167,54 +176,61 @@ def _judge_windows(call: FunctionCall, place: CallSite, sampler: SamplingLayer) 
     output = call.output[0] if isinstance(call.output, tuple) else call.output
     if sampler.reads_single_cells:
         return _layout_of_map(place.layout, output), []
-    findings: list[BreakingLayer] = []
+    before: list[BreakingLayer] = []
     if any(pad.rolled for pad in place.layout.pending.values()):
-        layout, findings = judge_pending_padding(place)
+        layout, before = judge_pending_padding(place)
         place = replace(place, layout=layout)
+    pads = place.layout.pending.values()
+    if pads and sampler.keeps_borders and all(pad.lost == (0, 0) for pad in pads):
+        return _move_pending(call, place.layout, sampler, output), before
     broken: dict[str, tuple[AxisWindows, SamplingLayer]] = {}
-    whole = sampler
+    whole, frames = sampler, {}
     for axis, dim in enumerate((-2, -1)):
         letters = place.layout.dims[dim] & frozenset("hw")
         if len(letters) == 2 and (sampler.kernel[axis] > 1 or sampler.stride[axis] > 1):
             finding = create_breaking_layer(place.name, Cause.MIXED, "windows over flattened rows and columns")
-            return _layout_of_map(place.layout, output), [*findings, finding]
+            return _layout_of_map(place.layout, output), [*before, finding]
         for letter in letters:
-            pending = place.layout.pending.get(letter)
-            own = _absorb_pending(sampler, axis, pending)
-            windows = own.axis_windows(axis, pending.size if pending else call.input.shape[dim])
-            if not own.is_exact(windows):
+            pending = place.layout.pending.get(letter, PendingPadding(call.input.shape[dim], 0, 0, ""))
+            padded = pending.add(*sampler.pads[axis])
+            own = _absorb_pending(sampler, axis, padded) if letter in place.layout.pending else sampler
+            windows = own.axis_windows(axis, pending.size)
+            exact = own.is_exact(windows) and padded.lost[0] == padded.lost[1]
+            if not exact:
                 broken[letter] = windows, own
+            after = windows.before if exact else windows.overhang
+            frames[letter] = (windows.before, padded.lost[0]), (after, padded.lost[1])
             whole = replace(whole, pads=(own.pads[0], whole.pads[1]) if axis == 0 else (whole.pads[0], own.pads[1]))
-    findings += [_create_misaligned_finding(place, broken)] if broken else []
+    findings = [_create_misaligned_finding(place, broken)] if broken else []
     if not whole.is_square and len(place.layout.letters & {"h", "w"}) == len(AXIS_NAMES):
         findings.append(_create_rectangular_finding(place, sampler.kind, sampler.kernel))
-    return _layout_of_map(replace(place.layout, pending={}), output, Fraction(lcm(*sampler.stride))), findings
+    sides = [frames[letter] for letter in "hw" if letter in frames]
+    if sampler.is_square and len(sides) == len(AXIS_NAMES) and call.input.shape[-1] == call.input.shape[-2]:
+        findings = [replace(finding, survives=find_side_symmetries(*sides)) for finding in findings[:1]]
+    layout = _layout_of_map(replace(place.layout, pending={}), output, Fraction(lcm(*sampler.stride)))
+    return layout, [*before, *findings]
 
 
-def judge_axis_windows(
-    layout: TracedLayout, dim: int, windows: AxisWindows, place: CallSite
-) -> tuple[TracedLayout, list[BreakingLayer]]:
-    """The layout after windows along one dimension, such as a slice with a step, and what is misaligned."""
-    letters = layout.dims[dim] & frozenset("hw")
-    if not letters:
-        return layout, []
-    findings: list[BreakingLayer] = []
-    if set(layout.pending) & letters:
-        layout, findings = judge_pending_padding(replace(place, layout=layout))
-    layout = replace(layout, stride=layout.stride * windows.stride)
-    if windows.is_exact and len(letters) == 1:
-        return layout, findings
-    detail = f"every {windows.stride}. of {windows.size} cells, from number {-windows.before}"
-    return layout, [*findings, create_breaking_layer(place.name, Cause.DROPPED, detail, "".join(letters))]
-
-
-def _absorb_pending(sampler: SamplingLayer, axis: int, pending: PendingPadding | None) -> SamplingLayer:
+def _absorb_pending(sampler: SamplingLayer, axis: int, padded: PendingPadding) -> SamplingLayer:
     """The layer as one that pads by itself what was padded before it. Padding by values is seen by every pooling."""
-    if pending is None:
-        return sampler
     pads = list(sampler.pads)
-    pads[axis] = pads[axis][0] + pending.before, pads[axis][1] + pending.after
+    pads[axis] = padded.before, padded.after
     return replace(sampler, pads=(pads[0], pads[1]), pools=False)
+
+
+def _move_pending(call: FunctionCall, layout: TracedLayout, sampler: SamplingLayer, output: Tensor) -> TracedLayout:
+    """Unequal padding before windows with stride 1 and no padding of their own is a crop of what they give for more."""
+    name = next(iter(layout.pending.values())).name
+    pads = {}
+    for axis, dim in enumerate((-2, -1)):
+        for letter in layout.dims[dim] & frozenset("hw"):
+            known = layout.pending.get(letter, PendingPadding(call.input.shape[dim], 0, 0, name))
+            pads[letter] = replace(known, size=known.size - sampler.dilation[axis] * (sampler.kernel[axis] - 1))
+    most = max(max(pad.before, pad.after) for pad in pads.values())
+    moved = {letter: replace(pad.add(-most, -most), size=pad.size + 2 * most) for letter, pad in pads.items()}
+    alike = len({pad.sides for pad in moved.values()}) == 1 and not any(pad.is_lopsided for pad in moved.values())
+    kept = {} if alike else {letter: pad for letter, pad in moved.items() if pad.sides != ((0, 0), (0, 0))}
+    return _layout_of_map(replace(layout, pending=kept), output)
 
 
 def _layout_of_map(layout: TracedLayout, output: Tensor, stride: Fraction | int = 1) -> TracedLayout:
@@ -228,10 +244,6 @@ def _layout_of_map(layout: TracedLayout, output: Tensor, stride: Fraction | int 
     return replace(layout, stride=layout.stride * stride).with_dims(letters, output.shape)
 
 
-def _describe_axes(letters: Iterable[str]) -> str:
-    return " and ".join(AXIS_NAMES[letter] for letter in sorted(letters))
-
-
 def _create_misaligned_finding(
     place: CallSite, broken: Mapping[str, tuple[AxisWindows, SamplingLayer]]
 ) -> BreakingLayer:
@@ -242,13 +254,13 @@ def _create_misaligned_finding(
     pads = f"2*{windows.before}" if both else f"{windows.before} + {windows.after}"
     rest = f"{windows.size} + {pads} - {windows.extent} = {windows.room} is no multiple of stride {windows.stride}"
     if not both:
-        cause, detail = Cause.PADDING, f"{windows.before} before and {windows.after} after the {_describe_axes(broken)}"
+        cause, detail = Cause.PADDING, f"{windows.before} before and {windows.after} after the {describe_axes(broken)}"
     elif windows.ceil:
-        cause, detail = Cause.CEIL, f"a last window sticks out of the {_describe_axes(broken)}; {rest}"
+        cause, detail = Cause.CEIL, f"a last window sticks out of the {describe_axes(broken)}; {rest}"
     elif dropped > windows.after:
-        cause, detail = Cause.DROPPED, f"the last {dropped - windows.after} of the {_describe_axes(broken)}; {rest}"
+        cause, detail = Cause.DROPPED, f"the last {dropped - windows.after} of the {describe_axes(broken)}; {rest}"
     else:
-        cause, detail = Cause.WINDOWS, f"padding of the last {_describe_axes(broken)} is not used; {rest}"
+        cause, detail = Cause.WINDOWS, f"padding of the last {describe_axes(broken)} is not used; {rest}"
     return create_breaking_layer(place.name, cause, detail, "".join(broken))
 
 
@@ -259,40 +271,11 @@ def _create_rectangular_finding(place: CallSite, kind: str, kernel: tuple[int, i
 
 def _judge_padding(call: FunctionCall, place: CallSite) -> Ruling:
     pads = list(call.get_argument(1, "pad"))
-    layout = place.layout
+    layout, adds_equals = place.layout, call.get_argument(2, "mode", "constant") == "constant"
     for number, (before, after) in enumerate(zip(pads[::2], pads[1::2], strict=True), start=1):
-        layout = pad_layout(layout, len(layout.dims) - number, call.input.shape[-number], (before, after), place.name)
+        dim, size = len(layout.dims) - number, call.input.shape[-number]
+        layout = pad_layout(layout, dim, size, (before, after), place.name, adds_equals)
     return layout.with_dims(layout.dims, call.output.shape), []
-
-
-def pad_layout(layout: TracedLayout, dim: int, size: int, pads: tuple[int, int], name: str) -> TracedLayout:
-    """The layout with (before, after) cells more along a dimension; unequal ones wait for the layer that reads them."""
-    letters = layout.dims[dim]
-    if pads == (0, 0) or len(letters) != 1 or letters == {"g"}:
-        return layout
-    (letter,) = letters
-    known = layout.pending.get(letter)
-    if known is None and pads[0] == pads[1]:
-        return layout
-    known = known or PendingPadding(size, 0, 0, name)
-    together = replace(known, before=known.before + pads[0], after=known.after + pads[1])
-    rest = {other: pad for other, pad in layout.pending.items() if other != letter}
-    equal = together.before == together.after
-    return replace(layout, pending=rest if equal else {**rest, letter: together})
-
-
-def judge_pending_padding(place: CallSite) -> tuple[TracedLayout, list[BreakingLayer]]:
-    """Finds unequal padding that no layer with windows has read."""
-    findings = []
-    for name in dict.fromkeys(pad.name for pad in place.layout.pending.values()):
-        pads = {letter: pad for letter, pad in place.layout.pending.items() if pad.name == name}
-        first = pads[min(pads)]
-        cause, detail = Cause.PADDING, f"{first.before} before and {first.after} after the {_describe_axes(pads)}"
-        if first.rolled:
-            cause, detail = Cause.SHIFTED, f"{_describe_axes(pads)} are rolled by {first.before} cells"
-        alike = len({(pad.before, pad.after) for pad in pads.values()}) == 1 and len(pads) == len(AXIS_NAMES)
-        findings.append(create_breaking_layer(name, cause, detail, "".join(pads) + ("" if alike else "t")))
-    return replace(place.layout, pending={}), findings
 
 
 def _judge_interpolation(call: FunctionCall, place: CallSite) -> Ruling:
@@ -310,7 +293,7 @@ def _judge_interpolation(call: FunctionCall, place: CallSite) -> Ruling:
     scale = call.get_argument(2, "scale_factor")
     scales = [scale] * 2 if scale is None or isinstance(scale, (int, float)) else list(scale)
     stride = Fraction(1) if scales[0] is None else 1 / Fraction(scales[0]).limit_denominator(MAX_DENOMINATOR)
-    return _layout_of_map(place.layout, call.output, stride), findings
+    return _layout_of_map(place.layout, call.output, stride), findings + _find_unequal_sides(call, place, call.output)
 
 
 MAX_DENOMINATOR = 64  # of scale factors: 1/3 is not a binary fraction

@@ -1,5 +1,6 @@
 """One forward pass of a network in which every operation is judged by its rule."""
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -40,6 +41,7 @@ class SymmetryTracer:
         self.head_inputs: dict[str, tuple[TracedLayout, tuple[int, ...]]] = {}  # of layers that read moving features
         self.hopeless = False  # whether a layer was seen that breaks the features at every size
         self._empty: nn.Module | None = None
+        self._exact: dict[int, bool] = {}
 
     def find_breaking_layers(self, image: Tensor) -> list[BreakingLayer]:
         """What breaks the group in an image of this size, in the order of the pass; RefusedError if it is not taken."""
@@ -53,10 +55,10 @@ class SymmetryTracer:
         self.hopeless |= any(finding.cause.is_at_every_size and not finding.is_head for finding in found.values())
         return list(found.values())
 
-    def create_successor(self, network: nn.Module) -> "SymmetryTracer":
-        """A tracer of an edited network, which knows the constants that this one has seen."""
-        successor = SymmetryTracer(network, self.group, self.channels)
-        successor.constants = self.constants
+    def create_successor(self, empty: nn.Module) -> "SymmetryTracer":
+        """A tracer of a network without numbers, which knows the constants that this one has seen."""
+        successor = SymmetryTracer(empty, self.group, self.channels)
+        successor.constants, successor._empty = self.constants, empty
         return successor
 
     def find_breaking_layers_by_shape(self, height: int, width: int) -> list[BreakingLayer] | None:
@@ -82,7 +84,9 @@ class SymmetryTracer:
             if not finding.is_head:
                 raise StopPassError
 
-        return self._run_empty_pass(size, stop)
+        if size not in self._exact:
+            self._exact[size] = self._run_empty_pass(size, stop)
+        return self._exact[size]
 
     def _run_empty_pass(self, size: int, tell: Callable[[BreakingLayer], object]) -> bool:
         try:
@@ -90,6 +94,10 @@ class SymmetryTracer:
         except (StopPassError, RefusedError):
             return False
         return True
+
+    def copy_empty(self) -> nn.Module:
+        """A copy of the network without numbers, except of its buffers."""
+        return copy.deepcopy(self._get_empty())
 
     def _get_empty(self) -> nn.Module:
         if self._empty is None:

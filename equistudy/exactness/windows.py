@@ -47,6 +47,11 @@ class AxisWindows:
         return count - 1 if (count - 1) * self.stride >= self.size + self.before else count
 
     @property
+    def overhang(self) -> int:
+        """How many cells the last window ends after the last cell; as many as `before` if windows are symmetric."""
+        return self.stride * (self.count - 1) + self.extent - self.size - self.before
+
+    @property
     def is_exact(self) -> bool:
         """Whether the mirror image of every window is one: stride * (count - 1) = size - extent + 2 before.
 

@@ -40,9 +40,9 @@ class Embedded(nn.Module):
 
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
-    "an ordinary residual network": (lambda: ResNet(8, 2).build((3, 32, 32), 5), 32),
-    "a residual network of group convolutions": (lambda: PreactivationResNet(8, 2, P4).build((3, 32, 32), 5), 32),
-    "an oriented head": (lambda: PreactivationResNet(8, 2, P4, head=Head.ORIENTED).build((3, 33, 33), 5), 33),
+    "an ordinary residual network": (lambda: ResNet(8, 2).build((3, 16, 16), 5), 16),
+    "a residual network of group convolutions": (lambda: PreactivationResNet(8, 2, P4).build((3, 16, 16), 5), 16),
+    "an oriented head": (lambda: PreactivationResNet(8, 2, P4, head=Head.ORIENTED).build((3, 17, 17), 5), 17),
     "a flattened head": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2)), 8),
     "reflected padding": (lambda: nn.Conv2d(3, 4, 3, 2, 1, padding_mode="reflect"), 32),
     "circular padding": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1, padding_mode="circular"), nn.ReLU()), 32),
@@ -60,8 +60,11 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
 }
 
 
+SLOW = ("a residual network of group convolutions", "an oriented head")
+
+
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in NETWORKS])
 def test_a_repaired_network_is_exact_and_gives_outputs_of_the_same_shape(name: str) -> None:
     build, size = NETWORKS[name]
     network = build()

@@ -121,7 +121,7 @@ def branches(first: nn.Module, second: nn.Module) -> nn.Module:
         (pooled(lambda x: F.interpolate(x, scale_factor=1 / 3, mode="bilinear")), 32, Residue(3, 0), 30, 33),
         (pooled(lambda x: x.unflatten(3, (-1, 4)).unflatten(2, (-1, 4)).amax((3, 5))), 40, Residue(4, 0), 36, 44),
         (pooled(lambda x: x.unfold(2, 3, 2).unfold(3, 3, 2).amax((4, 5))), 32, Residue(2, 1), 31, 33),
-        (pooled(lambda x: x.roll((4, 4), (2, 3))), 8, None, 4, None),
+        (pooled(lambda x: x.roll((4, 4), (2, 3)), nn.Conv2d(8, 8, 3)), 8, None, 4, None),
         (pooled(lambda x: x * (torch.eye(8) + torch.eye(8).flip(0))), 8, None, None, None),
     ],
 )
