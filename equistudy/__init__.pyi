@@ -186,6 +186,9 @@ from equistudy.report.phases import PhaseCurve as PhaseCurve
 from equistudy.report.relations import DepthProfile as DepthProfile
 from equistudy.report.relations import RankScatter as RankScatter
 from equistudy.results.results import results as results
+from equistudy.session import StudyRun as StudyRun
+from equistudy.session import plan as plan
+from equistudy.session import run as run
 from equistudy.study.design import Factor as Factor
 from equistudy.study.design import factorial as factorial
 from equistudy.study.design import nested as nested

@@ -22,6 +22,7 @@ ROWS = (
     {"training"},
     {"running", "analysis"},
     {"execution", "report"},
+    {"session"},
     {"launch"},
     {"cli"},
     {"__main__"},

@@ -92,6 +92,11 @@ SITE_OPTIONS = (
         help="Kill a trial that completes no step within this many minutes.",
     ),
     click.option("--keep-going", is_flag=True, help="Continue even if the first trials all fail in the same way."),
+    click.option(
+        "--in-process",
+        is_flag=True,
+        help="Train one trial after another in this process, without Ray: for small studies and for debugging.",
+    ),
 )
 
 

@@ -1,5 +1,6 @@
 """What the commands do that write: run what is missing, report, compact."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from equistudy.cli.tables import count_states, format_counts, format_impossible
 from equistudy.execution.job_source import JobSource, PlannedJobs, SampledJobs
 from equistudy.results.results import results
 from equistudy.results.store import Store
+from equistudy.running.job import RunConditions, collect_provenance
 from equistudy.running.plan import PlanState, StudyPlan
 from equistudy.spec import compute_digest
 from equistudy.study.file import LoadedStudy
@@ -58,6 +60,9 @@ def run_and_report(
     _check_models(source)
     store = Store.open(asked.folder, create=True)  # also where nothing can run: a report says so
     failed = 0
+    if where["in_process"]:
+        failed = _run_in_process(known, source, store, console, keep_going=where["keep_going"])
+        return _finish_run(console, loaded, asked, began, failed)
     while source.total:
         _print_lines(console, *_collect_warnings(source))
         expected = _find_expected_seconds(source, made)
@@ -80,6 +85,21 @@ def run_and_report(
         known, made = plan_study(loaded, asked.folder)
         source = PlannedJobs(tuple(made.build_jobs()))  # what a search has drawn may ask for its confirmation
     return _finish_run(console, loaded, asked, began, failed)
+
+
+def _run_in_process(known: LoadedStudy, source: JobSource, store: Store, console: Console, *, keep_going: bool) -> int:
+    """Runs the jobs of a plan here, one after another; gives how many failed. An error of a trial has its traceback."""
+    from equistudy.session import run_jobs_here
+
+    if not isinstance(source, PlannedJobs):
+        raise ValueError(
+            "A search draws its trials by Ray Tune, which does not run in this process, got --in-process. "
+            "Leave the option out."
+        )
+    conditions = RunConditions(
+        study=known.name, store=store, provenance=collect_provenance(known.path), threads=os.cpu_count() or 1
+    )
+    return run_jobs_here(list(source.jobs), conditions, lambda line: _print_lines(console, line), keep_going=keep_going)
 
 
 def _finish_interrupted(console: Console, made: StudyPlan, began: float, resume: str) -> CommandResult:

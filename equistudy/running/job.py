@@ -83,7 +83,7 @@ class RunConditions:
     """What all trials of one run share: the study's name, the store, and the resources of a trial.
 
     `gpu_share` is how much of its GPU's memory each process may take. A trial that ends no step for `hang_seconds` is
-    taken to hang.
+    taken to hang. With `raise_errors`, an error of a trial is raised once its row is written, for debugging.
     """
 
     study: str
@@ -94,6 +94,7 @@ class RunConditions:
     use_gpu: bool = False
     gpu_share: float = 1.0
     hang_seconds: float = 3600.0
+    raise_errors: bool = False
 
 
 class TrialPhase:

@@ -97,6 +97,8 @@ class TrialRun:
             # a bad loss is the sum over all workers: each of them has seen it
             if self._is_writer and not self.job.has_row:
                 self._store.write_trial(build_failed_row(self.job, self.conditions, error, self._started))
+            if self.conditions.raise_errors:
+                raise
             yield self._report_progress(TrialPhase.FAILED, describe_error(error), classify_error(error).value)
         finally:
             self.stop_monitoring()  # also of a run that is dropped half way

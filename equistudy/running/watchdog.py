@@ -33,7 +33,9 @@ class Watchdog:
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def mark_alive(self) -> None:
-        """The trial moves."""
+        """The trial moves. Without end of the patience nobody watches: a debugger may halt the process for hours."""
+        if math.isinf(self._patience):
+            return
         self._last = time.monotonic()
         if not (self._thread.is_alive() or self._ended.is_set()):
             self._thread.start()

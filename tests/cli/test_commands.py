@@ -21,7 +21,7 @@ from equistudy.models import weights
 ROOT = Path(__file__).parents[2]
 OF_A_STUDY = ["study", "--scale", "--results", "--weights-dir", "--json"]
 SHARE = ["--cpus-per-trial", "--gpus-per-trial", "--pack", "--workers-per-trial", "--max-concurrent"]
-WHERE = ["--address", "--cluster", "--num-cpus", *SHARE, "--hang-minutes", "--keep-going"]
+WHERE = ["--address", "--cluster", "--num-cpus", *SHARE, "--hang-minutes", "--keep-going", "--in-process"]
 # Options say where and how much, never what: what is studied stands in the study's file.
 OPTIONS = {
     "plan": [*OF_A_STUDY, "--pilot", "--cluster", "--prices", *SHARE],

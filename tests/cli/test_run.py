@@ -326,3 +326,14 @@ def test_what_cannot_end_well_is_told_before_training_once(write, folder, invoke
     told = [line for line in done.stderr.splitlines() if line.startswith("Warning: ")]
     assert len(told) == 1
     assert re.search(r"weight=0.3 and start=9 it grows to 180 degrees, but the labels allow 45.*weight=0.244", told[0])
+
+
+def test_a_study_runs_in_this_process_without_ray(asked, invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("equistudy.execution.runner.run_study", None)  # nothing calls it
+    done = invoke("run", asked.study, "--results", asked.folder, "--in-process")
+    assert done.exit_code == ExitCode.DONE, done.output
+    assert "Starting Ray" not in done.stderr
+    assert re.search(r"^\[4/4\] done t_\w+  width=", done.stderr, re.MULTILINE)
+    assert "Report: " in done.stdout
+    again = invoke("run", asked.study, "--results", asked.folder, "--in-process")
+    assert "[1/" not in again.stderr

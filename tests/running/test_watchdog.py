@@ -1,5 +1,7 @@
+import math
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,11 @@ def test_whoever_waits_or_has_ended_is_not_watched(tmp_path: Path, monkeypatch: 
     dog.stop()
     dog.mark_alive()
     assert not dog._thread.is_alive()
+
+
+def test_nobody_is_watched_without_an_end_of_the_patience(tmp_path: Path) -> None:
+    before = threading.active_count()
+    watchdog = Watchdog(Store.open(tmp_path), "t_1.0", math.inf)
+    watchdog.mark_alive()
+    assert threading.active_count() == before
+    watchdog.stop()
