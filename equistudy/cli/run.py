@@ -78,7 +78,7 @@ def run_and_report(
         if outcome.interrupted:
             return _finish_interrupted(console, plan_study(loaded, asked.folder)[1], began, resume)
         if outcome.broken:
-            return _finish_stopped(console, plan_study(loaded, asked.folder)[1], asked, outcome.broken)
+            return _finish_stopped(console, loaded, asked, outcome.broken)
         failed += outcome.failed
         if isinstance(source, PlannedJobs):
             break
@@ -108,8 +108,13 @@ def _finish_interrupted(console: Console, made: StudyPlan, began: float, resume:
     return CommandResult([], record, ExitCode.INTERRUPTED)
 
 
-def _finish_stopped(console: Console, made: StudyPlan, asked: StudyReference, why: str) -> CommandResult:
+def _finish_stopped(console: Console, loaded: LoadedStudy, asked: StudyReference, why: str) -> CommandResult:
     """No report: of what failed from the start there is nothing to say."""
+    try:
+        made = plan_study(loaded, asked.folder)[1]
+    except (ValueError, OSError):  # the results themselves are lost, which is why
+        _print_lines(console, why)
+        return CommandResult([], {"interrupted": False, "stopped": why}, ExitCode.FAILED_TRIALS)
     again = f"Once it is mended: {asked.format_command('retry')}"
     _print_lines(
         console, why, _format_state_counts(made), f"Why trials failed: {asked.format_command('status')}", again

@@ -1,7 +1,7 @@
 """Rewrites many small files into few, while others read and write them, and safely if it is killed."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from equistudy.results.store import Store
 
 __all__ = ["CompactionSummary", "compact"]
 
+DONE_SUFFIX = f".{TrialStatus.DONE}"
 ABANDONED_SECONDS = 24 * 3600.0  # a writer may be suspended with its machine, but not for days
 FILES_AHEAD = 500  # how many small files are read before the first of them is used
 
@@ -45,17 +46,18 @@ def compact(store: Store) -> CompactionSummary:
 
     A compacted file is written under a name of its own, and only then are the files deleted whose units it holds. In
     between a unit is in two files and counts in one of them, so nothing is lost or doubled when this process is killed.
-    A second call does nothing. Rows of failures stay in their small files, because another run that is at the same
-    trial replaces them if it succeeds. Raises ValueError for a damaged file and StorageError.
+    A second call does nothing. Only attempts that are done are compacted: what belongs to any other may be written
+    again under the same name, by the process that resumes it or by another run. Raises ValueError for a damaged file
+    and StorageError.
     """
     before, after, rows = 0, 0, 0
+    done = {unit.removesuffix(DONE_SUFFIX) for unit in store.inventories[TRIALS.name].list_units()}
     for table in TABLES:
         inventory = store.inventories[table.name]
         listing = inventory.list_files()
-        before += len(listing.names) + len(listing.copies)
-        _delete_files(store.files, [file.name for file in listing.copies])
+        before += len(listing.names)
         _delete_files(store.files, [file.name for file in listing.compacted if not file.counting])
-        for batch in _group_batches(inventory, listing):
+        for batch in _group_batches(inventory, listing, done):
             rows += _write_batch(store.files, inventory, listing, batch)
         after += len(inventory.list_files().names)
     swept = sum(store.files.sweep_abandoned(folder, ABANDONED_SECONDS) for folder in _list_folders(store))
@@ -67,11 +69,11 @@ def _list_folders(store: Store) -> list[str]:
     return ["", *store.list_names(""), *compacted]
 
 
-def _group_batches(inventory: Inventory, listing: TableListing) -> Iterator[CompactionBatch]:
+def _group_batches(inventory: Inventory, listing: TableListing, done: Container[str]) -> Iterator[CompactionBatch]:
     """Groups of files that fit into one, each read when it is asked for."""
     table = inventory.table
     batch, rows = CompactionBatch([], [], []), 0
-    for name, units, content in _read_contents(inventory, listing):
+    for name, units, content in _read_contents(inventory, listing, done):
         batch.sources.append(name)
         batch.units.extend(units)
         batch.tables.append(content)
@@ -84,8 +86,10 @@ def _group_batches(inventory: Inventory, listing: TableListing) -> Iterator[Comp
         yield batch
 
 
-def _read_contents(inventory: Inventory, listing: TableListing) -> Iterator[tuple[str, list[str], pa.Table]]:
-    """Every file worth rewriting: its name, the units that count in it, and their rows."""
+def _read_contents(
+    inventory: Inventory, listing: TableListing, done: Container[str]
+) -> Iterator[tuple[str, list[str], pa.Table]]:
+    """Every file worth rewriting: its name, the units that count in it, and their rows; `done` names the attempts."""
     table = inventory.table
     held = {unit for file in listing.compacted for unit in file.counting}
     for file in listing.compacted:
@@ -93,18 +97,18 @@ def _read_contents(inventory: Inventory, listing: TableListing) -> Iterator[tupl
             found = _read_file(inventory, file.name)
             if found is not None:
                 yield file.name, list(file.counting), _select_counting_rows(table, found[1], file)
-    for name, found in _read_small_contents(inventory, listing):
-        if found is None or (table is TRIALS and found[0].units[0].endswith(TrialStatus.FAILED)):
+    finished = [file.name for file in listing.small if ".".join(file.stem.split(".")[:2]) in done]
+    for name, found in _read_small_contents(inventory, finished):
+        if found is None or (table is TRIALS and not found[0].units[0].endswith(DONE_SUFFIX)):
             continue
         fresh = [unit for unit in found[0].units if unit not in held]
         yield name, fresh, found[1] if fresh else found[1].slice(0, 0)
 
 
 def _read_small_contents(
-    inventory: Inventory, listing: TableListing
+    inventory: Inventory, names: Sequence[str]
 ) -> Iterator[tuple[str, tuple[Footer, pa.Table] | None]]:
     """The small files, several read at once."""
-    names = [small.name for small in listing.small]
     with ThreadPoolExecutor(inventory.files.threads) as threads:
         for start in range(0, len(names), FILES_AHEAD):
             some = names[start : start + FILES_AHEAD]

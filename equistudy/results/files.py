@@ -2,10 +2,9 @@
 
 import contextlib
 import errno
-import itertools
 import os
 import re
-import socket
+import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -61,7 +60,9 @@ def _explain_errors(doing: str, where: object) -> Iterator[None]:
         raise told from error
 
 
-_counter = itertools.count()
+# A temporary name is random: a name of host, process and counter occurs twice where containers share a folder. The
+# second form is that of earlier versions.
+TEMPORARY_NAME = re.compile(r"\..+\.(?:[0-9a-f]{32}|[^.]+(?:\.[^.]+)*\.\d+\.\d+)\.tmp")
 
 
 @dataclass(frozen=True)
@@ -89,25 +90,23 @@ class LocalFiles:
             except FileNotFoundError:
                 return None
 
-    def write(self, name: str, data: bytes, replace: bool = True) -> bool:
-        """Writes a file at once: no reader sees a part of it, and an error leaves nothing behind.
-
-        With `replace=False` an existing file stays as it is. Returns whether the file was written.
-        """
+    def write(self, name: str, data: bytes) -> None:
+        """Writes a file at once: no reader sees a part of it, and an error leaves nothing behind."""
         path = self.root / name
-        temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{next(_counter)}.tmp")
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(16)}.tmp")
         with _explain_errors("write", path):
             if not path.parent.is_dir():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 _flush_folder(path.parent.parent)
             try:
                 _write_flushed(temporary, data)
-                written = _rename(temporary, path, replace)
+                temporary.replace(path)
+            except FileExistsError:
+                raise  # somebody else's
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
             _flush_folder(path.parent)
-        return written
 
     def delete(self, name: str) -> None:
         """Deletes a file, if it is there."""
@@ -116,7 +115,8 @@ class LocalFiles:
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file."""
-        return (self.root / name).is_file()
+        with _explain_errors("find", self.root / name):
+            return (self.root / name).is_file()
 
     def modified_at(self, name: str) -> float:
         """When the file was written, in seconds since 1970 by the clock of the storage."""
@@ -142,6 +142,8 @@ class LocalFiles:
         swept = 0
         with _explain_errors("sweep", self.root / folder):
             for path in (self.root / folder).glob(".*.tmp"):
+                if not TEMPORARY_NAME.fullmatch(path.name):
+                    continue
                 with contextlib.suppress(FileNotFoundError):  # its writer is alive and has just renamed it
                     if path.stat().st_mtime < time.time() - age:
                         path.unlink()
@@ -168,26 +170,6 @@ def _write_flushed(path: Path, data: bytes) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _rename(temporary: Path, path: Path, replace: bool) -> bool:
-    """Gives the file its name in one step; without `replace` only if the name is free."""
-    if not replace:
-        try:
-            path.hardlink_to(temporary)
-        except FileExistsError:
-            temporary.unlink()
-            return False
-        except OSError:
-            # Some file systems know no hard links. Between the question and the rename another process may write.
-            if path.exists():
-                temporary.unlink()
-                return False
-        else:
-            temporary.unlink()
-            return True
-    temporary.replace(path)
-    return True
 
 
 def _flush_folder(folder: Path) -> None:
@@ -247,15 +229,12 @@ class RemoteFiles:
             except FileNotFoundError:
                 return None
 
-    def write(self, name: str, data: bytes, replace: bool = True) -> bool:
-        """Writes an object by one PUT. `replace=False` asks first: two writers at the same instant may both write."""
-        if not replace and self.exists(name):
-            return False
+    def write(self, name: str, data: bytes) -> None:
+        """Writes an object by one PUT."""
         with _explain_errors("write", f"{name} of {self.url}"):
             system, path = self._filesystem_and_path[0], self._full_path(name)
             with system.open_output_stream(path) as file:
                 file.write(data)
-        return True
 
     def delete(self, name: str) -> None:
         """Deletes an object, if it is there."""

@@ -1,7 +1,7 @@
 """Which files hold which rows of a table, while others write and compact it."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -38,7 +38,8 @@ class Footer(NamedTuple):
 class CompactedFile(NamedTuple):
     """A compacted file: all units in it, and those that count here.
 
-    Two compactions at once, or one that was killed, leave a unit in two files. It then counts in the newer one.
+    Two compactions at once, or one that was killed, leave a unit in two files. It then counts in the newer one. A small
+    file is newer than any compacted one: it is left of a killed compaction, or was written again since.
     """
 
     name: str
@@ -49,7 +50,7 @@ class CompactedFile(NamedTuple):
 
 
 class TableListing(NamedTuple):
-    """The files of one table at one moment, each unit in exactly one of them; `copies` are small files to be deleted.
+    """The files of one table at one moment, each unit in exactly one of them.
 
     The name of a small file of trials does not tell its unit, because the status is part of it: such a row may occur
     both here and compacted.
@@ -57,7 +58,6 @@ class TableListing(NamedTuple):
 
     small: tuple[SmallFile, ...]
     compacted: tuple[CompactedFile, ...]
-    copies: tuple[SmallFile, ...]
 
     @property
     def names(self) -> list[str]:
@@ -82,16 +82,13 @@ class Inventory:
         """All files. Small ones are listed first: what is compacted in between is then seen twice, and counted once."""
         names = [name for name in self.files.list_names(self.table.name) if SMALL_NAME.fullmatch(name)]
         small = [SmallFile(f"{self.table.name}/{name}", name.removesuffix(".parquet")) for name in names]
-        compacted = retry_read(lambda: tuple(self._mark_counting(self._list_compacted_names())))
-        if self.table is TRIALS or not compacted:
-            return TableListing(tuple(small), compacted, ())
-        held = {unit for file in compacted for unit in file.counting}
-        rest = tuple(file for file in small if file.stem not in held)
-        return TableListing(rest, compacted, tuple(file for file in small if file.stem in held))
+        newer = set() if self.table is TRIALS else {file.stem for file in small}
+        compacted = retry_read(lambda: tuple(self._mark_counting(self._list_compacted_names(), newer)))
+        return TableListing(tuple(small), compacted)
 
     def list_compacted(self) -> tuple[CompactedFile, ...]:
         """The compacted files alone, newest first."""
-        return retry_read(lambda: tuple(self._mark_counting(self._list_compacted_names())))
+        return retry_read(lambda: tuple(self._mark_counting(self._list_compacted_names(), set())))
 
     def _list_compacted_names(self) -> list[str]:
         """Listed until two listings agree: a listing during a compaction may miss both the old files and the new."""
@@ -106,13 +103,13 @@ class Inventory:
             "finished."
         )
 
-    def _mark_counting(self, names: list[str]) -> Iterator[CompactedFile]:
-        """The newest generation counts first.
+    def _mark_counting(self, names: list[str], newer: Iterable[str]) -> Iterator[CompactedFile]:
+        """The newest generation counts first, and nothing that `newer` names.
 
         A compaction deletes a file only where files before it in this order hold its units. However many compactions
         run at once, the first file that holds a unit stays.
         """
-        counted: set[str] = set()
+        counted = set(newer)
         for name in sorted(names, key=lambda name: (-int(name[:6]), name)):
             path = f"{self.folder}/{name}"
             if path not in self._footers:

@@ -27,6 +27,7 @@ from equistudy.results.sealing import DamagedFileError, seal, unseal
 __all__ = ["StorageError", "Store"]
 
 MARKER_FILE = "equistudy.json"
+RESTORE_HINT = f'Restore the file, or write {{"schema": {SCHEMA_VERSION}}} into it if the tables are yours'
 ID_PATTERN = re.compile(r"[\w-]+", re.ASCII)
 PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds between two tries at a storage that does not answer: each time doubled
 
@@ -91,22 +92,32 @@ class Store:
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    def write_trial(self, row: TrialRow) -> None:
-        """Writes the row that ends an attempt at a trial. A failure never replaces a row that is already there.
+    def _write(self, name: str, data: bytes) -> None:
+        """Writes a file into results that are still there; else whatever is written would lie in a nameless folder."""
+        if not self.files.exists(MARKER_FILE):
+            error = StorageError(_describe_lost_marker(self.files))
+            error.lasting = True
+            raise error
+        self.files.write(name, data)
 
-        Attempts count from 0 without a gap: a retry follows a row that it saw.
+    def write_trial(self, row: TrialRow) -> None:
+        """Writes the row that ends an attempt at a trial.
+
+        Rows of failures have names of their own: of two runs at the same attempt, the one that fails never overwrites
+        the row of the one that succeeds, on any storage. Attempts count from 0 without a gap: a retry follows a row
+        that it saw.
         """
-        unit = f"{_build_stem(row.trial, row.attempt)}.{row.status}"
-        data = TRIALS.encode_rows([asdict(row)], [unit])
-        name = _table_path(TRIALS, _build_stem(row.trial, row.attempt))
-        self._retry(self.files.write, name, data, row.status == TrialStatus.DONE)
+        stem = _build_stem(row.trial, row.attempt)
+        data = TRIALS.encode_rows([asdict(row)], [f"{stem}.{row.status}"])
+        name = stem if row.status == TrialStatus.DONE else f"{stem}.{row.status}"
+        self._retry(self._write, _table_path(TRIALS, name), data)
 
     def write_curves(self, trial: str, attempt: int, rows: Sequence[CurveRow]) -> None:
         """Writes the curves of one attempt."""
         stem = _build_stem(trial, attempt)
         key = {"trial": trial, "attempt": attempt}
         self._retry(
-            self.files.write,
+            self._write,
             _table_path(CURVES, stem),
             CURVES.encode_rows([{**key, **asdict(row)} for row in rows], [stem]),
         )
@@ -128,7 +139,7 @@ class Store:
                     f"Measurements of {measure_id} carry its id, got measure_id={row.get('measure_id')!r}. "
                     "Write each measure by itself."
                 )
-        self._retry(self.files.write, _table_path(MEASUREMENTS, stem), MEASUREMENTS.encode_rows(listed, [stem]))
+        self._retry(self._write, _table_path(MEASUREMENTS, stem), MEASUREMENTS.encode_rows(listed, [stem]))
 
     def has_trial(self, trial: str) -> bool:
         """Whether any attempt at the trial is over, done or failed."""
@@ -140,9 +151,10 @@ class Store:
 
     def _has_unit(self, table: ResultsTable, stem: str) -> bool:
         """Looks for the small file, then into the footers of the compacted ones: no listing of many files."""
-        if self.files.exists(_table_path(table, stem)):
-            return True
         units = {stem, *(f"{stem}.{status}" for status in TrialStatus)} if table is TRIALS else {stem}
+        names = (stem, f"{stem}.{TrialStatus.FAILED}") if table is TRIALS else (stem,)
+        if any(self.files.exists(_table_path(table, name)) for name in names):
+            return True
         return any(not units.isdisjoint(file.units) for file in self.inventories[table.name].list_compacted())
 
     def list_statuses(self) -> dict[str, str]:
@@ -164,7 +176,7 @@ class Store:
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Writes a file, such as weights or a checkpoint, in place of the one that may be there."""
-        self._retry(self.files.write, name, data)
+        self._retry(self._write, name, data)
 
     def read_bytes(self, name: str) -> bytes | None:
         """All bytes of a file, or None where there is none."""
@@ -225,9 +237,21 @@ def _read_version(files: Files) -> int | None:
         return int(json.loads(data)["schema"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{MARKER_FILE} in {files.url} says which version wrote the results, got {data[:80]!r}. "
-            f'Restore the file, or write {{"schema": {SCHEMA_VERSION}}} into it if the tables are yours.'
+            f"{MARKER_FILE} in {files.url} says which version wrote the results, got {data[:80]!r}. {RESTORE_HINT}."
         ) from error
+
+
+def _describe_lost_marker(files: Files) -> str:
+    names = files.list_names("")
+    if not names:
+        return (
+            f"The results must stay in their place during a run, got nothing at {files.url}: they were moved or "
+            "deleted. Move them back, or run the same command again to start anew."
+        )
+    return (
+        f"The results must keep their {MARKER_FILE} during a run, got {files.url} without it, with "
+        f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}. {RESTORE_HINT}, then run the same command again."
+    )
 
 
 def _check_empty_or_ours(files: Files) -> int | None:
@@ -236,6 +260,11 @@ def _check_empty_or_ours(files: Files) -> int | None:
     if not names:
         return None
     version = _read_version(files)
+    if version is None and {table.name for table in (TRIALS, CURVES, MEASUREMENTS)} & {*names}:
+        raise ValueError(
+            f"A results folder has a file {MARKER_FILE}, got {files.url} without it, with {', '.join(names[:3])}"
+            f"{', ...' if len(names) > 3 else ''}. {RESTORE_HINT}."
+        )
     if version is None:
         raise ValueError(
             f"{files.url} is not a results folder of equistudy: it has no {MARKER_FILE} but holds "

@@ -87,3 +87,23 @@ def test_an_error_that_cannot_be_described_is_a_failure_like_any_other(tmp_path:
     assert rows["reason"].to_list() == ["bug"] * 4
     assert rows["attempt"].to_list() == [0] * 4
     assert rows["message"].to_list() == ["Indescribable: its message cannot be read"] * 4
+
+
+@pytest.mark.parametrize(
+    ("loss", "told"),
+    [
+        (
+            "os.path.exists(marker) and os.unlink(marker)",
+            r"must keep their equistudy\.json during a run.*Restore the file",
+        ),
+        (
+            "__import__('shutil').rmtree(os.path.dirname(marker), True)",
+            r"got nothing at \S+: they were moved or deleted",
+        ),
+    ],
+)
+def test_results_that_are_lost_during_a_run_stop_it(tmp_path: Path, loss: str, told: str) -> None:
+    marker = tmp_path / "results" / "equistudy.json"
+    done = run(tmp_path, f"marker = {str(marker)!r}; {loss}")
+    assert re.search("The run stops because its results cannot be written: .*" + told, " ".join(done.stderr.split()))
+    assert not list(tmp_path.glob("results/trials/*"))

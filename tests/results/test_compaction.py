@@ -16,6 +16,7 @@ from equistudy.results.compaction import compact
 from equistudy.results.files import LocalFiles
 from equistudy.results.inventory import Inventory
 from equistudy.results.results import results
+from equistudy.results.schema import CurveRow
 from equistudy.results.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -73,13 +74,53 @@ def test_failures_stay_small_so_that_another_run_can_replace_them(store, row):
     store.write_trial(row("t_1", status="failed"))
     store.write_trial(row("t_2"))
     compact(store)
-    assert "trials/t_1.0.parquet" in files(store)
+    assert "trials/t_1.0.failed.parquet" in files(store)
     store.write_trial(row("t_1"))
     compact(store)
     assert store.list_statuses() == {"t_1": "done", "t_2": "done"}
     store.write_trial(row("t_1", status="failed"))  # a slower run, after its row was compacted
     assert store.list_statuses() == {"t_1": "done", "t_2": "done"}
     assert results(store.url).trials.collect()["status"].to_list() == ["done", "done"]
+
+
+def read_curve(store, trial):
+    return results(store.url).curves.filter(trial=trial).collect()["value"].to_list()
+
+
+def curve(*values):
+    return [CurveRow(epoch, "train", "loss", value) for epoch, value in enumerate(values)]
+
+
+@pytest.mark.parametrize("status", [None, "failed"])
+def test_curves_of_an_unfinished_trial_do_not_win_over_those_of_its_retraining(store, row, status):
+    """Compacted while the trial is interrupted, which has left its curves, or while another run failed at it."""
+    store.write_trial(row("t_2"))
+    store.write_curves("t_1", 0, curve(9.0))
+    if status:
+        store.write_trial(row("t_1", status=status))
+    compact(store)
+    assert (Path(store.url) / "curves" / "t_1.0.parquet").exists()
+    store.write_curves("t_1", 0, curve(1.0, 0.5))
+    store.write_trial(row("t_1"))
+    for _ in range(3):
+        assert read_curve(store, "t_1") == [1.0, 0.5]
+        compact(store)
+
+
+def test_what_is_written_again_wins_over_what_was_compacted(store, row, whole_trial):
+    """The compacted file of rows was moved away, so the trials are trained again; their old curves are still there."""
+    whole_trial(store, "t_1", value=9.0)
+    whole_trial(store, "t_2", value=7.0)
+    compact(store)
+    for path in (Path(store.url) / "trials" / "compacted").iterdir():
+        path.unlink()
+    whole_trial(Store.open(store.url), "t_1", value=1.0)
+    whole_trial(Store.open(store.url), "t_2", value=2.0)
+    for _ in range(3):
+        assert (read_curve(store, "t_1"), read_curve(store, "t_2")) == ([1.0, 1.0], [2.0, 2.0])
+        assert set(results(store.url).measurements.filter(trial="t_1").collect()["value"]) == {1.0}
+        compact(Store.open(store.url))
+    assert len(files(store)) == 3
 
 
 def test_files_are_bounded(filled, monkeypatch):

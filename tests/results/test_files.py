@@ -34,12 +34,10 @@ def everything(folder):
 
 def test_writes_and_reads_back(place, tmp_path):
     assert place.read("trials/a") is None
-    assert place.write("trials/a", b"one")
-    assert place.write("trials/a", b"two")
+    place.write("trials/a", b"one")
+    place.write("trials/a", b"two")
     assert place.read("trials/a") == b"two"
-    assert not place.write("trials/a", b"three", replace=False)
-    assert place.read("trials/a") == b"two"
-    assert place.write("trials/b", b"", replace=False)
+    place.write("trials/b", b"")
     assert place.read("trials/b") == b""
     assert place.exists("trials/a")
     assert not place.exists("trials")
@@ -156,17 +154,6 @@ def test_storage_errors_travel_from_workers():
     assert str(error) == "Cannot write a: full. Free some space."
 
 
-def test_without_hard_links_an_existing_file_still_stays(tmp_path, monkeypatch):
-    def no_links(self, target):
-        raise OSError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr(Path, "hardlink_to", no_links)
-    place = LocalFiles(tmp_path)
-    assert place.write("a", b"1", replace=False)
-    assert not place.write("a", b"2", replace=False)
-    assert (place.read("a"), everything(tmp_path)) == (b"1", ["a"])
-
-
 def test_file_systems_that_cannot_flush_a_folder(tmp_path, monkeypatch):
     real, calls = os.fsync, []
 
@@ -177,7 +164,7 @@ def test_file_systems_that_cannot_flush_a_folder(tmp_path, monkeypatch):
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", files_only)
-    assert LocalFiles(tmp_path).write("a", b"1")
+    LocalFiles(tmp_path).write("a", b"1")
     assert len(calls) == 2
 
 
@@ -190,14 +177,33 @@ def test_passwords_stay_out_of_urls():
 
 
 def test_sweeping_takes_old_temporary_files_only(tmp_path):
-    old, young, other = tmp_path / ".a.host.1.0.tmp", tmp_path / ".b.host.2.0.tmp", tmp_path / ".gitignore"
-    for path in (old, young, other):
+    old = [tmp_path / ".a.parquet.host.cluster.1.0.tmp", tmp_path / f".a.parquet.{'0f' * 16}.tmp"]
+    others = [tmp_path / ".gitignore", tmp_path / ".notes.tmp", tmp_path / ".a.b.tmp", tmp_path / "a.host.1.0.tmp"]
+    young = tmp_path / f".b.{'0f' * 16}.tmp"
+    for path in (*old, young, *others):
         path.touch()
     long_ago = time.time() - 100
-    for path in (old, other):
+    for path in (*old, *others):
         os.utime(path, (long_ago, long_ago))
-    assert LocalFiles(tmp_path).sweep_abandoned("", age=50.0) == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([young.name, other.name])
+    assert LocalFiles(tmp_path).sweep_abandoned("", age=50.0) == 2
+    assert sorted(tmp_path.iterdir()) == sorted([young, *others])
+
+
+def test_temporary_names_are_random_and_nobody_elses_is_deleted(tmp_path, monkeypatch):
+    tokens = iter(["1f" * 16, "2f" * 16, "1f" * 16])
+    monkeypatch.setattr(module.secrets, "token_hex", lambda size: next(tokens)[: 2 * size])
+    place, seen = LocalFiles(tmp_path), []
+    real = Path.replace
+    monkeypatch.setattr(Path, "replace", lambda self, target: (seen.append(self.name), real(self, target))[1])
+    place.write("a", b"1")
+    place.write("a", b"2")
+    assert seen == [f".a.{'1f' * 16}.tmp", f".a.{'2f' * 16}.tmp"]
+    others = tmp_path / f".a.{'1f' * 16}.tmp"  # the same host, process and token: another container's
+    others.write_bytes(b"half of another's")
+    with pytest.raises(StorageError, match="A file is in the way"):
+        place.write("a", b"3")
+    assert others.read_bytes() == b"half of another's"
+    assert place.read("a") == b"2"
 
 
 def test_many_writers_of_one_file(tmp_path):

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,6 +131,80 @@ def test_of_two_runs_at_once_the_one_that_is_done_wins(store, row, order):
     for status in order:
         store.write_trial(row(status=status))
     assert store.list_statuses() == {"t_1": "done"}
+
+
+@pytest.mark.parametrize("order", [("done", "failed"), ("failed", "done")])
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_failure_loses_no_success_between_asking_and_writing(tmp_path, monkeypatch, row, order, remote):
+    """On an object store, and without hard links, no writer can ask and write in one step."""
+    no_links = OSError(errno.EPERM, "Operation not permitted")
+    monkeypatch.setattr(Path, "hardlink_to", lambda *arguments: (_ for _ in ()).throw(no_links))
+    monkeypatch.setattr(files_module, "OBJECT_STORES", {"local"})
+    store = Store.open(tmp_path / "results")
+    (tmp_path / "results" / "trials").mkdir()
+    store = Store(RemoteFiles(f"file://{tmp_path}/results")) if remote else store
+    first, second = order
+    exists = type(store.files).exists
+
+    def late(self, name):
+        """The other run writes its row just after this one has looked."""
+        found = exists(self, name)
+        if name.startswith("trials/") or name == "equistudy.json":
+            monkeypatch.setattr(type(store.files), "exists", exists)
+            store.write_trial(row(status=second, scores={"by": 2.0}))
+        return found
+
+    monkeypatch.setattr(type(store.files), "exists", late)
+    store.write_trial(row(status=first, scores={"by": 1.0}))
+    assert store.list_statuses() == {"t_1": "done"}
+    assert store.has_trial("t_1")
+
+
+def test_a_failed_row_of_earlier_versions_counts(store, row):
+    store.write_trial(row(status="failed"))
+    (path,) = Path(store.url, "trials").iterdir()
+    path.rename(path.with_name("t_1.0.parquet"))
+    assert store.has_trial("t_1")
+    assert store.list_statuses() == {"t_1": "failed"}
+    store.write_trial(row())
+    assert store.list_statuses() == {"t_1": "done"}
+
+
+def writes(store, row, measurement):
+    return (
+        lambda: store.write_trial(row()),
+        lambda: store.write_curves("t_1", 0, []),
+        lambda: store.write_measurements("t_1", 0, "m_1", [measurement()]),
+        lambda: store.write_bytes("weights/t_1", b"1"),
+        lambda: store.write_sealed("checkpoints/t_1", b"1"),
+    )
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_a_marker_lost_during_a_run_is_noticed_at_the_next_write(store, row, measurement, number):
+    write = writes(store, row, measurement)[number]
+    write()
+    marker = Path(store.url, "equistudy.json")
+    marker.unlink()
+    with pytest.raises(
+        StorageError, match=r'keep their equistudy\.json during a run.*write {"schema": 1} into'
+    ) as caught:
+        write()
+    assert caught.value.lasting
+    with pytest.raises(ValueError, match="has a file equistudy.json" if number < 3 else "is not a results folder"):
+        Store.open(store.url)
+    marker.write_text('{"schema": 1}')
+    write()
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_results_that_are_gone_do_not_come_back_as_a_nameless_folder(store, row, measurement, number):
+    writes(store, row, measurement)[0]()
+    shutil.rmtree(store.url)
+    with pytest.raises(StorageError, match=r"got nothing at .*Move them back, or run the same command again") as caught:
+        writes(store, row, measurement)[number]()
+    assert caught.value.lasting
+    assert not Path(store.url).exists()
 
 
 def test_measurements_know_how_long_they_took(store, measurement):
