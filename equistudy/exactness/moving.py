@@ -31,6 +31,7 @@ REDUCTIONS = (
     *("mean", "sum", "amax", "amin", "max", "min", "std", "var", "var_mean", "std_mean"),
     *("logsumexp", "prod", "norm", "median", "linalg_vector_norm"),
 )
+MOST_PREFIX_TOKENS = 8
 RESHAPE_FUNCTIONS = frozenset(
     {"view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as", "ravel"}
 )
@@ -171,7 +172,11 @@ def _slice_dimension(
     if "g" in letters and (start, stop, step) != (0, size, 1) and (start % place.order or stop % place.order):
         place.note_uncovered("slicing of a regular field")
     if step == 1:
-        if len(letters & SPATIAL_AXES) > 1 and stop < size:
+        joined = len(letters & SPATIAL_AXES) > 1
+        if joined and start == 0 and stop <= MOST_PREFIX_TOKENS and not (layout.factors and layout.factors[dim]):
+            dims = [NO_AXES if number == dim else kept for number, kept in enumerate(layout.dims)]
+            return replace(layout, dims=tuple(dims)), []  # class and register tokens, which are no positions
+        if joined and stop < size:
             place.note_uncovered("slicing of tokens")
         return pad_layout(layout, dim, size, (-start, stop - size), place.name), []
     return judge_axis_windows(layout, dim, AxisWindows(size, 1, step, -start, stop - size), place)

@@ -145,8 +145,9 @@ class MovedFilters(FilterRecorder):
         """What the function gives, with its second argument replaced if it is a convolution."""
         if name in CONVOLUTIONS and is_learned(own := _get_filters(args, kwargs)):
             moved, place = move_filters(own, self._row), len(self.filters)
-            if place < len(self._known) and self._known[place].shape == own.shape:
-                wanted = move_filters(self._known[place], self._row)
+            known = self._known[place] if place < len(self._known) else own
+            if known is not own and known.shape == own.shape:
+                wanted = move_filters(known, self._row)
                 moved = min(moved, own, key=lambda filters: float((filters - wanted).norm()))
             args, kwargs = (args[0], moved, *args[2:]), {key: kwargs[key] for key in kwargs if key != "weight"}
         return super().call(name, func, args, kwargs)

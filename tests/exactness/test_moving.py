@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from equistudy.exactness.audit import audit
 from equistudy.exactness.findings import Cause
@@ -105,3 +106,22 @@ def test_maps_that_are_flipped_at_the_end_do_not_move_as_the_image_does() -> Non
 def test_what_is_not_covered_is_said(move: Callable[[Tensor], Tensor], channels: int, function: str) -> None:
     found = audit(read(move, channels), SIZE)
     assert found.caveat == f"The rules do not cover 1 ({function}); the verdict rests on numbers alone."
+
+
+class Tokens(nn.Module):
+    """A class token before those of positions, which see each other; the class token alone is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token, self.read = nn.Parameter(torch.randn(1, 1, 8)), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = torch.cat([self.token.expand(len(x), -1, -1), x.flatten(2).mT], 1)
+        tokens = tokens + F.scaled_dot_product_attention(tokens, tokens, tokens)
+        first, rest = tokens[:, :1], tokens[:, 1:]
+        return self.read(first[:, 0] + rest.mean(1))
+
+
+def test_class_tokens_are_no_positions() -> None:
+    found = audit(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.LeakyReLU(), Tokens()), SIZE)
+    assert (found.is_exact, found.caveat) == (True, "")
