@@ -1,6 +1,5 @@
 """How a study stands: its plan, what it will cost, what runs now, what has failed, and what names its trials."""
 
-import json
 import socket
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any
 from equistudy.cli.study_reference import PROGRAM, StudyReference
 from equistudy.results.results import Results, results
 from equistudy.results.store import Store
+from equistudy.running.heartbeat import load_heartbeats
 from equistudy.running.job import Job
 from equistudy.running.plan import PlannedTrial, PlanState, StudyPlan, make_plan
 from equistudy.spec import to_table_value
@@ -86,16 +86,7 @@ def list_running(folder: str, made: StudyPlan) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     ids = {trial.id for trial in made.trials if trial.state is not PlanState.DONE}
-    signs = [_parse_heartbeat(store.read_bytes(f"running/{name}")) for name in store.list_names("running")]
-    return [sign for sign in signs if sign.get("trial") in ids and _is_alive(sign)]
-
-
-def _parse_heartbeat(content: bytes | None) -> dict[str, Any]:
-    """What a sign of life says; nothing where it was replaced while an object store gave it out."""
-    try:
-        return dict(json.loads(content or b"{}"))
-    except ValueError:
-        return {}
+    return [sign for sign in load_heartbeats(store) if sign["trial"] in ids and _is_alive(sign)]
 
 
 def _is_alive(sign: dict[str, Any]) -> bool:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from equistudy.results.files import Files
-from equistudy.results.inventory import CompactedFile, Footer, Inventory, TableListing
+from equistudy.results.inventory import CompactedFile, Footer, Inventory, SmallFile, TableListing
 from equistudy.results.schema import TABLES, TRIALS, ResultsTable, TrialStatus
 from equistudy.results.store import Store
 
@@ -97,22 +97,30 @@ def _read_contents(
             found = _read_file(inventory, file.name)
             if found is not None:
                 yield file.name, list(file.counting), _select_counting_rows(table, found[1], file)
-    finished = [file.name for file in listing.small if ".".join(file.stem.split(".")[:2]) in done]
+    finished = [file for file in listing.small if ".".join(file.stem.split(".")[:2]) in done]
     for name, found in _read_small_contents(inventory, finished):
-        if found is None or (table is TRIALS and not found[0].units[0].endswith(DONE_SUFFIX)):
+        if found is None or (table.name == TRIALS.name and not found[0].units[0].endswith(DONE_SUFFIX)):
             continue
         fresh = [unit for unit in found[0].units if unit not in held]
         yield name, fresh, found[1] if fresh else found[1].slice(0, 0)
 
 
 def _read_small_contents(
-    inventory: Inventory, names: Sequence[str]
+    inventory: Inventory, small: Sequence[SmallFile]
 ) -> Iterator[tuple[str, tuple[Footer, pa.Table] | None]]:
-    """The small files, several read at once."""
+    """The small files, several read at once; None for those that vanish and those that do not hold what they should."""
     with ThreadPoolExecutor(inventory.files.threads) as threads:
-        for start in range(0, len(names), FILES_AHEAD):
-            some = names[start : start + FILES_AHEAD]
-            yield from zip(some, threads.map(lambda name: _read_file(inventory, name), some), strict=True)
+        for start in range(0, len(small), FILES_AHEAD):
+            some = small[start : start + FILES_AHEAD]
+            found = threads.map(lambda file: _read_small_file(inventory, file), some)
+            yield from zip([file.name for file in some], found, strict=True)
+
+
+def _read_small_file(inventory: Inventory, file: SmallFile) -> tuple[Footer, pa.Table] | None:
+    try:
+        return None if inventory.load_small(file) is None else inventory.read(file.name)
+    except FileNotFoundError:
+        return None
 
 
 def _read_file(inventory: Inventory, name: str) -> tuple[Footer, pa.Table] | None:

@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import secrets
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -86,9 +87,14 @@ class LocalFiles:
         """All bytes of a file, or None where there is none."""
         with _explain_errors("read", self.root / name):
             try:
-                return (self.root / name).read_bytes()
+                # without O_NONBLOCK a named pipe would wait for a writer for ever
+                descriptor = os.open(self.root / name, os.O_RDONLY | os.O_NONBLOCK)
             except FileNotFoundError:
                 return None
+            with os.fdopen(descriptor, "rb") as file:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise OSError(errno.EEXIST, "it is not a regular file")
+                return file.read()
 
     def write(self, name: str, data: bytes) -> None:
         """Writes a file at once: no reader sees a part of it, and an error leaves nothing behind."""
@@ -136,6 +142,18 @@ class LocalFiles:
             except FileNotFoundError:
                 return []
         return sorted(name for name in names if not name.startswith("."))
+
+    def list_regular(self, folder: str) -> tuple[list[str], list[str]]:
+        """As `list_names`, first regular files, then all else but folders: links, which may dangle, and named pipes."""
+        with _explain_errors("list", self.root / folder):
+            try:
+                with os.scandir(self.root / folder) as found:
+                    entries = [entry for entry in found if not entry.name.startswith(".")]
+            except FileNotFoundError:
+                return [], []
+            regular = {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
+            others = {entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)} - regular
+        return sorted(regular), sorted(others)
 
     def sweep_abandoned(self, folder: str, age: float) -> int:
         """Deletes what killed writers left in a folder more than `age` seconds ago, and says how many files."""
@@ -265,6 +283,10 @@ class RemoteFiles:
                 fs.FileSelector(self._full_path(folder), allow_not_found=True)
             )
             return sorted(info.base_name for info in found if not info.base_name.startswith("."))
+
+    def list_regular(self, folder: str) -> tuple[list[str], list[str]]:
+        """The names under a prefix, sorted; an object store holds nothing else."""
+        return self.list_names(folder), []
 
     def sweep_abandoned(self, folder: str, age: float) -> int:
         """Nothing: a PUT that does not end leaves no object."""

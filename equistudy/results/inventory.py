@@ -1,7 +1,8 @@
 """Which files hold which rows of a table, while others write and compact it."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -10,15 +11,29 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from equistudy.results.files import Files, StorageError
-from equistudy.results.schema import TRIALS, UNITS_KEY, ResultsTable
+from equistudy.results.schema import CURVES, TRIALS, UNITS_KEY, ResultsTable, TrialStatus
+from equistudy.results.sealing import has_valid_checksum
 
-__all__ = ["CompactedFile", "Footer", "Inventory", "SmallFile", "TableListing", "build_damage_error", "retry_read"]
+__all__ = [
+    "CompactedFile",
+    "Footer",
+    "ForeignFileWarning",
+    "Inventory",
+    "SmallFile",
+    "TableListing",
+    "build_damage_error",
+    "retry_read",
+]
 
 SMALL_NAME = re.compile(r"[\w-]+\.\d+(\.[\w-]+)?\.parquet")
 COMPACTED_NAME = re.compile(r"(\d{6})-[0-9a-f]{16}\.parquet")
 MAX_RETRIES = 20  # how often files may vanish under a reader before it gives up
 
 Result = TypeVar("Result")
+
+
+class ForeignFileWarning(UserWarning):
+    """A file in a folder of results is ignored: a copy, a link, or something that equistudy did not write."""
 
 
 class SmallFile(NamedTuple):
@@ -72,6 +87,7 @@ class Inventory:
     files: Files
     table: ResultsTable
     _footers: dict[str, Footer] = field(default_factory=dict, repr=False, compare=False)
+    _verified: set[str] = field(default_factory=set, repr=False, compare=False)
 
     @property
     def folder(self) -> str:
@@ -80,9 +96,13 @@ class Inventory:
 
     def list_files(self) -> TableListing:
         """All files. Small ones are listed first: what is compacted in between is then seen twice, and counted once."""
-        names = [name for name in self.files.list_names(self.table.name) if SMALL_NAME.fullmatch(name)]
+        regular, others = self.files.list_regular(self.table.name)
+        names = [name for name in regular if SMALL_NAME.fullmatch(name)]
+        strange = [*others, *(name for name in regular if name.endswith(".parquet") and not SMALL_NAME.fullmatch(name))]
+        for name in strange:
+            self._warn_of(f"{self.table.name}/{name}", "no file of that name and kind is written there")
         small = [SmallFile(f"{self.table.name}/{name}", name.removesuffix(".parquet")) for name in names]
-        newer = set() if self.table is TRIALS else {file.stem for file in small}
+        newer = set() if self.table.name == TRIALS.name else {file.stem for file in small}
         compacted = retry_read(lambda: tuple(self._mark_counting(self._list_compacted_names(), newer)))
         return TableListing(tuple(small), compacted)
 
@@ -94,7 +114,7 @@ class Inventory:
         """Listed until two listings agree: a listing during a compaction may miss both the old files and the new."""
         before = None
         for _ in range(MAX_RETRIES):
-            names = [name for name in self.files.list_names(self.folder) if COMPACTED_NAME.fullmatch(name)]
+            names = [name for name in self.files.list_regular(self.folder)[0] if COMPACTED_NAME.fullmatch(name)]
             if names == before:
                 return names
             before = names
@@ -119,23 +139,78 @@ class Inventory:
             counted.update(fresh)
             yield CompactedFile(path, int(name[:6]), footer.rows, footer.units, fresh)
 
+    def _warn_of(self, name: str, why: str) -> None:
+        warnings.warn(
+            f"Ignored {name} in {self.files.url}: {why}. Move it away if it is a copy or belongs elsewhere.",
+            ForeignFileWarning,
+            stacklevel=2,
+        )
+
+    def load(self, name: str) -> bytes:
+        """All bytes of a file. Raises FileNotFoundError, and ValueError where its checksum does not match."""
+        data = self.files.read(name)
+        if data is None:
+            raise FileNotFoundError(name)
+        if not has_valid_checksum(data):
+            raise build_damage_error(self.files, name, ValueError("its checksum does not match"))
+        return data
+
+    def load_small(self, file: SmallFile) -> tuple[Footer, bytes] | None:
+        """A small file that holds what its name says; None, with a warning, for a copy and for a file of others.
+
+        Raises FileNotFoundError, and ValueError for a damaged file.
+        """
+        data = self.load(file.name)
+        try:
+            footer = _parse_footer(pq.read_metadata(pa.BufferReader(data)))
+        except KeyError:
+            self._warn_of(file.name, "it was not written by equistudy")
+            return None
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise build_damage_error(self.files, file.name, error) from error
+        if not self._belongs(file.stem, footer.units):
+            self._warn_of(file.name, f"it holds {', '.join(footer.units)}")
+            return None
+        return footer, data
+
+    def _belongs(self, stem: str, units: tuple[str, ...]) -> bool:
+        """Whether a small file of this name may hold these units: the status of a trial is part of its unit alone."""
+        if self.table.name != TRIALS.name:
+            return units == (stem,)
+        return len(units) == 1 and units[0].rpartition(".")[0] == stem.removesuffix(f".{TrialStatus.FAILED}")
+
+    def load_all_small(self, small: Sequence[SmallFile]) -> list[tuple[Footer, bytes]]:
+        """Those of the small files that hold what their names say, several read at once."""
+        with ThreadPoolExecutor(self.files.threads) as threads:
+            return [found for found in threads.map(self.load_small, small) if found is not None]
+
+    def verify(self, name: str) -> None:
+        """Raises ValueError for a damaged compacted file; each is read once for that, for it never changes."""
+        if name not in self._verified:
+            self.load(name)
+            self._verified.add(name)
+
     def read_footer(self, name: str) -> Footer:
         """What a file says about itself. Raises FileNotFoundError, and ValueError for a damaged or foreign file."""
         try:
             with self.files.open_file(name) as file:
                 return _parse_footer(pq.read_metadata(file))
-        except (pa.ArrowInvalid, KeyError) as error:
+        except FileNotFoundError:
+            raise
+        except (pa.ArrowException, OSError, KeyError, ValueError):  # of the file or of the storage: the next line tells
+            data = self.load(name)
+        try:
+            return _parse_footer(pq.read_metadata(pa.BufferReader(data)))
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise build_damage_error(self.files, name, error) from error
 
     def read(self, name: str) -> tuple[Footer, pa.Table]:
         """A file with all its columns. Raises FileNotFoundError, and ValueError for a damaged or foreign file."""
+        data = self.load(name)
         try:
-            with self.files.open_file(name) as file:
-                parquet = pq.ParquetFile(file)
-                return _parse_footer(parquet.metadata), parquet.read(use_threads=False)
-        except FileNotFoundError:
-            raise
-        except (pa.ArrowException, OSError, KeyError) as error:
+            parquet = pq.ParquetFile(pa.BufferReader(data))
+            return _parse_footer(parquet.metadata), parquet.read(use_threads=False)
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise build_damage_error(self.files, name, error) from error
 
     def list_units(self) -> set[str]:
@@ -144,17 +219,11 @@ class Inventory:
         def read() -> set[str]:
             listing = self.list_files()
             units = {unit for file in listing.compacted for unit in file.counting}
-            if self.table is not TRIALS:
+            if self.table.name != TRIALS.name:
                 return units.union(file.stem for file in listing.small)
-            count = self.files.threads
-            shares = [listing.small[start::count] for start in range(count)]
-            with ThreadPoolExecutor(count) as threads:
-                return units.union(*threads.map(self._read_units, shares))
+            return units.union(*(footer.units for footer, _ in self.load_all_small(listing.small)))
 
         return retry_read(read)
-
-    def _read_units(self, small: tuple[SmallFile, ...]) -> set[str]:
-        return {unit for file in small for unit in self.read_footer(file.name).units}
 
 
 def _parse_footer(metadata: Any) -> Footer:
@@ -176,7 +245,9 @@ def retry_read(read: Callable[[], Result]) -> Result:
 def build_damage_error(files: Files, name: str, why: Exception) -> ValueError:
     """The error for a file that cannot be read."""
     reason = "it was not written by equistudy" if isinstance(why, KeyError) else str(why).splitlines()[0]
+    lost = "Move that file away; what it held is then trained or measured again by the next run, or by `retry`."
+    if name.startswith(f"{CURVES.name}/"):
+        lost = "Move that file away; the curves in it are lost, and all other numbers of their trials stay."
     return ValueError(
-        f"Tables are Parquet files that equistudy wrote, got {name} in {files.url}: {reason.rstrip('.')}. "
-        "Move that file away; what it held is then trained or measured again by the next run."
+        f"Tables are Parquet files that equistudy wrote, got {name} in {files.url}: {reason.rstrip('.')}. {lost}"
     )

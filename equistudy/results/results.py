@@ -1,5 +1,6 @@
 """Reads results as Polars LazyFrames, also while a study runs and while its files are compacted."""
 
+import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,12 +13,14 @@ from polars.io.plugins import register_io_source
 
 from equistudy.results.columns import expand_columns
 from equistudy.results.files import Files
-from equistudy.results.inventory import TableListing, build_damage_error, retry_read
+from equistudy.results.inventory import Inventory, TableListing, build_damage_error, retry_read
 from equistudy.results.schema import CURVES, MEASUREMENTS, TRIALS, ResultsTable, TrialStatus
 from equistudy.results.store import Store
 
 __all__ = ["Results", "results"]
 
+# Polars panics at some damaged files, with an exception that is no Exception.
+READING_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 BRIEF_COLUMNS = ("trial", "attempt", "status", "reason", "seconds", "measuring_seconds", "weights")
 
 # Older files may lack columns, newer ones may have more, and a whole number may stand where a float belongs.
@@ -150,9 +153,11 @@ class Results:
         def read() -> pl.DataFrame:
             listing = inventory.list_files()
             try:
-                return narrowed(_scan_listing(self.store.files, table, listing, kept)).collect()
-            except (pl.exceptions.PolarsError, OSError) as error:
-                _check_damage(self.store.files, table, listing)
+                return narrowed(_scan_listing(inventory, listing, kept)).collect()
+            except FileNotFoundError:
+                raise
+            except READING_ERRORS as error:
+                _check_damage(inventory, listing)
                 raise error from None
 
         return retry_read(read)
@@ -170,19 +175,28 @@ def _build_empty_frame(table: ResultsTable) -> pl.DataFrame:
     return frame
 
 
-def _scan_listing(files: Files, table: ResultsTable, listing: TableListing, kept: set[str] | None) -> pl.LazyFrame:
-    """The rows of a listing that count, each once."""
+def _scan_listing(inventory: Inventory, listing: TableListing, kept: set[str] | None) -> pl.LazyFrame:
+    """The rows of a listing that count, each once, from files whose checksums match."""
+    files, table = inventory.files, inventory.table
     whole, parts = [], []
     for file in listing.compacted:
+        inventory.verify(file.name)  # before its units are trusted: a damaged name would hide its rows
         counting = [unit for unit in file.counting if kept is None or _parse_attempt(unit) in kept]
-        if len(counting) == len(file.units):
-            whole.append(file.name)
+        if counting and len(counting) == len(file.units):
+            whole.append(files.address(file.name))
         elif counting:
             unit = pl.concat_str(table.unit, separator=".")
-            parts.append(_scan_files(files, table, [file.name]).filter(unit.is_in(counting)))
-    whole += [file.name for file in listing.small if kept is None or _parse_attempt(file.stem) in kept]
-    frames = [_scan_files(files, table, whole), *parts]
-    return pl.concat(frames) if parts else frames[0]
+            parts.append(_scan_files(files, table, [files.address(file.name)]).filter(unit.is_in(counting)))
+    small = inventory.load_all_small(
+        [file for file in listing.small if kept is None or _parse_attempt(file.stem) in kept]
+    )
+    return pl.concat(
+        [
+            _scan_files(files, table, whole),
+            *parts,
+            _scan_files(files, table, [io.BytesIO(data) for _, data in small]),
+        ]
+    )
 
 
 def _parse_attempt(unit: str) -> str:
@@ -190,13 +204,13 @@ def _parse_attempt(unit: str) -> str:
     return ".".join(unit.split(".", 2)[:2])
 
 
-def _scan_files(files: Files, table: ResultsTable, names: Sequence[str]) -> pl.LazyFrame:
+def _scan_files(files: Files, table: ResultsTable, sources: Sequence[Any]) -> pl.LazyFrame:
     """The one place where Parquet is read for users: our schema, whatever the files have."""
     empty = _build_empty_frame(table)
-    if not names:
+    if not sources:
         return empty.lazy()
     return pl.scan_parquet(
-        [files.address(name) for name in names],
+        list(sources),
         schema=empty.schema,
         missing_columns="insert",
         extra_columns="ignore",
@@ -207,16 +221,13 @@ def _scan_files(files: Files, table: ResultsTable, names: Sequence[str]) -> pl.L
     )
 
 
-def _check_damage(files: Files, table: ResultsTable, listing: TableListing) -> None:
+def _check_damage(inventory: Inventory, listing: TableListing) -> None:
     """Names the file that cannot be read. Raises FileNotFoundError for one that a compaction has taken away."""
+    files, table = inventory.files, inventory.table
     for name in listing.names:
         try:
-            _scan_files(files, table, [name]).collect()
-        except (pl.exceptions.PolarsError, OSError) as error:
-            if not files.exists(name):
-                raise FileNotFoundError(name) from error
+            _scan_files(files, table, [io.BytesIO(inventory.load(name))]).collect()
+        except FileNotFoundError:
+            raise
+        except READING_ERRORS as error:
             raise build_damage_error(files, name, error) from error
-    # what was missing a moment ago may have been taken away in between
-    for name in listing.names:
-        if not files.exists(name):
-            raise FileNotFoundError(name)

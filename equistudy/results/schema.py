@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from equistudy.measuring.measure import Measurement
+from equistudy.results.sealing import CHECKSUM_PLACEHOLDER, insert_checksum
 
 __all__ = [
     "CURVES",
@@ -33,6 +34,7 @@ __all__ = [
 SCHEMA_VERSION = 1
 
 VERSION_KEY, SCHEMA_KEY, UNITS_KEY = b"equistudy:version", b"equistudy:schema", b"equistudy:units"
+CHECKSUM_KEY = b"equistudy:checksum"
 
 
 class TrialStatus(StrEnum):
@@ -165,7 +167,7 @@ class ResultsTable:
         return self.encode_table(pa.Table.from_pylist(listed, schema=self.schema), units, small=True)
 
     def encode_table(self, table: pa.Table, units: Sequence[str], small: bool = False) -> bytes:
-        """The table as the bytes of a Parquet file that names its units."""
+        """The table as the bytes of a Parquet file that names its units and has a checksum."""
         sink = pa.BufferOutputStream()
         with pq.ParquetWriter(
             sink,
@@ -176,8 +178,9 @@ class ResultsTable:
             store_schema=False,
         ) as writer:
             writer.write_table(table)
-            writer.add_key_value_metadata({**_build_version_metadata(), UNITS_KEY: "\n".join(units).encode()})
-        return sink.getvalue().to_pybytes()
+            names = {UNITS_KEY: "\n".join(units).encode(), CHECKSUM_KEY: CHECKSUM_PLACEHOLDER}
+            writer.add_key_value_metadata({**_build_version_metadata(), **names})
+        return insert_checksum(sink.getvalue().to_pybytes())
 
 
 @cache

@@ -4,10 +4,23 @@ import hashlib
 import json
 from typing import Any
 
-__all__ = ["DamagedFileError", "check_safetensors", "seal", "seal_safetensors", "unseal"]
+__all__ = [
+    "CHECKSUM_PLACEHOLDER",
+    "DamagedFileError",
+    "check_safetensors",
+    "has_valid_checksum",
+    "insert_checksum",
+    "seal",
+    "seal_safetensors",
+    "unseal",
+]
 
 MAGIC = b"equistudy sha256 "
 DIGEST_KEY = "sha256"
+# The footer of a Parquet file has this value while the file is written, then the checksum in place of the zeros, which
+# is that of the whole file with the zeros.
+CHECKSUM_PREFIX = b"equistudy sha256 of this file: "
+CHECKSUM_PLACEHOLDER = CHECKSUM_PREFIX + b"0" * 64
 HEADER_ALIGNMENT = 8  # the tensors of a safetensors file begin at a multiple of it
 
 
@@ -81,3 +94,18 @@ def _split_safetensors(name: str, weights: bytes) -> tuple[dict[str, Any], bytes
 def _digest_safetensors(header: dict[str, Any], tensors: bytes) -> str:
     metadata = {key: value for key, value in header.get("__metadata__", {}).items() if key != DIGEST_KEY}
     return _digest(json.dumps({**header, "__metadata__": metadata}, sort_keys=True).encode(), tensors)
+
+
+def insert_checksum(data: bytes) -> bytes:
+    """The bytes with their own checksum in place of the placeholder, which occurs once."""
+    return data.replace(CHECKSUM_PLACEHOLDER, CHECKSUM_PREFIX + hashlib.sha256(data).hexdigest().encode())
+
+
+def has_valid_checksum(data: bytes) -> bool:
+    """Whether the checksum within the bytes is theirs; those of earlier versions have none and pass."""
+    place = data.rfind(CHECKSUM_PREFIX)
+    if place < 0:
+        return True
+    end = place + len(CHECKSUM_PLACEHOLDER)
+    found = data[place + len(CHECKSUM_PREFIX) : end]
+    return found == hashlib.sha256(data[:place] + CHECKSUM_PLACEHOLDER + data[end:]).hexdigest().encode()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from equistudy.results.files import Files, LocalFiles, StorageError, open_files
-from equistudy.results.inventory import Inventory
+from equistudy.results.inventory import Inventory, SmallFile
 from equistudy.results.schema import (
     CURVES,
     MEASUREMENTS,
@@ -153,8 +153,12 @@ class Store:
         """Looks for the small file, then into the footers of the compacted ones: no listing of many files."""
         units = {stem, *(f"{stem}.{status}" for status in TrialStatus)} if table is TRIALS else {stem}
         names = (stem, f"{stem}.{TrialStatus.FAILED}") if table is TRIALS else (stem,)
-        if any(self.files.exists(_table_path(table, name)) for name in names):
-            return True
+        for name in names:
+            path = _table_path(table, name)
+            if self.files.exists(path):
+                with contextlib.suppress(FileNotFoundError):  # compacted in between
+                    if self.inventories[table.name].load_small(SmallFile(path, name)) is not None:
+                        return True
         return any(not units.isdisjoint(file.units) for file in self.inventories[table.name].list_compacted())
 
     def list_statuses(self) -> dict[str, str]:

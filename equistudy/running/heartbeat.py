@@ -1,4 +1,4 @@
-"""Where a running trial is, as `status` reads it in other shells."""
+"""Where a running trial is: written by its process, read by `status` in other shells."""
 
 import contextlib
 import json
@@ -6,22 +6,25 @@ import os
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from equistudy.results.inventory import ForeignFileWarning
 from equistudy.results.store import StorageError, Store
 
-__all__ = ["Heartbeat"]
+__all__ = ["Heartbeat", "load_heartbeats"]
 
 WRITE_SECONDS = 2.0  # how often news is written
-RENEW_SECONDS = 20.0  # how often old news is: an epoch may take hours, and silence is taken for death
+RENEW_SECONDS = 20.0  # how often old news is renewed: an epoch may take hours, and a silent process counts as dead
+HEARTBEAT_FIELDS = {"trial": (str,), "phase": (str,), "host": (str,), "pid": (int,), "time": (int, float)}
 
 
 class Heartbeat:
     """A small file in `running/` of the results, which says where a trial is, by which process, and when it said so.
 
-    A thread writes all but the first: training does not wait for a store. While nothing new is told it renews the
-    time, until `stop` or until the process dies.
+    A thread writes all but the first, so that training does not wait for the storage. Without news it renews the time,
+    until `stop` or until the process dies.
     """
 
     def __init__(self, store: Store, trial: str) -> None:
@@ -32,7 +35,7 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._renew, daemon=True)
 
     def update(self, news: Mapping[str, Any]) -> None:
-        """Has the news written, unless the last are younger than two seconds."""
+        """Writes the news, unless the last are younger than two seconds."""
         if self._ended.is_set() or (self._told_at and time.perf_counter() < self._told_at + WRITE_SECONDS):
             return
         self._latest, self._told_at = news, time.perf_counter()
@@ -43,7 +46,7 @@ class Heartbeat:
         self._thread.start()
 
     def stop(self) -> None:
-        """Takes the sign back."""
+        """Deletes the file."""
         if self._ended.is_set():
             return
         self._ended.set()
@@ -65,3 +68,36 @@ class Heartbeat:
             if self._ended.is_set():
                 return
             self._write()
+
+
+def load_heartbeats(store: Store) -> list[dict[str, Any]]:
+    """The latest heartbeat of each trial, whether its process still lives or not.
+
+    Ignores, with a warning, what is no heartbeat; one that vanishes meanwhile is that of a trial that has just ended.
+    """
+    found = []
+    for name in store.list_names("running"):
+        path = f"running/{name}"
+        if not name.endswith(".json"):
+            continue
+        try:
+            content = store.read_bytes(path)
+            if content:
+                found.append(_parse_heartbeat(content))
+        except (StorageError, ValueError, TypeError, LookupError) as error:
+            why = str(error).partition("\n")[0].rstrip(".")
+            warnings.warn(
+                f"Ignored {path} in {store.url}, which is no heartbeat of a trial: {why}. Delete it.",
+                ForeignFileWarning,
+                stacklevel=2,
+            )
+    return found
+
+
+def _parse_heartbeat(content: bytes) -> dict[str, Any]:
+    """Raises ValueError, TypeError or LookupError for what no `Heartbeat` wrote."""
+    beat = dict(json.loads(content))
+    for name, kinds in HEARTBEAT_FIELDS.items():
+        if not isinstance(beat[name], kinds):
+            raise ValueError(f"{name}={beat[name]!r}")
+    return beat

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from equistudy.cli import status as standing
 from equistudy.cli.status import (
     add_pilot_costs,
     find_identity,
@@ -147,9 +146,3 @@ def test_nothing_is_written_by_looking(made, asked, folder) -> None:
     list_running(folder, made())
     list_failures(folder, made())
     assert not Path(folder).exists()
-
-
-def test_a_sign_of_life_that_is_replaced_while_it_is_read_says_nothing() -> None:
-    assert standing._parse_heartbeat(b'{"trial": "t_1"}') == {"trial": "t_1"}
-    assert standing._parse_heartbeat(b'{"trial": "t_1"}"}') == {}
-    assert standing._parse_heartbeat(None) == {}

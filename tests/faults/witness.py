@@ -6,8 +6,8 @@ from typing import Any
 
 import psutil
 
-from equistudy.cli.status import _parse_heartbeat
 from equistudy.results.store import Store
+from equistudy.running.heartbeat import load_heartbeats
 
 __all__ = ["Recovery", "Sign", "Witness"]
 
@@ -25,10 +25,7 @@ class Witness:
 
     def look(self) -> None:
         """Reads what there is now: where the trials are, which have their row, and since when."""
-        found = [
-            _parse_heartbeat(self.store.read_bytes(f"running/{name}")) for name in self.store.list_names("running")
-        ]
-        self._signs = [sign for sign in found if sign]
+        self._signs = load_heartbeats(self.store)
         for name in self.store.list_names("trials"):
             if name not in self.finished:
                 self.finished[name] = self.modified(name)

@@ -44,21 +44,22 @@ def test_every_row_is_read_once(overlapping):
 
 def test_a_listing_that_missed_a_file_is_made_again(overlapping, monkeypatch):
     """A file renamed and one deleted during a listing: it may show neither."""
-    real, calls = LocalFiles.list_names, []
+    real, calls = LocalFiles.list_regular, []
 
     def racing(self, folder):
         calls.append(folder)
-        return [] if len(calls) == 1 else real(self, folder)
+        return ([], []) if len(calls) == 1 else real(self, folder)
 
     inventory = Inventory(overlapping.files, CURVES)
-    monkeypatch.setattr(LocalFiles, "list_names", racing)
+    monkeypatch.setattr(LocalFiles, "list_regular", racing)
     assert len(inventory.list_compacted()) == 2
     assert len(calls) == 3
 
 
 def test_a_listing_that_never_settles_is_an_error(overlapping, monkeypatch):
     counter = iter(range(1000))
-    monkeypatch.setattr(LocalFiles, "list_names", lambda self, folder: [f"{next(counter):06d}-{'0' * 16}.parquet"])
+    names = (f"{number:06d}-{'0' * 16}.parquet" for number in counter)
+    monkeypatch.setattr(LocalFiles, "list_regular", lambda self, folder: ([next(names)], []))
     with pytest.raises(
         StorageError,
         match=r"curves/compacted of .* keeps changing while it is read. Wait until the compaction has finished",

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from equistudy.results.inventory import ForeignFileWarning
 from equistudy.results.store import StorageError, Store
 from equistudy.running import heartbeat as sign_of_life
-from equistudy.running.heartbeat import Heartbeat
+from equistudy.running.heartbeat import Heartbeat, load_heartbeats
 
 
 @pytest.fixture
@@ -86,3 +87,22 @@ def test_the_end_takes_the_sign_back_for_good(store: Store) -> None:
     other.stop()
     assert store.list_names("running") == []
     assert not any(thread.name.endswith("(_renew)") for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize(
+    "content", [b"{", b"[1]", b"3", b"{}", b'{"trial": "t_1"}', b"\xff", b'{"trial": 1, "phase": "x"}', None]
+)
+def test_what_is_no_heartbeat_is_named_and_ignored(content: bytes | None, tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    whole = {"trial": "t_1", "phase": "training", "host": "here", "pid": 7, "time": 1.5}
+    store.write_bytes("running/t_1.json", json.dumps(whole).encode())
+    path = tmp_path / "running" / "t_2.json"
+    os.mkfifo(path) if content is None else path.write_bytes(content)
+    told = r"Ignored running/t_2.json in .*, which is no heartbeat .* Delete it\."
+    with pytest.warns(ForeignFileWarning, match=told):
+        assert load_heartbeats(store) == [whole]
+
+
+def test_a_heartbeat_that_vanishes_while_it_is_read_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Store, "list_names", lambda self, folder: ["t_1.json", "abc.reach"])
+    assert load_heartbeats(Store.open(tmp_path)) == []
