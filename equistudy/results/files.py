@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 from pyarrow import fs
+
+from equistudy.results.urls import build_polars_options, check_url
 
 __all__ = ["Files", "LocalFiles", "RemoteFiles", "StorageError", "open_files"]
 
@@ -299,16 +301,8 @@ class RemoteFiles:
 
     @property
     def options(self) -> dict[str, str] | None:
-        """The query of an S3 URL (endpoint, scheme, region) in the words of Polars; credentials come from elsewhere."""
-        query = {key: values[0] for key, values in parse_qs(urlsplit(self.url).query).items()}
-        options = {}
-        if "endpoint_override" in query:
-            scheme = query.get("scheme", "https")
-            options["aws_endpoint_url"] = f"{scheme}://{query['endpoint_override']}"
-            options["aws_allow_http"] = str(scheme == "http").lower()
-        if "region" in query:
-            options["aws_region"] = query["region"]
-        return options or None
+        """What Polars must know beside the address."""
+        return build_polars_options(self.url)
 
 
 Files = LocalFiles | RemoteFiles
@@ -322,12 +316,6 @@ def open_files(place: str | Path) -> Files:
     if text.startswith("file://"):
         return LocalFiles(Path(unquote(urlsplit(text).path)))
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
-        parts = urlsplit(text)
-        if parts.password:
-            raise ValueError(
-                f"The results URL must not contain a password, because it is displayed and stored, got one for "
-                f"{parts.hostname}. "
-                "Use the store's environment variables, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
-            )
+        check_url(text)
         return RemoteFiles(text.rstrip("/") if "?" not in text else text)
     return LocalFiles(Path(text).expanduser().absolute())

@@ -2,17 +2,20 @@
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 from typing import Any, NamedTuple
 
 from equistudy.spec import Spec, format_label
 from equistudy.study.trial import COMPONENTS, Trial
 
-__all__ = ["Cell", "Design", "Factor", "Factorial", "factorial", "nested", "suggest_names"]
+__all__ = ["Cell", "Design", "Factor", "Factorial", "factorial", "nested", "suggest_names", "take_bounded"]
 
 # columns that tables and figures have beside the factors
+MAX_TRIALS, MAX_TRIALS_VARIABLE = 1_000_000, "EQUISTUDY_MAX_TRIALS"
 RESERVED_NAMES = frozenset(
     (
         *("trial", "study", "attempt", "seed", "status", "reason", "value", "low", "high", "n", "level", "levels"),
@@ -35,7 +38,7 @@ class Factor:
     log: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "levels", tuple(self.levels))
+        object.__setattr__(self, "levels", take_bounded(self.levels, f"The levels of factor {self.name!r}"))
         if not self.name.isidentifier() or self.name in RESERVED_NAMES:
             raise ValueError(
                 f"A factor's name must be a parameter's name and none of {', '.join(sorted(RESERVED_NAMES))}, "
@@ -43,8 +46,8 @@ class Factor:
             )
         if not self.levels:
             raise ValueError(f"Factor {self.name!r} needs at least one level, got none.")
-        labels = [format_label(level) for level in self.levels]
-        twice = sorted({name for name in labels if labels.count(name) > 1})
+        labels = Counter(format_label(level) for level in self.levels)
+        twice = sorted(name for name, count in labels.items() if count > 1)
         if twice:
             raise ValueError(f"The levels of factor {self.name!r} must differ, got {', '.join(twice)} more than once.")
         if self.log and not all(isinstance(level, (int, float)) and level > 0 for level in self.levels):
@@ -59,6 +62,44 @@ class Factor:
     def title(self) -> str:
         """Name and unit, as an axis shows them."""
         return f"{self.name} ({self.unit})" if self.unit else self.name
+
+
+def get_max_trials() -> int:
+    """How many trials a study may have: a bound for a slip such as `range(10**9)`, which the environment raises."""
+    text = os.environ.get(MAX_TRIALS_VARIABLE, "").strip()
+    if not text:
+        return MAX_TRIALS
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"{MAX_TRIALS_VARIABLE} must be a positive integer, got {text!r}. Unset it for {MAX_TRIALS}.")
+    return int(text)
+
+
+def take_bounded(values: Any, what: str) -> tuple[Any, ...]:
+    """The values as a tuple, of which no more are made than a study may have trials. Raises ValueError for more."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise TypeError(f"{what} must be a sequence, got {values!r}. Use a tuple, a list or a range.")
+    most = get_max_trials()
+    if isinstance(values, range):
+        # counted without len(), which fails beyond 64 bits
+        number = max(0, -((values.start - values.stop) // values.step))
+        check_number(number, what)
+    taken = tuple(islice(values, most + 1))
+    check_number(max(len(taken), _count(values)), what)
+    return taken
+
+
+def _count(values: Iterable[Any]) -> int:
+    return len(values) if isinstance(values, Sized) and not isinstance(values, range) else 0
+
+
+def check_number(number: int, what: str) -> None:
+    """Raises ValueError for more than a study may have."""
+    most = get_max_trials()
+    if number > most:
+        raise ValueError(
+            f"{what} must number at most {most:,}, got {number:,}. Take fewer, or set {MAX_TRIALS_VARIABLE} to a "
+            "larger number."
+        )
 
 
 class Cell(NamedTuple):
@@ -104,6 +145,9 @@ class Factorial(Design):
     function: Callable[..., Trial]
     factors: tuple[Factor, ...]
     seeds: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        check_number(len(self), "The trials of a factorial design")
 
     def cells(self) -> Iterator[Cell]:
         """Every combination, replicate by replicate."""
@@ -160,9 +204,14 @@ def factorial(trial: Callable[..., Trial], *factors: Factor, seeds: Sequence[int
     Checks the factors against the signature of `trial`: each must be one of its parameters, and each parameter
     without a default needs a factor. `trial` must take `seed`.
     """
-    chosen = tuple(seeds)
-    if not chosen or len(set(chosen)) != len(chosen):
-        raise ValueError(f"seeds must be different integers, at least one, got seeds={chosen}.")
+    chosen = take_bounded(seeds, "The seeds")
+    wrong = [seed for seed in chosen if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0]
+    if wrong or not chosen or len(set(chosen)) != len(chosen):
+        shown = wrong or list(chosen)
+        raise ValueError(
+            "seeds must be different integers of at least 0, at least one of them, got seeds="
+            f"{shown[:10]}{' and more' if len(shown) > 10 else ''}. Use range(5) for five replicates."
+        )
     parameters = dict(inspect.signature(trial).parameters)
     if "seed" not in parameters:
         raise ValueError(

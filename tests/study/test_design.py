@@ -1,10 +1,15 @@
+import itertools
+import re
+import subprocess
+import sys
+
 import pytest
 
 from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.datasets.digits import Digits
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import Recipe
-from equistudy.study.design import Factor, factorial, nested
+from equistudy.study.design import Factor, factorial, nested, take_bounded
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
 
@@ -46,7 +51,10 @@ def test_growing_a_design_adds_trials_and_changes_none() -> None:
         (lambda: factorial(trial, Factor("widht", (1,)), seeds=(0,)), "Factor 'widht' is no parameter.*mean width"),
         (lambda: factorial(trial, DEPTH, seeds=(0,)), "needs a factor or a default, got neither for width"),
         (lambda: factorial(trial, WIDTH, WIDTH, seeds=(0,)), "Each factor may appear once, got width, width"),
-        (lambda: factorial(trial, WIDTH, seeds=()), r"seeds must be different integers, at least one, got seeds=\(\)"),
+        (
+            lambda: factorial(trial, WIDTH, seeds=()),
+            r"seeds must be different integers of at least 0, at least one of them, got seeds=\[\]",
+        ),
         (lambda: factorial(trial, WIDTH, seeds=(1, 1)), "seeds must be different integers"),
         (lambda: factorial(lambda width: None, WIDTH, seeds=(0,)), "must take 'seed'.*Add seed: int"),  # type: ignore[arg-type]
         (lambda: Factor("width", ()), "Factor 'width' needs at least one level, got none"),
@@ -89,3 +97,92 @@ def test_nested_factors_pair_each_inner_level_with_its_outer_one() -> None:
     ]
     with pytest.raises(ValueError, match=r"Each level of 'family' needs its levels of 'network', got none at all"):
         nested(found, "family", "network", {}, padding, seeds=[0])
+
+
+@pytest.mark.parametrize("values", [range(5), range(0), range(5, 0), range(7, 0, -2), range(0, 7, 3), range(0, 6, 3)])
+def test_the_number_of_a_range_is_that_of_its_elements(values: range, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EQUISTUDY_MAX_TRIALS", "3")
+    if len(values) <= 3:
+        assert take_bounded(values, "The seeds") == tuple(values)
+        return
+    with pytest.raises(ValueError, match=f"The seeds must number at most 3, got {len(values)}. Take fewer, or set EQ"):
+        take_bounded(values, "The seeds")
+
+
+HUGE = """
+import resource, sys, time
+import equistudy as eq
+
+def trial(width: int, seed: int) -> eq.Trial:
+    raise AssertionError("nothing is built")
+
+def endless():
+    number = 0
+    while True:
+        yield number
+        number += 1
+
+width = eq.Factor("width", (1, 2))
+before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+for make in (
+    lambda: eq.factorial(trial, width, seeds=range(10**9)),
+    lambda: eq.factorial(trial, width, seeds=range(10**30)),
+    lambda: eq.factorial(trial, width, seeds=range(0, -(10**30), -7)),
+    lambda: eq.Factor("width", range(10**9)),
+    lambda: eq.factorial(trial, eq.Factor("width", tuple(range(2000))), seeds=range(2000)),
+):
+    try:
+        make()
+    except ValueError as error:
+        print(error)
+print(time.perf_counter() - began, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+def test_a_slip_in_a_number_is_refused_at_once() -> None:
+    done = subprocess.run([sys.executable, "-c", HUGE], capture_output=True, text=True, check=True)
+    *told, spent = done.stdout.splitlines()
+    way_out = r"Take fewer, or set EQUISTUDY_MAX_TRIALS to a larger number\."
+    for line, number in zip(told, (10**9, 10**30, -(-(10**30) // 7), 10**9, 4_000_000), strict=True):
+        assert re.fullmatch(rf"The .* must number at most 1,000,000, got {number:,}\. {way_out}", line)
+    seconds, megabytes = map(float, spent.split())
+    assert seconds < 1
+    assert megabytes < 100
+
+
+WRONG = """
+import equistudy as eq
+
+def trial(seed: int) -> eq.Trial:
+    raise AssertionError("nothing is built")
+
+for seeds in ([True], [1.5], ["0"], [-1], [None], [float("nan")], [0, 0], [], True, "012", None, 3):
+    try:
+        eq.factorial(trial, seeds=seeds)
+    except (ValueError, TypeError) as error:
+        print(error)
+"""
+
+
+def test_seeds_are_different_whole_numbers() -> None:
+    """In a process of its own, without the type checks of the tests."""
+    done = subprocess.run([sys.executable, "-c", WRONG], capture_output=True, text=True, check=True)
+    told = done.stdout.splitlines()
+    assert len(told) == 12
+    for line in told[:8]:
+        assert re.fullmatch(
+            r"seeds must be different integers of at least 0.*, got seeds=.*Use range\(5\) for .*", line
+        )
+    for line in told[8:]:
+        assert re.fullmatch(r"The seeds must be a sequence, got .* Use a tuple, a list or a range\.", line)
+
+
+def test_an_endless_sequence_ends_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EQUISTUDY_MAX_TRIALS", "10")
+    with pytest.raises(ValueError, match="must number at most 10, got 11"):
+        take_bounded(itertools.count(), "The seeds")
+    with pytest.raises(TypeError, match="The seeds must be a sequence, got True"):
+        take_bounded(True, "The seeds")
+    monkeypatch.setenv("EQUISTUDY_MAX_TRIALS", "many")
+    with pytest.raises(ValueError, match="EQUISTUDY_MAX_TRIALS must be a positive integer, got 'many'"):
+        take_bounded([1], "The seeds")
