@@ -6,6 +6,7 @@ file are in memory once. Files that nobody has used for a day are removed.
 
 import hashlib
 import os
+import stat
 import tempfile
 import time
 from contextlib import suppress
@@ -27,7 +28,10 @@ def load_shared(dataset: Dataset, split: Split) -> Examples:
 
     Small splits, and all where nothing can be written, are this process's own.
     """
-    stem = create_stem(dataset, split)
+    try:
+        stem = create_stem(dataset, split)
+    except OSError:  # the folder is not ours
+        return dataset.load(split)
     with suppress(OSError, ValueError):  # not there yet, or cut off: written anew
         return _map_files(stem)
     examples = dataset.load(split)
@@ -49,8 +53,20 @@ def create_stem(dataset: Dataset, split: Split) -> Path:
 
 
 def get_shared_folder() -> Path:
-    """The user's own folder beside the system's other temporary files."""
-    return Path(tempfile.gettempdir()) / f"equistudy-{os.getuid()}"
+    """The user's own folder beside the system's other temporary files, which may have yet to be made.
+
+    Anybody can make that name first, and a link there would lead to files elsewhere: raises OSError unless it is a
+    directory of this user's own, which nobody else can write to.
+    """
+    folder = Path(tempfile.gettempdir()) / f"equistudy-{os.getuid()}"
+    with suppress(FileNotFoundError):
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+            raise OSError(
+                f"{folder} must be a directory that only you can write to, got {stat.filemode(found.st_mode)} of user "
+                f"{found.st_uid}. Remove it, or set TMPDIR to another folder."
+            )
+    return folder
 
 
 def _file_paths(stem: Path) -> tuple[Path, Path]:
@@ -62,7 +78,7 @@ def _map_files(stem: Path) -> Examples:
     import torch
 
     places = _file_paths(stem)
-    if any(place.stat().st_uid != os.getuid() for place in places):
+    if any(place.lstat().st_uid != os.getuid() for place in places):
         raise OSError(f"{stem} is another user's")
     for place in places:
         place.touch()
@@ -73,6 +89,7 @@ def _map_files(stem: Path) -> Examples:
 def _write_atomically(place: Path, array: np.ndarray) -> None:
     """All or nothing, also when several processes write at once."""
     place.parent.mkdir(mode=0o700, exist_ok=True)
+    get_shared_folder()  # checks what is there now
     with tempfile.NamedTemporaryFile(dir=place.parent, delete=False) as file:
         try:
             np.save(file, array)
@@ -87,5 +104,5 @@ def remove_unused() -> None:
     oldest = time.time() - UNUSED_SECONDS
     for place in get_shared_folder().glob("*"):
         with suppress(OSError):  # another process was faster
-            if place.stat().st_mtime < oldest:
+            if place.lstat().st_mtime < oldest:
                 place.unlink()

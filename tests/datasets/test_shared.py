@@ -86,3 +86,23 @@ def test_unused_files_are_removed_and_small_splits_are_not_written(
     monkeypatch.setattr(module, "MIN_SHARED_BYTES", 2**40)
     load_shared(DIGITS, Split.TEST)
     assert len(list(folder.iterdir())) == 2
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "file", "writable by others"])
+def test_a_folder_that_is_not_ours_alone_is_refused_and_nothing_behind_it_is_touched(kind: str, folder: Path) -> None:
+    """Files elsewhere that are older than a day were deleted through a link."""
+    elsewhere = folder.parent / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "thesis.tex").write_text("all of it")
+    os.utime(elsewhere / "thesis.tex", (0, 0))
+    if kind == "file":
+        folder.write_text("in the way")
+    elif kind == "writable by others":
+        folder.mkdir()
+        folder.chmod(0o777)
+    else:
+        folder.symlink_to(elsewhere if kind == "link" else "/nowhere")
+    with pytest.raises(OSError, match=r"must be a directory that only you can write to, got .* or set TMPDIR to"):
+        module.remove_unused()
+    assert same(load_shared(DIGITS, Split.TEST), DIGITS.load(Split.TEST))
+    assert [path.name for path in elsewhere.iterdir()] == ["thesis.tex"]
