@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from equistudy.datasets.contents import read_bytes, read_text
+from equistudy.datasets.data_folder import get_data_folder
 from equistudy.datasets.dataset import Dataset, Examples, Split, Target
 from equistudy.datasets.decoding import decode_image
 from equistudy.spec import location_field
@@ -57,7 +58,7 @@ class CamVid(Dataset):
     @property
     def root(self) -> Path:
         """The folder that is searched."""
-        return Path(self.folder) if self.folder is not None else Path("data") / "camvid"
+        return Path(self.folder) if self.folder is not None else get_data_folder() / "camvid"
 
     def with_absolute_paths(self) -> "CamVid":
         """The same dataset with an absolute folder."""

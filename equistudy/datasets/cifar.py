@@ -32,6 +32,7 @@ class CIFAR10(FolderDataset):
     std: ClassVar[tuple[float, ...]] = (0.2470, 0.2435, 0.2616)
     original_shape: ClassVar[tuple[int, int, int]] = (3, 32, 32)
     usual_folder: ClassVar[str] = "cifar10"
+    fetch_name: ClassVar[str | None] = "cifar10"
     layouts: ClassVar[tuple[FileLayout, ...]] = (
         FileLayout(
             archive="cifar-10-python.tar.gz",
@@ -113,6 +114,7 @@ class CIFAR100(CIFAR10):
     mean: ClassVar[tuple[float, ...]] = (0.5071, 0.4865, 0.4409)
     std: ClassVar[tuple[float, ...]] = (0.2673, 0.2564, 0.2762)
     usual_folder: ClassVar[str] = "cifar100"
+    fetch_name: ClassVar[str | None] = "cifar100"
     layouts: ClassVar[tuple[FileLayout, ...]] = (
         FileLayout("cifar-100-python.tar.gz", "cifar-100-python", train=("train",), test=("test",)),
         FileLayout("cifar-100-binary.tar.gz", "cifar-100-binary", train=("train.bin",), test=("test.bin",)),

@@ -11,6 +11,7 @@ from jaxtyping import Int64
 
 from equistudy.datasets.array_files import read_mat, require_numbers
 from equistudy.datasets.contents import read_bytes
+from equistudy.datasets.data_folder import describe_fetch
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.photographs import ImageListing, Photographs
 from equistudy.datasets.splits import is_hidden
@@ -62,7 +63,8 @@ class Flowers102(Photographs):
 
     def describe_remedy(self) -> str:
         """What to put there."""
-        return f"Put there {PHOTOGRAPHS}/ (official: 102flowers.tgz), {LABELS} and {SPLITS}."
+        fetch = describe_fetch("flowers102", str(self.root))
+        return f"Put there {PHOTOGRAPHS}/ (official: 102flowers.tgz), {LABELS} and {SPLITS}. {fetch}"
 
     def _find_folder(self) -> Path:
         for folder in (self.root, self.root / "flowers-102"):

@@ -10,6 +10,7 @@ from jaxtyping import Int64, UInt8
 
 from equistudy.datasets.arrays import ArrayDataset
 from equistudy.datasets.contents import find_file
+from equistudy.datasets.data_folder import describe_fetch, get_data_folder
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.resizing import resize_square
 from equistudy.spec import added_field, location_field
@@ -46,10 +47,11 @@ class FoundLayout(NamedTuple):
 
 @dataclass(frozen=True)
 class FolderDataset(ArrayDataset):
-    """Base of the datasets that are read from `folder` in their original format; nothing is ever downloaded.
+    """Base of the datasets that are read from `folder` in their original format; only the command `fetch` downloads.
 
     The folder holds the files themselves or the folder of the original archive; each file may be gzipped or not.
-    None means ./data/ and the set's usual name. The location of the files is not part of the identity.
+    None means the set's usual name in ./data/, or in the folder of EQUISTUDY_DATA. The location of the files is not
+    part of the identity.
 
     `size` resizes the images, by `resize_square`, before anything else; None keeps their size. One
     pixel more or less can decide whether a network with strides is exactly equivariant.
@@ -61,6 +63,7 @@ class FolderDataset(ArrayDataset):
     usual_folder: ClassVar[str]
     layouts: ClassVar[tuple[FileLayout, ...]]
     original_shape: ClassVar[tuple[int, int, int]]
+    fetch_name: ClassVar[str | None] = None  # what `fetch` calls the set, if it knows it
 
     def __post_init__(self) -> None:
         if self.size is not None and self.size < 1:
@@ -83,7 +86,7 @@ class FolderDataset(ArrayDataset):
     @property
     def root(self) -> Path:
         """The folder that is searched."""
-        return Path(self.folder) if self.folder is not None else Path("data") / self.usual_folder
+        return Path(self.folder) if self.folder is not None else get_data_folder() / self.usual_folder
 
     def with_absolute_paths(self: Self) -> Self:
         """The same dataset with an absolute folder, to be sent to a process that runs in another directory."""
@@ -125,7 +128,8 @@ class FolderDataset(ArrayDataset):
         wanted = " or ".join(
             f"{', '.join(layout.names)} (official: {layout.archive})" for layout in self.list_layouts()
         )
-        return f"Put there {wanted}, or name another place: {type(self).__name__}(folder=...)."
+        remedy = f"Put there {wanted}, or name another place: {type(self).__name__}(folder=...)."
+        return remedy if self.fetch_name is None else f"{remedy} {describe_fetch(self.fetch_name, self.folder)}"
 
 
 def check_labels(labels: Int64[np.ndarray, " N"], num_classes: int, path: Path) -> None:

@@ -32,6 +32,7 @@ class MNIST(FolderDataset):
     background: ClassVar[float | None] = 0.0
     original_shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
     usual_folder: ClassVar[str] = "mnist"
+    fetch_name: ClassVar[str | None] = "mnist"
     layouts: ClassVar[tuple[FileLayout, ...]] = (_build_layout("the four .gz files of MNIST", "MNIST/raw"),)
 
     @property
@@ -69,6 +70,7 @@ class FashionMNIST(MNIST):
     mean: ClassVar[tuple[float, ...]] = (0.2860,)
     std: ClassVar[tuple[float, ...]] = (0.3530,)
     usual_folder: ClassVar[str] = "fashion-mnist"
+    fetch_name: ClassVar[str | None] = "fashion-mnist"
     layouts: ClassVar[tuple[FileLayout, ...]] = (
         _build_layout("the four .gz files of Fashion-MNIST", "FashionMNIST/raw"),
     )

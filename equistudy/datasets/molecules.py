@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
 from equistudy.datasets.arrays import stratified_order
+from equistudy.datasets.data_folder import get_data_folder
 from equistudy.datasets.dataset import Dataset, Examples, Modality, Split, Target
 from equistudy.spec import location_field
 
@@ -33,7 +34,7 @@ class Atoms(NamedTuple):
 
 @dataclass(frozen=True)
 class MoleculeDataset(Dataset):
-    """Base of the molecules, read from `folder`; nothing is ever downloaded.
+    """Base of the molecules, read from `folder`; only the command `fetch` downloads.
 
     A molecule is a set of points: x, y and z in angstrom about the mean of its atoms, then 1 for its element and 0 for
     the others. Smaller training sets begin larger ones.
@@ -60,7 +61,7 @@ class MoleculeDataset(Dataset):
     @property
     def root(self) -> Path:
         """The folder that is searched."""
-        return Path(self.folder) if self.folder is not None else Path("data") / self.usual_folder
+        return Path(self.folder) if self.folder is not None else get_data_folder() / self.usual_folder
 
     def with_absolute_paths(self: Self) -> Self:
         """The same dataset with an absolute folder."""

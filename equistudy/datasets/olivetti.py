@@ -34,6 +34,7 @@ class Olivetti(FolderDataset):
     std: ClassVar[tuple[float, ...]] = (0.165,)
     original_shape: ClassVar[tuple[int, int, int]] = (1, SIZE, SIZE)
     usual_folder: ClassVar[str] = "olivetti"
+    fetch_name: ClassVar[str | None] = "olivetti"
     layouts: ClassVar[tuple[FileLayout, ...]] = (FileLayout(FILE, "olivetti", (FILE,), (FILE,)),)
 
     @property

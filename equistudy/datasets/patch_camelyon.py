@@ -52,6 +52,7 @@ class PatchCamelyon(FolderDataset):
     std: ClassVar[tuple[float, ...]] = (0.23605, 0.27855, 0.21455)
     original_shape: ClassVar[tuple[int, int, int]] = (3, 96, 96)
     usual_folder: ClassVar[str] = "pcam"
+    fetch_name: ClassVar[str | None] = "pcam"
     layouts: ClassVar[tuple[FileLayout, ...]] = (
         FileLayout("the .h5.gz files of PatchCamelyon", "pcam", _file_names("train"), _file_names("test")),
     )

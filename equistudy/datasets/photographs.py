@@ -74,7 +74,7 @@ class DecodedSplit(NamedTuple):
 
 @dataclass(frozen=True)
 class Photographs(Dataset):
-    """Base of the sets of compressed images at `path`, which is not part of the identity; nothing is downloaded.
+    """Base of the sets of compressed images at `path`, which is not part of the identity.
 
     Each image is turned upright by its EXIF orientation, resized (by `interpolation`, with antialiasing) so that its
     shorter side has `size` pixels, and cropped to its central square; with `squash` both sides get `size` pixels. Grey

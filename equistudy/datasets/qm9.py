@@ -9,6 +9,7 @@ import numpy as np
 
 from equistudy.datasets.array_files import read_npz, require_numbers
 from equistudy.datasets.contents import read_text
+from equistudy.datasets.data_folder import describe_fetch
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.molecules import SYMBOLS, Atoms, MoleculeDataset, split_atoms
 from equistudy.datasets.splits import is_hidden
@@ -65,7 +66,7 @@ class QM9(MoleculeDataset):
             raise ValueError(
                 f"QM9 needs dsgdb9nsd_*.xyz, or {' and '.join(NPZ_NAMES.values())}, "
                 f"got none in {self.root}. Put them there, "
-                f"or name a place: QM9(folder=...)."
+                f"or name a place: QM9(folder=...). {describe_fetch(self.usual_folder, self.folder)}"
             )
         return found
 

@@ -124,8 +124,9 @@ class Design:
         """The design as far as it is known once the results hold trials of these levels: all of it from the start."""
         return self
 
-    def try_trials(self) -> None:
+    def try_trials(self) -> tuple[Cell, ...]:
         """Builds some trials of a design whose cells are not known yet, so that what their function raises is known."""
+        return ()
 
     def cells(self) -> Iterator[Cell]:
         """Every row of the design, seeds varying slowest, so that each replicate is complete before the next."""

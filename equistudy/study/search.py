@@ -75,13 +75,11 @@ class Search(Design):
             for seed in self.confirm:
                 yield self.build_cell(self.best, seed)
 
-    def try_trials(self) -> None:
+    def try_trials(self) -> tuple[Cell, ...]:
         """Builds the trials at the ends of each domain and between them, the others at their first example."""
         examples = {name: _list_examples(domain) for name, domain in self.space.items()}
         first = {name: values[len(values) // 2] for name, values in examples.items()}
-        for name, values in examples.items():
-            for value in values:
-                self.build_cell({**first, name: value})
+        return tuple(self.build_cell({**first, name: value}) for name, values in examples.items() for value in values)
 
     def build_cell(self, levels: Mapping[str, Any], seed: int | None = None) -> Cell:
         """The row of the design that these levels make: drawn, or with a seed of the confirmation."""
