@@ -24,6 +24,7 @@ ROWS = (
     {"execution", "report"},
     {"session"},
     {"launch"},
+    {"fetching"},
     {"cli"},
     {"__main__"},
 )
@@ -35,6 +36,8 @@ HOMES = {
     "polars": {"results", "analysis", "report"},
     "timm": {"networks"},
     "torchvision": {"networks"},
+    "pooch": {"fetching"},
+    "filelock": {"fetching"},
     "click": {"cli"},
     "rich": {"cli"},
 }

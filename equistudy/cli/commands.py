@@ -93,9 +93,18 @@ def plan(study: Path, scale: str | None, folder: str, as_json: bool, pilot: bool
         "run studies/capacity.py --gpus-per-trial 0.25",
     )
 )
-@add_options(*STUDY_OPTIONS, *SITE_OPTIONS, JSON_OPTION)
-def run(study: Path, scale: str | None, folder: str, as_json: bool, **where: Any) -> None:
+@add_options(
+    *STUDY_OPTIONS,
+    *SITE_OPTIONS,
+    click.option("--fetch", "fetch_first", is_flag=True, help="First download the datasets and weights that it lacks."),
+    JSON_OPTION,
+)
+def run(study: Path, scale: str | None, folder: str, as_json: bool, fetch_first: bool, **where: Any) -> None:
     """Train and measure what is missing, then test and report."""
+    if fetch_first:
+        from equistudy.cli.fetching import fetch_for_study
+
+        fetch_for_study(study, scale)
     _run_command(study, scale, folder, as_json, None, where)
 
 
@@ -217,6 +226,50 @@ def diff(a: str, b: str, folder: str, study: Path | None, scale: str | None, as_
 
 for command in (audit, measure, export, compare, launch, attach, jobs, down):
     cli.add_command(command)
+
+
+@cli.command(
+    examples=(
+        "fetch mnist cifar10",
+        "fetch resnet50.a1_in1k",
+        "fetch studies/capacity.py --scale paper --dry-run",
+        "fetch --list",
+    )
+)
+@add_options(
+    click.argument("words", nargs=-1, metavar="[DATASET|STUDY.py|NAME.TAG]..."),
+    SCALE_OPTION,
+    click.option(
+        "--into",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Folder of the datasets. Default: where the study reads them, or EQUISTUDY_DATA, or data.",
+    ),
+    click.option(
+        "--list", "as_list", is_flag=True, help="List the datasets, their size, licence and whether they are there."
+    ),
+    click.option("--dry-run", is_flag=True, help="Print what would be downloaded, from where and how large."),
+    WEIGHTS_OPTION,
+    JSON_OPTION,
+)
+def fetch(
+    words: tuple[str, ...], scale: str | None, into: Path | None, as_list: bool, dry_run: bool, as_json: bool
+) -> None:
+    """Download datasets and pretrained weights, and check them."""
+    from equistudy.cli.fetching import build_list, build_plan, fetch_all, find_requested, format_list, format_plan
+
+    if as_list == bool(words):
+        raise click.UsageError("Name what to fetch, such as mnist, or use --list alone.")
+    if as_list:
+        rows = build_list(into)
+        print_output({"datasets": rows} if as_json else format_list(rows))
+        return
+    asked = find_requested(words, scale, into)
+    if dry_run:
+        made = build_plan(asked)
+        print_output(made if as_json else format_plan(made))
+        return
+    found = fetch_all(asked, into)
+    print_output(found if as_json else [f"{name}: {place}" for name, place in found.items()])
 
 
 @cli.command(examples=("doctor", "doctor --results s3://bucket/results"))

@@ -118,8 +118,8 @@ def format_impossible(made: StudyPlan) -> list[str]:
     first = ", ".join(f"{name}={to_table_value(level)}" for name, level in absent[0].levels.items())
     return [
         f"{len(absent)} cannot run here: {absent[0].reason} (e.g. {first}). Nothing is downloaded: fetch weights into "
-        "the Hugging Face cache with `hf download timm/NAME.TAG`, or put NAME.TAG.safetensors (or .pth, .bin) into a "
-        "folder and name it with --weights-dir."
+        "the Hugging Face cache with `python -m equistudy fetch NAME.TAG`, or put NAME.TAG.safetensors (or .pth, .bin) "
+        "into a folder and name it with --weights-dir."
     ]
 
 

@@ -36,12 +36,12 @@ class TimmModel(Model):
     """The network that timm (PyTorch Image Models, Wightman 2019) calls `name`: architecture, dot, tag.
 
     The tag says which weights, such as `resnet50.a1_in1k`; without `pretrained` it may be left out. Pretrained weights
-    are taken from the folder of `--weights-dir` or the local cache of the Hugging Face hub, never downloaded, and the
-    digest of their file is part of a trial's identity. The classifier (unless it has the dataset's number of classes),
-    the input channels and, where the architecture fixes it, the image size are adapted to the dataset. `protocol` says
-    how images become its input, in training as in measuring: Protocol.NATIVE fine-tunes with timm's own numbers. Stages
-    before `pooled` bear timm's own names (`layer1`, `blocks.3`): they are what its `feature_info` lists, as maps (B, C,
-    H, W) for convolutional networks and as timm leaves them for others.
+    are taken from the folder of `--weights-dir` or the local cache of the Hugging Face hub, which `fetch` fills, and
+    the digest of their file is part of a trial's identity. The classifier (unless it has the dataset's number of
+    classes), the input channels and, where the architecture fixes it, the image size are adapted to the dataset.
+    `protocol` says how images become its input, in training as in measuring: Protocol.NATIVE fine-tunes with timm's own
+    numbers. Stages before `pooled` bear timm's own names (`layer1`, `blocks.3`): they are what its `feature_info`
+    lists, as maps (B, C, H, W) for convolutional networks and as timm leaves them for others.
 
     `weights` is the file, where it is not to be searched.
     """

@@ -1,10 +1,17 @@
-"""Where pretrained weights lie on this machine, and which bytes they are: no torch, and nothing is ever downloaded."""
+"""Where pretrained weights lie on this machine, and which bytes they are: no torch, and no download."""
 
 import hashlib
 import re
 from pathlib import Path
 
-__all__ = ["compute_file_digest", "describe_search", "find_weights", "get_weights_folder", "set_weights_folder"]
+__all__ = [
+    "CACHED_FILE_NAMES",
+    "compute_file_digest",
+    "describe_search",
+    "find_weights",
+    "get_weights_folder",
+    "set_weights_folder",
+]
 
 SUFFIXES = (".safetensors", ".pth", ".bin")
 CACHED_FILE_NAMES = ("model.safetensors", "pytorch_model.bin")
@@ -52,7 +59,7 @@ def describe_search(name: str) -> str:
 
     places = [f"no {name}{{{','.join(SUFFIXES)}}} in {folder}" for folder in _folder]
     places.append(f"none of timm/{name} in {constants.HF_HUB_CACHE}")
-    fetch = f"Fetch them once with `hf download timm/{name}`, or name their folder: --weights-dir"
+    fetch = f"Fetch them once with `python -m equistudy fetch {name}`, or name their folder: --weights-dir"
     return f"got {' and '.join(places)}. {fetch}"
 
 

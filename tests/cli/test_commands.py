@@ -25,7 +25,7 @@ WHERE = ["--address", "--cluster", "--num-cpus", *SHARE, "--hang-minutes", "--ke
 # Options say where and how much, never what: what is studied stands in the study's file.
 OPTIONS = {
     "plan": [*OF_A_STUDY, "--pilot", "--cluster", "--prices", *SHARE],
-    "run": [*OF_A_STUDY, *WHERE],
+    "run": [*OF_A_STUDY, *WHERE, "--fetch"],
     "status": OF_A_STUDY,
     "retry": [*OF_A_STUDY, *WHERE, "--reason"],
     "results": ["place", "--table", "--csv", "--json", "--compact"],
@@ -44,6 +44,7 @@ OPTIONS = {
     "attach": ["cluster", "--job", "--keep"],
     "jobs": ["cluster"],
     "down": ["cluster"],
+    "fetch": ["words", "--scale", "--into", "--list", "--dry-run", "--weights-dir", "--json"],
     "doctor": ["--results", "--json"],
 }
 

@@ -40,7 +40,9 @@ def test_pretrained_needs_the_tag():
 
 def test_weights_that_are_not_there(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    message = rf"on this machine, got none of timm/{NAME} in {tmp_path}\. Fetch them once with `hf download timm/"
+    message = (
+        rf"on this machine, got none of timm/{NAME} in {tmp_path}\. Fetch them once with `python -m equistudy fetch "
+    )
     refused(message, NAME, pretrained=True)
 
 

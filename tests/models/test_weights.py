@@ -54,7 +54,7 @@ def test_the_way_names_every_place(tmp_path):
     set_weights_folder(tmp_path)
     told = describe_search(NAME)
     assert f"no {NAME}{{.safetensors,.pth,.bin}} in {tmp_path}" in told
-    assert f"none of timm/{NAME} in {tmp_path / 'hub'}. Fetch them once with `hf download timm/{NAME}`" in told
+    assert f"none of timm/{NAME} in {tmp_path / 'hub'}. Fetch them once with `python -m equistudy fetch {NAME}`" in told
 
 
 def test_digests_follow_the_bytes(tmp_path):

@@ -1,0 +1,121 @@
+"""Fetches a dataset: downloads what is missing, checks it, and unpacks it where a reader needs that."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
+
+from equistudy.fetching.download import FetchError, Progress, check_checksum, download_file, list_urls
+from equistudy.fetching.registry import FetchableDataset, RemoteFile
+from equistudy.fetching.unpack import unpack
+
+__all__ = ["DatasetRequest", "fetch_dataset", "format_size"]
+
+LOCK_NAME = ".fetch.lock"
+Tell = Callable[[str], None]
+
+
+class DatasetRequest(NamedTuple):
+    """A dataset, the folder it belongs in, and the names of the files that are wanted; None for all."""
+
+    dataset: FetchableDataset
+    folder: Path
+    names: frozenset[str] | None = None
+
+    def list_missing(self) -> tuple[RemoteFile, ...]:
+        """The files that are not there, in whatever layout a reader finds them."""
+        try:
+            self.dataset.find(str(self.folder))
+        except ValueError:
+            return tuple(file for file in self.dataset.select_files(self.names) if not _is_there(file, self.folder))
+        return ()
+
+
+def _is_there(file: RemoteFile, folder: Path) -> bool:
+    if file.unpacking is not None:
+        return (folder / file.unpacking.folder).is_dir()
+    return (folder / file.name).is_file() or (folder / file.name.removesuffix(".gz")).is_file()
+
+
+def fetch_dataset(request: DatasetRequest, tell: Tell, progress: Progress) -> None:
+    """Downloads what is missing of a dataset, one process at a time for each folder.
+
+    Files that are there under their published names are checked too; they are never replaced.
+
+    Raises:
+        FetchError: a file cannot be downloaded, has a wrong checksum, or the folder cannot be written.
+        ValueError: EQUISTUDY_MIRROR is no http or https address.
+
+    Example:
+        >>> request = DatasetRequest(DATASETS["mnist"], Path("data/mnist"))
+        >>> fetch_dataset(request, print, lambda name, there, size: None)
+        train-images-idx3-ubyte.gz: 9.9 MB from https://ossci-datasets.s3.amazonaws.com
+        ...
+    """
+    dataset, folder, _ = request
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _hold_lock(folder, tell):
+            _check_present_files(request)
+            for file in request.list_missing():
+                _fetch_file(dataset, file, folder, tell, progress)
+            if dataset.select_files(request.names) == dataset.files:
+                dataset.find(str(folder))
+    except FetchError:
+        raise
+    except OSError as error:
+        raise FetchError(
+            f"Data is written to a folder, got {folder} with: {error.strerror or error}. Change its permissions, or "
+            "choose another one with --into."
+        ) from error
+
+
+@contextmanager
+def _hold_lock(folder: Path, tell: Tell) -> Iterator[None]:
+    """One process at a time; the lock of a process that is killed is free."""
+    lock = FileLock(folder / LOCK_NAME)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        tell(f"Another process is fetching to {folder}: waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _check_present_files(request: DatasetRequest) -> None:
+    """FetchError if a file is there with other bytes than those that are published."""
+    for file in request.dataset.select_files(request.names):
+        path = request.folder / file.name
+        wrong = check_checksum(path, file.checksum) if path.is_file() else None
+        if wrong is not None:
+            raise FetchError(
+                f"A file must have its published checksum, got {path}: {wrong}. Move it away, then fetch again."
+            )
+
+
+def _fetch_file(dataset: FetchableDataset, file: RemoteFile, folder: Path, tell: Tell, progress: Progress) -> None:
+    urls, target = list_urls(dataset.name, file), folder / file.name
+    own = not target.is_file()
+    if own:
+        tell(f"{file.name}: {format_size(file.size)} from {urls[0]}")
+        download_file(file, urls, target, progress)
+    if file.unpacking is not None:
+        tell(f"{file.name}: unpacking to {folder / file.unpacking.folder}")
+        unpack(target, file.unpacking)
+        if own:
+            target.unlink()
+
+
+def format_size(size: int | None) -> str:
+    """A number of bytes as people read it."""
+    if size is None:
+        return "unknown size"
+    for unit, bytes_per_unit in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= bytes_per_unit:
+            return f"{size / bytes_per_unit:.1f} {unit}"
+    return f"{size} bytes"
