@@ -4,9 +4,10 @@ Benton et al. (2020, arXiv:2010.11882) find that it does, and learns every angle
 angle; the other arms are no augmentation, turns that are too narrow (20 degrees to each side), turns by any angle,
 which is the right answer given in advance, and quarter turns built into the network. All arms train for 60 epochs.
 
-    python -m equistudy run studies/augerino_classification.py                  # embedded digits
-    python -m equistudy run studies/augerino_classification.py --scale local    # Fashion-MNIST from data/fashion-mnist
-    python -m equistudy run studies/augerino_classification.py --scale mnist    # MNIST at 14 pixels from data/mnist
+Found over 5 seeds, points of accuracy above none: 17.1 [13.6, 20.6] on digits, 10.9 [9.7, 12.1] on Fashion-MNIST, 17.0
+[15.3, 18.7] on MNIST; above 20 degrees 3.8, 3.0, 4.6; within 2 of the right turns. A network takes 10 to 35 s.
+
+    python -m equistudy run studies/augerino_classification.py    # embedded digits; --scale local: Fashion-MNIST, mnist
 """
 
 from enum import Enum
@@ -14,19 +15,16 @@ from functools import partial
 
 import equistudy as eq
 
-Way = Enum(
-    "Way",
-    {"NONE": "none", "NARROW": "20 degrees", "ALL": "180 degrees", "LEARNED": "learned", "BUILT": "quarter turns"},
-)
+WAYS = {"NONE": "none", "NARROW": "20 degrees", "ALL": "180 degrees", "LEARNED": "learned", "BUILT": "quarter turns"}
+Way = Enum("Way", WAYS)
 WAY = eq.Factor("way", tuple(Way))
 ACCURACY, EXTENT = eq.Score("test_accuracy"), eq.Score("train_rotation_extent_tail")
-NONE = eq.NoAugmentation()
 DIGITS = eq.Digits(canvas=16, digit=10, train_size=600, test_size=400)
-ARTICLES, SMALL_MNIST = (
-    data(size=size, train_size=600, test_size=1_000) for data, size in ((eq.FashionMNIST, 16), (eq.MNIST, 14))
-)
+ARTICLES = eq.FashionMNIST(size=16, train_size=600, test_size=1_000)
+SMALL_MNIST = eq.MNIST(size=14, train_size=600, test_size=1_000)
 NARROW, ALL = ((eq.RotationGenerator(start=degrees),) for degrees in (20.0, 180.0))
-AUGMENTATIONS = {
+AUGMENTATIONS: dict[Way, eq.Augmentation] = {
+    **dict.fromkeys((Way.NONE, Way.BUILT), eq.NoAugmentation()),
     Way.NARROW: eq.FixedAugmentation(NARROW, test_copies=8),
     Way.ALL: eq.FixedAugmentation(ALL, test_copies=8),
     Way.LEARNED: eq.LearnedAugmentation(NARROW, eq.NormRegulariser(0.05), learning_rate=0.1, test_copies=8),
@@ -38,7 +36,7 @@ def trial(way: Way, seed: int, images: eq.Dataset = DIGITS) -> eq.Trial:
     group = eq.CyclicGroup(4) if way is Way.BUILT else None
     model = eq.GroupCNN(8 if group else 16, group, 4, last_padded=True, dropout=0.0)
     recipe = eq.Recipe(60, 50, eq.AdamW(0.01, 0.0))
-    return eq.Trial(model, eq.Turned(images), eq.Classification(), AUGMENTATIONS.get(way, NONE), recipe, seed)
+    return eq.Trial(model, eq.Turned(images), eq.Classification(), AUGMENTATIONS[way], recipe, seed)
 
 
 def paper_trial(way: Way, seed: int) -> eq.Trial:
@@ -47,7 +45,7 @@ def paper_trial(way: Way, seed: int) -> eq.Trial:
     if way is Way.BUILT:
         model = eq.GroupCNN(64, eq.CyclicGroup(4))
     recipe = eq.Recipe(75, 50, eq.AdamW(0.01, 1e-4))
-    return eq.Trial(model, eq.Turned(eq.MNIST()), eq.Classification(), AUGMENTATIONS.get(way, NONE), recipe, seed)
+    return eq.Trial(model, eq.Turned(eq.MNIST()), eq.Classification(), AUGMENTATIONS[way], recipe, seed)
 
 
 def beats(baseline: Way) -> eq.Contrast:

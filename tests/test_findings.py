@@ -35,7 +35,8 @@ def test_the_page_is_what_the_records_give(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scale", ["", "-local"])
 @pytest.mark.parametrize(
-    "study", ["augmentation", "architecture", "capacity", "objective", "relaxation", "learned_turns"]
+    "study",
+    ["augmentation", "architecture", "capacity", "objective", "relaxation", "learned_turns", "augerino_classification"],
 )
 def test_the_papers_claims_stand_on_five_seeds_of_digits_and_of_articles(study: str, scale: str) -> None:
     name = "capacity-all" if (study, scale) == ("capacity", "") else study + scale
@@ -45,7 +46,7 @@ def test_the_papers_claims_stand_on_five_seeds_of_digits_and_of_articles(study: 
 
 
 def test_what_is_kept_is_small() -> None:
-    assert sum(path.stat().st_size for path in KEPT.rglob("*.parquet")) < 1_000_000
+    assert sum(path.stat().st_size for path in KEPT.rglob("*.parquet")) < 2_000_000
 
 
 @pytest.mark.parametrize("finding", FINDINGS, ids=NAMES)
