@@ -15,8 +15,10 @@ from functools import partial
 
 import equistudy as eq
 
-WAYS = {"NONE": "none", "NARROW": "20 degrees", "ALL": "180 degrees", "LEARNED": "learned", "BUILT": "quarter turns"}
-Way = Enum("Way", WAYS)
+Way = Enum(
+    "Way",
+    {"NONE": "none", "NARROW": "20 degrees", "ALL": "180 degrees", "LEARNED": "learned", "BUILT": "quarter turns"},
+)
 WAY = eq.Factor("way", tuple(Way))
 ACCURACY, EXTENT = eq.Score("test_accuracy"), eq.Score("train_rotation_extent_tail")
 DIGITS = eq.Digits(canvas=16, digit=10, train_size=600, test_size=400)
