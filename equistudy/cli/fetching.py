@@ -178,9 +178,8 @@ def fetch_all(asked: Requested, into: Path | None) -> dict[str, Any]:
         ValueError: something must be fetched by hand; all else has been fetched.
     """
     console = Console(stderr=True, force_interactive=None if sys.stderr.isatty() else False, highlight=False)
-    bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console
-    )
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    bar = Progress(*columns, console=console, disable=not console.is_terminal)  # in a log, lines are enough
     bars: dict[str, TaskID] = {}
 
     def tell(line: str) -> None:
