@@ -95,6 +95,9 @@ def download_file(file: RemoteFile, urls: Sequence[str], target: Path, progress:
             reasons.append(f"{url}: {error}")
         else:
             return
+    part = _get_part(target)
+    if part.is_file() and not _get_size(part):
+        part.unlink()
     raise FetchError(
         f"A file must arrive whole and with its published checksum, got no such {target.name}. {'; '.join(reasons)}. "
         f"Check the network and its proxy, set {MIRROR_VARIABLE} to a server that has the file, or download it "
@@ -119,7 +122,7 @@ def _create_space_error(target: Path, got: str) -> FetchError:
 
 def _download_from(url: str, file: RemoteFile, target: Path, progress: Progress) -> None:
     """Tries one address until it gives the file, refuses, or has failed too often."""
-    part, idle = target.with_name(f".{target.name}.part"), 0
+    part, idle = _get_part(target), 0
     for _ in range(MAX_ATTEMPTS):
         start = _get_size(part)
         try:
@@ -135,6 +138,10 @@ def _download_from(url: str, file: RemoteFile, target: Path, progress: Progress)
     raise _RefusedError(f"the connection broke {MAX_ATTEMPTS} times; the same command goes on from there")
 
 
+def _get_part(target: Path) -> Path:
+    return target.with_name(f".{target.name}.part")
+
+
 def _get_size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
@@ -142,10 +149,11 @@ def _get_size(path: Path) -> int:
 def _give_name(file: RemoteFile, part: Path, target: Path, *, resumed: bool) -> None:
     """Names a file that has its checksum."""
     wrong = check_checksum(part, file.checksum)
-    if wrong is None:
-        part.replace(target)
-        return
     with part.open("rb") as opened:
+        if wrong is None:
+            os.fsync(opened.fileno())  # the name must not reach the disk before the bytes
+            part.replace(target)
+            return
         is_html = opened.read(256).lstrip().lower().startswith(HTML_STARTS)
     if resumed or is_html:
         part.unlink()
@@ -198,7 +206,8 @@ class _Sink:
             raise _Complete
 
     def flush(self) -> None:
-        """The bytes are written when the file is closed."""
+        """Hands the bytes to the system, so that they survive the process."""
+        self.opened.flush()
 
 
 def _parse_wait(text: str) -> float:

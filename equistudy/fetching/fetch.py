@@ -1,5 +1,6 @@
 """Fetches a dataset: downloads what is missing, checks it, and unpacks it where a reader needs that."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from equistudy.fetching.download import FetchError, Progress, check_checksum, download_file, list_urls
 from equistudy.fetching.registry import FetchableDataset, RemoteFile
-from equistudy.fetching.unpack import unpack
+from equistudy.fetching.unpack import UNPACKING_PREFIX, unpack
 
 __all__ = ["DatasetRequest", "fetch_dataset", "format_size"]
 
@@ -58,6 +59,8 @@ def fetch_dataset(request: DatasetRequest, tell: Tell, progress: Progress) -> No
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _hold_lock(folder, tell):
+            for left in folder.glob(f"{UNPACKING_PREFIX}*"):  # by a process that was killed
+                shutil.rmtree(left)
             _check_present_files(request)
             for file in request.list_missing():
                 _fetch_file(dataset, file, folder, tell, progress)

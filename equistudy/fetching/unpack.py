@@ -9,8 +9,9 @@ from pathlib import Path, PurePosixPath
 from equistudy.fetching.download import FetchError
 from equistudy.fetching.registry import Unpacking
 
-__all__ = ["unpack"]
+__all__ = ["UNPACKING_PREFIX", "unpack"]
 
+UNPACKING_PREFIX = ".unpacking-"
 PIECE_BYTES = 2**20
 
 
@@ -27,7 +28,7 @@ def unpack(archive: Path, unpacking: Unpacking) -> Path:
             f"An archive is unpacked to a new folder, got {target}, which is there but not whole. Move it away, then "
             "fetch again."
         )
-    with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=archive.parent) as name:
+    with tempfile.TemporaryDirectory(prefix=UNPACKING_PREFIX, dir=archive.parent) as name:
         try:
             # files without a folder get it here, others bring theirs
             _extract(archive, Path(name) / ("" if unpacking.top else unpacking.folder), unpacking)

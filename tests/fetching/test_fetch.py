@@ -7,6 +7,8 @@ import pickle
 import struct
 import tarfile
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,8 @@ import pytest
 from equistudy.datasets.cifar import CIFAR10
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.mnist import MNIST
+from equistudy.datasets.qm9 import QM9
+from equistudy.fetching import download
 from equistudy.fetching.download import FetchError
 from equistudy.fetching.fetch import DatasetRequest, fetch_dataset, format_size
 from equistudy.fetching.registry import DATASETS, Unpacking
@@ -195,3 +199,79 @@ def test_sizes_are_told():
         "9.9 MB",
         "6.4 GB",
     ]
+
+
+def pack(names: dict[str, bytes], mode: str) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode=mode) as tar:
+        for name, content in names.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return packed.getvalue()
+
+
+MOLECULE = b"1\ngdb 1 " + b"0.5 " * 16 + b"\nC 0.0 0.0 0.0 0.1\n0\nC C\nInChI\n"
+ARCHIVES = {
+    "cifar100": pack({f"cifar-100-python/{name}": b"" for name in ("meta", "test", "train")}, "w:gz"),
+    "flowers102": pack({f"jpg/image_{number:05d}.jpg": b"" for number in (1, 2)}, "w:gz"),
+    "qm9": pack({f"dsgdb9nsd_{number:06d}.xyz": MOLECULE for number in (1, 2)}, "w:bz2"),
+}
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_reader_finds_its_files_where_they_are_put(site, folder, name):
+    """The names and folders of each entry, with small contents: `fetch_dataset` asks the reader at its end."""
+    dataset = DATASETS[name]
+    files = []
+    for file in dataset.files:
+        content = ARCHIVES.get(name, b"") if file.unpacking and name != "cifar10" else b"small"
+        if name == "cifar10":
+            content = make_cifar(site).files[0] and site.contents[f"/{file.name}"]
+        files.append(site.publish(file.name, content, unpacking=file.unpacking))
+    fetch_dataset(DatasetRequest(dataset._replace(files=tuple(files)), folder / name), silent, silent)
+    assert DatasetRequest(dataset, folder / name).list_missing() == ()
+    expected = {(file.unpacking.folder if file.unpacking else file.name) for file in dataset.files}
+    assert {path.name for path in (folder / name).iterdir()} == expected | {".fetch.lock"}
+
+
+def test_molecules_are_read_as_they_are_unpacked(site, folder):
+    (whole,) = DATASETS["qm9"].files
+    file = site.publish(whole.name, ARCHIVES["qm9"], unpacking=whole.unpacking)
+    fetch_dataset(DatasetRequest(DATASETS["qm9"]._replace(files=(file,)), folder), silent, silent)
+    assert [path.name for path in QM9(folder=str(folder)).files()] == ["dsgdb9nsd_000001.xyz", "dsgdb9nsd_000002.xyz"]
+
+
+def test_a_process_that_is_killed_leaves_the_lock_and_a_part(site, folder):
+    """Its beginning is used, and what it was unpacking is removed."""
+    dataset, entered = make_cifar(site), threading.Event()
+    (file,) = dataset.files
+
+    def stalls(handler, content):
+        handler.answer(200, content[: len(content) // 2], length=len(content))
+        entered.set()
+        with suppress(OSError):
+            handler.rfile.read(1)
+
+    site.scripts[f"/{file.name}"] = [stalls]
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=fetch_cifar_in_process, args=((file,), folder, 16))
+    process.start()
+    assert entered.wait(60)
+    part = folder / f".{file.name}.part"
+    deadline = time.monotonic() + 30
+    while not (part.is_file() and part.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.join()
+    assert 0 < part.stat().st_size < file.size
+    (folder / ".unpacking-killed").mkdir()
+    (folder / ".unpacking-killed" / "half").touch()
+    fetch_dataset(DatasetRequest(dataset, folder), silent, silent)
+    assert site.asked[-1][1] is not None, "the rest alone is asked for"
+    assert {path.name for path in folder.iterdir()} == {"cifar-10-batches-py", ".fetch.lock"}
+
+
+def fetch_cifar_in_process(files: tuple, folder: Path, piece_bytes: int) -> None:
+    download.PIECE_BYTES = piece_bytes
+    fetch_dataset(DatasetRequest(DATASETS["cifar10"]._replace(files=files), folder), silent, silent)
