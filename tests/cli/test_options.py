@@ -43,6 +43,7 @@ def test_without_options_a_trial_gets_a_cpu_and_results_go_to_their_folder() -> 
         "workers_per_trial": 1,
         "hang_minutes": 60.0,
         "keep_going": False,
+        "in_process": False,
     }
 
 
