@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 import torch
 
 import equistudy
@@ -76,3 +77,22 @@ def test_every_word_of_a_study_can_be_imported() -> None:
     assert len(equistudy.__all__) > 100
     for name in equistudy.__all__:
         assert getattr(equistudy, name) is not None
+
+
+@pytest.mark.slow
+def test_the_notebook_and_the_query_run_as_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study in this process, and behind it the query in Polars: one number of one measure for each network."""
+    monkeypatch.chdir(tmp_path)
+    (session,) = [block for block in README.split("```python\n") if "eq.run(" in block]
+    (query,) = [block for block in README.split("```python\n") if "import equistudy, polars" in block]
+    words: dict = {"__name__": "readme_session"}
+    exec(session.partition("```")[0], words)
+    assert set(words["found"].to_polars()["status"]) == {"done"}
+    *lines, last = query.partition("```")[0].strip().splitlines()
+    queried: dict = {}
+    exec("\n".join(lines), queried)
+    frame = eval(last.partition("  #")[0], queried)
+    rows = words["found"].table.measurement_rows.filter(stage="stage3", measure="within_correlation")
+    assert len(frame) == 6
+    for trial, value in frame.iter_rows():
+        assert value == pytest.approx(rows.filter(trial=trial)["value"].mean())

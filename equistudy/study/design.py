@@ -183,6 +183,10 @@ class CombinedDesign(Design):
             )
         return tuple(joined.values())
 
+    def try_trials(self) -> tuple[Cell, ...]:
+        """Those of each part."""
+        return tuple(cell for part in self.parts for cell in part.try_trials())
+
     def cells(self) -> Iterator[Cell]:
         """The rows of each part in turn."""
         for part in self.parts:

@@ -112,3 +112,4 @@ def test_what_the_trial_function_raises_is_known_before_anything_is_drawn() -> N
     assert {name for _, name in tried} == {"a", "b"}
     with pytest.raises(ValueError, match="no such name"):
         search(named_trial, {"rate": Uniform(0.1, 1), "name": Choice(("a", "bad"))}, num_samples=2).try_trials()
+    assert len((design + design).try_trials()) == 2 * len(design.try_trials()) == 10
