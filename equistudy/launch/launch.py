@@ -55,7 +55,7 @@ class JobEntrypoint(NamedTuple):
 
     def build_job_name(self, number: int = 1) -> str:
         """A name that sorts by time and that no other job has."""
-        return f"{self.study.stem}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}-{number}"
+        return f"{self.study.stem}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}-{number}"
 
 
 @dataclass(frozen=True)
