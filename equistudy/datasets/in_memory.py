@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from equistudy.datasets.array_files import read_npz
 from equistudy.datasets.arrays import ArrayDataset, DecodedArrays
 from equistudy.datasets.dataset import Split
-from equistudy.datasets.shared import get_shared_folder, remove_unused
+from equistudy.datasets.shared import get_shared_folder, remove_unused, write_shared
 
 __all__ = ["SOURCE", "Content", "InMemoryDataset", "check_content"]
 
@@ -152,14 +151,12 @@ def _write_content(content: Content, digest: str) -> Path:
     if path.is_file():
         path.touch()
         return path
-    folder.mkdir(mode=0o700, exist_ok=True)
     remove_unused()
     arrays = {"test_images": content.test.images, "test_labels": content.test.labels}
     if content.train is not None:
         arrays |= {"train_images": content.train.images, "train_labels": content.train.labels}
-    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+    with write_shared(path) as file:
         np.savez(file, allow_pickle=False, **arrays)
-    Path(file.name).replace(path)
     return path
 
 

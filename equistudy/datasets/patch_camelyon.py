@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from jaxtyping import Int64, UInt8
 from equistudy.datasets.arrays import DecodedArrays, stratified_order
 from equistudy.datasets.dataset import Examples, Split
 from equistudy.datasets.folder import FileLayout, FolderDataset, check_labels
-from equistudy.datasets.shared import get_shared_folder, remove_unused
+from equistudy.datasets.shared import get_shared_folder, remove_unused, write_shared
 from equistudy.spec import added_field
 
 __all__ = ["PatchCamelyon"]
@@ -175,9 +174,8 @@ def _unpack(path: Path) -> Path:
     if unpacked.is_file():
         unpacked.touch()
         return unpacked
-    folder.mkdir(mode=0o700, exist_ok=True)
     remove_unused()
-    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+    with write_shared(unpacked) as file:
         try:
             with gzip.open(path, "rb") as packed:
                 while piece := packed.read(PIECE_BYTES):
@@ -185,12 +183,10 @@ def _unpack(path: Path) -> Path:
                     if file.tell() > MAX_UNPACKED_BYTES:
                         raise OSError(f"more than {MAX_UNPACKED_BYTES / 1e9:g} GB")
         except (OSError, EOFError, zlib.error) as error:
-            Path(file.name).unlink()
             raise ValueError(
                 f"A gzipped file of PatchCamelyon must unpack, got {path} with: {error}. Copy it again, or unpack it "
                 f"yourself: gunzip --keep {path.name}."
             ) from error
-    Path(file.name).replace(unpacked)
     return unpacked
 
 

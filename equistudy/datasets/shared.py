@@ -9,15 +9,17 @@ import os
 import stat
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from equistudy.datasets.dataset import Dataset, Examples, Split
 from equistudy.spec import to_canonical_json
 
-__all__ = ["create_stem", "get_shared_folder", "load_shared", "remove_unused"]
+__all__ = ["create_stem", "get_shared_folder", "load_shared", "remove_unused", "write_shared"]
 
 MIN_SHARED_BYTES = 2**24  # less is decoded in each process
 UNUSED_SECONDS = 86_400.0
@@ -40,7 +42,8 @@ def load_shared(dataset: Dataset, split: Split) -> Examples:
     try:
         remove_unused()
         for place, tensor in zip(_file_paths(stem), examples, strict=True):
-            _write_atomically(place, tensor.numpy())
+            with write_shared(place) as file:
+                np.save(file, tensor.numpy())
         return _map_files(stem)
     except OSError:  # a full disk: a copy of its own does as well
         return examples
@@ -86,13 +89,17 @@ def _map_files(stem: Path) -> Examples:
     return Examples(inputs, targets)
 
 
-def _write_atomically(place: Path, array: np.ndarray) -> None:
-    """All or nothing, also when several processes write at once."""
+@contextmanager
+def write_shared(place: Path) -> Iterator[IO[bytes]]:
+    """A file of the shared folder that gets its name when the block has ended: all or nothing.
+
+    Several processes may write the same file at once. Raises OSError for a folder that is not the user's own.
+    """
     place.parent.mkdir(mode=0o700, exist_ok=True)
     get_shared_folder()  # checks what is there now
     with tempfile.NamedTemporaryFile(dir=place.parent, delete=False) as file:
         try:
-            np.save(file, array)
+            yield file
         except BaseException:
             Path(file.name).unlink()
             raise

@@ -5,7 +5,6 @@ A split is decoded once on each node, image by image. Files that nobody has used
 
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +15,7 @@ from jaxtyping import UInt8
 
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.photographs import DecodedSplit, Photographs
-from equistudy.datasets.shared import create_stem, remove_unused
+from equistudy.datasets.shared import create_stem, remove_unused, write_shared
 
 __all__ = ["StoredImages", "open_stored"]
 
@@ -67,21 +66,14 @@ def _read_table(images: Path, table: Path, image_bytes: int) -> DecodedSplit | N
 
 def _write_files(dataset: Photographs, split: Split, images: Path, table: Path) -> DecodedSplit:
     """Decodes into a file that gets its name when it is whole, also when several processes do so at once."""
-    images.parent.mkdir(mode=0o700, exist_ok=True)
     remove_unused()
-    with tempfile.NamedTemporaryFile(dir=images.parent, delete=False) as file:
-        try:
+    with write_shared(images) as file:
 
-            def take(slot: int, image: UInt8[np.ndarray, "3 S S"]) -> None:
-                file.seek(slot * image.nbytes)
-                file.write(image.data)
+        def take(slot: int, image: UInt8[np.ndarray, "3 S S"]) -> None:
+            file.seek(slot * image.nbytes)
+            file.write(image.data)
 
-            found = dataset.decode_split(split, take)
-        except BaseException:
-            Path(file.name).unlink()
-            raise
-    Path(file.name).replace(images)
-    written = Path(f"{file.name}.json")
-    written.write_text(json.dumps(found))
-    written.replace(table)
+        found = dataset.decode_split(split, take)
+    with write_shared(table) as file:
+        file.write(json.dumps(found).encode())
     return found
