@@ -9,7 +9,7 @@ from equistudy.analysis.intervals import t_interval
 from equistudy.analysis.outcome import Outcome
 from equistudy.analysis.replicates import average_per_seed, summarise_over_seeds
 from equistudy.analysis.table import StudyTable
-from equistudy.analysis.training_checks import find_untrained_networks
+from equistudy.analysis.training_checks import find_stalled_networks
 
 __all__ = ["summarise_cells", "summarise_compute"]
 
@@ -28,7 +28,7 @@ def summarise_cells(outcome: Outcome, table: StudyTable) -> pl.DataFrame:
     top = means["value"].arg_max() if outcome.higher_is_better else means["value"].arg_min()
     samples = [_select_cell(seeds, row, table.factors) for row in means.rows(named=True)]
     best = means.with_columns(best=pl.Series([_is_tied(sample, samples[top or 0]) for sample in samples]))
-    weak = find_untrained_networks(table).get("at chance")
+    weak = find_stalled_networks(table).get("at chance")
     if weak is None:
         return best
     counts = weak.group_by(table.factors).agg(weak=pl.len())

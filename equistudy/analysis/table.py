@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import polars as pl
 
+from equistudy.datasets.dataset import Target
 from equistudy.spec import format_label
 from equistudy.study.design import Design, Factor
 from equistudy.study.study import Study
@@ -14,6 +16,7 @@ from equistudy.training.failures import FailureReason
 __all__ = ["DONE", "MISSING", "ResultTables", "StudyTable", "describe_absence", "level_value"]
 
 DONE, MISSING = "done", "missing"
+UNKNOWN_TEST_SIZE = 1000  # test images of a dataset that does not say how many it has
 
 
 @runtime_checkable
@@ -96,6 +99,22 @@ class StudyTable:
         """The trials of the design without a result: failed or missing. What a search stopped early lacks none."""
         reason = pl.col("reason") if "reason" in self.trials.columns else pl.lit(None, pl.String)
         return self.trials.filter(pl.col("status") != DONE, reason.ne_missing(FailureReason.STOPPED.value))
+
+    @cached_property
+    def trained_classifiers(self) -> pl.DataFrame:
+        """The trials that are done and were trained to tell classes apart, with `chance` and `test_images`.
+
+        Once a table: every trial of the design is built for it.
+        """
+        rows = []
+        for cell in self.study.design.cells():
+            dataset = cell.trial.dataset
+            if cell.trial.recipe.epochs and cell.trial.task.target is Target.CLASS and hasattr(dataset, "num_classes"):
+                test_images = getattr(dataset, "test_size", None) or UNKNOWN_TEST_SIZE
+                rows.append((cell.trial.id, 1 / dataset.num_classes, test_images))
+        schema = {"trial": pl.String, "chance": pl.Float64, "test_images": pl.Float64}
+        known = pl.DataFrame(rows, schema=schema, orient="row").unique("trial")
+        return self.trials.filter(pl.col("status") == DONE).join(known, on="trial", how="inner")
 
     @property
     def seeds(self) -> tuple[int, ...]:

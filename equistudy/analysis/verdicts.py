@@ -14,7 +14,7 @@ from equistudy.analysis.intervals import Interval, t_interval
 from equistudy.analysis.outcome import Combination, Reference
 from equistudy.analysis.rounding import format_rounded
 from equistudy.analysis.table import DONE, StudyTable, describe_absence
-from equistudy.analysis.training_checks import describe_untrained_networks
+from equistudy.analysis.training_checks import describe_stalled_networks
 from equistudy.spec import format_label
 from equistudy.study.study import Claim, Study, Verdict
 
@@ -48,7 +48,7 @@ def judge_effect(test: EffectTest, table: StudyTable) -> Verdict:
     outcome = test.outcomes[0]
     lacking = test.select_compared(outcome.trials_without_value(table), table)
     absent = describe_absence(lacking, table.factors, len(test.select_compared(table.design, table)))
-    notes = [*_describe_reference(test, table), *describe_untrained_networks(test, table), absent]
+    notes = [*_describe_reference(test, table), *describe_stalled_networks(test, table), absent]
     cells = [] if test.on_average else _split_into_cells(test, table)
     several = len(cells) > 1
     verdict = _judge_each(test, table, cells) if several else _judge_cell(test, table, test.within_text)
@@ -104,9 +104,8 @@ def _judge_each(test: EffectTest, table: StudyTable, cells: list[tuple[str, Stud
         known = [verdict.p for verdict in judged if verdict.p is not None]
         if status is VerdictStatus.SUPPORTED and known:
             deciding = deciding._replace(p=max(known))
-        if (
-            deciding.status == VerdictStatus.CONTRADICTED and deciding.p is not None
-        ):  # not after Bonferroni's correction
+        # contradicted, but not after Bonferroni's correction
+        if deciding.status == VerdictStatus.CONTRADICTED and deciding.p is not None:
             deciding = deciding._replace(p=min(1.0, deciding.p * len(cells)))
     numbers = {name: sum(verdict.status == name for verdict in judged) for name in VerdictStatus}
     counts = ", ".join(f"{name} in {number}" for name, number in numbers.items() if number)

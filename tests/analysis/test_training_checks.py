@@ -9,7 +9,7 @@ from equistudy.analysis.claims import Trend
 from equistudy.analysis.outcome import Outcome, Score
 from equistudy.analysis.summary import summarise_cells
 from equistudy.analysis.table import StudyTable
-from equistudy.analysis.training_checks import find_untrained_networks
+from equistudy.analysis.training_checks import find_stalled_networks
 from tests.analysis.synthetic import CORRELATION, WIDTH, table
 
 FALLS = Trend(CORRELATION, over=WIDTH, expected="decreasing", on_average=True)
@@ -36,7 +36,7 @@ def test_networks_that_learned_nothing_are_named(data: StudyTable) -> None:
 
 @pytest.mark.parametrize(("accuracy", "weak"), [(0.1, True), (0.128, True), (0.129, False), (0.05, True), (0.9, False)])
 def test_chance_reaches_three_standard_errors_above_one_in_k(accuracy: float, weak: bool, data: StudyTable) -> None:
-    found = find_untrained_networks(replace(data, trials=data.trials.with_columns(test_accuracy=pl.lit(accuracy))))
+    found = find_stalled_networks(replace(data, trials=data.trials.with_columns(test_accuracy=pl.lit(accuracy))))
     assert ("at chance" in found) == weak
 
 
@@ -46,7 +46,7 @@ def test_chance_reaches_three_standard_errors_above_one_in_k(accuracy: float, we
 def test_a_loss_falls_by_two_percent_or_not_at_all(losses: tuple[float, ...], stuck: bool, data: StudyTable) -> None:
     trial = data.trials["trial"][0]
     rows = [{"trial": trial, "split": "train", "name": "loss", "epoch": k, "value": v} for k, v in enumerate(losses, 1)]
-    found = find_untrained_networks(replace(data, curve_rows=pl.DataFrame(rows)))
+    found = find_stalled_networks(replace(data, curve_rows=pl.DataFrame(rows)))
     assert ("without a falling training loss" in found) == stuck
 
 
