@@ -4,16 +4,16 @@ import html
 import math
 import os
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from equistudy.analysis.table import StudyTable
-from equistudy.results.results import Results
+from equistudy.results.results import Results, open_existing
 from equistudy.results.results import results as open_results
 from equistudy.results.store import Store
-from equistudy.running.job import RunConditions, TrialPhase, TrialProgress, collect_provenance
+from equistudy.running.job import Job, RunConditions, TrialPhase, TrialProgress, collect_provenance
 from equistudy.running.plan import StudyPlan, make_plan
 from equistudy.study.search import Search
 from equistudy.study.study import Claim, Study, Verdict
@@ -83,7 +83,7 @@ def plan(study: Study, results: str | Path = "results", *, scale: str | None = N
     """
     chosen = study.at_scale(scale)
     chosen.design.try_trials()
-    return make_plan(chosen, _open_existing(results))
+    return make_plan(chosen, open_existing(results))
 
 
 def run(
@@ -116,43 +116,40 @@ def run(
             "use: python -m equistudy run FILE"
         )
     planned = plan(chosen, results)
-    store = Store.open(results, create=True)
-    conditions = RunConditions(
-        study=name, store=store, provenance=collect_provenance(Path.cwd() / "session"), threads=os.cpu_count() or 1
-    )
-    jobs = planned.build_jobs()
-    run_jobs_here(jobs, conditions, tell or _tell_on_stderr, keep_going=keep_going)
-    return read_run(chosen, results, name)
-
-
-def read_run(study: Study, results: str | Path, name: str) -> StudyRun:
-    """A study beside what the results hold now."""
+    store, file = Store.open(results, create=True), Path.cwd() / name
+    run_jobs_here(planned.build_jobs(), name, file, store, tell or _tell_on_stderr, keep_going=keep_going)
     found = open_results(results)
-    return StudyRun(study, name, found, StudyTable.from_results(study, found))
+    return StudyRun(chosen, name, found, StudyTable.from_results(chosen, found))
 
 
-def run_jobs_here(jobs: list[Any], conditions: RunConditions, tell: Tell, *, keep_going: bool = False) -> int:
-    """Runs jobs one after another in this process; gives how many failed. Without `keep_going` the first one raises."""
+def run_jobs_here(
+    jobs: Sequence[Job], name: str, file: Path, store: Store, tell: Tell, *, keep_going: bool = False
+) -> int:
+    """Runs jobs of a study one after another in this process; gives how many failed.
+
+    `file` is that of the study, or a place in the folder whose commit the rows name. Without `keep_going` the first
+    error is raised.
+    """
     from equistudy.running.trial_run import TrialRun
 
     failed = 0
-    raising = replace(conditions, raise_errors=not keep_going, hang_seconds=math.inf)
+    conditions = RunConditions(
+        study=name,
+        store=store,
+        provenance=collect_provenance(file),
+        threads=os.cpu_count() or 1,
+        hang_seconds=math.inf,
+        raise_errors=not keep_going,
+    )
     for number, job in enumerate(jobs, 1):
         last: TrialProgress | None = None
-        for last in TrialRun(job, raising):  # noqa: B007 -- the last one is told below
+        for last in TrialRun(job, conditions):  # noqa: B007 -- the last one is told below
             pass
         assert last is not None
         failed += last.phase == TrialPhase.FAILED
         message = f": {last.message}" if last.message else ""
         tell(f"[{number}/{len(jobs)}] {last.phase} {last.trial}  {last.levels}{message}")
     return failed
-
-
-def _open_existing(results: str | Path) -> Results | None:
-    try:
-        return open_results(results)
-    except FileNotFoundError:
-        return None
 
 
 def _tell_on_stderr(line: str) -> None:

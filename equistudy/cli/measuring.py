@@ -18,14 +18,14 @@ from equistudy.cli.display import format_duration
 from equistudy.cli.errors import ExitCode
 from equistudy.cli.groups import Room, parse_groups
 from equistudy.cli.new_trial import ImageWords, build_new_trial, prefer_average
-from equistudy.cli.status import load_requested_study, open_results, plan_study
+from equistudy.cli.status import load_requested_study, plan_study
 from equistudy.cli.study_reference import StudyReference
 from equistudy.cli.tables import align_rows
 from equistudy.cli.target import is_trial, parse_measures, parse_model, rebuild_trial
 from equistudy.datasets.photographs import DatasetNote
 from equistudy.groups.translation import Border
 from equistudy.measuring.measure import Measure, Skipped
-from equistudy.results.results import results
+from equistudy.results.results import open_existing, results
 from equistudy.results.store import Store
 from equistudy.running.job import Job
 from equistudy.study.trial import Trial
@@ -143,7 +143,7 @@ def _build_job(wanted: MeasuringRequest) -> tuple[Job, tuple[Measure, ...]]:
         measures = parse_measures(wanted.measures, groups, wanted.bf16)
     else:
         trial, measures = _build_new_trial(wanted)
-    known = open_results(wanted.results)
+    known = open_existing(wanted.results)
     row = None if known is None else next((row for row in known.list_finished() if row["trial"] == trial.id), None)
     done = set() if known is None else known.list_measured()
     lacking = tuple(measure for measure in measures if (trial.id, measure.id) not in done)

@@ -1,8 +1,8 @@
 """What the commands do that write: run what is missing, report, compact."""
 
-import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,13 +10,12 @@ from rich.console import Console
 
 from equistudy.cli.display import Display, format_duration
 from equistudy.cli.errors import ExitCode
-from equistudy.cli.status import load_requested_study, open_results, plan_study
+from equistudy.cli.status import load_requested_study, plan_study
 from equistudy.cli.study_reference import StudyReference
 from equistudy.cli.tables import count_states, format_counts, format_impossible
 from equistudy.execution.job_source import JobSource, PlannedJobs, SampledJobs
-from equistudy.results.results import results
+from equistudy.results.results import open_existing, results
 from equistudy.results.store import Store
-from equistudy.running.job import RunConditions, collect_provenance
 from equistudy.running.plan import PlanState, StudyPlan
 from equistudy.spec import compute_digest
 from equistudy.study.file import LoadedStudy
@@ -96,10 +95,8 @@ def _run_in_process(known: LoadedStudy, source: JobSource, store: Store, console
             "A search draws its trials by Ray Tune, which does not run in this process, got --in-process. "
             "Leave the option out."
         )
-    conditions = RunConditions(
-        study=known.name, store=store, provenance=collect_provenance(known.path), threads=os.cpu_count() or 1
-    )
-    return run_jobs_here(list(source.jobs), conditions, lambda line: _print_lines(console, line), keep_going=keep_going)
+    tell = partial(_print_lines, console)
+    return run_jobs_here(source.jobs, known.name, known.path, store, tell, keep_going=keep_going)
 
 
 def _finish_interrupted(console: Console, made: StudyPlan, began: float, resume: str) -> CommandResult:
@@ -166,7 +163,7 @@ def _build_job_source(known: LoadedStudy, made: StudyPlan, retry: tuple[str, ...
     jobs, design = made.build_jobs(retry), known.study.design
     if jobs or not isinstance(design, Search) or design.is_over:
         return PlannedJobs(tuple(jobs))
-    found = open_results(folder)
+    found = open_existing(folder)
     finished, histories = (found.collect_scores(), found.collect_histories(design.score)) if found else ({}, {})
     return SampledJobs(design, known.study.measures, finished, histories)
 

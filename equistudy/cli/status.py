@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from equistudy.cli.study_reference import PROGRAM, StudyReference
-from equistudy.results.results import Results, results
+from equistudy.results.results import open_existing, results
 from equistudy.results.store import Store
 from equistudy.running.heartbeat import load_heartbeats
 from equistudy.running.job import Job
@@ -25,7 +25,6 @@ __all__ = [
     "list_failures",
     "list_running",
     "load_requested_study",
-    "open_results",
     "plan_study",
 ]
 
@@ -42,17 +41,9 @@ def load_requested_study(asked: StudyReference) -> LoadedStudy:
     return loaded._replace(study=study)
 
 
-def open_results(folder: str) -> Results | None:
-    """The results, or None where no study has run yet."""
-    try:
-        return results(folder)
-    except FileNotFoundError:
-        return None
-
-
 def plan_study(loaded: LoadedStudy, folder: str) -> tuple[LoadedStudy, StudyPlan]:
     """The study, with what a search has drawn so far, and where each of its trials stands."""
-    found, study = open_results(folder), loaded.study
+    found, study = open_existing(folder), loaded.study
     if found is not None and isinstance(study.design, Search):
         with loaded.blame_study_code():
             design = study.design.with_sampled(

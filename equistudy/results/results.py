@@ -17,7 +17,7 @@ from equistudy.results.inventory import Inventory, TableListing, build_damage_er
 from equistudy.results.schema import CURVES, MEASUREMENTS, TRIALS, ResultsTable, TrialStatus
 from equistudy.results.store import Store
 
-__all__ = ["Results", "results"]
+__all__ = ["Results", "open_existing", "results"]
 
 # Polars panics at some damaged files, with an exception that is no Exception.
 READING_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
@@ -33,6 +33,14 @@ def results(place: str | Path) -> "Results":
     Raises FileNotFoundError where there is nothing, ValueError for a folder that is not one of results.
     """
     return Results(Store.open(place, create=False))
+
+
+def open_existing(place: str | Path) -> "Results | None":
+    """The results, or None where no study has run yet."""
+    try:
+        return results(place)
+    except FileNotFoundError:
+        return None
 
 
 @dataclass(frozen=True)
