@@ -26,23 +26,17 @@ def summarise_cells(outcome: Outcome, table: StudyTable) -> pl.DataFrame:
     if means.is_empty():
         return means.with_columns(best=pl.lit(value=False))
     top = means["value"].arg_max() if outcome.higher_is_better else means["value"].arg_min()
-    samples = [_select_cell(seeds, row, table.factors) for row in means.rows(named=True)]
+    samples = [_select_cell(seeds, row, table.factors).select("seed", "value") for row in means.rows(named=True)]
     best = means.with_columns(best=pl.Series([_is_tied(sample, samples[top or 0]) for sample in samples]))
     weak = find_stalled_networks(table).get("at chance")
     if weak is None:
         return best
-    counts = weak.group_by(table.factors).agg(weak=pl.len())
-    return (
-        best.join(counts, on=table.factors, how="left", nulls_equal=True, maintain_order="left")
-        .with_columns(best=pl.col("best") & (pl.col("weak").fill_null(0) < pl.col("n")))
-        .drop("weak")
-    )
+    weak_per_cell = [_select_cell(weak, row, table.factors).height for row in best.rows(named=True)]
+    return best.with_columns(best=pl.col("best") & (pl.Series(weak_per_cell) < pl.col("n")))
 
 
-def _select_cell(seeds: pl.DataFrame, row: Mapping[str, Any], factors: Sequence[str]) -> pl.DataFrame:
-    for name in factors:
-        seeds = seeds.filter(pl.col(name).eq_missing(pl.lit(row[name])))
-    return seeds.select("seed", "value")
+def _select_cell(rows: pl.DataFrame, cell: Mapping[str, Any], factors: Sequence[str]) -> pl.DataFrame:
+    return rows.filter(*(pl.col(name).eq_missing(pl.lit(cell[name])) for name in factors))
 
 
 def _is_tied(sample: pl.DataFrame, best: pl.DataFrame) -> bool:

@@ -9,7 +9,7 @@ import polars as pl
 
 from equistudy.datasets.dataset import Target
 from equistudy.spec import format_label
-from equistudy.study.design import Design, Factor
+from equistudy.study.design import Cell, Design, Factor
 from equistudy.study.study import Study
 from equistudy.training.failures import FailureReason
 
@@ -104,17 +104,21 @@ class StudyTable:
     def trained_classifiers(self) -> pl.DataFrame:
         """The trials that are done and were trained to tell classes apart, with `chance` and `test_images`.
 
-        Once a table: every trial of the design is built for it.
+        Matched by levels and seed, for which no file of the data is read. Once a table: every trial is built for it.
         """
-        rows = []
+        cells, chances, test_images = [], [], []
         for cell in self.study.design.cells():
             dataset = cell.trial.dataset
             if cell.trial.recipe.epochs and cell.trial.task.target is Target.CLASS and hasattr(dataset, "num_classes"):
-                test_images = getattr(dataset, "test_size", None) or UNKNOWN_TEST_SIZE
-                rows.append((cell.trial.id, 1 / dataset.num_classes, test_images))
-        schema = {"trial": pl.String, "chance": pl.Float64, "test_images": pl.Float64}
-        known = pl.DataFrame(rows, schema=schema, orient="row").unique("trial")
-        return self.trials.filter(pl.col("status") == DONE).join(known, on="trial", how="inner")
+                cells.append(cell)
+                chances.append(1 / dataset.num_classes)
+                test_images.append(getattr(dataset, "test_size", None) or UNKNOWN_TEST_SIZE)
+        known = _build_level_frame(self.study.design, cells).with_columns(
+            chance=pl.Series(chances, dtype=pl.Float64), test_images=pl.Series(test_images, dtype=pl.Float64)
+        )
+        key = [*self.factors, "seed"]
+        done = self.trials.filter(pl.col("status") == DONE)
+        return done.join(known.unique(key), on=key, how="inner", nulls_equal=True)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -124,17 +128,20 @@ class StudyTable:
 
 def _build_design_frame(design: Design) -> pl.DataFrame:
     cells = list(design.cells())
-    columns = {
-        "trial": pl.Series([cell.trial.id for cell in cells], dtype=pl.String),
-        "seed": pl.Series([cell.seed for cell in cells], dtype=pl.Int64),
-    }
+    trials = pl.Series("trial", [cell.trial.id for cell in cells], dtype=pl.String)
+    return _build_level_frame(design, cells).insert_column(0, trials).unique(maintain_order=True)
+
+
+def _build_level_frame(design: Design, cells: Sequence[Cell]) -> pl.DataFrame:
+    """The seed and a column for each factor, one row a cell."""
+    columns = {"seed": pl.Series([cell.seed for cell in cells], dtype=pl.Int64)}
     for factor in design.factors:
         levels = [cell.levels.get(factor.name) for cell in cells]
         values = [None if level is None else level_value(factor, level) for level in levels]
         whole = all(isinstance(level, int) for level in factor.levels)
         number = pl.Int64 if whole else pl.Float64
         columns[factor.name] = pl.Series(values, dtype=number if factor.is_numeric else pl.String)
-    return pl.DataFrame(columns).unique(maintain_order=True)
+    return pl.DataFrame(columns)
 
 
 def _add_obstacles(trials: pl.DataFrame, design: Design) -> pl.DataFrame:

@@ -10,7 +10,8 @@ from equistudy.analysis.outcome import Outcome, Score
 from equistudy.analysis.summary import summarise_cells
 from equistudy.analysis.table import StudyTable
 from equistudy.analysis.training_checks import find_stalled_networks
-from tests.analysis.synthetic import CORRELATION, WIDTH, table
+from equistudy.study.design import factorial
+from tests.analysis.synthetic import CORRELATION, WIDTH, study, table, trial
 
 FALLS = Trend(CORRELATION, over=WIDTH, expected="decreasing", on_average=True)
 
@@ -57,3 +58,22 @@ def test_a_cell_at_chance_is_never_in_bold(data: StudyTable) -> None:
     assert set(summarise_cells(Outcome(CORRELATION), data).filter("best")["width"]) == {4}
     assert summarise_cells(Outcome(CORRELATION), weak).filter("best").is_empty()
     assert 4 not in set(summarise_cells(Outcome(Score("test_accuracy")), weak).filter("best")["width"])
+
+
+def test_a_study_without_factors_is_judged_for_chance_too(data: StudyTable) -> None:
+    plain = table(study(design=factorial(trial, seeds=range(3)), claims=()))
+    weak = replace(plain, trials=plain.trials.with_columns(test_accuracy=pl.lit(0.1)))
+    assert summarise_cells(Outcome(CORRELATION), plain).select("n", "best").rows() == [(3, True)]
+    assert summarise_cells(Outcome(CORRELATION), weak).select("n", "best").rows() == [(3, False)]
+
+
+def test_no_file_of_the_data_is_read(data: StudyTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of rows from elsewhere is judged where the data are not: the trials are matched by levels and seed."""
+    dataset = type(next(iter(data.study.design.cells())).trial.dataset)
+    monkeypatch.setattr(dataset, "fingerprint", lambda _: pytest.fail("the files are read"))
+    monkeypatch.setattr("equistudy.study.trial._fingerprints", {})
+    weak = replace(
+        data,
+        trials=data.trials.with_columns(pl.concat_str(pl.lit("x"), "trial").alias("trial"), test_accuracy=pl.lit(0.1)),
+    )
+    assert len(find_stalled_networks(weak)["at chance"]) == 24
