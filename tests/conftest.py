@@ -43,9 +43,11 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 @pytest.fixture(autouse=True)
-def _no_weights_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder of pretrained weights that a command names holds for its process: here for one test."""
-    monkeypatch.setattr("equistudy.models.weights._folder", [])
+def _no_weights_folder() -> Iterator[None]:
+    """The folder of pretrained weights that a command names is in the environment afterwards: here for one test."""
+    os.environ.pop("EQUISTUDY_WEIGHTS", None)
+    yield
+    os.environ.pop("EQUISTUDY_WEIGHTS", None)
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,8 @@ from safetensors.torch import save_file
 
 from equistudy.analysis.table import StudyTable
 from equistudy.analysis.verdicts import judge_claims
-from equistudy.models import weights
 from equistudy.networks.import_timm import import_timm
-from equistudy.results.results import results
+from equistudy.results import results
 from equistudy.results.store import Store
 from equistudy.running.job import Job, Provenance, RunConditions, TrialPhase
 from equistudy.running.plan import PlanState, make_plan
@@ -91,7 +90,6 @@ def test_smoke_runs_from_end_to_end(tmp_path: Path) -> None:
 def test_the_zoo_takes_the_weights_that_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Random numbers stand for weights: five of the networks have some, under their own names."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(weights, "_folder", [])
     folder = tmp_path / "weights"
     folder.mkdir()
     names = ("resnet18.tv_in1k", "resnet18.a1_in1k", "mnasnet_100.rmsp_in1k", "mobilenetv2_100.ra_in1k")
@@ -99,7 +97,7 @@ def test_the_zoo_takes_the_weights_that_are_there(tmp_path: Path, monkeypatch: p
         save_file(import_timm().create_model(name, pretrained=False).state_dict(), folder / f"{name}.safetensors")
     last = "mobilenetv3_large_100.ra_in1k"
     torch.save({"state_dict": import_timm().create_model(last, pretrained=False).state_dict()}, folder / f"{last}.pth")
-    weights.set_weights_folder(folder)
+    monkeypatch.setenv("EQUISTUDY_WEIGHTS", str(folder))
     text = (ROOT / "studies" / "zoo.py").read_text().replace("DeadLeaves(256, test_images=128)", "DeadLeaves(160, 4)")
     path = tmp_path / "small_zoo.py"
     path.write_text(text.replace("levels=(eq.Protocol.COMMON, eq.Protocol.NATIVE)", "levels=(eq.Protocol.COMMON,)"))

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import click
 
 from equistudy.cli.study_reference import DEFAULT_RESULTS
+from equistudy.models.weights import WEIGHTS_VARIABLE
 
 __all__ = [
     "ADDRESS_OPTION",
@@ -45,17 +47,15 @@ SCALE_OPTION = click.option("--scale", metavar="NAME", help="Run another size of
 
 
 def _set_weights_folder(ctx: click.Context, option: click.Parameter, folder: Path | None) -> None:
-    """Where pretrained weights lie, for everything that this process does."""
+    """Names the folder of pretrained weights in the environment, where this process and its children look."""
     if folder is not None:
-        from equistudy.models.weights import set_weights_folder
-
-        set_weights_folder(folder)
+        os.environ[WEIGHTS_VARIABLE] = str(folder.absolute())
 
 
 WEIGHTS_OPTION = click.option(
     "--weights-dir",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    envvar="EQUISTUDY_WEIGHTS",
+    envvar=WEIGHTS_VARIABLE,
     expose_value=False,
     callback=_set_weights_folder,
     help="Folder with pretrained weights (NAME.TAG.safetensors or .pth). Default: the Hugging Face cache.",

@@ -1,45 +1,47 @@
 """Where pretrained weights lie on this machine, and which bytes they are: no torch, and no download."""
 
 import hashlib
+import os
 import re
 from pathlib import Path
 
 __all__ = [
     "CACHED_FILE_NAMES",
+    "WEIGHTS_VARIABLE",
     "compute_file_digest",
     "describe_search",
     "find_weights",
     "get_weights_folder",
-    "set_weights_folder",
 ]
 
+WEIGHTS_VARIABLE = "EQUISTUDY_WEIGHTS"
 SUFFIXES = (".safetensors", ".pth", ".bin")
 CACHED_FILE_NAMES = ("model.safetensors", "pytorch_model.bin")
 
-_folder: list[Path] = []
 _digests: dict[tuple[str, int, int], str] = {}
 
 
-def set_weights_folder(folder: str | Path) -> None:
-    """From now on, weights are looked for in this folder before the Hugging Face cache. ValueError if it is none.
-
-    A folder holds one file for each network, NAME.TAG.safetensors, NAME.TAG.pth or NAME.TAG.bin. It is a place, as that
-    of a dataset is, and no part of any identity: that is the digest of the file.
-    """
-    path = Path(folder)
-    if not path.is_dir():
-        raise ValueError(f"Weights are read from a folder of files NAME.TAG.safetensors, got {path}, which is none.")
-    _folder[:] = [path.absolute()]
-
-
 def get_weights_folder() -> Path | None:
-    """The folder that is looked into before the Hugging Face cache."""
-    return _folder[0] if _folder else None
+    """The folder that is searched before the Hugging Face cache: that of $EQUISTUDY_WEIGHTS. ValueError if it is none.
+
+    It holds one file per network, NAME.TAG.safetensors, NAME.TAG.pth or NAME.TAG.bin. It is a place, as that of a
+    dataset is, and no part of any identity: that is the digest of the file.
+    """
+    place = os.environ.get(WEIGHTS_VARIABLE)
+    if not place:
+        return None
+    if not Path(place).is_dir():
+        raise ValueError(
+            f"${WEIGHTS_VARIABLE} must name a folder of files NAME.TAG.safetensors, got {place}, which is none. "
+            "Correct it, unset it, or use --weights-dir."
+        )
+    return Path(place).absolute()
 
 
 def find_weights(name: str) -> Path | None:
     """The file with the weights that timm calls `name`, of the folder or else of the Hugging Face cache."""
-    for folder in _folder:
+    folder = get_weights_folder()
+    if folder is not None:
         for suffix in SUFFIXES:
             path = folder / f"{name}{suffix}"
             if path.is_file():
@@ -57,7 +59,8 @@ def describe_search(name: str) -> str:
     """Where the weights were looked for, and how they come there."""
     from huggingface_hub import constants
 
-    places = [f"no {name}{{{','.join(SUFFIXES)}}} in {folder}" for folder in _folder]
+    folder = get_weights_folder()
+    places = [f"no {name}{{{','.join(SUFFIXES)}}} in {folder}"] if folder else []
     places.append(f"none of timm/{name} in {constants.HF_HUB_CACHE}")
     fetch = f"Fetch them once with `python -m equistudy fetch {name}`, or name their folder: --weights-dir"
     return f"got {' and '.join(places)}. {fetch}"

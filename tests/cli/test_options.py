@@ -59,7 +59,6 @@ def test_a_folder_of_weights_is_searched_from_the_option_or_the_environment(
     _, got = given("question.py", "--weights-dir", str(tmp_path), of=STUDY_OPTIONS)
     assert weights.get_weights_folder() == tmp_path
     assert "weights_dir" not in got
-    monkeypatch.setattr(weights, "_folder", [])
     monkeypatch.setenv("EQUISTUDY_WEIGHTS", str(tmp_path))
     given("question.py", of=STUDY_OPTIONS)
     assert weights.get_weights_folder() == tmp_path

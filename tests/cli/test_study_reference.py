@@ -2,7 +2,6 @@ import shlex
 from pathlib import Path
 
 from equistudy.cli.study_reference import StudyReference
-from equistudy.models import weights
 
 
 def test_a_command_can_be_pasted_into_a_shell() -> None:
@@ -14,8 +13,7 @@ def test_a_command_can_be_pasted_into_a_shell() -> None:
 
 
 def test_a_command_names_the_folder_of_weights_again(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(weights, "_folder", [])
-    weights.set_weights_folder(tmp_path)
+    monkeypatch.setenv("EQUISTUDY_WEIGHTS", str(tmp_path))
     command = StudyReference(Path("studies/zoo.py"), None, "results").format_command("report")
     assert command == f"python -m equistudy report studies/zoo.py --weights-dir {tmp_path}"
 

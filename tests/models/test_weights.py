@@ -8,14 +8,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from equistudy.models import weights
 from equistudy.models.timm_model import TimmModel
 from equistudy.models.weights import (
     compute_file_digest,
     describe_search,
     find_weights,
     get_weights_folder,
-    set_weights_folder,
 )
 from equistudy.networks.import_timm import import_timm
 
@@ -24,11 +22,10 @@ NAME = "test_resnet.r160_in1k"
 
 @pytest.fixture(autouse=True)
 def _nothing_searched(monkeypatch, tmp_path):
-    monkeypatch.setattr(weights, "_folder", [])
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
 
 
-def test_a_folder_comes_before_the_cache(tmp_path):
+def test_a_folder_comes_before_the_cache(tmp_path, monkeypatch):
     assert find_weights(NAME) is None
     cached = tmp_path / "hub" / f"models--timm--{NAME}" / "snapshots" / ("0" * 40) / "model.safetensors"
     cached.parent.mkdir(parents=True)
@@ -37,7 +34,7 @@ def test_a_folder_comes_before_the_cache(tmp_path):
     refs.mkdir()
     (refs / "main").write_text("0" * 40)
     assert find_weights(NAME) == cached
-    set_weights_folder(tmp_path)
+    monkeypatch.setenv("EQUISTUDY_WEIGHTS", str(tmp_path))
     assert get_weights_folder() == tmp_path
     assert find_weights(NAME) == cached
     for suffix in (".bin", ".pth", ".safetensors"):
@@ -45,13 +42,14 @@ def test_a_folder_comes_before_the_cache(tmp_path):
         assert find_weights(NAME) == tmp_path / f"{NAME}{suffix}"
 
 
-def test_a_folder_that_is_none_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"Weights are read from a folder.*got .*gone, which is none"):
-        set_weights_folder(tmp_path / "gone")
+def test_a_folder_that_is_none_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("EQUISTUDY_WEIGHTS", str(tmp_path / "gone"))
+    with pytest.raises(ValueError, match=r"\$EQUISTUDY_WEIGHTS must name a folder.*got .*gone, which is none. Correct"):
+        get_weights_folder()
 
 
-def test_the_way_names_every_place(tmp_path):
-    set_weights_folder(tmp_path)
+def test_the_way_names_every_place(tmp_path, monkeypatch):
+    monkeypatch.setenv("EQUISTUDY_WEIGHTS", str(tmp_path))
     told = describe_search(NAME)
     assert f"no {NAME}{{.safetensors,.pth,.bin}} in {tmp_path}" in told
     assert f"none of timm/{NAME} in {tmp_path / 'hub'}. Fetch them once with `python -m equistudy fetch {NAME}`" in told
@@ -72,13 +70,13 @@ def test_digests_follow_the_bytes(tmp_path):
 
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".bin"])
-def test_every_format_gives_the_network(tmp_path, suffix, wrapped):
+def test_every_format_gives_the_network(tmp_path, suffix, wrapped, monkeypatch):
     state = import_timm().create_model(NAME, pretrained=False).state_dict()
     if suffix == ".safetensors":
         save_file(state, tmp_path / f"{NAME}{suffix}")
     else:
         torch.save({"state_dict": state} if wrapped else state, tmp_path / f"{NAME}{suffix}")
-    set_weights_folder(tmp_path)
+    monkeypatch.setenv("EQUISTUDY_WEIGHTS", str(tmp_path))
     network = TimmModel(NAME, pretrained=True).build((3, 32, 32), 1000).state_dict()
     assert all(torch.equal(network[name], value) for name, value in state.items())
 
@@ -88,9 +86,9 @@ class Harmful:
         return pytest.fail, ("code of a checkpoint ran",)
 
 
-def test_a_checkpoint_runs_no_code(tmp_path):
+def test_a_checkpoint_runs_no_code(tmp_path, monkeypatch):
     torch.save({"state_dict": Harmful()}, tmp_path / f"{NAME}.pth")
-    set_weights_folder(tmp_path)
+    monkeypatch.setenv("EQUISTUDY_WEIGHTS", str(tmp_path))
     with pytest.raises(ValueError, match="Weights must fit their network"):
         TimmModel(NAME, pretrained=True).build((3, 32, 32), 1000)
 
