@@ -29,8 +29,8 @@ from pathlib import Path
 
 import psutil
 
+from equistudy.results import results
 from equistudy.results.files import LocalFiles, RemoteFiles
-from equistudy.results.results import results
 from equistudy.results.store import Store
 from equistudy.running.job import Provenance, RunConditions
 from equistudy.running.plan import make_plan

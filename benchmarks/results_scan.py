@@ -18,8 +18,8 @@ from pathlib import Path
 import polars as pl
 
 from equistudy.measuring.measure import Measurement
+from equistudy.results import results
 from equistudy.results.compaction import compact
-from equistudy.results.results import results
 from equistudy.results.schema import CurveRow, TrialRow
 from equistudy.results.store import Store
 

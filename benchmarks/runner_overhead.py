@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from equistudy.execution.cluster import ENVIRONMENT, Resources, Site
 from equistudy.execution.job_source import PlannedJobs
-from equistudy.results.results import results
+from equistudy.results import results
 from equistudy.results.store import Store
 from equistudy.running.job import TrialProgress
 from equistudy.running.plan import make_plan

@@ -8,13 +8,14 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+from equistudy.results import results  # noqa: F401 -- first, or the package would take the name when it is imported
+
 _MODULES = {
     alias.name: statement.module
     for statement in ast.parse(Path(__file__).with_suffix(".pyi").read_text()).body
     if isinstance(statement, ast.ImportFrom) and statement.module
     for alias in statement.names
 }
-_MODULES["results"] = "equistudy.results"  # the package itself is what a study calls
 
 __all__ = sorted(_MODULES)  # noqa: PLE0605 -- the names of the stub
 
@@ -22,9 +23,7 @@ __all__ = sorted(_MODULES)  # noqa: PLE0605 -- the names of the stub
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"equistudy has no {name!r}. It has: {', '.join(__all__)}.")
-    module = importlib.import_module(_MODULES[name])
-    value = module if name == "results" else getattr(module, name)
-    globals()[name] = value
+    value = globals()[name] = getattr(importlib.import_module(_MODULES[name]), name)
     return value
 
 

@@ -185,7 +185,7 @@ from equistudy.report.figures import Score as Score
 from equistudy.report.phases import PhaseCurve as PhaseCurve
 from equistudy.report.relations import DepthProfile as DepthProfile
 from equistudy.report.relations import RankScatter as RankScatter
-from equistudy.results.results import results as results
+from equistudy.results import results as results
 from equistudy.session import StudyRun as StudyRun
 from equistudy.session import plan as plan
 from equistudy.session import run as run

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from equistudy.analysis.table import StudyTable
-from equistudy.results.results import Results, open_existing
-from equistudy.results.results import results as open_results
+from equistudy.results import results as open_results
+from equistudy.results.reader import Results, open_existing
 from equistudy.results.store import Store
 from equistudy.running.job import Job, RunConditions, TrialPhase, TrialProgress, collect_provenance
 from equistudy.running.plan import StudyPlan, make_plan

@@ -13,7 +13,8 @@ from equistudy.analysis.intervals import t_interval
 from equistudy.analysis.table import StudyTable
 from equistudy.analysis.verdicts import judge_claims
 from equistudy.cli.exporting import export_findings
-from equistudy.results.results import Results, results
+from equistudy.results import results
+from equistudy.results.reader import Results
 from equistudy.study.file import load_study
 from equistudy.study.search import Search
 from equistudy.study.study import Study

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from equistudy.results.results import results
+from equistudy.results import results
 from tests.undisturbed import run_here
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ import polars as pl
 import psutil
 import pytest
 
-from equistudy.results.results import results
+from equistudy.results import results
 from equistudy.results.store import Store
 from tests.faults.object_store import SECRETS, object_store, place_of
 from tests.undisturbed import run_here

@@ -16,7 +16,7 @@ from equistudy.execution.cluster import Resources
 from equistudy.execution.job_source import PlannedJobs
 from equistudy.execution.runner import run_study
 from equistudy.report.page import format_verdict_lines, write_report
-from equistudy.results.results import results
+from equistudy.results import results
 from equistudy.results.store import Store
 from equistudy.running.circuit_breaker import CircuitBreaker
 from equistudy.running.job import TrialPhase, TrialProgress

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from equistudy.results.results import results
+from equistudy.results import results
 from tests.datasets.shards import shards
 from tests.test_kill import ended, numbers, process_in_training, started
 from tests.undisturbed import run_in_two_processes

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from equistudy.results.results import results
+from equistudy.results import results
 from equistudy.results.store import Store
 from equistudy.running.job import Provenance, RunConditions
 from equistudy.running.plan import make_plan

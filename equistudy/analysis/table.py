@@ -107,7 +107,7 @@ class StudyTable:
         Matched by levels and seed, for which no file of the data is read. Once a table: every trial is built for it.
         """
         cells, chances, test_images = [], [], []
-        for cell in self.study.design.cells():
+        for _, cell in self.study.design.identified_cells:
             dataset = cell.trial.dataset
             if cell.trial.recipe.epochs and cell.trial.task.target is Target.CLASS and hasattr(dataset, "num_classes"):
                 cells.append(cell)
@@ -127,9 +127,9 @@ class StudyTable:
 
 
 def _build_design_frame(design: Design) -> pl.DataFrame:
-    cells = list(design.cells())
-    trials = pl.Series("trial", [cell.trial.id for cell in cells], dtype=pl.String)
-    return _build_level_frame(design, cells).insert_column(0, trials).unique(maintain_order=True)
+    trials = pl.Series("trial", [trial for trial, _ in design.identified_cells], dtype=pl.String)
+    levels = _build_level_frame(design, [cell for _, cell in design.identified_cells])
+    return levels.insert_column(0, trials).unique(maintain_order=True)
 
 
 def _build_level_frame(design: Design, cells: Sequence[Cell]) -> pl.DataFrame:
@@ -147,8 +147,8 @@ def _build_level_frame(design: Design, cells: Sequence[Cell]) -> pl.DataFrame:
 def _add_obstacles(trials: pl.DataFrame, design: Design) -> pl.DataFrame:
     """The trials with the reason why those that are missing cannot run here, where there is one."""
     missing = set(trials.filter(pl.col("status") == MISSING)["trial"])
-    cells = design.cells() if missing else ()
-    named = {cell.trial.id: cell.trial.obstacle for cell in cells if cell.trial.model.obstacle() is not None}
+    cells = design.identified_cells if missing else ()
+    named = {trial: cell.trial.obstacle for trial, cell in cells if cell.trial.model.obstacle() is not None}
     if not named.keys() & missing:
         return trials
     reasons = pl.Series("reason", [named.get(trial) for trial in trials["trial"]], dtype=pl.String)

@@ -172,7 +172,7 @@ def _run_command(
 def results(place: str, table: str, as_csv: bool, as_json: bool, compact: bool) -> None:
     """Print a table of results, of one study or several."""
     from equistudy.cli.tables import format_frame
-    from equistudy.results.results import results as read_results
+    from equistudy.results import results as read_results
 
     if as_csv and as_json:
         raise click.UsageError("Use either --csv or --json, got both.")

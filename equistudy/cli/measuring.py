@@ -25,7 +25,8 @@ from equistudy.cli.target import is_trial, parse_measures, parse_model, rebuild_
 from equistudy.datasets.photographs import DatasetNote
 from equistudy.groups.translation import Border
 from equistudy.measuring.measure import Measure, Skipped
-from equistudy.results.results import open_existing, results
+from equistudy.results import results
+from equistudy.results.reader import open_existing
 from equistudy.results.store import Store
 from equistudy.running.job import Job
 from equistudy.study.trial import Trial

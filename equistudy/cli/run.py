@@ -14,7 +14,8 @@ from equistudy.cli.status import load_requested_study, plan_study
 from equistudy.cli.study_reference import StudyReference
 from equistudy.cli.tables import count_states, format_counts, format_impossible
 from equistudy.execution.job_source import JobSource, PlannedJobs, SampledJobs
-from equistudy.results.results import open_existing, results
+from equistudy.results import results
+from equistudy.results.reader import open_existing
 from equistudy.results.store import Store
 from equistudy.running.plan import PlanState, StudyPlan
 from equistudy.spec import compute_digest

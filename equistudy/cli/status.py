@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from equistudy.cli.study_reference import PROGRAM, StudyReference
-from equistudy.results.results import open_existing, results
+from equistudy.results import results
+from equistudy.results.reader import open_existing
 from equistudy.results.store import Store
 from equistudy.running.heartbeat import load_heartbeats
 from equistudy.running.job import Job

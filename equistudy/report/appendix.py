@@ -116,6 +116,6 @@ def _tabulate_seeds(seeds: Sequence[int]) -> list[list[str]]:
 
 
 def _describe_licences(table: StudyTable, weights: dict[str, str]) -> list[str]:
-    sets = sorted({type(cell.trial.dataset).__name__ for cell in table.study.design.cells()})
+    sets = sorted({type(cell.trial.dataset).__name__ for _, cell in table.study.design.identified_cells})
     data = [f"- data, {name}: {LICENCES.get(name, UNKNOWN_LICENCE)}" for name in sets]
     return data + [f"- weights, {name}: {licence}" for name, licence in sorted(weights.items())]

@@ -60,7 +60,7 @@ class LearnedImages(ReportFigure):
             if _is_extent_tail(row["name"])
         }
         drawn: dict[str, list[dict[str, Any]]] = {}
-        for cell in table.study.design.cells():
+        for _, cell in table.study.design.identified_cells:
             level = format_label(cell.levels.get(self.rows.name))
             if level not in drawn and (found := self._render_row(cell.trial, tails)):
                 drawn[level] = found

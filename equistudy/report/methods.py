@@ -71,7 +71,7 @@ def _describe_levels(factor: Factor) -> str:
 def collect_settings(study: Study) -> dict[str, str]:
     """Every setting that all trials share, by its column name."""
     shared: dict[str, Any] | None = None
-    for cell in study.design.cells():
+    for _, cell in study.design.identified_cells:
         columns = flatten_spec(cell.trial)
         kept = columns if shared is None else shared
         shared = {name: value for name, value in kept.items() if name in columns and columns[name] == value}

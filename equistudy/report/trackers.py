@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from equistudy.analysis.table import DONE
-from equistudy.results.results import Results
+from equistudy.results.reader import Results
 
 __all__ = ["TRACKERS", "Run", "collect_runs", "write_mlflow", "write_tensorboard", "write_wandb"]
 

@@ -1,21 +1,19 @@
 """The Parquet tables: schema, atomic writes, lazy scans, compaction."""
 
-import sys
-from types import ModuleType
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from equistudy.results.reader import Results
+
+__all__ = ["results"]
 
 
-class _CallableModule(ModuleType):
-    """Makes `equistudy.results("folder")` read results.
+def results(place: str | Path) -> "Results":
+    """The results at a path or a URL, as they are now. Call it again to see what has been added since.
 
-    The package and the word share the name `equistudy.results`: importing any file of the package puts the package
-    there, so the package itself must be what a study calls.
+    Raises FileNotFoundError where there is nothing, ValueError for a folder that does not hold results.
     """
+    from equistudy.results.reader import Results
 
-    def __call__(self, place: Any) -> Any:
-        from equistudy.results.results import results
-
-        return results(place)
-
-
-sys.modules[__name__].__class__ = _CallableModule
+    return Results.open(place)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import polars as pl
 
-from equistudy.results.results import Results
+from equistudy.results.reader import Results
 from equistudy.results.schema import TRIALS, CurveRow, TrialRow
 from equistudy.results.store import Store
 

@@ -1,18 +1,31 @@
 """The table of trials of a study: factors, their levels, and the factorial design."""
 
 import difflib
+import gc
 import inspect
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice, product
 from typing import Any, NamedTuple
 
 from equistudy.spec import Spec, format_label
 from equistudy.study.trial import COMPONENTS, Trial
 
-__all__ = ["Cell", "Design", "Factor", "Factorial", "factorial", "nested", "suggest_names", "take_bounded"]
+__all__ = [
+    "Cell",
+    "Design",
+    "Factor",
+    "Factorial",
+    "factorial",
+    "nested",
+    "pause_garbage_collection",
+    "suggest_names",
+    "take_bounded",
+]
 
 # columns that tables and figures have beside the factors
 MAX_TRIALS, MAX_TRIALS_VARIABLE = 1_000_000, "EQUISTUDY_MAX_TRIALS"
@@ -102,6 +115,18 @@ def check_number(number: int, what: str) -> None:
         )
 
 
+@contextmanager
+def pause_garbage_collection() -> Iterator[None]:
+    """Without garbage collection, while objects are made of which none will be garbage."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
 class Cell(NamedTuple):
     """One row of a design: the level of each factor, the seed, and the trial they give."""
 
@@ -131,6 +156,19 @@ class Design:
     def cells(self) -> Iterator[Cell]:
         """Every row of the design, seeds varying slowest, so that each replicate is complete before the next."""
         raise NotImplementedError
+
+    @cached_property
+    def identified_cells(self) -> tuple[tuple[str, Cell], ...]:
+        """Every row with the id of its trial, computed once: a plan, a table and a verdict are about the same trials.
+
+        The garbage collector rests meanwhile: all of 100,000 cells are kept, and walking them takes 0.3 of 2 seconds.
+        """
+        with pause_garbage_collection():
+            return tuple((cell.trial.id, cell) for cell in self.cells())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the cells: they are built again where they are needed."""
+        return {name: value for name, value in self.__dict__.items() if name != "identified_cells"}
 
     def __len__(self) -> int:
         raise NotImplementedError

@@ -7,7 +7,7 @@ from polars.testing import assert_frame_equal
 from equistudy.analysis.outcome import Outcome, Score
 from equistudy.analysis.table import StudyTable, describe_absence, level_value
 from equistudy.analysis.verdicts import judge_claims
-from equistudy.results.results import results as stored_results
+from equistudy.results import results as stored_results
 from equistudy.study.design import Factor, factorial
 from tests.analysis.synthetic import CORRELATION, CROP, WIDTH, Net, results, store_results, study, table, trial
 

@@ -123,7 +123,7 @@ def test_a_full_or_closed_disk_is_told(number: int, asked, invoke, monkeypatch: 
     def refuse(*arguments: object) -> int:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("equistudy.results.files.os.write", refuse)
+    monkeypatch.setattr(os, "write", refuse)
     done = invoke("run", asked.study, "--results", asked.folder)
     assert done.exit_code == ExitCode.USAGE
     ways_out = {errno.ENOSPC: "Free some space and run the same command again", errno.EACCES: "that you can write to"}

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def test_the_results_folder_is_tried(folder: str, tmp_path: Path, monkeypatch: p
     def refuse(*arguments: object) -> int:
         raise OSError(13, "Permission denied")
 
-    monkeypatch.setattr("equistudy.results.files.os.write", refuse)
+    monkeypatch.setattr(os, "write", refuse)
     check = found(folder)["results"]
     assert not check.ok
     assert "Permission denied" in check.found

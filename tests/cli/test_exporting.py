@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from equistudy.cli.exporting import export_appendix, export_bibtex, export_findings, export_runs, extract_description
-from equistudy.results.results import results
+from equistudy.results import results
 from equistudy.study.file import load_study
 
 HEADER = '''"""Does it run?

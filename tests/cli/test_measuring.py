@@ -23,7 +23,7 @@ from equistudy.datasets.cifar import CIFAR10
 from equistudy.execution.measuring import MeasuringWorker
 from equistudy.measures.accuracy import Accuracy
 from equistudy.measuring.measure import Skipped
-from equistudy.results.results import results
+from equistudy.results import results
 from equistudy.results.store import Store
 from equistudy.running import trial_run
 from equistudy.running.job import Job, Provenance, RunConditions

@@ -16,7 +16,7 @@ from equistudy.cli.errors import ExitCode
 from equistudy.cli.run import report_study
 from equistudy.cli.status import load_requested_study, plan_study
 from equistudy.execution.runner import RunOutcome
-from equistudy.results.results import results
+from equistudy.results import results
 from equistudy.running.job import TrialPhase, TrialProgress
 
 ROOT = Path(__file__).parents[2]
@@ -174,7 +174,7 @@ def test_a_disk_that_fills_up_during_a_run_is_told(asked, invoke, monkeypatch: p
         def full(*arguments: object) -> int:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr("equistudy.results.files.os.write", full)
+        monkeypatch.setattr(os, "write", full)
         store.write_bytes("checkpoints/t_1.pt", b"state")
         raise AssertionError("not reached")
 

@@ -15,7 +15,7 @@ from equistudy.execution.distributed_trial import MAX_RESTARTS, is_death, run_di
 from equistudy.execution.job_source import PlannedJobs
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import Recipe
-from equistudy.results.results import results
+from equistudy.results import results
 from equistudy.results.store import StorageError, Store
 from equistudy.running.job import UNWRITTEN_REASON, Job, Provenance, RunConditions
 from equistudy.study.trial import Trial

@@ -11,7 +11,7 @@ from equistudy.execution import runner
 from equistudy.execution.cluster import Capacity, Resources
 from equistudy.execution.job_source import PlannedJobs
 from equistudy.execution.runner import RunOutcome, check_shared_results, run_study
-from equistudy.results.results import results
+from equistudy.results import results
 from equistudy.results.store import Store
 from equistudy.running.circuit_breaker import MAX_FAILED_STARTS
 from equistudy.running.job import TrialPhase, TrialProgress

@@ -6,7 +6,7 @@ from equistudy.execution.cluster import Resources
 from equistudy.execution.job_source import SampledJobs
 from equistudy.execution.runner import RunOutcome, run_study
 from equistudy.execution.tuner import explain_failed_start
-from equistudy.results.results import results
+from equistudy.results import results
 from equistudy.results.store import Store
 from equistudy.running.job import TrialPhase, TrialProgress
 from equistudy.running.plan import PlanState, make_plan

@@ -23,7 +23,7 @@ import polars as pl
 import psutil
 
 from equistudy.cli.errors import ExitCode
-from equistudy.results.results import results
+from equistudy.results import results
 from equistudy.results.store import Store
 from equistudy.running.job import Provenance, RunConditions
 from equistudy.running.plan import make_plan

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from equistudy.cli.commands import cli
 from equistudy.cli.errors import ExitCode
-from equistudy.results.results import results
+from equistudy.results import results
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_capacity")]
 

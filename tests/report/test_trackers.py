@@ -7,7 +7,7 @@ import pytest
 
 from equistudy.report import trackers
 from equistudy.report.trackers import collect_runs, write_mlflow, write_tensorboard, write_wandb
-from equistudy.results.results import results
+from equistudy.results import results
 from tests.analysis.synthetic import results as made
 from tests.analysis.synthetic import store_results, study
 

@@ -3,8 +3,8 @@
 import polars as pl
 import pytest
 
+from equistudy.results import results
 from equistudy.results.archive import OMITTED_COLUMNS, archive_rows
-from equistudy.results.results import results
 from equistudy.results.store import Store
 
 

@@ -3,8 +3,8 @@
 import polars as pl
 import pytest
 
+from equistudy.results import results
 from equistudy.results.columns import build_series, expand_columns
-from equistudy.results.results import results
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from equistudy.results import compaction as module
+from equistudy.results import results
 from equistudy.results.compaction import compact
 from equistudy.results.files import LocalFiles
 from equistudy.results.inventory import Inventory
-from equistudy.results.results import results
 from equistudy.results.schema import CurveRow
 from equistudy.results.store import Store
 

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from equistudy.results import results
 from equistudy.results.compaction import compact
 from equistudy.results.inventory import ForeignFileWarning
-from equistudy.results.results import results
 
 
 def foreign(path):

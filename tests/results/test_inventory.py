@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 
 from equistudy.results import inventory as module
+from equistudy.results import results
 from equistudy.results.files import LocalFiles, StorageError
 from equistudy.results.inventory import Inventory, retry_read
-from equistudy.results.results import results
 from equistudy.results.schema import CURVES
 
 

@@ -259,7 +259,7 @@ def test_a_store_on_an_object_store(tmp_path, monkeypatch, whole_trial):
 
 
 def test_writers_import_neither_torch_nor_polars_nor_ray():
-    code = "import sys, equistudy.results.store as s; s.Store.open(sys.argv[1]); print(*sys.modules)"
+    code = "import sys; from equistudy.results.store import Store; Store.open(sys.argv[1]); print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code, "/dev/null/x"], capture_output=True, text=True, cwd=ROOT, check=False
     )
@@ -311,7 +311,7 @@ def test_killed_writers_leave_every_row_whole(store):
 
 
 def test_what_may_pass_is_tried_again_and_what_lasts_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("equistudy.results.store.PAUSE", 0.01)
+    monkeypatch.setattr(store_module, "PAUSE", 0.01)
     store, flushed = Store.open(tmp_path / "results"), os.fsync
     left = [errno.ENOSPC, errno.EIO]
 

@@ -12,7 +12,7 @@ from equistudy.datasets.digits import Digits
 from equistudy.measures.accuracy import Accuracy
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import Recipe
-from equistudy.results.results import results
+from equistudy.results import results
 from equistudy.results.store import Store
 from equistudy.running import trial_run
 from equistudy.running.checkpoint import checkpoint_path, count_saved_steps

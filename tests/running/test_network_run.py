@@ -16,7 +16,7 @@ from equistudy.measures.correlation import BetweenCorrelation, WithinCorrelation
 from equistudy.measures.normalised_variance import NormalisedVariance
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import Recipe
-from equistudy.results.results import results
+from equistudy.results import results
 from equistudy.results.store import Store
 from equistudy.running import network_run
 from equistudy.running.job import Job, Provenance, RunConditions

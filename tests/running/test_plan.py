@@ -10,11 +10,11 @@ from equistudy.datasets.digits import Digits
 from equistudy.groups.translation import Translation
 from equistudy.measures.accuracy import Accuracy
 from equistudy.measures.correlation import WithinCorrelation
-from equistudy.models import weights
 from equistudy.models.resnet import ResNet
 from equistudy.models.timm_model import TimmModel
 from equistudy.recipe import Recipe
-from equistudy.results.results import Results, results
+from equistudy.results import results
+from equistudy.results.reader import Results
 from equistudy.results.schema import TrialRow
 from equistudy.results.store import Store
 from equistudy.running.plan import PlanState, StudyPlan, make_plan
@@ -145,9 +145,8 @@ def as_it_is(name: str, seed: int) -> Trial:
 
 def test_trials_without_their_weights_are_known_and_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(weights, "_folder", [])
     here, absent = "test_resnet.r160_in1k", "test_vit.r160_in1k"
-    weights.set_weights_folder(tmp_path)
+    monkeypatch.setenv("EQUISTUDY_WEIGHTS", str(tmp_path))
     (tmp_path / f"{here}.safetensors").write_bytes(b"weights")
     asked = Study("Why?", factorial(as_it_is, Factor("name", (here, absent)), seeds=[0]), (ACCURACY,))
     plan = make_plan(asked, None)

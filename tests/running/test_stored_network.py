@@ -14,7 +14,7 @@ from equistudy.measures.accuracy import Accuracy
 from equistudy.measures.correlation import WithinCorrelation
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import Recipe
-from equistudy.results.results import results
+from equistudy.results import results
 from equistudy.results.sealing import DamagedFileError
 from equistudy.results.store import Store
 from equistudy.running.job import Job, Provenance, RunConditions, TrialPhase

@@ -21,7 +21,7 @@ from equistudy.models.resnet import ResNet
 from equistudy.models.timm_model import Protocol, TimmModel
 from equistudy.networks.import_timm import import_timm
 from equistudy.recipe import SGD, Constant, Recipe
-from equistudy.results.results import results
+from equistudy.results import results
 from equistudy.results.store import StorageError, Store
 from equistudy.running import trial_run
 from equistudy.running.job import Job, Provenance, RunConditions, TrialPhase, TrialProgress

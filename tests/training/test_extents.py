@@ -28,7 +28,7 @@ from equistudy.models.model import Model
 from equistudy.models.plain_cnn import PlainCNN
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import SGD, AdamW, Constant, Precision, Recipe
-from equistudy.results.results import results
+from equistudy.results import results
 from equistudy.results.store import Store
 from equistudy.running.job import Job, Provenance, RunConditions, TrialPhase
 from equistudy.running.trial_run import TrialRun

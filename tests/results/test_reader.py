@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import equistudy as eq
+from equistudy.results import results
 from equistudy.results.compaction import compact
 from equistudy.results.files import LocalFiles
-from equistudy.results.results import results
 from equistudy.results.schema import CURVES, TRIALS, CurveRow
 from equistudy.results.store import Store
 from equistudy.spec import flatten_spec

@@ -17,7 +17,7 @@ from equistudy.results.inventory import Inventory, TableListing, build_damage_er
 from equistudy.results.schema import CURVES, MEASUREMENTS, TRIALS, ResultsTable, TrialStatus
 from equistudy.results.store import Store
 
-__all__ = ["Results", "open_existing", "results"]
+__all__ = ["Results", "open_existing"]
 
 # Polars panics at some damaged files, with an exception that is no Exception.
 READING_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
@@ -27,18 +27,10 @@ BRIEF_COLUMNS = ("trial", "attempt", "status", "reason", "seconds", "measuring_s
 CAST_OPTIONS = pl.ScanCastOptions(integer_cast=["upcast", "allow-float"], float_cast="upcast")
 
 
-def results(place: str | Path) -> "Results":
-    """The results at a path or a URL, as they are now. Call it again to see what has been added since.
-
-    Raises FileNotFoundError where there is nothing, ValueError for a folder that is not one of results.
-    """
-    return Results(Store.open(place, create=False))
-
-
 def open_existing(place: str | Path) -> "Results | None":
     """The results, or None where no study has run yet."""
     try:
-        return results(place)
+        return Results.open(place)
     except FileNotFoundError:
         return None
 
@@ -53,6 +45,11 @@ class Results:
     """
 
     store: Store
+
+    @classmethod
+    def open(cls, place: str | Path) -> "Results":
+        """The results at a path or a URL. FileNotFoundError where there is nothing, ValueError for another folder."""
+        return cls(Store.open(place, create=False))
 
     @cached_property
     def trials(self) -> pl.LazyFrame:
