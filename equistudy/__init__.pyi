@@ -129,6 +129,7 @@ from equistudy.measures.correlation import TotalCorrelation as TotalCorrelation
 from equistudy.measures.correlation import WithinCorrelation as WithinCorrelation
 from equistudy.measures.direct import measure as measure
 from equistudy.measures.effective_dimension import EffectiveDimension as EffectiveDimension
+from equistudy.measures.goodfellow import GoodfellowInvariance as GoodfellowInvariance
 from equistudy.measures.lie_derivative import LieContribution as LieContribution
 from equistudy.measures.lie_derivative import LieDerivative as LieDerivative
 from equistudy.measures.matched import MatchedCorrelation as MatchedCorrelation

@@ -17,6 +17,7 @@ from equistudy.measuring.ceiling import compute_ceilings
 from equistudy.measuring.comparison import Comparison, ComparisonPlan, ShardComparison
 from equistudy.measuring.differences import ShardDifferences
 from equistudy.measuring.families import KeptStatistic, PairedMeasure, StatisticKey
+from equistudy.measuring.firings import Firings, ShardFirings
 from equistudy.measuring.geometry import Geometry, probe_geometries
 from equistudy.measuring.intervals import count_jackknife_groups
 from equistudy.measuring.measure import Measure, MeasuringResult, Skipped, Subject
@@ -61,9 +62,10 @@ SHARD_STATISTICS: dict[KeptStatistic, Any] = {
     KeptStatistic.SPREADS: ShardSpreads,
     KeptStatistic.ANSWERS: ShardPredictions,
     KeptStatistic.PRODUCTS: ShardProducts,
+    KeptStatistic.FIRINGS: ShardFirings,
 }
 
-StatisticSums = dict[StatisticKey, Predictions | Comparison]
+StatisticSums = dict[StatisticKey, Predictions | Firings | Comparison]
 ProbedGeometries = dict[tuple[tuple[int, ...], bool], dict[str, Geometry | str]]
 
 
@@ -153,16 +155,19 @@ class PairedPass:
 
 
 def create_empty_sums(plans: dict[StatisticKey, ComparisonPlan], num_images: int) -> StatisticSums:
-    """Sums over no shard yet: `Predictions` for the answers, a `Comparison` for each other key.
+    """Sums over no shard yet: `Predictions` for the answers, `Firings` for firings, a `Comparison` for each other key.
 
     The shards of a pass are added in the order of their images, wherever each was computed.
     """
-    return {
-        key: Predictions(plan)
-        if key.watch is KeptStatistic.ANSWERS
-        else Comparison(plan, count_jackknife_groups(num_images))
-        for key, plan in plans.items()
-    }
+    return {key: _create_empty_sum(key, plan, num_images) for key, plan in plans.items()}
+
+
+def _create_empty_sum(key: StatisticKey, plan: ComparisonPlan, num_images: int) -> Predictions | Firings | Comparison:
+    if key.watch is KeptStatistic.ANSWERS:
+        return Predictions(plan)
+    if key.firing_rate is not None:
+        return Firings(plan, num_images, key.firing_rate)
+    return Comparison(plan, count_jackknife_groups(num_images))
 
 
 def plan_measures(

@@ -27,7 +27,7 @@ class KeptStatistic(Enum):
 
     MOMENTS: of f(g x) against g f(x). DIFFERENCES: moments of |f(g x) - g f(x)| against g f(x). SPREADS: over the
     elements and over the images. ANSWERS: the largest output for each view, of the network's own output. PRODUCTS: of
-    each channel of f(g x) with each of g f(x).
+    each channel of f(g x) with each of g f(x). FIRINGS: of the images for which a feature is largest, all views.
     """
 
     MOMENTS = "moments"
@@ -35,14 +35,19 @@ class KeptStatistic(Enum):
     SPREADS = "spreads"
     ANSWERS = "answers"
     PRODUCTS = "products"
+    FIRINGS = "firings"
 
 
 class StatisticKey(NamedTuple):
-    """Which sums of a pass: those of a stage, with so many cells eroded (None where no cells are compared)."""
+    """Which sums of a pass: those of a stage, with `erosion` cells left out (None where no cells are compared).
+
+    `firing_rate` is the share of the images for which FIRINGS keep the views; None for all others.
+    """
 
     stage: str
     erosion: int | None
     watch: KeptStatistic = KeptStatistic.MOMENTS
+    firing_rate: float | None = None
 
 
 class Matching(Enum):

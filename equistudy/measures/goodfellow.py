@@ -1,0 +1,88 @@
+"""Whether a feature that fires for an image goes on to fire while the image moves: Goodfellow's invariance score."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from equistudy.groups.group import Element
+from equistudy.measures.group_measure import GroupMeasure
+from equistudy.measuring.families import KeptStatistic, StatisticKey
+from equistudy.measuring.measure import MeasuringResult, Skipped, Subject
+
+if TYPE_CHECKING:
+    from equistudy.measuring.comparison import ComparisonPlan
+    from equistudy.measuring.geometry import Geometry
+else:
+    Geometry = ComparisonPlan = Any
+
+__all__ = ["GoodfellowInvariance"]
+
+HIGH_FLOOR = 3
+
+
+@dataclass(frozen=True)
+class GoodfellowInvariance(GroupMeasure):
+    """Invariance of selective features: how much more often a unit fires near images for which it fires than anywhere.
+
+    Unit i fires where s_i h_i(x) > t_i. The threshold t_i is such that it fires for `firing_rate` of the images, its
+    global firing rate G_i. The local firing rate L_i is the share of all g x for which it fires, averaged over the
+    images x for which it does. The score is S_i = L_i / G_i with the sign s_i for which that is larger, and the value
+    is the mean score of the `top` share of the units with the highest scores. 1: firing for x says nothing about g x,
+    which is what the floor shows, where another image moves. 1 / `firing_rate`: invariant, the upper bound. It takes
+    2 / `firing_rate` images; with fewer than ten times as many, values are coarse. Every element counts alike, so that
+    all of them share one row. The interval is that of the units that were chosen.
+
+    ```python
+    import torch
+    import equistudy as eq
+
+    images = torch.rand(400, 3, 16, 16)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU())
+    measure = eq.GoodfellowInvariance(eq.Translation(max_pixels=2), firing_rate=0.05)
+    for row in eq.measure(network, images, measure).rows:
+        print(row.stage, row.value, row.low, row.high, row.floor)
+    ```
+
+    Source: Goodfellow, Le, Saxe, Lee and Ng 2009, "Measuring invariances in deep networks", whose `firing_rate` and
+    `top` are the defaults. Differs from it: signs and best units are chosen on one half of the images and scored on the
+    other, for chosen and scored on the same they profit from their luck, and values of few images are too high; x
+    itself, for which the unit fires by definition, is no part of its trajectory; maps are averaged over their cells
+    first; a unit with equal values on both sides of its threshold, as a ReLU that is 0 for nearly all images, has no
+    score and is counted. Differs from tmeasures, which averages L over all images, not over those for which the unit
+    fires.
+    """
+
+    name: ClassVar[str] = "goodfellow_invariance"
+    title: ClassVar[str] = "Goodfellow's invariance score"
+    watch: ClassVar[KeptStatistic] = KeptStatistic.FIRINGS
+
+    firing_rate: float = 0.01
+    top: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not 0 < self.firing_rate <= 1 / 2:
+            raise ValueError(
+                f"firing_rate is a share of the images of at most 1/2, got firing_rate={self.firing_rate}. Use 0.01."
+            )
+        if not 0 < self.top <= 1:
+            raise ValueError(f"top is a share of the units, more than 0 and at most 1, got top={self.top}. Use 0.2.")
+
+    def plan_stage(self, stage: str, geometry: Geometry) -> tuple[ComparisonPlan | None, list[Skipped]]:
+        """All views, that of x included."""
+        from equistudy.measuring.comparison import ComparisonPlan
+
+        elements = (Element("identity", 0.0, ()), *self.group.elements())
+        return ComparisonPlan(geometry, self.group, elements, tuple(range(len(elements))), None), []
+
+    def statistic_key(self, stage: str, plan: ComparisonPlan) -> StatisticKey:
+        """Sums of another firing rate are others."""
+        return StatisticKey(stage, None, self.watch, self.firing_rate)
+
+    def build_rows(self, stage: str, found: Any, untrained: Any, subject: Subject) -> MeasuringResult:
+        """One row."""
+        from equistudy.measuring.firings import build_firing_rows
+
+        return build_firing_rows(self, stage, found, untrained, subject, self.top)
+
+    def floor_caveat(self, floor: float) -> str | None:
+        """Unrelated images should be near 1."""
+        return f"unrelated images already reach {floor:.1f}" if floor > HIGH_FLOOR else None
