@@ -15,7 +15,6 @@ from equistudy.results.reader import Results, open_existing
 from equistudy.results.store import Store
 from equistudy.running.job import Job, RunConditions, TrialPhase, TrialProgress, collect_provenance
 from equistudy.running.plan import StudyPlan, make_plan
-from equistudy.study.search import Search
 from equistudy.study.study import Claim, Study, Verdict
 
 __all__ = ["StudyRun", "plan", "run", "run_jobs_here"]
@@ -110,7 +109,7 @@ def run(
         found.plot()
     """
     chosen = study.at_scale(scale)
-    if isinstance(chosen.design, Search):
+    if chosen.design.is_adaptive:
         raise ValueError(
             "A search draws its trials by Ray Tune, which does not run in this process. Put the study into a file and "
             "use: python -m equistudy run FILE"

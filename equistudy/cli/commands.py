@@ -4,7 +4,6 @@ import platform
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -22,7 +21,10 @@ from equistudy.cli.options import (
     STUDY_OPTION,
     STUDY_OPTIONS,
     WEIGHTS_OPTION,
+    ResourceOptions,
+    RunOptions,
     add_options,
+    collect_options,
     print_output,
 )
 from equistudy.cli.report_commands import compare, export
@@ -68,21 +70,31 @@ def cli() -> None:
     CLUSTER_OPTION,
     click.option("--prices", type=click.Path(path_type=Path), help="Price table. Default: prices.yaml next to FILE."),
     *RESOURCE_OPTIONS,
+    collect_options(ResourceOptions, "options"),
 )
-def plan(study: Path, scale: str | None, folder: str, as_json: bool, pilot: bool, **where: Any) -> None:
+def plan(
+    asked: StudyReference,
+    as_json: bool,
+    pilot: bool,
+    cluster: Path | None,
+    prices: Path | None,
+    options: ResourceOptions,
+) -> None:
     """List the trials, their state, and the cost of the rest."""
     from equistudy.cli.costs import parse_costs
-    from equistudy.cli.status import add_pilot_costs, get_num_samples, load_requested_study, plan_study
+    from equistudy.cli.status import add_pilot_costs, load_requested_study, plan_study
     from equistudy.cli.tables import build_plan_record, format_plan
 
-    known, made = plan_study(load_requested_study(StudyReference(study, scale, folder)), folder)
+    known, made = plan_study(load_requested_study(asked), asked.folder)
     if pilot:
         made = add_pilot_costs(made, lambda line: click.echo(line, err=True))
-    costs = parse_costs(where)
+    costs = parse_costs(cluster, prices, options)
     if as_json:
         print_output(build_plan_record(made) | ({"cluster": costs.build_record(made)} if costs else {}))
     else:
-        print_output([*format_plan(made, get_num_samples(known)), *(costs.format_lines(made) if costs else [])])
+        print_output(
+            [*format_plan(made, known.study.design.count_draws()), *(costs.format_lines(made) if costs else [])]
+        )
 
 
 @cli.command(
@@ -99,25 +111,24 @@ def plan(study: Path, scale: str | None, folder: str, as_json: bool, pilot: bool
     click.option("--fetch", "fetch_first", is_flag=True, help="First download the datasets and weights that it lacks."),
     JSON_OPTION,
 )
-def run(study: Path, scale: str | None, folder: str, as_json: bool, fetch_first: bool, **where: Any) -> None:
+def run(asked: StudyReference, options: RunOptions, as_json: bool, fetch_first: bool) -> None:
     """Train and measure what is missing, then test and report."""
     if fetch_first:
         from equistudy.cli.fetching import fetch_for_study
 
-        fetch_for_study(study, scale)
-    _run_command(study, scale, folder, as_json, None, where)
+        fetch_for_study(asked.study, asked.scale)
+    _run_command(asked, None, options, as_json)
 
 
 @cli.command(examples=("status studies/capacity.py", "status studies/capacity.py --json"))
 @add_options(*STUDY_OPTIONS, JSON_OPTION)
-def status(study: Path, scale: str | None, folder: str, as_json: bool) -> None:
+def status(asked: StudyReference, as_json: bool) -> None:
     """Show which trials are done, running, failed or missing."""
     from equistudy.cli.status import list_failures, list_running, load_requested_study, plan_study
     from equistudy.cli.tables import build_status_record, format_status
 
-    asked = StudyReference(study, scale, folder)
-    _, made = plan_study(load_requested_study(asked), folder)
-    record = build_status_record(made, list_running(folder, made), list_failures(folder, made))
+    _, made = plan_study(load_requested_study(asked), asked.folder)
+    record = build_status_record(made, list_running(asked.folder, made), list_failures(asked.folder, made))
     print_output(record if as_json else format_status(record, asked.format_command("retry")))
 
 
@@ -134,7 +145,7 @@ def status(study: Path, scale: str | None, folder: str, as_json: bool) -> None:
         help="Retry only failures with this reason; may be repeated.",
     ),
 )
-def retry(study: Path, scale: str | None, folder: str, as_json: bool, reasons: tuple[str, ...], **where: Any) -> None:
+def retry(asked: StudyReference, options: RunOptions, as_json: bool, reasons: tuple[str, ...]) -> None:
     """Run failed and missing trials again."""
     from equistudy.study.design import suggest_names
     from equistudy.training.failures import FailureReason
@@ -143,17 +154,15 @@ def retry(study: Path, scale: str | None, folder: str, as_json: bool, reasons: t
     for reason in reasons:
         if reason not in known:
             raise ValueError(f"Unknown failure reason, got {reason!r}. {suggest_names(reason, known)}")
-    _run_command(study, scale, folder, as_json, reasons, where)
+    _run_command(asked, reasons, options, as_json)
 
 
-def _run_command(
-    study: Path, scale: str | None, folder: str, as_json: bool, retry: tuple[str, ...] | None, where: dict[str, Any]
-) -> None:
+def _run_command(asked: StudyReference, retry: tuple[str, ...] | None, options: RunOptions, as_json: bool) -> None:
     """Both commands that train."""
-    from equistudy.cli.run import run_and_report
+    from equistudy.cli.run import RunRequest, run_and_report
 
     resume = f"{PROGRAM} {shlex.join(sys.argv[1:])}"
-    ended = run_and_report(StudyReference(study, scale, folder), retry, where, resume)
+    ended = run_and_report(RunRequest(asked, retry, options, resume))
     if as_json or ended.lines:
         print_output(ended.record if as_json else ended.lines)
     click.get_current_context().exit(ended.code)
@@ -191,11 +200,11 @@ def results(place: str, table: str, as_csv: bool, as_json: bool, compact: bool) 
 
 @cli.command(examples=("report studies/capacity.py", "report studies/capacity.py --results s3://bucket/results"))
 @add_options(*STUDY_OPTIONS, JSON_OPTION)
-def report(study: Path, scale: str | None, folder: str, as_json: bool) -> None:
+def report(asked: StudyReference, as_json: bool) -> None:
     """Write the report from the current results."""
     from equistudy.cli.run import report_study
 
-    page, verdicts = report_study(StudyReference(study, scale, folder))
+    page, verdicts = report_study(asked)
     print_output({"report": page, "verdicts": verdicts} if as_json else [*verdicts, f"Report: {page}"])
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from equistudy.cli.display import format_duration
+from equistudy.cli.options import ResourceOptions
 from equistudy.execution.cluster import Resources
 from equistudy.execution.cluster_file import ClusterFile
 from equistudy.launch.machines import CostEstimate, PriceTable, estimate_costs
@@ -67,17 +68,10 @@ def _format_estimate(row: CostEstimate, table: PriceTable | None) -> str:
     )
 
 
-def parse_costs(where: dict[str, Any]) -> Costs | None:
+def parse_costs(cluster: Path | None, prices: Path | None, options: ResourceOptions) -> Costs | None:
     """The costs that the options of `plan` ask for. Raises ValueError for prices without a cluster."""
-    if where["cluster"] is None:
-        if where["prices"] is not None:
+    if cluster is None:
+        if prices is not None:
             raise ValueError("--prices needs --cluster, got --prices alone. Add --cluster FILE.")
         return None
-    resources = Resources(
-        where["cpus_per_trial"],
-        where["gpus_per_trial"],
-        where["workers_per_trial"],
-        where["max_concurrent"],
-        pack=where["pack"],
-    )
-    return Costs(where["cluster"], where["prices"], resources)
+    return Costs(cluster, prices, options.build_resources())

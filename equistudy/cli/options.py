@@ -1,16 +1,21 @@
 """Options that several commands share, and how a command prints its data."""
 
 import functools
+import inspect
 import json
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from equistudy.cli.study_reference import DEFAULT_RESULTS
+from equistudy.cli.study_reference import DEFAULT_RESULTS, StudyReference
 from equistudy.models.weights import WEIGHTS_VARIABLE
+
+if TYPE_CHECKING:
+    from equistudy.execution.cluster import Resources
 
 __all__ = [
     "ADDRESS_OPTION",
@@ -25,7 +30,10 @@ __all__ = [
     "STUDY_OPTION",
     "STUDY_OPTIONS",
     "WEIGHTS_OPTION",
+    "ResourceOptions",
+    "RunOptions",
     "add_options",
+    "collect_options",
     "print_output",
 ]
 
@@ -33,6 +41,21 @@ __all__ = [
 def add_options(*several: Callable[..., Any]) -> Callable[..., Any]:
     """Several options in the order in which the help shows them."""
     return lambda function: functools.reduce(lambda inner, option: option(inner), reversed(several), function)
+
+
+def collect_options(kind: type[Any], argument: str) -> Callable[..., Any]:
+    """Hands a command the options that are fields of `kind` as one value, under the name of `argument`."""
+    names = list(inspect.signature(kind).parameters)
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def command(**given: Any) -> Any:
+            chosen = kind(**{name: given.pop(name) for name in names})
+            return function(**given, **{argument: chosen})
+
+        return command
+
+    return decorate
 
 
 RESULTS_OPTION = click.option(
@@ -60,7 +83,13 @@ WEIGHTS_OPTION = click.option(
     callback=_set_weights_folder,
     help="Folder with pretrained weights (NAME.TAG.safetensors or .pth). Default: the Hugging Face cache.",
 )
-STUDY_OPTIONS = (click.argument("study", type=click.Path(path_type=Path)), SCALE_OPTION, RESULTS_OPTION, WEIGHTS_OPTION)
+STUDY_OPTIONS = (
+    click.argument("study", type=click.Path(path_type=Path)),
+    SCALE_OPTION,
+    RESULTS_OPTION,
+    WEIGHTS_OPTION,
+    collect_options(StudyReference, "asked"),
+)
 STUDY_OPTION = click.option(
     "--study", type=click.Path(path_type=Path), help="Look the trial up in this study, also if it has not run yet."
 )
@@ -80,6 +109,44 @@ RESOURCE_OPTIONS = (
     click.option("--workers-per-trial", default=1, show_default=True, help="Data-parallel processes per trial."),
     click.option("--max-concurrent", type=int, help="Maximum number of concurrent trials. Default: as many as fit."),
 )
+
+
+@dataclass(frozen=True)
+class ResourceOptions:
+    """What RESOURCE_OPTIONS say: the share of a machine that a trial gets."""
+
+    cpus_per_trial: float
+    gpus_per_trial: float | None
+    pack: int | None
+    workers_per_trial: int
+    max_concurrent: int | None
+
+    def build_resources(self, **more: float) -> "Resources":
+        """The resources as a run takes them, with `more` of its fields. Raises ValueError for a wrong number."""
+        from equistudy.execution.cluster import Resources
+
+        return Resources(
+            self.cpus_per_trial,
+            self.gpus_per_trial,
+            self.workers_per_trial,
+            self.max_concurrent,
+            pack=self.pack,
+            **more,
+        )
+
+
+@dataclass(frozen=True)
+class RunOptions(ResourceOptions):
+    """What SITE_OPTIONS say: where the trials run, and what ends them."""
+
+    address: str | None
+    cluster: Path | None
+    num_cpus: int | None
+    hang_minutes: float
+    keep_going: bool
+    in_process: bool
+
+
 SITE_OPTIONS = (
     ADDRESS_OPTION,
     CLUSTER_OPTION,
@@ -97,6 +164,7 @@ SITE_OPTIONS = (
         is_flag=True,
         help="Train one trial after another in this process, without Ray: for small studies and for debugging.",
     ),
+    collect_options(RunOptions, "options"),
 )
 
 

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ from rich.console import Console
 
 from equistudy.cli.display import Display, format_duration
 from equistudy.cli.errors import ExitCode
+from equistudy.cli.options import RunOptions
 from equistudy.cli.status import load_requested_study, plan_study
 from equistudy.cli.study_reference import StudyReference
 from equistudy.cli.tables import count_states, format_counts, format_impossible
@@ -22,7 +23,7 @@ from equistudy.spec import compute_digest
 from equistudy.study.file import LoadedStudy
 from equistudy.study.search import Search
 
-__all__ = ["CommandResult", "compact_results", "report_study", "run_and_report"]
+__all__ = ["CommandResult", "RunRequest", "compact_results", "report_study", "run_and_report"]
 
 
 class CommandResult(NamedTuple):
@@ -33,126 +34,149 @@ class CommandResult(NamedTuple):
     code: ExitCode
 
 
-def run_and_report(
-    asked: StudyReference, retry: tuple[str, ...] | None, where: dict[str, Any], resume: str
-) -> CommandResult:
-    """Runs what is missing, then tests the claims and writes the report. `resume` is the command that goes on."""
-    from equistudy.execution.cluster import Resources, Site
+class RunRequest(NamedTuple):
+    """A study, which of its failures run again (None: none, empty: all), where, and the command that goes on."""
+
+    asked: StudyReference
+    retry: tuple[str, ...] | None
+    options: RunOptions
+    resume: str
+
+
+class RayOutcome(NamedTuple):
+    """How the trials on Ray ended: how many failed, whether by Ctrl-C, or why the run stopped itself."""
+
+    failed: int = 0
+    interrupted: bool = False
+    broken: str | None = None
+
+
+@dataclass(frozen=True)
+class StudyRunner:
+    """One run of a study from the command line; every line of it goes to the console on stderr."""
+
+    request: RunRequest
+    loaded: LoadedStudy
+    store: Store
+    console: Console
+    began: float
+
+    def run(self, known: LoadedStudy, made: StudyPlan, source: JobSource) -> CommandResult:
+        """Runs what the source has, then tests the claims and writes the report."""
+        if self.request.options.in_process:
+            return self.finish(self.run_here(known, source))
+        ended = self.run_on_ray(known, made, source)
+        if ended.interrupted:
+            return self.finish_interrupted()
+        return self.finish(ended.failed) if ended.broken is None else self.finish_stopped(ended.broken)
+
+    def run_here(self, known: LoadedStudy, source: JobSource) -> int:
+        """Runs the jobs in this process, one after another; gives how many failed."""
+        from equistudy.session import run_jobs_here
+
+        if source.is_adaptive:
+            raise ValueError(
+                "A search draws its trials by Ray Tune, which does not run in this process, got --in-process. "
+                "Leave the option out."
+            )
+        keep_going = self.request.options.keep_going
+        return run_jobs_here(source.jobs, known.name, known.path, self.store, self.tell, keep_going=keep_going)
+
+    def run_on_ray(self, known: LoadedStudy, made: StudyPlan, source: JobSource) -> RayOutcome:
+        """Runs the jobs on Ray, and after the draws of a search the confirmation of its best."""
+        from equistudy.execution.cluster import Site
+
+        options, failed = self.request.options, 0
+        resources = options.build_resources(hang_seconds=60 * options.hang_minutes)
+        site = Site(options.address, options.num_cpus, options.cluster)
+        while source.total:
+            self.tell(*_collect_warnings(source))
+            self.tell(f"Joining Ray at {options.address}" if options.address else "Starting Ray on this machine")
+            with Display(self.console, self.request.resume, _find_expected_seconds(source, made)) as display:
+                from equistudy.execution.runner import run_study
+                from equistudy.running.circuit_breaker import MAX_IDENTICAL_FAILURES, CircuitBreaker
+
+                breaker = CircuitBreaker(0 if options.keep_going else MAX_IDENTICAL_FAILURES)
+                outcome = run_study(known, source, self.store, resources, display, site, breaker)
+            if outcome.interrupted or outcome.broken:
+                return RayOutcome(failed, outcome.interrupted, outcome.broken)
+            failed += outcome.failed
+            if not source.is_adaptive:
+                break
+            known, made = self.plan()
+            source = PlannedJobs(tuple(made.build_jobs()))
+        return RayOutcome(failed)
+
+    def plan(self) -> tuple[LoadedStudy, StudyPlan]:
+        """Where each trial stands now; the trials themselves are built once."""
+        return plan_study(self.loaded, self.request.asked.folder)
+
+    def tell(self, *lines: str) -> None:
+        """Prints lines as they are."""
+        for line in lines:
+            self.console.print(line, soft_wrap=True, markup=False)
+
+    def finish_interrupted(self) -> CommandResult:
+        """After Ctrl-C: what is done so far, and the command that goes on."""
+        made = self.plan()[1]
+        self.tell(f"Stopped after {self._format_elapsed()}. {_format_state_counts(made)}")
+        record = {"interrupted": True, "resume": self.request.resume, "trials": count_states(made)}
+        return CommandResult([], record, ExitCode.INTERRUPTED)
+
+    def finish_stopped(self, why: str) -> CommandResult:
+        """After a run that stopped itself: no report, for of what failed from the start there is nothing to say."""
+        record: dict[str, Any] = {"interrupted": False, "stopped": why}
+        try:
+            made = self.plan()[1]
+        except (ValueError, OSError):  # the results themselves are lost, which is why
+            self.tell(why)
+            return CommandResult([], record, ExitCode.FAILED_TRIALS)
+        asked = self.request.asked
+        self.tell(why, _format_state_counts(made), f"Why trials failed: {asked.format_command('status')}")
+        self.tell(f"Once that is fixed: {asked.format_command('retry')}")
+        return CommandResult([], record | {"trials": count_states(made)}, ExitCode.FAILED_TRIALS)
+
+    def finish(self, failed: int) -> CommandResult:
+        """The verdicts and the report, unless every trial failed; `failed` counts those of this run."""
+        (known, made), asked = self.plan(), self.request.asked
+        counts = made.counts
+        found = counts[PlanState.DONE] + counts[PlanState.UNMEASURED] + counts[PlanState.STOPPED]
+        # of failures alone there is nothing to draw
+        page, verdicts = (None, []) if counts[PlanState.FAILED] and not found else _write_study_report(known, asked)
+        self.tell(f"{_format_state_counts(made)} in {self._format_elapsed()}")
+        missing = counts[PlanState.MISSING] + counts[PlanState.UNMEASURED]
+        if counts[PlanState.FAILED]:
+            self.tell(f"Why trials failed: {asked.format_command('status')}")
+            self.tell(f"Run them again: {asked.format_command('retry')}")
+        if missing:
+            self.tell(f"What is missing could not be stored. Run it again: {asked.format_command('run')}")
+        # of a search, what has failed without a row is not missed by any plan
+        code = ExitCode.FAILED_TRIALS if failed or missing or counts[PlanState.FAILED] else ExitCode.DONE
+        record = {"interrupted": False, "report": page, "verdicts": verdicts, "trials": count_states(made)}
+        return CommandResult([] if page is None else [*verdicts, f"Report: {page}"], record, code)
+
+    def _format_elapsed(self) -> str:
+        return format_duration(time.perf_counter() - self.began)
+
+
+def run_and_report(request: RunRequest) -> CommandResult:
+    """Runs what is missing, then tests the claims and writes the report."""
     from equistudy.execution.ray_environment import prepare_ray_environment
 
-    resources = Resources(
-        where["cpus_per_trial"],
-        where["gpus_per_trial"],
-        where["workers_per_trial"],
-        where["max_concurrent"],
-        60 * where["hang_minutes"],
-        where["pack"],
-    )
-    site = Site(where["address"], where["num_cpus"], where["cluster"])
-    prepare_ray_environment(site.address)
     began = time.perf_counter()
-    loaded = load_requested_study(asked)
-    known, made = plan_study(loaded, asked.folder)
-    source = _build_job_source(known, made, retry, asked.folder)
+    request.options.build_resources(hang_seconds=60 * request.options.hang_minutes)  # wrong numbers end here
+    prepare_ray_environment(request.options.address)
+    loaded = load_requested_study(request.asked)
+    known, made = plan_study(loaded, request.asked.folder)
+    source = _build_job_source(known, made, request.retry, request.asked.folder)
     # FORCE_COLOR colours a log, but does not make it a screen
     console = Console(stderr=True, force_interactive=None if sys.stderr.isatty() else False, highlight=False)
-    _print_lines(console, loaded.study.question, _format_state_counts(made), *format_impossible(made))
-    _check_models(source)
-    store = Store.open(asked.folder, create=True)  # also where nothing can run: a report says so
-    failed = 0
-    if where["in_process"]:
-        failed = _run_in_process(known, source, store, console, keep_going=where["keep_going"])
-        return _finish_run(console, loaded, asked, began, failed)
-    while source.total:
-        _print_lines(console, *_collect_warnings(source))
-        expected = _find_expected_seconds(source, made)
-        _print_lines(
-            console, f"Joining Ray at {where['address']}" if where["address"] else "Starting Ray on this machine"
-        )
-        with Display(console, resume, expected) as display:
-            from equistudy.execution.runner import run_study
-            from equistudy.running.circuit_breaker import MAX_IDENTICAL_FAILURES, CircuitBreaker
-
-            breaker = CircuitBreaker(0 if where["keep_going"] else MAX_IDENTICAL_FAILURES)
-            outcome = run_study(known, source, store, resources, display, site, breaker)
-        if outcome.interrupted:
-            return _finish_interrupted(console, plan_study(loaded, asked.folder)[1], began, resume)
-        if outcome.broken:
-            return _finish_stopped(console, loaded, asked, outcome.broken)
-        failed += outcome.failed
-        if isinstance(source, PlannedJobs):
-            break
-        known, made = plan_study(loaded, asked.folder)
-        source = PlannedJobs(tuple(made.build_jobs()))  # what a search has drawn may ask for its confirmation
-    return _finish_run(console, loaded, asked, began, failed)
-
-
-def _run_in_process(known: LoadedStudy, source: JobSource, store: Store, console: Console, *, keep_going: bool) -> int:
-    """Runs the jobs of a plan here, one after another; gives how many failed. An error of a trial has its traceback."""
-    from equistudy.session import run_jobs_here
-
-    if not isinstance(source, PlannedJobs):
-        raise ValueError(
-            "A search draws its trials by Ray Tune, which does not run in this process, got --in-process. "
-            "Leave the option out."
-        )
-    tell = partial(_print_lines, console)
-    return run_jobs_here(source.jobs, known.name, known.path, store, tell, keep_going=keep_going)
-
-
-def _finish_interrupted(console: Console, made: StudyPlan, began: float, resume: str) -> CommandResult:
-    _print_lines(console, f"Stopped after {format_duration(time.perf_counter() - began)}. {_format_state_counts(made)}")
-    record = {"interrupted": True, "resume": resume, "trials": count_states(made)}
-    return CommandResult([], record, ExitCode.INTERRUPTED)
-
-
-def _finish_stopped(console: Console, loaded: LoadedStudy, asked: StudyReference, why: str) -> CommandResult:
-    """No report: of what failed from the start there is nothing to say."""
-    try:
-        made = plan_study(loaded, asked.folder)[1]
-    except (ValueError, OSError):  # the results themselves are lost, which is why
-        _print_lines(console, why)
-        return CommandResult([], {"interrupted": False, "stopped": why}, ExitCode.FAILED_TRIALS)
-    again = f"Once it is mended: {asked.format_command('retry')}"
-    _print_lines(
-        console, why, _format_state_counts(made), f"Why trials failed: {asked.format_command('status')}", again
-    )
-    return CommandResult(
-        [], {"interrupted": False, "stopped": why, "trials": count_states(made)}, ExitCode.FAILED_TRIALS
-    )
-
-
-def _finish_run(
-    console: Console, loaded: LoadedStudy, asked: StudyReference, began: float, failed: int
-) -> CommandResult:
-    known, made = plan_study(loaded, asked.folder)
-    counts = made.counts
-    nothing = (
-        counts[PlanState.FAILED]
-        and not counts[PlanState.DONE] + counts[PlanState.UNMEASURED] + counts[PlanState.STOPPED]
-    )
-    page, verdicts = (
-        (None, []) if nothing else _write_study_report(known, asked)
-    )  # of failures alone there is nothing to draw
-    _print_lines(console, f"{_format_state_counts(made)} in {format_duration(time.perf_counter() - began)}")
-    missing = counts[PlanState.MISSING] + counts[PlanState.UNMEASURED]
-    if counts[PlanState.FAILED]:
-        _print_lines(
-            console,
-            f"Why trials failed: {asked.format_command('status')}",
-            f"Run them again: {asked.format_command('retry')}",
-        )
-    if missing:
-        _print_lines(console, f"What is missing could not be stored. Run it again: {asked.format_command('run')}")
-    # of a search, what has failed without a row is not missed by any plan
-    code = ExitCode.FAILED_TRIALS if failed or missing or counts[PlanState.FAILED] else ExitCode.DONE
-    record = {"interrupted": False, "report": page, "verdicts": verdicts, "trials": count_states(made)}
-    return CommandResult([] if page is None else [*verdicts, f"Report: {page}"], record, code)
-
-
-def _print_lines(console: Console, *lines: str) -> None:
-    for line in lines:
+    for line in (loaded.study.question, _format_state_counts(made), *format_impossible(made)):
         console.print(line, soft_wrap=True, markup=False)
+    for model in {job.trial.model for job in source.jobs}:
+        model.validate()  # finds what no network can be built from before Ray starts
+    store = Store.open(request.asked.folder, create=True)  # also where nothing can run: a report says so
+    return StudyRunner(request, loaded, store, console, began).run(known, made, source)
 
 
 def _format_state_counts(made: StudyPlan) -> str:
@@ -169,16 +193,9 @@ def _build_job_source(known: LoadedStudy, made: StudyPlan, retry: tuple[str, ...
     return SampledJobs(design, known.study.measures, finished, histories)
 
 
-def _check_models(source: JobSource) -> None:
-    """Finds what no network can be built from before Ray starts."""
-    for model in {job.trial.model for job in source.jobs} if isinstance(source, PlannedJobs) else ():
-        model.validate()
-
-
 def _collect_warnings(source: JobSource) -> list[str]:
     """What the augmentations have to say before anything is trained with them, each thing once."""
-    jobs = source.jobs if isinstance(source, PlannedJobs) else ()
-    trials = [job.trial for job in jobs if job.trial.recipe.epochs]
+    trials = [job.trial for job in source.jobs if job.trial.recipe.epochs]
     cases = dict.fromkeys((t.augmentation, t.dataset, t.recipe.label_smoothing, t.task) for t in trials)
     risks = [
         augmentation.describe_risk(dataset, label_smoothing, task.squared_error_scale(dataset))
@@ -189,7 +206,7 @@ def _collect_warnings(source: JobSource) -> list[str]:
 
 def _find_expected_seconds(source: JobSource, made: StudyPlan) -> dict[str, float | None]:
     """The seconds that each job will take, where earlier rows tell."""
-    ids = {job.trial.id for job in source.jobs} if isinstance(source, PlannedJobs) else set()
+    ids = {job.trial.id for job in source.jobs}
     return {trial.id: trial.seconds for trial in made.trials if trial.id in ids}
 
 

@@ -16,13 +16,11 @@ from equistudy.running.job import Job
 from equistudy.running.plan import PlannedTrial, PlanState, StudyPlan, make_plan
 from equistudy.spec import to_table_value
 from equistudy.study.file import LoadedStudy, StudyFileError, load_study
-from equistudy.study.search import Search
 from equistudy.study.trial import Trial
 
 __all__ = [
     "add_pilot_costs",
     "find_identity",
-    "get_num_samples",
     "list_failures",
     "list_running",
     "load_requested_study",
@@ -45,21 +43,12 @@ def load_requested_study(asked: StudyReference) -> LoadedStudy:
 def plan_study(loaded: LoadedStudy, folder: str) -> tuple[LoadedStudy, StudyPlan]:
     """The study, with what a search has drawn so far, and where each of its trials stands."""
     found, study = open_existing(folder), loaded.study
-    if found is not None and isinstance(study.design, Search):
+    if found is not None:
         with loaded.blame_study_code():
-            design = study.design.with_sampled(
-                found.list_levels(loaded.name), found.collect_final_scores(study.design.score)
-            )
-        study = replace(study, design=design)
+            study = replace(study, design=study.design.with_draws(found, loaded.name))
     with loaded.blame_study_code():
         _check_function(loaded)
         return loaded._replace(study=study), make_plan(study, found)
-
-
-def get_num_samples(loaded: LoadedStudy) -> int | None:
-    """How often a search draws; None for a design whose trials are known."""
-    design = loaded.study.design
-    return design.num_samples if isinstance(design, Search) else None
 
 
 def _check_function(loaded: LoadedStudy) -> None:

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from equistudy.measuring.measure import Measure
 from equistudy.running.job import Job
@@ -20,6 +20,7 @@ class PlannedJobs:
 
     jobs: tuple[Job, ...]
     report_seconds: float = 1.0  # an actor reports about this often, not after every short epoch
+    is_adaptive: ClassVar[bool] = False
 
     @property
     def total(self) -> int:
@@ -61,6 +62,12 @@ class SampledJobs:
     finished: Mapping[str, Mapping[str, float]]
     histories: Mapping[str, Sequence[tuple[int, float]]]
     report_seconds: float = 0.0  # after every epoch: the scheduler decides by them
+    is_adaptive: ClassVar[bool] = True
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """None: what will be drawn is not known."""
+        return ()
 
     @property
     def total(self) -> int:

@@ -11,7 +11,6 @@ from equistudy.results.reader import Results
 from equistudy.running.job import Job
 from equistudy.spec import Spec, to_table_value
 from equistudy.study.design import pause_garbage_collection
-from equistudy.study.search import Search
 from equistudy.study.study import Study
 from equistudy.study.trial import Trial
 from equistudy.training.failures import FailureReason
@@ -109,7 +108,7 @@ def make_plan(study: Study, results: Results | None) -> StudyPlan:
             state = PlanState.DONE if row["status"] == "done" else PlanState.FAILED
             if reason == FailureReason.STOPPED.value:
                 # a search may leave it there; any other design needs the whole training
-                adaptive = isinstance(study.design, Search)
+                adaptive = study.design.is_adaptive
                 state, attempt = (PlanState.STOPPED, attempt) if adaptive else (PlanState.MISSING, attempt + 1)
             seconds = (row["seconds"] or 0.0) + (row["measuring_seconds"] or 0.0)
             if state is PlanState.DONE:

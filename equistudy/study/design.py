@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice, product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from equistudy.spec import Spec, format_label
 from equistudy.study.trial import COMPONENTS, Trial
@@ -18,6 +18,7 @@ from equistudy.study.trial import COMPONENTS, Trial
 __all__ = [
     "Cell",
     "Design",
+    "DrawnTrials",
     "Factor",
     "Factorial",
     "factorial",
@@ -135,18 +136,40 @@ class Cell(NamedTuple):
     trial: Trial
 
 
+@runtime_checkable
+class DrawnTrials(Protocol):
+    """What an adaptive design takes from the results, as `equistudy.results` gives them."""
+
+    def list_levels(self, study: str) -> list[str]:
+        """The levels of each trial of the study, as JSON."""
+        ...
+
+    def collect_final_scores(self, score: str) -> dict[str, float]:
+        """The score of each trial that was trained to its end, by id."""
+        ...
+
+
 class Design:
     """Base of the designs: what trials a study has."""
 
     factors: tuple[Factor, ...]
 
     @property
+    def is_adaptive(self) -> bool:
+        """Whether trials are drawn while the study runs, so that its cells follow from the results."""
+        return False
+
+    def count_draws(self) -> int | None:
+        """How many trials an adaptive design draws; None where all trials are known from the start."""
+        return None
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The names of the factors."""
         return tuple(factor.name for factor in self.factors)
 
-    def with_sampled(self, sampled: Iterable[str]) -> "Design":
-        """The design as far as it is known once the results hold trials of these levels: all of it from the start."""
+    def with_draws(self, results: DrawnTrials, study: str) -> "Design":
+        """The design as far as the results of the study of this name determine it: all of it from the start."""
         return self
 
     def try_trials(self) -> tuple[Cell, ...]:

@@ -9,7 +9,7 @@ from math import isfinite
 from typing import Any
 
 from equistudy.spec import format_label
-from equistudy.study.design import Cell, Design, Factor, suggest_names
+from equistudy.study.design import Cell, Design, DrawnTrials, Factor, suggest_names
 from equistudy.study.trial import Trial
 
 __all__ = ["CONFIRMATION", "DRAWN", "ROUND", "Mode", "Search", "search"]
@@ -45,6 +45,15 @@ class Search(Design):
     confirm: tuple[int, ...] = ()
     sampled: tuple[Mapping[str, Any], ...] = ()
     best: Mapping[str, Any] | None = None
+
+    @property
+    def is_adaptive(self) -> bool:
+        """True: later draws depend on earlier scores."""
+        return True
+
+    def count_draws(self) -> int:
+        """How many trials are drawn, without the confirmation."""
+        return self.num_samples
 
     @property
     def drawn_names(self) -> tuple[str, ...]:
@@ -96,6 +105,10 @@ class Search(Design):
     def is_over(self) -> bool:
         """Whether every trial that is to be drawn has been."""
         return len(self.sampled) >= self.num_samples
+
+    def with_draws(self, results: DrawnTrials, study: str) -> "Search":
+        """The design with what was drawn so far, and the confirmation once all draws are over."""
+        return self.with_sampled(results.list_levels(study), results.collect_final_scores(self.score))
 
     def with_sampled(self, sampled: Iterable[str], ends: Mapping[str, float] | None = None) -> "Search":
         """The same design with what was drawn so far, as JSON texts of levels: a level that is a spec has its label.

@@ -16,7 +16,6 @@ from equistudy.cli.commands import cli, main
 from equistudy.cli.errors import ExitCode
 from equistudy.cli.status import load_requested_study, plan_study
 from equistudy.cli.study_reference import PROGRAM
-from equistudy.models import weights
 
 ROOT = Path(__file__).parents[2]
 OF_A_STUDY = ["study", "--scale", "--results", "--weights-dir", "--json"]
@@ -214,7 +213,6 @@ study = eq.Study(
 @pytest.fixture
 def no_weights(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(weights, "_folder", [])
 
 
 @pytest.mark.usefixtures("no_weights")

@@ -8,7 +8,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from equistudy.cli.options import JSON_OPTION, SITE_OPTIONS, STUDY_OPTIONS, add_options, print_output
+from equistudy.cli.options import JSON_OPTION, SITE_OPTIONS, STUDY_OPTIONS, RunOptions, add_options, print_output
+from equistudy.cli.study_reference import StudyReference
 from equistudy.models import weights
 
 
@@ -34,17 +35,29 @@ def test_the_help_shows_options_in_the_order_in_which_they_are_given() -> None:
 def test_without_options_a_trial_gets_a_cpu_and_results_go_to_their_folder() -> None:
     _, got = given("question.py", of=(*STUDY_OPTIONS, *SITE_OPTIONS, JSON_OPTION))
     assert got == {
-        "study": Path("question.py"),
-        "scale": None,
-        "folder": "results",
+        "asked": StudyReference(Path("question.py"), None, "results"),
+        "options": RunOptions(
+            cpus_per_trial=1.0,
+            gpus_per_trial=None,
+            pack=None,
+            workers_per_trial=1,
+            max_concurrent=None,
+            address=None,
+            cluster=None,
+            num_cpus=None,
+            hang_minutes=60.0,
+            keep_going=False,
+            in_process=False,
+        ),
         "as_json": False,
-        **dict.fromkeys(("address", "cluster", "num_cpus", "gpus_per_trial", "pack", "max_concurrent")),
-        "cpus_per_trial": 1.0,
-        "workers_per_trial": 1,
-        "hang_minutes": 60.0,
-        "keep_going": False,
-        "in_process": False,
     }
+
+
+def test_resources_are_those_of_the_options() -> None:
+    _, got = given("--cpus-per-trial", "2", "--max-concurrent", "3", of=SITE_OPTIONS)
+    made = got["options"].build_resources(hang_seconds=60.0)
+    assert (made.cpus, made.gpus, made.workers, made.max_concurrent, made.pack) == (2.0, None, 1, 3, None)
+    assert made.hang_seconds == 60.0
 
 
 def test_no_cpu_at_all_is_wrong_usage() -> None:

@@ -117,7 +117,7 @@ def test_a_run_that_stopped_itself_says_why_and_writes_no_report(asked, invoke, 
     told = done.stderr.splitlines()[-4:]
     assert told[0] == "The first 2 trials failed in the same way: Wrong."
     assert told[1].startswith("4 trials: 2 failed, 2 missing")
-    assert told[3] == f"Once it is mended: {asked.format_command('retry')}"
+    assert told[3] == f"Once that is fixed: {asked.format_command('retry')}"
     assert not (Path(asked.folder) / "reports").exists()
 
 

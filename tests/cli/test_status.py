@@ -9,7 +9,6 @@ import pytest
 from equistudy.cli.status import (
     add_pilot_costs,
     find_identity,
-    get_num_samples,
     list_failures,
     list_running,
     load_requested_study,
@@ -130,7 +129,7 @@ def test_an_ambiguous_beginning_lists_the_trials(made, asked, folder) -> None:
 
 
 def test_a_search_knows_how_often_it_draws(asked, write) -> None:
-    assert get_num_samples(load_requested_study(asked)) is None
+    assert load_requested_study(asked).study.design.count_draws() is None
     searched = (
         'eq.factorial(trial, eq.Factor("width", levels=(2, 4)), seeds=range(2))',
         "eq.search(trial, {'width': 2}, num_samples=7)",
@@ -138,7 +137,7 @@ def test_a_search_knows_how_often_it_draws(asked, write) -> None:
     loaded, made = plan_study(
         load_requested_study(asked._replace(study=write(searched, name="searching.py"))), asked.folder
     )
-    assert (get_num_samples(loaded), made.trials) == (7, ())
+    assert (loaded.study.design.count_draws(), made.trials) == (7, ())
 
 
 def test_nothing_is_written_by_looking(made, asked, folder) -> None:

@@ -89,7 +89,7 @@ def test_a_random_search_is_repeatable_and_repeats_nothing(tmp_path: Path) -> No
     # what is over is told again epoch by epoch, for a scheduler that begins anew
     assert {progress.phase for progress in log.progress} == {TrialPhase.TRAINING, TrialPhase.DONE}
     assert results(store.url).trials.collect().equals(rows)
-    design = loaded.study.design.with_sampled(results(store.url).list_levels(loaded.name))
+    design = loaded.study.design.with_draws(results(store.url), loaded.name)
     assert {cell.trial.id for cell in design.cells()} == set(rows["trial"])
 
 
@@ -107,7 +107,7 @@ def test_what_a_scheduler_gives_up_has_a_row(tmp_path: Path) -> None:
     assert stopped["epochs"].max() < 8
     assert {progress.phase for progress in log.progress if progress.is_final} == {TrialPhase.DONE, TrialPhase.STOPPED}
     study = loaded.study
-    design = study.design.with_sampled(results(store.url).list_levels(loaded.name))
+    design = study.design.with_draws(results(store.url), loaded.name)
     plan = make_plan(type(study)(study.question, design, study.measures), results(store.url))
     assert plan.counts[PlanState.STOPPED] == stopped.height
     assert plan.build_jobs() == []
