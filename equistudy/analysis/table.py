@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import polars as pl
 
+from equistudy.analysis.architectures import describe_mixed_architectures
 from equistudy.datasets.dataset import Target
 from equistudy.spec import format_label
 from equistudy.study.design import Cell, Design, Factor
@@ -119,6 +120,12 @@ class StudyTable:
         key = [*self.factors, "seed"]
         done = self.trials.filter(pl.col("status") == DONE)
         return done.join(known.unique(key), on=key, how="inner", nulls_equal=True)
+
+    def describe_mixed_architectures(self, among: pl.Series | None = None) -> list[str]:
+        """A sentence for each model whose networks, among these trials or all, are not of one architecture."""
+        rows = self.trials if among is None else self.trials.filter(pl.col("trial").is_in(among.implode()))
+        trials = ((name, cell.trial) for name, cell in self.study.design.identified_cells)
+        return describe_mixed_architectures(trials, rows)
 
     @property
     def seeds(self) -> tuple[int, ...]:

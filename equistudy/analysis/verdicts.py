@@ -48,7 +48,9 @@ def judge_effect(test: EffectTest, table: StudyTable) -> Verdict:
     outcome = test.outcomes[0]
     lacking = test.select_compared(outcome.trials_without_value(table), table)
     absent = describe_absence(lacking, table.factors, len(test.select_compared(table.design, table)))
-    notes = [*_describe_reference(test, table), *describe_stalled_networks(test, table), absent]
+    compared = test.select_compared(table.design, table)["trial"]
+    mixed = table.describe_mixed_architectures(compared)
+    notes = [*_describe_reference(test, table), *describe_stalled_networks(test, table), *mixed, absent]
     cells = [] if test.on_average else _split_into_cells(test, table)
     several = len(cells) > 1
     verdict = _judge_each(test, table, cells) if several else _judge_cell(test, table, test.within_text)

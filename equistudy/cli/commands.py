@@ -124,11 +124,18 @@ def run(asked: StudyReference, options: RunOptions, as_json: bool, fetch_first: 
 @add_options(*STUDY_OPTIONS, JSON_OPTION)
 def status(asked: StudyReference, as_json: bool) -> None:
     """Show which trials are done, running, failed or missing."""
-    from equistudy.cli.status import list_failures, list_running, load_requested_study, plan_study
+    from equistudy.cli.status import (
+        list_failures,
+        list_mixed_architectures,
+        list_running,
+        load_requested_study,
+        plan_study,
+    )
     from equistudy.cli.tables import build_status_record, format_status
 
     _, made = plan_study(load_requested_study(asked), asked.folder)
-    record = build_status_record(made, list_running(asked.folder, made), list_failures(asked.folder, made))
+    mixed = list_mixed_architectures(asked.folder, made)
+    record = build_status_record(made, list_running(asked.folder, made), list_failures(asked.folder, made), mixed)
     print_output(record if as_json else format_status(record, asked.format_command("retry")))
 
 

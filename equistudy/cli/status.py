@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from equistudy.analysis.architectures import describe_mixed_architectures
 from equistudy.cli.study_reference import PROGRAM, StudyReference
 from equistudy.results import results
 from equistudy.results.reader import open_existing
@@ -22,6 +23,7 @@ __all__ = [
     "add_pilot_costs",
     "find_identity",
     "list_failures",
+    "list_mixed_architectures",
     "list_running",
     "load_requested_study",
     "plan_study",
@@ -94,6 +96,13 @@ def list_failures(folder: str, made: StudyPlan) -> list[dict[str, Any]]:
         for row in rows
         if row["trial"] in failed
     ]
+
+
+def list_mixed_architectures(folder: str, made: StudyPlan) -> list[str]:
+    """A sentence for each model of the plan whose networks are not of one architecture."""
+    found = open_existing(folder)
+    trials = ((trial.id, trial.trial) for trial in made.trials)
+    return [] if found is None else describe_mixed_architectures(trials, found.trials.collect())
 
 
 def _format_levels(trial: PlannedTrial) -> str:

@@ -124,20 +124,27 @@ def format_impossible(made: StudyPlan) -> list[str]:
 
 
 def build_status_record(
-    made: StudyPlan, running: Sequence[Mapping[str, Any]], failures: Sequence[Mapping[str, Any]]
+    made: StudyPlan,
+    running: Sequence[Mapping[str, Any]],
+    failures: Sequence[Mapping[str, Any]],
+    mixed: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The state of a study as plain data: counts, signs of life, and every failed trial with its reason."""
+    """The state of a study as plain data: counts, signs of life, and every failed trial with its reason.
+
+    `mixed` are sentences about models whose networks are not of one architecture.
+    """
     return {
         "trials": count_states(made),
         "running": list(running),
         "failed": list(failures),
+        "mixed_architectures": list(mixed),
         "seconds_left": _estimate_seconds_left(made),
     }
 
 
 def format_status(record: Mapping[str, Any], retry: str) -> list[str]:
     """Counts by state, what runs now, and why what failed has failed; `retry` is the command that runs that again."""
-    lines = [format_counts(record["trials"])]
+    lines = [format_counts(record["trials"]), *record["mixed_architectures"]]
     if record["running"]:
         lines += ["", f"{len(record['running'])} running"]
         lines += align_rows([_build_heartbeat_row(sign) for sign in record["running"]])

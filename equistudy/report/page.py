@@ -100,7 +100,8 @@ def format_verdict_lines(study: Study, table: StudyTable) -> list[str]:
     """The verdicts for a terminal: one line a claim, and one that names absent trials."""
     lines = [f"{v.status.upper()}: {claim.statement}. {v.sentence}" for claim, v in judge_claims(study, table)]
     absent = _describe_unmentioned_absence(lines, table)
-    return [*lines, absent] if absent else lines
+    mixed = [] if lines else table.describe_mixed_architectures()
+    return [*lines, *mixed, *([absent] if absent else [])]
 
 
 def _describe_unmentioned_absence(sentences: Sequence[str], table: StudyTable) -> str:

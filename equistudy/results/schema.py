@@ -53,8 +53,8 @@ class TrialRow:
     `images_seen` count what was trained. `resumed` counts how often a checkpoint was continued. `weights` is a path
     relative to the results. `micro_batch` is the most that a worker passed through the network at once, None for its
     whole share; `compiled` says whether torch's compiler made the network that trained. `skipped` is a JSON list of
-    what could not be measured, each with its reason. `reason` says why there is no network; `message` and `traceback`
-    are the exception's.
+    what could not be measured, each with its reason. `network_digest` says what the network was built of. `reason` says
+    why there is no network; `message` and `traceback` are the exception's.
     """
 
     trial: str
@@ -93,6 +93,7 @@ class TrialRow:
     resumed: int | None = None
     micro_batch: int | None = None
     compiled: bool | None = None
+    network_digest: str | None = None
 
     def __post_init__(self) -> None:
         if self.status not in list(TrialStatus):

@@ -31,7 +31,7 @@ from equistudy.running.rows import build_trial_row, format_skipped, write_measur
 from equistudy.running.stored_network import load_network
 from equistudy.spec import compute_digest
 from equistudy.training.failures import FailureReason, classify_error
-from equistudy.training.subject import build_subject
+from equistudy.training.subject import build_subject, compute_trial_digest
 
 __all__ = ["MeasuringTask", "NetworkRun"]
 
@@ -116,6 +116,7 @@ class NetworkRun:
         device = torch.device("cpu")
         network = load_network(job, conditions.store, device)
         self._parameters = sum(parameter.numel() for parameter in network.parameters())
+        self._digest = compute_trial_digest(network)
         self._subject = build_subject(job.trial, network.eval(), device)
         self._families, self._others = group_into_families(job.measures)
         self._found = MeasuringResult([], [])
@@ -161,7 +162,7 @@ class NetworkRun:
         write_measuring_result(job, store, result)
         if not job.has_row:
             values = {"status": TrialStatus.DONE, "epochs": 0, "images_seen": 0, "seconds": 0.0, "scores": "{}"}
-            values |= {"parameters": self._parameters, "measuring_seconds": seconds}
+            values |= {"parameters": self._parameters, "network_digest": self._digest, "measuring_seconds": seconds}
             values |= {"skipped": format_skipped(result.skipped)}
             store.write_trial(build_trial_row(job, self._conditions, self._started, **values))
         for _, _, walk in self._passes:

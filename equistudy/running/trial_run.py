@@ -31,7 +31,7 @@ from equistudy.training.device import claim_memory
 from equistudy.training.failures import FailureReason, classify_error, describe_error
 from equistudy.training.sources import SINGLE_WORKER, Share
 from equistudy.training.streamed import Reader, decode_locally
-from equistudy.training.subject import build_subject, serialise_weights
+from equistudy.training.subject import build_subject, compute_trial_digest, serialise_weights
 from equistudy.training.trainer import Trainer, build_network
 
 __all__ = ["TrialRun", "halve_micro_batch"]
@@ -255,6 +255,7 @@ class TrialRun:
             status="done",
             scores=json.dumps(self.scores),
             parameters=sum(parameter.numel() for parameter in network.parameters()),
+            network_digest=compute_trial_digest(network),
             measuring_seconds=time.perf_counter() - began,
             skipped=format_skipped(skipped),
             resumed=self._resumed,

@@ -15,19 +15,25 @@ from equistudy.datasets.resident import load_resident
 from equistudy.exactness.invariance import is_network_invariant
 from equistudy.measuring.curvature import space_evenly
 from equistudy.measuring.measure import Subject
+from equistudy.networks.architecture import compute_network_digest
 from equistudy.results.sealing import seal_safetensors
 from equistudy.study.trial import RandomStream, Trial, derive_seed
 from equistudy.training.preparation import scale_images
 from equistudy.training.scaled_images import load_scaled
 from equistudy.training.trainer import build_network
 
-__all__ = ["build_subject", "restore_network", "serialise_weights"]
+__all__ = ["build_subject", "compute_trial_digest", "restore_network", "serialise_weights"]
 
 
 def serialise_weights(network: nn.Module, trial: Trial) -> bytes:
     """All parameters and buffers in the safetensors format; the header names the trial and has a checksum."""
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()}
     return seal_safetensors(save(tensors, metadata={"trial": trial.id, "spec": str(trial)}))
+
+
+def compute_trial_digest(network: nn.Module) -> str:
+    """What a trial's network is built of, without the learned augmentation around it."""
+    return compute_network_digest(network.network if isinstance(network, AugmentedNetwork) else network)
 
 
 def restore_network(weights: bytes, trial: Trial, device: torch.device) -> nn.Module:
