@@ -13,12 +13,12 @@ from equistudy.cli.launch_commands import attach, down, jobs, launch
 from equistudy.cli.network_commands import audit, measure
 from equistudy.cli.options import (
     CLUSTER_OPTION,
+    IDENTITY_OPTIONS,
     JSON_OPTION,
     RESOURCE_OPTIONS,
     RESULTS_OPTION,
     SCALE_OPTION,
     SITE_OPTIONS,
-    STUDY_OPTION,
     STUDY_OPTIONS,
     WEIGHTS_OPTION,
     ResourceOptions,
@@ -103,6 +103,7 @@ def plan(
         "run studies/capacity.py --scale paper --address auto",
         "run studies/capacity.py --results s3://bucket/results",
         "run studies/capacity.py --gpus-per-trial 0.25",
+        "run studies/capacity.py --set recipe.epochs=2",
     )
 )
 @add_options(
@@ -216,26 +217,28 @@ def report(asked: StudyReference, as_json: bool) -> None:
 
 
 @cli.command(examples=("explain t_7fcb", "explain t_7fcb --study studies/capacity.py"))
-@add_options(click.argument("trial"), RESULTS_OPTION, STUDY_OPTION, SCALE_OPTION, WEIGHTS_OPTION, JSON_OPTION)
-def explain(trial: str, folder: str, study: Path | None, scale: str | None, as_json: bool) -> None:
+@add_options(click.argument("trial"), *IDENTITY_OPTIONS)
+def explain(
+    trial: str, folder: str, study: Path | None, scale: str | None, settings: tuple[str, ...], as_json: bool
+) -> None:
     """Show everything that determines a trial's id."""
     from equistudy.cli.status import find_identity
     from equistudy.cli.tables import format_columns
 
-    columns = find_identity(trial, StudyReference(study, scale, folder) if study else None, folder)
+    columns = find_identity(trial, StudyReference(study, scale, folder, settings) if study else None, folder)
     print_output(columns if as_json else format_columns(columns))
 
 
 @cli.command(examples=("diff t_7fcb t_d64b", "diff t_7fcb t_d64b --study studies/capacity.py"))
-@add_options(
-    click.argument("a"), click.argument("b"), RESULTS_OPTION, STUDY_OPTION, SCALE_OPTION, WEIGHTS_OPTION, JSON_OPTION
-)
-def diff(a: str, b: str, folder: str, study: Path | None, scale: str | None, as_json: bool) -> None:
+@add_options(click.argument("a"), click.argument("b"), *IDENTITY_OPTIONS)
+def diff(
+    a: str, b: str, folder: str, study: Path | None, scale: str | None, settings: tuple[str, ...], as_json: bool
+) -> None:
     """Show how two trials differ."""
     from equistudy.cli.status import find_identity
     from equistudy.cli.tables import compare_columns, format_differences
 
-    asked = StudyReference(study, scale, folder) if study else None
+    asked = StudyReference(study, scale, folder, settings) if study else None
     differs = compare_columns(find_identity(a, asked, folder), find_identity(b, asked, folder))
     print_output(differs if as_json else format_differences(differs))
 

@@ -21,11 +21,13 @@ __all__ = [
     "ADDRESS_OPTION",
     "CLUSTER_OPTION",
     "GROUP_OPTIONS",
+    "IDENTITY_OPTIONS",
     "IMAGE_OPTIONS",
     "JSON_OPTION",
     "RESOURCE_OPTIONS",
     "RESULTS_OPTION",
     "SCALE_OPTION",
+    "SET_OPTION",
     "SITE_OPTIONS",
     "STUDY_OPTION",
     "STUDY_OPTIONS",
@@ -83,9 +85,18 @@ WEIGHTS_OPTION = click.option(
     callback=_set_weights_folder,
     help="Folder with pretrained weights (NAME.TAG.safetensors or .pth). Default: the Hugging Face cache.",
 )
+SET_OPTION = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Replace the levels of a factor (width=4,8), the seeds (seeds=0-4) or a field of every trial "
+    "(recipe.epochs=2). May be repeated.",
+)
 STUDY_OPTIONS = (
     click.argument("study", type=click.Path(path_type=Path)),
     SCALE_OPTION,
+    SET_OPTION,
     RESULTS_OPTION,
     WEIGHTS_OPTION,
     collect_options(StudyReference, "asked"),
@@ -94,6 +105,7 @@ STUDY_OPTION = click.option(
     "--study", type=click.Path(path_type=Path), help="Look the trial up in this study, also if it has not run yet."
 )
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+IDENTITY_OPTIONS = (RESULTS_OPTION, STUDY_OPTION, SCALE_OPTION, SET_OPTION, WEIGHTS_OPTION, JSON_OPTION)
 ADDRESS_OPTION = click.option(
     "--address", metavar="HOST:PORT", help="Join this Ray cluster; 'auto' finds the one on this node."
 )

@@ -16,7 +16,9 @@ from equistudy.running.heartbeat import load_heartbeats
 from equistudy.running.job import Job
 from equistudy.running.plan import PlannedTrial, PlanState, StudyPlan, make_plan
 from equistudy.spec import to_table_value
+from equistudy.study.design import suggest_names
 from equistudy.study.file import LoadedStudy, StudyFileError, load_study
+from equistudy.study.settings import apply_settings, parse_setting
 from equistudy.study.trial import Trial
 
 __all__ = [
@@ -37,9 +39,23 @@ def load_requested_study(asked: StudyReference) -> LoadedStudy:
     """The study at the scale that was asked for."""
     loaded = load_study(asked.study)
     with loaded.blame_study_code():
-        study = loaded.study.at_scale(asked.scale)
+        study = apply_settings(
+            loaded.study.at_scale(asked.scale), [parse_setting(text) for text in asked.settings], _find_public_class
+        )
         study.design.try_trials()
-    return loaded._replace(study=study)
+    # draws of a search with other settings are not its own
+    return loaded._replace(study=study, name=asked.name if asked.settings else loaded.name)
+
+
+def _find_public_class(name: str) -> Any:
+    """What a study file would call `eq.NAME`."""
+    import equistudy
+
+    if name not in equistudy.__all__:
+        raise ValueError(
+            f"equistudy has no {name!r} that a setting could use. {suggest_names(name, equistudy.__all__)}"
+        )
+    return getattr(equistudy, name)
 
 
 def plan_study(loaded: LoadedStudy, folder: str) -> tuple[LoadedStudy, StudyPlan]:

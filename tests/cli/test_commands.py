@@ -18,7 +18,7 @@ from equistudy.cli.status import load_requested_study, plan_study
 from equistudy.cli.study_reference import PROGRAM
 
 ROOT = Path(__file__).parents[2]
-OF_A_STUDY = ["study", "--scale", "--results", "--weights-dir", "--json"]
+OF_A_STUDY = ["study", "--scale", "--set", "--results", "--weights-dir", "--json"]
 SHARE = ["--cpus-per-trial", "--gpus-per-trial", "--pack", "--workers-per-trial", "--max-concurrent"]
 WHERE = ["--address", "--cluster", "--num-cpus", *SHARE, "--hang-minutes", "--keep-going", "--in-process"]
 # Options say where and how much, never what: what is studied stands in the study's file.
@@ -29,8 +29,8 @@ OPTIONS = {
     "retry": [*OF_A_STUDY, *WHERE, "--reason"],
     "results": ["place", "--table", "--csv", "--json", "--compact"],
     "report": OF_A_STUDY,
-    "explain": ["trial", "--results", "--study", "--scale", "--weights-dir", "--json"],
-    "diff": ["a", "b", "--results", "--study", "--scale", "--weights-dir", "--json"],
+    "explain": ["trial", "--results", "--study", "--scale", "--set", "--weights-dir", "--json"],
+    "diff": ["a", "b", "--results", "--study", "--scale", "--set", "--weights-dir", "--json"],
     "audit": ["model", "--size", "--group", "--channels", "--json"],
     "measure": [
         *("target", "--model", "--stages", "--data", "--images", "--size", "--group", "--measure", "--bf16"),

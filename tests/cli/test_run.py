@@ -337,3 +337,16 @@ def test_a_study_runs_in_this_process_without_ray(asked, invoke, monkeypatch: py
     assert "Report: " in done.stdout
     again = invoke("run", asked.study, "--results", asked.folder, "--in-process")
     assert "[1/" not in again.stderr
+
+
+def test_settings_run_report_and_are_explained(asked, invoke, trains) -> None:
+    ran = trains()
+    settings = ("--set", "width=2", "--set", "recipe.epochs=5")
+    done = invoke("run", asked.study, "--results", asked.folder, *settings)
+    assert done.exit_code == ExitCode.DONE
+    assert len(ran) == 2
+    assert done.stdout.splitlines()[-1] == f"Report: {asked.folder}/reports/question-width=2-recipe.epochs=5/index.html"
+    columns = json.loads(invoke("explain", ran[0], "--study", asked.study, *settings, "--json").stdout)
+    assert columns["recipe.epochs"] == 5
+    assert "4 missing" in invoke("status", asked.study, "--results", asked.folder).stdout
+    assert "2 done" in invoke("status", asked.study, "--results", asked.folder, *settings).stdout

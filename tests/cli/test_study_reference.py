@@ -21,3 +21,11 @@ def test_a_command_names_the_folder_of_weights_again(tmp_path, monkeypatch) -> N
 def test_each_scale_has_a_page_of_its_own() -> None:
     names = {StudyReference(Path("studies/capacity.py"), scale, "results").name for scale in (None, "local", "paper")}
     assert names == {"capacity", "capacity-local", "capacity-paper"}
+
+
+def test_settings_are_part_of_the_page_and_of_every_command() -> None:
+    asked = StudyReference(Path("studies/capacity.py"), None, "results", ("width=2", "recipe.epochs=1"))
+    assert asked.name == "capacity-width=2-recipe.epochs=1"
+    assert asked.format_command("retry") == (
+        "python -m equistudy retry studies/capacity.py --set width=2 --set recipe.epochs=1"
+    )
