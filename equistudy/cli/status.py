@@ -1,9 +1,11 @@
 """How a study stands: its plan, what it will cost, what runs now, what has failed, and what names its trials."""
 
+import importlib
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,22 +42,24 @@ def load_requested_study(asked: StudyReference) -> LoadedStudy:
     loaded = load_study(asked.study)
     with loaded.blame_study_code():
         study = apply_settings(
-            loaded.study.at_scale(asked.scale), [parse_setting(text) for text in asked.settings], _find_public_class
+            loaded.study.at_scale(asked.scale),
+            [parse_setting(text) for text in asked.settings],
+            partial(_find_class, loaded),
         )
         study.design.try_trials()
     # draws of a search with other settings are not its own
     return loaded._replace(study=study, name=asked.name if asked.settings else loaded.name)
 
 
-def _find_public_class(name: str) -> Any:
-    """What a study file would call `eq.NAME`."""
-    import equistudy
-
-    if name not in equistudy.__all__:
-        raise ValueError(
-            f"equistudy has no {name!r} that a setting could use. {suggest_names(name, equistudy.__all__)}"
-        )
-    return getattr(equistudy, name)
+def _find_class(loaded: LoadedStudy, name: str) -> Any:
+    """What the study's file calls NAME or `eq.NAME`."""
+    if hasattr(loaded.module, name):
+        return getattr(loaded.module, name)
+    words = importlib.import_module("equistudy")  # by name: the words of a study come from every package
+    if name not in dir(words):
+        near = suggest_names(name, dir(words))
+        raise ValueError(f"{loaded.path} and equistudy have no {name!r}, got it in a setting. {near}")
+    return getattr(words, name)
 
 
 def plan_study(loaded: LoadedStudy, folder: str) -> tuple[LoadedStudy, StudyPlan]:
