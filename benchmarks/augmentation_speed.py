@@ -6,13 +6,13 @@ degrees, bilinear, black beyond the border; one thread, processor time, in turn.
     python benchmarks/augmentation_speed.py [--batch 512] [--size 32] [--repetitions 5]
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
 
 import torch
 
+from benchmarks.counts import read_counts
 from equistudy.augmentations.chain import Chain
 from equistudy.augmentations.crop import RandomCrop
 from equistudy.augmentations.flip import HorizontalFlip
@@ -51,11 +51,7 @@ def ratios(batch: int, size: int, repetitions: int) -> tuple[float, list[float]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch", type=int, default=512)
-    parser.add_argument("--size", type=int, default=32)
-    parser.add_argument("--repetitions", type=int, default=5)
-    arguments = parser.parse_args()
+    arguments = read_counts(__doc__, batch=512, size=32, repetitions=5)
     torch.set_num_threads(1)
     mine, found = ratios(arguments.batch, arguments.size, arguments.repetitions)
     print(

@@ -10,7 +10,6 @@ without batch norm; processor time of one thread.
     python benchmarks/packing.py [--networks 8] [--width 8] [--batch 64]
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -19,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.nn.functional import conv2d, cross_entropy
+
+from benchmarks.counts import read_counts
 
 
 def network(width: int) -> nn.Module:
@@ -94,11 +95,7 @@ def ratios(count: int, width: int, batch: int, repetitions: int = 5, times: int 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", type=int, default=8)
-    parser.add_argument("--width", type=int, default=8)
-    parser.add_argument("--batch", type=int, default=64)
-    arguments = parser.parse_args()
+    arguments = read_counts(__doc__, networks=8, width=8, batch=64)
     torch.set_num_threads(1)
     for name, found in ratios(arguments.networks, arguments.width, arguments.batch).items():
         print(f"{name:12} {statistics.median(found):5.2f} times ({min(found):.2f} to {max(found):.2f})")

@@ -8,7 +8,6 @@ Writes JPEG photographs (dead leaves) in the layout of Hugging Face, and compare
     python benchmarks/streaming_speed.py [--images 2000] [--size 224] [--epochs 3]
 """
 
-import argparse
 import io
 import statistics
 import tempfile
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
+from benchmarks.counts import read_counts
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.dead_leaves import DeadLeaves
 from equistudy.datasets.parquet_images import ParquetImages
@@ -72,11 +72,7 @@ def measured(images: int, size: int, epochs: int) -> tuple[list[float], list[flo
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=2000)
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--epochs", type=int, default=3)
-    arguments = parser.parse_args()
+    arguments = read_counts(__doc__, images=2000, size=224, epochs=3)
     torch.set_num_threads(1)
     ratios, memory = measured(arguments.images, arguments.size, arguments.epochs)
     print(
