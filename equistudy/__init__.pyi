@@ -108,6 +108,7 @@ from equistudy.groups.one_parameter import Rotation as Rotation
 from equistudy.groups.one_parameter import Scaling as Scaling
 from equistudy.groups.one_parameter import Shear as Shear
 from equistudy.groups.one_parameter import Stretch as Stretch
+from equistudy.groups.saturation import Saturation as Saturation
 from equistudy.groups.subpixel import SubpixelTranslation as SubpixelTranslation
 from equistudy.groups.translation import Border as Border
 from equistudy.groups.translation import Translation as Translation

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from equistudy.groups.group import Group
 from equistudy.groups.one_parameter import OneParameterGroup
+from equistudy.groups.saturation import Saturation
 from equistudy.groups.translation import Border, Translation
 from equistudy.measuring.families import FlowMeasure
 from equistudy.measuring.measure import MeasuringResult, Subject
@@ -27,9 +28,9 @@ class LieDerivative(FlowMeasure):
     while the image moved. `no_motion` is the same for maps compared unmoved, d/dt f(g(t) x).
 
     A `Translation` has two rows, for motion along x and along y. With Border.CIRCULAR images and maps are shifted by
-    their Fourier transform, and every cell counts. Every other group moves them bilinearly and continues the border,
-    of which `erosion` cells are left out; each convolution reaches further in. Strides mix aliasing in: a map cannot
-    show what happens between its cells.
+    their Fourier transform, and every cell counts; so it does under `Saturation`, which multiplies values by exp(t) and
+    moves none. Every other group moves content bilinearly and continues the border, of which `erosion` cells are left
+    out; each convolution reaches further in. Strides mix aliasing in: a map cannot show what happens between its cells.
 
     Source: Gruver et al. 2023, "The Lie derivative for measuring learned equivariance", arXiv:2210.02984. Differs from
     the authors' code, which differentiates twice in reverse mode, takes norms of single outputs, divides by nothing,
@@ -101,10 +102,10 @@ class LieContribution(FlowMeasure):
 
 
 def _check_group(name: str, group: Group) -> None:
-    if not isinstance(group, Translation | OneParameterGroup):
+    if not isinstance(group, Translation | OneParameterGroup | Saturation):
         raise TypeError(
-            f"{name} needs a group that moves content continuously, got {group}. "
-            "Use Translation, Rotation, Scaling, Stretch, HyperbolicRotation or Shear; correlations take finite groups."
+            f"{name} needs a group that acts continuously, got {group}. Use Translation, Rotation, Scaling, Stretch, "
+            "HyperbolicRotation, Shear or Saturation; correlations take finite groups."
         )
 
 
@@ -116,6 +117,8 @@ def _create_flows(group: Group) -> tuple[Flow, ...]:
         circular = group.border is Border.CIRCULAR
         along_x, along_y = ((0.0, 0.0, 1.0), still, still), (still, (0.0, 0.0, 1.0), still)
         return Flow("d/dx", along_x, circular), Flow("d/dy", along_y, circular)
+    if isinstance(group, Saturation):
+        return (Flow("d/dt", (still, still, still), circular=True, gain=1.0),)
     assert isinstance(group, OneParameterGroup)
     rate, rows = group.RATE, group.GENERATOR
     (a, b, right), (c, d, down) = (tuple(rate * entry for entry in row) for row in rows[:2])

@@ -17,7 +17,7 @@ Matrix = tuple[MatrixRow, MatrixRow, MatrixRow]
 
 
 class Flow(NamedTuple):
-    """Content at (x, y) pixels from the centre moves along A (x, y, 1) as t grows from 0.
+    """Content at (x, y) pixels from the centre moves along A (x, y, 1) as t grows from 0, its values times exp(gain t).
 
     `circular` shifts along the axes by phases of the Fourier transform: exact for what pixels can hold, and what leaves
     returns on the other side. All else is bilinear, with the border continued; at t = 0 its derivative is that of
@@ -27,6 +27,7 @@ class Flow(NamedTuple):
     label: str
     generator: Matrix
     circular: bool
+    gain: float = 0.0
 
     def act(self, maps: Float[Tensor, "B C H W"], t: Float[Tensor, ""], grid: Grid) -> Float[Tensor, "B C H W"]:
         """The maps on a grid over the image, moved by exp(t A). Differentiable in maps and t, in forward mode too."""
@@ -35,13 +36,13 @@ class Flow(NamedTuple):
         for axis, row in ((-1, 0), (-2, 1)):
             if self.generator[row][2]:
                 maps = fourier_shift(maps, t * self.generator[row][2] / grid.stride, axis)
-        return maps
+        return maps * (self.gain * t).exp() if self.gain else maps
 
     def motion(self, maps: Float[Tensor, "B C H W"], grid: Grid) -> Float[Tensor, "B C H W"]:
         """The derivative of `act` in t at t = 0, at less than half the cost of forward mode."""
         (a, b, right), (c, d, down), _ = self.generator
         if self.circular:
-            found = torch.zeros_like(maps)
+            found = maps * self.gain
             for axis, speed in ((-1, right), (-2, down)):
                 if speed:
                     found += _spectral_derivative(maps, axis) * (-speed / grid.stride)

@@ -1,5 +1,6 @@
 """The Lie derivative: 0 for what is equivariant, more for what is not, and absent where it has no meaning."""
 
+import math
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ from torch import nn
 
 from equistudy.groups.finite import CyclicGroup
 from equistudy.groups.one_parameter import Rotation
+from equistudy.groups.saturation import Saturation
 from equistudy.groups.translation import Border, Translation
+from equistudy.measures.correlation import WithinCorrelation
 from equistudy.measures.lie_derivative import LieContribution, LieDerivative
 from equistudy.measuring.engine import measure_all
 
@@ -108,9 +111,46 @@ def test_attention_has_a_derivative(subject: Any, smooth_images: Any) -> None:
 
 @pytest.mark.parametrize("measure", [LieDerivative, LieContribution])
 def test_finite_groups_have_none(measure: Any) -> None:
-    with pytest.raises(TypeError, match=r"moves content continuously, got CyclicGroup.*Use Translation, Rotation"):
+    with pytest.raises(TypeError, match=r"acts continuously, got CyclicGroup.*Use Translation, Rotation"):
         measure(CyclicGroup())
     assert len(measure(Rotation()).flows()) == 1
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_saturation_is_the_derivative_of_gains(seed: int, subject: Any, smooth_images: Any) -> None:
+    torch.manual_seed(seed)
+    layers = [nn.Conv2d(1, 5, 3, padding=1), nn.GELU(), nn.GroupNorm(1, 5), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    network = nn.Sequential(*layers, nn.Linear(5, 3)).double()
+    stages = {"conv": "0", "gelu": "1", "norm": "2", "logits": "5"}
+    found = {
+        row.stage: row
+        for row in measure_all([LieDerivative(Saturation())], subject(network, smooth_images, **stages)).rows
+    }
+    inputs, step = (smooth_images - 0.5) / 0.25, 1e-4
+    for stage, depth in (("conv", 1), ("gelu", 2), ("norm", 3), ("logits", 6)):
+        up, down = math.exp(step), math.exp(-step)
+        with torch.no_grad():
+            ahead, still, behind = (network[:depth](factor * inputs) for factor in (up, 1, down))
+        maps = still.ndim == 4
+        derivative = (ahead / up - behind / down if maps else ahead - behind) / (2 * step)
+        scale = still.square().mean() if maps else still.var(dim=0, correction=0).mean()
+        assert found[stage].raw == pytest.approx(derivative.square().mean().sqrt().item(), rel=1e-6)
+        assert found[stage].value == pytest.approx((derivative.square().mean() / scale).sqrt().item(), rel=1e-6)
+        assert found[stage].cells == (48 * 48 if maps else None)
+
+
+def test_homogeneous_layers_commute_with_gains_and_norms_ignore_them(subject: Any, smooth_images: Any) -> None:
+    network = nn.Sequential(convolution(bias=False), nn.ReLU(), nn.MaxPool2d(2), nn.InstanceNorm2d(6, eps=1e-12))
+    measured = subject(network, smooth_images, relu="1", pool="2", norm="3")
+    rows = {row.stage: row for row in measure_all([LieDerivative(Saturation())], measured).rows}
+    assert max(rows["relu"].value, rows["pool"].value) < 1e-12
+    assert rows["norm"].value == pytest.approx(1)
+    assert rows["norm"].no_motion == pytest.approx(0, abs=1e-5)
+
+
+def test_no_other_measure_takes_gains(subject: Any, smooth_images: Any) -> None:
+    with pytest.raises(ValueError, match=r"moves content, got Saturation\(\). Use it in LieDerivative"):
+        measure_all([WithinCorrelation(Saturation())], subject(nn.Sequential(convolution()), smooth_images))
 
 
 def test_negative_erosion_is_refused() -> None:

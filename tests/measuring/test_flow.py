@@ -8,6 +8,7 @@ import torch
 from equistudy.groups.affine import warp
 from equistudy.groups.group import Grid
 from equistudy.groups.one_parameter import HyperbolicRotation, OneParameterGroup, Rotation, Scaling, Shear, Stretch
+from equistudy.groups.saturation import Saturation
 from equistudy.groups.translation import Border, Translation
 from equistudy.measures.lie_derivative import LieDerivative
 from equistudy.measuring.derivatives import differentiate_at_zero
@@ -88,9 +89,10 @@ def test_the_true_centre_of_a_map_is_what_it_turns_about() -> None:
         HyperbolicRotation(),
         Translation(),
         Translation(border=Border.CIRCULAR),
+        Saturation(),
     ],
 )
 @pytest.mark.parametrize("grid", [GRID, Grid(12, 16, 4, 48, 64, 1.5, 0.5)])
-def test_the_motion_is_the_derivative_at_rest(group: OneParameterGroup | Translation, grid: Grid) -> None:
+def test_the_motion_is_the_derivative_at_rest(group: OneParameterGroup | Translation | Saturation, grid: Grid) -> None:
     for flow in LieDerivative(group).flows():
         torch.testing.assert_close(flow.motion(noise(), grid), derivative(flow, noise(), grid), rtol=0, atol=1e-12)
