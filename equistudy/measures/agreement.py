@@ -119,7 +119,8 @@ class SignalToNoise(AgreementMeasure):
     """The normalised error in decibels, -10 log10 mean (f(g x) - g f(x))^2 / var g f(x), channel by channel.
 
     Higher is better: -3 dB is what unrelated features give, 20 dB a normalised error of 0.01. 313 dB, where float64
-    cannot tell the two apart, stands for equality.
+    cannot tell the two apart, stands for equality. Features in float32 are told apart up to 138 dB, in bfloat16 up to
+    42 dB; what is above is rounding, and its row says so.
     """
 
     name: ClassVar[str] = "signal_to_noise"
@@ -132,6 +133,12 @@ class SignalToNoise(AgreementMeasure):
         from equistudy.measuring.moments import normalised_error
 
         return -10 * normalised_error(moments).clamp(min=10 ** (-MAX_DECIBELS / 10)).log10()
+
+    def build_rows(self, stage: str, found: Any, untrained: Any, subject: Subject) -> MeasuringResult:
+        """One row for each element that was compared."""
+        from equistudy.measuring.caveats import add_precision_caveats
+
+        return add_precision_caveats(super().build_rows(stage, found, untrained, subject), subject, self.precision)
 
     def floor_caveat(self, floor: float) -> str | None:
         """Unrelated images should be near -3 dB."""
@@ -146,7 +153,8 @@ class PeakSignalToNoise(MomentMeasure):
     In decibels, higher is better, of the network's own output and of no stage: for features, which have no range of
     their own, `SignalToNoise` takes their variance. `peak` is the range of the output, 2 for images in [-1, 1]. The
     mean is over images, cells and the channels that vary, of the cells that both sides show. 313 dB below the peak,
-    where float64 cannot tell the two apart, stands for equality.
+    where float64 cannot tell the two apart, stands for equality. Outputs in float32 are told apart up to 138 dB, in
+    bfloat16 up to 42 dB; what is above is rounding, and its row says so.
 
     With whole shifts this is EQ-T, under a `SubpixelTranslation` in windows EQ-T_frac, under a `Rotation` EQ-R.
 
@@ -182,7 +190,10 @@ class PeakSignalToNoise(MomentMeasure):
 
     def build_rows(self, stage: str, found: Any, untrained: Any, subject: Subject) -> MeasuringResult:
         """One row for each element, of the network's output."""
-        return super().build_rows(subject.output, found, untrained, subject)
+        from equistudy.measuring.caveats import add_precision_caveats
+
+        result = super().build_rows(subject.output, found, untrained, subject)
+        return add_precision_caveats(result, subject, self.precision)
 
     def coefficient(self, moments: Moments) -> Float[Tensor, "*shape"]:
         """Mean (a - b)^2."""

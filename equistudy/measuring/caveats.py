@@ -1,11 +1,16 @@
 """What a reader of a row must know: too few images or cells, cells moved by fractions, high floors, dead channels."""
 
+import math
 from dataclasses import replace
 
-from equistudy.measuring.intervals import MIN_IMAGES
-from equistudy.measuring.measure import Measure, Measurement
+import torch
 
-__all__ = ["add_caveats"]
+from equistudy.measuring.intervals import MIN_IMAGES
+from equistudy.measuring.measure import Measure, Measurement, MeasuringResult, Subject
+from equistudy.measuring.stages import get_input_like
+from equistudy.recipe import Precision
+
+__all__ = ["add_caveats", "add_precision_caveats"]
 
 FEW_IMAGES = 64
 FEW_CELLS = 16
@@ -24,6 +29,19 @@ def add_caveats(row: Measurement, measure: Measure) -> Measurement:
         _describe_channel_caveat(row),
     ]
     return replace(row, note="; ".join(note for note in notes if note) or None)
+
+
+def add_precision_caveats(result: MeasuringResult, subject: Subject, precision: Precision) -> MeasuringResult:
+    """The rows of a measure in decibels; those above what the features' number format can tell apart say so."""
+    kept = torch.bfloat16 if precision is Precision.BFLOAT16 else get_input_like(subject.network, subject.images).dtype
+    limit = math.floor(-20 * math.log10(torch.finfo(kept).eps))
+    name = str(kept).removeprefix("torch.")
+    text = f"from {limit} dB on, {name} cannot tell f(g x) from g f(x): differences are rounding"
+    rows = [
+        replace(row, note="; ".join(filter(None, [row.note, text]))) if row.value >= limit else row
+        for row in result.rows
+    ]
+    return MeasuringResult(rows, result.skipped)
 
 
 def _describe_image_caveat(row: Measurement) -> str | None:

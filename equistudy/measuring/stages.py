@@ -149,10 +149,14 @@ def observe_outputs(
 
 def prepare_images(images: Float[Tensor, "B C H W"], subject: Subject, network: nn.Module) -> Float[Tensor, "B C h w"]:
     """Images in [0, 1] cut to the subject's window and normalised, on the device and in the number format."""
-    like = next((parameter for parameter in network.parameters() if parameter.is_floating_point()), images)
-    placed = crop_centre(images, subject.window).to(like)
+    placed = crop_centre(images, subject.window).to(get_input_like(network, images))
     mean, std = (placed.new_tensor(values)[:, None, None] for values in (subject.mean, subject.std))
     return (placed - mean).div_(std)
+
+
+def get_input_like(network: nn.Module, images: Tensor) -> Tensor:
+    """A tensor with the device and the number format that the network's inputs need."""
+    return next((parameter for parameter in network.parameters() if parameter.is_floating_point()), images)
 
 
 def crop_centre(images: Float[Tensor, "B C H W"], window: int | None) -> Float[Tensor, "B C h w"]:

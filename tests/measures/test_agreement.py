@@ -25,6 +25,7 @@ from equistudy.measures.correlation import WithinCorrelation
 from equistudy.measuring.engine import PairedPass, measure_all, plan_measures
 from equistudy.measuring.measure import Measurement
 from equistudy.models.group_cnn import GroupCNN
+from equistudy.recipe import Precision
 
 FAMILY = (ConcordanceCorrelation, CosineSimilarity, NormalisedError, SignalToNoise, AbsoluteError)
 PERFECT = {ConcordanceCorrelation: 1, CosineSimilarity: 1, NormalisedError: 0, AbsoluteError: 0}
@@ -44,6 +45,18 @@ class Moody(nn.Module):
             return images
         rng = torch.Generator().manual_seed(int(images.sum().item() * 1000) % 1_000_003)
         return gain * images + offset + noise * torch.randn(images.shape, dtype=torch.float64, generator=rng)
+
+
+class Weighed(nn.Module):
+    """Multiplies every cell by its own number near 1."""
+
+    def __init__(self, size: int, spread: float, number: torch.dtype) -> None:
+        super().__init__()
+        noise = torch.randn(size, size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        self.weights = nn.Parameter((1 + spread * noise).to(number))
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        return maps * self.weights
 
 
 def rows_with(gain: float, offset: float, noise: float, subject: Any) -> dict[str, Measurement]:
@@ -82,6 +95,29 @@ def test_the_peak_stands_over_the_mean_squared_error_of_an_image(error: float, d
     assert (rows[0].stage, rows[0].ceiling, rows[0].note) == ("last", None, None)
     assert rows[0].low is not None
     assert rows[0].low < rows[0].value
+
+
+@pytest.mark.parametrize("kind", [SignalToNoise, PeakSignalToNoise])
+@pytest.mark.parametrize(
+    ("number", "precision", "limit"),
+    [
+        (torch.float64, Precision.FLOAT32, 313),
+        (torch.float32, Precision.FLOAT32, 138),
+        (torch.float32, Precision.BFLOAT16, 42),
+    ],
+)
+def test_equality_up_to_rounding_says_in_which_precision(
+    kind: Any, number: torch.dtype, precision: Precision, limit: int, subject: Any, smooth_images: Any
+) -> None:
+    network = nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular").to(number)
+    images = smooth_images.to(number)
+    broken = nn.Sequential(network, Weighed(48, 10 ** (-(limit - 20) / 20), number))
+    group = Translation(max_pixels=2, border=CIRCLE)
+    for net, equal in ((nn.Sequential(network), True), (broken, False)):
+        for row in measure_all([kind(group, precision=precision)], subject(net, images, map="")).rows:
+            assert (row.value >= limit) == equal
+            said = f"from {limit} dB on, " in str(row.note)
+            assert said == equal, row.note
 
 
 def test_outputs_that_are_no_images_have_no_peak(convolutions: Any, subject: Any, smooth_images: Any) -> None:
@@ -126,7 +162,7 @@ def test_unrelated_images_give_the_known_floors(subject: Any) -> None:
     for name, floor in expected.items():
         assert rows[name].floor == pytest.approx(floor, abs=0.02)
         assert rows[name].no_motion == pytest.approx(floor, abs=0.02)
-        assert rows[name].note is None
+        assert "unrelated" not in str(rows[name].note)
 
 
 @pytest.mark.parametrize("measure", FAMILY)
