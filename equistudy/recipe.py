@@ -193,7 +193,6 @@ class Recipe(Spec):
     stop_loss: float | None = added_field(None)
 
     def __post_init__(self) -> None:
-        self._check_choices()
         if self.epochs < 0:
             raise ValueError(f"epochs must be at least 0, which trains nothing, got epochs={self.epochs}.")
         if self.batch_size < 1:
@@ -202,21 +201,14 @@ class Recipe(Spec):
             raise ValueError(f"label_smoothing must lie in [0, 1), got label_smoothing={self.label_smoothing}.")
         if self.clip_norm is not None and self.clip_norm <= 0:
             raise ValueError(f"clip_norm must be positive or None, got clip_norm={self.clip_norm}.")
-        for name in ("micro_batch", "base_batch"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {name}={value}.")
+        if self.micro_batch is not None and self.micro_batch < 1:
+            raise ValueError(f"micro_batch must be at least 1 or None, got micro_batch={self.micro_batch}.")
+        if self.base_batch < 1:
+            raise ValueError(f"base_batch must be at least 1, got base_batch={self.base_batch}.")
         if self.stop_loss is not None and not 0 < self.stop_loss < math.inf:
             raise ValueError(f"stop_loss is a positive loss or None, got stop_loss={self.stop_loss}.")
         if self.average is not None and not 0 < self.average < 1:
             raise ValueError(f"average is a decay in (0, 1) or None, got average={self.average}. The usual is 0.999.")
-
-    def _check_choices(self) -> None:
-        for name, kind in {"precision": Precision, "scaling": RateScaling}.items():
-            value = getattr(self, name)
-            if not isinstance(value, kind):
-                choices = ", ".join(f"{kind.__name__}.{choice.name}" for choice in kind)
-                raise TypeError(f"{name} must be a {kind.__name__}, got {name}={value!r}. Use one of {choices}.")
 
     @property
     def rate_factor(self) -> float:

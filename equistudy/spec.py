@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import inspect
 import json
 import types
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ else:
     Tensor = Generator = Any
 
 from equistudy.code_digest import compute_code_digest
+from equistudy.field_values import FieldCheck, build_checks
 
 __all__ = [
     "Generator",
@@ -58,6 +60,20 @@ def added_field(default: Any, spelled: Mapping[Enum, str] | None = None) -> Any:
     return dataclasses.field(default=default, kw_only=True, metadata={"added": True, "spelled": spelled})
 
 
+_CHECKS: dict[type, tuple[tuple[FieldCheck, ...], dict[str, FieldCheck]]] = {}
+_new = object.__new__
+
+
+class _InitSignature:
+    """The signature of a spec's class: that of its `__init__`, where Python 3.11 shows that of `Spec.__new__`."""
+
+    def __get__(self, instance: "Spec | None", owner: type) -> inspect.Signature:
+        if instance is not None:
+            raise AttributeError("__signature__")
+        signature = inspect.signature(owner.__init__)  # type: ignore[misc]
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
 @dataclasses.dataclass(frozen=True)
 class Spec:
     """Base of everything that a study names: a frozen dataclass whose fields are its whole configuration.
@@ -68,6 +84,33 @@ class Spec:
 
     REVISION: ClassVar[int] = 1
     _code_digest: ClassVar[str]
+    __signature__: ClassVar[Any] = _InitSignature()
+
+    if not TYPE_CHECKING:
+
+        def __new__(cls, *values: Any, **named: Any) -> Any:
+            """Checks the arguments before `__post_init__` compares them.
+
+            This is no wrapper around `__init__` or `__post_init__`, and no metaclass: subclasses stay as they are
+            written, so that their code digests do not change and they can have other bases. The loops are written out
+            here because planning 100,000 trials constructs 700,000 specs.
+            """
+            if values or named:
+                try:
+                    positional, by_name = _CHECKS[cls]
+                except KeyError:
+                    positional, by_name = _CHECKS[cls] = build_checks(cls)
+                for value, (accepted, numbers, check) in zip(values, positional):  # noqa: B905 -- __init__ counts them
+                    kind = type(value)
+                    if kind not in accepted and not (kind in numbers and -9e18 < value < 9e18):
+                        check(value)
+                for name, value in named.items():
+                    if name in by_name:  # otherwise __init__ refuses it
+                        accepted, numbers, check = by_name[name]
+                        kind = type(value)
+                        if kind not in accepted and not (kind in numbers and -9e18 < value < 9e18):
+                            check(value)
+            return _new(cls)
 
     def __str__(self) -> str:
         return format_label(self)

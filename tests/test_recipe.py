@@ -41,7 +41,7 @@ def test_weight_decay_spares_biases_and_norms(optimiser: Optimiser) -> None:
         (lambda: Recipe(label_smoothing=1.0), r"label_smoothing must lie in \[0, 1\), got label_smoothing=1.0"),
         (lambda: Recipe(clip_norm=0.0), "clip_norm must be positive or None, got clip_norm=0.0"),
         (lambda: SGD(learning_rate=0.0), "learning_rate must be positive and finite, got learning_rate=0.0"),
-        (lambda: SGD(learning_rate=float("inf")), "learning_rate must be positive and finite"),
+        (lambda: SGD(learning_rate=float("inf")), "SGD.learning_rate takes finite numbers, got learning_rate=inf"),
         (lambda: AdamW(weight_decay=-1.0), "weight_decay must not be negative, got weight_decay=-1.0"),
         (lambda: Cosine(warmup=1.0), r"warmup is a share of the training in \[0, 1\), got warmup=1.0"),
         (lambda: OneCycle(peak=0.0), r"peak is a share of the training in \(0, 1\), got peak=0.0"),
@@ -54,7 +54,7 @@ def test_impossible_recipes_are_refused(make: object, message: str) -> None:
 
 def test_what_came_later_is_checked_and_leaves_identities_as_they_were():
     for name, bad, message in (
-        ("micro_batch", 0, r"micro_batch must be at least 1, got micro_batch=0"),
+        ("micro_batch", 0, r"micro_batch must be at least 1 or None, got micro_batch=0"),
         ("base_batch", -1, r"base_batch must be at least 1, got base_batch=-1"),
         ("stop_loss", 0.0, r"stop_loss is a positive loss or None, got stop_loss=0\.0"),
         ("average", 1.0, r"average is a decay in \(0, 1\) or None, got average=1\.0\. The usual is 0\.999"),
@@ -73,7 +73,5 @@ def test_the_learning_rate_is_scaled_by_an_explicit_choice():
 
 @pytest.mark.parametrize("field", ["precision", "scaling"])
 def test_a_text_is_no_choice(field: str) -> None:
-    recipe = Recipe()
-    object.__setattr__(recipe, field, "bfloat16")
-    with pytest.raises(TypeError, match=f"got {field}='bfloat16'. Use one of "):
-        recipe.__post_init__()
+    with pytest.raises(TypeError, match=f"got {field}='float16'. Use one of "):
+        Recipe(**{field: "float16"})
