@@ -54,9 +54,13 @@ class Optimiser(Spec):
 
     def __post_init__(self) -> None:
         if not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
-            raise ValueError(f"learning_rate must be positive and finite, got learning_rate={self.learning_rate}.")
+            raise ValueError(
+                f"learning_rate must be positive and finite, got learning_rate={self.learning_rate}. Use 0.1 for SGD."
+            )
         if self.weight_decay < 0:
-            raise ValueError(f"weight_decay must not be negative, got weight_decay={self.weight_decay}.")
+            raise ValueError(
+                f"weight_decay must not be negative, got weight_decay={self.weight_decay}. Use 0 for none."
+            )
 
     def build(self, parameters: Iterable[Any]) -> Any:
         """A `torch.optim.Optimizer` over the parameters, fused: one call for all of them, not several for each."""
@@ -130,7 +134,9 @@ class Cosine(Schedule):
 
     def __post_init__(self) -> None:
         if not 0 <= self.warmup < 1:
-            raise ValueError(f"warmup is a share of the training in [0, 1), got warmup={self.warmup}.")
+            raise ValueError(
+                f"warmup is a share of the training in [0, 1), got warmup={self.warmup}. Use 0.1, or 0 for none."
+            )
 
     def factor(self, progress: float) -> float:
         """Rises from 0 to 1 until `warmup`, then falls as (1 + cos) / 2."""
@@ -147,7 +153,7 @@ class OneCycle(Schedule):
 
     def __post_init__(self) -> None:
         if not 0 < self.peak < 1:
-            raise ValueError(f"peak is a share of the training in (0, 1), got peak={self.peak}.")
+            raise ValueError(f"peak is a share of the training in (0, 1), got peak={self.peak}. Use 0.25.")
 
     def factor(self, progress: float) -> float:
         """A triangle: 0.04 at the start, 1 at `peak`, 0 at the end."""
@@ -194,19 +200,21 @@ class Recipe(Spec):
 
     def __post_init__(self) -> None:
         if self.epochs < 0:
-            raise ValueError(f"epochs must be at least 0, which trains nothing, got epochs={self.epochs}.")
+            raise ValueError(f"epochs must be at least 0, which trains nothing, got epochs={self.epochs}. Use 30.")
         if self.batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got batch_size={self.batch_size}.")
+            raise ValueError(f"batch_size must be at least 1, got batch_size={self.batch_size}. Use 128.")
         if not 0 <= self.label_smoothing < 1:
-            raise ValueError(f"label_smoothing must lie in [0, 1), got label_smoothing={self.label_smoothing}.")
+            raise ValueError(
+                f"label_smoothing must lie in [0, 1), got label_smoothing={self.label_smoothing}. Use 0.1."
+            )
         if self.clip_norm is not None and self.clip_norm <= 0:
-            raise ValueError(f"clip_norm must be positive or None, got clip_norm={self.clip_norm}.")
+            raise ValueError(f"clip_norm must be positive or None, got clip_norm={self.clip_norm}. Use 1.0.")
         if self.micro_batch is not None and self.micro_batch < 1:
-            raise ValueError(f"micro_batch must be at least 1 or None, got micro_batch={self.micro_batch}.")
+            raise ValueError(f"micro_batch must be at least 1 or None, got micro_batch={self.micro_batch}. Use 32.")
         if self.base_batch < 1:
-            raise ValueError(f"base_batch must be at least 1, got base_batch={self.base_batch}.")
+            raise ValueError(f"base_batch must be at least 1, got base_batch={self.base_batch}. Use 256.")
         if self.stop_loss is not None and not 0 < self.stop_loss < math.inf:
-            raise ValueError(f"stop_loss is a positive loss or None, got stop_loss={self.stop_loss}.")
+            raise ValueError(f"stop_loss is a positive loss or None, got stop_loss={self.stop_loss}. Use 0.01.")
         if self.average is not None and not 0 < self.average < 1:
             raise ValueError(f"average is a decay in (0, 1) or None, got average={self.average}. The usual is 0.999.")
 

@@ -18,7 +18,7 @@ else:
     Tensor = Generator = Any
 
 from equistudy.code_digest import compute_code_digest
-from equistudy.field_values import FieldCheck, build_checks
+from equistudy.field_values import FieldCheck, build_checks, find_unusable
 
 __all__ = [
     "Generator",
@@ -100,16 +100,19 @@ class Spec:
                     positional, by_name = _CHECKS[cls]
                 except KeyError:
                     positional, by_name = _CHECKS[cls] = build_checks(cls)
-                for value, (accepted, numbers, check) in zip(values, positional):  # noqa: B905 -- __init__ counts them
-                    kind = type(value)
-                    if kind not in accepted and not (kind in numbers and -9e18 < value < 9e18):
-                        check(value)
-                for name, value in named.items():
-                    if name in by_name:  # otherwise __init__ refuses it
-                        accepted, numbers, check = by_name[name]
+                try:
+                    for value, (accepted, numbers, check) in zip(values, positional):  # noqa: B905 -- __init__ counts
                         kind = type(value)
                         if kind not in accepted and not (kind in numbers and -9e18 < value < 9e18):
                             check(value)
+                    for name, value in named.items():
+                        if name in by_name:  # otherwise __init__ refuses it
+                            accepted, numbers, check = by_name[name]
+                            kind = type(value)
+                            if kind not in accepted and not (kind in numbers and -9e18 < value < 9e18):
+                                check(value)
+                except (TypeError, ValueError) as error:
+                    raise _find_own_error(cls, values, named) or error from None
             return _new(cls)
 
     def __str__(self) -> str:
@@ -119,6 +122,19 @@ class Spec:
     def _text(self) -> str:
         # kept with the spec and not in a table of all specs: hashing a nested spec takes longer than digesting its text
         return json.dumps(to_plain_data(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _find_own_error(kind: type[Spec], values: tuple[Any, ...], named: dict[str, Any]) -> Exception | None:
+    """The error of the class itself for arguments that it cannot have, which says more than the general one."""
+    if any(isinstance(value, int) and find_unusable(value) for value in (*values, *named.values())):
+        return None  # the class may count to it
+    try:
+        _new(kind).__init__(*values, **named)  # type: ignore[misc]
+    except (TypeError, ValueError) as error:
+        return error if ", got " in str(error) else None
+    except Exception:
+        return None
+    return None
 
 
 def compute_digest(text: str, letter: str) -> str:

@@ -113,7 +113,10 @@ def build_changed(name: str, value: Any) -> Each:
         (lambda: eq.Recipe(optimiser=eq.AdamW), r"got optimiser=<class .*AdamW'>. Call the class: AdamW\(...\)."),
         (lambda: eq.Recipe(precision="bfloat16"), "a Precision, got precision='bfloat16'. Use Precision.BFLOAT16."),
         (lambda: eq.Recipe(precision="half"), "got precision='half'. Use one of Precision.FLOAT32, Precision.BFLOAT16"),
-        (lambda: eq.SGD(learning_rate=math.nan), "SGD.learning_rate takes finite numbers, got learning_rate=nan."),
+        (
+            lambda: eq.SGD(learning_rate=math.nan),
+            "must be positive and finite, got learning_rate=nan. Use 0.1 for SGD.",
+        ),
         (lambda: eq.Recipe(epochs=10**5000), r"at most 63 bits, got epochs=\(an integer of 16610 bits\)."),
         (
             lambda: eq.AdamW(betas=[0.9, 0.99]),

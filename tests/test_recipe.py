@@ -41,7 +41,7 @@ def test_weight_decay_spares_biases_and_norms(optimiser: Optimiser) -> None:
         (lambda: Recipe(label_smoothing=1.0), r"label_smoothing must lie in \[0, 1\), got label_smoothing=1.0"),
         (lambda: Recipe(clip_norm=0.0), "clip_norm must be positive or None, got clip_norm=0.0"),
         (lambda: SGD(learning_rate=0.0), "learning_rate must be positive and finite, got learning_rate=0.0"),
-        (lambda: SGD(learning_rate=float("inf")), "SGD.learning_rate takes finite numbers, got learning_rate=inf"),
+        (lambda: SGD(learning_rate=float("inf")), "learning_rate must be positive and finite, got learning_rate=inf"),
         (lambda: AdamW(weight_decay=-1.0), "weight_decay must not be negative, got weight_decay=-1.0"),
         (lambda: Cosine(warmup=1.0), r"warmup is a share of the training in \[0, 1\), got warmup=1.0"),
         (lambda: OneCycle(peak=0.0), r"peak is a share of the training in \(0, 1\), got peak=0.0"),

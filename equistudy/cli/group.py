@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from equistudy.cli.errors import ExitCode, get_user_message
+from equistudy.cli.option_types import check_text
 from equistudy.cli.study_reference import PROGRAM
 
 __all__ = ["EPILOG", "Command", "CommandGroup"]
@@ -36,6 +37,11 @@ class Command(click.Command):
         """Writes the examples, then the options."""
         _write_examples(self.examples, formatter)
         super().format_options(ctx, formatter)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuses what no option can take before any of them looks at it."""
+        check_text(args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command."""

@@ -7,6 +7,7 @@ import click
 
 from equistudy.cli.errors import ExitCode
 from equistudy.cli.group import Command
+from equistudy.cli.option_types import NUMBER
 from equistudy.cli.options import (
     ADDRESS_OPTION,
     GROUP_OPTIONS,
@@ -35,9 +36,7 @@ __all__ = ["audit", "measure"]
         type=click.Choice(["p4m", "p4", "d2", "c2", "d1"]),
         help="Symmetry group. Default: that of the network's group convolutions, otherwise p4m.",
     ),
-    click.option(
-        "--channels", type=click.IntRange(1), help="Channels of the images. Default: those of the first convolution."
-    ),
+    click.option("--channels", type=NUMBER, help="Channels of the images. Default: those of the first convolution."),
     JSON_OPTION,
 )
 def audit(model: str, size: str, group: str | None, channels: int | None, as_json: bool) -> None:
@@ -80,9 +79,7 @@ def audit(model: str, size: str, group: str | None, channels: int | None, as_jso
     STUDY_OPTION,
     SCALE_OPTION,
     WEIGHTS_OPTION,
-    click.option(
-        "--workers", type=click.IntRange(1), help="Number of single-CPU worker processes. Default: one per CPU."
-    ),
+    click.option("--workers", type=NUMBER, help="Number of single-CPU worker processes. Default: one per CPU."),
     ADDRESS_OPTION,
     click.option("--csv", "as_csv", is_flag=True, help="Print all values with all columns as CSV."),
     JSON_OPTION,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from equistudy.cli.option_types import CPUS, GPUS, MAX_PIXELS, MINUTES, NUMBER, PIXELS, RayAddress
 from equistudy.cli.study_reference import DEFAULT_RESULTS, StudyReference
 from equistudy.models.weights import WEIGHTS_VARIABLE
 
@@ -107,19 +108,26 @@ STUDY_OPTION = click.option(
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 IDENTITY_OPTIONS = (RESULTS_OPTION, STUDY_OPTION, SCALE_OPTION, SET_OPTION, WEIGHTS_OPTION, JSON_OPTION)
 ADDRESS_OPTION = click.option(
-    "--address", metavar="HOST:PORT", help="Join this Ray cluster; 'auto' finds the one on this node."
+    "--address",
+    type=RayAddress(),
+    metavar="HOST:PORT",
+    help="Join this Ray cluster; 'auto' finds the one on this node.",
 )
 CLUSTER_OPTION = click.option(
     "--cluster", type=click.Path(path_type=Path), metavar="FILE", help="Configuration file of an autoscaling cluster."
 )
 RESOURCE_OPTIONS = (
-    click.option("--cpus-per-trial", default=1.0, show_default=True, help="CPUs for each worker of a trial."),
     click.option(
-        "--gpus-per-trial", type=float, help="GPUs for each worker; may be a fraction. Default: 1 if available."
+        "--cpus-per-trial", type=CPUS, default=1.0, show_default=True, help="CPUs for each worker of a trial."
     ),
-    click.option("--pack", type=int, help="Number of trials per GPU; useful for small networks."),
-    click.option("--workers-per-trial", default=1, show_default=True, help="Data-parallel processes per trial."),
-    click.option("--max-concurrent", type=int, help="Maximum number of concurrent trials. Default: as many as fit."),
+    click.option(
+        "--gpus-per-trial", type=GPUS, help="GPUs for each worker; may be a fraction. Default: 1 if available."
+    ),
+    click.option("--pack", type=NUMBER, help="Number of trials per GPU; useful for small networks."),
+    click.option(
+        "--workers-per-trial", type=NUMBER, default=1, show_default=True, help="Data-parallel processes per trial."
+    ),
+    click.option("--max-concurrent", type=NUMBER, help="Maximum number of concurrent trials. Default: as many as fit."),
 )
 
 
@@ -162,10 +170,11 @@ class RunOptions(ResourceOptions):
 SITE_OPTIONS = (
     ADDRESS_OPTION,
     CLUSTER_OPTION,
-    click.option("--num-cpus", type=click.IntRange(1), help="CPUs of the local Ray instance. Default: all."),
+    click.option("--num-cpus", type=NUMBER, help="CPUs of the local Ray instance. Default: all."),
     *RESOURCE_OPTIONS,
     click.option(
         "--hang-minutes",
+        type=MINUTES,
         default=60.0,
         show_default=True,
         help="Kill a trial that completes no step within this many minutes.",
@@ -187,11 +196,11 @@ IMAGE_OPTIONS = (
         help="Image folder, Parquet file or folder, or folder of CIFAR, MNIST, PatchCamelyon or Flowers-102. Default: "
         "generated dead leaves.",
     ),
-    click.option("--images", type=click.IntRange(2), help="Number of images. Default: 128."),
-    click.option("--size", type=click.IntRange(8), help="Input size in pixels. Default: the model's own."),
+    click.option("--images", type=click.IntRange(2, 100_000_000), help="Number of images. Default: 128."),
+    click.option("--size", type=PIXELS, help="Input size in pixels. Default: the model's own."),
     click.option(
         "--room",
-        type=click.IntRange(0),
+        type=click.IntRange(0, MAX_PIXELS),
         help="Pixels of the image on each side of the input, for content to move in. Default: what timm's crop leaves, "
         "none for other networks, an eighth in all for dead leaves.",
     ),

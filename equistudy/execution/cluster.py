@@ -144,12 +144,17 @@ def _initialise_ray(options: dict[str, Any]) -> None:
 
 def _check_reachable(address: str | None) -> None:
     """Raises ValueError where nothing answers at `host:port`: Ray itself goes on trying for many minutes."""
-    host, _, port = (address or "").rpartition(":")
-    if not (host and port.isdigit()):
+    if address in (None, "auto"):
         return
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal() and int(port) < 2**16):
+        raise ValueError(
+            f"The address of a Ray cluster is HOST:PORT or 'auto', got {address!r}. Use the one that "
+            "`ray start --head` prints."
+        )
     try:
-        socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
-    except OSError as error:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
+    except (OSError, UnicodeError) as error:  # a name with empty or very long parts cannot be encoded
         raise ValueError(_describe_no_answer(address)) from error
 
 

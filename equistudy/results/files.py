@@ -318,4 +318,10 @@ def open_files(place: str | Path) -> Files:
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
         check_url(text)
         return RemoteFiles(text.rstrip("/") if "?" not in text else text)
-    return LocalFiles(Path(text).expanduser().absolute())
+    try:
+        return LocalFiles(Path(text).expanduser().absolute())
+    except RuntimeError:  # of expanduser
+        raise ValueError(
+            f"A folder that starts with ~ must be that of a user of this machine, got {text!r}. Write the whole path, "
+            "or ./~ for a folder of that name."
+        ) from None

@@ -101,10 +101,17 @@ def test_wrong_results_are_told(arguments: list[str], message: str, here: Path, 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "nowhere.py", "--cpus-per-trial", "0"], "A trial needs cpus > 0 and gpus >= 0, got cpus=0, gpus=None"),
-        (["run", "nowhere.py", "--workers-per-trial", "0"], "A trial needs at least one worker, got workers=0."),
-        (["run", "nowhere.py", "--max-concurrent", "0"], "max_concurrent must be at least 1, got max_concurrent=0."),
-        (["run", "nowhere.py", "--num-cpus", "0"], "0 is not in the range x>=1"),
+        (["run", "nowhere.py", "--cpus-per-trial", "0"], "0.0 is not in the range 0<x<=1000000"),
+        (["run", "nowhere.py", "--workers-per-trial", "0"], "0 is not in the range 1<=x<=1000000"),
+        (["run", "nowhere.py", "--max-concurrent", "0"], "0 is not in the range 1<=x<=1000000"),
+        (["run", "nowhere.py", "--num-cpus", "0"], "0 is not in the range 1<=x<=1000000"),
+        (["run", "nowhere.py", "--hang-minutes", "nan"], "nan is not a finite number"),
+        (
+            ["run", "nowhere.py", "--address", "h:notaport"],
+            "An address is HOST:PORT with a port from 1 to 65535, or auto",
+        ),
+        (["plan", "nowhere\udc80.py"], "Arguments must be valid UTF-8 without NUL characters"),
+        (["results", "~nobody-at-all/x"], "A folder that starts with ~ must be that of a user of this machine"),
         (["retry", "x.py", "--reason", "out of memry"], "got 'out of memry'. Did you mean out of memory?"),
         (
             ["retry", "x.py", "--reason", "oom"],

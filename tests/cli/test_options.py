@@ -63,7 +63,7 @@ def test_resources_are_those_of_the_options() -> None:
 def test_no_cpu_at_all_is_wrong_usage() -> None:
     done, got = given("--num-cpus", "0", of=SITE_OPTIONS)
     assert (done.exit_code, got) == (2, {})
-    assert "0 is not in the range x>=1" in done.stderr
+    assert "0 is not in the range 1<=x<=1000000" in done.stderr
 
 
 def test_a_folder_of_weights_is_searched_from_the_option_or_the_environment(
