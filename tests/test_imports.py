@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "equistudy"
 
 # lowest first; a module imports from rows above its own in this list, or from its own package
 ROWS = (
-    {"code_digest"},
+    {"code_digest", "field_values"},
     {"spec", "float32"},
     {"groups", "recipe"},
     {"datasets", "networks", "measuring"},
