@@ -104,7 +104,7 @@ def build_finding(table: StudyTable, study: str, scale: str | None, about: str) 
         scale,
         table.study.question,
         about,
-        ", ".join(sorted({type(cell.trial.dataset).__name__ for _, cell in table.study.design.identified_cells})),
+        ", ".join(sorted({type(cell.trial.dataset).__name__ for cell in table.study.design.cells()})),
         str(ran["finished"].max())[:10],
         ran["commit"].drop_nulls().unique().sort().to_list(),
         bool(ran["dirty"].fill_null(value=False).any()),

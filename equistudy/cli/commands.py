@@ -66,6 +66,11 @@ def cli() -> None:
 @add_options(
     *STUDY_OPTIONS,
     JSON_OPTION,
+    click.option(
+        "--check",
+        is_flag=True,
+        help="Let each cell take one step, and try the claims and figures on rows of its shape.",
+    ),
     click.option("--pilot", is_flag=True, help="Train a few steps of each cell to estimate its cost."),
     CLUSTER_OPTION,
     click.option("--prices", type=click.Path(path_type=Path), help="Price table. Default: prices.yaml next to FILE."),
@@ -75,6 +80,7 @@ def cli() -> None:
 def plan(
     asked: StudyReference,
     as_json: bool,
+    check: bool,
     pilot: bool,
     cluster: Path | None,
     prices: Path | None,
@@ -86,6 +92,11 @@ def plan(
     from equistudy.cli.tables import build_plan_record, format_plan
 
     known, made = plan_study(load_requested_study(asked), asked.folder)
+    if check:
+        from equistudy.cli.checking import check_study
+
+        for line in check_study(known, made, lambda line: click.echo(line, err=True)):
+            click.echo(line, err=True)
     if pilot:
         made = add_pilot_costs(made, lambda line: click.echo(line, err=True))
     costs = parse_costs(cluster, prices, options)
@@ -245,6 +256,15 @@ def diff(
 
 for command in (audit, measure, export, compare, launch, attach, jobs, down):
     cli.add_command(command)
+
+
+@cli.command(examples=("new my_question.py",))
+@add_options(click.argument("path", type=click.Path(dir_okay=False, path_type=Path)))
+def new(path: Path) -> None:
+    """Write a small study that runs as it is."""
+    from equistudy.cli.new_study import write_study
+
+    print_output(write_study(path))
 
 
 @cli.command(

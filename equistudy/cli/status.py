@@ -17,7 +17,6 @@ from equistudy.results.store import Store
 from equistudy.running.heartbeat import load_heartbeats
 from equistudy.running.job import Job
 from equistudy.running.plan import PlannedTrial, PlanState, StudyPlan, make_plan
-from equistudy.spec import to_table_value
 from equistudy.study.design import suggest_names
 from equistudy.study.file import LoadedStudy, StudyFileError, load_study
 from equistudy.study.settings import apply_settings, parse_setting
@@ -26,6 +25,7 @@ from equistudy.study.trial import Trial
 __all__ = [
     "add_pilot_costs",
     "find_identity",
+    "format_levels",
     "list_failures",
     "list_mixed_architectures",
     "list_running",
@@ -109,7 +109,7 @@ def list_failures(folder: str, made: StudyPlan) -> list[dict[str, Any]]:
     return [
         {
             "trial": row["trial"],
-            "levels": _format_levels(failed[row["trial"]]),
+            "levels": format_levels(failed[row["trial"]]),
             "reason": failed[row["trial"]].reason,
             "message": row["message"],
         }
@@ -125,8 +125,9 @@ def list_mixed_architectures(folder: str, made: StudyPlan) -> list[str]:
     return [] if found is None else describe_mixed_architectures(trials, found.trials.collect())
 
 
-def _format_levels(trial: PlannedTrial) -> str:
-    return str(Job(trial.trial, {name: to_table_value(level) for name, level in trial.levels.items()}, ()))
+def format_levels(trial: PlannedTrial) -> str:
+    """The levels and the seed of a trial, as progress lines show them."""
+    return str(Job(trial.trial, trial.tabulate_levels(), ()))
 
 
 def add_pilot_costs(made: StudyPlan, tell: Callable[[str], None]) -> StudyPlan:
@@ -142,14 +143,14 @@ def add_pilot_costs(made: StudyPlan, tell: Callable[[str], None]) -> StudyPlan:
             unknown.setdefault(cell(trial.trial), trial)
     known: dict[Trial, float] = {}
     for number, (key, trial) in enumerate(unknown.items(), 1):
-        tell(f"[{number}/{len(unknown)}] pilot of {_format_levels(trial)}")
+        tell(f"[{number}/{len(unknown)}] pilot of {format_levels(trial)}")
         trial.trial.model.validate()
         try:
             known[key] = estimate_trial_seconds(trial.trial, made.measures)
         except Exception as error:
             raise ValueError(
                 f"The pilot trains a few steps of each cell, got {type(error).__name__} for "
-                f"{_format_levels(trial)}: {error} "
+                f"{format_levels(trial)}: {error} "
                 "Fix that cell, or plan without --pilot."
             ) from error
     rows = [

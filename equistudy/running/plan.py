@@ -40,6 +40,10 @@ class PlannedTrial(NamedTuple):
     attempt: int
     seconds: float | None
 
+    def tabulate_levels(self) -> dict[str, Any]:
+        """The levels as tables show them: numbers as they are, everything else by its label."""
+        return {name: to_table_value(level) for name, level in self.levels.items()}
+
 
 @dataclass(frozen=True)
 class StudyPlan:
@@ -61,7 +65,7 @@ class StudyPlan:
         again = None if retry is None else set(retry)
         jobs: list[Job] = []
         for planned in self.trials:
-            levels = {name: to_table_value(level) for name, level in planned.levels.items()}
+            levels = planned.tabulate_levels()
             if planned.state is PlanState.MISSING:
                 jobs.append(Job(planned.trial, levels, self.measures, planned.attempt))
             elif planned.state is PlanState.UNMEASURED:

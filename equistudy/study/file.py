@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from equistudy.study.study import Study
 
-__all__ = ["LoadedStudy", "StudyFileError", "load_study"]
+__all__ = ["LoadedStudy", "StudyFileError", "check_name", "load_study"]
 
 
 class StudyFileError(ValueError):
@@ -44,7 +44,7 @@ def load_study(path: Path) -> LoadedStudy:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise StudyFileError(f"A study is a Python file, got {path}. Give it a name that ends in .py.")
-    _check_name(path)
+    check_name(path)
     module = importlib.util.module_from_spec(spec)
     # specs that the file defines are looked up by their module's name, by dataclasses among others
     sys.modules[path.stem] = _loaded_modules[path.stem] = module
@@ -66,8 +66,8 @@ def _describe_alternatives(path: Path) -> str:
     return f"{what}: {', '.join(near) or 'no Python file'}"
 
 
-def _check_name(path: Path) -> None:
-    """The file becomes a module of its name, which must not stand in front of one that something else imports."""
+def check_name(path: Path) -> None:
+    """Refuses a study whose file, a module of its name, would stand in front of one that something else imports."""
     if not path.stem.isidentifier() or (
         path.stem in _loaded_modules and sys.modules.get(path.stem) is _loaded_modules[path.stem]
     ):

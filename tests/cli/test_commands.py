@@ -23,7 +23,7 @@ SHARE = ["--cpus-per-trial", "--gpus-per-trial", "--pack", "--workers-per-trial"
 WHERE = ["--address", "--cluster", "--num-cpus", *SHARE, "--hang-minutes", "--keep-going", "--in-process"]
 # Options say where and how much, never what: what is studied stands in the study's file.
 OPTIONS = {
-    "plan": [*OF_A_STUDY, "--pilot", "--cluster", "--prices", *SHARE],
+    "plan": [*OF_A_STUDY, "--check", "--pilot", "--cluster", "--prices", *SHARE],
     "run": [*OF_A_STUDY, *WHERE, "--fetch"],
     "status": OF_A_STUDY,
     "retry": [*OF_A_STUDY, *WHERE, "--reason"],
@@ -43,6 +43,7 @@ OPTIONS = {
     "attach": ["cluster", "--job", "--keep"],
     "jobs": ["cluster"],
     "down": ["cluster"],
+    "new": ["path"],
     "fetch": ["words", "--scale", "--into", "--list", "--dry-run", "--weights-dir", "--json"],
     "doctor": ["--results", "--json"],
 }

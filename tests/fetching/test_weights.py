@@ -42,7 +42,6 @@ class Hub:
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(weights, "_folder", [])
 
     def install(files: dict[str, bytes], stated: str | None = None) -> Hub:
         made = Hub(tmp_path, files, stated)
