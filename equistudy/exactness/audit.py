@@ -1,4 +1,4 @@
-"""The audit: which layers of a network break exact equivariance at an input size, what repairs them, other sizes."""
+"""The audit: which layers break exact equivariance at an input size, their repairs, and the nearest exact sizes."""
 
 import copy
 from collections.abc import Callable, Collection
@@ -30,10 +30,10 @@ class NearestSizes(NamedTuple):
 
 @dataclass(frozen=True)
 class Audit(Judgement):
-    """What an audit found at one input size, and about others.
+    """The result of an audit at one input size, and what is known about other sizes.
 
-    `residue` and `nearest` are about the whole network; those of `features` leave out heads, which see the orientation
-    of exact features.
+    `residue` and `nearest` are for the whole network; those of `features` ignore heads that see the orientation of
+    exact features.
     """
 
     residue: Residue | None
@@ -41,7 +41,7 @@ class Audit(Judgement):
     features: "FeatureAudit"
 
     def assert_exact(self) -> "Audit":
-        """This audit; ValueError with the first layers that break the group and the nearest exact sizes if any does."""
+        """Returns this audit; raises ValueError with the first breaking layers and the nearest exact sizes."""
         if self.is_exact:
             return self
         layers = "; ".join(f"{layer.name} ({layer.reason})" for layer in self.layers[:3])
@@ -89,7 +89,7 @@ class Audit(Judgement):
 
 
 class FeatureAudit(NamedTuple):
-    """The verdict about features alone, and about other sizes. `searched` is the range that numbers alone searched."""
+    """The verdict on features alone, and on other sizes. `searched` are the sizes that were searched numerically."""
 
     exact: bool
     residue: Residue | None
@@ -116,15 +116,15 @@ def audit(
     channels: int | None = None,
     name: str | None = None,
 ) -> Audit:
-    """Which layers break exact equivariance for images of `size` pixels, or (height, width), by rules and by numbers.
+    """Finds the layers that break exact equivariance for images of `size` pixels, or (height, width).
 
-    A network without group convolutions is exact if it commutes with the group whatever its learned filters are, when
-    they are moved with the image; a network with group convolutions is judged as it is. The default group is the
-    largest one: that of the network's group convolutions, or all eight symmetries of the square. `channels` are those
-    of the images, by default what the first convolution takes. The network itself stays as it is: its copy is judged
-    with random numbers added to weights.
+    A network without group convolutions is exact if transforming the image and its learned filters together transforms
+    its output, whatever the filters are; a network with group convolutions is judged as it is. Rules find the layers,
+    and a forward pass in float64 confirms them. The default group is the largest one: that of the network's group
+    convolutions, or all eight symmetries of the square. `channels` is the number of image channels, by default that of
+    the first convolution. The network is not changed: a copy with randomised weights is judged.
 
-    Raises ValueError for images that the network does not take, and TypeError for what is no network or no group.
+    Raises ValueError if the network does not take the images, and TypeError if an argument is not a network or group.
     """
     return _audit(*judge_network(network, size, group, channels, name))[0]
 
@@ -135,8 +135,8 @@ def repair(
     """A copy of the network with edited layers that is exact for images of `size` pixels, and its audit.
 
     Arguments are those of `audit`, whose layers name the edits. Edited layers keep the number of cells; filters of
-    another size are resampled from the old ones, so train or fine-tune the copy. ValueError where no edits are found
-    with which the numbers confirm the copy to be exact.
+    another size are resampled from the old ones, so train or fine-tune the copy. Raises ValueError if no edits are
+    found for which a forward pass confirms that the copy is exact.
     """
     found, probes = judge_network(network, size, group, channels)
     if found.is_exact:
@@ -147,7 +147,7 @@ def repair(
         near = [str(side) for side in before.features.nearest if side is not None]
         way_out = f"Use another size, such as {' or '.join(near)}." if near else "Replace these layers by hand."
         raise ValueError(
-            f"A repair must make every layer of {found.model} exact at size={found.size}, got none for "
+            f"A repair must make every layer of {found.model} exact at size={found.size}, but none was found for "
             f"{layers}. {way_out}"
         )
     return repaired, audit(repaired, size, found.group, probes.numbers.channels, name=found.model)
@@ -175,7 +175,7 @@ def _audit(found: Judgement, probes: Probes) -> tuple[Audit, Module | None]:
 
 
 def _audit_features(found: Judgement, probes: Probes, size: tuple[int, int]) -> FeatureAudit:
-    """What is known of other sizes: none is tried where a layer breaks the group at every size."""
+    """The verdict on other sizes; none is tried if a layer breaks the group at every size."""
     exact = all(layer.is_head for layer in found.layers)
     if probes.rules_hold and probes.tracer.hopeless:
         return FeatureAudit(exact, None, NearestSizes(None, None), None)
@@ -197,7 +197,7 @@ def _audit_features(found: Judgement, probes: Probes, size: tuple[int, int]) -> 
 
 
 def _find_sizes(probes: Probes, size: int, exact: bool, confirm: Callable[[int], bool]) -> ExactSizes:
-    """By rules where they hold, else by numbers."""
+    """By rules where they hold, else numerically."""
     from equistudy.exactness.residues import find_exact_sizes, search_exact_sizes
 
     found = find_exact_sizes(probes.tracer, size, exact, confirm) if probes.rules_hold else None
@@ -205,7 +205,7 @@ def _find_sizes(probes: Probes, size: int, exact: bool, confirm: Callable[[int],
 
 
 def _confirm(probes: Probes, size: tuple[int, int], heads: Collection[str]) -> bool:
-    """Whether the numbers find the features exact at a size: the outputs themselves where there is no head."""
+    """Whether features (or outputs, without heads) are numerically exact at a size."""
     from equistudy.exactness.culprits import are_features_exact
 
     return are_features_exact(probes.numbers, *size, heads) if heads else probes.numbers.is_exact(*size)

@@ -1,4 +1,4 @@
-"""Where a traced call happens, and what its rule may note besides findings."""
+"""The place of a traced call, and what its rule may record besides findings."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class CallSite:
     constants: ConstantMemory = field(default_factory=ConstantMemory)
 
     def note_uncovered(self, function: str) -> None:
-        """Notes that no rule covers a function of this layer as it is called."""
+        """Records that no rule covers this call of a function."""
         self.uncovered.add((self.name, function))
 
     def judge_constants(

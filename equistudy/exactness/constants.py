@@ -1,4 +1,4 @@
-"""Tensors that do not depend on the image, such as position embeddings: which symmetries their numbers have."""
+"""Tensors that do not depend on the image, such as position embeddings, and their symmetries."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ CLOSE = 1e-6  # relative to the largest number: constants are often rounded to f
 
 
 def find_constant_symmetries(constant: Tensor, dims: Sequence[AxisLetters]) -> frozenset[ElementParameters]:
-    """The elements that leave a constant as it is, where its dimensions stand for rows and columns as told."""
+    """The elements that preserve a constant, whose dimensions stand for rows and columns as in `dims`."""
     if not any(letters & {"h", "w"} for letters in dims):
         return ALL_ELEMENTS
     if any(letters >= {"h", "w"} for letters in dims):  # tokens whose order is not known
@@ -37,7 +37,7 @@ def _is_same(one: Tensor, other: Tensor | None) -> bool:
 
 
 def _move_constant(constant: Tensor, dims: Sequence[AxisLetters], row: ElementParameters) -> Tensor | None:
-    """The constant under an element; None where rows have no columns to change places with."""
+    """The constant under an element; None if rows and columns cannot be exchanged."""
     rows, columns = ([dim for dim, letters in enumerate(dims) if letters & set(letter)] for letter in "hw")
     needs = required_symmetries(row)
     if "t" in needs:
@@ -69,7 +69,7 @@ def align_constant(constant: Tensor, layout: TracedLayout, shape: Sequence[int])
 
 
 class ConstantMemory:
-    """The symmetries of the constants that each layer met when it ran with numbers, for passes without numbers."""
+    """Remembers the symmetries of the constants in each layer, for passes on meta tensors."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str], frozenset[ElementParameters]] = {}
@@ -77,9 +77,9 @@ class ConstantMemory:
     def find_symmetries(
         self, place: tuple[str, str], constant: Tensor, dims: Sequence[AxisLetters]
     ) -> frozenset[ElementParameters] | None:
-        """The elements that leave the constant as it is; None if a pass without numbers meets one for the first time.
+        """The elements that preserve the constant; None if a pass on meta tensors meets it for the first time.
 
-        `place` is the layer and the function in which it is met.
+        `place` is the layer and the function in which it occurs.
         """
         if constant.is_meta:
             return self._found.get(place)

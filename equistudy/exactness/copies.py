@@ -1,4 +1,4 @@
-"""Copies of networks in evaluation mode, and what the audit needs to know of a network before it runs."""
+"""Copies of networks in evaluation mode, and helpers that inspect a network before it runs."""
 
 import copy
 import dataclasses
@@ -23,7 +23,7 @@ class RefusedError(Exception):
 
 
 def describe_error(error: Exception) -> str:
-    """An error of a network, to be quoted within a sentence."""
+    """An error of a network, for use within a sentence."""
     return f"{type(error).__name__}: {error}".rstrip(".")
 
 
@@ -62,7 +62,7 @@ def iterate_tensors(value: Any) -> Iterator[Tensor]:
 def randomise_weights(network: nn.Module, seed: int) -> nn.Module:
     """A copy on the CPU, in float64 and evaluation mode, with random numbers added where weights are uniform or tiny.
 
-    Residual branches often start from zero, which hides what is wrong in them.
+    Residual branches are often initialised to zero, which would hide faults in them.
     """
     rng = torch.Generator().manual_seed(seed)
     network = copy_network(network, _to_cpu_float64)
@@ -84,7 +84,7 @@ def _hides_faults(parameter: Tensor) -> bool:
 
 
 def _create_statistics_hook() -> Callable[[_BatchNorm, Any], None]:
-    """Adapts the statistics to the first features that arrive, so that deep features neither vanish nor explode."""
+    """Sets the statistics from the first features that arrive, so that deep features neither vanish nor explode."""
     adapted = False
 
     def adapt(module: _BatchNorm, arguments: tuple[Tensor, ...]) -> None:

@@ -1,4 +1,4 @@
-"""What modules inside a network return on moved images: which one deviates first, and whether features are exact."""
+"""Compares the outputs of modules inside a network: which one deviates first, and whether features are exact."""
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -18,9 +18,9 @@ __all__ = ["are_features_exact", "find_first_deviation"]
 
 
 def find_first_deviation(judge: NumericalJudge, height: int, width: int, row: ElementParameters) -> str:
-    """The path of the first module whose output does not move as the image does under an element.
+    """The path of the first module whose output does not transform with the image under an element.
 
-    The name of the network itself, where every module's output does.
+    The name of the network itself if the outputs of all modules do.
     """
     image, recorder = judge.create_image(height, width), FilterRecorder()
     still: list[tuple[str, Tensor]] = []
@@ -40,9 +40,9 @@ def find_first_deviation(judge: NumericalJudge, height: int, width: int, row: El
 
 
 def are_features_exact(judge: NumericalJudge, height: int, width: int, heads: Collection[str]) -> bool:
-    """Whether the last map before the heads moves exactly as the image does; False where the size is refused.
+    """Whether the last map before the heads transforms exactly with the image; False if the size is refused.
 
-    Where no map comes before them, the last vector is looked at.
+    If no map comes before the heads, the last vector is compared.
     """
     image, recorder = judge.create_image(height, width), FilterRecorder()
     try:
@@ -76,7 +76,7 @@ def _run_watched(network: nn.Module, image: Tensor, mode: Any, keep: Callable[[s
 
 @contextmanager
 def _watch_outputs(network: nn.Module, keep: Callable[[str, Tensor], Any]) -> Iterator[None]:
-    """While it lasts, every tensor that a module returns is handed over, in the order of the pass."""
+    """Passes every tensor that a module returns to a callback, in the order of the forward pass."""
 
     def create_hook(path: str) -> Callable[..., None]:
         def hook(module: nn.Module, arguments: Any, output: Any) -> None:

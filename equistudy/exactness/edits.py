@@ -21,7 +21,7 @@ HeadInput = tuple[TracedLayout, tuple[int, ...]]
 
 
 class Edit(NamedTuple):
-    """What to put in a layer's place, and what it is called. It stands for a module, or for a parameter."""
+    """The replacement of a module or parameter, and its description."""
 
     description: str
     replacement: nn.Module | Tensor
@@ -47,7 +47,7 @@ class MeanOverPositions(nn.Module):
 def propose_edits(
     network: nn.Module, path: str, cause: Cause, order: int, head_input: HeadInput | None
 ) -> Iterator[Edit]:
-    """Edits that may remove what breaks the group at a path, the smallest change first.
+    """Candidate edits of the layer at a path, the smallest change first.
 
     `order` is that of the network's group, `head_input` the layout and shape of what a head reads.
     """
@@ -100,7 +100,7 @@ def _pool_before(layer: nn.Linear, order: int, layout: TracedLayout, shape: tupl
 
 
 def _share_norm(layer: nn.Module, order: int) -> Iterator[Edit]:
-    """One set of numbers for all positions and group elements, the mean of the others."""
+    """The mean over positions and group elements in place of one value for each."""
     if isinstance(layer, nn.BatchNorm2d) and order and layer.num_features % order == 0:
         shared = GroupBatchNorm(layer.num_features // order, order)
         state = layer.state_dict()
@@ -127,7 +127,7 @@ def _smooth_resizing(layer: nn.Upsample) -> Iterator[Edit]:
 
 
 def _lengthen_kernel(layer: nn.ConvTranspose2d) -> Iterator[Edit]:
-    """Output padding gives way to a longer kernel."""
+    """Replaces output padding by a longer kernel."""
     extra = layer.output_padding[0]
     kernel, padding = layer.kernel_size[0], layer.padding[0]
     if len(set(layer.output_padding)) > 1 or len(set(layer.kernel_size)) > 1 or isinstance(padding, str):
@@ -152,7 +152,7 @@ class Window(NamedTuple):
 
 
 def _get_window(layer: nn.Module) -> Window | None:
-    """The window of a layer; None where rows and columns are treated differently."""
+    """The window of a layer; None if rows and columns are treated differently."""
     if isinstance(layer, GroupConvolution):
         return Window(layer.window.size, layer.window.stride, layer.window.padding, layer.window.dilation)
     values = [getattr(layer, name, 1) for name in ("kernel_size", "stride", "padding", "dilation")]
@@ -167,7 +167,7 @@ def _get_window(layer: nn.Module) -> Window | None:
 
 
 def _change_window(layer: nn.Module) -> Iterator[Edit]:
-    """Averages before a stride that skips cells, then other kernels and paddings by the size of the change."""
+    """Averages before a stride that skips cells, then other kernels and paddings, the smallest change first."""
     window = _get_window(layer)
     if window is None:
         return

@@ -1,4 +1,4 @@
-"""The eight symmetries of the square as the audit sees them: which axes each reverses, and what each is called."""
+"""The eight symmetries of the square: which axes each reverses, and their names."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -64,12 +64,12 @@ def required_symmetries(row: ElementParameters) -> frozenset[str]:
 
 
 def find_preserved_elements(broken: Iterable[str]) -> frozenset[ElementParameters]:
-    """The elements that need nothing of what is broken; the identity always."""
+    """The elements that are preserved if these symmetries are broken; always includes the identity."""
     return frozenset(row for row in ALL_ELEMENTS if not required_symmetries(row) & set(broken))
 
 
 def element_names(rows: Iterable[ElementParameters]) -> tuple[str, ...]:
-    """What the elements are called, in a fixed order."""
+    """The names of the elements, in a fixed order."""
     found = set(rows)
     return tuple(name for row, name in SPRITE_NAMES.items() if row in found)
 
@@ -89,7 +89,7 @@ def move_filters(filters: Shaped[Tensor, "*batch K L"], row: ElementParameters) 
 
 @lru_cache
 def get_generators(group: FiniteGroup) -> tuple[ElementParameters, ...]:
-    """A few elements whose products are the whole group: what commutes with them commutes with it."""
+    """Generators of the group: a network that commutes with them commutes with the group."""
     chosen: list[ElementParameters] = []
     reached = {(0.0, 0.0)}
     for row in group.element_parameters:
@@ -116,14 +116,14 @@ _PROBE = torch.arange(9).view(3, 3)
 
 
 def identify_element(probe: Int64[Tensor, "3 3"]) -> ElementParameters:
-    """The element that makes this of the numbers 0 to 8 in reading order."""
+    """The element that maps the numbers 0 to 8 in reading order to this array."""
     return next(row for row in SPRITE_NAMES if torch.equal(move_image(_PROBE, row), probe))
 
 
 def find_side_symmetries(
     rows: tuple[tuple[int, int], tuple[int, int]], columns: tuple[tuple[int, int], tuple[int, int]]
 ) -> frozenset[ElementParameters]:
-    """The elements that leave a frame as it is, of which two numbers tell what is before and after rows and columns."""
+    """The elements that preserve a frame, given by two numbers per side: before and after rows and columns."""
     probe = torch.zeros(2, 3, 3, dtype=torch.int64)
     for place, side in zip(((0, 1), (2, 1), (1, 0), (1, 2)), (*rows, *columns), strict=True):
         probe[:, place[0], place[1]] = torch.tensor(side)

@@ -1,4 +1,4 @@
-"""What the audit finds: a layer, why it breaks exact equivariance, which elements survive it, and a repair."""
+"""Findings of the audit: a layer, why it breaks exact equivariance, which elements it preserves, and a repair."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -45,7 +45,7 @@ ALL_SYMMETRIES = "hwt"
 class BreakingLayer:
     """A layer that breaks exact equivariance. `survives` are the elements with which it still commutes.
 
-    `repair` is an edit with which the network was confirmed to be exact; empty where none is known.
+    `repair` is an edit for which the network was confirmed to be exact; empty if none is known.
     """
 
     name: str
@@ -56,7 +56,7 @@ class BreakingLayer:
 
     @property
     def is_head(self) -> bool:
-        """Whether it spoils the output alone, and leaves the features before it exact."""
+        """Whether it only affects the output, so that the features before it are exact."""
         return self.cause is Cause.HEAD
 
     @property

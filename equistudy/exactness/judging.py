@@ -1,4 +1,4 @@
-"""What rules and numbers say about a network at one input size: which layers break exact equivariance."""
+"""Judges a network at one input size, by rules and numerically: which layers break exact equivariance."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 else:
     Module = ElementParameters = BreakingLayer = NumericalJudge = SymmetryTracer = Any
 
-__all__ = ["Judgement", "Probes", "Size", "check_group", "check_size", "judge_network"]
+__all__ = ["Judgement", "Probes", "Size", "check_group", "check_size", "is_network_invariant", "judge_network"]
 
 Size = int | tuple[int, int]
 NUM_OUTPUTS = 10
@@ -28,12 +28,12 @@ MOST_NAMED_LAYERS = 3
 
 @dataclass(frozen=True)
 class Judgement:
-    """A network at one input size. `layers` are those that break the group, in the order of the forward pass.
+    """The judgement at one input size. `layers` are those that break the group, in the order of the forward pass.
 
-    `deviations` has the largest relative error |f(g x) - g f(x)| / |f(x)| for each element g but the identity, in
-    float64 with random weights and, without group convolutions, filters that move with the image. The network is exact
-    where every error is below `threshold`: rules explain the numbers, but never overrule them. Where they do not cover
-    the network, `caveat` says so in a sentence; it is empty otherwise.
+    `deviations` holds the largest relative error |f(g x) - g f(x)| / |f(x)| for each element g except the identity, in
+    float64 with random weights; without group convolutions, filters are transformed with the image. The network is
+    exact if every error is below `threshold`: rules explain the numbers but never overrule them. `caveat` says if rules
+    do not cover the network, and is empty otherwise.
     """
 
     model: str
@@ -51,7 +51,7 @@ class Judgement:
 
     @property
     def preserved_elements(self) -> tuple[str, ...]:
-        """The elements with which the network commutes: the identity and those that no layer breaks."""
+        """The elements with which the network commutes: the identity and those broken by no layer."""
         from equistudy.exactness.elements import element_names
 
         kept = [row for row in self.group.element_parameters if all(row in layer.survives for layer in self.layers)]
@@ -59,7 +59,7 @@ class Judgement:
 
 
 class Probes(NamedTuple):
-    """What can look at other sizes: rules, where they agree with the numbers here, and numbers."""
+    """What can judge other sizes: rules, if they agree with the numbers at this size, and numbers."""
 
     network: Module
     tracer: SymmetryTracer
@@ -74,7 +74,7 @@ def judge_network(
     channels: int | None = None,
     name: str | None = None,
 ) -> tuple[Judgement, Probes]:
-    """What `audit` finds at this size alone, with what can look at other sizes. Errors are those of `audit`."""
+    """The part of `audit` for this size alone, with the probes for other sizes. Raises the errors of `audit`."""
     import torch
 
     from equistudy.exactness.copies import RefusedError
@@ -112,23 +112,39 @@ def judge_network(
     return found, Probes(built, tracer, numbers, not caveat)
 
 
+def is_network_invariant(network: Module, size: Size, channels: int, group: FiniteGroup) -> bool:
+    """Whether the network's own group contains `group`, and nothing breaks it at this size.
+
+    False for networks without group convolutions, which are exact only with filters that transform with the image, and
+    for networks that cannot be judged.
+    """
+    from equistudy.exactness.copies import find_groups
+
+    if not any(set(group.element_parameters) <= set(own.element_parameters) for own in find_groups(network)):
+        return False
+    try:
+        return judge_network(network, size, group, channels)[0].is_exact
+    except ValueError:
+        return False
+
+
 def _find_kept(layers: list[BreakingLayer], group: FiniteGroup) -> set[ElementParameters]:
-    """The elements with which the network commutes by the rules."""
+    """The elements with which the network commutes according to the rules."""
     return {row for row in group.element_parameters if all(row in layer.survives for layer in layers)}
 
 
 def _find_small(errors: Mapping[ElementParameters, float], threshold: float) -> set[ElementParameters]:
-    """The elements with which it commutes by the numbers."""
+    """The elements with which it commutes numerically."""
     return {(0.0, 0.0)} | {row for row, error in errors.items() if error < threshold}
 
 
 def _measure_again(
     network: Module, numbers: NumericalJudge, errors: Mapping[ElementParameters, float], size: tuple[int, int]
 ) -> dict[ElementParameters, float]:
-    """The larger of the errors and those with other random weights on several images.
+    """The maximum of the errors and of those with other random weights on several images.
 
-    What no rule confirms might be exact by chance: the maximum of a map, for one, often survives a fault elsewhere. So
-    other sizes will be judged by several images, too, where the network takes them.
+    A network that no rule confirms might be exact by chance: the maximum of a map, for example, often survives a fault
+    elsewhere. Other sizes are therefore judged on several images too, if the network takes batches.
     """
     from equistudy.exactness.copies import RefusedError
     from equistudy.exactness.numerics import NumericalJudge
@@ -155,7 +171,7 @@ def _correct_layers(
     numbers: NumericalJudge,
     size: tuple[int, int],
 ) -> list[BreakingLayer]:
-    """The findings of the rules, without what the numbers refute, and with what they show in addition."""
+    """The findings of the rules, without those that the numbers refute and with those that only the numbers show."""
     from equistudy.exactness.culprits import find_first_deviation
     from equistudy.exactness.findings import BreakingLayer, Cause
 
@@ -183,16 +199,18 @@ def _describe_caveat(tracer: SymmetryTracer, doubted: list[str]) -> str:
 
 
 def check_size(size: Any) -> tuple[int, int]:
-    """Height and width of an input size; ValueError if it is none."""
+    """Height and width of an input size; ValueError if it is invalid."""
     sides = (size, size) if isinstance(size, int) else size
     whole = isinstance(sides, (tuple, list)) and all(isinstance(n, int) and not isinstance(n, bool) for n in sides)
     if not whole or len(sides) != 2 or min(sides) < 1:
-        raise ValueError(f"An input size is a number of pixels or (height, width), got size={size!r}. Try size=32.")
+        raise ValueError(
+            f"An input size must be a number of pixels or (height, width), got size={size!r}. Try size=32."
+        )
     return sides[0], sides[1]
 
 
 def check_group(group: Any) -> None:
-    """TypeError for what is no finite group of the square, with the one that was probably meant."""
+    """Raises TypeError for anything but a finite group of the square, naming the one that was probably meant."""
     from equistudy.exactness.elements import GROUPS_BY_NAME
 
     if group is None or isinstance(group, FiniteGroup):
@@ -206,7 +224,7 @@ def check_group(group: Any) -> None:
 def _measure(
     network: Module, group: FiniteGroup | None, channels: int | None, size: tuple[int, int], name: str
 ) -> tuple[NumericalJudge, dict[ElementParameters, float]]:
-    """The errors, with what measured them; ValueError if the network does not take the images."""
+    """The numerical judge and its errors; ValueError if the network does not take the images."""
     from equistudy.exactness.copies import RefusedError, find_groups
     from equistudy.exactness.numerics import NumericalJudge
 
@@ -224,7 +242,7 @@ def _measure(
 
 
 def _guess_channels(network: Module) -> list[int]:
-    """The numbers of channels that images may have: those of the first convolution, 3, 1, those of the others."""
+    """Guesses of the number of image channels: that of the first convolution, 3, 1, those of other convolutions."""
     from torch import nn
 
     from equistudy.networks.equivariant.convolution import GroupConvolution
@@ -243,7 +261,7 @@ MOST_GUESSES = 8
 def _describe_refusal(
     network: Module, group: FiniteGroup, channels: int, size: tuple[int, int], name: str, refusal: Exception
 ) -> str:
-    """What the network said, and the sizes that it takes."""
+    """The message of the network, and the sizes that it takes."""
     from equistudy.exactness.trace import SymmetryTracer
 
     tracer = SymmetryTracer(network, group, channels)
@@ -252,8 +270,8 @@ def _describe_refusal(
         way_out = f"Of {', '.join(str(tried) for tried in TRIED_SIZES)} pixels it takes {', '.join(taken)}."
     else:
         way_out = (
-            "Audit a network whose forward takes one batch of images (B, C, H, W), and give the number of their "
-            "channels where the first convolution does not tell."
+            "Audit a network whose forward takes one batch of images (B, C, H, W), and set `channels` if the first "
+            "convolution does not determine it."
         )
     return (
         f"{name} must take the images that it is audited with, got images of {channels} x {size[0]} x {size[1]} and "

@@ -1,4 +1,4 @@
-"""Which tensors come from parameters: learned filters move with the image, fixed ones such as a blur do not."""
+"""Tracks which tensors come from parameters: learned filters transform with the image, fixed blurs do not."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ LIKE_FUNCTIONS = frozenset({"to", "type_as", "expand_as", "view_as", "reshape_as
 
 
 def mark_parameters(network: nn.Module) -> None:
-    """Notes on every parameter that it is learned, and on every tensor of the network what it is called."""
+    """Marks every parameter as learned, and stores the path of every tensor of the network."""
     for path, tensor in (*network.named_parameters(), *network.named_buffers()):
         tensor.path_in_network = path  # type: ignore[attr-defined]
         if isinstance(tensor, nn.Parameter):
@@ -21,12 +21,12 @@ def mark_parameters(network: nn.Module) -> None:
 
 
 def is_learned(tensor: Any) -> bool:
-    """Whether a tensor is a parameter, or was computed from one."""
+    """Whether a tensor is a parameter or was computed from one."""
     return bool(getattr(tensor, "is_learned", False))
 
 
 def propagate_learned(name: str, args: Any, kwargs: Any, output: Any) -> None:
-    """Notes that an output is learned if an input is."""
+    """Marks an output as learned if an input is."""
     sources = args[:1] if name in LIKE_FUNCTIONS else (args, kwargs)
     if any(is_learned(tensor) for tensor in iterate_tensors(sources)):
         for tensor in iterate_tensors(output):

@@ -143,7 +143,7 @@ def _find_channel_wise(call: FunctionCall, place: CallSite, letters: AxisLetters
 
 
 def judge_elementwise(call: FunctionCall, place: CallSite) -> Ruling:
-    """Anything that treats every position alike, except where it meets a tensor that does not depend on the image."""
+    """Functions that treat all positions alike, unless they combine features with a constant."""
     output = call.output if isinstance(call.output, Tensor) else call.output[0]
     layout = merge_layouts(call.tensors, output.shape)
     if call.name not in ELEMENTWISE_FUNCTIONS:
@@ -161,7 +161,7 @@ NORMALISED_BY_DEFAULT_OVER = {"softmax": -1, "log_softmax": -1, "softmin": -1, "
 
 
 def _find_single_axis(place: CallSite, letters: AxisLetters, function: str) -> list[BreakingLayer]:
-    """A finding if a function runs along rows or along columns alone."""
+    """A finding if a function runs along rows or columns only."""
     if len(letters & SPATIAL_AXES) != 1 or not place.layout.letters >= SPATIAL_AXES:
         return []
     detail = f"{function} runs along one axis alone"
@@ -188,7 +188,7 @@ ELEMENTWISE_FUNCTIONS = frozenset(
 
 
 def _judge_dropout(call: FunctionCall, place: CallSite) -> Ruling:
-    """Nothing in evaluation mode; what is drawn for each position otherwise does not move with the image."""
+    """Nothing in evaluation mode; otherwise random numbers per position do not move with the image."""
     if call.get_argument(2, "training", True) and call.get_argument(1, "p", 0.5):
         place.note_uncovered(call.name)
     return place.layout, []

@@ -1,8 +1,8 @@
-"""The verdict by numbers: a network with random weights, in float64, on an image and on its moved copies.
+"""The numerical verdict: a network with random weights, in float64, on an image and on its transformed copies.
 
-A network without group convolutions commutes with an element g if moving its filters along with the image moves its
-output: f_gW(g x) = g f_W(x). So each pass on a moved image runs with every convolution's filters moved by the same
-element. Group convolutions, which make moved copies of their filters themselves, are taken as they are.
+A network without group convolutions commutes with an element g if transforming the image and the filters transforms
+the output: f_gW(g x) = g f_W(x). Each pass on a transformed image therefore transforms all convolution filters too.
+Group convolutions, which transform their own filters, are used as they are.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ IDENTITY: ElementParameters = (0.0, 0.0)
 
 
 class NumericalJudge:
-    """Measures at any input size by how much a network, with random weights, fails to commute with a group."""
+    """Measures how far a network with random weights is from commuting with a group, at any input size."""
 
     def __init__(
         self, network: nn.Module, group: FiniteGroup, channels: int, seed: int = 0, num_images: int = 1
@@ -49,9 +49,9 @@ class NumericalJudge:
     def measure(
         self, height: int, width: int, elements: Iterable[ElementParameters] | None = None
     ) -> dict[ElementParameters, float]:
-        """For each element but the identity: the largest relative error over the outputs, infinite where it is refused.
+        """The largest relative error over the outputs for each element except the identity; infinite if refused.
 
-        Raises RefusedError where the image itself is refused, or gives no finite output.
+        Raises RefusedError if the image itself is refused, or its output is not finite.
         """
         image = self.create_image(height, width)
         recorder = FilterRecorder()
@@ -70,7 +70,7 @@ class NumericalJudge:
         return errors
 
     def is_exact(self, height: int, width: int) -> bool:
-        """Whether it commutes with the whole group at a size, tested on generators; False where it is refused."""
+        """Whether it commutes with the group at a size, tested on generators; False if the size is refused."""
         try:
             errors = self.measure(height, width, get_generators(self.group))
         except RefusedError:
@@ -86,11 +86,11 @@ class NumericalJudge:
         return True
 
     def create_mode(self, row: ElementParameters, recorder: "FilterRecorder") -> Float64Mode:
-        """What runs the network on the image that `row` moves, after `recorder` has seen it run on the image itself."""
+        """The mode for the pass on the image transformed by `row`; `recorder` has seen the pass on the image itself."""
         return MovedFilters(row, recorder.filters) if self.own_group is None else Float64Mode()
 
     def _run_moved(self, image: Tensor, row: ElementParameters, recorder: "FilterRecorder") -> list[Tensor]:
-        """The outputs for the moved image; none where it is refused."""
+        """The outputs for the transformed image; none if it is refused."""
         try:
             return self._run(move_image(image, row), self.create_mode(row, recorder))
         except RefusedError:  # such as a linear layer that takes the pixels of tall images, not of wide ones
@@ -106,7 +106,7 @@ class NumericalJudge:
 
 
 def _has_rounded_constants(network: nn.Module) -> bool:
-    """Whether there are buffers whose numbers are rounded to float32; statistics of norms are the same everywhere."""
+    """Whether there are buffers rounded to float32; statistics of norms do not count."""
     return any(
         buffer.is_floating_point() and buffer.ndim > 1 and bool((buffer.double() * 1024 % 1 != 0).any())
         for buffer in network.buffers()
@@ -115,14 +115,14 @@ def _has_rounded_constants(network: nn.Module) -> bool:
 
 
 class FilterRecorder(Float64Mode):
-    """Remembers the filters of every convolution, in the order of the calls, and follows what is learned."""
+    """Records the filters of every convolution, in call order, and tracks which tensors are learned."""
 
     def __init__(self) -> None:
         super().__init__()
         self.filters: list[Tensor] = []
 
     def call(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
-        """What the function gives."""
+        """The result of the function."""
         if name in CONVOLUTIONS:
             self.filters.append(_get_filters(args, kwargs))
         output = func(*args, **kwargs)
@@ -131,10 +131,10 @@ class FilterRecorder(Float64Mode):
 
 
 class MovedFilters(FilterRecorder):
-    """Every convolution runs with its learned filters moved.
+    """Runs every convolution with its learned filters transformed.
 
-    Filters that depend on the image may have moved already, such as a template cut from it. So of the filters as they
-    are and moved, the ones closer to the moved filters of the pass on the image itself are taken.
+    Filters that depend on the image, such as a template cropped from it, may be transformed already. Of the filters as
+    they are and transformed, those closer to the transformed filters of the pass on the image itself are used.
     """
 
     def __init__(self, row: ElementParameters, known: list[Tensor]) -> None:
@@ -142,7 +142,7 @@ class MovedFilters(FilterRecorder):
         self._row, self._known = row, known
 
     def call(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
-        """What the function gives, with its second argument replaced if it is a convolution."""
+        """The result of the function, with its filters replaced if it is a convolution."""
         if name in CONVOLUTIONS and is_learned(own := _get_filters(args, kwargs)):
             moved, place = move_filters(own, self._row), len(self.filters)
             known = self._known[place] if place < len(self._known) else own
@@ -161,6 +161,6 @@ def _get_filters(args: Any, kwargs: Mapping[str, Any]) -> Tensor:
 def measure_deviations(
     network: nn.Module, images: Float[Tensor, "1 C H W"], group: FiniteGroup, seed: int = 0
 ) -> dict[ElementParameters, float]:
-    """What a `NumericalJudge` measures at the size of these images."""
+    """The errors that a `NumericalJudge` measures at the size of these images."""
     _, channels, height, width = images.shape
     return NumericalJudge(network, group, channels, seed).measure(height, width)

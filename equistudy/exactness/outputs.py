@@ -1,4 +1,4 @@
-"""Whether an output moved as the image did: vectors stay, maps and tokens move, regular fields move their channels."""
+"""Whether an output transforms with the image: vectors are invariant, maps and tokens move."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -24,7 +24,7 @@ Reading = Callable[[Tensor, ElementParameters, Size], Tensor | None]
 def measure_relative_errors(
     still: Tensor, moved: Mapping[ElementParameters, Tensor], size: Size, group: FiniteGroup | None
 ) -> dict[ElementParameters, float]:
-    """The error |f(g x) - g f(x)| / |f(x)| for each element g, by the way to read the dimensions that fits best.
+    """The error |f(g x) - g f(x)| / |f(x)| for each element g, for the reading of the dimensions that fits best.
 
     `size` is that of the images and `group` that of the network's group convolutions. NaN counts as infinite.
     """
@@ -75,7 +75,7 @@ def _move_channels_last(output: Tensor, row: ElementParameters, size: Size) -> T
 
 
 def _move_tokens(tokens: Tensor, row: ElementParameters, size: Size, prefix: int) -> Tensor | None:
-    """Tokens of a map in the proportions of the image, behind `prefix` others; None where their number is no map."""
+    """Tokens as a map with the aspect ratio of the image, after `prefix` tokens; None if their number does not fit."""
     count = tokens.shape[1] - prefix
     height = round(sqrt(max(count, 0) * size[0] / size[1]))
     if height < 1 or count < LEAST_TOKENS or count % height:
@@ -92,7 +92,7 @@ def _move_last_tokens(tokens: Tensor, row: ElementParameters, size: Size, prefix
 def _move_fields(
     output: Tensor, row: ElementParameters, size: Size, read: Reading, group: FiniteGroup
 ) -> Tensor | None:
-    """The same with the channels of regular fields moved as well."""
+    """The same with the channels of regular fields transformed as well."""
     moved = read(output, row, size)
     if moved is None or moved.ndim < 2 or row not in group.element_parameters or moved.shape[1] % group.order:
         return None

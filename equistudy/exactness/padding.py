@@ -1,4 +1,4 @@
-"""Padding, crops and steps along single axes, which wait for the layer that reads them or for the other axis."""
+"""Padding, crops and steps along single axes, which are judged once a layer or the other axis resolves them."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -15,7 +15,7 @@ AXIS_NAMES = {"h": "rows", "w": "columns"}
 
 
 def describe_axes(letters: Iterable[str]) -> str:
-    """The axes in words."""
+    """The names of the axes."""
     return " and ".join(AXIS_NAMES[letter] for letter in sorted(letters))
 
 

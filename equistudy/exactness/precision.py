@@ -1,4 +1,4 @@
-"""Networks that cast to a lower precision inside run in float64 nevertheless, so that rounding looks like rounding."""
+"""Runs networks in float64 even if they cast to a lower precision inside."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ _CASTS = frozenset({"half", "bfloat16", "float"})
 
 @contextmanager
 def run_in_float64(mode: "Float64Mode") -> Iterator[None]:
-    """While it lasts, the mode is active and new tensors are made in float64."""
+    """Activates the mode, and makes new tensors float64 by default."""
     usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
@@ -47,7 +47,7 @@ class Float64Mode(TorchFunctionMode):
         return _promote_result(self.call(name, func, args, _promote(kwargs or {})))
 
     def call(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
-        """What the function gives; subclasses look at convolutions here."""
+        """The result of the function; subclasses intercept convolutions here."""
         return func(*args, **kwargs)
 
 
@@ -64,14 +64,14 @@ def _promote(value: Any) -> Any:
 
 
 def _promote_tensor(tensor: Tensor) -> Tensor:
-    """The tensor with what was noted on it."""
+    """The promoted tensor, with the attributes that were set on it."""
     promoted = tensor.to(_HIGHER[tensor.dtype])
     vars(promoted).update(vars(tensor))
     return promoted
 
 
 def _promote_result(value: Any) -> Any:
-    """Tensors alone: a dtype that a network asks for is told as it is."""
+    """Promotes tensors only: a dtype that a network queries is reported as it is."""
     if isinstance(value, Tensor):
         return _promote(value)
     return type(value)(_promote_result(item) for item in value) if type(value) in (tuple, list) else value

@@ -1,4 +1,4 @@
-"""The input sizes at which a network is exact: rules propose them, numbers confirm or search them."""
+"""The input sizes at which a network is exact: proposed by rules and confirmed, or searched, numerically."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -18,9 +18,9 @@ SEARCHED_PIXELS = 400_000  # of all images of such a search
 
 
 class ExactSizes(NamedTuple):
-    """Whether a size is exact, which sizes are, and the nearest ones below and above; None where there are none.
+    """Whether a size is exact, which sizes are, and the nearest ones below and above; None if there are none.
 
-    `searched` is the range of sizes that numbers alone have searched; None where rules know them.
+    `searched` is the range of sizes that was searched numerically; None if rules determine them.
     """
 
     exact: bool
@@ -33,7 +33,7 @@ class ExactSizes(NamedTuple):
 def find_exact_sizes(
     tracer: SymmetryTracer, size: int, exact: bool, confirm: Callable[[int], bool]
 ) -> ExactSizes | None:
-    """What rules know about sizes near one, with the nearest ones confirmed; None where the numbers contradict them.
+    """The exact sizes by the rules, with the nearest ones confirmed; None if the numbers contradict the rules.
 
     Exactness repeats with the least common multiple of all strides and windows. One period of sizes is tried where the
     deepest map still has several cells: on a map of one cell everything is symmetric.
@@ -59,7 +59,7 @@ def find_exact_sizes(
 
 
 def _find_residue(remainders: list[int], period: int) -> Residue | None:
-    """The smallest modulus of which the remainders are one class; None if they are none or several."""
+    """The smallest modulus for which all remainders are congruent; None if there is none."""
     if not remainders:
         return None
     modulus = period // len(remainders)
@@ -68,7 +68,7 @@ def _find_residue(remainders: list[int], period: int) -> Residue | None:
 
 
 def _iterate_candidates(tracer: SymmetryTracer, remainders: list[int], size: int, step: int) -> Iterator[int]:
-    """The sizes from here on, below or above, that have one of the remainders and are exact by the rules."""
+    """The sizes below or above that have one of the remainders and are exact by the rules, nearest first."""
     known = set(remainders)
     for distance in range(1, max(2 * tracer.period, LEAST_DISTANCE) + 1):
         number = size + step * distance
@@ -77,7 +77,7 @@ def _iterate_candidates(tracer: SymmetryTracer, remainders: list[int], size: int
 
 
 def search_exact_sizes(size: int, exact: bool, confirm: Callable[[int], bool]) -> ExactSizes:
-    """The nearest exact sizes by numbers alone, among as many sizes as a fixed number of pixels allows."""
+    """The nearest exact sizes by a numerical search, within a fixed budget of pixels."""
     distance = max(1, min(SEARCHED_DISTANCE, SEARCHED_PIXELS // (2 * size**2)))
     found: list[int | None] = []
     for step in (-1, 1):

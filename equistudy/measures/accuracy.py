@@ -1,4 +1,4 @@
-"""How many images a network classifies correctly."""
+"""Classification accuracy."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,9 +12,9 @@ FORWARD_SIZE = 128
 
 @dataclass(frozen=True)
 class Accuracy(Measure):
-    """The share of images whose largest output is that of their class: 1 is perfect.
+    """The fraction of images whose largest output is that of their class: 1 is perfect.
 
-    `low` and `high` are Wilson's interval over the images. The stage is the network's output.
+    `low` and `high` are a Wilson interval over the images. The stage is the network's output.
     """
 
     name: ClassVar[str] = "accuracy"

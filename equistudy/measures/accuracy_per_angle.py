@@ -1,4 +1,4 @@
-"""How many images a network classifies correctly when they are turned, angle by angle around the circle."""
+"""Accuracy on rotated images, for angles all around the circle."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ REPEATED_CAVEAT = "the network is exact, so the value is that within the first q
 
 
 class Surround(Enum):
-    """What a turned image shows where nothing of the image comes in.
+    """What fills the corners of a rotated image.
 
-    BACKGROUND: what the dataset says lies beyond its border, black where it does not say. DISK: the same, and every
-    view, also the one that is not turned, shows the inscribed disk alone, so that corners tell nothing about the angle.
-    MEAN: the dataset's mean, which is 0 once images are normalised: the published code turned them after that, so that
-    its turned digits lie on black within grey corners. For comparison with published numbers only.
+    BACKGROUND: the dataset's background value, or black if it has none. DISK: the same, and every view, including the
+    unrotated one, is masked to the inscribed disk, so that corners reveal nothing about the angle. MEAN: the dataset's
+    mean, which is 0 after normalisation: the published code rotates normalised images, so that rotated digits lie on
+    black with grey corners. Use it only to compare with published numbers.
     """
 
     BACKGROUND = "background"
@@ -37,13 +37,13 @@ class Surround(Enum):
 class AccuracyPerAngle(Measure):
     """The share of images classified correctly after a turn, at `num_angles` angles from 0 on: 1 is perfect.
 
-    Images are turned before they are normalised, counter-clockwise about their centre: bilinearly by less than 90
-    degrees, then by whole quarter turns of the pixels. Of images that are not square, the central square. A value has
-    Wilson's interval over the images; `no_motion` is the value at 0 degrees, the floor that on the labels of other
-    images. The mean over the rows is the mean over the angles, the turn that was seen in training among them.
+    Images are rotated counter-clockwise about their centre before they are normalised: bilinearly by less than 90
+    degrees, then by exact quarter turns. Images that are not square are cropped to their central square. Each value has
+    a Wilson interval over the images. `no_motion` is the accuracy at 0 degrees, and `floor` the accuracy when labels
+    are shuffled. The mean over the rows is the mean over all angles, including 0 degrees.
 
-    Where the subject's audit finds that the network is built to ignore quarter turns, exactly and at this image size,
-    its curve repeats every 90 degrees: the first quarter is measured, and the notes of the others say so.
+    If an audit finds the network exactly invariant to quarter turns at this image size, its curve repeats every 90
+    degrees: only the first quarter is measured, and the notes of the other rows say so.
 
     Source: Edixhoven, Lengyel and van Gemert 2023, arXiv:2308.11316, with 36 angles. Their notebook gives the value at
     0 degrees for what it calls the mean over the angles.
@@ -75,16 +75,16 @@ class AccuracyPerAngle(Measure):
         if subject.targets is None:
             return MeasuringResult([], [Skipped(self.name, stage, None, "the images have no labels")])
         periodic = subject.invariant is not None and subject.invariant(CyclicGroup(QUARTERS))
-        answers = self._predict_classes(subject, 1 if periodic else QUARTERS)
+        predictions = self._predict_classes(subject, 1 if periodic else QUARTERS)
         rows = []
         for index, degrees in enumerate(self.degrees):
-            counted = index % len(answers)
+            counted = index % len(predictions)
             note = None if counted == index else REPEATED_CAVEAT
-            rows.append(self._build_row(subject, stage, degrees, (answers[0], answers[counted]), note))
+            rows.append(self._build_row(subject, stage, degrees, (predictions[0], predictions[counted]), note))
         return MeasuringResult(rows, [])
 
     def _predict_classes(self, subject: Subject, quarters: int) -> list[Int64[Tensor, " N"]]:
-        """The class that the network answers for each image at each angle of the first quarter turns."""
+        """The predicted class of each image at each angle of the first quarter turns."""
         import torch
 
         from equistudy.measuring.stages import evaluation_mode, prepare_images
@@ -123,16 +123,16 @@ class AccuracyPerAngle(Measure):
         subject: Subject,
         stage: str,
         degrees: float,
-        answers: tuple[Int64[Tensor, " N"], Int64[Tensor, " N"]],
+        predictions: tuple[Int64[Tensor, " N"], Int64[Tensor, " N"]],
         note: str | None,
     ) -> Measurement:
-        """The row of an angle from the answers at 0 degrees and at this angle."""
+        """The row of an angle, from the predictions at 0 degrees and at this angle."""
         from equistudy.measuring.intervals import wilson_interval
 
         assert subject.targets is not None
         targets, images = subject.targets.cpu(), len(subject.images)
         still, correct, floor = (
-            int((found == targets).sum()) for found in (answers[0], answers[1], answers[1].roll(-1))
+            int((found == targets).sum()) for found in (predictions[0], predictions[1], predictions[1].roll(-1))
         )
         low, high = wilson_interval(correct, images)
         return Measurement(

@@ -1,4 +1,4 @@
-"""How far f(g x) agrees with g f(x) in gain, offset and scale too: what a correlation is blind to."""
+"""Agreement of f(g x) with g f(x) including gain, offset and scale, to which correlations are blind."""
 
 from dataclasses import dataclass
 from math import inf, log10
@@ -38,9 +38,9 @@ MAX_DECIBELS = 313.0  # what float64 can tell from equality: -20 log10 of its ro
 
 @dataclass(frozen=True)
 class AgreementMeasure(MomentMeasure):
-    """Base of the measures that take images and positions together, of maps and of vectors.
+    """Base of the measures that pool images and positions, for feature maps and for vectors.
 
-    For maps they ask for equivariance, for vectors, on which the group acts trivially, for invariance.
+    For maps they measure equivariance; for vectors, on which the group acts trivially, invariance.
     """
 
     def is_applicable(self, geometry: Geometry) -> bool:
@@ -75,9 +75,9 @@ class ConcordanceCorrelation(AgreementMeasure):
 class CosineSimilarity(AgreementMeasure):
     """Cosine of the angle between all values of f(g x) and of g f(x) in a channel: 1 is perfect.
 
-    A common mean alone brings it near 1: unrelated rectified noise has 1 / pi, features with a mean of twice their
-    spread 0.81. So layers and networks cannot be compared by it; it is here for comparison with what others print.
-    Channels that do not vary are left out, although they have a cosine.
+    A common mean alone brings it near 1: unrelated rectified noise gives 1 / pi, and unrelated features whose mean is
+    twice their standard deviation give 0.8. It therefore cannot compare layers or networks; it is included for
+    comparison with published numbers. Constant channels are left out, although their cosine is defined.
     """
 
     name: ClassVar[str] = "cosine_similarity"
@@ -94,8 +94,8 @@ class CosineSimilarity(AgreementMeasure):
 class NormalisedError(AgreementMeasure):
     """Mean of (f(g x) - g f(x))^2 over the variance of g f(x): 0 is perfect, 2 is what unrelated features give.
 
-    Equal means and variances make it 2 (1 - correlation). It rewards collapse: f(g x) = 0 has 1, less than unrelated
-    features; read it beside a correlation.
+    With equal means and variances it equals 2 (1 - correlation). It rewards collapse: f(g x) = 0 scores 1, better than
+    unrelated features, so report it next to a correlation.
     """
 
     name: ClassVar[str] = "normalised_error"
@@ -118,9 +118,9 @@ class NormalisedError(AgreementMeasure):
 class SignalToNoise(AgreementMeasure):
     """The normalised error in decibels, -10 log10 mean (f(g x) - g f(x))^2 / var g f(x), channel by channel.
 
-    Higher is better: -3 dB is what unrelated features give, 20 dB a normalised error of 0.01. 313 dB, where float64
-    cannot tell the two apart, stands for equality. Features in float32 are told apart up to 138 dB, in bfloat16 up to
-    42 dB; what is above is rounding, and its row says so.
+    Higher is better: unrelated features give -3 dB, and 20 dB is a normalised error of 0.01. Values are capped at 313
+    dB, the precision of float64. Above 138 dB for float32 features, or 42 dB for bfloat16, differences are rounding
+    errors, and the note of the row says so.
     """
 
     name: ClassVar[str] = "signal_to_noise"
@@ -150,17 +150,17 @@ class SignalToNoise(AgreementMeasure):
 class PeakSignalToNoise(MomentMeasure):
     """How exactly a network of images moves its output with its input, 10 log10(peak^2 / mean (f(g x) - g f(x))^2).
 
-    In decibels, higher is better, of the network's own output and of no stage: for features, which have no range of
-    their own, `SignalToNoise` takes their variance. `peak` is the range of the output, 2 for images in [-1, 1]. The
-    mean is over images, cells and the channels that vary, of the cells that both sides show. 313 dB below the peak,
-    where float64 cannot tell the two apart, stands for equality. Outputs in float32 are told apart up to 138 dB, in
-    bfloat16 up to 42 dB; what is above is rounding, and its row says so.
+    In decibels; higher is better. Only the network's output is measured: features have no range of their own, and
+    `SignalToNoise` uses their variance instead. `peak` is the range of the output, 2 for images in [-1, 1]. The mean is
+    over images, over the cells visible on both sides, and over channels that are not constant. Values are capped at 313
+    dB, the precision of float64. Above 138 dB for float32 outputs, or 42 dB for bfloat16, differences are rounding
+    errors, and the note of the row says so.
 
-    With whole shifts this is EQ-T, under a `SubpixelTranslation` in windows EQ-T_frac, under a `Rotation` EQ-R.
+    With integer shifts this is EQ-T, with `SubpixelTranslation` in windows EQ-T_frac, and with `Rotation` EQ-R.
 
     Source: Karras et al. 2021, "Alias-free generative adversarial networks", arXiv:2106.12423. Differs from the
-    authors' code, which draws one shift or angle for each batch: here each image is compared at every element, and the
-    output is turned bilinearly, not through a filter that limits the band on both sides, so that EQ-R is lower.
+    authors' code, which draws one shift or angle per batch: here every image is compared at every element, and outputs
+    are rotated bilinearly instead of by a band-limiting filter on both sides, so EQ-R is lower.
     """
 
     name: ClassVar[str] = "peak_signal_to_noise"
@@ -178,11 +178,11 @@ class PeakSignalToNoise(MomentMeasure):
             raise ValueError(f"peak is the range of the output, a positive number, got peak={self.peak}.")
 
     def is_applicable(self, geometry: Geometry) -> bool:
-        """Every output: `plan_stage` tells what is wrong with one that is no map."""
+        """Every output; `plan_stage` explains what is wrong with one that is not a map."""
         return True
 
     def plan_stage(self, stage: str, geometry: Geometry) -> tuple[ComparisonPlan | None, list[Skipped]]:
-        """The elements, of an output that is an image."""
+        """The elements to compare, if the output is an image."""
         if geometry.grid is None:
             reason = f"it is a vector of {geometry.channels} numbers, not an image"
             return None, [Skipped(self.name, "output", None, reason)]
@@ -202,7 +202,7 @@ class PeakSignalToNoise(MomentMeasure):
         return squared_error(moments)
 
     def transform_mean(self, mean: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Its share of the squared peak, in decibels."""
+        """The mean relative to the squared peak, in decibels."""
         return -10 * (mean / self.peak**2).clamp(min=10 ** (-MAX_DECIBELS / 10)).log10()
 
     def sums_of_squares(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
@@ -210,7 +210,7 @@ class PeakSignalToNoise(MomentMeasure):
         return moments.within_aa + moments.between_aa, moments.within_bb + moments.between_bb
 
     def floor_caveat(self, floor: float) -> str | None:
-        """What unrelated images give depends on how much of the range they fill."""
+        """No caveat: the floor depends on how much of the range the images fill."""
         return None
 
 
@@ -249,7 +249,7 @@ class RelativeError(AgreementMeasure):
         return moments.within_bb + moments.between_bb + moments.pairs * moments.mean_b.square()
 
     def sums_of_squares(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-        """S_bb twice: a channel lives if g f(x) varies, whatever f(g x) does."""
+        """S_bb twice: a channel counts if g f(x) varies, whatever f(g x) does."""
         spread = moments.within_bb + moments.between_bb
         return spread, spread
 
@@ -262,7 +262,7 @@ class RelativeError(AgreementMeasure):
 class AbsoluteError(AgreementMeasure):
     """Mean of |f(g x) - g f(x)|, in the features' own units: 0 is perfect.
 
-    It has no scale, so it compares a network with itself at other elements and nothing else.
+    It depends on the scale of the features, so it can only compare the same network across elements.
 
     Source: Edixhoven, Lengyel and van Gemert 2023, "Using and abusing equivariance", arXiv:2308.11316. Differs from
     the authors' code, which sums over the elements and divides a mean by the batch size once more.
@@ -279,10 +279,10 @@ class AbsoluteError(AgreementMeasure):
         return moments.mean_a
 
     def sums_of_squares(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-        """S_bb twice: a channel lives if g f(x) varies, however small the differences are."""
+        """S_bb twice: a channel counts if g f(x) varies, however small the differences are."""
         spread = moments.within_bb + moments.between_bb
         return spread, spread
 
     def floor_caveat(self, floor: float) -> str | None:
-        """Without a scale, no floor is too low."""
+        """No caveat: without a scale no floor is too low."""
         return None

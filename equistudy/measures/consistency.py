@@ -1,4 +1,4 @@
-"""Whether a classifier gives a moved image the same class, and the right one: counted, element by element."""
+"""Whether a classifier assigns a transformed image the same class, and the right one, element by element."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -23,14 +23,13 @@ HIGH_FLOOR = 0.2
 
 @dataclass(frozen=True)
 class PredictionMeasure(GroupMeasure):
-    """Base of the measures that follow from the class that the network's own output answers to each view.
+    """Base of the measures that follow from the predicted class of each view.
 
-    For every element, the value is the share of images that count, with Wilson's interval; the counts are whole
-    numbers, the same however the images are spread over workers. The stage is the network's output, under the name of
-    the last stage.
+    For every element, the value is the fraction of images that count as hits, with a Wilson interval. Counts are
+    integers, identical for any number of workers. The stage is the network's output, named like the last stage.
     """
 
-    watch: ClassVar[KeptStatistic] = KeptStatistic.ANSWERS
+    watch: ClassVar[KeptStatistic] = KeptStatistic.PREDICTIONS
     of_output: ClassVar[bool] = True
     share: ClassVar[bool] = True
 
@@ -52,16 +51,16 @@ class PredictionMeasure(GroupMeasure):
 
         stage, result = subject.output, MeasuringResult([], [])
         missing = self.obstacle(subject)
-        answers, before = found.table, None if untrained is None else untrained.table
-        if missing is None and (answers == NO_PREDICTION).any():
+        predictions, before = found.table, None if untrained is None else untrained.table
+        if missing is None and (predictions == NO_PREDICTION).any():
             missing = "its outputs are not finite"
         if missing is not None:
             return MeasuringResult([], [Skipped(self.name, stage, None, missing)])
         for index, view in enumerate(found.plan.views):
-            values = self.compute_references(answers, view, subject)
+            values = self.compute_references(predictions, view, subject)
             if before is not None and not (before == NO_PREDICTION).any():
                 values["untrained"] = _hit_rate(self.find_hits(before[:, view], before[:, 0], subject))
-            hits = self.find_hits(answers[:, view], answers[:, 0], subject)
+            hits = self.find_hits(predictions[:, view], predictions[:, 0], subject)
             result.rows.append(build_proportion_row(self, stage, subject, found.plan, index, hits, **values))
         return result
 
@@ -70,36 +69,36 @@ class PredictionMeasure(GroupMeasure):
         return None
 
     def find_hits(
-        self, answers: Int64[Tensor, " N"], still: Int64[Tensor, " N"], subject: Subject
+        self, predictions: Int64[Tensor, " N"], still: Int64[Tensor, " N"], subject: Subject
     ) -> Bool[Tensor, " N"]:
-        """Which images count, from the answers to g x and to x."""
+        """Which images are hits, from the predictions for g x and for x."""
         raise NotImplementedError
 
-    def compute_references(self, answers: Int64[Tensor, "N V"], view: int, subject: Subject) -> dict[str, float]:
-        """The floor: the share for shuffled images, each compared with the answer to the next one."""
-        return {"floor": _hit_rate(self.find_hits(answers[:, view], answers[:, 0].roll(-1), subject))}
+    def compute_references(self, predictions: Int64[Tensor, "N V"], view: int, subject: Subject) -> dict[str, float]:
+        """The floor: the fraction of hits when each image is compared with the prediction for the next one."""
+        return {"floor": _hit_rate(self.find_hits(predictions[:, view], predictions[:, 0].roll(-1), subject))}
 
 
 @dataclass(frozen=True)
 class ShiftConsistency(PredictionMeasure):
     """How often the class stays the same: P(argmax f(g x) = argmax f(x)), at each element.
 
-    1: always. A constant classifier has 1 too, so read it beside the floor, which is the share of pairs of different
-    images that get one class, and beside the accuracy.
+    1 means always. A constant classifier also scores 1, so compare it with the floor, which is the fraction of pairs of
+    different images that get the same class, and with the accuracy.
 
     Source: Zhang 2019, "Making convolutional networks shift-invariant again", arXiv:1904.11486. Differs from the
-    authors' code, which draws one pair of shifts for each batch: here every image is compared at every element with its
-    own reference view, so nothing depends on a batch.
+    authors' code, which draws one pair of shifts per batch: here every image is compared at every element with its own
+    reference view, so the result does not depend on the batch size.
     """
 
     name: ClassVar[str] = "shift_consistency"
     title: ClassVar[str] = "Images that keep their class"
 
     def find_hits(
-        self, answers: Int64[Tensor, " N"], still: Int64[Tensor, " N"], subject: Subject
+        self, predictions: Int64[Tensor, " N"], still: Int64[Tensor, " N"], subject: Subject
     ) -> Bool[Tensor, " N"]:
-        """The same class."""
-        return answers == still
+        """Images that keep their class."""
+        return predictions == still
 
     def floor_caveat(self, floor: float) -> str | None:
         """Different images should get different classes."""
@@ -110,21 +109,21 @@ class ShiftConsistency(PredictionMeasure):
 class TopOneChange(PredictionMeasure):
     """How often the most likely class changes: P(argmax f(g x) != argmax f(x)), at each element. 0: never.
 
-    With `Translation(max_pixels=1)` the published number: the probability of a change by a shift of one pixel.
+    With `Translation(max_pixels=1)` this is the published number: the probability that a one-pixel shift changes it.
 
     Source: Azulay and Weiss 2019, "Why do deep convolutional networks generalize so poorly to small image
-    transformations?", arXiv:1805.12177. Differs from theirs, which inpaints what enters: here it is what the group's
-    border says.
+    transformations?", arXiv:1805.12177. Differs from theirs, which inpaints the pixels that enter: here the group's
+    border decides.
     """
 
     name: ClassVar[str] = "top_one_change_error"
     title: ClassVar[str] = "Images that change their class"
 
     def find_hits(
-        self, answers: Int64[Tensor, " N"], still: Int64[Tensor, " N"], subject: Subject
+        self, predictions: Int64[Tensor, " N"], still: Int64[Tensor, " N"], subject: Subject
     ) -> Bool[Tensor, " N"]:
-        """Another class."""
-        return answers != still
+        """Images that change their class."""
+        return predictions != still
 
     def floor_caveat(self, floor: float) -> str | None:
         """Different images should get different classes."""
@@ -133,9 +132,9 @@ class TopOneChange(PredictionMeasure):
 
 @dataclass(frozen=True)
 class AccuracyUnder(PredictionMeasure):
-    """The share of moved images that are classified correctly, at each element: 1 is perfect.
+    """The fraction of transformed images that are classified correctly, at each element: 1 is perfect.
 
-    `no_motion` is the accuracy on the reference view, the floor that on the labels of other images.
+    `no_motion` is the accuracy on the reference view, and `floor` the accuracy when labels are shuffled.
     """
 
     name: ClassVar[str] = "accuracy_under"
@@ -146,15 +145,15 @@ class AccuracyUnder(PredictionMeasure):
         return "the images have no labels" if subject.targets is None else None
 
     def find_hits(
-        self, answers: Int64[Tensor, " N"], still: Int64[Tensor, " N"], subject: Subject
+        self, predictions: Int64[Tensor, " N"], still: Int64[Tensor, " N"], subject: Subject
     ) -> Bool[Tensor, " N"]:
-        """The right class."""
+        """Images whose class is right."""
         assert subject.targets is not None
-        return answers == subject.targets.cpu()
+        return predictions == subject.targets.cpu()
 
-    def compute_references(self, answers: Int64[Tensor, "N V"], view: int, subject: Subject) -> dict[str, float]:
-        """The accuracy on x itself, and that of the next image's answer."""
-        moved, still = answers[:, view], answers[:, 0]
+    def compute_references(self, predictions: Int64[Tensor, "N V"], view: int, subject: Subject) -> dict[str, float]:
+        """The accuracy on x itself, and that of the prediction for the next image."""
+        moved, still = predictions[:, view], predictions[:, 0]
         floor, no_motion = (self.find_hits(found, still, subject) for found in (moved.roll(-1), still))
         return {"floor": _hit_rate(floor), "no_motion": _hit_rate(no_motion)}
 

@@ -1,4 +1,4 @@
-"""How well f(g x) correlates with g f(x), stage by stage: the measures that one pass of moments serves."""
+"""Correlation of f(g x) with g f(x), stage by stage."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -26,11 +26,11 @@ HIGH_FLOOR = 0.2
 class MomentMeasure(GroupMeasure, MomentStatistic):
     """Base of the measures that follow from the moments of a = f(g x) and b = g f(x) in each channel.
 
-    For every stage and every element of `group`, the value is the mean over the channels that vary. A stage is compared
-    on the cells that both maps show, less `erosion` cells at each border, which the zeros of padded convolutions reach;
-    each convolution of the network reaches further, so deep stages keep some of the border. Beside each value stand
-    the same for shuffled images, for unmoved features and for the untrained network, whose correlation may be near 1
-    too: what training did is the difference.
+    For every stage and every element of `group`, the value is the mean over the channels that are not constant. Maps
+    are compared on the cells visible in both, minus `erosion` cells at each border, which are affected by zero padding;
+    every further convolution widens the affected border, so some of it remains in deep stages. Each value comes with
+    the same number for shuffled images, for unmoved features and for the untrained network. An untrained network may
+    already correlate near 1: the effect of training is the difference.
     """
 
     REVISION: ClassVar[int] = 4
@@ -44,11 +44,11 @@ class MomentMeasure(GroupMeasure, MomentStatistic):
             raise ValueError(f"erosion is a number of cells of at least 0, got erosion={self.erosion}.")
 
     def is_applicable(self, geometry: Geometry) -> bool:
-        """Whether the measure has a meaning at such a stage: it looks at positions, or vectors will do."""
+        """Whether the measure is defined at such a stage."""
         return geometry.grid is not None
 
     def plan_stage(self, stage: str, geometry: Geometry) -> tuple[ComparisonPlan | None, list[Skipped]]:
-        """The elements with the cells that can be compared, and the elements that leave too few."""
+        """The elements with their comparable cells, and the elements with too few of them."""
         from equistudy.measuring.comparison import plan_stage
 
         return plan_stage(self.name, self.group, self.erosion, stage, geometry)
@@ -73,10 +73,10 @@ class WithinCorrelation(MomentMeasure):
     """Equivariance of feature maps: correlation over positions, centred in each image and channel.
 
     rho_c = sum_n S_ab / sqrt(sum_n S_aa sum_n S_bb), S the centred products over the positions of image n. 1: the map
-    moves with the image; 0: it does not. Blind to gain and offset of a channel, and to what is constant over an image.
+    moves with the image; 0: it does not. Blind to a channel's gain and offset, and to its mean over an image.
 
-    Source: the correlation measure proposed by Bruintjes, Motyka and van Gemert 2023, arXiv:2304.02628. Their text was
-    not at hand, so the axes are ours: centring in each image keeps invariance out of the measure of equivariance.
+    Source: the correlation measure proposed by Bruintjes, Motyka and van Gemert 2023, arXiv:2304.02628. The choice of
+    axes is this package's own: centring each image keeps invariance out of the measure of equivariance.
     """
 
     name: ClassVar[str] = "within_correlation"
@@ -95,11 +95,11 @@ class WithinCorrelation(MomentMeasure):
 
 @dataclass(frozen=True)
 class BetweenCorrelation(MomentMeasure):
-    """Invariance: correlation over images, of vectors feature by feature, of maps by the means over their cells.
+    """Invariance: correlation over images, per feature of a vector or per channel of a map averaged over its cells.
 
-    rho_c = B_ab / sqrt(B_aa B_bb), B the products over images of the centred means. 1: the features of the moved images
-    follow those of the images; 0: they tell nothing about them. Never over the features of one image, where networks
-    give 0.95 for unrelated images. Needs different images, 32 or more.
+    rho_c = B_ab / sqrt(B_aa B_bb), B the products over images of the centred means. 1: features of transformed images
+    follow those of the originals; 0: they are unrelated. The correlation is never over the features of one image, which
+    reaches 0.95 even for unrelated images. It needs at least 32 different images.
 
     Source: as `WithinCorrelation`; the other half of the same analysis of variance, S = W + B.
     """
@@ -124,10 +124,10 @@ class BetweenCorrelation(MomentMeasure):
 
 @dataclass(frozen=True)
 class TotalCorrelation(MomentMeasure):
-    """Equivariance and invariance mixed: correlation over images and positions together, for feature maps.
+    """Equivariance and invariance combined: correlation over images and positions together, for feature maps.
 
-    rho_c = S_ab / sqrt(S_aa S_bb) with S = W + B. It cannot tell one from the other: a map that is constant over each
-    image scores as equivariant. Report it beside `WithinCorrelation` and `BetweenCorrelation`.
+    rho_c = S_ab / sqrt(S_aa S_bb) with S = W + B. It cannot tell the two apart: a map that is constant over each image
+    counts as equivariant. Report it together with `WithinCorrelation` and `BetweenCorrelation`.
 
     Source: as `WithinCorrelation`.
     """

@@ -1,4 +1,4 @@
-"""Whether a feature that fires for an image goes on to fire while the image moves: Goodfellow's invariance score."""
+"""Goodfellow's invariance score: whether a unit that fires for an image also fires for its transformed versions."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,15 +21,15 @@ HIGH_FLOOR = 3
 
 @dataclass(frozen=True)
 class GoodfellowInvariance(GroupMeasure):
-    """Invariance of selective features: how much more often a unit fires near images for which it fires than anywhere.
+    """Invariance of selective units: how much more often a unit fires for transformed versions of images that fire it.
 
     Unit i fires where s_i h_i(x) > t_i. The threshold t_i is such that it fires for `firing_rate` of the images, its
     global firing rate G_i. The local firing rate L_i is the share of all g x for which it fires, averaged over the
     images x for which it does. The score is S_i = L_i / G_i with the sign s_i for which that is larger, and the value
-    is the mean score of the `top` share of the units with the highest scores. 1: firing for x says nothing about g x,
-    which is what the floor shows, where another image moves. 1 / `firing_rate`: invariant, the upper bound. It takes
-    2 / `firing_rate` images; with fewer than ten times as many, values are coarse. Every element counts alike, so that
-    all of them share one row. The interval is that of the units that were chosen.
+    is the mean score of the `top` share of the units with the highest scores. 1: whether a unit fires for x
+    says nothing about g x, as for the floor, which transforms another image. 1 / `firing_rate`: invariant, the upper
+    bound. At least 2 / `firing_rate` images are needed; with fewer than ten times as many, values are coarse. All
+    elements are weighted equally and share one row. The interval is for the units that were chosen.
 
     ```python
     import torch
@@ -44,11 +44,10 @@ class GoodfellowInvariance(GroupMeasure):
 
     Source: Goodfellow, Le, Saxe, Lee and Ng 2009, "Measuring invariances in deep networks", whose `firing_rate` and
     `top` are the defaults. Differs from it: signs and best units are chosen on one half of the images and scored on the
-    other, for chosen and scored on the same they profit from their luck, and values of few images are too high; x
-    itself, for which the unit fires by definition, is no part of its trajectory; maps are averaged over their cells
-    first; a unit with equal values on both sides of its threshold, as a ReLU that is 0 for nearly all images, has no
-    score and is counted. Differs from tmeasures, which averages L over all images, not over those for which the unit
-    fires.
+    other, because choosing and scoring on the same images biases the value upwards; x itself, for which the unit fires
+    by definition, is not part of its trajectory; maps are averaged over their cells first; a unit with ties at its
+    threshold, such as a ReLU that is 0 for nearly all images, has no score and is counted. Differs from tmeasures,
+    which averages L over all images instead of those for which the unit fires.
     """
 
     name: ClassVar[str] = "goodfellow_invariance"

@@ -1,4 +1,4 @@
-"""Measures that compare a network's answers to x and to g x: the base of their specs."""
+"""The base of the specs of measures that compare a network's outputs for x and for g x."""
 
 from dataclasses import dataclass
 

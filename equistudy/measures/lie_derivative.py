@@ -1,4 +1,4 @@
-"""How fast f(x) stops moving with x as a one-parameter group starts to act: the Lie derivative, stage by stage."""
+"""The Lie derivative of each stage: how equivariance breaks under infinitesimal transformations."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,21 +20,21 @@ __all__ = ["LieContribution", "LieDerivative"]
 
 @dataclass(frozen=True)
 class LieDerivative(FlowMeasure):
-    """Equivariance to infinitely small motions: L f(x) = d/dt g(-t) f(g(t) x) at t = 0, by forward-mode derivatives.
+    """Equivariance to infinitesimal transformations: L f(x) = d/dt g(-t) f(g(t) x) at t = 0, by forward-mode autodiff.
 
     `raw` is the root mean square of L f over images, channels and cells, per pixel or per degree. `value` divides it by
-    that of the map's own motion, d/dt g(t) f(x), for it would otherwise fall with the smoothness of the features; for
-    vectors, which do not move, by the standard deviation over images. 0: equivariant. 1: as if the map stood still
-    while the image moved. `no_motion` is the same for maps compared unmoved, d/dt f(g(t) x).
+    the root mean square of the map's own motion, d/dt g(t) f(x), because `raw` falls with the smoothness of the
+    features; for vectors, which do not move, it divides by the standard deviation over images. 0: equivariant. 1: as if
+    the map stood still while the image moved. `no_motion` is the same for the unmoved map, d/dt f(g(t) x).
 
     A `Translation` has two rows, for motion along x and along y. With Border.CIRCULAR images and maps are shifted by
-    their Fourier transform, and every cell counts; so it does under `Saturation`, which multiplies values by exp(t) and
-    moves none. Every other group moves content bilinearly and continues the border, of which `erosion` cells are left
-    out; each convolution reaches further in. Strides mix aliasing in: a map cannot show what happens between its cells.
+    their Fourier transform, and every cell counts, as under `Saturation`, which multiplies values by exp(t). All other
+    groups interpolate bilinearly and replicate the border, of which `erosion` cells are left out; every further
+    convolution widens the affected border. With strides the value includes aliasing.
 
     Source: Gruver et al. 2023, "The Lie derivative for measuring learned equivariance", arXiv:2210.02984. Differs from
-    the authors' code, which differentiates twice in reverse mode, takes norms of single outputs, divides by nothing,
-    and returns 0 for outputs it takes not to be maps; here those are absent, with the reason.
+    the authors' code, which differentiates twice in reverse mode, takes norms of single outputs, does not normalise,
+    and returns 0 for outputs that it does not recognise as maps; here those are skipped, with the reason.
     """
 
     REVISION: ClassVar[int] = 3
@@ -72,8 +72,8 @@ class LieContribution(FlowMeasure):
 
     Let T_k be the derivative of the output when the map of stage k moves, T_0 when the image does. The contribution of
     stage k is T_{k-1} - T_k: what goes wrong from one stage to the next, carried through the rest of the network. The
-    contributions add up to the whole, L f = T_0 - T_K, with their signs; their sizes do not. `raw` is the root mean
-    square over images and outputs, per pixel or per degree; `value` divides it by the standard deviation of the outputs
+    contributions add up to L f = T_0 - T_K as vectors; their norms do not. `raw` is the root mean square over images
+    and outputs, per pixel or per degree; `value` divides it by the standard deviation of the outputs
     over images. Stages are those of the subject, in the order in which they run; the output is a vector.
 
     Source: as `LieDerivative`; its layerwise decomposition. Differs from the authors' code, which estimates the norms

@@ -1,4 +1,4 @@
-"""Equivariance up to what an element does to the channels, which is found on other images than it is measured on."""
+"""Equivariance up to a map of the channels, which is fitted on held-out images."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,10 +14,10 @@ __all__ = ["MatchedCorrelation"]
 class MatchedCorrelation(WithinCorrelation):
     """Equivariance of feature maps when an element may act on the channels too: f(g x) against M_g g f(x).
 
-    `WithinCorrelation` holds channels fixed, and finds a group convolution less equivariant than it is. Here M_g, one
-    for each stage and element, is found on the images of even index, and the correlation is that on the others, which
-    `images` counts. 1: equivariant in some representation. A plain random convolution is somewhat, LINEAR more than
-    PERMUTATION: read the value beside the untrained one. The floor is that of the same M_g.
+    `WithinCorrelation` keeps channels fixed and therefore underestimates the equivariance of group convolutions. Here
+    M_g is fitted per stage and element on the images with even indices, and the correlation is computed on the others,
+    which `images` counts. 1: equivariant in some representation. Even a random convolution scores above 0, with LINEAR
+    more than with PERMUTATION, so compare the value with that of the untrained network. The floor uses the same M_g.
 
     Source: Lenc and Vedaldi 2019, "Understanding image representations by measuring their equivariance and equivalence"
     (linear maps); Bokman and Kahl 2023, arXiv:2305.17017 (permutations). Differs from the former, who fit regularised

@@ -1,4 +1,4 @@
-"""How much features vary when an image moves, as a share of how much they vary between images."""
+"""How much features vary under transformations, relative to how much they vary between images."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,17 +21,17 @@ LOW_FLOOR = 0.5
 
 @dataclass(frozen=True)
 class NormalisedVariance(GroupMeasure):
-    """Invariance: the spread of a feature over the elements, over its spread over the images.
+    """Invariance: the standard deviation of a feature over the group, relative to its standard deviation over images.
 
-    NV_c = mean over images of the standard deviation over elements / mean over elements of that over images, averaged
-    over the features that vary over images; the identity is one of the elements. 0: invariant; near 1: moving an image
-    changes the feature as much as taking another, which is what the floor shows: somewhat below 1 for few elements, or
-    if few images carry most of the spread. There is no upper bound. Vectors are taken feature by feature, maps by the
-    means over their cells. The elements share one row.
+    NV_c is the mean over images of the standard deviation over elements, divided by the mean over elements of the
+    standard deviation over images. It is averaged over the features that vary over images; the identity counts as an
+    element. 0: invariant. Near 1: transforming an image changes the feature as much as replacing the image. The floor
+    shows the latter case; it lies somewhat below 1 if there are few elements, or if a few images carry most of the
+    variance. There is no upper bound. Maps are averaged over their cells first. All elements share one row.
 
     Source: the transformational measures of Quiroga et al. and their package tmeasures. Differs from it: a feature that
-    does not vary over images is left out and counted, where theirs gives 1 or infinity; maps are averaged over their
-    cells first; an interval and the same ratio for shuffled images stand beside the value.
+    is constant over images is left out and counted instead of scoring 1 or infinity; maps are averaged over their cells
+    first; the value comes with an interval and with the same ratio for shuffled images.
     """
 
     name: ClassVar[str] = "normalised_variance_error"

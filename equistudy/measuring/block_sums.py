@@ -1,9 +1,9 @@
-"""Sums over the cells of feature maps and of their products, block by block, so that what is read once stays in cache.
+"""Sums over the cells of feature maps and of their products, in blocks that fit into the cache.
 
-Of each image and channel, the rows a, b, a - b, u, the next image's b and ones lie side by side, less their means: one
-product of the rows with themselves gives all sums. On a CPU a block is as many channels of one image as the cache
-holds, elsewhere it is everything. The maps of x are moved block by block as well, each of them once: b of an image
-waits until the image before it is done.
+For each image and channel, the centred rows a, b, a - b, u, the next image's b, and ones are stacked: the product of
+the stack with its transpose gives all sums. On a CPU a block is as many channels as fit into the cache; on other
+devices it is the whole batch. The maps of x are also transformed block by block, each only once: the b of an image is
+kept until the image before it is done.
 """
 
 from collections.abc import Callable
@@ -28,9 +28,9 @@ def compute_block_sums(
 ) -> BlockSums:
     """The sums over a region of a = f(g x), b = g f(x) and u = f(x), for each image and channel.
 
-    `act` gives b, cut to the region, from u, or from whole fields of `mixed` channels of some images. Of a, b and u in
-    turn: the rounded mean, and the sums and sums of squares less that mean. Then the sums of a b, (a - b)^2, a b of
-    the next image, and a u, all less the means.
+    `act` computes b, cropped to the region, from u, or from whole fields of `mixed` channels. Returned are, for each of
+    a, b and u, the rounded mean and the centred sums and sums of squares; then the centred sums of a b, (a - b)^2, a
+    times the b of the next image, and a u.
     """
     images, channels = still.shape[:2]
     kind = moved.dtype if moved.dtype in (torch.float32, torch.float64) else torch.float32
@@ -75,14 +75,14 @@ def compute_block_sums(
 
 
 def _subtract_means(side: Float[Tensor, "B C P"], into: Float[Tensor, "B C P"]) -> Float[Tensor, "B C 1"]:
-    """Writes the rows less their means, and gives the means."""
+    """Writes the centred rows into `into` and returns their means."""
     mean = side.mean(dim=-1, keepdim=True, dtype=into.dtype)
     torch.sub(side, mean, out=into)
     return mean
 
 
 def _choose_block_size(images: int, channels: int, mixed: int, size: int, device: str) -> tuple[int, int]:
-    """Images and channels of a block, whose rows take this many bytes for each channel of an image."""
+    """How many images and channels form a block, if each channel of an image takes `size` bytes."""
     if device != "cpu":
         return images, channels
     fitting = max(1, CACHE_BYTES // size)

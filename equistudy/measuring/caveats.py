@@ -1,4 +1,4 @@
-"""What a reader of a row must know: too few images or cells, cells moved by fractions, high floors, dead channels."""
+"""Caveats in the note of a row: too few images or cells, interpolated maps, high floors, dead channels."""
 
 import math
 from dataclasses import replace
@@ -21,7 +21,7 @@ def add_caveats(row: Measurement, measure: Measure) -> Measurement:
     """The row with its note; no other column changes."""
     notes = [
         _describe_image_caveat(row),
-        "cells move by fractions: the value holds aliasing and interpolation too"
+        "the map is interpolated, so the value includes aliasing and interpolation errors"
         if row.grid_aligned is False
         else None,
         f"only {row.cells} cells are compared" if row.cells is not None and row.cells < FEW_CELLS else None,
@@ -32,11 +32,11 @@ def add_caveats(row: Measurement, measure: Measure) -> Measurement:
 
 
 def add_precision_caveats(result: MeasuringResult, subject: Subject, precision: Precision) -> MeasuringResult:
-    """The rows of a measure in decibels; those above what the features' number format can tell apart say so."""
+    """Adds a note to rows in decibels that exceed the precision of the features' number format."""
     kept = torch.bfloat16 if precision is Precision.BFLOAT16 else get_input_like(subject.network, subject.images).dtype
     limit = math.floor(-20 * math.log10(torch.finfo(kept).eps))
     name = str(kept).removeprefix("torch.")
-    text = f"from {limit} dB on, {name} cannot tell f(g x) from g f(x): differences are rounding"
+    text = f"above {limit} dB, differences between f(g x) and g f(x) are rounding errors of {name}"
     rows = [
         replace(row, note="; ".join(filter(None, [row.note, text]))) if row.value >= limit else row
         for row in result.rows

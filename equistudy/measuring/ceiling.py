@@ -1,4 +1,4 @@
-"""What interpolation leaves of a perfect layer: the same comparison, with the pooled image as the layer's output."""
+"""The best value that interpolation allows: the same comparison with the average-pooled image as the feature map."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,7 +24,7 @@ CEILING_IMAGES = 16
 
 
 def compute_ceilings(plans: Mapping[StatisticKey, ComparisonPlan], subject: Subject) -> dict[StatisticKey, Moments]:
-    """The ceilings of the stages at which some element interpolates; stages of one grid and erosion share theirs."""
+    """The ceilings of the stages at which some element interpolates; equal grids and erosions share one."""
     images = subject.images[:CEILING_IMAGES]
     known: dict[tuple[Grid, int | None], Moments] = {}
     found: dict[StatisticKey, Moments] = {}
@@ -48,9 +48,9 @@ def compute_ceiling(
 ) -> Moments | None:
     """The moments, by element and image channel, of a layer that is the mean of the pixels of each cell.
 
-    Such a layer moves with the image, up to what its grid cannot show, so that its value is about the most that any
-    layer of this stride can reach: 1 where the element moves cells to cells, less where the map is interpolated. None
-    for vectors, and for grids whose place over the image is not known and matters: for shifts any place will do.
+    Such a layer is equivariant up to the resolution of its grid, so its value is about the best that any layer of this
+    stride can reach: 1 where the element maps cells to cells, less where the map is interpolated. None for vectors, and
+    for grids whose offset is needed but unknown; translations do not need it.
     """
     grid = plan.geometry.grid
     if grid is None:
@@ -68,9 +68,9 @@ def compute_ceiling(
 
 
 def average_pool_to_grid(images: Float[Tensor, "B C H W"], grid: Grid) -> Float[Tensor, "B C h w"]:
-    """The mean over a window of stride x stride pixels about the place of each cell; border pixels go on beyond.
+    """The mean over a window of stride x stride pixels around each cell; border pixels are replicated.
 
-    The window is one pixel longer where it would not be centred otherwise.
+    The window is one pixel longer where it could not be centred otherwise.
     """
     windows, cut = [], images
     for axis, offset in ((2, grid.row_offset), (3, grid.column_offset)):

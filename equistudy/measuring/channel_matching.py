@@ -1,4 +1,4 @@
-"""The rows of matched correlations: channel maps from one half of the images, moments of the other half."""
+"""The rows of matched correlations: channel maps are fitted on one half of the images and evaluated on the other."""
 
 from dataclasses import replace
 
@@ -45,7 +45,7 @@ def build_matched_rows(measure: MomentStatistic, matching: Matching, subject: Su
 def _measure_held_out(
     matching: Matching, network: nn.Module, subject: Subject, plans: dict[StatisticKey, ComparisonPlan]
 ) -> StatisticSums:
-    """The moments of the images of odd index, with the channel maps of a network from those of even index."""
+    """The moments of the images with odd indices, with channel maps fitted on those with even indices."""
     fitting = subject._replace(images=subject.images[::2], targets=None)
     watched = {key._replace(watch=KeptStatistic.PRODUCTS): plan for key, plan in plans.items()}
     sums: dict[StatisticKey, ChannelProducts] = {}

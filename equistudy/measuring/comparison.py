@@ -1,4 +1,4 @@
-"""What a pass over the images keeps of one stage: moments of f(g x) against g f(x), by element, channel and group."""
+"""What a pass over the images keeps of one stage: moments of f(g x) and g f(x) per element, channel and image group."""
 
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -35,9 +35,9 @@ EXACT_ERROR = 4  # bytes of a number that need not be made longer
 class ComparisonPlan:
     """What is compared at a stage: its geometry, and the elements with their regions (None for vectors).
 
-    `views` are the positions of the elements among the group's views, of which the first is x itself. `channel_maps`
-    has a matrix for each element that g applies to the channels of f(x), None where g moves cells alone. `precision` is
-    that of the pass.
+    `views` are the indices of the elements among the group's views, of which the first is x itself. `channel_maps` has,
+    for each element, the matrix that g applies to the channels of f(x); None if g only moves cells. `precision` is that
+    of the forward passes.
     """
 
     geometry: Geometry
@@ -60,7 +60,7 @@ class ComparisonPlan:
 
     @property
     def mixed_channels(self) -> int:
-        """Into fields of how many channels the elements mix: all of them with channel maps."""
+        """How many neighbouring channels an element mixes: all of them with channel maps."""
         return self.group.mixed_channels if self.channel_maps is None else self.geometry.channels
 
     @property
@@ -92,7 +92,7 @@ class ShardComparison:
         self._seen: list[tuple[Tensor, ...]] = []
 
     def take(self, view: int, output: Float[Tensor, "B ..."]) -> None:
-        """The output for one view, in order. Only that of x is kept, and sums over the cells of the others."""
+        """Takes the output for the next view. Only that of x is kept; of the others only sums over cells are."""
         geometry = self.plan.geometry
         features = output.flatten(1) if self.plan.regions is None else geometry.to_maps(output)
         if self._reference is None:
@@ -142,8 +142,7 @@ def _compute_map_moments(columns: list[Float[Tensor, "B K C"]], plan: Comparison
 class Comparison:
     """The moments of a stage over all shards seen so far, with `matched` kept apart for each group of images.
 
-    Shards must be added in the order of their images: then the sums are the same to the last bit, wherever each shard
-    was computed.
+    Shards must be added in the order of their images: then the sums are bit-identical wherever each shard was computed.
     """
 
     def __init__(self, plan: ComparisonPlan, num_groups: int) -> None:
@@ -167,18 +166,18 @@ class Comparison:
         self.unmoved = _merge_optional(self.unmoved, shard.unmoved)
 
     def state(self) -> dict[str, Any]:
-        """What was added so far, as tensors, so that `load` in another process goes on from here."""
+        """The state so far, as tensors, from which `load` continues in another process."""
         kept = {"matched": self.matched, "shuffled": self.shuffled, "unmoved": self.unmoved}
         return {name: None if moments is None else tuple(moments) for name, moments in kept.items()}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Goes on from a state: the sums of the shards that follow are the same to the last bit."""
+        """Continues from a state; the sums stay bit-identical."""
         for name, fields in state.items():
             setattr(self, name, None if fields is None else Moments(*fields))
 
     @cached_property
     def totals(self) -> tuple[Moments, Moments]:
-        """The moments of all images, and those of all but each group. Read it when every shard has been added."""
+        """The moments of all images, and those without each group of images. Valid once every shard has been added."""
         return leave_one_out(self.matched)
 
 
@@ -189,7 +188,7 @@ def _merge_optional(first: Moments | None, second: Moments | None) -> Moments | 
 def plan_stage(
     name: str, group: Group, erosion: int, stage: str, geometry: Geometry
 ) -> tuple[ComparisonPlan | None, list[Skipped]]:
-    """The elements with the cells at which a measure of this name compares a stage, and those that leave too few."""
+    """The elements with their comparable cells at a stage, and the elements with too few of them."""
     grid, elements = geometry.grid, list(enumerate(group.elements(), start=1))
     if grid is None:
         views, every = zip(*elements, strict=True)

@@ -100,7 +100,7 @@ def _plan_stages(
     for stage, geometry in geometries.items():
         reason = geometry if isinstance(geometry, str) else _find_obstacle(measure, geometry, edge)
         if vectors and not reason and (isinstance(output, str) or output.grid is not None):
-            reason = "the network's output is no vector"
+            reason = "the network's output is not a vector"
         if reason is not None:
             absent.append(Skipped(measure.name, stage, None, reason))
             continue

@@ -1,4 +1,4 @@
-"""Finds every tensor that a network computes, and says of every module that gives none why it gives none."""
+"""Finds every tensor that the modules of a network return, and why the other modules return none."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -17,8 +17,8 @@ OUTPUT = "output"  # what the network itself is called among its layers
 class FoundStages(NamedTuple):
     """The path of every stage by its name, in the order in which they run.
 
-    `same` names the stage whose very tensor a block hands on as its output, as a residual block does that ends in an
-    activation; `absent` says why a module is no stage.
+    `same` maps a block that returns the very tensor of another stage, such as a residual block that ends in an
+    activation, to that stage; `absent` says why a module is not a stage.
     """
 
     paths: dict[str, str]
@@ -27,7 +27,7 @@ class FoundStages(NamedTuple):
 
 
 class _SeenTensor(NamedTuple):
-    """A tensor that a module gave, kept so that its id stays its own, and how often it had been changed by then."""
+    """A tensor that a module returned, kept alive so that its id stays unique, with its version at that time."""
 
     name: str
     tensor: Tensor
@@ -35,12 +35,12 @@ class _SeenTensor(NamedTuple):
 
 
 def find_stages(network: nn.Module, images: Float[Tensor, "N C H W"]) -> FoundStages:
-    """Every tensor that a module of the network gives, with an entry for each image.
+    """Every tensor that a module of the network returns, if it has one entry per image.
 
-    A module that runs several times has a stage for each call, and one that gives a tuple, list, dict or dataclass a
-    stage for each tensor in it (`HookPoint` says how they are written). A block that hands on the very tensor of its
-    last layer is the same stage. Every other module is among `absent` with the reason: it does not run, gives no such
-    tensor, or hands on its input, as an identity does. A tensor that was changed in place in between is another stage.
+    A module that runs several times has a stage per call, and one that returns a tuple, list, dict or dataclass has a
+    stage per tensor in it (`HookPoint` defines how they are written). A block that returns the very tensor of its last
+    layer is the same stage. Every other module is in `absent` with the reason: it does not run, returns no such tensor,
+    or returns its input, like an identity. A tensor that was modified in place in between is another stage.
     """
     modules = dict(network.named_modules())
     shared = {path: module for path, module in network.named_modules(remove_duplicate=False) if path not in modules}
@@ -98,7 +98,7 @@ def _name_stages(
             elif path in blocks:
                 found.same[name] = earlier
             else:
-                found.absent[name] = f"it hands on the output of {earlier}"
+                found.absent[name] = f"it returns the output of {earlier}"
     return found
 
 
@@ -112,7 +112,7 @@ def _list_leaves(output: Any, keys: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _find_obstacle(output: Any, entries: int) -> str | None:
-    """Why an output is no stage, or None."""
+    """Why an output is not a stage, or None."""
     if not isinstance(output, Tensor):
         return f"its output is of type {type(output).__name__}, not a tensor"
     if not output.is_floating_point():

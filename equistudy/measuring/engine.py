@@ -1,7 +1,7 @@
 """One pass over the images for all measures that share a group: x, g1 x, ... gK x forward, moments in hooks.
 
-Images go forward in shards of SHARD_SIZE, always the same ones, for the last bits of a forward pass depend on its batch
-size. So the results are the same bit for bit however the shards are spread over workers.
+Images are processed in fixed shards of SHARD_SIZE, because the last bits of a forward pass depend on its batch size.
+Results are therefore bit-identical however the shards are distributed over workers.
 """
 
 from collections.abc import Sequence
@@ -60,7 +60,7 @@ SHARD_STATISTICS: dict[KeptStatistic, Any] = {
     KeptStatistic.MOMENTS: ShardComparison,
     KeptStatistic.DIFFERENCES: ShardDifferences,
     KeptStatistic.SPREADS: ShardSpreads,
-    KeptStatistic.ANSWERS: ShardPredictions,
+    KeptStatistic.PREDICTIONS: ShardPredictions,
     KeptStatistic.PRODUCTS: ShardProducts,
     KeptStatistic.FIRINGS: ShardFirings,
 }
@@ -73,7 +73,7 @@ def measure_all(measures: Sequence[Measure], subject: Subject, shard_size: int =
     """All rows of all measures for one network. Measures of one group share their passes over the images.
 
     The shard size changes float32 results in the sixth digit, and the shuffled floor, which pairs images within a
-    shard. Tables hold only what the default gives.
+    shard. Stored tables always use the default.
     """
     if len(subject.images) < 2 or not subject.images.is_floating_point():
         raise ValueError(
@@ -91,7 +91,7 @@ def measure_all(measures: Sequence[Measure], subject: Subject, shard_size: int =
 
 
 def group_into_families(measures: Sequence[Measure]) -> tuple[list[list[PairedMeasure]], list[Measure]]:
-    """The measures that share a pass, of one group and precision, and those with their own way of looking."""
+    """The measures that share a pass, by group and precision, and those that have passes of their own."""
     families: dict[tuple[Group, Precision], list[PairedMeasure]] = {}
     others: list[Measure] = []
     for measure in dict.fromkeys(measures):
@@ -103,7 +103,7 @@ def group_into_families(measures: Sequence[Measure]) -> tuple[list[list[PairedMe
 
 
 def split_into_shards(num_images: int, shard_size: int = SHARD_SIZE) -> list[range]:
-    """The images of each shard. One image left over joins the shard before it, for alone it has no floor."""
+    """The images of each shard. A single left-over image joins the shard before it, because the floor needs pairs."""
     starts = list(range(0, num_images, shard_size))
     if len(starts) > 1 and num_images - starts[-1] == 1:
         starts.pop()
@@ -121,7 +121,7 @@ class PairedPass:
         self.views_together = 1 if self._device == "cpu" else VIEWS_PER_BATCH
 
     def process_shard(self, images: range) -> dict[StatisticKey, Any]:
-        """What is kept of a shard of the images. Of the feature maps, only those of x outlive their stage."""
+        """The statistics of one shard. Of the feature maps, only those of x are kept beyond their stage."""
         if not self.plans:
             return {}
         first = next(iter(self.plans.values()))
@@ -155,7 +155,7 @@ class PairedPass:
 
 
 def create_empty_sums(plans: dict[StatisticKey, ComparisonPlan], num_images: int) -> StatisticSums:
-    """Sums over no shard yet: `Predictions` for the answers, `Firings` for firings, a `Comparison` for each other key.
+    """Empty sums: `Predictions` for predictions, `Firings` for firings, and a `Comparison` for every other key.
 
     The shards of a pass are added in the order of their images, wherever each was computed.
     """
@@ -163,7 +163,7 @@ def create_empty_sums(plans: dict[StatisticKey, ComparisonPlan], num_images: int
 
 
 def _create_empty_sum(key: StatisticKey, plan: ComparisonPlan, num_images: int) -> Predictions | Firings | Comparison:
-    if key.watch is KeptStatistic.ANSWERS:
+    if key.watch is KeptStatistic.PREDICTIONS:
         return Predictions(plan)
     if key.firing_rate is not None:
         return Firings(plan, num_images, key.firing_rate)
@@ -173,9 +173,9 @@ def _create_empty_sum(key: StatisticKey, plan: ComparisonPlan, num_images: int) 
 def plan_measures(
     measures: Sequence[PairedMeasure], subject: Subject, known: ProbedGeometries | None = None
 ) -> tuple[dict[StatisticKey, ComparisonPlan], list[Skipped]]:
-    """What measures of one group compare at each stage of the network, and what they cannot.
+    """What measures of one group compare at each stage of the network, and what they cannot compare.
 
-    `known` has the geometries of this subject for each size of image that was probed, and gets those of another.
+    `known` caches the geometries of this subject for each image size that was probed.
     """
     known = {} if known is None else known
     first = measures[0].group.views(subject.images[:2], subject.background)[0]

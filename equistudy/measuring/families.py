@@ -1,4 +1,4 @@
-"""What a pass under one group keeps for the measures that share it, and what it asks of them."""
+"""What a pass under one group keeps for the measures that share it, and what these must implement."""
 
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -26,14 +26,14 @@ class KeptStatistic(Enum):
     """What a pass keeps of a stage.
 
     MOMENTS: of f(g x) against g f(x). DIFFERENCES: moments of |f(g x) - g f(x)| against g f(x). SPREADS: over the
-    elements and over the images. ANSWERS: the largest output for each view, of the network's own output. PRODUCTS: of
-    each channel of f(g x) with each of g f(x). FIRINGS: of the images for which a feature is largest, all views.
+    elements and over the images. PREDICTIONS: the predicted class of each view. PRODUCTS: of each channel of f(g x)
+    with each channel of g f(x). FIRINGS: all views of the images for which a feature is largest.
     """
 
     MOMENTS = "moments"
     DIFFERENCES = "differences"
     SPREADS = "spreads"
-    ANSWERS = "answers"
+    PREDICTIONS = "predictions"
     PRODUCTS = "products"
     FIRINGS = "firings"
 
@@ -51,7 +51,7 @@ class StatisticKey(NamedTuple):
 
 
 class Matching(Enum):
-    """What an element may do to the channels.
+    """How an element may act on the channels.
 
     PERMUTATION: each channel of f(g x) is one of g f(x), as in group convolutions; by the assignment with the largest
     sum of correlations. LINEAR: each is a combination of those of g f(x), as by a 1 x 1 convolution; by least squares.
@@ -62,10 +62,10 @@ class Matching(Enum):
 
 
 class PairedMeasure(Measure):
-    """What the engine asks of a measure that compares a network's answers to x and to g x.
+    """Interface of the measures that compare a network's outputs for x and for g x.
 
-    `measures.group_measure` has the specs. A measure whose `shares_pass` is False looks at the network in its own way;
-    one with `of_output` looks at the network's own output and at no stage.
+    `measures.group_measure` has the specs. A measure whose `shares_pass` is False has its own passes; one with
+    `of_output` uses only the network's output and no stage.
     """
 
     watch: ClassVar[KeptStatistic]
@@ -76,11 +76,11 @@ class PairedMeasure(Measure):
     precision: Precision
 
     def is_applicable(self, geometry: Geometry) -> bool:
-        """Whether the measure has a meaning at such a stage."""
+        """Whether the measure is defined at such a stage."""
         return True
 
     def plan_stage(self, stage: str, geometry: Geometry) -> tuple[ComparisonPlan | None, list[Skipped]]:
-        """What the pass compares at a stage that the measure takes, and the elements that it cannot."""
+        """What the pass compares at a stage, and the elements that it cannot compare."""
         raise NotImplementedError
 
     def statistic_key(self, stage: str, plan: ComparisonPlan) -> StatisticKey:
@@ -93,10 +93,10 @@ class PairedMeasure(Measure):
 
 
 class MomentStatistic(PairedMeasure):
-    """What the engine asks of a measure that follows from the moments of a = f(g x) and b = g f(x) in each channel.
+    """Interface of the measures that follow from the moments of a = f(g x) and b = g f(x) in each channel.
 
-    `scale` is where the interval is symmetric, `limits` what rounding must not leave. Values with a `unit` have no
-    ceiling, which images of another unit would give.
+    `scale` is the scale on which intervals are symmetric, and `limits` is the range to which values are clamped. Values
+    with a `unit` have no ceiling, because the ceiling is computed from images in another unit.
     """
 
     scale: ClassVar[Scale] = Scale.FISHER
@@ -108,7 +108,7 @@ class MomentStatistic(PairedMeasure):
         raise NotImplementedError
 
     def combine_channels(self, moments: Moments, live: Bool[Tensor, "*shape C"]) -> Float[Tensor, "*shape"]:
-        """The value of a stage: from the mean over the live channels, not a number where there is none."""
+        """The value of a stage from the mean over the live channels; NaN where there is none."""
         import torch
 
         return self.transform_mean(torch.where(live, self.coefficient(moments), torch.nan).nanmean(dim=-1))
@@ -118,18 +118,18 @@ class MomentStatistic(PairedMeasure):
         return mean
 
     def sums_of_squares(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-        """The sums of squares of a and of b that the coefficient divides by: a channel without them has no value."""
+        """The sums of squares of a and b by which the coefficient divides; a channel where they vanish has no value."""
         raise NotImplementedError
 
 
 class FlowMeasure(Measure):
-    """What the engine asks of a measure that differentiates along one-parameter groups."""
+    """Interface of the measures that differentiate along one-parameter groups."""
 
     group: Group
 
     @property
     def edge(self) -> int:
-        """Cells at each border of a map that are left out where content comes in from outside."""
+        """How many cells are left out at each border of a map where content enters from outside."""
         return 0
 
     def flows(self) -> tuple[Flow, ...]:

@@ -1,4 +1,4 @@
-"""The features that fire for a few of the images, how often they go on to fire while these move, and their scores."""
+"""Units that fire for a small fraction of the images, and how often they still fire when these are transformed."""
 
 import math
 from typing import Any, NamedTuple
@@ -17,29 +17,29 @@ from equistudy.measuring.scale import Scale
 
 __all__ = ["Firings", "ShardFirings", "build_firing_rows"]
 
-SIGNS = (1, -1)  # a unit may say with high or with low values that it sees its feature
+SIGNS = (1, -1)  # a unit may signal its feature by high or by low values
 
 
 class ShardFirings:
-    """Features of one stage for all views of one shard: vectors as they are, maps by the means over their cells."""
+    """Features of one stage for all views of one shard; maps are averaged over their cells."""
 
     def __init__(self, plan: ComparisonPlan) -> None:
         self.plan = plan
         self._seen: list[Tensor] = []
 
     def take(self, view: int, output: Float[Tensor, "B ..."]) -> None:
-        """The output for one view, in order."""
+        """Takes the output for the next view."""
         geometry = self.plan.geometry
         found = output.flatten(1) if geometry.grid is None else geometry.to_maps(output).double().mean(dim=(2, 3))
         self._seen.append(found.to(torch.float64 if output.dtype == torch.float64 else torch.float32).cpu())
 
     def finish(self) -> Float[Tensor, "B V C"]:
-        """The features of each view, that of x first."""
+        """The features of each view, x first."""
         return torch.stack(self._seen, dim=1)
 
 
 class _Peaks(NamedTuple):
-    """For each sign and unit, the images with the largest values, in falling order; of equal values the first image.
+    """For each sign and unit, the images with the largest values in descending order; ties are in image order.
 
     `still` has the values for x times the sign, `images` their indices. `moved` has the values for each g x times the
     sign, `shuffled` those of the next image.
@@ -52,11 +52,11 @@ class _Peaks(NamedTuple):
 
 
 class Firings:
-    """Of each unit, the images for which it fires, and its values along their trajectories, over all shards so far.
+    """For each unit, the images for which it fires and its values along their trajectories, over all shards so far.
 
-    Images of even and of odd index are kept apart. Of each half there are as many as any threshold needs, those without
-    one group of the jackknife included, so that thresholds and counts are exact although no more is kept. Shards must
-    be added in the order of their images.
+    Images with even and with odd indices are kept apart. Of each half, only as many images are kept as any threshold
+    needs, including those without one jackknife group, so thresholds and counts are exact. Shards must be added in the
+    order of their images.
     """
 
     def __init__(self, plan: ComparisonPlan, num_images: int, firing_rate: float) -> None:
@@ -79,7 +79,7 @@ class Firings:
             self._halves[half] = self._merge(self._halves[half], new, len(range(half, self.num_images, 2)))
 
     def _merge(self, known: _Peaks | None, new: _Peaks, num_images: int) -> _Peaks:
-        """The largest of both, as many as thresholds over that number of images need."""
+        """The largest values of both, as many as thresholds over that number of images need."""
         both = new if known is None else _Peaks(*(torch.cat(pair, dim=1) for pair in zip(known, new, strict=True)))
         largest_group = math.ceil(self.num_images / self.num_groups)
         needed = math.floor(max(1.0, self.firing_rate * num_images)) + 2 + largest_group
@@ -88,23 +88,23 @@ class Firings:
         return _Peaks(*(part.gather(1, order) for part in both[:2]), *(part.gather(1, along) for part in both[2:]))
 
     def state(self) -> dict[str, Any]:
-        """What was added so far, as tensors, so that `load` in another process goes on from here."""
+        """The state so far, as tensors, from which `load` continues in another process."""
         halves = [None if peaks is None else tuple(peaks) for peaks in self._halves]
         return {"halves": halves, "finite": self.finite}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Goes on from a state: the sums of the shards that follow are the same to the last bit."""
+        """Continues from a state; the sums stay bit-identical."""
         self._halves = [None if peaks is None else _Peaks(*peaks) for peaks in state["halves"]]
         self.finite = bool(state["finite"])
 
     def compute_scores(
         self, half: int, *, shuffled: bool = False, without_group: int | None = None
     ) -> Float[Tensor, "S C"]:
-        """For each sign the score of each unit over one half of the images: its local over its global firing rate.
+        """For each sign, the score of each unit on one half of the images: its local over its global firing rate.
 
-        `shuffled` moves another image instead of the one for which the unit fires; `without_group` leaves out images of
-        one group. Where `firing_rate` gives no whole number of images, firings are interpolated between the two. Not a
-        number for a unit with equal values on both sides of its threshold, such as 0 of a ReLU.
+        `shuffled` transforms another image instead of the one for which the unit fires; `without_group` leaves out one
+        jackknife group. Where `firing_rate` gives no whole number of images, firings are interpolated. NaN for a unit
+        with ties at its threshold, such as 0 after a ReLU.
         """
         peaks = self._halves[half]
         assert peaks is not None
@@ -123,7 +123,7 @@ class Firings:
 
     @staticmethod
     def _count_firings(peaks: _Peaks, kept: Bool[Tensor, "S M C"], firing: int, shuffled: bool) -> Float[Tensor, "S C"]:
-        """The sum of the shares of trajectories above the threshold that so many images exceed, over these images."""
+        """The summed fractions of trajectories above the threshold, over the `firing` images that exceed it."""
         rank = kept.cumsum(dim=1)
         last, following = (
             (kept & (rank == place)).long().argmax(dim=1, keepdim=True) for place in (firing, firing + 1)
@@ -137,11 +137,11 @@ class Firings:
         return total.where(lowest > highest, torch.nan)
 
     def compute_values(self, top: float, *, shuffled: bool = False) -> tuple[float, list[float]]:
-        """The mean score of the best units, as many as `top` says, and the same without each group of the images.
+        """The mean score of the `top` fraction of the units, and the same without each jackknife group.
 
-        Signs and best units of one half of the images are those with the highest scores in the other half: chosen on
-        the same images, they would profit from their luck. They are the same without a group, for where many are about
-        as good, each choice of others would count as an error. Not a number where no unit has a score.
+        Signs and best units for one half of the images are chosen by the scores on the other half: chosen on the same
+        images, their scores would be biased upwards. The choice stays fixed when a group is left out, because switching
+        between units that are about equally good would inflate the interval. NaN where no unit has a score.
         """
         scores = [self.compute_scores(half, shuffled=shuffled) for half in HALVES]
         chosen = [_choose_units(scores[1 - half], scores[half], top) for half in HALVES]
@@ -163,7 +163,7 @@ class _ChosenUnits(NamedTuple):
 
 
 def _choose_units(known: Float[Tensor, "S C"], scores: Float[Tensor, "S C"], top: float) -> _ChosenUnits:
-    """The units that are best by what is known of them, with their better signs, of those that have a score."""
+    """The units with the highest known scores, with their better signs, among those that have a score."""
     best, signs = known.where(~scores.isnan(), torch.nan).nan_to_num(nan=-1).max(dim=0)
     live = int((best >= 0).sum())
     units = best.sort(descending=True, stable=True).indices[: math.ceil(top * live - ROUNDING)]
@@ -188,9 +188,9 @@ def build_firing_rows(
     if not found.finite or math.isnan(value):
         reason = "its features are not finite"
         if found.finite and images < least:
-            reason = f"a firing rate of {rate:g} takes at least {least} images, got {images}"
+            reason = f"a firing rate of {rate:g} needs at least {least} images, got {images}"
         elif found.finite:
-            reason = f"none of {channels} features has a threshold that a share of {rate:g} of the images exceed"
+            reason = f"none of {channels} features has a threshold that a fraction of {rate:g} of the images exceeds"
         return MeasuringResult([], [Skipped(measure.name, stage, None, reason)])
     low = high = None
     if images >= MIN_IMAGES:

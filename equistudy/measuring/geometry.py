@@ -1,9 +1,9 @@
-"""How each stage's output lies over the image: probed with images of other sizes, never assumed.
+"""How each stage's output is laid out over the image: probed with images of other sizes, never assumed.
 
-A chain of convolutions gives exactly one more cell for each `stride` more pixels. So images that are longer, and images
-that are wider, tell which axes of an output are rows and columns, and how many pixels a cell is. `offsets` finds where
-the cells lie. A network that takes one size only is read by the ratio of the sizes, and then must answer a disturbed
-pixel in the cell that holds it, or keep the shape of a stage before it that does.
+A chain of convolutions has exactly one more cell for each `stride` more pixels. Taller and wider images therefore show
+which axes of an output are rows and columns, and how many pixels a cell spans. `offsets` finds where the cells lie. For
+a network with a fixed input size, the stride is the ratio of the sizes; it is accepted if a perturbed pixel changes the
+cell that contains it, or if an earlier stage of the same shape passed this test.
 """
 
 from collections.abc import Mapping
@@ -42,9 +42,9 @@ def probe_geometries(
     images: Float[Tensor, "B C H W"],
     offsets: bool = True,
 ) -> dict[str, Geometry | str]:
-    """The geometry of each stage for images of this size, or the reason why it has none that is understood.
+    """The geometry of each stage for images of this size, or the reason why it could not be determined.
 
-    Without `offsets` the grids have none, which is all that shifts need, and takes fewer passes.
+    Without `offsets` the grids have none, which suffices for translations and takes fewer passes.
     """
     height, width = images.shape[-2:]
     prober = _Prober(network, modules, images)
@@ -154,7 +154,7 @@ class _Prober:
 def _geometry_from_growth(
     prober: _Prober, name: str, shape: Shape, longer: Shape | str, wider: Shape | str
 ) -> Geometry | str:
-    """The geometry that growing images show."""
+    """The geometry that follows from larger images."""
     if isinstance(longer, str) or isinstance(wider, str):
         return "its output changes its type with the size of the image"
     axes = [
@@ -199,7 +199,7 @@ def _fit_geometry(
 ) -> Geometry | str:
     """The one geometry that fits the sizes, confirmed by disturbed pixels, for networks that take one size only.
 
-    Layers that mix all tokens may answer elsewhere: what can only be read as a stage before it was, is read so.
+    Layers that mix all tokens may respond elsewhere: then the layout of an earlier stage of the same shape is taken.
     """
     fitting = list_fitting_geometries(shape, prober.size, before)
     responses = prober.disturb_pixels().get(name)
@@ -211,10 +211,10 @@ def _fit_geometry(
         confirmed = fitting
     if len(confirmed) == 1:
         return confirmed[0]
-    answers = "1 answers" if len(confirmed) == 1 else f"{len(confirmed)} answer"
+    responses = "1 responds" if len(confirmed) == 1 else f"{len(confirmed)} respond"
     return (
         f"its output of shape {list(shape)} cannot be read as a map of the image of {prober.size[0]} x "
-        f"{prober.size[1]}: {len(fitting)} layouts fit its sizes, and {answers} a disturbed pixel where it lies"
+        f"{prober.size[1]}: {len(fitting)} layouts fit its sizes, and {responses} to a perturbed pixel where it lies"
     )
 
 
@@ -232,7 +232,7 @@ def _probe_points(size: tuple[int, int]) -> list[tuple[int, int]]:
 def _is_confirmed(geometry: Geometry, output: Float[Tensor, "..."], size: tuple[int, int]) -> bool:
     """Whether the cell that changes most holds the disturbed pixel or, on large maps, is a neighbour of such a cell.
 
-    Strided convolutions between the tokens move the answer by a cell.
+    Strided convolutions between the tokens shift the response by a cell.
     """
     assert geometry.grid is not None
     maps, stride = geometry.to_maps(output).double(), geometry.grid.stride

@@ -1,7 +1,7 @@
-"""95 % intervals over images: the grouped jackknife for correlations and errors, Wilson's for proportions.
+"""95 % intervals over images: the grouped jackknife for correlations and errors, Wilson intervals for proportions.
 
-The unit of replication is the image. Positions and channels of one image depend on each other; intervals that count
-them are about five times too narrow.
+The unit of replication is the image. Positions and channels of one image are dependent; intervals that count them as
+replicates are about five times too narrow.
 """
 
 import math
@@ -21,7 +21,7 @@ NUM_GROUPS = 32
 
 
 def count_jackknife_groups(num_images: int) -> int:
-    """Into how many groups the images fall, by index modulo this number: 32, or fewer so that each has two images."""
+    """The number of jackknife groups, by image index modulo it: 32, or fewer so that each group has two images."""
     return max(1, min(NUM_GROUPS, num_images // 2))
 
 
@@ -33,10 +33,9 @@ def jackknife_interval(
     The standard error is sqrt((G - 1) / G sum (z_g - mean z)^2), the quantile Student's with G - 1 degrees of freedom.
     The bounds are NaN where a value without a group is undefined, and never leave the range of the scale.
 
-    Each value without a group must be computed as the value itself is, from the images that are left: a channel that
-    only the omitted images activate is dead in it. On the logarithmic scale a group that carries most of an error would
-    have the others at almost 0; values are cut at 1/e of the whole, where the error agrees with that of the delta
-    method.
+    Each left-out value must be computed like the value itself from the remaining images: a channel that only the
+    omitted images activate is dead in it. On the logarithmic scale, leaving out a group that carries most of an error
+    would give almost 0; such values are clipped at 1/e of the whole, where the error agrees with the delta method.
 
     Source: Efron and Stein 1981, "The jackknife estimate of variance".
     """

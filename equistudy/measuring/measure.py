@@ -50,14 +50,14 @@ class Subject(NamedTuple):
 
 @dataclass(frozen=True)
 class Measurement:
-    """One value: a row of the `measurements` table. What was not measured is None, never a default.
+    """One value: a row of the `measurements` table. What was not measured is None, never a default value.
 
     `depth` is the stage's relative depth in [0, 1]. `stride` is the stage's cell size in input pixels (None for
     vectors). `group`, `element` and `magnitude`, the size of the element in its group's unit, are None for a measure
     without a group. `low` and `high` bound the 95 % interval over images. `floor` is the same value for shuffled pairs
     of images, `no_motion` for features compared unmoved, `untrained` for the network before training. `cells` counts
-    the positions compared in each map. `raw` is the same value in its own units, where `value` is a share of a scale.
-    `ceiling` is what interpolating the map leaves of a perfect layer; None where cells move to cells.
+    the positions compared in each map. `raw` is the same value in its own units where `value` is relative.
+    `ceiling` is the best value that interpolation allows; None where cells map to cells.
     """
 
     measure: str
@@ -86,7 +86,7 @@ class Measurement:
 
 
 class Skipped(NamedTuple):
-    """A row that is absent, and why. `element` is None where the reason holds for every element of the stage."""
+    """A row that is missing, and why. `element` is None if the reason holds for every element of the stage."""
 
     measure: str
     stage: str
@@ -99,7 +99,7 @@ class Skipped(NamedTuple):
 
 
 class MeasuringResult(NamedTuple):
-    """What came out of measuring one network: the rows, and what could not be measured."""
+    """The result of measuring one network: the rows, and what could not be measured."""
 
     rows: list[Measurement]
     skipped: list[Skipped]
@@ -109,7 +109,7 @@ class MeasuringResult(NamedTuple):
 class Measure(Spec):
     """Base of the measures. `name` says which way is better: `..._correlation` 1 is perfect, `..._error` 0 is.
 
-    `share` says that values are shares of images, whose differences sentences tell in percentage points.
+    `share` marks values that are proportions of images, whose differences are reported in percentage points.
     """
 
     name: ClassVar[str]
@@ -126,5 +126,5 @@ class Measure(Spec):
         raise NotImplementedError
 
     def floor_caveat(self, floor: float) -> str | None:
-        """What a reader must know where unrelated images come too near to the best value; None where they do not."""
+        """A caveat if unrelated images come too close to the best value, else None."""
         return None

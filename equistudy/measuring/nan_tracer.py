@@ -1,7 +1,7 @@
-"""How marks of NaN pass through a network: what a cell of a layer sees is marked, whatever the weights.
+"""Traces NaN through a network: marks every cell that sees a pixel, whatever the weights are.
 
-NaN times anything is NaN, also in a ReLU, a max pool or behind a weight of 0. What looks at all positions at once would
-mark every cell, so that there it is kept out.
+NaN times anything is NaN, also in a ReLU, in a max pool or behind a weight of 0. Layers that see all positions at once
+would mark every cell, so NaN is kept out of them.
 """
 
 from collections.abc import Callable

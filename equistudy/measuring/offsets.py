@@ -1,4 +1,4 @@
-"""Where the cells of each stage lie over the image: found by images with a line of NaN, which marks what a cell sees.
+"""Where the cells of each stage lie over the image: images with a line of NaN mark the cells that see it.
 
 Cell i sees the pixels from stride i + low to stride i + high, and its offset is the middle of the two. Lines near both
 ends of a strip of the image show both as soon as the strip is longer than half of what a cell sees. Deep stages take
@@ -35,7 +35,7 @@ def locate_cells(
     images: Float[Tensor, "B C H W"],
     found: Mapping[str, Geometry | str],
 ) -> dict[str, Geometry | str]:
-    """The geometries with the offsets of their cells, as far as they can be found."""
+    """The geometries with the offsets of their cells, where these can be found."""
     grids = {name: geometry for name, geometry in found.items() if isinstance(geometry, Geometry) and geometry.grid}
     if not grids:
         return dict(found)
@@ -51,7 +51,7 @@ def locate_cells(
 
 
 class _TracedCells(NamedTuple):
-    """Lines, and which cells each of them marks."""
+    """Lines, and the cells that each of them marks."""
 
     lines: list[int]
     cells: Bool[Tensor, "lines cells"]

@@ -1,4 +1,4 @@
-"""The class that a network answers for each view of each image, and the shares that follow from these answers."""
+"""The predicted class of each view of each image, and the proportions that follow."""
 
 from dataclasses import replace
 
@@ -19,44 +19,44 @@ NO_PREDICTION = -1  # of outputs that are not finite
 
 
 class ShardPredictions:
-    """The answers to all views of one shard."""
+    """The predictions for all views of one shard."""
 
     def __init__(self, plan: ComparisonPlan) -> None:
         self.plan = plan
         self._seen: list[Tensor] = []
 
     def take(self, view: int, output: Float[Tensor, "B ..."]) -> None:
-        """The outputs for one view, in order; of equal outputs the first is the answer."""
+        """Takes the outputs for the next view; of equal outputs the first is the prediction."""
         scores = output.flatten(1)
         self._seen.append(torch.where(scores.isfinite().all(dim=1), scores.argmax(dim=1), NO_PREDICTION).cpu())
 
     def finish(self) -> Int64[Tensor, "B V"]:
-        """The answers, one column for each view."""
+        """The predictions, one column per view."""
         return torch.stack(self._seen, dim=1)
 
 
 class Predictions:
-    """The answers of all shards seen so far. They are kept as they are: whole numbers, in the order of the images."""
+    """The predictions of all shards so far, kept as integers in the order of the images."""
 
     def __init__(self, plan: ComparisonPlan) -> None:
         self.plan = plan
         self._shards: dict[int, Tensor] = {}
 
     def add(self, first_image: int, shard: Int64[Tensor, "B V"]) -> None:
-        """Adds the answers of a shard whose first image has this index."""
+        """Adds the predictions of a shard whose first image has this index."""
         self._shards[first_image] = shard
 
     def state(self) -> dict[int, Tensor]:
-        """What was added so far, by the first image of each shard, so that `load` goes on from here."""
+        """The state so far, keyed by the first image of each shard, from which `load` continues."""
         return dict(self._shards)
 
     def load(self, state: dict[int, Tensor]) -> None:
-        """Goes on from a state."""
+        """Continues from a state."""
         self._shards = dict(state)
 
     @property
     def table(self) -> Int64[Tensor, "N V"]:
-        """The answer to each view of each image; the first column is that to x itself."""
+        """The prediction for each view of each image; the first column is for x itself."""
         return torch.cat([self._shards[first] for first in sorted(self._shards)])
 
 
@@ -69,7 +69,7 @@ def build_proportion_row(
     hits: Bool[Tensor, " N"],
     **values: float,
 ) -> Measurement:
-    """The row of an element at which a share of the images are hits, with Wilson's interval."""
+    """The row of an element: the proportion of hits, with a Wilson interval."""
     count, images = int(hits.sum()), len(hits)
     low, high = wilson_interval(count, images)
     row = build_row(measure, stage, subject, plan, index, value=count / images, low=low, high=high, **values)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from equistudy.augmentations.learned.network import AugmentedNetwork
 from equistudy.datasets.dataset import Modality, Split, Target
 from equistudy.datasets.resident import load_resident
-from equistudy.exactness.invariance import is_network_invariant
+from equistudy.exactness.judging import is_network_invariant
 from equistudy.measuring.curvature import space_evenly
 from equistudy.measuring.measure import Subject
 from equistudy.networks.architecture import compute_network_digest

@@ -62,6 +62,7 @@ ARCHITECTURES = {
     "xcit_nano_12_p16_224": WHOLE_CELLS,
     "mobilevit_xxs": SAME_CELLS,
     "efficientvit_b0": WHOLE_CELLS,
+    "davit_tiny": (29, 32),
 }
 
 

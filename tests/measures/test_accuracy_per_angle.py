@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from equistudy.exactness.invariance import is_network_invariant
+from equistudy.exactness.judging import is_network_invariant
 from equistudy.groups.finite import CyclicGroup, FiniteGroup
 from equistudy.measures.accuracy_per_angle import REPEATED_CAVEAT, AccuracyPerAngle, Surround
 from equistudy.measuring.intervals import wilson_interval

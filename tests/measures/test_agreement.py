@@ -116,7 +116,7 @@ def test_equality_up_to_rounding_says_in_which_precision(
     for net, equal in ((nn.Sequential(network), True), (broken, False)):
         for row in measure_all([kind(group, precision=precision)], subject(net, images, map="")).rows:
             assert (row.value >= limit) == equal
-            said = f"from {limit} dB on, " in str(row.note)
+            said = f"above {limit} dB, differences between" in str(row.note)
             assert said == equal, row.note
 
 

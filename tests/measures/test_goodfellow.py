@@ -84,10 +84,10 @@ def test_unrelated_views_are_at_1_without_a_choice_of_units(subject: Any) -> Non
 def test_what_cannot_be_measured_says_why(subject: Any) -> None:
     network, images = create_dense_network(4), draw_images(64)
     (few,) = measure_all([GoodfellowInvariance(CIRCLE)], subject(network, images)).skipped
-    assert few.reason == "a firing rate of 0.01 takes at least 200 images, got 64"
+    assert few.reason == "a firing rate of 0.01 needs at least 200 images, got 64"
     nn.init.zeros_(network[1].weight)
     (constant,) = measure_all([GoodfellowInvariance(CIRCLE, 0.1)], subject(network, images)).skipped
-    assert constant.reason == "none of 4 features has a threshold that a share of 0.1 of the images exceed"
+    assert constant.reason == "none of 4 features has a threshold that a fraction of 0.1 of the images exceeds"
     nn.init.constant_(network[1].bias, torch.nan)
     (missing,) = measure_all([GoodfellowInvariance(CIRCLE, 0.1)], subject(network, images)).skipped
     assert missing.reason == "its features are not finite"

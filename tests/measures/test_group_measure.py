@@ -17,7 +17,7 @@ def test_each_measure_reads_its_own_sums() -> None:
         ConcordanceCorrelation(GROUP): KeptStatistic.MOMENTS,
         AbsoluteError(GROUP): KeptStatistic.DIFFERENCES,
         NormalisedVariance(GROUP): KeptStatistic.SPREADS,
-        ShiftConsistency(GROUP): KeptStatistic.ANSWERS,
+        ShiftConsistency(GROUP): KeptStatistic.PREDICTIONS,
     }
     for measure, watch in expected.items():
         assert measure.is_applicable(VECTOR)

@@ -43,7 +43,7 @@ def test_a_row_without_faults_has_no_note() -> None:
         ({"images": 63}, "63 images are few"),
         ({"images": 31, "low": None, "high": None}, "no interval: 31 images, and it takes 32"),
         ({"low": None, "high": None}, "no interval: the value of some of the images alone is undefined"),
-        ({"grid_aligned": False}, "cells move by fractions"),
+        ({"grid_aligned": False}, "the map is interpolated"),
         ({"cells": 15}, "only 15 cells are compared"),
         ({"floor": 0.21}, "unrelated images already reach 0.21"),
         ({"dead_channels": 2}, "2 of 10 channels are constant and left out"),

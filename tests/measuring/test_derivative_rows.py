@@ -59,7 +59,7 @@ def test_what_cannot_be_differentiated_is_absent_with_its_reason(subject: Any, s
     (skipped,) = measure_all(
         [LieContribution(CIRCLE)], subject(nn.Sequential(convolution()), smooth_images[:4])
     ).skipped
-    assert skipped.reason == "the network's output is no vector"
+    assert skipped.reason == "the network's output is not a vector"
 
 
 def test_constant_features_have_no_value(subject: Any, smooth_images: Any) -> None:

@@ -57,7 +57,7 @@ def test_every_module_is_a_stage_or_has_a_reason() -> None:
     ]
     assert found.same == {"block": "block.2", "output": "head"}
     assert found.absent == {
-        "block.1": "it hands on the output of block.0",
+        "block.1": "it returns the output of block.0",
         "nested[0]": "its output is of type int, not a tensor",
         "nested[1][found][count]": "its output is of type int, not a tensor",
         "ids": "its output holds int64, not floating-point numbers",

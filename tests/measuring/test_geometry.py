@@ -133,7 +133,7 @@ def test_what_is_no_map_is_named(result: Any, reason: str) -> None:
 def test_a_dense_map_of_the_right_size_is_not_taken_for_a_map() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(784, 784), nn.Unflatten(1, (1, 28, 28)))
-    assert "1 layouts fit its sizes, and 0 answer a disturbed pixel" in str(probed(network, 28, 28))
+    assert "1 layouts fit its sizes, and 0 respond to a perturbed pixel" in str(probed(network, 28, 28))
 
 
 class Reversed(nn.Module):
@@ -150,7 +150,7 @@ def test_tokens_that_answer_elsewhere_are_read_as_those_before_them() -> None:
         alone = probe_geometries(network, {"last": network[1]}, torch.rand(2, 1, 28, 28))
     assert isinstance(found["first"], Geometry)
     assert found["last"] == found["first"]
-    assert "0 answer a disturbed pixel where it lies" in str(alone["last"])
+    assert "0 respond to a perturbed pixel where it lies" in str(alone["last"])
 
 
 def test_a_map_that_changes_its_shape_while_it_is_probed_is_named() -> None:
