@@ -211,10 +211,10 @@ def _fit_geometry(
         confirmed = fitting
     if len(confirmed) == 1:
         return confirmed[0]
-    responses = "1 responds" if len(confirmed) == 1 else f"{len(confirmed)} respond"
+    responding = "1 responds" if len(confirmed) == 1 else f"{len(confirmed)} respond"
     return (
         f"its output of shape {list(shape)} cannot be read as a map of the image of {prober.size[0]} x "
-        f"{prober.size[1]}: {len(fitting)} layouts fit its sizes, and {responses} to a perturbed pixel where it lies"
+        f"{prober.size[1]}: {len(fitting)} layouts fit its sizes, and {responding} to a perturbed pixel where it lies"
     )
 
 
