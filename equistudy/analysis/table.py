@@ -102,29 +102,31 @@ class StudyTable:
         return self.trials.filter(pl.col("status") != DONE, reason.ne_missing(FailureReason.STOPPED.value))
 
     @cached_property
-    def trained_classifiers(self) -> pl.DataFrame:
-        """The trials that are done and were trained to tell classes apart, with `chance` and `test_images`.
+    def cells(self) -> dict[str, Cell]:
+        """The cell of each trial of the table, matched by levels and seed, for which no file of the data is read."""
+        every = list(self.study.design.cells())
+        key = [*self.factors, "seed"]
+        places = _build_level_frame(self.study.design, every).with_row_index("place").unique(key, keep="first")
+        named = self.design.join(places, on=key, how="inner", nulls_equal=True).unique("trial", keep="first")
+        return {row["trial"]: every[row["place"]] for row in named.select("trial", "place").to_dicts()}
 
-        Matched by levels and seed, for which no file of the data is read. Once a table: every trial is built for it.
-        """
-        cells, chances, test_images = [], [], []
-        for _, cell in self.study.design.identified_cells:
+    @cached_property
+    def trained_classifiers(self) -> pl.DataFrame:
+        """The trials that are done and were trained to tell classes apart, with `chance` and `test_images`."""
+        rows = []
+        for name, cell in self.cells.items():
             dataset = cell.trial.dataset
             if cell.trial.recipe.epochs and cell.trial.task.target is Target.CLASS and hasattr(dataset, "num_classes"):
-                cells.append(cell)
-                chances.append(1 / dataset.num_classes)
-                test_images.append(getattr(dataset, "test_size", None) or UNKNOWN_TEST_SIZE)
-        known = _build_level_frame(self.study.design, cells).with_columns(
-            chance=pl.Series(chances, dtype=pl.Float64), test_images=pl.Series(test_images, dtype=pl.Float64)
-        )
-        key = [*self.factors, "seed"]
-        done = self.trials.filter(pl.col("status") == DONE)
-        return done.join(known.unique(key), on=key, how="inner", nulls_equal=True)
+                test_images = getattr(dataset, "test_size", None) or UNKNOWN_TEST_SIZE
+                rows.append((name, 1 / dataset.num_classes, test_images))
+        schema = {"trial": pl.String, "chance": pl.Float64, "test_images": pl.Float64}
+        known = pl.DataFrame(rows, schema=schema, orient="row")
+        return self.trials.filter(pl.col("status") == DONE).join(known, on="trial", how="inner")
 
     def describe_mixed_architectures(self, among: pl.Series | None = None) -> list[str]:
         """A sentence for each model whose networks, among these trials or all, are not of one architecture."""
         rows = self.trials if among is None else self.trials.filter(pl.col("trial").is_in(among.implode()))
-        trials = ((name, cell.trial) for name, cell in self.study.design.identified_cells)
+        trials = ((name, cell.trial) for name, cell in self.cells.items())
         return describe_mixed_architectures(trials, rows)
 
     @property

@@ -69,11 +69,16 @@ def test_a_study_without_factors_is_judged_for_chance_too(data: StudyTable) -> N
 
 def test_no_file_of_the_data_is_read(data: StudyTable, monkeypatch: pytest.MonkeyPatch) -> None:
     """A table of rows from elsewhere is judged where the data are not: the trials are matched by levels and seed."""
+    elsewhere = table()  # its ids are known; those of the design below are not
+    renamed = pl.concat_str(pl.lit("x"), "trial").alias("trial")
+    weak = replace(
+        elsewhere,
+        study=study(),
+        design=elsewhere.design.with_columns(renamed),
+        trials=elsewhere.trials.with_columns(renamed, test_accuracy=pl.lit(0.1)),
+    )
     dataset = type(next(iter(data.study.design.cells())).trial.dataset)
     monkeypatch.setattr(dataset, "fingerprint", lambda _: pytest.fail("the files are read"))
     monkeypatch.setattr("equistudy.study.trial._fingerprints", {})
-    weak = replace(
-        data,
-        trials=data.trials.with_columns(pl.concat_str(pl.lit("x"), "trial").alias("trial"), test_accuracy=pl.lit(0.1)),
-    )
     assert len(find_stalled_networks(weak)["at chance"]) == 24
+    assert weak.describe_mixed_architectures() == []
