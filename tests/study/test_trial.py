@@ -2,6 +2,7 @@ import hashlib
 import json
 import pickle
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -10,11 +11,12 @@ from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.datasets.dead_leaves import DeadLeaves
 from equistudy.datasets.digits import Digits
+from equistudy.datasets.mnist import FashionMNIST
 from equistudy.models.resnet import ResNet
 from equistudy.models.timm_model import Protocol, TimmModel
 from equistudy.recipe import Recipe
 from equistudy.spec import location_field, to_plain_data
-from equistudy.study.trial import RandomStream, Trial, derive_seed
+from equistudy.study.trial import RandomStream, Trial, derive_seed, fingerprint
 from equistudy.tasks.classification import Classification
 
 TRIAL = Trial(ResNet(8, 4), Digits(), Classification(), NoAugmentation(), Recipe(), seed=0)
@@ -144,3 +146,40 @@ def test_what_cannot_be_trained_is_refused() -> None:
         replace(TRIAL, model=common, augmentation=learned)
     assert replace(TRIAL, model=common).id != TRIAL.id
     assert replace(TRIAL, dataset=leaves, model=common, recipe=Recipe(epochs=0)).id != TRIAL.id
+
+
+@dataclass(frozen=True)
+class Named(Digits):
+    """Digits whose identity is the text of a file."""
+
+    file: str = "digits.txt"
+
+    def fingerprint(self) -> str:
+        return Path(self.file).read_text()
+
+
+def test_a_relative_file_is_that_of_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {}
+    for name in ("here", "there", "here"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "digits.txt").write_text(name)
+        monkeypatch.chdir(tmp_path / name)
+        trial = replace(TRIAL, dataset=Named())
+        assert fingerprint(trial.dataset) == name
+        assert found.setdefault(name, trial.id) == trial.id
+    assert found["here"] != found["there"]
+
+
+def test_the_folder_of_datasets_may_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial = replace(TRIAL, dataset=FashionMNIST())
+    for folder in ("first", "second"):
+        monkeypatch.setattr(FashionMNIST, "fingerprint", lambda self, folder=folder: folder)
+        monkeypatch.setenv("EQUISTUDY_DATA", str(tmp_path / folder))
+        assert fingerprint(trial.dataset) == folder
+
+
+def test_data_in_the_package_are_read_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    before = fingerprint(Digits())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Digits, "fingerprint", lambda self: pytest.fail("read again"))
+    assert fingerprint(Digits()) == before
