@@ -13,8 +13,8 @@ from equistudy.execution.cluster import Capacity, connect_to_ray
 
 torch.set_num_threads(1)
 os.environ.setdefault("RAY_worker_niceness", "0")  # at Ray's 15 its workers starve beside whatever else computes
-# pytest keeps the name of the running test in the environment: it adds and removes a variable several times a test, while
-# threads of the session's Ray look variables up. C moves the table as it grows, and `getenv` then reads freed memory.
+# pytest keeps the name of the running test in the environment: it adds and removes a variable several times a test
+# while threads of the session's Ray read others. C moves the table as it grows, and their `getenv` reads freed memory.
 _pytest.runner._update_current_test_var = lambda item, when: None
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of the many processes below compiles every module again
 

@@ -5,6 +5,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from equistudy.augmentations.augmentation import Augmentation
@@ -143,7 +144,7 @@ def fingerprint(dataset: Dataset) -> str:
 
 
 def _get_folders() -> tuple[str, ...]:
-    return os.getcwd(), os.environ.get(DATA_VARIABLE, "")
+    return str(Path.cwd()), os.environ.get(DATA_VARIABLE, "")
 
 
 def _may_be_relative(spec: Spec) -> bool:
