@@ -201,6 +201,7 @@ def results(place: str, table: str, as_csv: bool, as_json: bool, compact: bool) 
     """Print a table of results, of one study or several."""
     from equistudy.cli.tables import format_frame
     from equistudy.results import results as read_results
+    from equistudy.results.safe_csv import write_safe_csv
 
     if as_csv and as_json:
         raise click.UsageError("Use either --csv or --json, got both.")
@@ -210,7 +211,7 @@ def results(place: str, table: str, as_csv: bool, as_json: bool, compact: bool) 
         click.echo(compact_results(place), err=True)
     rows = getattr(read_results(place), table).collect()
     if as_csv:
-        click.echo(rows.write_csv(), nl=False)
+        click.echo(write_safe_csv(rows), nl=False)
     elif as_json:
         click.echo(rows.write_json())
     else:

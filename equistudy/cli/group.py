@@ -8,6 +8,7 @@ import click
 from equistudy.cli.errors import ExitCode, get_user_message
 from equistudy.cli.option_types import check_text
 from equistudy.cli.study_reference import PROGRAM
+from equistudy.cli.terminal import escape_controls
 
 __all__ = ["EPILOG", "Command", "CommandGroup"]
 
@@ -51,7 +52,7 @@ class Command(click.Command):
             message = get_user_message(error)
             if message is None:
                 raise
-            raise _UserError(message) from error
+            raise _UserError(escape_controls(message)) from error
 
 
 class CommandGroup(click.Group):

@@ -87,13 +87,14 @@ def audit(model: str, size: str, group: str | None, channels: int | None, as_jso
 def measure(target: str, as_csv: bool, as_json: bool, folder: str, **words: Any) -> None:
     """Measure how equivariant a network is, layer by layer."""
     from equistudy.cli.measuring import MeasuringRequest, measure_target
+    from equistudy.results.safe_csv import write_safe_csv
 
     if as_csv and as_json:
         raise click.UsageError("Use either --csv or --json, got both.")
     where = {name: words.pop(name) for name in ("workers", "address")}
     found = measure_target(MeasuringRequest(target=target, results=folder, **words), where)
     if as_csv:
-        click.echo(found.rows.write_csv(), nl=False)
+        click.echo(write_safe_csv(found.rows), nl=False)
     elif as_json or found.format_lines():
         print_output(found.build_record() if as_json else found.format_lines())
     click.get_current_context().exit(found.code)

@@ -13,6 +13,7 @@ import click
 
 from equistudy.cli.option_types import CPUS, GPUS, MAX_PIXELS, MINUTES, NUMBER, PIXELS, RayAddress
 from equistudy.cli.study_reference import DEFAULT_RESULTS, StudyReference
+from equistudy.cli.terminal import escape_controls
 from equistudy.models.weights import WEIGHTS_VARIABLE
 
 if TYPE_CHECKING:
@@ -238,4 +239,4 @@ GROUP_OPTIONS = (
 
 def print_output(told: dict[str, Any] | list[str]) -> None:
     """The data of a command on stdout: a record as JSON, lines as they are."""
-    click.echo("\n".join(told) if isinstance(told, list) else json.dumps(told, allow_nan=False))
+    click.echo(escape_controls("\n".join(told)) if isinstance(told, list) else json.dumps(told, allow_nan=False))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from equistudy.execution.cluster import Capacity
+from equistudy.study.study import is_file_name
 
 __all__ = ["ClusterFile", "NodeGroup"]
 
@@ -62,6 +63,12 @@ class ClusterFile:
             raise ValueError(
                 f"A cluster file has Ray's available_node_types, or is a RayCluster or RayJob of KubeRay, got "
                 f"{self.path}, which is neither. Start from one in cluster/."
+            )
+        name = content.get("cluster_name", "default")
+        if not is_file_name(name):
+            raise ValueError(
+                f"cluster_name becomes the name of a file: letters, digits, spaces and _.+-, got {name!r} "
+                f"in {self.path}. Rename it."
             )
         return content
 

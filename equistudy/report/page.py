@@ -26,6 +26,7 @@ from equistudy.report.methods import (
 from equistudy.report.searched import tabulate_search
 from equistudy.report.tables import ReportTable, tabulate_cells, tabulate_claims, tabulate_exploration
 from equistudy.report.theme import inline_svg, render_png, render_svg
+from equistudy.results.safe_csv import write_safe_csv
 from equistudy.study.search import Search
 from equistudy.study.study import Claim, Figure, Study, Verdict
 
@@ -165,7 +166,7 @@ def write_figure(frame: DataFrame, chart: Any, figure: RenderedFigure, folder: P
     path.parent.mkdir(parents=True, exist_ok=True)
     path.with_name(f"{figure.name}.svg").write_text(drawn, encoding="utf-8")
     path.with_name(f"{figure.name}.png").write_bytes(render_png(drawn))
-    frame.write_csv(path.with_name(f"{figure.name}.csv"))
+    path.with_name(f"{figure.name}.csv").write_text(write_safe_csv(frame), encoding="utf-8")
     prefix = f"f{figure.name.partition('-')[0]}"
     return figure._replace(svg=inline_svg(drawn, prefix, f"{figure.title}. {figure.caption}"))
 
@@ -175,4 +176,4 @@ def write_table(table: ReportTable, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{table.name}.md").write_text(table.to_markdown(), encoding="utf-8")
     (folder / f"{table.name}.tex").write_text(table.to_latex(), encoding="utf-8")
-    table.numbers.write_csv(folder / f"{table.name}.csv")
+    (folder / f"{table.name}.csv").write_text(write_safe_csv(table.numbers), encoding="utf-8")

@@ -20,7 +20,7 @@ LATEX_ESCAPES = str.maketrans(
     {**{mark: f"\\{mark}" for mark in "&%$#_{}"}, "\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
     | {"^": r"\textasciicircum{}", "±": r"$\pm$", "<": "$<$", ">": "$>$"}
 )
-MARKDOWN_ESCAPES = str.maketrans({"|": "\\|", "*": "\\*", "\n": " "})
+MARKDOWN_ESCAPES = str.maketrans({**{mark: f"\\{mark}" for mark in "\\|*`[]"}, "\n": " ", "<": "&lt;", "&": "&amp;"})
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-from equistudy.study.study import Study
+from equistudy.study.study import Study, is_file_name
 
 __all__ = ["LoadedStudy", "StudyFileError", "check_name", "load_study"]
 
@@ -68,6 +68,11 @@ def _describe_alternatives(path: Path) -> str:
 
 def check_name(path: Path) -> None:
     """Refuses a study whose file, a module of its name, would stand in front of one that something else imports."""
+    if not is_file_name(path.stem):
+        raise StudyFileError(
+            f"The name of a study becomes that of its report's folder: letters, digits and any of _.+- after the first, "
+            f"got {path.name!r}. Rename the file."
+        )
     if not path.stem.isidentifier() or (
         path.stem in _loaded_modules and sys.modules.get(path.stem) is _loaded_modules[path.stem]
     ):

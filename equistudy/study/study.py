@@ -1,5 +1,6 @@
 """What a study is: one question with its design, its measures, its claims and its figures."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -7,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from equistudy.measuring.measure import Measure
 from equistudy.study.design import Design, suggest_names
 
-__all__ = ["Claim", "ClaimTest", "Figure", "Study", "Verdict", "format_study_name"]
+__all__ = ["Claim", "ClaimTest", "Figure", "Study", "Verdict", "format_study_name", "is_file_name"]
 
 
 class Verdict(NamedTuple):
@@ -95,6 +96,12 @@ class Study:
     scales: Mapping[str, Design] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for scale in self.scales:
+            if not is_file_name(scale):
+                raise ValueError(
+                    f"The name of a scale becomes that of a folder: letters, digits, spaces and _.+-, got "
+                    f"{scale!r}. Rename it, for example to 'paper'."
+                )
         factors = set(self.design.names)
         parts: dict[str, Sequence[ClaimTest | Figure]] = {
             "Claim": [claim.test for claim in self.claims],
@@ -122,6 +129,11 @@ class Study:
         if scale not in self.scales:
             raise ValueError(f"The study has no scale {scale!r}. {suggest_names(scale, self.scales)}")
         return replace(self, design=self.scales[scale])
+
+
+def is_file_name(name: object) -> bool:
+    """Whether a name stays in the folder in which a file or folder of that name is made."""
+    return isinstance(name, str) and re.fullmatch(r"\w[\w .+-]{0,199}", name) is not None
 
 
 def format_study_name(study: str, scale: str | None) -> str:

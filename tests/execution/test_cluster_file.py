@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,11 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
         ValueError, match=r"must be valid YAML, got .*cluster\.yaml: 'utf-8' codec can't decode byte 0xff"
     ):
         _ = ClusterFile(tmp_path / "cluster.yaml").capacity
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/etc/x", "..", "", 3, "a\nb"])
+def test_the_name_of_a_cluster_stays_in_its_folder(name: object, tmp_path: Path) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text(json.dumps({"cluster_name": name, "available_node_types": {}}))
+    with pytest.raises(ValueError, match=r"cluster_name becomes the name of a file: .* Rename it"):
+        _ = ClusterFile(path).content

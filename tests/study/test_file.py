@@ -110,3 +110,12 @@ def test_a_missing_file_names_those_beside_it(tmp_path: Path) -> None:
     (tmp_path / "study.txt").write_text("")
     with pytest.raises(StudyFileError, match=r"Give it a name that ends in .py"):
         load_study(tmp_path / "study.txt")
+
+
+@pytest.mark.parametrize("name", ["..py", "...py", "=1+1.py", "a\nb.py", "\x1b[31m.py"])
+def test_the_report_of_a_study_stays_in_its_folder(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("")
+    with pytest.raises(
+        ValueError, match=r"The name of a study becomes that of its report's folder: .* Rename the file"
+    ):
+        load_study(tmp_path / name)

@@ -15,7 +15,7 @@ from equistudy.models.resnet import ResNet
 from equistudy.recipe import Recipe
 from equistudy.report.figures import Curve
 from equistudy.study.design import Factor, factorial
-from equistudy.study.study import Claim, Study, format_study_name
+from equistudy.study.study import Claim, Study, format_study_name, is_file_name
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
 
@@ -69,3 +69,10 @@ def test_claims_and_figures_must_fit_the_design(changes: Callable[[], dict[str, 
 
 def test_the_first_scale_has_the_name_of_the_study() -> None:
     assert [format_study_name("capacity", scale) for scale in (None, "paper")] == ["capacity", "capacity-paper"]
+
+
+@pytest.mark.parametrize("scale", ["../../etc", "/tmp/x", "", ".", "..", "a/b", "a\nb", "\x1b[31m", "a" * 300])
+def test_a_scale_stays_in_its_folder(scale: str) -> None:
+    assert not is_file_name(scale)
+    with pytest.raises(ValueError, match=r"The name of a scale becomes that of a folder: .* Rename it"):
+        replace(STUDY, scales={scale: STUDY.design})
