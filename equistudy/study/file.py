@@ -70,7 +70,7 @@ def check_name(path: Path) -> None:
     """Refuses a study whose file, a module of its name, would stand in front of one that something else imports."""
     if not is_file_name(path.stem):
         raise StudyFileError(
-            f"The name of a study becomes that of its report's folder: letters, digits and any of _.+- after the first, "
+            f"The name of a study becomes that of its report's folder: letters, digits, spaces and _.+-, "
             f"got {path.name!r}. Rename the file."
         )
     if not path.stem.isidentifier() or (

@@ -24,7 +24,9 @@ def test_latex_is_escaped():
 
 
 def test_markdown_is_escaped():
-    assert AWKWARD.to_markdown() == ("50 % & more_\n\n| a\\|b | x^2 |\n| --- | --- |\n| **1 ± 2** | <w> #3 {~}\\ |\n")
+    assert AWKWARD.to_markdown() == (
+        "50 % & more_\n\n| a\\|b | x^2 |\n| --- | --- |\n| **1 ± 2** | &lt;w> #3 {~}\\\\ |\n"
+    )
 
 
 def test_cells_stand_in_the_order_of_the_design_with_the_best_in_bold():
