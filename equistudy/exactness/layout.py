@@ -1,7 +1,7 @@
-"""Which dimensions of a tensor hold rows, columns or elements of the group, followed through every operation.
+"""Layouts: which dimensions of a tensor are rows, columns or group elements, tracked through every operation.
 
-A letter says what an index of a dimension stands for: "h" rows, "w" columns, "g" elements of the group; tokens, one for
-every position, have "hw". Dimensions without letters do not move when the image does, such as channels.
+A letter says what a dimension indexes: "h" rows, "w" columns, "g" elements of the group; tokens, one per position, have
+"hw". Dimensions without letters, such as channels, are not affected when the image is transformed.
 """
 
 import math
@@ -32,11 +32,11 @@ AxisFactors = tuple[tuple[int, AxisLetters], ...]
 
 @dataclass(frozen=True)
 class PendingPadding:
-    """Padding (negative: a crop) that differs between the sides of an axis, to be judged by the layer that reads it.
+    """Padding (or, if negative, a crop) that differs between the sides of an axis, judged by the layer that reads it.
 
-    Padding of one axis alone waits for the same of the other. A circular shift by k cells is kept as padding by k
-    before and a crop by k after, with `rolled` set. `adds_equals` is whether all added cells hold the same, and `lost`
-    is how many cells were cropped and then padded again on each side.
+    Padding of one axis alone is pending until the other axis gets the same. A circular shift by k cells is represented
+    by padding by k before and a crop by k after, with `rolled` set. `adds_equals` says whether all added cells hold the
+    same value, and `lost` how many cells were cropped and then padded again on each side.
     """
 
     size: int
@@ -49,7 +49,7 @@ class PendingPadding:
 
     @property
     def sides(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """What was added and lost before, and after."""
+        """What was added and lost before and after the axis."""
         return (self.before, self.lost[0]), (self.after, self.lost[1])
 
     @property
@@ -58,7 +58,7 @@ class PendingPadding:
         return self.sides[0] != self.sides[1]
 
     def add(self, before: int, after: int) -> "PendingPadding":
-        """This and more padding. What was cropped does not come back by padding."""
+        """This padding followed by more. Padding does not restore what was cropped."""
         lost = tuple(
             max(lost, min(-known, more)) if known < 0 < more else lost
             for known, more, lost in zip((self.before, self.after), (before, after), self.lost, strict=True)
@@ -70,10 +70,10 @@ class PendingPadding:
 class TracedLayout:
     """The letters of each dimension, the pixels between neighbouring cells, and padding not yet judged, by letter.
 
-    `factors` remembers, for a dimension that others were joined into, their sizes and letters, outermost first; it is
-    empty for a dimension that was never joined or has changed since. `flipped` are the letters whose order is reversed
-    relative to the image, and `mover` is the layer that reversed or exchanged axes last. `steps` are strides and
-    windows along one axis that wait for the same along the other, and `reduced` is how one axis was reduced first.
+    `factors` holds, for a flattened dimension, the sizes and letters of its parts, outermost first; it is empty for a
+    dimension that was never flattened or has changed since. `flipped` are the letters whose order is reversed relative
+    to the image, and `mover` is the layer that last reversed or exchanged axes. `steps` are strides and windows along
+    one axis that are pending until the other axis gets the same, and `reduced` is how one axis was reduced first.
     """
 
     dims: tuple[AxisLetters, ...]
@@ -87,12 +87,12 @@ class TracedLayout:
 
     @property
     def letters(self) -> AxisLetters:
-        """What the dimensions stand for, all together."""
+        """The letters of all dimensions together."""
         return NO_AXES.union(*self.dims)
 
     @property
     def is_transposed(self) -> bool:
-        """Whether columns come before rows; False where their order is not known."""
+        """Whether columns come before rows; False if their order is unknown."""
         known = self.factors or ((),) * len(self.dims)
         order = [letters for dim, parts in zip(self.dims, known, strict=True) for _, letters in parts or ((0, dim),)]
         single = [letters & {"h", "w"} for letters in order if len(letters & {"h", "w"}) == 1]
@@ -104,9 +104,9 @@ class TracedLayout:
         return self.flipped & self.letters, self.is_transposed
 
     def with_dims(self, dims: Iterable[AxisLetters], shape: Shape) -> "TracedLayout":
-        """The same with other dimensions; one that has a single index cannot move.
+        """The layout with other dimensions; a dimension of size 1 gets no letters.
 
-        Of a dimension at the same place that stands for the same, with as many indices, the factors are kept.
+        The factors of a dimension are kept if its position, letters and size stay the same.
         """
         new = tuple(NO_AXES if size == 1 else dim for dim, size in zip(dims, shape, strict=True))
         known = self.factors if len(self.factors) == len(new) else ((),) * len(new)
@@ -118,7 +118,7 @@ class TracedLayout:
         return replace(self, dims=new, factors=tuple(kept), flipped=flipped)
 
     def with_places(self, places: Sequence[int], shape: Shape) -> "TracedLayout":
-        """The same with the dimensions at these places, in this order."""
+        """The layout with the dimensions permuted to this order."""
         known = self.factors or ((),) * len(self.dims)
         moved = replace(
             self, dims=tuple(self.dims[place] for place in places), factors=tuple(known[place] for place in places)
@@ -127,13 +127,13 @@ class TracedLayout:
 
 
 def get_layout(value: Any) -> TracedLayout | None:
-    """The layout that was found for a tensor; None for what does not depend on the image, and for no tensors."""
+    """The layout of a tensor; None for anything that does not depend on the image or is not a tensor."""
     return getattr(value, "layout_of_positions", None) if isinstance(value, Tensor) else None
 
 
 @dataclass(frozen=True)
 class FunctionCall:
-    """A call of a torch function: its name, its arguments and what it gave."""
+    """A call of a torch function: its name, its arguments and its result."""
 
     name: str
     args: tuple[Any, ...]
@@ -146,7 +146,7 @@ class FunctionCall:
 
     @property
     def tensors(self) -> list[Tensor]:
-        """The tensors among the arguments, also those in lists."""
+        """The tensors among the arguments, including those in lists."""
         found: list[Tensor] = []
         for value in (*self.args, *self.kwargs.values()):
             found.extend(item for item in (value if isinstance(value, (list, tuple)) else [value]) if _is_tensor(item))
@@ -163,7 +163,7 @@ def _is_tensor(value: Any) -> bool:
 
 
 def merge_layouts(tensors: Iterable[Tensor], shape: Shape) -> TracedLayout:
-    """The layout of what an operation over equal positions gives, aligned at the last dimension as in broadcasting."""
+    """The layout of the result of an elementwise operation, aligned at the last dimension as in broadcasting."""
     found = [(tensor, layout) for tensor in tensors if (layout := get_layout(tensor)) is not None]
     dims = [NO_AXES] * len(shape)
     for _, layout in found:
@@ -180,8 +180,8 @@ def merge_layouts(tensors: Iterable[Tensor], shape: Shape) -> TracedLayout:
 def reshape_layout(layout: TracedLayout, before: Shape, after: Shape, order: int) -> TracedLayout:
     """The layout after a reshape: dimensions are split and joined in groups of equal product.
 
-    Where tokens of unknown origin are split in two, they become rows and columns. Elements of the group are the last
-    factor of theirs.
+    Tokens of unknown origin that are split in two become rows and columns. Group elements are the last factor of their
+    dimension.
     """
     known = layout.factors or ((),) * len(before)
     dims, factors = [NO_AXES] * len(after), [()] * len(after)  # type: list[AxisLetters], list[AxisFactors]
@@ -204,9 +204,9 @@ def reshape_layout(layout: TracedLayout, before: Shape, after: Shape, order: int
 
 
 def _split_factors(parts: Sequence[tuple[int, AxisLetters]], sizes: Sequence[int]) -> list[AxisFactors] | None:
-    """The parts, outermost first, dealt to dimensions of these sizes; None where one would end within a part.
+    """The parts, outermost first, distributed over dimensions of these sizes; None if a boundary cuts through a part.
 
-    A part that is divided stands for the same on both sides, but for tokens: their rows, then their columns.
+    A part that is split keeps its letters on both sides, except tokens, which become rows, then columns.
     """
     left, found = list(parts), []
     for size in sizes:
@@ -229,7 +229,7 @@ def _split_factors(parts: Sequence[tuple[int, AxisLetters]], sizes: Sequence[int
 
 
 def _matching_runs(before: Shape, after: Shape) -> Iterable[tuple[list[int], list[int]]]:
-    """Dimensions, without those of one index, in the shortest runs with equal products."""
+    """Dimensions, without those of size 1, in the shortest runs with equal products."""
     left = [dim for dim, size in enumerate(before) if size != 1]
     right = [dim for dim, size in enumerate(after) if size != 1]
     while left and right:
@@ -243,7 +243,7 @@ def _matching_runs(before: Shape, after: Shape) -> Iterable[tuple[list[int], lis
 
 
 def source_dimensions(call: FunctionCall) -> tuple[int, ...]:
-    """For transpose, permute and their like: the old dimension of each new one."""
+    """For transpose, permute and similar functions: the old dimension of each new one."""
     count = call.input.ndim
     order = list(range(count))
     if call.name == "permute":

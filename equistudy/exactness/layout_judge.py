@@ -1,4 +1,4 @@
-"""What follows the layout of features through every torch function and applies the rules."""
+"""Tracks the layout of features through every torch function and applies the rules."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -65,7 +65,7 @@ class StopPassError(Exception):
 
 @runtime_checkable
 class Tracer(Protocol):
-    """What the judge needs of the tracer: the groups, and where to note what it learns."""
+    """What the judge needs from the tracer: the groups, and where to record its findings."""
 
     group: FiniteGroup
     own_groups: list[FiniteGroup]
@@ -77,7 +77,7 @@ class Tracer(Protocol):
 
 
 class LayoutJudge(Float64Mode):
-    """Follows the layout through every torch function, and reports what breaks the group."""
+    """Tracks the layout through every torch function and reports what breaks the group."""
 
     def __init__(self, tracer: Tracer, tell: Callable[[BreakingLayer], object]) -> None:
         super().__init__()
@@ -85,14 +85,14 @@ class LayoutJudge(Float64Mode):
         self.stack: list[tuple[str, nn.Module]] = []
 
     def report(self, findings: list[BreakingLayer]) -> None:
-        """Reports those that concern an element of the group."""
+        """Reports the findings that concern an element of the group."""
         for finding in findings:
             if not set(self.tracer.group.element_parameters) <= finding.survives:
                 self._tell(finding)
 
     @property
     def place_name(self) -> str:
-        """The module that runs."""
+        """The module that is running."""
         return (self.stack[-1][0] if self.stack else "") or WHOLE_NETWORK
 
     def create_place(self, layout: TracedLayout) -> CallSite:
@@ -101,7 +101,7 @@ class LayoutJudge(Float64Mode):
         return CallSite(self.place_name, layout, tracer.order, tracer.uncovered, tracer.constants)
 
     def leave_module(self, arguments: Any, output: Any) -> None:
-        """A module has ended. What compiled code returns keeps the layout of what went in, but is not covered."""
+        """Handles the end of a module: outputs of compiled code keep the layout of its input but are not covered."""
         given = [tensor for tensor in iterate_tensors(arguments) if get_layout(tensor) is not None]
         for tensor in iterate_tensors(output):
             if given and get_layout(tensor) is None and tensor.ndim == given[0].ndim:
@@ -112,7 +112,7 @@ class LayoutJudge(Float64Mode):
         self.stack.pop()
 
     def judge_output(self, tensor: Tensor) -> None:
-        """Judges what nothing has read at the end: padding, and features that are flipped."""
+        """Judges what is pending at the end: unread padding, and flipped features."""
         layout = get_layout(tensor)
         if layout is not None:
             place = self.create_place(layout)
@@ -149,7 +149,7 @@ class LayoutJudge(Float64Mode):
             tensor.layout_of_positions = known  # type: ignore[attr-defined]
 
     def _note_reading(self, call: FunctionCall, positional: list[Tensor]) -> None:
-        """The image decides what the network does next, or is written into other tensors: no rule covers that."""
+        """Records control flow that depends on the image, and writes into other tensors: no rule covers these."""
         layout = get_layout(positional[0])
         assert layout is not None
         what = "assignment" if call.name == "__setitem__" else "control flow that depends on the image"
@@ -160,7 +160,7 @@ class LayoutJudge(Float64Mode):
             call.args[0].layout_of_positions = layout.with_dims(dims, call.args[0].shape)
 
     def _judge_call(self, call: FunctionCall) -> TracedLayout | list[TracedLayout]:
-        """The layout of the output; findings are reported."""
+        """The layout of the output; reports findings."""
         layout = get_layout(call.input)
         assert layout is not None
         moving = [found for tensor in call.tensors if (found := get_layout(tensor)) is not None and found.letters]
@@ -185,7 +185,7 @@ class LayoutJudge(Float64Mode):
         return output
 
     def _settle_padding(self, call: FunctionCall, place: CallSite) -> CallSite:
-        """Judges padding before a function that does not see it as padding."""
+        """Judges pending padding before a function that does not treat it as padding."""
         total = _reduces_all(call)
         for tensor in call.tensors:
             layout = get_layout(tensor)
@@ -201,7 +201,7 @@ class LayoutJudge(Float64Mode):
         return replace(place, layout=layout)
 
     def _settle_single_axes(self, call: FunctionCall, place: CallSite) -> CallSite:
-        """Judges what was done to one axis and not to the other, unless this call may do it to the other."""
+        """Judges what was done to only one axis, unless this call may do the same to the other."""
         layout = place.layout
         if layout.reduced and call.name not in (*COPY_FUNCTIONS, *RESHAPE_FUNCTIONS, layout.reduced):
             detail = f"{layout.reduced} of one axis before the other"
@@ -217,7 +217,7 @@ class LayoutJudge(Float64Mode):
         return replace(place, layout=layout)
 
     def _extend_period(self, call: FunctionCall, place: CallSite, found: TracedLayout | list[TracedLayout]) -> None:
-        """Sizes repeat with the stride of every map, and with the windows into which a reshape divides an axis."""
+        """Exact sizes repeat with the stride of every map, and with windows into which a reshape divides an axis."""
         layouts = found if isinstance(found, list) else [found]
         steps = [layout.stride.numerator for layout in layouts]
         if call.name in RESHAPE_FUNCTIONS and isinstance(call.output, Tensor):
@@ -232,7 +232,7 @@ class LayoutJudge(Float64Mode):
             self.tracer.period = int(together) if together <= MAX_PERIOD else max(self.tracer.period, step)
 
     def _judge_channels(self, call: FunctionCall, place: CallSite, layout: TracedLayout) -> TracedLayout:
-        """Judges what a convolution does to channels, and which channels of its output move."""
+        """Judges what a convolution does to channels, and which of its output channels transform."""
         moving = place.layout.dims[1]
         if moving & {"h", "w"}:
             detail = "the convolution sums over neighbouring pixels as over channels"
@@ -262,7 +262,7 @@ def _is_scripted(module: nn.Module) -> bool:
 
 
 def _keeps_padding(call: FunctionCall, moving: list[TracedLayout]) -> bool:
-    """Whether padding stays to be judged: by windows, by more padding, or through what acts on single cells."""
+    """Whether padding stays pending: for windows, more padding, or functions that act on single cells."""
     if call.name in SAMPLING_RULES or call.name in ("__getitem__", "narrow", "flip", "roll", *COPY_FUNCTIONS):
         return call.name not in SETTLING_FUNCTIONS and not call.name.startswith("adaptive")
     alike = all(layout.pending == moving[0].pending for layout in moving)
@@ -274,7 +274,7 @@ def _keeps_padding(call: FunctionCall, moving: list[TracedLayout]) -> bool:
 
 
 def _reduces_all(call: FunctionCall) -> bool:
-    """Whether no row or column is left of the output."""
+    """Whether the output has no rows or no columns."""
     if call.name.startswith("adaptive"):
         output = next(iterate_tensors(call.output))
         return max(output.shape[-2:]) == 1
@@ -289,7 +289,7 @@ def _is_lost_in_total(pad: PendingPadding) -> bool:
 
 
 def _judge_fixed_filter(place: CallSite, weight: Tensor) -> list[BreakingLayer]:
-    """A finding for a filter that is not learned and changes under some elements."""
+    """A finding for a fixed filter that changes under some elements."""
     dims = [NO_AXES] * (weight.ndim - 2) + [frozenset("h"), frozenset("w")]
     survives = place.constants.find_symmetries((place.name, "filter"), weight, dims)
     if survives is None or survives == ALL_ELEMENTS:

@@ -38,7 +38,7 @@ RESHAPE_FUNCTIONS = frozenset(
 
 
 def judge_reshape(call: FunctionCall, place: CallSite) -> Ruling:
-    """The same numbers under another shape."""
+    """A reshape: the same numbers in another shape."""
     return reshape_layout(place.layout, call.input.shape, call.output.shape, place.order), []
 
 
@@ -50,7 +50,7 @@ def _judge_flip(call: FunctionCall, place: CallSite) -> Ruling:
 
 
 def _flip_layout(layout: TracedLayout, dims: Sequence[int], place: CallSite) -> TracedLayout:
-    """The layout with these dimensions reversed; joined rows and columns are reversed both."""
+    """The layout with these dimensions reversed; in a flattened dimension rows and columns are both reversed."""
     for dim in dims:
         letters = layout.dims[dim] & SPATIAL_AXES
         if "g" in layout.dims[dim] or sum(bool(letters & other) for other in layout.dims) > 1:
@@ -65,7 +65,7 @@ def _flip_layout(layout: TracedLayout, dims: Sequence[int], place: CallSite) -> 
 
 
 def _judge_quarter_turns(call: FunctionCall, place: CallSite) -> Ruling:
-    """A turn from the first towards the second dimension: they change places, then the first is reversed."""
+    """A quarter turn from the first towards the second dimension: a transposition, then a flip of the first."""
     turns, dims = call.get_argument(1, "k", 1) % 4, call.get_argument(2, "dims", (0, 1))
     first, second = (dim % call.input.ndim for dim in dims)
     layout = place.layout
@@ -137,7 +137,7 @@ def _judge_slice(call: FunctionCall, place: CallSite) -> Ruling:
 
 
 def _judge_single_index(letters: AxisLetters, index: int, size: int, place: CallSite) -> list[BreakingLayer]:
-    """One row, column or element of the group alone; a class token before others of positions is no position."""
+    """A single row, column or group element; a class token in front of the other tokens is not a position."""
     if "g" in letters:
         place.note_uncovered("indexing")
     if len(letters & SPATIAL_AXES) != 1 or (size % 2 and index % size == size // 2):
@@ -148,7 +148,7 @@ def _judge_single_index(letters: AxisLetters, index: int, size: int, place: Call
 
 
 def _judge_table_of_indices(call: FunctionCall, place: CallSite, indices: Sequence[Any]) -> Ruling:
-    """Indexing by tensors or lists. Where they pick no positions, the other dimensions are as they were."""
+    """Indexing by tensors or lists. If they do not index positions, the other dimensions stay as they are."""
     counted = [index for index in indices if index is not None]
     touched = [
         number
@@ -166,7 +166,7 @@ def _judge_table_of_indices(call: FunctionCall, place: CallSite, indices: Sequen
 def _slice_dimension(
     layout: TracedLayout, dim: int, size: int, index: slice, place: CallSite
 ) -> tuple[TracedLayout, list[BreakingLayer]]:
-    """A slice along one dimension: a crop, or windows of one cell with a stride. Tokens may leave a prefix."""
+    """A slice along one dimension: a crop, or windows of one cell with a stride. It may drop prefix tokens."""
     start, stop, step = index.indices(size)
     letters = layout.dims[dim]
     if "g" in letters and (start, stop, step) != (0, size, 1) and (start % place.order or stop % place.order):
@@ -203,7 +203,7 @@ def _judge_pieces(call: FunctionCall, place: CallSite) -> Ruling:
 
 
 def _judge_tensor_unfold(call: FunctionCall, place: CallSite) -> Ruling:
-    """Windows along one dimension, whose cells become a new last one."""
+    """Windows along one dimension, whose cells become a new last dimension."""
     dim = call.get_argument(1, "dimension") % call.input.ndim
     kernel, stride = call.get_argument(2, "size"), call.get_argument(3, "step")
     windows = AxisWindows(call.input.shape[dim], kernel, stride)
@@ -238,7 +238,7 @@ def _judge_stack(call: FunctionCall, place: CallSite) -> Ruling:
 
 
 def _judge_concatenation(call: FunctionCall, place: CallSite) -> Ruling:
-    """Maps side by side as channels, or tokens of several sources; maps next to each other are not covered."""
+    """Concatenation of channels, or of tokens from several sources; along rows or columns it is not covered."""
     dim = call.get_argument(1, "dim", call.kwargs.get("axis", 0)) % call.output.ndim
     layout = merge_layouts(call.tensors, call.output.shape)
     constants = [tensor for tensor in call.tensors if get_layout(tensor) is None]
@@ -272,7 +272,7 @@ def _judge_pixel_shuffle(call: FunctionCall, place: CallSite) -> Ruling:
 
 
 def _judge_along_dimension(call: FunctionCall, place: CallSite) -> Ruling:
-    """What treats the indices of one dimension differently, such as a cumulative sum: covered if none is a position."""
+    """Functions along one dimension, such as a cumulative sum: covered if the dimension has no positions."""
     dim = call.kwargs.get("dim", next((arg for arg in call.args[1:] if isinstance(arg, int)), -1))
     output = call.output if isinstance(call.output, Tensor) else call.output[0]
     if place.layout.dims[dim]:

@@ -1,4 +1,4 @@
-"""Searches edits of layers that make a network exact at a size, and confirms the edited network by numbers."""
+"""Searches for edits of layers that make a network exact at a size, and confirms the edited network numerically."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
@@ -21,18 +21,18 @@ MOST_CANDIDATES = 24  # for one layer
 
 
 class Repair(NamedTuple):
-    """An edited copy of a network, and what was done to its layers, by their names."""
+    """An edited copy of a network, and the edits by the names of the layers."""
 
     network: nn.Module
     edits: Mapping[str, str]
 
 
 def find_repair(network: nn.Module, tracer: SymmetryTracer, size: tuple[int, int]) -> Repair | None:
-    """Edits with which the network commutes exactly with the tracer's group at a size; None if none were found.
+    """Edits that make the network commute exactly with the tracer's group at a size; None if none are found.
 
-    Layer by layer in the order of the pass, the smallest edit is taken that removes what breaks the group there and
-    leaves the number of cells as it is. The numbers of the edited network have the last word. `tracer` has judged
-    the network at this size.
+    Layer by layer, in the order of the forward pass, the smallest edit is chosen that removes the findings of the layer
+    and keeps the number of cells. A numerical check of the edited network decides. `tracer` has judged the network at
+    this size.
     """
     empty, edits = tracer.copy_empty(), []
     for _ in range(MOST_EDITS):
@@ -52,7 +52,7 @@ def find_repair(network: nn.Module, tracer: SymmetryTracer, size: tuple[int, int
 
 
 class Choice(NamedTuple):
-    """An edit that was found without numbers, to be found again with them."""
+    """Creates an edit that was found on meta tensors again, with numbers."""
 
     finding: BreakingLayer
     head_input: HeadInput | None
@@ -62,9 +62,9 @@ class Choice(NamedTuple):
 def _find_edit(
     empty: nn.Module, findings: list[BreakingLayer], tracer: SymmetryTracer, size: tuple[int, int]
 ) -> tuple[Edit | None, nn.Module]:
-    """The first edit after which nothing is found in its layer, nor in any where nothing was found before.
+    """The first edit that leaves no finding in its layer and causes none in other layers.
 
-    With it comes the network with the edit; without one, the network as it was.
+    Returned with the edited network, or with the original one if there is no such edit.
     """
     first, known = findings[0], {finding.name for finding in findings}
     shape = None
@@ -102,14 +102,14 @@ def _apply_all(network: nn.Module, choices: list[Choice]) -> nn.Module:
 
 
 class Replacement(NamedTuple):
-    """A network in which something was replaced, and how to take it back."""
+    """A network with a replacement, and how to undo it."""
 
     network: nn.Module
     undo: Callable[[], object]
 
 
 def _replace(network: nn.Module, path: str, replacement: nn.Module | torch.Tensor) -> Replacement:
-    """Puts a module, or a tensor that is not learned, in the place of what is at this path."""
+    """Replaces the module or tensor at this path by a module or a fixed tensor."""
     if not path and isinstance(replacement, nn.Module):
         return Replacement(replacement.train(network.training), lambda: None)
     parent, _, last = path.rpartition(".")
@@ -129,7 +129,7 @@ def _replace(network: nn.Module, path: str, replacement: nn.Module | torch.Tenso
 
 
 def _record_input(empty: nn.Module, path: str, channels: int, size: tuple[int, int]) -> torch.Size | None:
-    """The shape of what a layer is given."""
+    """The shape of the input of a layer."""
     shapes: list[torch.Size] = []
     layer = empty.get_submodule(path)
     handle = layer.register_forward_pre_hook(lambda module, arguments: shapes.append(arguments[0].shape))
@@ -140,7 +140,7 @@ def _record_input(empty: nn.Module, path: str, channels: int, size: tuple[int, i
 
 
 def _keeps_cells(layer: nn.Module, replacement: nn.Module, shape: torch.Size) -> bool:
-    """Whether the outputs have one shape. Both run without numbers."""
+    """Whether the outputs have the same shape. Both networks run on meta tensors."""
     given, outputs = torch.empty(shape, device="meta", dtype=torch.float64), []
     for module in (layer, replacement):
         try:

@@ -1,4 +1,4 @@
-"""Rules for what samples the rows and columns of a map: convolutions, pooling, padding, slices, interpolation."""
+"""Rules for functions that sample rows and columns: convolutions, pooling, padding, slices, interpolation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,12 +36,12 @@ class SamplingLayer:
         return AxisWindows(size, self.kernel[axis], self.stride[axis], *self.pads[axis], self.dilation[axis], self.ceil)
 
     def is_exact(self, windows: AxisWindows) -> bool:
-        """Whether mirror images of windows are windows."""
+        """Whether the mirror images of windows are windows."""
         return windows.is_pooling_exact(self.counts_padding) if self.pools else windows.is_exact
 
     @property
     def reads_single_cells(self) -> bool:
-        """Whether each window is one cell, and every cell is in one."""
+        """Whether every window is one cell and every cell has a window."""
         return self.kernel == self.stride == (1, 1) and self.pads == ((0, 0), (0, 0))
 
     @property
@@ -75,7 +75,7 @@ def _judge_convolution(call: FunctionCall, place: CallSite) -> Ruling:
 
 
 def _judge_volume_convolution(call: FunctionCall, place: CallSite) -> Ruling:
-    """The last two of three axes; the first must not hold positions."""
+    """The parameters of the last two of three axes; the first must not hold positions."""
     if place.layout.dims[2]:
         place.note_uncovered("conv3d")
     args = tuple(_drop_depth(value) for value in call.args)
@@ -133,7 +133,7 @@ def _judge_power_pool(call: FunctionCall, place: CallSite) -> Ruling:
 def _create_pooling_layer(
     call: FunctionCall, kernel: tuple[int, int], padding: int, dilation: tuple[int, int], ceil: int
 ) -> SamplingLayer:
-    """What maximum and average share; `padding` and `ceil` are the positions of these arguments."""
+    """The rule shared by max and average pooling; `padding` and `ceil` are the positions of these arguments."""
     pads = tuple((pad, pad) for pad in _to_pair(call.get_argument(padding, "padding", 0)))
     stride = _to_pair(call.get_argument(2, "stride") or kernel)
     mode = bool(call.get_argument(ceil, "ceil_mode", False))
@@ -163,7 +163,7 @@ def _judge_adaptive_pool(call: FunctionCall, place: CallSite) -> Ruling:
 
 
 def _find_unequal_sides(call: FunctionCall, place: CallSite, output: Tensor) -> list[BreakingLayer]:
-    """A finding if square maps become rectangular ones."""
+    """A finding if square maps become rectangular."""
     rows, columns = output.shape[-2:]
     if rows == columns or call.input.shape[-2] != call.input.shape[-1] or not place.layout.letters >= {"h", "w"}:
         return []
@@ -172,7 +172,7 @@ def _find_unequal_sides(call: FunctionCall, place: CallSite, output: Tensor) -> 
 
 
 def _judge_windows(call: FunctionCall, place: CallSite, sampler: SamplingLayer) -> Ruling:
-    """Judges the windows of a layer along both axes, together with padding that waits for it."""
+    """Judges the windows of a layer along both axes, together with pending padding."""
     output = call.output[0] if isinstance(call.output, tuple) else call.output
     if sampler.reads_single_cells:
         return _layout_of_map(place.layout, output), []
@@ -247,7 +247,7 @@ def _layout_of_map(layout: TracedLayout, output: Tensor, stride: Fraction | int 
 def _create_misaligned_finding(
     place: CallSite, broken: Mapping[str, tuple[AxisWindows, SamplingLayer]]
 ) -> BreakingLayer:
-    """The finding for windows whose mirror images are no windows, told for the first broken axis."""
+    """The finding for windows whose mirror images are not windows, described for the first broken axis."""
     windows, _ = broken[min(broken)]
     dropped = windows.room - windows.stride * (windows.count - 1)
     both = windows.before == windows.after

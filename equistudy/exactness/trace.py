@@ -26,8 +26,8 @@ _PRECISE = dict.fromkeys((torch.float16, torch.bfloat16, torch.float32), torch.f
 class SymmetryTracer:
     """Finds what breaks exact equivariance in a network, by rules.
 
-    The first pass runs with numbers, so that constants can be looked at. Passes at other sizes run without, on meta
-    tensors, and assume that the constants of a layer have the symmetries that were found with numbers.
+    The first pass runs with numbers, so that constants can be inspected. Passes at other sizes run on meta tensors and
+    assume that the constants of a layer have the symmetries found in the first pass.
     """
 
     def __init__(self, network: nn.Module, group: FiniteGroup, channels: int) -> None:
@@ -44,7 +44,7 @@ class SymmetryTracer:
         self._exact: dict[int, bool] = {}
 
     def find_breaking_layers(self, image: Tensor) -> list[BreakingLayer]:
-        """What breaks the group in an image of this size, in the order of the pass; RefusedError if it is not taken."""
+        """The layers that break the group for this image, in the order of the pass; RefusedError if it is refused."""
         found: dict[tuple[str, Cause], BreakingLayer] = {}
 
         def keep(finding: BreakingLayer) -> None:
@@ -56,13 +56,13 @@ class SymmetryTracer:
         return list(found.values())
 
     def create_successor(self, empty: nn.Module) -> "SymmetryTracer":
-        """A tracer of a network without numbers, which knows the constants that this one has seen."""
+        """A tracer of another network on meta tensors, which knows the constants that this one has seen."""
         successor = SymmetryTracer(empty, self.group, self.channels)
         successor.constants, successor._empty = self.constants, empty
         return successor
 
     def find_breaking_layers_by_shape(self, height: int, width: int) -> list[BreakingLayer] | None:
-        """What breaks the group at a size, found without numbers; None where the network does not run without them."""
+        """The layers that break the group at a size, on meta tensors; None if the network does not run on them."""
         found: dict[tuple[str, Cause], BreakingLayer] = {}
         images = torch.empty(BATCH_SIZE, self.channels, height, width, device="meta")
         try:
@@ -74,11 +74,11 @@ class SymmetryTracer:
         return list(found.values())
 
     def accepts_size(self, size: int) -> bool:
-        """Whether square images of this size pass, as far as shapes tell."""
+        """Whether square images of this size pass, as far as shapes are concerned."""
         return self._run_empty_pass(size, lambda finding: None)
 
     def is_exact(self, size: int) -> bool:
-        """Whether rules find features exact for square images of this size; False also where it is refused."""
+        """Whether rules find features exact for square images of this size; False if the size is refused."""
 
         def stop(finding: BreakingLayer) -> None:
             if not finding.is_head:
@@ -96,7 +96,7 @@ class SymmetryTracer:
         return True
 
     def copy_empty(self) -> nn.Module:
-        """A copy of the network without numbers, except of its buffers."""
+        """A copy of the network on meta tensors, except for its buffers."""
         return copy.deepcopy(self._get_empty())
 
     def _get_empty(self) -> nn.Module:
@@ -125,7 +125,7 @@ class SymmetryTracer:
 
 @contextmanager
 def _track_modules(network: nn.Module, judge: LayoutJudge) -> Iterator[None]:
-    """While it lasts, the judge knows in which module of the network it is."""
+    """Tells the judge which module of the network is running."""
     handles = []
     for path, module in network.named_modules():
         handles.append(module.register_forward_pre_hook(_create_enter_hook(judge, path)))

@@ -1,7 +1,7 @@
 """When the windows of a layer lie symmetrically: arithmetic along one axis, which decides exact equivariance.
 
-A mirror image takes cell i of an axis to n - 1 - i. A layer commutes with it if its windows are mapped to each other;
-turns follow, for a quarter turn is a mirror image and a transposition, and a layer with square windows always commutes
+A mirror image maps cell i of an axis to n - 1 - i. A layer commutes with it if its windows are mapped to each other.
+Rotations follow: a quarter turn is a mirror image and a transposition, and a layer with square windows always commutes
 with transposition. Source: Edixhoven, Lengyel and van Gemert 2023, arXiv:2308.11316; derived here for any padding.
 """
 
@@ -35,7 +35,7 @@ class AxisWindows:
 
     @property
     def room(self) -> int:
-        """How many cells the first window can move: size + before + after - extent."""
+        """How many cells the first window can be shifted: size + before + after - extent."""
         return self.size + self.before + self.after - self.extent
 
     @property
@@ -55,12 +55,12 @@ class AxisWindows:
     def is_exact(self) -> bool:
         """Whether the mirror image of every window is one: stride * (count - 1) = size - extent + 2 before.
 
-        With equal padding on both sides this says that stride divides the room: nothing is dropped.
+        With equal padding on both sides this means that the stride divides the slack: no cell is dropped.
         """
         return self.stride * (self.count - 1) == self.size - self.extent + 2 * self.before
 
     def is_pooling_exact(self, counts_padding: bool | None = None) -> bool:
-        """The same for pooling, which sees no padding: windows clipped to the same cells are the same window.
+        """The same for pooling, which ignores padding: windows clipped to the same cells are the same window.
 
         `counts_padding` is for an average, whose divisor counts padded cells or does not; None is for a maximum.
         """
@@ -95,7 +95,7 @@ class Residue:
 
 
 def compute_chain_residue(layers: Sequence[AxisWindows]) -> Residue:
-    """The sizes at which a chain of layers is exact; the `size` of each layer does not matter.
+    """The sizes at which a chain of layers is exact; the `size` of each layer is ignored.
 
     A chain is one layer of stride S = s1 s2 ..., extent RF = 1 + sum (K_i - 1) s_1 ... s_(i-1) and padding
     P = sum p_i s_1 ... s_(i-1), which is exact if and only if n = RF - 2 P (mod S).

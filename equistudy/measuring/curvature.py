@@ -1,4 +1,4 @@
-"""The curvature of a training loss: Hessian-vector products, and eigenvalues by the method of Lanczos."""
+"""The curvature of a training loss: Hessian-vector products and Lanczos eigenvalues."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,7 +15,7 @@ NEGLIGIBLE = 1e-10  # of the largest entry of the tridiagonal matrix: the Krylov
 
 
 def space_evenly(total: int, count: int) -> Int64[Tensor, " N"]:
-    """The places of `count` samples out of `total`, or of all where these are fewer."""
+    """The indices of `count` evenly spaced samples out of `total`, or of all if these are fewer."""
     chosen = min(count, total)
     return torch.arange(chosen) * total // max(chosen, 1)
 
@@ -34,11 +34,11 @@ def make_hessian_product(
     loss: Callable[[Tensor, Tensor], Tensor],
     batches: Batches,
 ) -> tuple[Product, int]:
-    """The product of a vector with the Hessian of the mean loss by the network's parameters, and their number.
+    """The Hessian-vector product of the mean loss with respect to the network's parameters, and their number.
 
-    `loss` gives the sum over a batch. Parameters that need no gradient, or that the loss does not depend on, such as
-    half-extents in evaluation, are left out. The product is computed batch by batch, by differentiating the product of
-    the gradient and the vector.
+    `loss` returns the sum over a batch. Parameters that need no gradient, or that do not affect the loss, such as
+    half-extents in evaluation mode, are left out. The product is computed batch by batch, by differentiating the
+    product of the gradient and the vector.
     """
     count = sum(len(inputs) for inputs, _ in batches)
     candidates = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -66,12 +66,12 @@ def make_hessian_product(
 def find_eigenvalues(
     multiply: Product, size: int, steps: int, rng: torch.Generator, device: torch.device | str = "cpu"
 ) -> Float[Tensor, " K"]:
-    """The eigenvalues of a symmetric matrix as `steps` steps of Lanczos see them, the largest first.
+    """The Ritz values of a symmetric matrix after `steps` steps of Lanczos, the largest first.
 
     Each lies below the eigenvalue of its rank, so that sums of increasing functions over the positive ones are lower
     bounds; the outermost converge first, and with as many steps as rows all are exact. Vectors are orthogonalised
-    against all before them, twice, in float64, so that none is found twice; where the space is exhausted a new random
-    vector begins another one, so that multiple eigenvalues are found as often as they are there.
+    against all previous ones, twice, in float64, so that none is found twice; when the Krylov space is exhausted, a new
+    random vector starts another one, so that multiple eigenvalues are found with their multiplicity.
     """
     steps = min(steps, size)
     basis = torch.zeros(steps, size, dtype=torch.float64, device=device)

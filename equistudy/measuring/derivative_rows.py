@@ -1,4 +1,4 @@
-"""The rows of the Lie derivatives: what is differentiated at each stage, and values with their intervals."""
+"""The rows of the Lie derivatives: values of each stage with their intervals."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -89,7 +89,7 @@ def _stack_moments(pairs: list[Moments]) -> Moments:
 def _plan_stages(
     measure: FlowMeasure, subject: Subject, flows: Sequence[Flow], first: Tensor, vectors: bool
 ) -> tuple[dict[str, ComparisonPlan], dict[str, Geometry], list[Skipped]]:
-    """What is measured at each stage, the geometry of each stage that has one, and what cannot be measured."""
+    """The comparisons at each stage, the geometries of stages, and what cannot be measured."""
     elements = tuple(Element(flow.label, 0.0, ()) for flow in flows)
     modules = find_hook_points(subject.network, {**subject.stages, OUTPUT: ""})
     with evaluation_mode(subject.network):
@@ -131,7 +131,7 @@ ComputeShardMoments = Callable[[DifferentiableNetwork, Tensor, dict[str, Compari
 
 
 def _build_rows(measure: FlowMeasure, subject: Subject, taken: ComputeShardMoments, vectors: bool) -> MeasuringResult:
-    """All rows of the measure from passes over the images that take these moments."""
+    """All rows of the measure; `taken` computes the moments of one shard."""
     with evaluation_mode(subject.network):
         first = prepare_images(subject.images[:2], subject, subject.network)
     plans, known, absent = _plan_stages(measure, subject, measure.flows(), first, vectors)
@@ -177,7 +177,7 @@ def _sum_shards(
 
 
 class _SumsOfSquares(NamedTuple):
-    """Sums of squares of each channel: of the derivatives, and of what they are a share of."""
+    """Sums of squares of each channel: of the derivatives and of their scale."""
 
     derivatives: Float[Tensor, "*shape C"]
     scale: Float[Tensor, "*shape C"]
@@ -190,7 +190,7 @@ def _compute_sums_of_squares(moments: Moments, vectors: bool) -> _SumsOfSquares:
 
 
 def _relative_root_mean_square(moments: Moments, vectors: bool) -> Float[Tensor, "*shape"]:
-    """Root mean square of the derivatives over that of the scale, all channels together. Not a number if 0 / 0."""
+    """Root mean square of the derivatives over that of the scale, pooled over channels. NaN for 0 / 0."""
     derivatives, scale = _compute_sums_of_squares(moments, vectors)
     return (derivatives.sum(dim=-1) / scale.sum(dim=-1)).sqrt()
 

@@ -31,7 +31,7 @@ OUTPUT = ""  # the network's own output, beside the named stages
 
 
 class StageDerivatives(NamedTuple):
-    """Of one stage and one flow: the features, d/dt f(g(t) x) and, for maps, d/dt g(t) f(x)."""
+    """For one stage and one flow: the features, d/dt f(g(t) x) and, for maps, d/dt g(t) f(x)."""
 
     features: Float[Tensor, "B ..."]
     moved: Float[Tensor, "B ..."]
@@ -56,9 +56,10 @@ class DifferentiableNetwork(NamedTuple):
     def differentiate_stages(
         self, images: Float[Tensor, "B C H W"], flows: Sequence[Flow]
     ) -> list[dict[str, StageDerivatives]]:
-        """Those of every stage for each flow, from one forward-mode pass: the network itself runs once for all.
+        """The derivatives of every stage for each flow, from one forward-mode pass.
 
-        Unless it does what cannot be batched, as writing into a part of a map: then it runs once for each.
+        If the network uses operations that cannot be batched, such as writing into a part of a map, it runs once per
+        flow instead.
         """
         motions = torch.stack([flow.motion(images, self.grid) for flow in flows])
         still = torch.zeros((), dtype=images.dtype, device=images.device)
@@ -86,7 +87,7 @@ class DifferentiableNetwork(NamedTuple):
     def differentiate_output(
         self, images: Float[Tensor, "B C H W"], flow: Flow, stage: str | None
     ) -> tuple[Tensor, Tensor]:
-        """The network's output, and its derivative when the map of this stage moves; the image's, where it is None."""
+        """The network's output, and its derivative as the map of this stage moves, or the image if `stage` is None."""
 
         def output(t: Tensor) -> Tensor:
             moving = flow.act(images, t, self.grid) if stage is None else images
@@ -95,7 +96,7 @@ class DifferentiableNetwork(NamedTuple):
         return differentiate_at_zero(output, images)
 
     def _run_stages(self, images: Tensor, flow: Flow, t: Tensor, moving: str | None) -> dict[str, Tensor]:
-        """The outputs of all stages and of the network, with one of the maps moved on its way."""
+        """The outputs of all stages and of the network, with the map of one stage transformed during the pass."""
         found: dict[str, Tensor] = {}
 
         geometries = {stage.name: stage.geometry for stage in self.stages}
@@ -153,7 +154,7 @@ def _extract_features(geometry: Geometry, output: Tensor) -> Tensor:
 
 
 def _move_output(output: Tensor, geometry: Geometry, flow: Flow, t: Tensor) -> Tensor:
-    """The output with its map moved, in its own layout."""
+    """The output with its map transformed, in its own layout."""
     assert geometry.grid is not None
     moved = flow.act(geometry.to_maps(output), t, geometry.grid)
     if geometry.layout is OutputLayout.NCHW:
@@ -164,7 +165,7 @@ def _move_output(output: Tensor, geometry: Geometry, flow: Flow, t: Tensor) -> T
 
 
 class _AffineBatchNorms(TorchFunctionMode):
-    """Evaluates batch norms as the gain and offset that they are: torch's own forward derivative takes many passes."""
+    """Evaluates batch norms as gain and offset, because torch's own forward-mode derivative is slow."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = kwargs or {}

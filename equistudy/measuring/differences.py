@@ -1,4 +1,4 @@
-"""The moments of |f(g x) - g f(x)| against g f(x), for the measures that are absolute."""
+"""The moments of |f(g x) - g f(x)| and g f(x), for absolute errors."""
 
 import torch
 from jaxtyping import Float
@@ -23,7 +23,7 @@ class ShardDifferences:
         self._seen: list[Moments] = []
 
     def take(self, view: int, output: Float[Tensor, "B ..."]) -> None:
-        """The output for one view, in order. Only that of x is kept, and moments of the others."""
+        """Takes the output for the next view. Only that of x is kept; of the others only moments are."""
         vectors = self.plan.regions is None
         features = output.flatten(1) if vectors else self.plan.geometry.to_maps(output)
         if self._reference is None:

@@ -1,9 +1,9 @@
 """Means and centred products of paired features: from blocks, merged without loss, finished into coefficients.
 
-All sums are float64 and centred, never raw: raw sums in float32 give correlations outside [-1, 1] once the mean is a
-thousand times the spread. A block is one image and one channel. Its sums are split into the part within images and the
-part between their means, S = W + B. Both are only ever added up, so the within, between and total coefficients come
-from one state without a subtraction.
+All sums are float64 and centred: raw sums in float32 give correlations outside [-1, 1] once the mean is a thousand
+times the standard deviation. A block is one image and one channel. Its sums are split into the part within images and
+the part between their means, S = W + B. Both are only ever added, so the within, between and total coefficients follow
+from one state without cancellation.
 
 Source: Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance" (pairwise update, corrected
 two-pass).
@@ -140,9 +140,9 @@ def pool_moments(moments: Moments, dim: int = 0) -> Moments:
 def leave_one_out(groups: Moments) -> tuple[Moments, Moments]:
     """The moments of all groups along the first dimension, and those of all groups but each one.
 
-    Each left-out total adds up the other groups, as one matrix product: subtracting a group from the total would cancel
-    digits. Means are taken as distances from the mean of all. Only what the others' own mean is off that centre comes
-    off their squares: as little as one group among G can move it.
+    Each left-out total sums the other groups in one matrix product, because subtracting a group from the total would
+    cancel digits. Means are relative to the overall mean, so the correction of the squares for the left-out mean is
+    small.
     """
     total, pairs = pool_moments(groups), groups.pairs
     off_a, off_b = groups.mean_a - total.mean_a, groups.mean_b - total.mean_b

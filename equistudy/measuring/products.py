@@ -1,4 +1,4 @@
-"""Products of every channel of f(g x) with every channel of g f(x), and the channel maps that follow from them."""
+"""Products of all channels of f(g x) with all channels of g f(x), and the channel maps fitted from them."""
 
 from typing import NamedTuple
 
@@ -33,7 +33,7 @@ class ShardProducts:
         self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def take(self, view: int, output: Float[Tensor, "B ..."]) -> None:
-        """The output for one view, in order."""
+        """Takes the output for the next view."""
         features = self.plan.geometry.to_maps(output)
         if self._reference is None:
             self._reference = features.clone()  # the network may go on to change its output in place

@@ -1,4 +1,4 @@
-"""How much features vary over the elements and over the images, and the ratio of the two."""
+"""The variation of features over the elements and over the images, and the ratio of the two."""
 
 import torch
 from jaxtyping import Float
@@ -17,7 +17,7 @@ __all__ = ["ShardSpreads", "build_spread_rows", "compute_variation"]
 
 
 class ShardSpreads:
-    """Features of one stage for all views of one shard: vectors as they are, maps by the means over their cells.
+    """Features of one stage for all views of one shard; maps are averaged over their cells.
 
     In each pair of the moments, a is the feature for one view, and b the standard deviation over all views of its
     image. So over images the spread of a and the mean of b are what the ratio needs.
@@ -28,7 +28,7 @@ class ShardSpreads:
         self._seen: list[Tensor] = []
 
     def take(self, view: int, output: Float[Tensor, "B ..."]) -> None:
-        """The output for one view, in order."""
+        """Takes the output for the next view."""
         geometry = self.plan.geometry
         found = output.flatten(1) if geometry.grid is None else geometry.to_maps(output).double().mean(dim=(2, 3))
         self._seen.append(found.double().cpu())
@@ -53,13 +53,13 @@ def compute_variation(moments: Moments) -> tuple[Float[Tensor, "*shape C"], Floa
 
 
 def _compute_value(moments: Moments, live: Tensor) -> Float[Tensor, "*shape"]:
-    """The mean ratio over the live features; not a number where there is none."""
+    """The mean ratio over the live features; NaN if there is none."""
     over_views, over_images = compute_variation(moments)
     return torch.where(live, over_views / over_images, torch.nan).nanmean(dim=-1)
 
 
 def _find_live_features(moments: Moments) -> Tensor:
-    """The features that vary over images by more than a trace of what the layer does."""
+    """The features whose variance over images is not negligible within the layer."""
     spread = compute_variation(moments)[1].square()
     return spread > DEAD_VARIANCE_RATIO * spread.mean(dim=-1, keepdim=True)
 
