@@ -24,33 +24,33 @@ def warp(images: Float[Tensor, "B C H W"], matrices: Float[Tensor, "B 2 3"]) -> 
 def warp_labels(
     labels: UInt8[Tensor, "B H W"], matrices: Float[Tensor, "B 2 3"], outside: int
 ) -> UInt8[Tensor, "B H W"]:
-    """Labels resampled as `warp` resamples images, each taken from the nearest pixel: no label is made of two others.
+    """Labels resampled as `warp` resamples images, but by nearest neighbour, so that no two labels are mixed.
 
-    `outside` is the label of what comes in.
+    `outside` is the label of pixels that come from beyond the border.
     """
     grid = _sampling_grid(labels.shape[-2:], matrices.to(labels.device, torch.float32))
-    shifted = (labels[:, None] + 1.0).float()  # 0 is left for what lies outside
+    shifted = (labels[:, None] + 1.0).float()  # 0 then marks pixels from outside
     found = grid_sample(shifted, grid, mode="nearest", padding_mode="zeros", align_corners=False)[:, 0]
     return torch.where(found > 0, found - 1, outside).to(torch.uint8)
 
 
 def _sampling_grid(size: torch.Size, matrices: Float[Tensor, "B 2 3"]) -> Float[Tensor, "B H W 2"]:
-    """Where in the input each pixel of the output lies, as `grid_sample` wants it."""
+    """The sampling position of each output pixel, in the normalised coordinates of `grid_sample`."""
     height, width = size
     dtype = matrices.dtype
     x = torch.arange(width, dtype=dtype, device=matrices.device)[:, None] - (width - 1) / 2
     y = torch.arange(height, dtype=dtype, device=matrices.device)[:, None, None] - (height - 1) / 2
-    # torch's affine_grid is a matrix product, which automatic mixed precision would do in 16 bits. This stays in dtype.
+    # torch's affine_grid is a matrix product, which autocast would run in 16 bits. This keeps the dtype.
     rows = matrices[:, None, None]
-    # [B, 1, W, 2] + [B, H, 1, 2]: only what has all axes is as large as the images
+    # [B, 1, W, 2] + [B, H, 1, 2]: only the sum has the size of the images
     places = (rows[..., 0] * x + rows[..., 1] * y).add_(rows[..., 2])
     return places.mul_(torch.tensor([2 / width, 2 / height], dtype=dtype, device=matrices.device))
 
 
 def rotation_matrices(degrees: Float[Tensor, " B"]) -> Float[Tensor, "B 2 3"]:
-    """Output-to-input matrices that turn the content about the centre, counter-clockwise as displayed.
+    """Output-to-input matrices that rotate the content about the centre, counter-clockwise as displayed.
 
-    90 degrees is `torch.rot90(images, 1, dims=(2, 3))`.
+    90 degrees equals `torch.rot90(images, 1, dims=(2, 3))`.
     """
     # Sines in float64, so that 90 degrees gives 6e-17 in place of float32's 4e-8.
     radians = torch.deg2rad(degrees.double())

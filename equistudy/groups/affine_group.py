@@ -1,7 +1,7 @@
-"""Groups that act by affine maps about the centre of the image: exact on the symmetries of the square, else by warping.
+"""Groups that act by affine maps about the image centre: exactly for symmetries of the square, otherwise by warping.
 
-A cell of a feature map looks at a position of the image, so the same affine map, seen in cells, moves the map: about
-the cell coordinates of the image's centre, which need not be the centre of the map.
+Each cell of a feature map corresponds to a position in the image, so the same affine map, in units of cells, also moves
+the feature map. Its fixed point is the image centre in cell coordinates, which need not be the centre of the map.
 """
 
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ __all__ = ["AffineGroup", "crop_central_square", "inscribed_disk_mask"]
 
 
 class _CellMap(NamedTuple):
-    """An element as an affine map of cells, counted from the centre of the map: from those it fills to those it shows.
+    """An element as an affine map of cell coordinates about the centre of the map, from output to input.
 
-    `symmetry` is its linear part, if that is a symmetry of the square.
+    `symmetry` is its linear part if that is a symmetry of the square, and None otherwise.
     """
 
     matrix: Matrix
@@ -28,7 +28,7 @@ class _CellMap(NamedTuple):
 
     @property
     def is_aligned(self) -> bool:
-        """Whether cells move to cells."""
+        """Whether the map takes cells to cells."""
         return self.symmetry is not None and all(abs(row[2] - round(row[2])) < TOLERANCE for row in self.matrix)
 
 
@@ -36,13 +36,13 @@ class _CellMap(NamedTuple):
 class AffineGroup(Group):
     """Base of the groups whose elements are affine maps of positions, about the centre of the image.
 
-    Elements that are symmetries of the square act without interpolation, all others bilinearly. If the group is
-    `ROUND`, its other elements turn content out of the corners: then x and each g x show the inscribed disk alone, with
-    the background (black where it is not known) around it, and maps are compared inside a disk.
+    Elements that are symmetries of the square act without interpolation, all others bilinearly. In a `ROUND` group the
+    other elements rotate content out of the corners: x and every g x are then masked to the inscribed disk, filled
+    outside with the background (black if it is unknown), and feature maps are compared inside a disk.
 
-    On a feature map whose cells are centred on the image, symmetries of the square move cells to cells
-    (`is_grid_aligned`). Elsewhere the map is interpolated about the true centre, which mixes the loss of the
-    interpolation into the comparison: see the ceiling beside the value.
+    On a feature map whose cells are centred on the image, symmetries of the square take cells to cells
+    (`is_grid_aligned`). Otherwise the map is interpolated about the true centre, and the interpolation error becomes
+    part of the comparison: the ceiling beside each value says how large it is.
     """
 
     ROUND: ClassVar[bool] = False
@@ -52,7 +52,7 @@ class AffineGroup(Group):
         raise NotImplementedError
 
     def act(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"]) -> Float[Tensor, "B C H W"]:
-        """Each image moved by its own element; black enters."""
+        """Each image moved by its own element; pixels from beyond the border are black."""
         import torch
 
         from equistudy.groups.affine import warp
@@ -77,7 +77,7 @@ class AffineGroup(Group):
         return torch.linalg.solve(matrices[:, :, :2], offsets.transpose(1, 2)).transpose(1, 2).to(points)
 
     def views(self, images: Float[Tensor, "B C H W"], background: float | None) -> Views:
-        """The image and the moved images: a central square of them where the group turns rows into columns."""
+        """The image and the moved images, cropped to the central square if the group swaps rows and columns."""
         import torch
 
         elements = self.elements()
@@ -99,11 +99,9 @@ class AffineGroup(Group):
         return Views(1 + len(elements), view)
 
     def obstacle(self, grid: Grid) -> str | None:
-        """The centre of the cells must be known, and quarter turns need square maps."""
+        """Maps need known cell positions, and square ones for quarter turns."""
         if grid.centre is None:
-            return (
-                "where the centres of its cells lie over the image is not known, so the map has no centre to act about"
-            )
+            return "the positions of its cells over the image are unknown, so the map has no centre to act about"
         turned = any(
             symmetry is not None and symmetry.is_transposing
             for symmetry in (find_symmetry(self._element_matrix(element)) for element in self.elements())
@@ -113,22 +111,22 @@ class AffineGroup(Group):
         return None
 
     def region(self, element: Element, grid: Grid, erosion: int) -> Region:
-        """The cells that lie inside and show what lies inside, less the erosion; of the disk if there is one."""
+        """The cells whose source also lies inside the map (or the disk), less the erosion."""
         assert grid.centre is not None
         limits = _ComparableCells(grid, erosion, self._radius(grid, erosion))
         return limits.region(self._cell_map(element, grid).matrix)
 
     def is_grid_aligned(self, element: Element, grid: Grid) -> bool:
-        """Whether the element is a symmetry of the square and moves cells to cells: their centre error is 0.
+        """Whether the element is a symmetry of the square that takes cells to cells.
 
-        Or it is half a cell, or a whole one: then a turn about the centre of the image moves cells to cells as well.
+        It does where the centre error is 0, and also where it is a multiple of half a cell.
         """
         return grid.centre is not None and self._cell_map(element, grid).is_aligned
 
     def act_on_features(
         self, features: Float[Tensor, "B C H W"], element: Element, grid: Grid, region: Region
     ) -> Float[Tensor, "B C h w"]:
-        """The map moved about the centre of the image; a copy of cells where they are aligned, else bilinear."""
+        """The map moved about the image centre: by copying cells where they are aligned, otherwise bilinearly."""
         import torch
 
         from equistudy.groups.affine import warp
@@ -140,7 +138,7 @@ class AffineGroup(Group):
             return warp(features, matrices)[here]
         (a, b), (c, d) = cells.symmetry.linear
         x, y = (round(row[2]) for row in cells.matrix)
-        # out(p) = in(A p + t) = turned(p + A^-1 t), and A^-1 is A transposed.
+        # out(p) = in(A p + t) = rotated(p + A^-1 t), and A^-1 is the transpose of A.
         shift = -(b * x + d * y), -(a * x + c * y)
         turned = apply_symmetry(features, cells.symmetry)
         return (torch.roll(turned, shift, dims=(-2, -1)) if any(shift) else turned)[here]
@@ -151,7 +149,7 @@ class AffineGroup(Group):
         return _to_matrix(self.matrices(torch.tensor([element.parameters], dtype=torch.float64))[0])
 
     def _cell_map(self, element: Element, grid: Grid) -> _CellMap:
-        """The map A (p - c) + c + b / stride, with c the image's centre as seen from the map's."""
+        """The map A (p - c) + c + b / stride, where c is the image centre relative to the centre of the map."""
         assert grid.centre_error is not None
         (a, b, x), (c, d, y) = self._element_matrix(element)
         row, column = (-error / grid.stride for error in grid.centre_error)
@@ -162,7 +160,7 @@ class AffineGroup(Group):
         return _CellMap(matrix, find_symmetry(((a, b, 0.0), (c, d, 0.0))))
 
     def _radius(self, grid: Grid, erosion: int) -> float | None:
-        """The largest disk about the image's centre that lies in the map and in the image, in cells."""
+        """Radius in cells of the largest disk about the image centre that fits in the map and in the image."""
         if not self.ROUND or all(
             find_symmetry(self._element_matrix(element)) is not None for element in self.elements()
         ):
@@ -174,21 +172,21 @@ class AffineGroup(Group):
 
 
 class _ComparableCells(NamedTuple):
-    """Which cells can be compared: those of the map less the erosion, and of a disk about the image's centre."""
+    """The cells that can be compared: those of the map less the erosion, within a disk about the image centre."""
 
     grid: Grid
     erosion: int
     radius: float | None
 
     def region(self, matrix: Matrix) -> Region:
-        """The cells inside that show cells inside. The set is convex, so that each row of it is one span."""
+        """The comparable cells whose source is comparable too. The set is convex, so each of its rows is one span."""
         spans = {row: self._find_span(row, matrix) for row in range(self.grid.height)}
         filled = {row: span for row, span in spans.items() if span[1] > span[0]}
         if not filled:
             return Region(slice(0, 0), slice(0, 0))
         first, left = min(filled), min(start for start, _ in filled.values())
         last, right = max(filled), max(stop for _, stop in filled.values())
-        # A span may round to nothing between two that do not.
+        # A span between two others may round to an empty one.
         inner = tuple(
             (start - left, max(start, stop) - left) for start, stop in (spans[row] for row in range(first, last + 1))
         )
@@ -196,7 +194,7 @@ class _ComparableCells(NamedTuple):
         return Region(slice(first, last + 1), slice(left, right), None if full else inner)
 
     def _find_span(self, row: int, matrix: Matrix) -> tuple[int, int]:
-        """The columns of one row, from the first to behind the last."""
+        """The half-open range of columns of one row."""
         (a, b, x), (c, d, y) = matrix
         tall, wide = (self.grid.height - 1) / 2, (self.grid.width - 1) / 2
         below = row - tall
@@ -217,7 +215,7 @@ class _ComparableCells(NamedTuple):
 
 
 def _solve_interval(slope: float, constant: float, half: float) -> tuple[float, float]:
-    """The numbers t with -half <= slope t + constant <= half: from the first to the last."""
+    """The interval of numbers t with -half <= slope t + constant <= half."""
     if abs(slope) < TOLERANCE:
         return (-inf, inf) if abs(constant) <= half + TOLERANCE else (inf, -inf)
     ends = sorted(((-half - constant) / slope, (half - constant) / slope))
@@ -230,7 +228,7 @@ def _to_matrix(matrix: Float[Tensor, "2 3"]) -> Matrix:
 
 
 def _keep_if_square(symmetry: Symmetry | None, size: tuple[int, ...]) -> Symmetry | None:
-    """The symmetry, unless it would turn an image that is not square."""
+    """The symmetry, or None if it would swap rows and columns of an image that is not square."""
     return None if symmetry is None or (symmetry.is_transposing and size[0] != size[1]) else symmetry
 
 
@@ -243,7 +241,7 @@ def crop_central_square(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C 
 
 
 def inscribed_disk_mask(images: Float[Tensor, "B C h h"]) -> Bool[Tensor, "h h"]:
-    """Which pixels have their centre in the inscribed disk, so that every turn shows four known pixels there."""
+    """The pixels whose centre lies in the inscribed disk, where every rotation interpolates four known pixels."""
     import torch
 
     size = images.shape[-1]

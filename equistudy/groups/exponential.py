@@ -1,4 +1,4 @@
-"""Exponentials of affine generators in closed form: batched, differentiable, without branches on the data."""
+"""Exponentials of affine generators in closed form: batched, differentiable, without data-dependent branches."""
 
 import math
 from collections.abc import Sequence
@@ -20,20 +20,20 @@ __all__ = [
     "rotation_exponentials",
 ]
 
-SERIES_THRESHOLD = 1e-2  # below this size the even functions are summed: five terms are then exact in float64
+SERIES_THRESHOLD = 1e-2  # below it the even functions are summed as series, of which five terms are exact in float64
 # Gauss-Legendre with 22 nodes integrates exp(u x) over [0, 1] to 1e-14 at |x| = 30, with 17 to 1e-8.
 NUM_NODES = 22
 NUM_NODES_REDUCED = 17
 FACTORIALS = [math.factorial(n) for n in range(14)]
-# the factors of the powers of D from 0 to 4: of C, S and S' together, and of S''
+# coefficients of the powers 0 to 4 of D: of C, S and S' together, and of S''
 SERIES = [[1 / FACTORIALS[2 * k], 1 / FACTORIALS[2 * k + 1], (k + 1) / FACTORIALS[2 * k + 3]] for k in range(5)]
 CURVATURE = [(k + 1) * (k + 2) / FACTORIALS[2 * k + 5] for k in range(5)]
 
 
 def _build_quadrature(num_nodes: int) -> tuple[list[list[float]], list[list[float]]]:
-    """Powers and sums for the nodes of Gauss and Legendre on [0, 1], followed by u = 1; see `_QuadratureConstants`.
+    """Powers and weights for the Gauss-Legendre nodes on [0, 1], followed by u = 1; see `_QuadratureConstants`.
 
-    The sums give the value at 1, the integral, and that of u times it.
+    The weights give the value at 1, the integral over u, and the integral of u times the function.
     """
     nodes, weights = np.polynomial.legendre.leggauss(num_nodes)
     u, integral = np.append((nodes + 1) / 2, 1.0), np.append(weights / 2, 0.0)
@@ -44,15 +44,15 @@ QUADRATURES = [_build_quadrature(NUM_NODES_REDUCED), _build_quadrature(NUM_NODES
 
 
 def affine_exponentials(matrices: Float[Tensor, "*N 2 3"]) -> Float[Tensor, "*N 2 3"]:
-    """The exponentials of affine generators of the plane: [A | t], whose third row is 0, gives [exp(A) | phi(A) t].
+    """The exponentials of affine generators of the plane: [A | t], with third row 0, gives [exp(A) | phi(A) t].
 
-    With A = s I + B, B without trace, Cayley and Hamilton give B^2 = D I, D = -det B, and so
+    Writing A = s I + B with B traceless, the Cayley-Hamilton theorem gives B^2 = D I with D = -det B, and so
     exp(u A) = e^(u s) (C(u^2 D) I + u S(u^2 D) B), C(D) = cosh sqrt D and S(D) = sinh sqrt D / sqrt D: cosine and sine
-    where D < 0, even and smooth through D = 0. phi(A) = int_0^1 exp(u A) du is summed over Gauss-Legendre nodes:
-    (exp(A) - I) A^-1 breaks down wherever det A = 0, which is a cone and not only A = 0.
+    where D < 0, even in sqrt D and smooth through D = 0. phi(A) = int_0^1 exp(u A) du is summed over Gauss-Legendre
+    nodes, because (exp(A) - I) A^-1 breaks down wherever det A = 0, which is a cone and not only A = 0.
 
-    Equal to `torch.linalg.matrix_exp` to rounding for norms up to 30, and so are the first two derivatives. Automatic
-    mixed precision leaves it in the precision of its argument.
+    Agrees with `torch.linalg.matrix_exp` up to rounding for norms up to 30, and so do the first two derivatives.
+    Computes in the precision of its argument, also under autocast.
     """
     function = _AffineExponential if torch.compiler.is_compiling() else _DualAffineExponential
     exponentials: Tensor = function.apply(matrices)[0]
@@ -60,28 +60,28 @@ def affine_exponentials(matrices: Float[Tensor, "*N 2 3"]) -> Float[Tensor, "*N 
 
 
 def disable_autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """A context without automatic mixed precision, which would be off by whole pixels. The meta device knows none."""
+    """A context without autocast, whose rounding would be off by whole pixels. Does nothing on the meta device."""
     return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 def plane_rotations(radians: Float[Tensor, "*N"]) -> Float[Tensor, "*N 2 3"]:
-    """The maps of (x, y), y down, that turn counter-clockwise as displayed: exp of the generator of rotations."""
+    """Maps of (x, y), y down, that rotate counter-clockwise as displayed: exponentials of the rotation generator."""
     cos, sin, zero = radians.cos(), radians.sin(), torch.zeros_like(radians)
     return torch.stack([cos, sin, zero, -sin, cos, zero], dim=-1).unflatten(-1, (2, 3))
 
 
 def rotation_exponentials(vectors: Float[Tensor, "*N 3"]) -> Float[Tensor, "*N 3 3"]:
-    """Rotations of space about `vectors` by their lengths in radians: exp of the cross-product matrix W of w.
+    """Rotations of 3D space about `vectors` by their lengths in radians: exp of the cross-product matrix W of w.
 
-    Rodrigues: I + sin a / a W + (1 - cos a) / a^2 W^2 with a = |w|. The second factor, which cancels at small angles,
-    is half the square of sin(a / 2) / (a / 2).
+    Rodrigues' formula: I + sin a / a W + (1 - cos a) / a^2 W^2 with a = |w|. To avoid cancellation at small angles, the
+    second factor is computed as half the square of sin(a / 2) / (a / 2).
     """
     W, square, sine, cosine, _ = _rodrigues_terms(vectors)
     return torch.eye(3).to(vectors) + sine * W + cosine * square
 
 
 def rigid_exponentials(matrices: Float[Tensor, "*N 3 4"]) -> Float[Tensor, "*N 3 4"]:
-    """The exponentials of generators of rigid motions: [W | t], W the cross-product matrix of w, gives [exp(W) | V t].
+    """Exponentials of generators of rigid motions: [W | t], W the cross-product matrix of w, gives [exp(W) | V t].
 
     V = I + (1 - cos a) / a^2 W + (a - sin a) / a^3 W^2 with a = |w|.
     """
@@ -108,8 +108,8 @@ def _rodrigues_terms(vectors: Float[Tensor, "*N 3"]) -> RodriguesTerms:
 
 
 def rodrigues_third(squared: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
-    """The function (a - sin a) / a^3 of a, as one of a^2."""
-    small = squared < 1  # where 1 - sin a / a cancels, eight terms are exact in float64
+    """The function (a - sin a) / a^3, in terms of a^2."""
+    small = squared < 1  # where 1 - sin a / a cancels; eight terms of the series are exact in float64
     terms = torch.full_like(squared, -1 / math.factorial(17))
     for k in range(6, -1, -1):
         terms = terms * torch.where(small, squared, 0) + (-1) ** k / math.factorial(2 * k + 3)
@@ -117,7 +117,7 @@ def rodrigues_third(squared: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
 
 
 def _sine_ratio(squared: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
-    """The function sin a / a of a, as one of a^2."""
+    """The function sin a / a, in terms of a^2."""
     near = squared < SERIES_THRESHOLD
     terms = torch.full_like(squared, 1 / math.factorial(9))
     for k in (3, 2, 1, 0):
@@ -127,14 +127,16 @@ def _sine_ratio(squared: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
 
 
 class _AffineExponential(torch.autograd.Function):
-    """With the gradient in closed form: autograd's would keep and pass back every node, and meet 0 times infinity.
+    """The exponential with its gradient in closed form.
 
-    With alpha = e^(u s) C(u^2 D) and beta = u e^(u s) S(u^2 D) the derivatives by s are u alpha and u beta, those by D
-    u beta / 2 and gamma = u^3 e^(u s) S'(u^2 D). The second output holds, for each of the three, its value at u = 1,
-    its integral over u, and the integral of u times it. The first derivative is computed from these, so that second
-    derivatives are first derivatives of the second output.
+    Autograd would store and traverse every node, and multiply 0 by infinity.
 
-    Nodes come before samples in memory, and the operations are few: a batch is small, and each costs the same.
+    Let alpha = e^(u s) C(u^2 D) and beta = u e^(u s) S(u^2 D). Their derivatives by s are u alpha and u beta; those by
+    D are u beta / 2 and gamma = u^3 e^(u s) S'(u^2 D). For each of alpha, beta and gamma the second output holds the
+    value at u = 1, the integral over u, and the integral of u times it. The first derivative is computed from these,
+    so that second derivatives are first derivatives of the second output.
+
+    Nodes precede samples in memory, and there are few operations: batches are small, so the time is that of launching.
     """
 
     generate_vmap_rule = True
@@ -172,7 +174,7 @@ class _AffineExponential(torch.autograd.Function):
 
 
 class _DualAffineExponential(_AffineExponential):
-    """The same with forward-mode derivatives, which `torch.compile` does not take."""
+    """The same with forward-mode derivatives, which `torch.compile` does not support."""
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor) -> tuple[Tensor, Tensor]:
@@ -196,7 +198,7 @@ class _DualAffineExponential(_AffineExponential):
 def _differentiate_maps(
     gradient: Float[Tensor, "*N 2 3"], matrices: Float[Tensor, "*N 2 3"], moments: Float[Tensor, "3 3 M"]
 ) -> Float[Tensor, "*N 2 3"]:
-    """The gradient of the generators from that of their exponentials."""
+    """The gradient with respect to the generators, given that of their exponentials."""
     _, e, b, c, x, y = _split_entries(matrices)
     C, P, P_s, S, Q, Q_s, S_D, Q_D, _ = moments.flatten(0, 1).unbind(0)
     half, of_e, of_b, of_c, of_x, of_y = _split_entries(gradient)
@@ -218,7 +220,7 @@ def _differentiate_maps(
 def _differentiate_moments(
     of_moments: Float[Tensor, "3 3 M"], matrices: Float[Tensor, "*N 2 3"]
 ) -> Float[Tensor, "*N 2 3"]:
-    """The gradient of the generators from that of the moments."""
+    """The gradient with respect to the generators, given that of the moments."""
     _, e, b, c, x, _ = _split_entries(matrices)
     by_s, by_D, constants = _differentiate_functions(matrices)
     with disable_autocast(matrices.device):
@@ -232,7 +234,7 @@ def _differentiate_moments(
 def _differentiate_functions(
     matrices: Float[Tensor, "*N 2 3"],
 ) -> tuple[Float[Tensor, "3 U M"], Float[Tensor, "3 U M"], "_QuadratureConstants"]:
-    """The derivatives by s and by D of the three functions at each node, and the constants."""
+    """The derivatives of the three functions by s and by D at each node, and the constants."""
     s, e, b, c, _, _ = _split_entries(matrices)
     constants = _get_quadrature_constants(matrices.dtype, matrices.device)
     u = constants.powers[1]
@@ -246,9 +248,9 @@ def _differentiate_functions(
 
 
 class _QuadratureConstants(NamedTuple):
-    """1, u and u^3 at the nodes, the last of which is u = 1; three sums over nodes; the factors of the series.
+    """The nodes as powers 1, u and u^3 (the last node is u = 1), three rows of weights, and series coefficients.
 
-    The series are those of C, S and S' together, and that of S'', from the power 0 of D to 4.
+    `factors` are those of C, S and S', `curvature` those of S'', for the powers 0 to 4 of D.
     """
 
     powers: Float[Tensor, "3 U 1"]
@@ -258,7 +260,7 @@ class _QuadratureConstants(NamedTuple):
 
 
 def _get_quadrature_constants(dtype: torch.dtype, device: torch.device) -> _QuadratureConstants:
-    """The constants, kept from call to call; in a compiled graph they are constants of its own."""
+    """The constants, cached between calls; a compiled graph holds its own copy."""
     if torch.compiler.is_compiling():
         return _build_quadrature_constants(dtype, device)
     return _keep_quadrature_constants(dtype, device)
@@ -278,7 +280,7 @@ def _build_quadrature_constants(dtype: torch.dtype, device: torch.device) -> _Qu
 
 
 def _split_entries(matrices: Float[Tensor, "*N 2 3"]) -> Sequence[Float[Tensor, " M"]]:
-    """s, e, b, c, x, y of matrices [[s + e, b, x], [c, s - e, y]], each in one row."""
+    """The numbers s, e, b, c, x and y of matrices [[s + e, b, x], [c, s - e, y]], one row for each number."""
     a, b, x, c, d, y = matrices.reshape(-1, 6).mT.contiguous().unbind(0)
     s = (a + d) / 2
     return s, a - s, b, c, x, y
@@ -289,7 +291,7 @@ def _even_functions(
 ) -> Float[Tensor, "3 U M"]:
     """e^g times C = cosh sqrt D, S = sinh sqrt D / sqrt D and S' = (C - S) / (2 D): cosine and sine where D < 0.
 
-    e^g is part of each exponential, so that only what is too large itself overflows.
+    e^g is multiplied into each exponential, so that nothing overflows unless the result does.
     """
     size, positive = D.abs(), D > 0
     near = size < SERIES_THRESHOLD
@@ -305,7 +307,7 @@ def _even_functions(
 
 
 def _sum_series(D: Float[Tensor, "U M"], factors: Sequence[Tensor]) -> Float[Tensor, "*F U M"]:
-    """The sum of the factors times the powers of D from 0."""
+    """The power series in D with these coefficients, from the power 0 on."""
     *lower, total = factors
     for factor in reversed(lower):
         total = factor.addcmul(D, total)

@@ -1,4 +1,4 @@
-"""Finite groups of the square: reflections, quarter turns and both, exact on images and on regular features."""
+"""Finite groups of symmetries of the square (reflections, quarter turns), exact on images and on regular features."""
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -24,9 +24,10 @@ __all__ = [
 class ChannelAction(Enum):
     """What an element does to the channels of a feature map, besides moving its cells.
 
-    IDENTITY: nothing. REGULAR: the channels are C fields of |G| each, one for every element h of the group in the order
-    of `FiniteGroup.table`: channel c |G| + h, so that a map is (B, C |G|, H, W). (g f)[h] = g.f[g^-1 h]: the layout of
-    group convolutions whose kernel h is g-fold turned from kernel 0. IDENTITY finds such networks not equivariant.
+    IDENTITY: the channels stay where they are. REGULAR: the channels are C fields of |G| channels, one for each element
+    h of the group in the order of `FiniteGroup.element_parameters`; element h of field c is channel c |G| + h of a map
+    (B, C |G|, H, W). The action is (g f)[h] = g.f[g^-1 h], the layout of group convolutions, whose kernel h is kernel 0
+    moved by h. Measured with IDENTITY, such networks appear not to be equivariant.
     """
 
     IDENTITY = "identity"
@@ -34,7 +35,7 @@ class ChannelAction(Enum):
 
 
 class Flip(Enum):
-    """HORIZONTAL: left and right change places. VERTICAL: top and bottom do."""
+    """HORIZONTAL swaps left and right, VERTICAL swaps top and bottom."""
 
     HORIZONTAL = "horizontal"
     VERTICAL = "vertical"
@@ -44,9 +45,9 @@ class Flip(Enum):
 class FiniteGroup(AffineGroup):
     """Base of the groups of symmetries of the square.
 
-    The parameters are (degrees, mirrored): first, if mirrored is 1, left and right change places, then the content is
-    turned. The magnitude is the largest angle by which an element turns a direction:
-    180 degrees for each mirror image.
+    The parameters are (degrees, mirrored): if mirrored is 1, left and right are swapped first, and then the content is
+    rotated. The magnitude of an element is the largest angle by which it rotates a direction, so that of every
+    reflection is 180 degrees.
     """
 
     unit: ClassVar[str] = "deg"
@@ -59,7 +60,7 @@ class FiniteGroup(AffineGroup):
 
     @property
     def element_parameters(self) -> tuple[tuple[float, float], ...]:
-        """The parameters of every element, the identity first: the order of the channels of a regular field."""
+        """The parameters of every element, identity first; the channels of a regular field have the same order."""
         raise NotImplementedError
 
     @property
@@ -69,7 +70,7 @@ class FiniteGroup(AffineGroup):
 
     @property
     def mixed_channels(self) -> int:
-        """Those of a regular field."""
+        """The number of channels in a regular field, or 1 if the channels stay."""
         return self.order if self.channel_action is ChannelAction.REGULAR else 1
 
     def elements(self) -> tuple[Element, ...]:
@@ -84,14 +85,14 @@ class FiniteGroup(AffineGroup):
         )
 
     def sample(self, count: int, rng: Generator) -> Float[Tensor, "N 2"]:
-        """Elements drawn uniformly, the identity among them."""
+        """Elements drawn uniformly from the group, identity included."""
         import torch
 
         drawn = torch.randint(self.order, (count,), generator=rng, device=rng.device)
         return torch.tensor(self.element_parameters, device=rng.device)[drawn]
 
     def inverse(self, elements: Float[Tensor, "N 2"]) -> Float[Tensor, "N 2"]:
-        """The opposite turn; a mirror image undoes itself."""
+        """The opposite rotation; a reflection is its own inverse."""
         import torch
 
         degrees, mirrored = elements.unbind(dim=1)
@@ -106,7 +107,7 @@ class FiniteGroup(AffineGroup):
         return torch.stack([turned, (mirrored + mirrored_then) % 2], dim=1)
 
     def channel_permutation(self, element: Element) -> Int64[Tensor, " G"]:
-        """For each element h, the position of g^-1 h among `rows`: where channel h of g f comes from."""
+        """For each element h, the index of g^-1 h: the channel of f that becomes channel h of g f."""
         import torch
 
         rows = torch.tensor(self.element_parameters)
@@ -129,15 +130,15 @@ class FiniteGroup(AffineGroup):
         return replace(self, channel_action=ChannelAction.IDENTITY)
 
     def channel_obstacle(self, channels: int) -> str | None:
-        """Regular features have a channel for each element in every field."""
+        """Regular features need a multiple of |G| channels."""
         if self.channel_action is ChannelAction.REGULAR and channels % self.order:
-            return f"its {channels} channels are no fields of {self.order}, which a regular channel action moves"
+            return f"its {channels} channels do not form regular fields of {self.order} channels each"
         return None
 
     def act_on_features(
         self, features: Float[Tensor, "B C H W"], element: Element, grid: Grid, region: Region
     ) -> Float[Tensor, "B C h w"]:
-        """The map moved about the centre of the image, with its channels moved as `channel_action` says."""
+        """The map moved about the image centre, with its channels permuted according to `channel_action`."""
         moved = super().act_on_features(features, element, grid, region)
         if self.channel_action is ChannelAction.IDENTITY:
             return moved
@@ -152,10 +153,14 @@ class FiniteGroup(AffineGroup):
 
 @dataclass(frozen=True)
 class CyclicGroup(FiniteGroup):
-    """The turns by multiples of 360 / `rotations` degrees, for 2 or 4 of them: C2, C4. Exact.
+    """C2 or C4: rotations by multiples of 360 / `rotations` degrees, for `rotations` 2 or 4. Exact.
 
-    Channel h of a regular field belongs to the turn by h 360 / `rotations` degrees, so that a turn by one step shifts
-    the channels of each field by one, in a circle.
+    Channel h of a regular field belongs to the rotation by h 360 / `rotations` degrees, so that rotating by one step
+    shifts the channels of each field cyclically by one.
+
+    >>> import equistudy as eq
+    >>> [element.label for element in eq.CyclicGroup(4).elements()]
+    ['90 deg', '180 deg', '270 deg']
     """
 
     rotations: int = 4
@@ -165,15 +170,15 @@ class CyclicGroup(FiniteGroup):
 
     @property
     def element_parameters(self) -> tuple[tuple[float, float], ...]:
-        """Turns in growing order."""
+        """Rotations in increasing order."""
         return tuple((360.0 * turn / self.rotations, 0.0) for turn in range(self.rotations))
 
 
 @dataclass(frozen=True)
 class DihedralGroup(FiniteGroup):
-    """The turns of `CyclicGroup`, of the content and of its mirror image, for 1, 2 or 4 turns: D1, D2, D4. Exact.
+    """D1, D2 or D4: the rotations of `CyclicGroup`, each also of the mirror image, for 1, 2 or 4 rotations. Exact.
 
-    Channels of a regular field: first the turns in growing order, then the turns of the mirror image.
+    A regular field has the channels of the rotations in increasing order, then those of the mirror image.
     """
 
     rotations: int = 4
@@ -183,7 +188,7 @@ class DihedralGroup(FiniteGroup):
 
     @property
     def element_parameters(self) -> tuple[tuple[float, float], ...]:
-        """Turns in growing order, then those of the mirror image."""
+        """Rotations in increasing order, then those of the mirror image."""
         turns = [360.0 * turn / self.rotations for turn in range(self.rotations)]
         return tuple((degrees, mirrored) for mirrored in (0.0, 1.0) for degrees in turns)
 
@@ -196,7 +201,7 @@ class Reflection(FiniteGroup):
 
     @property
     def element_parameters(self) -> tuple[tuple[float, float], ...]:
-        """The identity and the reflection; top and bottom change places by a mirror image upside down."""
+        """The identity and the reflection; swapping top and bottom is mirroring and then rotating by 180 degrees."""
         return (0.0, 0.0), (0.0 if self.flip is Flip.HORIZONTAL else 180.0, 1.0)
 
 
@@ -204,7 +209,7 @@ FULL_TURN = 360.0
 
 
 def check_elements(group: object, elements: tuple[tuple[float, float], ...]) -> None:
-    """ValueError unless these are all elements of a group, each once and the identity first."""
+    """Raises ValueError unless these are all elements of a group, each once, identity first."""
     known = set(elements)
     missing = {_multiply(first, second) for first in elements for second in elements} - known
     if not elements or elements[0] != (0.0, 0.0):
@@ -218,9 +223,9 @@ def check_elements(group: object, elements: tuple[tuple[float, float], ...]) -> 
     else:
         return
     raise ValueError(
-        "The elements of a group are pairs (degrees, mirrored) with 0 <= degrees < 360 and mirrored 0 or 1: the "
-        f"identity (0, 0) first, each once, and with every product of two, got {fault} in {group}. Use CyclicGroup, "
-        "DihedralGroup or Reflection, or complete element_parameters."
+        "element_parameters must list every element of a group once as (degrees, mirrored), with 0 <= degrees < 360 "
+        "and mirrored 0 or 1, identity (0, 0) first and closed under products, "
+        f"got {fault} in {group}. Use CyclicGroup, DihedralGroup or Reflection, or complete element_parameters."
     )
 
 
@@ -239,6 +244,6 @@ def _element_label(degrees: float, mirrored: float) -> str:
 def _check_rotations(rotations: int, exact: tuple[int, ...]) -> None:
     if rotations not in exact:
         raise ValueError(
-            f"rotations must be one of {exact}, which move pixels to pixels, got rotations={rotations}. Use "
+            f"rotations must be one of {exact}, which take pixels to pixels, got rotations={rotations}. Use "
             "Rotation(degrees=...) to measure other angles; kernels interpolated to other angles are not implemented."
         )

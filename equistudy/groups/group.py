@@ -1,4 +1,4 @@
-"""What a group is: elements that act on images and on feature maps, and the conventions of every action."""
+"""The base of all groups: elements, their actions on images and feature maps, and the conventions of every action."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ class Element(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """How a feature map lies over its image: `height` x `width` cells, each `stride` pixels apart.
+    """How a feature map lies over its image: `height` x `width` cells, `stride` pixels apart.
 
-    Cell i of an axis looks at pixels around stride i + offset, counted from the first pixel. The offsets are None where
-    they are not known: content then can be shifted over the map, but not turned about a centre.
+    Along each axis, cell i is centred at pixel stride i + offset. Where the offsets are unknown they are None: such a
+    map can be translated, but not rotated about a centre.
     """
 
     height: int
@@ -37,7 +37,7 @@ class Grid(NamedTuple):
 
     @property
     def centre(self) -> tuple[float, float] | None:
-        """Row and column, in fractions of a cell, of the centre of the image: ((size - 1) / 2 - offset) / stride."""
+        """Row and column of the image centre in cell coordinates: ((size - 1) / 2 - offset) / stride."""
         if self.row_offset is None or self.column_offset is None:
             return None
         row = ((self.image_height - 1) / 2 - self.row_offset) / self.stride
@@ -45,9 +45,9 @@ class Grid(NamedTuple):
 
     @property
     def centre_error(self) -> tuple[float, float] | None:
-        """Pixels, in rows and columns, from the centre of the image to the centre of the cells; 0 if they coincide.
+        """Offset in pixels (rows, columns) from the image centre to the centre of the map; 0 if they coincide.
 
-        Only then is a map turned or mirrored in itself what the turned or mirrored image gives.
+        Only where it is 0 does rotating or mirroring the array equal the action on the image.
         """
         if self.centre is None:
             return None
@@ -58,8 +58,8 @@ class Grid(NamedTuple):
 class Region(NamedTuple):
     """The cells of a feature map at which f(g x) and g f(x) both show the same content.
 
-    They lie in a rectangle. Where they do not fill it, `spans` has the first column and the end of those of each row,
-    counted from the first column of the rectangle.
+    They lie in a rectangle. If they do not fill it, `spans` gives the half-open range of columns of each row, counted
+    from the first column of the rectangle.
     """
 
     rows: slice
@@ -74,12 +74,12 @@ class Region(NamedTuple):
 
     @property
     def num_cells(self) -> int:
-        """How many cells there are."""
+        """The number of cells."""
         height, width = self.shape
         return height * width if self.spans is None else sum(stop - start for start, stop in self.spans)
 
     def positions(self, maps: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch P"]:
-        """The cells one after another, of maps that were cut to the rectangle."""
+        """The cells of maps that were cropped to the rectangle, flattened."""
         if self.spans is None:
             return maps.flatten(-2)
         return maps.flatten(-2)[..., _span_indices(self.spans, self.shape[1]).to(maps.device)]
@@ -87,14 +87,14 @@ class Region(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def _span_indices(spans: tuple[tuple[int, int], ...], width: int) -> Int64[Tensor, " P"]:
-    """Where the cells of the spans lie in the flattened rectangle."""
+    """The indices of the cells of the spans in the flattened rectangle."""
     import torch
 
     return torch.tensor([row * width + column for row, span in enumerate(spans) for column in range(*span)])
 
 
 class Views(Sequence[Tensor]):
-    """Batches of images (B, C, h, w), each made when it is asked for: no more than those in use take memory."""
+    """Batches of images (B, C, h, w), each made on demand, so that only those in use take memory."""
 
     def __init__(self, count: int, make: Callable[[int], Tensor]) -> None:
         self._count, self._make = count, make
@@ -131,11 +131,11 @@ class Group(Spec):
 
     @property
     def mixed_channels(self) -> int:
-        """Of how many neighbouring channels `act_on_features` makes each one: 1, unless the group moves channels."""
+        """The number of neighbouring channels that `act_on_features` mixes: 1, unless the group permutes channels."""
         return 1
 
     def elements(self) -> tuple[Element, ...]:
-        """The elements at which a measure is evaluated, in a fixed order; the identity is not among them."""
+        """The elements at which a measure is evaluated, in a fixed order and without the identity."""
         raise NotImplementedError
 
     def sample(self, count: int, rng: Generator) -> Float[Tensor, "N P"]:
@@ -147,7 +147,7 @@ class Group(Spec):
         raise NotImplementedError
 
     def compose(self, first: Float[Tensor, "N P"], second: Float[Tensor, "N P"]) -> Float[Tensor, "N P"]:
-        """The elements g h of the elements g (`first`) and h (`second`): h acts before g."""
+        """The products g h of `first` (g) and `second` (h): h acts before g."""
         raise NotImplementedError
 
     def act(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"]) -> Float[Tensor, "B C H W"]:
@@ -155,31 +155,31 @@ class Group(Spec):
         raise NotImplementedError
 
     def views(self, images: Float[Tensor, "B C H W"], background: float | None) -> Views:
-        """The images to compare: x, then g x for each of `elements()`, all of one size.
+        """The images to compare, all of one size: x, then g x for each of `elements()`.
 
-        `background` continues the images beyond their border where it is known. Without it the views may be smaller
-        than the images, so that no view shows what was never seen.
+        `background` is the value beyond the border, or None if it is unknown. The views may then be smaller than the
+        images, so that no view shows pixels that the image does not have.
         """
         raise NotImplementedError
 
     def obstacle(self, grid: Grid) -> str | None:
-        """Why feature maps on this grid cannot be compared under the group, or None."""
+        """Why feature maps on this grid cannot be compared under the group; None if they can."""
         raise NotImplementedError
 
     def without_channel_action(self) -> "Group":
-        """The same group, which leaves the channels of feature maps where they are."""
+        """The same group without an action on the channels of feature maps."""
         return self
 
     def channel_obstacle(self, channels: int) -> str | None:
-        """Why maps with so many channels cannot be compared under the group, or None."""
+        """Why maps with this number of channels cannot be compared under the group; None if they can."""
         return None
 
     def region(self, element: Element, grid: Grid, erosion: int) -> Region:
-        """The cells of the map of g x at which it shows the content of x, less `erosion` cells at each border."""
+        """The cells at which the map of g x shows content of x, less `erosion` cells at each border."""
         raise NotImplementedError
 
     def is_grid_aligned(self, element: Element, grid: Grid) -> bool:
-        """Whether the element maps cells to cells, so that its action on the map needs no interpolation."""
+        """Whether the element takes cells to cells, so that its action on the map needs no interpolation."""
         raise NotImplementedError
 
     def act_on_features(
@@ -191,14 +191,14 @@ class Group(Spec):
     def act_on_points(self, points: Float[Tensor, "B N 2"], elements: Float[Tensor, "B P"]) -> Float[Tensor, "B N 2"]:
         """Each set of points (x, y) moved by its own element, in pixels from the image centre, y down.
 
-        Points move as the content of images does: what an image shows at p, g x shows at g p.
+        Points move with the content of images: what x shows at p, g x shows at g p.
         """
         raise NotImplementedError
 
     def act_on_maps(
         self, maps: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"], grid: Grid
     ) -> Float[Tensor, "B C H W"]:
-        """Each feature map on a grid moved by its own element; 0 in the cells whose content is not known."""
+        """Each feature map on a grid moved by its own element; cells whose content is unknown are 0."""
         import torch
 
         obstacle = self.obstacle(grid) or self.channel_obstacle(maps.shape[1])
@@ -222,7 +222,7 @@ class Group(Spec):
     def act_on_tokens(
         self, tokens: Float[Tensor, "B N C"], elements: Float[Tensor, "B P"], grid: Grid
     ) -> Float[Tensor, "B N C"]:
-        """Each token grid, row by row, moved by its own element; tokens before the grid, as of a class, stay."""
+        """Each grid of tokens, in row-major order, moved by its own element; tokens before it (class tokens) stay."""
         import torch
 
         prefix = tokens.shape[1] - grid.height * grid.width

@@ -1,4 +1,4 @@
-"""Rotations of space that are uniform by the Haar measure, among those by at most a given angle."""
+"""Rotations of 3D space that are uniform under the Haar measure, up to a given largest angle."""
 
 from math import pi
 
@@ -10,17 +10,17 @@ from equistudy.groups.exponential import rodrigues_third
 
 __all__ = ["haar_vectors"]
 
-NUM_NEWTON_STEPS = 6  # from the root of the limit of small angles, to rounding in float64 for angles up to pi
-NUM_DIFFERENTIABLE_STEPS = 2  # of Newton: the result then has the right first and second derivatives
+NUM_NEWTON_STEPS = 6  # from the small-angle solution to float64 rounding, for angles up to pi
+NUM_DIFFERENTIABLE_STEPS = 2  # Newton steps on the converged root, which give it correct first and second derivatives
 
 
 def haar_vectors(units: Float[Tensor, "N 3"], largest: Float[Tensor, ""]) -> Float[Tensor, "N 3"]:
-    """Rotation vectors, axis times angle in radians, for units that are uniform on [-1, 1]^3.
+    """Rotation vectors (axis times angle in radians) from `units`, which are uniform on [-1, 1]^3.
 
-    The axis is uniform on the sphere: its z is the first unit, its azimuth pi times the second. The third decides the
-    angle a, whose density is proportional to 1 - cos a up to `largest`, as in the Haar measure of SO(3): a - sin a is
-    |unit| (largest - sin largest). Its sign is that of the vector, so that 0 is the identity. With `largest` = pi every
-    rotation is equally likely. Differentiable twice in `largest`.
+    The axis is uniform on the sphere: its z is the first unit, its azimuth pi times the second. The third unit u gives
+    the angle a through a - sin a = |u| (largest - sin largest), so that its density is proportional to 1 - cos a up to
+    `largest`, as under the Haar measure of SO(3). The vector has the sign of u, so that u = 0 is the identity. With
+    `largest` = pi every rotation is equally likely. Twice differentiable in `largest`.
     """
     height, azimuth, quantile = units[:, 0], pi * units[:, 1], units[:, 2].abs()
     across = (1 - height.square()).clamp(min=0).sqrt()
@@ -29,9 +29,9 @@ def haar_vectors(units: Float[Tensor, "N 3"], largest: Float[Tensor, ""]) -> Flo
 
 
 def _find_shares(quantile: Float[Tensor, " N"], largest: Float[Tensor, ""]) -> Float[Tensor, " N"]:
-    """The angle as a share r of the largest one, h: the root of r^3 T(h^2 r^2) = q T(h^2), T(a^2) = (a - sin a) / a^3.
+    """The angle as a fraction r of the largest, h: the root of r^3 T(h^2 r^2) = q T(h^2), T(a^2) = (a - sin a) / a^3.
 
-    Written in r because a - sin a has no digits left at small angles.
+    Solved for r because a - sin a cancels at small angles.
     """
     shares = quantile.clamp(min=torch.finfo(quantile.dtype).tiny).pow(1 / 3)
     with torch.no_grad():

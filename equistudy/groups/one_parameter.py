@@ -1,4 +1,4 @@
-"""The affine groups of one parameter: one generator matrix A each, and elements exp(t A)."""
+"""One-parameter affine groups: a generator matrix A each, with elements exp(t A)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ MatrixRow = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class OneParameterGroup(AffineGroup):
-    """Base of the groups exp(t A): content at (x, y) from the centre moves along A (x, y, 1) as t grows from 0.
+    """Base of the groups exp(t A): content at (x, y) from the centre moves with velocity A (x, y, 1) at t = 0.
 
-    `GENERATOR` is A, whose third row is 0; `RATE` is t for one unit of the parameter. The parameters of a product are
-    added. `matrices` is differentiable in the parameters.
+    `GENERATOR` is A, whose third row is 0; `RATE` is t for one unit of the parameter. Composing elements adds their
+    parameters. `matrices` is differentiable in the parameters.
     """
 
     GENERATOR: ClassVar[tuple[MatrixRow, MatrixRow, MatrixRow]]
@@ -47,7 +47,7 @@ class OneParameterGroup(AffineGroup):
         return first + second
 
     def matrices(self, elements: Float[Tensor, "N 1"]) -> Float[Tensor, "N 2 3"]:
-        """exp(-t A): a warp asks where in the input each position of the output lies."""
+        """exp(-t A), because a warp needs the map from output to input."""
         import torch
 
         # In float64, so that 90 degrees gives 1e-16 in place of float32's 1e-7.
@@ -58,10 +58,14 @@ class OneParameterGroup(AffineGroup):
 
 @dataclass(frozen=True)
 class Rotation(OneParameterGroup):
-    """Turns of the content about the centre of the image, counter-clockwise as displayed, parameter in degrees.
+    """Rotations of the content about the image centre, counter-clockwise as displayed, parameter in degrees.
 
-    Multiples of 90 degrees are exact: `torch.rot90`. As soon as one of `degrees` is another angle, all images show
-    their inscribed disk alone. Images that are not square are cut to their central square.
+    Multiples of 90 degrees are exact (`torch.rot90`). If `degrees` contains any other angle, all images are masked to
+    their inscribed disk. Images that are not square are cropped to their central square.
+
+    >>> import equistudy as eq
+    >>> [element.label for element in eq.Rotation((90.0, 180.0)).elements()]
+    ['90 deg', '180 deg']
     """
 
     unit: ClassVar[str] = "deg"
@@ -78,11 +82,11 @@ class Rotation(OneParameterGroup):
 
     @property
     def largest(self) -> float:
-        """The largest angle, 180 degrees at most, which is every angle."""
+        """The largest angle, at most 180 degrees, which covers all rotations."""
         return min(180.0, super().largest)
 
     def elements(self) -> tuple[Element, ...]:
-        """The turn by each of `degrees`."""
+        """The rotation by each of `degrees`."""
         return tuple(Element(f"{angle:g} deg", abs(float(angle)), (float(angle),)) for angle in self.degrees)
 
 
@@ -108,25 +112,25 @@ class FactorGroup(OneParameterGroup):
 
 @dataclass(frozen=True)
 class Scaling(FactorGroup):
-    """Enlargements of the content about the centre by `factors`, parameter the logarithm of the factor.
+    """Scalings of the content about the centre by `factors`; the parameter is the logarithm of the factor.
 
-    Shrunk content is surrounded by the background, black where it is not known; the cells are compared that show the
-    same content on both sides.
+    Shrunk content is surrounded by the background (black if it is unknown); only cells that show the same content in
+    both maps are compared.
     """
 
     GENERATOR = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0))
 
     def factor(self, element: Element) -> float:
-        """How many times larger the element makes content."""
+        """The factor by which the element enlarges content."""
         return exp(element.parameters[0])
 
 
 @dataclass(frozen=True)
 class Shear(OneParameterGroup):
-    """Shears of the content along x: `shears` pixels to the right for each pixel below the centre.
+    """Shears of the content along x: by `shears` pixels to the right for each pixel below the centre.
 
-    What enters at the sides is the background, black where it is not known; the cells are compared that show the same
-    content on both sides.
+    The background (black if it is unknown) enters at the sides; only cells that show the same content in both maps are
+    compared.
     """
 
     unit: ClassVar[str] = "px per px"
@@ -144,10 +148,10 @@ class Shear(OneParameterGroup):
 
 @dataclass(frozen=True)
 class Stretch(FactorGroup):
-    """Stretches of the content along x by `factors`, about the centre; y stays. Parameter the logarithm of the factor.
+    """Stretches of the content along x by `factors`, about the centre; y stays. The parameter is the log factor.
 
-    What enters at the sides is the background, black where it is not known; the cells are compared that show the same
-    content on both sides.
+    The background (black if it is unknown) enters at the sides; only cells that show the same content in both maps are
+    compared.
 
     Source: one of the fields of Gruver et al. 2023, arXiv:2210.02984. Differs from the authors' code, whose other
     diagonal entry is 0, so that the image collapses to a line.
@@ -161,8 +165,8 @@ class Stretch(FactorGroup):
 class HyperbolicRotation(FactorGroup):
     """Squeezes of the content about the centre: x is multiplied by each of `factors` and y divided by it.
 
-    Areas stay; points move along hyperbolas x y = constant. Parameter the logarithm of the factor. The border is as in
-    `Stretch`.
+    Areas are preserved, and points move along hyperbolas x y = constant. The parameter is the logarithm of the factor.
+    The border is treated as in `Stretch`.
 
     Source: one of the fields of Gruver et al. 2023, arXiv:2210.02984.
     """
@@ -174,10 +178,10 @@ class HyperbolicRotation(FactorGroup):
 def _check_values(
     name: str, values: tuple[float, ...], refused: Callable[[float], bool], rule: str, example: str
 ) -> None:
-    """Values must be different, finite, at least one, and none of those refused."""
+    """Raises ValueError unless there is at least one value and all are finite, distinct and allowed."""
     distinct = len(set(values)) == len(values) > 0
     if not distinct or not all(isfinite(value) for value in values) or any(refused(value) for value in values):
         raise ValueError(
-            f"{name} must be different finite numbers, {rule}, at least one, got {name}={values}. "
+            f"{name} must be one or more distinct finite numbers, {rule}, got {name}={values}. "
             f"For example {name}={example}."
         )

@@ -1,4 +1,4 @@
-"""Shifts of maps by fractions of a cell, each sample by its own: by Fourier in a circle, by Lanczos between borders."""
+"""Per-sample shifts of maps by fractions of a cell: circular by Fourier phases, or between borders by Lanczos."""
 
 from math import pi
 
@@ -8,16 +8,16 @@ from torch import Tensor
 
 __all__ = ["LANCZOS", "fourier_shift", "lanczos_shift"]
 
-LANCZOS = 3  # cells that the kernel reaches to each side
+LANCZOS = 3  # radius of the kernel, in cells
 
 
 def fourier_shift(
     maps: Float[Tensor, "B C H W"], cells: Float[Tensor, "*samples"], axis: int
 ) -> Float[Tensor, "B C H W"]:
-    """The maps shifted in a circle along axis -2 or -1, by the phase of each frequency; differentiable in `cells`.
+    """The maps shifted circularly along axis -2 or -1 by Fourier phases; differentiable in `cells`.
 
-    `cells` is one number for all or one for each sample. Exact for what cells can hold: on an axis of even size, the
-    one frequency that alternates from cell to cell has no phase, and only whole shifts keep it.
+    `cells` is one number for all samples or one for each. Exact for band-limited maps. The Nyquist frequency of an axis
+    of even size has no phase, so that only shifts by whole cells preserve it.
     """
     size = maps.shape[axis]
     frequencies = torch.fft.rfftfreq(size, device=maps.device, dtype=maps.dtype)
@@ -29,7 +29,7 @@ def fourier_shift(
 def lanczos_shift(maps: Float[Tensor, "B C H W"], cells: Float[Tensor, " B"], axis: int) -> Float[Tensor, "B C H W"]:
     """The maps shifted along axis -2 or -1 by the windowed sinc sinc(x) sinc(x / 3) over six cells; zero outside.
 
-    The weights are divided by their sum, so that constants stay. Whole shifts copy cells.
+    The weights are normalised to sum to 1, so that constant maps stay constant. Shifts by whole cells copy cells.
     """
     size, whole = maps.shape[axis], cells.ceil()
     ahead = whole - cells  # of the cell at i - whole, in [0, 1)

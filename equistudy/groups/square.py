@@ -1,6 +1,6 @@
-"""The eight symmetries of the square, which move pixels to pixels: quarter turns, and quarter turns of a mirror image.
+"""The eight symmetries of the square, which take pixels to pixels: quarter turns of the image and of its mirror image.
 
-An element r^k s^m mirrors left and right if m is 1, and then makes k quarter turns counter-clockwise.
+The element r^k s^m swaps left and right if m is 1, and then makes k quarter turns counter-clockwise.
 """
 
 from typing import NamedTuple
@@ -13,7 +13,7 @@ __all__ = ["Matrix", "Symmetry", "apply_symmetry", "find_symmetry"]
 
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
 
-TOLERANCE = 1e-9  # to whole numbers: sines and exponentials in float64 are off by 1e-16
+TOLERANCE = 1e-9  # when rounding to whole numbers: float64 sines and exponentials are off by 1e-16
 
 
 class Symmetry(NamedTuple):
@@ -39,7 +39,7 @@ _BY_MATRIX = {symmetry.linear: symmetry for symmetry in (Symmetry(k, m) for m in
 
 
 def find_symmetry(matrix: Matrix) -> Symmetry | None:
-    """Which symmetry an output-to-input matrix about the centre is, or None; also None for one with a shift."""
+    """The symmetry that an output-to-input matrix about the centre represents; None for others or with a shift."""
     rounded = tuple(tuple(round(entry) for entry in row) for row in matrix)
     whole = all(abs(matrix[i][j] - rounded[i][j]) < TOLERANCE for i in range(2) for j in range(3))
     if not whole or any(row[2] for row in rounded):
@@ -49,7 +49,7 @@ def find_symmetry(matrix: Matrix) -> Symmetry | None:
 
 
 def apply_symmetry(images: Shaped[Tensor, "*batch H W"], symmetry: Symmetry) -> Shaped[Tensor, "*batch h w"]:
-    """The images under the symmetry, exactly."""
+    """The images moved by the symmetry, exactly."""
     import torch
 
     mirrored = images.flip(-1) if symmetry.mirrored else images

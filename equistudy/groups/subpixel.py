@@ -1,4 +1,4 @@
-"""Translations by fractions of a pixel: exact for what pixels can hold in a circle, by a windowed sinc in windows."""
+"""Translations by fractions of a pixel: circular and exact for band-limited images, or windowed by Lanczos."""
 
 from dataclasses import dataclass
 from math import ceil, isfinite
@@ -11,7 +11,7 @@ from equistudy.spec import Generator, Tensor
 
 __all__ = ["SubpixelTranslation"]
 
-KERNEL_RADIUS = 3  # cells to each side that a windowed sinc needs
+KERNEL_RADIUS = 3  # cells that the windowed sinc needs on each side
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class SubpixelTranslation(TranslationGroup):
     A measure is evaluated at the shifts along x and along y by each of `pixels`. Random elements have dx and dy uniform
     on [-largest, largest].
 
-    With CIRCULAR images and maps are shifted by the phases of their Fourier transform: what pixels can hold moves
-    exactly, so that circular convolutions without strides stay exactly equivariant and what is lost shows aliasing
-    alone: by strides, and by ReLUs, whose edges are finer than cells. With WINDOW a window of a larger image is
-    resampled by the windowed sinc of Lanczos over six pixels, in maps over six cells, and cells are compared whose six
-    lie inside: maps of fewer than 10 cells are too small. Shifts by whole cells are copies (`is_grid_aligned`).
+    CIRCULAR shifts images and maps by the phases of their Fourier transform. Band-limited content moves exactly, so
+    circular convolutions without strides remain exactly equivariant, and any loss is aliasing: from strides, and from
+    ReLUs, which create frequencies above the Nyquist limit. WINDOW resamples a window of a larger image with Lanczos'
+    windowed sinc over six pixels, and maps over six cells. Only cells whose six sources lie inside are compared, so
+    maps of fewer than 10 cells are too small. Shifts by whole cells are copies (`is_grid_aligned`).
 
     Source: Karras et al. 2021, "Alias-free generative adversarial networks", arXiv:2106.12423 (sub-pixel translation
     of images by Lanczos, a = 3).
@@ -37,12 +37,12 @@ class SubpixelTranslation(TranslationGroup):
     def __post_init__(self) -> None:
         if self.border is Border.ZERO:
             raise ValueError(
-                "Zeros cannot enter by fractions of a pixel, got border=ZERO. Use Border.WINDOW or Border.CIRCULAR."
+                "Fractional shifts need Border.WINDOW or Border.CIRCULAR, got border=ZERO. Choose one of the two."
             )
         distinct = len(set(self.pixels)) == len(self.pixels) > 0
         if not distinct or 0 in self.pixels or not all(isfinite(shift) for shift in self.pixels):
             raise ValueError(
-                f"pixels must be different finite shifts other than 0, at least one, got pixels={self.pixels}. "
+                f"pixels must be one or more distinct finite shifts other than 0, got pixels={self.pixels}. "
                 "For example pixels=(0.25, 0.5)."
             )
 
@@ -62,11 +62,11 @@ class SubpixelTranslation(TranslationGroup):
         return (2 * torch.rand(count, 2, generator=rng, device=rng.device) - 1) * self.largest
 
     def act(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B 2"]) -> Float[Tensor, "B C H W"]:
-        """Each image moved by its own pixels; with WINDOW black enters."""
+        """Each image moved by its own shift; with WINDOW, black enters at the border."""
         return self._shift_maps(images, elements.to(images.device), 1)
 
     def views(self, images: Float[Tensor, "B C H W"], background: float | None) -> Views:
-        """The image and the moved images; WINDOW without a background cuts windows smaller by the largest shifts."""
+        """The image and the moved images; WINDOW without a background crops by the largest shifts."""
         import torch
 
         elements = self.elements()
@@ -84,14 +84,15 @@ class SubpixelTranslation(TranslationGroup):
             source = torch.nn.functional.pad(images, (margin,) * 4, value=background)
         if min(source.shape[-2:]) <= 2 * margin:
             raise ValueError(
-                f"Windows need images larger than the shifts and {KERNEL_RADIUS} pixels around them, got images of "
-                f"{images.shape[-2]} x {images.shape[-1]} pixels for {self}. Use smaller shifts or Border.CIRCULAR."
+                f"Border.WINDOW needs images larger than the shifts plus {KERNEL_RADIUS} pixels on each side, "
+                f"got images of {images.shape[-2]} x {images.shape[-1]} pixels for {self}. "
+                "Use smaller shifts or Border.CIRCULAR."
             )
         inside = (..., slice(margin, -margin), slice(margin, -margin))
         return Views(1 + len(elements), lambda number: moved(source, number)[inside])
 
     def region(self, element: Element, grid: Grid, erosion: int) -> Region:
-        """The cells all of whose sources lie in the map, less the erosion; every cell with CIRCULAR."""
+        """The cells whose sources all lie in the map, less the erosion; every cell with CIRCULAR."""
         if self.border is Border.CIRCULAR:
             return Region(slice(0, grid.height), slice(0, grid.width))
         dx, dy = element.parameters
@@ -132,7 +133,7 @@ class SubpixelTranslation(TranslationGroup):
 
 
 def _comparable_cells(shift: float, size: int, erosion: int) -> slice:
-    """Cells i of a map of `size` with i and the sources of i - shift inside, `erosion` cells off the border."""
+    """Cells i of a map of `size` such that i and the sources of i - shift lie `erosion` cells off the border."""
     whole = ceil(shift)
     before, after = (whole, -whole) if whole == shift else (whole + KERNEL_RADIUS - 1, KERNEL_RADIUS - whole)
     return slice(max(before, 0) + erosion, size - max(after, 0) - erosion)

@@ -1,4 +1,4 @@
-"""Translations by whole pixels: windows cut from a larger image, circular shifts, or zeros from beyond the border."""
+"""Translations by whole pixels: windows of a larger image, circular shifts, or zero padding."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ __all__ = ["Border", "Translation", "TranslationGroup"]
 class Border(Enum):
     """What enters at the border when the content moves.
 
-    WINDOW: what is there, by moving a window over a larger image: the image continued by its background, or a window
-    smaller than the image. CIRCULAR: what left on the other side. ZERO: black, on an image of the same size.
+    WINDOW: real content, because a window moves over a larger image: over the image extended by its background, or over
+    the image itself with a smaller window. CIRCULAR: what left on the other side. ZERO: black, at the same size.
     """
 
     WINDOW = "window"
@@ -54,16 +54,16 @@ class TranslationGroup(Group):
         return first + second
 
     def act_on_points(self, points: Float[Tensor, "B N 2"], elements: Float[Tensor, "B 2"]) -> Float[Tensor, "B N 2"]:
-        """Each set of points moved by its own pixels; they leave the image, with CIRCULAR as well."""
+        """Each set of points moved by its own shift; points may leave the image, also with CIRCULAR."""
         return points + elements[:, None].to(points)
 
     def obstacle(self, grid: Grid) -> str | None:
-        """Circular shifts need a map whose cells tile the image."""
+        """With CIRCULAR, the cells of the map must tile the image."""
         tiles = (grid.height * grid.stride, grid.width * grid.stride) == (grid.image_height, grid.image_width)
         if self.border is Border.CIRCULAR and not tiles:
             return (
                 f"{grid.height} x {grid.width} cells of {grid.stride} pixels do not tile the image of "
-                f"{grid.image_height} x {grid.image_width}, so the map does not shift in a circle"
+                f"{grid.image_height} x {grid.image_width}, so the map cannot be shifted circularly"
             )
         return None
 
@@ -80,9 +80,13 @@ class Translation(TranslationGroup):
     elements have dx and dy uniform over the integers of [-max_pixels, max_pixels].
 
     On a feature map of stride s, a shift by d pixels is a shift by d / s cells: a copy of cells where s divides d
-    (`is_grid_aligned`), linear interpolation between two cells elsewhere, which then mixes aliasing with the loss of
-    the interpolation. With WINDOW and ZERO the cells that both maps show are compared, less the erosion at each border;
-    with CIRCULAR every cell is, for nothing enters or leaves.
+    (`is_grid_aligned`), and otherwise a linear interpolation between two cells, whose error adds to that of aliasing.
+    With WINDOW and ZERO only cells that both maps show are compared, less the erosion at each border; with CIRCULAR
+    every cell is compared, because nothing enters or leaves.
+
+    >>> import equistudy as eq
+    >>> [element.label for element in eq.Translation(max_pixels=4, pixels=(4,)).elements()]
+    ['dx=4', 'dy=4']
     """
 
     max_pixels: int = 4
@@ -95,7 +99,7 @@ class Translation(TranslationGroup):
         shifts = self.pixels if self.pixels is not None else (1,)
         if not shifts or 0 in shifts or len(set(shifts)) != len(shifts):
             raise ValueError(
-                f"pixels must be different shifts other than 0, at least one, got pixels={self.pixels}. "
+                f"pixels must be one or more distinct shifts other than 0, got pixels={self.pixels}. "
                 "Leave it None for 1 ... max_pixels."
             )
         if max(abs(shift) for shift in shifts) > self.max_pixels:
@@ -118,7 +122,7 @@ class Translation(TranslationGroup):
         return shifts.to(torch.get_default_dtype())
 
     def act(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B 2"]) -> Float[Tensor, "B C H W"]:
-        """Each image moved by its own whole pixels, exactly; with WINDOW as with ZERO, black enters."""
+        """Each image moved by its own whole pixels, exactly; with WINDOW and ZERO, black enters at the border."""
         import torch
 
         shifts = elements.to(images.device).round().long()
@@ -153,7 +157,7 @@ class Translation(TranslationGroup):
         height, width = source.shape[-2] - top - bottom, source.shape[-1] - left - right
         if height < 1 or width < 1:
             raise ValueError(
-                "Windows need images larger than the shifts, "
+                "Border.WINDOW needs images larger than the shifts, "
                 f"got images of {images.shape[-2]} x {images.shape[-1]} pixels for {self}. Use smaller shifts."
             )
 
@@ -176,7 +180,7 @@ class Translation(TranslationGroup):
     def act_on_features(
         self, features: Float[Tensor, "B C H W"], element: Element, grid: Grid, region: Region
     ) -> Float[Tensor, "B C h w"]:
-        """The map moved by d / stride cells, linearly interpolated between two cells where that is no whole number."""
+        """The map moved by d / stride cells, interpolated linearly if that is not a whole number."""
         dx, dy = (int(shift) for shift in element.parameters)
         moved = _shift_along_axis(features, -2, dy, grid.stride, region.rows)
         return _shift_along_axis(moved, -1, dx, grid.stride, region.columns)
@@ -191,7 +195,7 @@ def _overlapping_cells(shift: int, stride: int, size: int, erosion: int) -> slic
 def _shift_along_axis(
     features: Float[Tensor, "B C H W"], axis: int, shift: int, stride: int, cells: slice
 ) -> Float[Tensor, "B C h w"]:
-    """The cells of the map moved by shift / stride along one axis; cells beyond the border come from the other side."""
+    """The cells of the map moved by shift / stride along one axis, wrapping around at the border."""
     whole, rest = divmod(shift, stride)
     near = _read_shifted_cells(features, axis, cells, whole)
     if rest == 0:

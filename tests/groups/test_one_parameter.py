@@ -97,9 +97,9 @@ def test_samples_span_the_elements_and_no_more_than_a_circle() -> None:
 @pytest.mark.parametrize(
     ("kind", "values", "message"),
     [
-        (Rotation, (), r"at least one, got degrees=\(\)"),
+        (Rotation, (), r"one or more distinct finite numbers.* got degrees=\(\)"),
         (Rotation, (90.0, 360.0), "no multiples of 360"),
-        (Rotation, (5.0, 5.0), "different"),
+        (Rotation, (5.0, 5.0), "distinct"),
         (Rotation, (math.inf,), "finite"),
         (Scaling, (1.0,), "positive, not 1"),
         (Scaling, (-0.5,), r"positive.*For example factors=\(0\.8, 1\.25\)"),

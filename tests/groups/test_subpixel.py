@@ -17,11 +17,11 @@ def smooth(size: int = 48) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"pixels": ()}, "at least one"),
+        ({"pixels": ()}, "one or more"),
         ({"pixels": (0.0,)}, "other than 0"),
-        ({"pixels": (0.5, 0.5)}, "different"),
+        ({"pixels": (0.5, 0.5)}, "distinct"),
         ({"pixels": (float("nan"),)}, "finite"),
-        ({"border": Border.ZERO}, r"Use Border\.WINDOW or Border\.CIRCULAR"),
+        ({"border": Border.ZERO}, r"need Border\.WINDOW or Border\.CIRCULAR, got border=ZERO"),
     ],
 )
 def test_impossible_shifts_are_refused(arguments: dict, message: str) -> None:

@@ -64,9 +64,9 @@ def test_elements_are_shifts_along_both_axes() -> None:
     ("arguments", "message"),
     [
         ({"max_pixels": 0}, "at least 1"),
-        ({"pixels": ()}, "at least one"),
+        ({"pixels": ()}, "one or more"),
         ({"pixels": (0, 1)}, "other than 0"),
-        ({"pixels": (2, 2)}, "different"),
+        ({"pixels": (2, 2)}, "distinct"),
         ({"pixels": (1, -8)}, "Raise max_pixels to 8"),
     ],
 )
