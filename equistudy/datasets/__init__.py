@@ -1,1 +1,1 @@
-"""Images, faces, streets, molecules: embedded digits, and readers of the original file formats."""
+"""Datasets: embedded and generated ones, and readers of the original file formats of published ones."""

@@ -1,4 +1,4 @@
-"""Datasets that fit into memory as arrays: balanced subsets, fingerprint and conversion to tensors."""
+"""Datasets that fit in memory as arrays: balanced subsets, fingerprints, and conversion to tensors."""
 
 import dataclasses
 import hashlib
@@ -24,10 +24,10 @@ class DecodedArrays(NamedTuple):
 
 
 def stratified_order(labels: Iterable[int]) -> list[int]:
-    """A fixed permutation whose every prefix holds each class in proportion, up to one example.
+    """A fixed permutation in which every prefix contains each class in proportion, up to one example.
 
-    Within a class the order is that of SHA-256 over the index, which no version of a random generator can change. The
-    r-th of the n examples of a class stands at (r + 1/2) / n; equal places are ordered by the same hash.
+    Within a class, examples are ordered by SHA-256 of the index, which does not depend on the version of a random
+    generator. The r-th of the n examples of a class gets the key (r + 1/2) / n; ties are broken by the same hash.
     """
     members: dict[int, list[tuple[bytes, int]]] = {}
     for index, value in enumerate(labels):
@@ -46,8 +46,8 @@ _cached_fingerprints: dict[tuple[object, ...], tuple[str, int]] = {}
 class ArrayDataset(Dataset):
     """Base of the datasets that are read as a whole.
 
-    `train_size` keeps the first training examples of a fixed stratified order: each smaller set is part of
-    every larger one and has the same share of each class. `test_size` does so for testing; without it all are used.
+    `train_size` keeps the first training examples of a fixed stratified order, so that each smaller set is contained
+    in every larger one and has the same class proportions. `test_size` does so for testing. None keeps all.
     """
 
     train_size: int | None = dataclasses.field(default=None, kw_only=True)
@@ -58,21 +58,21 @@ class ArrayDataset(Dataset):
 
     @property
     def num_train(self) -> int:
-        """How many training examples the official set has."""
+        """The number of training examples in the official set."""
         raise NotImplementedError
 
     def files(self) -> tuple[Path, ...]:
-        """The files that hold the data, whichever of the accepted formats is there."""
+        """The files that hold the data, in whichever accepted format is present."""
         raise NotImplementedError
 
     def read(self, split: Split) -> DecodedArrays:
-        """The whole split, decoded; ValueError names the file that is not as its format says."""
+        """The whole split, decoded. Raises ValueError, naming the file, if one does not follow its format."""
         raise NotImplementedError
 
     def fingerprint(self) -> str:
         """SHA-256 over the decoded images and labels: the same for every format and compression.
 
-        Kept in the process until a file's path, size or time of change differs.
+        Cached in the process until the path, size or modification time of a file changes.
         """
         stats = [(str(path.absolute()), path.stat()) for path in self.files()]
         key = (type(self), *((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats))
@@ -101,11 +101,11 @@ class ArrayDataset(Dataset):
         return Examples(torch.tensor(self.resize_images(images)), torch.tensor(labels))
 
     def resize_images(self, images: UInt8[np.ndarray, "N C H W"]) -> UInt8[np.ndarray, "N C h w"]:
-        """The images as networks get them: as they were read, unless a dataset changes their size."""
+        """The images as networks see them: unchanged, unless the dataset resizes them."""
         return images
 
     def _check_sizes(self, num_train: int) -> None:
-        """What can be checked before the test split is read."""
+        """Checks the sizes that can be checked without reading the test split."""
         for split, size, most in ((Split.TRAIN, self.train_size, num_train), (Split.TEST, self.test_size, None)):
             if size is not None:
                 self._check_size(split, size, most)
@@ -114,6 +114,6 @@ class ArrayDataset(Dataset):
         if size < self.num_classes or (most is not None and size > most):
             bounds = f"at least {self.num_classes}" if most is None else f"{self.num_classes} to {most}"
             raise ValueError(
-                f"{type(self).__name__}.{split.value}_size must lie between one example for each class and the whole "
-                f"split, got {split.value}_size={size}. Use {bounds}, or None for all."
+                f"{type(self).__name__}.{split.value}_size must lie between one example per class and the whole split, "
+                f"got {split.value}_size={size}. Use {bounds}, or None for all."
             )

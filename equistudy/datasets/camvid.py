@@ -1,4 +1,4 @@
-"""CamVid: street scenes with a class for each pixel, in the split of SegNet."""
+"""CamVid: street scenes with a class per pixel, in SegNet's split."""
 
 import dataclasses
 import hashlib
@@ -24,14 +24,14 @@ CLASSES, HEIGHT, WIDTH = 11, 360, 480
 
 @dataclass(frozen=True)
 class CamVid(Dataset):
-    """Frames of 360 x 480 pixels in 11 classes, void is 11; SegNet's split has 367 for training and 233 for testing.
+    """Street scenes of 360 x 480 pixels: 367 frames for training and 233 for testing, in 11 classes; 11 is void.
 
     Classes: sky, building, pole, road, pavement, tree, sign, fence, car, pedestrian, bicyclist.
 
-    The folder holds `train.txt` and `test.txt`, whose lines name a photograph and its labels, such as
-    `train/0001TP_006690.png trainannot/0001TP_006690.png`, and these PNG files; the labels are their grey values. Only
-    the last two parts of a path are used. The frames are resized to `height` rows, with columns in proportion:
-    photographs bilinearly, labels by nearest neighbour.
+    The folder holds `train.txt` and `test.txt`, each line of which names a photograph and its label image, such as
+    `train/0001TP_006690.png trainannot/0001TP_006690.png`, and the PNG files. Labels are the grey values of the label
+    image. Only the last two components of a path are used. Frames are resized to `height` rows, keeping the aspect
+    ratio: photographs bilinearly, labels by nearest neighbour.
 
     Source: Brostow et al. 2009; the split and its 11 classes are those of Badrinarayanan et al. 2017, arXiv:1511.00561.
     """
@@ -51,8 +51,8 @@ class CamVid(Dataset):
         sizes = [size for size in (self.train_size, self.test_size) if size is not None]
         if not 8 <= self.height <= HEIGHT or any(size < 1 for size in sizes):
             raise ValueError(
-                f"CamVid has {HEIGHT} rows, which shrink to at least 8, and splits of at least 1 frame, got "
-                f"height={self.height}, train_size={self.train_size}, test_size={self.test_size}. Use None for all."
+                f"CamVid needs 8 to {HEIGHT} rows and at least 1 frame per split, got height={self.height}, "
+                f"train_size={self.train_size}, test_size={self.test_size}. Use None for all frames."
             )
 
     @property
@@ -66,7 +66,7 @@ class CamVid(Dataset):
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Three channels; rows, and columns in the proportion 4 to 3."""
+        """Three channels, `height` rows, and columns for an aspect ratio of 4 to 3."""
         return 3, self.height, round(self.height * WIDTH / HEIGHT)
 
     def fingerprint(self) -> str:
@@ -85,11 +85,11 @@ class CamVid(Dataset):
                 f"CamVid.{split.value}_size must be at most the number of frames, got {split.value}_size={size} for "
                 f"{len(pairs)} in {self.root}. Use None for all."
             )
-        # a subset is spread over the sequences, which follow each other in the list
+        # A subset is spread over the sequences, which are listed one after the other.
         if not pairs:
             raise ValueError(
-                f"Each list of CamVid names at least one frame, got none in {self.root / split.value}.txt. Copy CamVid "
-                "again."
+                f"Each list of CamVid must name at least one frame, got none in {self.root / split.value}.txt. Copy "
+                "the dataset again."
             )
         chosen = range(len(pairs)) if size is None else [index * len(pairs) // size for index in range(size)]
         frames = [np.stack([self._read_photograph(pairs[index][0])]) for index in chosen]
@@ -102,15 +102,15 @@ class CamVid(Dataset):
         if not listing.is_file():
             raise ValueError(
                 f"CamVid needs train.txt, test.txt and the files they name, got no {listing.name} in {self.root}. Put "
-                f"them there, or name another place: CamVid(folder=...)."
+                f"them there, or name another folder: CamVid(folder=...)."
             )
         for number, line in enumerate(read_text(listing).splitlines(), 1):
             names = line.split()
             paths = [self.root.joinpath(*Path(name).parts[-2:]) for name in names]
             if names and (len(names) != 2 or not all(path.is_file() for path in paths)):
                 raise ValueError(
-                    f"Each line names a photograph and its labels, got {line!r} in line {number} of {listing}, where "
-                    f"one of them is not there. Copy CamVid again."
+                    f"Each line must name a photograph and its labels that both exist, got {line!r} in line {number} "
+                    f"of {listing}. Copy the dataset again."
                 )
             if names:
                 yield paths[0], paths[1]
@@ -138,8 +138,8 @@ class CamVid(Dataset):
         if labels.ndim != 2 or labels.max() > CLASSES:
             got = "colours" if labels.ndim != 2 else f"label {labels.max()}"
             raise ValueError(
-                f"Labels are the grey values 0 to {CLASSES - 1}, or {CLASSES} for void, got {got} in {path}. Use the "
-                f"files of SegNet's split."
+                f"Labels must be grey values from 0 to {CLASSES - 1}, or {CLASSES} for void, got {got} in {path}. Use "
+                f"the files of SegNet's split."
             )
         return labels.astype(np.uint8)
 
@@ -150,18 +150,19 @@ def _open_image(path: Path) -> Any:
     try:
         image = Image.open(io.BytesIO(read_bytes(path)))
         image.load()
-    except Exception as error:  # each format's reader has its own way of refusing bytes
+    except Exception as error:  # PIL's readers raise many types of error
         raise _create_damage_error(path, str(error)) from error
     return image
 
 
 def _create_damage_error(path: Path, what: str) -> ValueError:
-    return ValueError(f"CamVid reads PNG files, got {path} with: {what}. Copy it again.")
+    return ValueError(f"CamVid needs readable PNG files, got {path}: {what}. Copy it again.")
 
 
 def _create_size_error(path: Path, size: tuple[int, int]) -> ValueError:
     return ValueError(
-        f"Frames have {WIDTH} x {HEIGHT} pixels, got {size[0]} x {size[1]} in {path}. Use the files of SegNet's split."
+        f"Frames must have {WIDTH} x {HEIGHT} pixels, got {size[0]} x {size[1]} in {path}. Use the files of SegNet's "
+        "split."
     )
 
 

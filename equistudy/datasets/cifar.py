@@ -19,10 +19,11 @@ VALUES_PER_IMAGE = 3 * 32 * 32
 
 @dataclass(frozen=True)
 class CIFAR10(FolderDataset):
-    """50,000 training and 10,000 test photographs of 32 x 32 pixels in colour, in 10 classes.
+    """50,000 training and 10,000 test colour photographs of 32 x 32 pixels in 10 classes.
 
-    Reads cifar-10-batches-py, without executing what its pickles name, or cifar-10-batches-bin. Both give the same
-    examples in the same order, and so the same identity. `mean` and `std` are the usual ones of the training split.
+    Reads cifar-10-batches-py, without executing the code that pickles may contain, or cifar-10-batches-bin. Both give
+    the same examples in the same order, and so the same identity. `mean` and `std` are the usual ones of the training
+    split.
 
     Source: Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images.
     """
@@ -52,7 +53,7 @@ class CIFAR10(FolderDataset):
 
     @property
     def num_train(self) -> int:
-        """How many training examples the official set has."""
+        """The number of training examples in the official set."""
         return 50_000
 
     def read(self, split: Split) -> DecodedArrays:
@@ -65,14 +66,14 @@ class CIFAR10(FolderDataset):
         )
 
     def _read_pickled(self, path: Path) -> DecodedArrays:
-        """One pickle: a dict with `data`, a row of red, then green, then blue for each image, and the labels."""
+        """One pickle: a dict with the labels and `data`, one row per image with its red, green and blue planes."""
         batch = read_pickle(path)
         entries = {_decode_key(key): value for key, value in batch.items()} if isinstance(batch, dict) else {}
         data, labels = entries.get("data"), entries.get(self.label_key)
         if not isinstance(data, np.ndarray) or not isinstance(labels, list):
             raise ValueError(
-                f"A pickle of {type(self).__name__} is a dict with the array data and the list {self.label_key}, got "
-                f"{type(batch).__name__} with {', '.join(sorted(entries)) or 'no entries'} in {path}. "
+                f"A pickle of {type(self).__name__} must be a dict with the array data and the list {self.label_key}, "
+                f"got {type(batch).__name__} with {', '.join(sorted(entries)) or 'no entries'} in {path}. "
                 f"Check that the file belongs to this dataset."
             )
         if data.shape != (len(labels), VALUES_PER_IMAGE) or not all(
@@ -80,18 +81,17 @@ class CIFAR10(FolderDataset):
         ):
             raise ValueError(
                 f"Each label must be an integer with a row of {VALUES_PER_IMAGE} values, "
-                f"got {len(labels)} labels and data "
-                f"of shape {data.shape} in {path}. Copy it again."
+                f"got {len(labels)} labels and data of shape {data.shape} in {path}. Copy it again."
             )
         return self._check_arrays(data, np.array(labels, dtype=np.int64), path)
 
     def _read_binary(self, path: Path) -> DecodedArrays:
-        """One binary file: for each image its labels, of which the last counts, then red, green and blue."""
+        """One binary file: per image its labels, the last of which is used, then its red, green and blue planes."""
         data, record = np.frombuffer(read_content(path), dtype=np.uint8), self.label_bytes + VALUES_PER_IMAGE
         if len(data) % record:
             raise ValueError(
-                f"A binary file of {type(self).__name__} has {record} bytes for each image, got {len(data)} bytes in "
-                f"{path}, which is no multiple. Copy it again."
+                f"A binary file of {type(self).__name__} must have {record} bytes per image, got {len(data)} bytes in "
+                f"{path}, which is not a multiple. Copy it again."
             )
         rows = data.reshape(-1, record)
         return self._check_arrays(rows[:, self.label_bytes :], rows[:, self.label_bytes - 1].astype(np.int64), path)
@@ -103,7 +103,7 @@ class CIFAR10(FolderDataset):
 
 @dataclass(frozen=True)
 class CIFAR100(CIFAR10):
-    """50,000 training and 10,000 test photographs of 32 x 32 pixels in colour, in 100 fine classes.
+    """50,000 training and 10,000 test colour photographs of 32 x 32 pixels in 100 fine classes.
 
     Reads cifar-100-python or cifar-100-binary.
 

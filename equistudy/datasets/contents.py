@@ -1,4 +1,4 @@
-"""Bytes and text of data files: decompressed within a limit, and every failure names its file."""
+"""Bytes and text of data files, decompressed up to a limit; every error names its file."""
 
 import os
 import zipfile
@@ -10,13 +10,13 @@ __all__ = ["GZIP_MAGIC", "check_archive", "compute_max_bytes", "find_file", "rea
 
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_WINDOW = 31  # zlib's name for the gzip format with the largest window
-PIECE = 2**24  # bytes that are decompressed at once
+PIECE = 2**24  # bytes decompressed at a time
 LIMIT_VARIABLE = "EQUISTUDY_MAX_UNPACKED_GB"
 DEFAULT_LIMIT_GB = 1.0
 
 
 def compute_max_bytes() -> int:
-    """The most bytes that a compressed file may unpack to in memory: 1 GB unless EQUISTUDY_MAX_UNPACKED_GB says."""
+    """The most bytes that a compressed file may unpack to in memory: EQUISTUDY_MAX_UNPACKED_GB, by default 1 GB."""
     text = os.environ.get(LIMIT_VARIABLE, "")
     with suppress(ValueError, OverflowError):
         if not text or float(text) > 0:
@@ -25,24 +25,23 @@ def compute_max_bytes() -> int:
 
 
 def find_file(path: Path) -> Path | None:
-    """The file, or its gzipped form, or None."""
+    """The file if it exists, or else its gzipped form, or else None."""
     gzipped = path.with_name(f"{path.name}.gz")
     return path if path.is_file() else gzipped if gzipped.is_file() else None
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a file; ValueError where the system refuses to read it."""
+    """The bytes of a file. Raises ValueError if the operating system cannot read it."""
     try:
         return path.read_bytes()
     except OSError as error:
         raise ValueError(
-            f"A data file must be readable, got {path} with: {error.strerror or error}. Check the path and its "
-            "permissions."
+            f"Cannot read data file {path}: {error.strerror or error}. Check the path and its permissions."
         ) from error
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file; ValueError where it is none."""
+    """The text of a UTF-8 file. Raises ValueError for other encodings."""
     try:
         return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -53,9 +52,9 @@ def read_text(path: Path) -> str:
 
 
 def read_content(path: Path) -> bytes:
-    """The bytes of a file, decompressed if they are gzipped, whatever its name says.
+    """The bytes of a file, decompressed if they are gzipped, whatever its name.
 
-    ValueError where a gzipped file is cut off, or unpacks to more than `compute_max_bytes` allows.
+    Raises ValueError if a gzipped file is truncated, or unpacks to more than `compute_max_bytes` allows.
     """
     data = read_bytes(path)
     if not data.startswith(GZIP_MAGIC):
@@ -75,14 +74,14 @@ def read_content(path: Path) -> bytes:
                     raise _create_limit_error(path, limit)
             data = stream.unused_data.lstrip(b"\0")  # some writers pad the end with zeros
     except (EOFError, zlib.error) as error:
-        raise ValueError(f"A gzipped file must be whole, got {path} with: {error}. Copy it again.") from error
+        raise ValueError(f"Cannot decompress {path}, which is damaged or truncated: {error}. Copy it again.") from error
     return b"".join(unpacked)
 
 
 def check_archive(path: Path) -> None:
-    """ValueError if a zip archive, such as an .npz file, unpacks to more than `compute_max_bytes` allows."""
+    """Raises ValueError if a zip archive, such as .npz, unpacks to more than `compute_max_bytes` allows."""
     limit, size = compute_max_bytes(), 0
-    with suppress(Exception), zipfile.ZipFile(path) as archive:  # whoever reads the arrays says what is wrong
+    with suppress(Exception), zipfile.ZipFile(path) as archive:  # the reader of the arrays reports other errors
         size = sum(entry.file_size for entry in archive.infolist())
     if size > limit:
         raise _create_limit_error(path, limit)
@@ -90,6 +89,6 @@ def check_archive(path: Path) -> None:
 
 def _create_limit_error(path: Path, limit: int) -> ValueError:
     return ValueError(
-        f"A compressed file may unpack to at most {limit / 1e9:g} GB, got more from {path}. If the file is what it "
-        f"should be, raise the limit: {LIMIT_VARIABLE}={max(4, 2 * limit / 1e9):g}."
+        f"A compressed file may unpack to at most {limit / 1e9:g} GB, got more from {path}. If you trust the file, "
+        f"raise the limit: {LIMIT_VARIABLE}={max(4, 2 * limit / 1e9):g}."
     )

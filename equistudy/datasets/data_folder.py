@@ -1,4 +1,4 @@
-"""Where datasets lie that no folder is named for, and the command that puts them there."""
+"""The default folder of datasets, and the command that downloads them there."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ def get_data_folder() -> Path:
 
 
 def describe_fetch(name: str, folder: str | None) -> str:
-    """How the files of a dataset come to `folder`, for the end of a message that they are not there."""
+    """A sentence, for errors about missing files, with the command that downloads a dataset to `folder`."""
     command = f"python -m equistudy fetch {name}"
     if folder is None:
         return f"Or fetch them: {command}"

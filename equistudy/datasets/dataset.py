@@ -1,4 +1,4 @@
-"""What a dataset is: inputs of one shape with their targets in two splits, and a fingerprint of their bytes."""
+"""The base of all datasets: inputs of one shape with targets, in two splits, and a fingerprint of their bytes."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -12,25 +12,25 @@ __all__ = ["Dataset", "Examples", "Modality", "Split", "Target"]
 
 
 class Split(Enum):
-    """Which part of a dataset: networks learn from TRAIN and are measured on TEST."""
+    """A part of a dataset: networks are trained on TRAIN and measured on TEST."""
 
     TRAIN = "train"
     TEST = "test"
 
 
 class Modality(Enum):
-    """What a network sees: images, or sets of points with features."""
+    """The kind of input: images, or sets of points with features."""
 
     IMAGES = "images"
     POINTS = "points"
 
 
 class Target(Enum):
-    """What a network predicts; the shapes are those of a batch of targets.
+    """What a network predicts, with the shape of a batch of targets.
 
-    CLASS: a class index, [B]. NUMBERS: real numbers that stay when the input moves, [B K]. LABELS: a class index for
-    each pixel, [B H W], which moves with the image. TRAJECTORY: what each point does over time, [B T P D], which moves
-    with the points.
+    CLASS: a class index, [B]. NUMBERS: real numbers that are invariant to moving the input, [B K]. LABELS: a class
+    index per pixel, [B H W], which moves with the image. TRAJECTORY: the state of each point over time, [B T P D],
+    which moves with the points.
     """
 
     CLASS = "a class"
@@ -40,9 +40,9 @@ class Target(Enum):
 
 
 class Examples(NamedTuple):
-    """A split that fits into memory, on one device: 8-bit images or points with D features, and their targets.
+    """A split in the memory of one device: 8-bit images or points with D features, and their targets.
 
-    Sets with fewer points than others are padded with rows of zeros.
+    Smaller sets of points are padded with rows of zeros.
     """
 
     inputs: UInt8[Tensor, "N C H W"] | Float[Tensor, "N P D"]
@@ -53,13 +53,13 @@ class Examples(NamedTuple):
 class Dataset(Spec):
     """Base of the datasets.
 
-    `mean` and `std` normalise images in [0, 1], one number per channel. `background` is the value in [0, 1] that
-    continues the image beyond its border where that is the truth (black around a digit), or None where it is unknown.
-    `disjoint` says that no example may be in both splits; pictures that are drawn in only a few ways may.
-    `void` is the label of pixels that belong to no class: they count in no loss and no score. `target_unit` is the
-    unit of numbers, and `target_mean` and `target_std` are theirs, over the training split. `num_times` counts the
-    times of a trajectory. The first features of a point are `vectors` vectors of `space` numbers: its position, then
-    such as its momentum, which turn as it does but do not shift. The points of a trajectory have these alone.
+    `mean` and `std` normalise images in [0, 1], one number per channel. `background` is the value in [0, 1] of pixels
+    beyond the border if that is known (black around a digit), and None otherwise. `disjoint` says that the splits share
+    no example; generated pictures with few variants may share some. `void` is the label of pixels without a class,
+    which enter no loss and no score. `target_unit` is the unit of targets that are numbers, and `target_mean` and
+    `target_std` are their statistics over the training split. `num_times` is the number of time steps of a trajectory.
+    The first features of a point are `vectors` vectors of `space` components: its position, followed by quantities such
+    as its momentum, which rotate with it but do not translate. The points of a trajectory have only these features.
     """
 
     modality: ClassVar[Modality] = Modality.IMAGES
@@ -78,26 +78,26 @@ class Dataset(Spec):
     background: ClassVar[float | None] = None
 
     def with_absolute_paths(self) -> "Dataset":
-        """The same dataset with absolute locations, to be sent to a process that runs in another directory."""
+        """The same dataset with absolute paths, for a process with another working directory."""
         return self
 
     @property
     def has_labels(self) -> bool:
-        """Whether there are classes. Without them each target is -1, networks are measured and none can be trained."""
+        """Whether there are classes. Without them every target is -1, and networks can be measured but not trained."""
         return True
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of every image."""
+        """(channels, height, width) of every image."""
         raise NotImplementedError
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """The shape of one input: that of an image, or the most points of a set and their features."""
+        """The shape of one input: that of an image, or (most points of a set, features)."""
         return self.image_shape
 
     def fingerprint(self) -> str:
-        """A digest of the data itself, without torch: the same images and labels give the same text."""
+        """A digest of the data itself, computed without torch: equal images and labels have equal digests."""
         raise NotImplementedError
 
     def load(self, split: Split) -> Examples:

@@ -1,4 +1,4 @@
-"""The embedded default: 1,797 real handwritten digits that scikit-learn carries."""
+"""The embedded default: the 1,797 handwritten digits that ship with scikit-learn."""
 
 import gzip
 import hashlib
@@ -25,13 +25,17 @@ NUM_TRAIN = 1200
 class Digits(ArrayDataset):
     """Handwritten digits of 8 x 8 pixels, enlarged to `digit` pixels and centred on a black square of `canvas` pixels.
 
-    The margin makes translations and rotations exact: what lies beyond the border of a digit is known to be black.
-    Enlarged bilinearly (pixel centres at half integers, edges repeated) in integers, so that every machine has the
-    same bytes; 16, the largest value, becomes 255. The first 1,200 examples of `stratified_order` are for training and
-    the other 597 for testing, with every class in both in proportion. The split mixes writers, so that its accuracy is
-    higher than for unseen writers. `mean` and `std` are those of the training split at the default sizes.
+    Translations and rotations lose nothing at the border, because everything beyond it is known to be black.
+    Enlargement is bilinear (pixel centres at half integers, edges repeated) in integer arithmetic, so that every
+    machine has the same bytes; the largest value, 16, becomes 255. The first 1,200 examples of `stratified_order` are
+    for training and the other 597 for testing, with equal class proportions. Both splits contain the same writers, so
+    accuracy is higher than on unseen writers. `mean` and `std` are those of the training split at the default sizes.
 
-    Source: Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits (UCI), the test part.
+    Source: Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits (UCI), test part.
+
+    >>> import equistudy as eq
+    >>> eq.Digits(train_size=100).image_shape
+    (1, 32, 32)
     """
 
     canvas: int = 28
@@ -44,17 +48,17 @@ class Digits(ArrayDataset):
 
     def __post_init__(self) -> None:
         if self.digit < SOURCE_SIZE:
-            raise ValueError(f"Digits are enlarged from {SOURCE_SIZE} pixels, got digit={self.digit}. Use 8 or more.")
+            raise ValueError(f"digit must be at least {SOURCE_SIZE}, the original size, got digit={self.digit}.")
         if self.canvas < self.digit or (self.canvas - self.digit) % 2:
             raise ValueError(
-                f"The canvas must leave the same margin on both sides of the digit, got canvas={self.canvas}, "
-                f"digit={self.digit}. Use canvas = digit + 2 margin, for example canvas={self.digit + 16}."
+                f"The canvas must leave equal margins on both sides of the digit, got canvas={self.canvas}, "
+                f"digit={self.digit}. Use canvas = digit + 2 * margin, for example canvas={self.digit + 16}."
             )
         super().__post_init__()
 
     @property
     def num_train(self) -> int:
-        """How many training examples the whole set has."""
+        """The number of training examples in the whole set."""
         return NUM_TRAIN
 
     @property
@@ -63,16 +67,16 @@ class Digits(ArrayDataset):
         return 1, self.canvas, self.canvas
 
     def files(self) -> tuple[Path, ...]:
-        """The table inside scikit-learn, found without importing it, which takes more than a second."""
+        """The table inside scikit-learn, located without importing it, which would take more than a second."""
         found = importlib.util.find_spec("sklearn")
         if found is None or found.origin is None:
             raise ValueError(
-                "Digits reads the data file of scikit-learn, which is not installed. Install scikit-learn."
+                "Digits needs a data file of scikit-learn, which is not installed. Run: pip install scikit-learn"
             )
         return (Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz",)
 
     def fingerprint(self) -> str:
-        """SHA-256 over the text of the table. The sizes and the split are fields and code, not data."""
+        """SHA-256 over the text of the table. Sizes and split are determined by the fields and this code."""
         return hashlib.sha256(gzip.decompress(self.files()[0].read_bytes())).hexdigest()
 
     def read(self, split: Split) -> DecodedArrays:
@@ -94,7 +98,7 @@ def _read_table(path: Path) -> tuple[Int64[np.ndarray, "N 8 8"], Int64[np.ndarra
         images, labels = rows[:, :-1].reshape(-1, SOURCE_SIZE, SOURCE_SIZE), rows[:, -1]
     except (OSError, EOFError, ValueError) as error:
         raise ValueError(
-            f"The digits must be a gzipped table of 65 integers in each row, got {path} with {error}. "
-            f"Install scikit-learn again."
+            f"The digits must be a gzipped table of 65 integers per row, got {path} with {error}. "
+            f"Reinstall scikit-learn."
         ) from error
     return images, labels, stratified_order(labels.tolist())

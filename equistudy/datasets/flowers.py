@@ -23,7 +23,7 @@ LABELS, SPLITS, PHOTOGRAPHS = "imagelabels.mat", "setid.mat", "jpg"
 
 
 class FlowerTables(NamedTuple):
-    """The class of each photograph, from 1, and the numbers of the photographs in each split, from 1."""
+    """The class of each photograph and the numbers of the photographs in each split, all counted from 1."""
 
     labels: Int64[np.ndarray, " N"]
     train: Int64[np.ndarray, " M"]
@@ -32,10 +32,10 @@ class FlowerTables(NamedTuple):
 
 @dataclass(frozen=True)
 class Flowers102(Photographs):
-    """Flowers of 102 classes: 2,040 photographs for training, the published train and valid, and 6,149 for testing.
+    """Photographs of flowers in 102 classes: 2,040 for training (the published train and valid) and 6,149 for testing.
 
-    `path` is the folder with jpg/, imagelabels.mat and setid.mat, or the one that holds them as flowers-102, as
-    torchvision writes it. Photographs of folders by class are read by `ImageFolder`.
+    `path` is the folder with jpg/, imagelabels.mat and setid.mat, or its parent with a folder flowers-102, as
+    torchvision writes it. For photographs in one folder per class use `ImageFolder`.
 
     Source: Nilsback and Zisserman 2008, Automated Flower Classification over a Large Number of Classes.
     """
@@ -48,13 +48,13 @@ class Flowers102(Photographs):
         return ImageListing(names, tuple((tables.labels[numbers - 1] - 1).tolist()) if self.labels else None)
 
     def read_encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes | str]:
-        """The bytes of the files, or that one is missing."""
+        """The bytes of each file, or that it is missing."""
         names, folder = self.list_images(split).names, self._find_folder() / PHOTOGRAPHS
         paths = (folder / names[index] for index in chosen)
         return (read_bytes(path) if path.is_file() else "missing" for path in paths)
 
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
-        """Name, size and time of change of the tables and of each photograph that is there."""
+        """Name, size and modification time of the tables and of each photograph present."""
         folder = self._find_folder()
         photographs = (path for path in sorted((folder / PHOTOGRAPHS).glob("*.jpg")) if not is_hidden(path.name))
         paths = [folder / LABELS, folder / SPLITS, *(path for path in photographs if path.is_file())]
@@ -62,7 +62,7 @@ class Flowers102(Photographs):
         return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
     def describe_remedy(self) -> str:
-        """What to put there."""
+        """The last sentence of an error about missing files."""
         fetch = describe_fetch("flowers102", str(self.root))
         return f"Put there {PHOTOGRAPHS}/ (official: 102flowers.tgz), {LABELS} and {SPLITS}. {fetch}"
 
@@ -80,24 +80,24 @@ class Flowers102(Photographs):
 
 @lru_cache(maxsize=16)
 def _read_tables(folder: Path, *changed: int) -> FlowerTables:
-    """The tables, read once for each time of their change."""
+    """The tables, read again only after they have changed."""
     labels = _read_columns(folder / LABELS, ("labels",))[0]
     if len(labels) and (labels.min() < 1 or labels.max() > NUM_CLASSES):
         raise ValueError(
-            f"Classes are numbered from 1 to {NUM_CLASSES}, got {labels.min()} to {labels.max()} in {folder / LABELS}. "
-            "Check that the file belongs to this dataset."
+            f"Classes must be numbered from 1 to {NUM_CLASSES}, got {labels.min()} to {labels.max()} in "
+            f"{folder / LABELS}. Check that the file belongs to this dataset."
         )
     train, valid, test = _read_columns(folder / SPLITS, ("trnid", "valid", "tstid"))
     for numbers in (train, valid, test):
         if len(numbers) and (numbers.min() < 1 or numbers.max() > len(labels)):
             raise ValueError(
-                f"Numbers of photographs lie in 1 to {len(labels)}, the length of {LABELS}, got {numbers.min()} to "
+                f"Photographs must be numbered from 1 to {len(labels)}, the length of {LABELS}, got {numbers.min()} to "
                 f"{numbers.max()} in {folder / SPLITS}. Check that both files belong to this dataset."
             )
     return FlowerTables(labels, np.concatenate([train, valid]), test)
 
 
 def _read_columns(path: Path, names: tuple[str, ...]) -> list[Int64[np.ndarray, " N"]]:
-    """Rows of whole numbers of a MATLAB file."""
+    """Arrays of whole numbers from a MATLAB file, flattened."""
     found = read_mat(path, names, "Flowers102")
     return [require_numbers(found[name].reshape(-1), (None,), name, path, whole=True) for name in names]

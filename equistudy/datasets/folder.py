@@ -1,4 +1,4 @@
-"""Datasets in a local folder: which files of which layout are there, and what to do when they are not."""
+"""Datasets in a local folder: finds the files of a known layout, or says how to get them."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Self = TypeVar("Self", bound="FolderDataset")
 
 
 class FileLayout(NamedTuple):
-    """One way in which a set is published: the folder inside its archive, and the files of each split in order."""
+    """One published layout of a dataset: the folder inside its archive, and the files of each split in order."""
 
     archive: str
     folder: str
@@ -30,12 +30,12 @@ class FileLayout(NamedTuple):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All files."""
+        """All file names."""
         return self.train + self.test
 
 
 class FoundLayout(NamedTuple):
-    """A layout whose files are all there."""
+    """A layout whose files all exist."""
 
     layout: FileLayout
     paths: dict[str, Path]
@@ -47,14 +47,14 @@ class FoundLayout(NamedTuple):
 
 @dataclass(frozen=True)
 class FolderDataset(ArrayDataset):
-    """Base of the datasets that are read from `folder` in their original format; only the command `fetch` downloads.
+    """Base of the datasets that are read from `folder` in their original format.
 
-    The folder holds the files themselves or the folder of the original archive; each file may be gzipped or not.
-    None means the set's usual name in ./data/, or in the folder of EQUISTUDY_DATA. The location of the files is not
-    part of the identity.
+    Only the command `fetch` downloads. The folder holds the files themselves or the folder of the original archive;
+    each file may be gzipped. None stands for the dataset's usual name in the folder of EQUISTUDY_DATA, or in ./data/.
+    The location of the files is not part of the identity.
 
-    `size` resizes the images, by `resize_square`, before anything else; None keeps their size. One
-    pixel more or less can decide whether a network with strides is exactly equivariant.
+    `size` resizes the images with `resize_square` before anything else; None keeps their size. A single pixel can
+    decide whether a network with strides is exactly equivariant.
     """
 
     folder: str | None = location_field(None)
@@ -63,19 +63,19 @@ class FolderDataset(ArrayDataset):
     usual_folder: ClassVar[str]
     layouts: ClassVar[tuple[FileLayout, ...]]
     original_shape: ClassVar[tuple[int, int, int]]
-    fetch_name: ClassVar[str | None] = None  # what `fetch` calls the set, if it knows it
+    fetch_name: ClassVar[str | None] = None  # the name of the dataset in `fetch`, if it can be fetched
 
     def __post_init__(self) -> None:
         if self.size is not None and self.size < 1:
             raise ValueError(
-                f"{type(self).__name__}.size is a number of pixels, at least 1, got size={self.size}. "
+                f"{type(self).__name__}.size must be at least 1 pixel, got size={self.size}. "
                 f"Use None for the original {self.original_shape[1]}."
             )
         super().__post_init__()
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width: square, of `size` pixels or the original ones."""
+        """(channels, height, width): square with `size` pixels, or the original shape."""
         channels, height, width = self.original_shape
         return (channels, height, width) if self.size is None else (channels, self.size, self.size)
 
@@ -85,19 +85,19 @@ class FolderDataset(ArrayDataset):
 
     @property
     def root(self) -> Path:
-        """The folder that is searched."""
+        """The folder that is searched for the files."""
         return Path(self.folder) if self.folder is not None else get_data_folder() / self.usual_folder
 
     def with_absolute_paths(self: Self) -> Self:
-        """The same dataset with an absolute folder, to be sent to a process that runs in another directory."""
+        """The same dataset with an absolute folder, for a process with another working directory."""
         return dataclasses.replace(self, folder=str(self.root.absolute()))
 
     def list_layouts(self) -> tuple[FileLayout, ...]:
-        """The ways in which the files may lie, the first of which counts."""
+        """The accepted layouts, in order of preference."""
         return self.layouts
 
     def find_layout(self) -> FoundLayout:
-        """The first layout whose files are all there."""
+        """The first layout whose files all exist. Raises ValueError if there is none."""
         nearest: tuple[list[str], Path] | None = None
         for layout in self.list_layouts():
             for folder in (self.root / layout.folder, self.root):
@@ -109,7 +109,7 @@ class FolderDataset(ArrayDataset):
                     nearest = absent, folder
         if nearest is None:
             raise ValueError(
-                f"{type(self).__name__} needs its files, got none in {self._describe_search()}. "
+                f"{type(self).__name__} needs its data files, got none in {self._describe_search()}. "
                 f"{self._describe_remedy()}"
             )
         raise ValueError(
@@ -118,28 +118,28 @@ class FolderDataset(ArrayDataset):
         )
 
     def files(self) -> tuple[Path, ...]:
-        """The files of the layout that is there."""
+        """The files of the layout that was found."""
         return tuple(self.find_layout().paths.values())
 
     def _describe_search(self) -> str:
-        return f"{self.root}" if self.root.is_dir() else f"{self.root}, which is no folder"
+        return f"{self.root}" if self.root.is_dir() else f"{self.root}, which is not a folder"
 
     def _describe_remedy(self) -> str:
         wanted = " or ".join(
             f"{', '.join(layout.names)} (official: {layout.archive})" for layout in self.list_layouts()
         )
-        remedy = f"Put there {wanted}, or name another place: {type(self).__name__}(folder=...)."
+        remedy = f"Put there {wanted}, or name another folder: {type(self).__name__}(folder=...)."
         return remedy if self.fetch_name is None else f"{remedy} {describe_fetch(self.fetch_name, self.folder)}"
 
 
 def check_labels(labels: Int64[np.ndarray, " N"], num_classes: int, path: Path) -> None:
-    """ValueError if a label is no class."""
+    """Raises ValueError if a label is not a class."""
     if len(labels) == 0:
-        raise ValueError(f"A split holds at least one example, got none in {path}. Copy it again.")
+        raise ValueError(f"A split needs at least one example, got none in {path}. Copy it again.")
     wrong = (labels < 0) | (labels >= num_classes)
     if wrong.any():
         place = int(wrong.argmax())
         raise ValueError(
-            f"Labels lie in 0 to {num_classes - 1}, got {labels[place]} at position {place} of {path}. "
+            f"Labels must lie in 0 to {num_classes - 1}, got {labels[place]} at position {place} of {path}. "
             f"Check that the file belongs to this dataset."
         )

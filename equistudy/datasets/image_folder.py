@@ -1,4 +1,4 @@
-"""A folder of image files, with a folder for each class, a list of the classes, or without labels."""
+"""A folder of image files with one folder per class, with a list of classes, or without labels."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from equistudy.datasets.splits import SPLIT_NAMES
 
 __all__ = ["ImageFolder"]
 
-UNSORTED = ("images", "image", "imgs", "img")  # a folder of such a name, if there is no other, is no class
+UNSORTED = ("images", "image", "imgs", "img")  # a single folder with one of these names is not a class
 MAX_CACHED = 16
-MAX_NAMED = 5  # how many folders a message names
+MAX_NAMED = 5  # folders named in a message
 
 
-_listed: dict[tuple["ImageFolder", Path, Split], tuple[ImageTree, ImageListing]] = {}  # while nothing has changed
+_listed: dict[tuple["ImageFolder", Path, Split], tuple[ImageTree, ImageListing]] = {}  # while unchanged
 
 
 class FolderPart(NamedTuple):
-    """The images of a split, the class of each by name (None without labels), and the names in their order."""
+    """The images of a split, the class name of each (None without labels), and all class names in order."""
 
     tree: ImageTree
     images: tuple[Path, ...]
@@ -35,14 +35,14 @@ class FolderPart(NamedTuple):
 class ImageFolder(Photographs):
     """The image files in a folder, recognised by their suffixes.
 
-    Each folder that holds images is a class; images that lie next to each other have no labels, unless a list of them
-    is there: `val_annotations.txt` as in Tiny ImageNet, `LOC_val_solution.csv` or `val.txt` as for ImageNet.
+    Each folder that contains images is a class. Images directly in the folder of a split have no labels, unless a list
+    assigns them: `val_annotations.txt` as in Tiny ImageNet, `LOC_val_solution.csv` or `val.txt` as for ImageNet.
 
-    Folders named train (or training) and test (or testing, validation, valid, val), in any case of letters, hold a
-    split each; of several for testing the first one with labels is used. Classes are numbered in the order of the names
-    of the training classes; without a training split, of those for testing. A class for testing that training lacks is
-    a ValueError. Hidden files and folders are skipped, links are followed, and folders without images are no classes;
-    `notes` tells them.
+    Folders named train (or training) and test (or testing, validation, valid, val), in upper or lower case, are splits;
+    of several test splits, the first with labels is used. Classes are numbered in the order of the names of the
+    training classes, or without a training split, of the test classes. A test class that is absent from training is a
+    ValueError. Hidden files and folders are skipped, and links are followed. Folders without images are not classes;
+    `notes` lists them.
     """
 
     def list_images(self, split: Split) -> ImageListing:
@@ -71,18 +71,18 @@ class ImageFolder(Photographs):
         if absent:
             raise ValueError(
                 f"Every test class must occur in training, got {_abbreviate(absent)} in {part.tree.path} "
-                f"without images in {found[Split.TRAIN].tree.path}. Remove or rename what is no class, or use "
-                "labels=False."
+                f"without images in {found[Split.TRAIN].tree.path}. Remove or rename folders that are not classes, or "
+                "use labels=False."
             )
         return ImageListing(names, tuple(numbers[name] for name in part.classes))
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The names of the classes of the images, sorted; none without labels."""
+        """The sorted names of the classes; empty without labels."""
         return _find_order(self._find_parts()) if self.labels else ()
 
     def notes(self, split: Split) -> tuple[str, ...]:
-        """Which folders were left out, and which of several splits is used."""
+        """Which folders were skipped, and which of several test splits is used."""
         found, told, place = self._find_parts(), [], self.root.absolute()
         if split not in found:
             return ()
@@ -104,23 +104,23 @@ class ImageFolder(Photographs):
         return (*told, *super().notes(split))
 
     def read_encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes | str]:
-        """The bytes of the files, or why one cannot be read."""
+        """The bytes of each file, or the reason why it cannot be read."""
         names = self.list_images(split).names
         return (_read_or_explain(self.root / names[index]) for index in chosen)
 
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
-        """Name, size and time of change of each image file."""
+        """Name, size and modification time of each image file."""
         paths = [path for part in self._find_parts().values() for path in part.images]
         return tuple((self._relative_name(path), *_stamp_file(path)) for path in paths)
 
     def describe_remedy(self) -> str:
-        """What to put there."""
-        return "Put there files such as a.png, folders of them for classes, or train and test with such folders."
+        """The last sentence of an error about missing images."""
+        return "Put image files there, or one folder of images per class, or folders train and test of such folders."
 
     def _find_candidates(self) -> dict[Split, list[ImageTree]]:
-        """The folders with images that are named like each split; none where they are classes."""
+        """The folders with images that are named like a split; none if such a name is a class."""
         if not self.root.is_dir():
-            raise ValueError(f"An ImageFolder is a folder, got {self.root}. Name the folder that holds the images.")
+            raise ValueError(f"ImageFolder needs a folder, got {self.root}. Name the folder that contains the images.")
         root = scan_images(self.root)
         filled = [tree for tree in root.folders if tree.has_images]
         found = {
@@ -130,21 +130,21 @@ class ImageFolder(Photographs):
         named = [tree for trees in found.values() for tree in trees]
         twins = [tree.name for tree in named if [each.name.lower() for each in named].count(tree.name.lower()) > 1]
         if twins:
-            raise ValueError(f"Each split has one folder, got {_abbreviate(twins)} in {self.root}. Rename one of them.")
+            raise ValueError(f"A split must be one folder, got {_abbreviate(twins)} in {self.root}. Rename one.")
         if all(found.values()) or (named and len(named) == len(filled) and not root.images):
             return found
         nested = [tree.name for tree in named if not tree.images]
         if nested:
             others = [tree.name for tree in filled if tree not in named] or [path.name for path in root.images]
             raise ValueError(
-                f"A folder named like a split cannot lie beside classes, got {_abbreviate(nested)} beside "
-                f"{_abbreviate(others)} in {self.root}. Name the folder of the split itself, or rename it if it is a "
+                f"Folders of splits and folders of classes must not be mixed, got {_abbreviate(nested)} beside "
+                f"{_abbreviate(others)} in {self.root}. Pass the folder of the split itself, or rename it if it is a "
                 "class."
             )
         return {}
 
     def _find_parts(self) -> dict[Split, FolderPart]:
-        """The part of each split that is there; a folder without splits is for testing."""
+        """The images of each split that exists; a folder without splits is for testing."""
         candidates = self._find_candidates()
         if not candidates:
             return {Split.TEST: _create_part(scan_images(self.root), None)}
@@ -160,11 +160,11 @@ class ImageFolder(Photographs):
 
 
 def _create_part(tree: ImageTree, known: tuple[str, ...] | None) -> FolderPart:
-    """The images of a split with their classes, from their folders or from a list; `known` are those of training."""
+    """The images of a split with their classes, from folders or a list; `known` are the classes of training."""
     classes = [folder for folder in tree.folders if folder.has_images]
     if tree.images and classes:
         raise ValueError(
-            f"An ImageFolder has its images in folders of their classes or beside each other, got both in {tree.path}: "
+            f"Images must all lie in class folders, or all directly in the folder, got both in {tree.path}: "
             f"{tree.images[0].name} and {classes[0].name}. Move one of them."
         )
     unsorted = len(classes) == 1 and classes[0].name.lower() in UNSORTED and classes[0].name not in (known or ())
@@ -177,7 +177,7 @@ def _create_part(tree: ImageTree, known: tuple[str, ...] | None) -> FolderPart:
 
 
 def _find_order(found: dict[Split, FolderPart]) -> tuple[str, ...]:
-    """The names of the classes in the order of their numbers: those of training, or else of testing."""
+    """The names of the classes in the order of their numbers: those of training, or otherwise of testing."""
     parts = (found.get(split) for split in (Split.TRAIN, Split.TEST))
     return next((part.order for part in parts if part is not None and part.order), ())
 
@@ -193,7 +193,7 @@ def _read_or_explain(path: Path) -> bytes | str:
 def _stamp_file(path: Path) -> tuple[int, int]:
     try:
         stat = path.stat()
-    except OSError:  # a link that leads nowhere
+    except OSError:  # a broken link
         return 0, 0
     return stat.st_size, stat.st_mtime_ns
 

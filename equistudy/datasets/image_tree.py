@@ -12,16 +12,16 @@ from equistudy.datasets.splits import is_hidden
 __all__ = ["ImageTree", "scan_images"]
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-SETTLED_NS = 2 * 10**9  # a folder changed more recently may change again without a new time of change
+SETTLED_NS = 2 * 10**9  # a folder changed more recently may change again within the resolution of its modification time
 MAX_CACHED = 16
 
 
 @dataclass(frozen=True, eq=False)
 class ImageTree:
-    """A folder with its own image files and its folders, both sorted by name, hidden ones left out.
+    """A folder with its image files and its subfolders, both sorted by name, without hidden ones.
 
-    Images are files by their suffixes, and links with such names that lead nowhere, which cannot be read.
-    `loops` are links that lead back to a folder above them.
+    Images are recognised by their suffixes; broken links with such names count as images that cannot be read.
+    `loops` are links back to a folder above them.
     """
 
     path: Path
@@ -43,7 +43,7 @@ class ImageTree:
 
     @cached_property
     def all_images(self) -> tuple[Path, ...]:
-        """All images in this folder and below it, in the order of their paths."""
+        """All images in this folder and below it, sorted by path."""
         return tuple(sorted(image for tree in self.iterate_trees() for image in tree.images))
 
     @cached_property
@@ -56,7 +56,7 @@ _scanned: dict[Path, tuple[ImageTree, dict[Path, int]]] = {}
 
 
 def scan_images(root: Path) -> ImageTree:
-    """The images below a folder; looked for again only after one of its folders has changed."""
+    """The images below a folder; scanned again only after one of its folders has changed."""
     if root in _scanned:
         tree, times = _scanned[root]
         if _read_times(times) == times:
@@ -75,7 +75,7 @@ def scan_images(root: Path) -> ImageTree:
 def _read_times(folders: dict[Path, int]) -> dict[Path, int] | None:
     try:
         return {folder: folder.stat().st_mtime_ns for folder in folders}
-    except OSError:  # one is gone
+    except OSError:  # a folder was removed
         return None
 
 
@@ -100,6 +100,6 @@ def _scan(folder: Path, above: tuple[tuple[int, int], ...], times: dict[Path, in
                     images.append(path)
     except OSError as error:
         raise ValueError(
-            f"A folder of images must be readable, got {folder} with: {error.strerror or error}. Check its permissions."
+            f"Cannot read the folder {folder}: {error.strerror or error}. Check its permissions."
         ) from error
     return ImageTree(folder, tuple(images), tuple(folders), tuple(leftovers), tuple(loops))

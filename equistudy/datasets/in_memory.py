@@ -1,4 +1,4 @@
-"""Datasets whose images are in memory: their identity by content, and how other processes get them."""
+"""Datasets whose images are in memory: identified by their content, and passed to other processes as files."""
 
 import dataclasses
 import hashlib
@@ -16,14 +16,14 @@ from equistudy.datasets.shared import get_shared_folder, remove_unused, write_sh
 
 __all__ = ["SOURCE", "Content", "InMemoryDataset", "check_content"]
 
-UNLABELLED_CLASSES = 1000  # as of photographs without labels: a pretrained network keeps its classifier
-SOURCE = {"location": True, "source": True}  # of a field with the data itself, which enter the identity by their digest
+UNLABELLED_CLASSES = 1000  # as for photographs without labels, so that a pretrained network keeps its classifier
+SOURCE = {"location": True, "source": True}  # metadata of fields that hold the data, whose digest is the identity
 
 Self = TypeVar("Self", bound="InMemoryDataset")
 
 
 class Content(NamedTuple):
-    """The decoded splits; none without a training split."""
+    """The decoded splits; `train` may be None."""
 
     train: DecodedArrays | None
     test: DecodedArrays
@@ -31,11 +31,11 @@ class Content(NamedTuple):
 
 @dataclass(frozen=True)
 class InMemoryDataset(ArrayDataset):
-    """Base of the datasets whose images are in memory. A set without a training part is for testing.
+    """Base of the datasets whose images are in memory. A dataset without a training split is for testing.
 
-    Their identity is the digest of the 8-bit images and the labels. Other processes get them by a file beside the
-    system's temporary ones, which they find on this machine alone. `mean` and `std` are those of the training images
-    in [0, 1], channel by channel, unless they are given; `background` continues the images beyond their border.
+    The identity is the digest of the 8-bit images and the labels. Other processes read them from a temporary file,
+    which exists only on this machine. `mean` and `std` default to the statistics of the training images in [0, 1], per
+    channel; `background` is the value beyond the border of the images, if it is known.
     """
 
     mean: tuple[float, ...] = dataclasses.field(default=(), kw_only=True)  # type: ignore[misc]
@@ -56,19 +56,19 @@ class InMemoryDataset(ArrayDataset):
                 object.__setattr__(self, name, tuple(max(value, 1e-3) if name == "std" else value for value in values))
         if not len(self.mean) == len(self.std) == images.shape[1]:
             raise ValueError(
-                f"mean and std have one number for each channel, got {len(self.mean)} and {len(self.std)} for "
-                f"{images.shape[1]} channels. Leave them out to take those of the images."
+                f"mean and std must have one number per channel, got {len(self.mean)} and {len(self.std)} for "
+                f"{images.shape[1]} channels. Omit them to use those of the images."
             )
         super().__post_init__()
 
     @property
     def num_train(self) -> int:
-        """How many images there are for training."""
+        """The number of training images."""
         return 0 if self._content.train is None else len(self._content.train.images)
 
     @property
     def num_classes(self) -> int:  # type: ignore[override]
-        """How many classes the labels tell apart, over both splits."""
+        """The number of classes over both splits."""
         labels = [part.labels for part in self._content if part is not None]
         most = max(int(each.max()) for each in labels)
         return 1 + most if most >= 0 else UNLABELLED_CLASSES
@@ -80,7 +80,7 @@ class InMemoryDataset(ArrayDataset):
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width."""
+        """(channels, height, width) of every image."""
         channels, height, width = self._content.test.images.shape[1:]
         return channels, height, width
 
@@ -92,13 +92,11 @@ class InMemoryDataset(ArrayDataset):
         """The whole split."""
         found = self._content.train if split is Split.TRAIN else self._content.test
         if found is None:
-            raise ValueError(
-                f"{type(self).__name__} needs images for training, got none. Give both parts to train on one of them."
-            )
+            raise ValueError(f"{type(self).__name__} needs training images, got only test images. Pass both splits.")
         return found
 
     def with_absolute_paths(self: Self) -> Self:
-        """The same dataset by its file, to be sent to another process without its arrays."""
+        """The same dataset with a file in place of its arrays, to be sent to another process."""
         if self.file is not None:
             return self
         given: dict[str, Any] = {field.name: None for field in dataclasses.fields(self) if field.metadata.get("source")}
@@ -114,22 +112,22 @@ class InMemoryDataset(ArrayDataset):
 
 
 def check_content(content: Content) -> Content:
-    """The splits, if their images have one shape and either all or none have classes."""
+    """The splits, checked: all images have the same shape, and either all or none have classes."""
     train, test = content
     if train is not None and train.images.shape[1:] != test.images.shape[1:]:
         raise ValueError(
-            f"Images for training and testing have one shape, got {train.images.shape[1:]} and "
+            f"Training and test images must have the same shape, got {train.images.shape[1:]} and "
             f"{test.images.shape[1:]}. Resize one of them."
         )
     unlabelled = {bool(value) for part in content if part is not None for value in np.unique(part.labels < 0)}
     if len(unlabelled) > 1:
-        raise ValueError("Either all images have a class or none has, got both. Leave out images without a class.")
+        raise ValueError("Either all images or none must have a class, got both. Drop the images without a class.")
     if train is not None and unlabelled != {True}:
         absent = sorted(set(test.labels.tolist()) - set(train.labels.tolist()))
         if absent:
             raise ValueError(
-                f"Every test class must occur in training, got {absent[0]}, which no image for training has. "
-                "Number the classes of both parts in one way."
+                f"Every test class must occur in training, got class {absent[0]} only in the test split. "
+                "Number the classes of both splits alike."
             )
     return content
 
@@ -145,7 +143,7 @@ def _compute_digest(content: Content) -> str:
 
 
 def _write_content(content: Content, digest: str) -> Path:
-    """The file of the content, written once on a machine."""
+    """The file of the content, written once per machine."""
     folder = get_shared_folder()
     path = folder / f"{digest}.npz"
     if path.is_file():
@@ -165,8 +163,8 @@ def _read_content(file: str) -> Content:
     path = Path(file)
     if not path.is_file():
         raise ValueError(
-            f"Images in memory reach other processes by a file on the machine that holds them, got no {path}. Start "
-            "again there, or save the images and use a dataset that reads files."
+            f"Images in memory are passed to other processes in a file on the same machine, got no {path}. Run on the "
+            "machine that holds the images, or save them and use a dataset that reads files."
         )
     path.touch()
     test = read_npz(path, ("test_images", "test_labels"), "Arrays")

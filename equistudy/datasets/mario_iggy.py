@@ -20,8 +20,8 @@ FILE, NAMES = "images.npz", ("mario", "iggy")
 class MarioIggy(FolderDataset):
     """Mario (class 0) and Iggy (class 1): two colour sprites of 32 x 32 pixels, the same for training and testing.
 
-    `Sectors(MarioIggy(), 2, 45)` is the set of Benton et al. 2020, arXiv:2010.11882, section 4.2, whose pixels lie in
-    [0, 1]; here they are rounded to 8 bits. `Sprites` needs no file.
+    `Sectors(MarioIggy(), 2, 45)` is the dataset of Benton et al. 2020, arXiv:2010.11882, section 4.2, except that
+    pixels are rounded to 8 bits. `Sprites` is a replacement that needs no file.
     """
 
     num_classes: ClassVar[int] = 2
@@ -35,7 +35,7 @@ class MarioIggy(FolderDataset):
 
     @property
     def num_train(self) -> int:
-        """One of each."""
+        """Two: one image of each sprite."""
         return 2
 
     def read(self, split: Split) -> DecodedArrays:
@@ -46,9 +46,9 @@ class MarioIggy(FolderDataset):
 
 
 def _read_sprite(path: Path, name: str) -> np.ndarray:
-    """One picture of 1 x 3 x 32 x 32 numbers in [0, 1]."""
+    """One sprite, stored as 1 x 3 x 32 x 32 numbers in [0, 1]."""
     found = require_numbers(read_npz(path, NAMES, "MarioIggy")[name], (1, *MarioIggy.original_shape), name, path)
     if found.min() < 0 or found.max() > 1:
         told = f"{found.min():g} to {found.max():g}"
-        raise ValueError(f"The values of {name} lie in [0, 1], got {told} in {path}. Copy it again.")
+        raise ValueError(f"The values of {name} must lie in [0, 1], got {told} in {path}. Copy it again.")
     return np.asarray(found)

@@ -1,4 +1,4 @@
-"""Numeric arrays of a MATLAB 5 file, read within bounds: damaged files are refused, and never crash the process.
+"""Numeric arrays of a MATLAB 5 file, read with bounds checks: damaged files raise errors and never crash the process.
 
 Source: MathWorks, MAT-File Format, version 5.
 """
@@ -28,9 +28,9 @@ class _Element(NamedTuple):
 
 
 def parse_matlab(content: bytes) -> dict[str, np.ndarray]:
-    """The real numeric arrays of a file by name; ValueError says what is wrong with its bytes."""
+    """The real numeric arrays of a file by name. Raises ValueError if its bytes are not valid."""
     if len(content) < HEADER_BYTES or content[126:128] not in ENDIANNESS:
-        raise ValueError("no header of MATLAB 5")
+        raise ValueError("it has no MATLAB 5 header")
     order = ENDIANNESS[content[126:128]]
     found: dict[str, np.ndarray] = {}
     for kind, data in _iterate_elements(content[HEADER_BYTES:], order):
@@ -38,24 +38,24 @@ def parse_matlab(content: bytes) -> dict[str, np.ndarray]:
         if kind == COMPRESSED:
             matrices = list(_iterate_elements(_decompress(data), order))
         found.update(_parse_matrix(each.data, order) for each in matrices if each.kind == MATRIX)
-    found.pop("", None)  # of arrays that are not numeric
+    found.pop("", None)  # arrays that are not numeric
     return found
 
 
 def _iterate_elements(data: bytes, order: str) -> Iterator[_Element]:
-    """The elements one after the other: type and length, then the data, padded to a multiple of eight bytes."""
+    """Iterates over the elements: type and length, then the data, padded to a multiple of eight bytes."""
     place = 0
     while place < len(data):
         if len(data) - place < 8:
             raise ValueError(f"an element of {len(data) - place} bytes")
         kind, length = struct.unpack_from(f"{order}II", data, place)
         start, step = place + 8, 8 + length + (-length % 8 if kind != COMPRESSED else 0)
-        if kind >> 16:  # length and type in four bytes, and the data in the next four
+        if kind >> 16:  # a small element: length and type in four bytes, the data in the next four
             kind, length, start, step = kind & 0xFFFF, kind >> 16, place + 4, 8
             if length > 4:
                 raise ValueError(f"a small element of {length} bytes")
         if start + length > len(data):
-            raise ValueError(f"an element of {length} bytes where {len(data) - start} are left")
+            raise ValueError(f"an element of {length} bytes where only {len(data) - start} remain")
         yield _Element(kind, data[start : start + length])
         place += step
 
@@ -73,10 +73,10 @@ def _decompress(data: bytes) -> bytes:
 
 
 def _parse_matrix(data: bytes, order: str) -> tuple[str, np.ndarray]:
-    """Name and values of an array: flags, sizes, name, real part. No name where it is not numeric."""
+    """Name and values of an array (flags, sizes, name, real part); the name is empty if it is not numeric."""
     parts = list(_iterate_elements(data, order))
     if len(parts) < 3 or len(parts[0].data) < 4 or len(parts[1].data) % 4:
-        raise ValueError("an array without its parts")
+        raise ValueError("an incomplete array")
     flags, sizes, name, *values_parts = parts
     kind = struct.unpack(f"{order}I", flags.data[:4])[0] & 0xFF
     shape = tuple(np.frombuffer(sizes.data, f"{order}i4").tolist())

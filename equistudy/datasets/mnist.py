@@ -22,8 +22,9 @@ def _build_layout(archive: str, folder: str) -> FileLayout:
 class MNIST(FolderDataset):
     """60,000 training and 10,000 test digits of 28 x 28 grey pixels, centred on black, in 10 classes.
 
-    Source: LeCun, Cortes and Burges, The MNIST database of handwritten digits; four IDX files, gzipped or not. The
-    folder `MNIST/raw`, as torchvision writes it, is found too.
+    Reads the four IDX files, gzipped or not, also from a folder `MNIST/raw` as torchvision writes it.
+
+    Source: LeCun, Cortes and Burges, The MNIST database of handwritten digits.
     """
 
     num_classes: ClassVar[int] = 10
@@ -37,7 +38,7 @@ class MNIST(FolderDataset):
 
     @property
     def num_train(self) -> int:
-        """How many training examples the official set has."""
+        """The number of training examples in the official set."""
         return 60_000
 
     def read(self, split: Split) -> DecodedArrays:
@@ -46,12 +47,12 @@ class MNIST(FolderDataset):
         images, labels = read_idx(images_path, 3)[:, None], read_idx(labels_path, 1).astype(np.int64)
         if images.shape[1:] != self.original_shape:
             raise ValueError(
-                f"{type(self).__name__} has images of 28 x 28 pixels, got {images.shape[2]} x {images.shape[3]} in "
+                f"{type(self).__name__} needs images of 28 x 28 pixels, got {images.shape[2]} x {images.shape[3]} in "
                 f"{images_path}. Check that the file belongs to this dataset."
             )
         if len(images) != len(labels):
             raise ValueError(
-                f"Each image has one label, got {len(images)} images in {images_path} and {len(labels)} labels in "
+                f"Each image needs one label, got {len(images)} images in {images_path} and {len(labels)} labels in "
                 f"{labels_path}. Copy both again."
             )
         check_labels(labels, self.num_classes, labels_path)
@@ -60,11 +61,12 @@ class MNIST(FolderDataset):
 
 @dataclass(frozen=True)
 class FashionMNIST(MNIST):
-    """60,000 training and 10,000 test articles of 28 x 28 grey pixels on black, in 10 classes.
+    """60,000 training and 10,000 test images of clothing, 28 x 28 grey pixels on black, in 10 classes.
 
-    Many articles touch the border; beyond it is black, because the originals were cut out on a plain background.
+    Many images touch the border; beyond it is black, because the originals were cut out on a plain background. Reads
+    four IDX files with the same names as those of MNIST.
 
-    Source: Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747; the four IDX files have the names of MNIST's.
+    Source: Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747.
     """
 
     mean: ClassVar[tuple[float, ...]] = (0.2860,)

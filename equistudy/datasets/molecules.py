@@ -1,4 +1,4 @@
-"""Molecules in files: atoms with charges and positions, and one number for each molecule."""
+"""Molecules read from files: atoms with charges and positions, and one number per molecule."""
 
 import dataclasses
 import hashlib
@@ -24,7 +24,7 @@ Self = TypeVar("Self", bound="MoleculeDataset")
 
 
 class Atoms(NamedTuple):
-    """Molecules one after the other: how many atoms each has, and the charge and the position of every atom."""
+    """Concatenated molecules: the number of atoms of each, and the charge and position of every atom."""
 
     counts: Int64[np.ndarray, " M"]
     charges: Int64[np.ndarray, " A"]
@@ -34,10 +34,10 @@ class Atoms(NamedTuple):
 
 @dataclass(frozen=True)
 class MoleculeDataset(Dataset):
-    """Base of the molecules, read from `folder`; only the command `fetch` downloads.
+    """Base of the datasets of molecules, read from `folder`; only the command `fetch` downloads.
 
-    A molecule is a set of points: x, y and z in angstrom about the mean of its atoms, then 1 for its element and 0 for
-    the others. Smaller training sets begin larger ones.
+    A molecule is a set of points with x, y and z in angstrom relative to the mean of its atoms, followed by the one-hot
+    encoded element. A smaller training set is the start of a larger one.
     """
 
     folder: str | None = location_field(None)
@@ -56,11 +56,11 @@ class MoleculeDataset(Dataset):
         for name in ("train_size", "test_size"):
             size = getattr(self, name)
             if size is not None and size < 1:
-                raise ValueError(f"{name} counts molecules, at least 1, got {name}={size}. Use None for all.")
+                raise ValueError(f"{name} must be at least 1 molecule, got {name}={size}. Use None for all.")
 
     @property
     def root(self) -> Path:
-        """The folder that is searched."""
+        """The folder that is searched for the files."""
         return Path(self.folder) if self.folder is not None else get_data_folder() / self.usual_folder
 
     def with_absolute_paths(self: Self) -> Self:
@@ -69,11 +69,11 @@ class MoleculeDataset(Dataset):
 
     @property
     def input_shape(self) -> tuple[int, int]:
-        """The most atoms; three coordinates and the elements."""
+        """(most atoms, 3 + number of elements)."""
         return self.most_atoms, 3 + len(self.elements)
 
     def files(self) -> tuple[Path, ...]:
-        """The files that hold the data; ValueError where there are none."""
+        """The files that hold the data. Raises ValueError if there are none."""
         raise NotImplementedError
 
     def read(self) -> dict[Split, Atoms]:
@@ -86,17 +86,17 @@ class MoleculeDataset(Dataset):
 
     @property
     def target_mean(self) -> float:  # type: ignore[override]
-        """Over the training split."""
+        """The mean target over the training split."""
         return self._compute_target_statistics()[0]
 
     @property
     def target_std(self) -> float:  # type: ignore[override]
-        """Over the training split; ValueError where all of it has one value."""
+        """The standard deviation over the training split. Raises ValueError if all values are equal."""
         mean, std = self._compute_target_statistics()
         if not std > 0:
             raise ValueError(
-                f"Values that are asked for must differ, got {mean:g} for every molecule of the training split in "
-                f"{self.root}. Take more molecules, or give the task a scale."
+                f"Training targets must differ, got {mean:g} for every molecule of the training split in "
+                f"{self.root}. Use more molecules, or give the task a scale."
             )
         return std
 
@@ -122,7 +122,7 @@ class MoleculeDataset(Dataset):
         return values[:size]
 
     def _compute_target_statistics(self) -> tuple[float, float]:
-        """Mean and deviation as of the last load: every step asks for them, and files are many."""
+        """Mean and standard deviation, cached because every step needs them and the files are many."""
         if self not in _cached_target_statistics:
             self.load(Split.TRAIN)
         return _cached_target_statistics[self]
@@ -142,25 +142,25 @@ class MoleculeDataset(Dataset):
         return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
     def _check_atoms(self, atoms: Atoms, place: Path) -> Atoms:
-        """The atoms, if every molecule has some, all of known elements at finite places."""
+        """The atoms, checked: every molecule has some, all of known elements at finite positions."""
         empty, unknown = atoms.counts < 1, ~np.isin(atoms.charges, self.elements)
         if empty.any():
             raise ValueError(
-                f"A molecule has at least one atom, got {atoms.counts[empty.argmax()]} in molecule "
-                f"{empty.argmax()} of {place}. Take it out."
+                f"A molecule needs at least one atom, got {atoms.counts[empty.argmax()]} in molecule "
+                f"{empty.argmax()} of {place}. Remove it."
             )
         if unknown.any():
             known = ", ".join(f"{SYMBOLS[charge]} ({charge})" for charge in self.elements)
             first = int(np.searchsorted(np.cumsum(atoms.counts), unknown.argmax(), side="right"))
             raise ValueError(
-                f"{type(self).__name__} knows the elements {known}, got charge {atoms.charges[unknown.argmax()]} in "
-                f"molecule {first} of {place}. Take it out, or check that the file belongs to this dataset."
+                f"{type(self).__name__} supports the elements {known}, got charge {atoms.charges[unknown.argmax()]} in "
+                f"molecule {first} of {place}. Remove it, or check that the file belongs to this dataset."
             )
         if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.values).all()):
-            raise ValueError(f"Places and values must be finite numbers, got others in {place}. Copy it again.")
+            raise ValueError(f"Positions and values must be finite, got infinity or NaN in {place}. Copy it again.")
         if atoms.counts.max() > self.most_atoms:
             raise ValueError(
-                f"{type(self).__name__} has molecules of at most {self.most_atoms} atoms, got {atoms.counts.max()} in "
+                f"{type(self).__name__} allows up to {self.most_atoms} atoms per molecule, got {atoms.counts.max()} in "
                 f"{place}. Check that the file belongs to this dataset."
             )
         return atoms
@@ -170,7 +170,7 @@ _cached_target_statistics: dict[MoleculeDataset, tuple[float, float]] = {}
 
 
 def split_atoms(atoms: Atoms, num_test: int) -> dict[Split, Atoms]:
-    """The last `num_test` molecules of a fixed order for testing, those before for training."""
+    """The last `num_test` molecules of a fixed random order for testing, the others for training."""
     order = np.array(stratified_order([0] * len(atoms.counts)))
     ends = np.cumsum(atoms.counts)
 

@@ -20,13 +20,15 @@ NUM_TRAIN_PERSONS = 30
 
 @dataclass(frozen=True)
 class Olivetti(FolderDataset):
-    """400 grey photographs of 64 x 64 pixels, ten of each of 40 people; the 300 of 30 people are for training.
+    """400 grey photographs of 64 x 64 pixels, ten of each of 40 people: 300 of 30 people for training, 100 for testing.
 
-    Nobody is in both splits, so the class, which is the person, cannot be learned: it only serves balanced subsets and
-    `Turned(..., asked=RotationTarget.ANGLE)`. The ten people for testing are fixed.
+    The class is the person. The splits share no person, so classes cannot be learned: they only balance subsets, and
+    the intended target is the angle, as in `Turned(..., asked=RotationTarget.ANGLE)`. The ten test people are fixed.
 
-    Source: AT&T Laboratories Cambridge; `olivettifaces.mat` (MATLAB 5) holds the array `faces` of 4,096 by 400, one
-    photograph a column, column by column from the left.
+    Reads `olivettifaces.mat` (MATLAB 5) with the array `faces` of 4,096 by 400: one photograph per column, stored in
+    column-major order.
+
+    Source: AT&T Laboratories Cambridge.
     """
 
     num_classes: ClassVar[int] = PERSONS
@@ -39,11 +41,11 @@ class Olivetti(FolderDataset):
 
     @property
     def num_train(self) -> int:
-        """How many photographs 30 persons have."""
+        """The number of photographs of 30 people."""
         return NUM_TRAIN_PERSONS * VIEWS
 
     def read(self, split: Split) -> DecodedArrays:
-        """The photographs of the persons of a split."""
+        """The photographs of the people of a split."""
         faces = _read_faces(self.find_layout().split_paths(split)[0])
         order = stratified_order([0] * PERSONS)
         persons = sorted(order[:NUM_TRAIN_PERSONS] if split is Split.TRAIN else order[NUM_TRAIN_PERSONS:])
@@ -58,7 +60,7 @@ def _read_faces(path: Path) -> np.ndarray:
     faces = require_numbers(faces, (SIZE * SIZE, PERSONS * VIEWS), ARRAY, path, whole=True)
     if faces.min() < 0 or faces.max() > 255:
         raise ValueError(
-            f"Grey values lie in 0 to 255, got {faces.min()} to {faces.max()} in {path}. Check that it is the original "
-            "file."
+            f"Grey values must lie in 0 to 255, got {faces.min()} to {faces.max()} in {path}. Check that it is the "
+            "original file."
         )
     return np.asarray(faces, dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""PatchCamelyon: patches of lymph nodes under the microscope, in the HDF5 files in which they are published."""
+"""PatchCamelyon: microscope images of lymph node sections, in the published HDF5 files."""
 
 import gzip
 import hashlib
@@ -20,9 +20,9 @@ from equistudy.spec import added_field
 
 __all__ = ["PatchCamelyon"]
 
-MAX_UNPACKED_BYTES = 10**10  # of the largest file, which has 7.2 GB
+MAX_UNPACKED_BYTES = 10**10  # the largest file unpacks to 7.2 GB
 PIECE_BYTES = 2**24
-CHUNK_SIZE = 1024  # patches that are in memory at once at their original size: 28 MB
+CHUNK_SIZE = 1024  # patches in memory at a time at their original size: 28 MB
 
 _cached_digests: dict[tuple[tuple[str, int, int], ...], str] = {}
 
@@ -33,13 +33,12 @@ def _file_names(split: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class PatchCamelyon(FolderDataset):
-    """262,144 training and 32,768 test patches of 96 x 96 pixels in colour; class 1 has tumour tissue in its middle.
+    """262,144 training and 32,768 test colour patches of 96 x 96 pixels; class 1 has tumour tissue in the centre.
 
-    Orientation means nothing in them. Reads the .h5 files of the training and the test split with h5py, which the extra
-    `hdf5` installs; of a subset, its patches alone. Files that are still gzipped are unpacked once, beside the system's
-    temporary files. With `validation` the 32,768 patches of the validation part take the place of those for testing,
-    for choices that must not see the test split. `mean` and `std` are those of Edixhoven et al. 2023, arXiv:2308.11316,
-    for values in [0, 1].
+    Their orientation carries no information. Reads the .h5 files of the training and test splits with h5py (extra
+    `hdf5`); of a subset, only its patches. Gzipped files are unpacked once, to a temporary folder. With `validation`,
+    the 32,768 patches of the validation split replace the test split, for choices that must not use test data. `mean`
+    and `std` are those of Edixhoven et al. 2023, arXiv:2308.11316, for values in [0, 1].
 
     Source: Veeling et al. 2018, arXiv:1806.03962.
     """
@@ -57,13 +56,13 @@ class PatchCamelyon(FolderDataset):
     )
 
     def list_layouts(self) -> tuple[FileLayout, ...]:
-        """The files of the training split, and of the part that is for testing."""
+        """The files of the training split, and of the split that is used for testing."""
         layout = self.layouts[0]
         return (layout._replace(test=_file_names("valid")) if self.validation else layout,)
 
     @property
     def num_train(self) -> int:
-        """How many training examples the official set has."""
+        """The number of training examples in the official set."""
         return 262_144
 
     def read(self, split: Split) -> DecodedArrays:
@@ -72,9 +71,9 @@ class PatchCamelyon(FolderDataset):
         return DecodedArrays(np.concatenate(list(self._read_patches(split, range(len(labels))))), labels)
 
     def fingerprint(self) -> str:
-        """SHA-256 over the decoded patches and labels, whatever their compression; read piece by piece.
+        """SHA-256 over the decoded patches and labels, read in chunks: the same for every compression.
 
-        Kept in the process until a file's path, size or time of change differs.
+        Cached in the process until the path, size or modification time of a file changes.
         """
         stats = ((str(path.absolute()), path.stat()) for path in self.files())
         key = tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
@@ -109,25 +108,25 @@ class PatchCamelyon(FolderDataset):
         with _open_table(path, "y") as table:
             labels = np.asarray(table).reshape(len(table), -1).astype(np.int64)
         if labels.shape[1:] != (1,):
-            raise ValueError(f"PatchCamelyon has one label for each patch, got {labels.shape[1]} in {path}.")
+            raise ValueError(f"Each patch needs one label, got {labels.shape[1]} in {path}. Copy the original file.")
         check_labels(labels[:, 0], self.num_classes, path)
         return labels[:, 0]
 
     def _read_patches(self, split: Split, chosen: Sequence[int]) -> Iterator[UInt8[np.ndarray, "N C H W"]]:
-        """The patches at these places, which grow, piece by piece."""
+        """The patches at these increasing indices, in chunks."""
         path, labels_path = self.find_layout().split_paths(split)
         channels, height, width = self.original_shape
-        with _open_table(labels_path, "y") as labels:  # one after the other: an error names the table that is open
+        with _open_table(labels_path, "y") as labels:  # opened separately, so that an error names the right file
             num_labels = len(labels)
         with _open_table(path, "x") as table:
             if table.shape[1:] != (height, width, channels) or table.dtype != np.uint8:
                 raise ValueError(
-                    f"PatchCamelyon has 8-bit patches of {height} x {width} x {channels}, got {table.dtype} of "
+                    f"PatchCamelyon needs 8-bit patches of {height} x {width} x {channels}, got {table.dtype} of "
                     f"{' x '.join(map(str, table.shape[1:]))} in {path}. Check that the file belongs to this dataset."
                 )
             if len(table) != num_labels:
                 raise ValueError(
-                    f"Each patch has one label, got {len(table)} patches in {path} and {num_labels} labels in "
+                    f"Each patch needs one label, got {len(table)} patches in {path} and {num_labels} labels in "
                     f"{labels_path}. Copy both again."
                 )
             for start in range(0, len(chosen), CHUNK_SIZE):
@@ -143,31 +142,31 @@ def _open_table(path: Path, name: str) -> Iterator[Any]:
         import h5py
     except ImportError:
         raise ValueError(
-            'PatchCamelyon is read with h5py, which is not installed. Install it: pip install "equistudy[hdf5]".'
+            'PatchCamelyon needs h5py, which is not installed. Run: pip install "equistudy[hdf5]"'
         ) from None
     try:
         file = h5py.File(_unpack(path) if path.suffix == ".gz" else path, "r")
-    except ValueError:  # what unpacking says
+    except ValueError:  # raised by unpacking
         raise
-    except Exception as error:  # HDF5 refuses damaged files in many ways
+    except Exception as error:  # h5py raises many types of error for damaged files
         raise _create_damage_error(path, error) from error
     with file:
         try:
             table = file.get(name)
             if not isinstance(table, h5py.Dataset) or not table.shape:
                 raise ValueError(
-                    f"A file of PatchCamelyon holds the table {name}, got {', '.join(file) or 'none'} in {path}. "
+                    f"A file of PatchCamelyon must hold the table {name}, got {', '.join(file) or 'none'} in {path}. "
                     "Check that the file belongs to this dataset."
                 )
             yield table
-        except ValueError:  # what the reader itself says
+        except ValueError:  # raised by the reader itself
             raise
-        except Exception as error:  # such as a damaged chunk inside a whole file
+        except Exception as error:  # such as a damaged chunk in an otherwise readable file
             raise _create_damage_error(path, error) from error
 
 
 def _unpack(path: Path) -> Path:
-    """The unpacked form of a gzipped file, written once for each time of its change."""
+    """The unpacked form of a gzipped file, written again only after the file has changed."""
     stat, folder = path.stat(), get_shared_folder()
     text = f"{path.absolute()}/{stat.st_size}/{stat.st_mtime_ns}"
     unpacked = folder / f"{hashlib.sha256(text.encode()).hexdigest()}.h5"
@@ -184,11 +183,10 @@ def _unpack(path: Path) -> Path:
                         raise OSError(f"more than {MAX_UNPACKED_BYTES / 1e9:g} GB")
         except (OSError, EOFError, zlib.error) as error:
             raise ValueError(
-                f"A gzipped file of PatchCamelyon must unpack, got {path} with: {error}. Copy it again, or unpack it "
-                f"yourself: gunzip --keep {path.name}."
+                f"Cannot unpack {path}: {error}. Copy it again, or unpack it yourself: gunzip --keep {path.name}."
             ) from error
     return unpacked
 
 
 def _create_damage_error(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"An HDF5 file must be whole, got {path} with: {error}. Copy it again.")
+    return ValueError(f"Cannot read HDF5 file {path}, which is damaged or truncated: {error}. Copy it again.")

@@ -1,4 +1,4 @@
-"""Photographs of any size, stored compressed: decoded, cut to squares of one size, and what cannot be read named."""
+"""Compressed photographs of any size: decoded, cropped to squares of one size, and counted if unreadable."""
 
 import dataclasses
 import hashlib
@@ -21,17 +21,17 @@ from equistudy.spec import added_field, location_field
 
 __all__ = ["CorruptImages", "DatasetNote", "DecodedSplit", "ImageListing", "Interpolation", "Photographs"]
 
-MAX_CORRUPT_SHARE = 0.2  # the share of images that may be left out
-PART_SIZE = 256  # compressed images that are in memory at once
-MAX_NAMED = 5  # how many of them a message names
+MAX_CORRUPT_SHARE = 0.2  # the fraction of unreadable images that is tolerated
+PART_SIZE = 256  # compressed images in memory at a time
+MAX_NAMED = 5  # images named in a message
 KINDS = {Split.TRAIN: "training images", Split.TEST: "test images"}
-IMAGENET_CLASSES = 1000  # of ImageNet: without labels, a pretrained network keeps its classifier
+IMAGENET_CLASSES = 1000  # without labels, a pretrained network keeps its classifier
 
 Self = TypeVar("Self", bound="Photographs")
 
 
 class Interpolation(Enum):
-    """How images are resized; the values are those of timm. Where they shrink, all average what they skip."""
+    """The filter for resizing, with timm's names. All are antialiased when shrinking."""
 
     BICUBIC = "bicubic"
     BILINEAR = "bilinear"
@@ -39,15 +39,15 @@ class Interpolation(Enum):
 
 
 class DatasetNote(UserWarning):
-    """What a reader of results should know about how images were found and decoded."""
+    """A warning about how images were found and decoded that readers of the results should know."""
 
 
 class CorruptImages(DatasetNote):
-    """Some images could not be read and were left out; the message counts and names them."""
+    """A warning that some images could not be read and were left out; the message counts and names them."""
 
 
 class ImageListing(NamedTuple):
-    """The images of a split in a fixed order: their names, and their classes from 0 where any of them has one.
+    """The images of a split in a fixed order: names, and classes from 0 if there are any.
 
     An image without a class has -1.
     """
@@ -57,7 +57,7 @@ class ImageListing(NamedTuple):
 
 
 class DecodedSplit(NamedTuple):
-    """What came of decoding a split: the places of the images that can be read, their targets, and what to tell."""
+    """The result of decoding a split: the slots of the readable images, their targets, and warnings to issue."""
 
     slots: tuple[int, ...]
     targets: tuple[int, ...]
@@ -65,7 +65,7 @@ class DecodedSplit(NamedTuple):
     corrupt: str | None
 
     def warn(self) -> None:
-        """Warns of what is to be told, always from here, so that the same text is shown once in a process."""
+        """Issues the warnings, always from this line, so that a process shows each text once."""
         for note in self.notes:
             warnings.warn(note, DatasetNote, stacklevel=1)
         if self.corrupt is not None:
@@ -74,27 +74,27 @@ class DecodedSplit(NamedTuple):
 
 @dataclass(frozen=True)
 class Photographs(Dataset):
-    """Base of the sets of compressed images at `path`, which is not part of the identity.
+    """Base of the datasets of compressed images at `path`. The path is not part of the identity.
 
-    Each image is turned upright by its EXIF orientation, resized (by `interpolation`, with antialiasing) so that its
-    shorter side has `size` pixels, and cropped to its central square; with `squash` both sides get `size` pixels. Grey
-    images become RGB; images of more than 8 bits keep their range, see `datasets.decoding`. Images that cannot be read
-    are left out with a warning that counts and names them; more than one in five is a ValueError.
+    Each image is rotated upright according to its EXIF orientation, resized with antialiasing (filter `interpolation`)
+    so that its shorter side has `size` pixels, and cropped to its central square; with `squash` both sides are resized
+    to `size` instead. Grey images become RGB, and images of more than 8 bits keep their range, see `datasets.decoding`.
+    Unreadable images are left out with a warning that counts and names them; more than one in five is a ValueError.
 
-    `train_size` and `test_size` keep the first images of `stratified_order` of their split. A set without a training
-    split is for testing. `labels=False` ignores the classes, as for images whose classes are not those of the network
-    that is measured; `num_classes` is then that of ImageNet, as for images without labels. Where some images of a split
-    have a class and others have none, the others are left out.
+    `train_size` and `test_size` keep the first images of `stratified_order` of their split. A dataset without a
+    training split is for testing. `labels=False` ignores the classes, for instance if they are not those of the network
+    to be measured; `num_classes` is then ImageNet's, as for images without labels. If only some images of a split have
+    a class, the others are left out.
 
-    `classes` says how the outputs of a network are numbered where the images show some of its classes: "imagenet-1k",
-    another of `class_lists.IMAGENET_LISTS`, or a file with the name of a class on each line. It is not part
-    of the identity, but the numbers of the classes are, by the fingerprint.
+    `classes` names the order of the network's outputs, for images that show only some of its classes: "imagenet-1k",
+    another of `class_lists.IMAGENET_LISTS`, or a file with one class name per line. It is not part of the identity, but
+    the resulting class numbers are, through the fingerprint.
 
-    With `streamed` the images for training are never in memory all at once: they are read part by part and decoded
-    while the network trains (`datasets.streaming`), and an unreadable one is replaced by its neighbour. Those for
-    testing are in memory, so `test_size` should limit their number.
+    With `streamed`, training images are never all in memory: they are read in parts and decoded while the network
+    trains (`datasets.streaming`), and an unreadable image is replaced by its neighbour. Test images are kept in memory,
+    so `test_size` should limit their number.
 
-    `mean` and `std` are those of ImageNet, which most published networks expect.
+    `mean` and `std` are ImageNet's, which most published networks expect.
     """
 
     path: str | None = location_field(None)
@@ -112,7 +112,7 @@ class Photographs(Dataset):
 
     def __post_init__(self) -> None:
         if self.path is None:
-            raise ValueError(f"{type(self).__name__} needs the place of its images. Give {type(self).__name__}(path).")
+            raise ValueError(f"{type(self).__name__} needs the path of its images. Use {type(self).__name__}(path).")
         for name in ("size", "train_size", "test_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -120,13 +120,13 @@ class Photographs(Dataset):
 
     @property
     def root(self) -> Path:
-        """Where the images lie."""
+        """The path of the images."""
         assert self.path is not None
         return Path(self.path)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Three colours of `size` by `size` pixels."""
+        """Three colour channels of `size` by `size` pixels."""
         return 3, self.size, self.size
 
     @property
@@ -135,15 +135,15 @@ class Photographs(Dataset):
         return self.list_images(Split.TEST).labels is not None
 
     @property
-    def num_classes(self) -> int:  # type: ignore[override]  # other sets know it before any file is read
-        """How many classes the labels tell apart, over both splits, or the network where `classes` lists them."""
+    def num_classes(self) -> int:  # type: ignore[override]  # other datasets know it without reading files
+        """The number of classes over both splits, or in the list `classes` if one is named."""
         if self.classes is not None and self.labels:
             return len(read_class_order(self.classes))
         labels = [label for split in Split for label in self.list_images(split).labels or ()]
         return 1 + max(labels) if labels else IMAGENET_CLASSES
 
     def with_absolute_paths(self: Self) -> Self:
-        """The same dataset with an absolute place, to be sent to a process that runs in another directory."""
+        """The same dataset with an absolute path, for a process with another working directory."""
         there = dataclasses.replace(self, path=str(self.root.absolute()))
         if self.classes is None or self.classes in IMAGENET_LISTS:
             return there
@@ -151,44 +151,44 @@ class Photographs(Dataset):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The names of the classes in the order of their numbers, where the images have labels with names."""
+        """The names of the classes in the order of their numbers; empty if labels have no names."""
         return ()
 
     def list_images(self, split: Split) -> ImageListing:
-        """All images of a split, without reading them; without classes where `labels` is False."""
+        """All images of a split, without reading them; without classes if `labels` is False."""
         raise NotImplementedError
 
     def read_encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[bytes | str]:
-        """The compressed images at these places of the listing, in this order, or why one cannot be read."""
+        """The compressed images at these indices of the listing, in this order, or why one cannot be read."""
         raise NotImplementedError
 
     def notes(self, split: Split) -> tuple[str, ...]:
-        """What a reader should know about how the images of a split were found; `load` warns of it."""
+        """Notes on how the images of a split were found, which `load` issues as warnings."""
         labels = self.list_images(split).labels
         unlabelled = 0 if labels is None else labels.count(-1)
         if labels is None or not unlabelled:
             return ()
         what = f"{unlabelled} of {len(labels)} {KINDS[split]}"
-        return (f"{self.root.absolute()}: {what} have no label and are left out",)
+        return (f"{self.root.absolute()}: {what} without a label were left out",)
 
     def part_sizes(self, split: Split) -> list[int]:
-        """How many images, in the order of the listing, lie together and are best read together: here each alone."""
+        """The sizes of the groups of images that are stored together, in the order of the listing: here 1 each."""
         return [1] * len(self.list_images(split).names)
 
     def fingerprint(self) -> str:
         """SHA-256 over the stored bytes and the labels of the images in use.
 
-        Kept in the process until the size or the time of change of a file differs. Of images that are streamed, which
-        would take hours to read, only the names and labels count, and the sizes of the files.
+        Cached in the process until the size or modification time of a file changes. Reading streamed images would take
+        hours, so their fingerprint covers only names, labels and file sizes.
         """
         return _compute_fingerprint(self, self.root.absolute(), self.stamp())
 
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
-        """Name, size and time of change of each file: while they stay, so does the fingerprint."""
+        """Name, size and modification time of each file, which validate the cached fingerprint."""
         raise NotImplementedError
 
     def load(self, split: Split) -> Examples:
-        """The images in use on the CPU, less those that cannot be read; without labels each target is -1."""
+        """The readable images in use, on the CPU; without labels each target is -1."""
         import torch
 
         images = np.empty((len(self.choose_images(split)), *self.image_shape), np.uint8)
@@ -199,7 +199,7 @@ class Photographs(Dataset):
         return Examples(torch.from_numpy(images), torch.tensor(found.targets))
 
     def decode_split(self, split: Split, take: Callable[[int, UInt8[np.ndarray, "3 S S"]], None]) -> DecodedSplit:
-        """Decodes the images in use one after the other; `take` gets each with its place among them, in any order."""
+        """Decodes the images in use and calls `take(slot, image)` for each readable one, in any order."""
         listing, chosen = self.list_images(split), self.choose_images(split)
         unreadable: dict[int, str] = {}
         turned = 0
@@ -218,22 +218,22 @@ class Photographs(Dataset):
         return DecodedSplit(slots, targets, notes, corrupt)
 
     def _iterate_encoded(self, split: Split, chosen: Sequence[int]) -> Iterator[tuple[int, bytes | str]]:
-        """The compressed images with their places among the chosen ones, part by part in the order of storage."""
+        """The compressed images with their indices among the chosen ones, in the order of storage."""
         slots = sorted(range(len(chosen)), key=lambda slot: chosen[slot])
         for start in range(0, len(slots), PART_SIZE):
             part = slots[start : start + PART_SIZE]
             yield from zip(part, self.read_encoded(split, [chosen[slot] for slot in part]), strict=True)
 
     def decode(self, data: bytes | str) -> UInt8[np.ndarray, "3 S S"] | str:
-        """An image as `read_encoded` gives it at the size and in the way of this dataset, or why it cannot be read."""
+        """Decodes an image from `read_encoded` to the size of this dataset, or says why it cannot be read."""
         return decode_square(data, self.size, self.interpolation.value, self.squash)
 
     def choose_images(self, split: Split) -> list[int]:
-        """The places of the images in use: all in their order, or a part with every class in proportion."""
+        """The indices of the images in use: all in order, or a subset with proportional classes."""
         names, labels = self.list_images(split)
         wanted = self.train_size if split is Split.TRAIN else self.test_size
         if not names:
-            what = "images" if split is Split.TEST else "images for training"
+            what = "images" if split is Split.TEST else "training images"
             raise ValueError(f"{type(self).__name__} needs {what}, got none in {self.root}. {self.describe_remedy()}")
         usable = [place for place in range(len(names)) if labels is None or labels[place] >= 0]
         if wanted is None:
@@ -241,7 +241,7 @@ class Photographs(Dataset):
         if wanted > len(usable):
             kind = "images" if len(usable) == len(names) else "images with labels"
             raise ValueError(
-                f"{type(self).__name__}.{split.value}_size is at most the number of {kind}, got "
+                f"{type(self).__name__}.{split.value}_size must be at most the number of {kind}, got "
                 f"{split.value}_size={wanted} for {len(usable)} in {self.root}. Use {len(usable)}, or None for all."
             )
         order = stratified_order([0] * len(usable) if labels is None else [labels[place] for place in usable])
@@ -256,17 +256,17 @@ class Photographs(Dataset):
         )
 
     def describe_remedy(self) -> str:
-        """What to put there, for messages."""
+        """The last sentence of an error about missing images."""
         raise NotImplementedError
 
     def report_corrupt(self, corrupt: Sequence[str], total: int, instead: str = "they are left out") -> None:
-        """Warns of images that cannot be read, by number and name; ValueError where they are too many."""
+        """Warns of unreadable images. Raises ValueError if there are too many."""
         told = self.describe_corrupt(corrupt, total, instead)
         if told is not None:
             warnings.warn(told, CorruptImages, stacklevel=3)
 
     def describe_corrupt(self, corrupt: Sequence[str], total: int, instead: str = "they are left out") -> str | None:
-        """How many and which images cannot be read, or None; ValueError where they are too many."""
+        """A sentence that counts and names the unreadable images, or None. Raises ValueError if there are too many."""
         if not corrupt:
             return None
         more = f", and {len(corrupt) - MAX_NAMED} more" if len(corrupt) > MAX_NAMED else ""

@@ -1,4 +1,4 @@
-"""Generated points of space, and a number that depends on their distances from each other alone."""
+"""Generated point clouds, with a target that depends only on the distances between points."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,10 +15,10 @@ __all__ = ["PointClouds"]
 
 @dataclass(frozen=True)
 class PointClouds(Dataset):
-    """Sets of `points` normally distributed points in space; the target is the mean distance between two of them.
+    """Sets of `points` normally distributed points in 3D; the target is the mean pairwise distance.
 
-    Moving a set as a rigid body changes no distance: of the twelve generators of affine maps of space, the three turns
-    and the three shifts leave the number as it is, shears, squeezes and scaling do not.
+    Rigid motions change no distance: of the twelve generators of affine maps of 3D space, the three rotations and the
+    three translations leave the target invariant; shears, squeezes and scaling do not.
     """
 
     points: int = 5
@@ -34,31 +34,31 @@ class PointClouds(Dataset):
     def __post_init__(self) -> None:
         if self.points < 2 or min(self.train_size, self.test_size) < 2:
             raise ValueError(
-                f"A set needs two points, and a split two sets, got points={self.points}, "
+                f"PointClouds needs at least 2 points per set and 2 sets per split, got points={self.points}, "
                 f"train_size={self.train_size}, test_size={self.test_size}. Use at least 2."
             )
 
     @property
     def input_shape(self) -> tuple[int, int]:
-        """Points, and their three coordinates."""
+        """(points, 3)."""
         return self.points, 3
 
     @property
     def target_mean(self) -> float:  # type: ignore[override]
-        """Over the training split."""
+        """The mean target over the training split."""
         return float(_mean_distances(self._draw_split(Split.TRAIN)).mean())
 
     @property
     def target_std(self) -> float:  # type: ignore[override]
-        """Over the training split."""
+        """The standard deviation of the target over the training split."""
         return float(_mean_distances(self._draw_split(Split.TRAIN)).std())
 
     def fingerprint(self) -> str:
-        """The same for all: the points follow from the fields and this code."""
+        """A constant: the points are determined by the fields and this code."""
         return "generated"
 
     def load(self, split: Split) -> Examples:
-        """The points and their mean distances. Smaller sets begin larger ones."""
+        """The points and their mean distances. A smaller set is the start of a larger one."""
         import torch
 
         points = self._draw_split(split)
@@ -75,6 +75,6 @@ def _draw_points(seed: int, count: int, points: int) -> Float64[np.ndarray, "N P
 
 
 def _mean_distances(points: Float64[np.ndarray, "N P 3"]) -> Float64[np.ndarray, " N"]:
-    """The mean over all pairs."""
+    """The mean distance over all pairs."""
     first, second = np.triu_indices(points.shape[1], 1)
     return np.linalg.norm(points[:, first] - points[:, second], axis=-1).mean(1)

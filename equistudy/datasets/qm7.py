@@ -20,10 +20,10 @@ FILE, ARRAYS = "qm7.npz", ("n_atoms", "z", "pos", "energy")
 class QM7(MoleculeDataset):
     """7,101 molecules of up to 23 atoms of H, C, N, O and S; the target is the atomisation energy in kcal/mol.
 
-    `qm7.npz` holds `n_atoms` of each molecule, `z` and `pos` (angstrom) of all atoms one after the other, and `energy`,
-    whose first column is the target. The last 1,000 molecules of a fixed order are for testing.
+    Reads `qm7.npz` with `n_atoms` of each molecule, `z` and `pos` (angstrom) of all atoms concatenated, and `energy`,
+    whose first column is the target. The last 1,000 molecules of a fixed random order are for testing.
 
-    Source: Rupp et al. 2012, arXiv:1109.2618; this file from the 7,101 that have D3 energies too.
+    Source: Rupp et al. 2012, arXiv:1109.2618, restricted to the 7,101 molecules for which this file has D3 energies.
     """
 
     usual_folder: ClassVar[str] = "qm7"
@@ -34,11 +34,11 @@ class QM7(MoleculeDataset):
     target_std: ClassVar[float] = 223.2
 
     def files(self) -> tuple[Path, ...]:
-        """The one file."""
+        """The file `qm7.npz`. Raises ValueError if it is missing."""
         path = self.root / FILE
         if not path.is_file():
             raise ValueError(
-                f"QM7 needs {FILE}, got none in {self.root}. Put it there, or name a place: QM7(folder=...)."
+                f"QM7 needs {FILE}, got none in {self.root}. Put it there, or name another folder: QM7(folder=...)."
             )
         return (path,)
 
@@ -53,8 +53,8 @@ class QM7(MoleculeDataset):
         shapes = charges.shape + arrays["pos"].shape + arrays["energy"].shape[:1]
         if shapes != (total := int(counts.sum()), total, 3, len(counts)):
             raise ValueError(
-                f"n_atoms of {len(counts)} molecules sum to {total} rows of z and pos, got z {charges.shape}, pos "
-                f"{arrays['pos'].shape} and energy {arrays['energy'].shape} in {path}. Copy it again."
+                f"z and pos need {total} rows, the sum of n_atoms, and energy {len(counts)}, got z {charges.shape}, "
+                f"pos {arrays['pos'].shape} and energy {arrays['energy'].shape} in {path}. Copy it again."
             )
         energies = arrays["energy"].reshape(len(counts), -1)[:, 0].astype(np.float64)
         atoms = self._check_atoms(Atoms(counts, charges, arrays["pos"].astype(np.float64), energies), path)

@@ -17,13 +17,13 @@ from equistudy.datasets.splits import is_hidden
 __all__ = ["QM9", "Property"]
 
 NUM_TEST = 10_831
-ELECTRONVOLTS_PER_HARTREE = 27.211386  # in a hartree
+ELECTRONVOLTS_PER_HARTREE = 27.211386
 NPZ_NAMES = {Split.TRAIN: "train.npz", Split.TEST: "test.npz"}
 CHARGE_BY_SYMBOL = {symbol: charge for charge, symbol in SYMBOLS.items()}
 
 
 class Property(Enum):
-    """Which property of a molecule is the target; the value is its name in the npz files."""
+    """The property of a molecule that is the target; the value is its name in the npz files."""
 
     HOMO = "homo"
     LUMO = "lumo"
@@ -31,7 +31,7 @@ class Property(Enum):
 
     @property
     def column(self) -> int:
-        """Its column in the second line of an xyz file."""
+        """The column of the property in the second line of an xyz file."""
         return {"homo": 7, "lumo": 8, "gap": 9}[self.value]
 
 
@@ -39,9 +39,9 @@ class Property(Enum):
 class QM9(MoleculeDataset):
     """133,885 molecules of up to 29 atoms of H, C, N, O and F; the target is `quantity`, in electronvolts.
 
-    The folder holds the original files `dsgdb9nsd_*.xyz`, of which 10,831 in a fixed order are for testing, or the two
-    files train.npz and test.npz with `num_atoms`, `charges`, `positions` and the quantities in hartree: one row per
-    molecule, padded with zeros.
+    Reads the original files `dsgdb9nsd_*.xyz`, of which 10,831 in a fixed random order are for testing, or the files
+    train.npz and test.npz with `num_atoms`, `charges`, `positions` and the quantities in hartree, one row per molecule,
+    padded with zeros.
 
     Source: Ramakrishnan et al. 2014, Scientific Data 1:140022; the npz files are those of Anderson et al. 2019,
     arXiv:1906.04015 (Cormorant).
@@ -57,7 +57,7 @@ class QM9(MoleculeDataset):
     target_unit: ClassVar[str] = "eV"
 
     def files(self) -> tuple[Path, ...]:
-        """The two npz files, or all xyz files in the order of their names."""
+        """The two npz files, or all xyz files in the order of their names. Raises ValueError if there are none."""
         both = tuple(self.root / name for name in NPZ_NAMES.values())
         if all(path.is_file() for path in both):
             return both
@@ -66,7 +66,7 @@ class QM9(MoleculeDataset):
             raise ValueError(
                 f"QM9 needs dsgdb9nsd_*.xyz, or {' and '.join(NPZ_NAMES.values())}, "
                 f"got none in {self.root}. Put them there, "
-                f"or name a place: QM9(folder=...). {describe_fetch(self.usual_folder, self.folder)}"
+                f"or name another folder: QM9(folder=...). {describe_fetch(self.usual_folder, self.folder)}"
             )
         return found
 
@@ -88,7 +88,7 @@ class QM9(MoleculeDataset):
         values = require_numbers(found[self.quantity.value], (molecules,), self.quantity.value, path)
         if not molecules or counts.max() > most:
             raise ValueError(
-                f"Each molecule has a row of charges with room for its atoms, got {molecules} molecules of up to "
+                f"Each molecule needs a row of charges as long as its atoms, got {molecules} molecules of up to "
                 f"{max(counts, default=0)} atoms in rows of {most} in {path}. Copy it again."
             )
         there = np.arange(most) < counts[:, None]
@@ -97,22 +97,22 @@ class QM9(MoleculeDataset):
 
 
 def _list_xyz(root: Path, pattern: str) -> tuple[Path, ...]:
-    """The visible files, such as those that a folder named dsgdb9nsd.xyz holds."""
+    """The matching files that are not hidden, also inside a folder such as dsgdb9nsd.xyz."""
     found = (path for path in root.glob(pattern) if not any(map(is_hidden, path.relative_to(root).parts)))
     return tuple(sorted(path for path in found if path.is_file()))
 
 
 def _read_xyz(path: Path, column: int) -> Atoms:
-    """One molecule: number of atoms; tag and properties; for each atom symbol, x, y, z and charge; then other lines."""
+    """One molecule: the number of atoms, a line of properties, and per atom its symbol, x, y, z and charge."""
     lines = read_text(path).splitlines()
     try:
         count = int(lines[0])
         rows = [line.replace("*^", "e").split() for line in lines[2 : 2 + count]]
         if len(rows) < count:
-            raise ValueError(f"{len(rows)} atoms in place of {count}")
+            raise ValueError(f"{len(rows)} atoms instead of {count}")
         charges = np.array([CHARGE_BY_SYMBOL.get(row[0], 0) for row in rows], dtype=np.int64)
         positions = np.array([[float(number) for number in row[1:4]] for row in rows]).reshape(count, 3)
         value = float(lines[1].split()[column].replace("*^", "e")) * ELECTRONVOLTS_PER_HARTREE
     except (ValueError, IndexError) as error:
-        raise ValueError(f"QM9 reads xyz files with properties, got {path} with: {error}. Copy it again.") from error
+        raise ValueError(f"QM9 needs xyz files with properties, got {path}: {error}. Copy it again.") from error
     return Atoms(np.array([count]), charges, positions, np.array([value]))

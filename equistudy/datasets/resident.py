@@ -1,4 +1,4 @@
-"""Splits that stay on a device: decoded once on each node, loaded once in each process, however many trials it runs."""
+"""Splits that stay on a device: decoded once per node and loaded once per process, for all of its trials."""
 
 from functools import lru_cache
 
@@ -9,14 +9,14 @@ from equistudy.datasets.shared import load_shared
 
 __all__ = ["load_resident"]
 
-# Train and test of four sets: as 8-bit images MNIST takes 55 MB and CIFAR 184 MB.
+# Train and test of four datasets: as 8-bit images MNIST takes 55 MB and CIFAR 184 MB.
 MAX_SPLITS = 8
 
 
 def load_resident(dataset: Dataset, split: Split, device: torch.device | str) -> Examples:
-    """The split on the device, shared by all who ask for it in this process: never change it in place.
+    """The split on the device, shared within this process: never modify it in place.
 
-    The splits used last are kept, at most eight.
+    The eight most recently used splits are cached.
     """
     device = torch.device(device)
     if device.type == "cuda" and device.index is None:

@@ -1,4 +1,4 @@
-"""A dataset whose images are turned once, before training: each by its own angle."""
+"""A dataset whose images are rotated once before training, each by its own angle."""
 
 import dataclasses
 import math
@@ -15,13 +15,13 @@ from equistudy.spec import Tensor
 
 __all__ = ["RotationTarget", "Turned"]
 
-CHUNK_SIZE = 512  # images that are turned at once
+CHUNK_SIZE = 512  # images rotated at a time
 
 Self = TypeVar("Self", bound="Turned")
 
 
 class RotationTarget(Enum):
-    """The target of a turned image: that of its dataset, or the angle in degrees."""
+    """The target of a rotated image: that of its dataset, or the angle in degrees."""
 
     OWN = "own"
     ANGLE = "angle"
@@ -29,16 +29,20 @@ class RotationTarget(Enum):
 
 @dataclass(frozen=True)
 class Turned(Dataset):
-    """`dataset` with every image turned about its centre by its own angle, uniform on [-max_degrees, max_degrees].
+    """`dataset` with every image rotated about its centre by its own angle, uniform on [-max_degrees, max_degrees].
 
     With `std_degrees` the angle is normally distributed about 0 instead. Each image occurs `copies` times, with
-    different angles. The images are then cropped to the central square of `crop` pixels: at 1 / sqrt 2 of the size no
-    corner shows the angle. Beyond the border lies the dataset's background, or black. Labels of pixels turn with the
-    image by nearest neighbour; void stays void, and so is what lies beyond the border.
+    different angles. `crop` then keeps the central square of that many pixels; at 1 / sqrt 2 of the size or less, the
+    corners do not reveal the angle. The dataset's background, or black, enters at the border. Label maps are rotated
+    with the image by nearest neighbour; void stays void, and pixels from beyond the border become void.
 
-    Turned(MNIST()) is the rotated MNIST of Benton et al. 2020, arXiv:2010.11882, Turned(Olivetti(), 90, copies=30,
-    crop=45, asked=RotationTarget.ANGLE) their faces and Turned(CamVid(), std_degrees=57.3) their streets, whose labels
-    their code interpolates.
+    For Benton et al. 2020, arXiv:2010.11882, `Turned(MNIST())` is rotated MNIST, `Turned(Olivetti(), 90, copies=30,
+    crop=45, asked=RotationTarget.ANGLE)` the faces, and `Turned(CamVid(), std_degrees=57.3)` the street scenes, whose
+    label maps the authors' code interpolates.
+
+    >>> import equistudy as eq
+    >>> eq.Turned(eq.Digits(), 45.0).image_shape
+    (1, 32, 32)
     """
 
     dataset: Dataset
@@ -51,7 +55,7 @@ class Turned(Dataset):
     def __post_init__(self) -> None:
         if self.dataset.modality is not Modality.IMAGES:
             raise ValueError(
-                f"Turned turns images, got {self.dataset}, whose inputs are {self.dataset.modality.value}."
+                f"Turned needs a dataset of images, got {self.dataset}, whose inputs are {self.dataset.modality.value}."
             )
         if not 0 <= self.max_degrees <= 180 or not 0 <= (self.std_degrees or 0) < math.inf:
             raise ValueError(
@@ -60,71 +64,71 @@ class Turned(Dataset):
             )
         if self.copies < 1 or not 1 <= (self.crop or 1) <= min(self.dataset.image_shape[1:]):
             raise ValueError(
-                f"copies is at least 1 and crop fits into the image, got copies={self.copies}, crop={self.crop} for "
-                f"{self.dataset.image_shape[1]} x {self.dataset.image_shape[2]} pixels. Use crop=None for all of it."
+                f"copies must be at least 1 and crop must fit in the image, got copies={self.copies}, crop={self.crop} "
+                f"for {self.dataset.image_shape[1]} x {self.dataset.image_shape[2]} pixels. Use crop=None to keep all."
             )
         if self.asked is RotationTarget.ANGLE and not self.target_std:
-            raise ValueError("Angles that are asked for must differ, got none but 0. Use max_degrees=90.")
+            raise ValueError("Angles must vary to be a target, got max_degrees=0. Use for example max_degrees=90.")
 
     @property
     def target(self) -> Target:  # type: ignore[override]
-        """That of the dataset, or a number."""
+        """The target of the dataset, or NUMBERS for the angle."""
         return self.dataset.target if self.asked is RotationTarget.OWN else Target.NUMBERS
 
     @property
     def mean(self) -> tuple[float, ...]:  # type: ignore[override]
-        """That of the dataset."""
+        """The mean of the dataset."""
         return self.dataset.mean
 
     @property
     def std(self) -> tuple[float, ...]:  # type: ignore[override]
-        """That of the dataset."""
+        """The standard deviation of the dataset."""
         return self.dataset.std
 
     @property
     def background(self) -> float | None:  # type: ignore[override]
-        """That of the dataset; unknown where the image was cut out."""
+        """The background of the dataset; None if images are cropped."""
         return self.dataset.background if self.crop is None else None
 
     @property
     def void(self) -> int | None:  # type: ignore[override]
-        """That of the dataset; 255 where it has none, for what comes in."""
+        """The void label of the dataset, or 255 if it has none, for pixels from beyond the border."""
         return self.dataset.void if self.dataset.void is not None or self.target is not Target.LABELS else 255
 
     @property
     def num_classes(self) -> int:  # type: ignore[override]
-        """That of the dataset."""
+        """The number of classes of the dataset."""
         return self.dataset.num_classes
 
     @property
     def has_labels(self) -> bool:
-        """Angles are always known."""
+        """Whether the dataset has labels; always true for angles."""
         return self.asked is RotationTarget.ANGLE or self.dataset.has_labels
 
     @property
     def target_unit(self) -> str:  # type: ignore[override]
-        """Degrees, if the angle is the target."""
+        """Degrees if the angle is the target."""
         return self.dataset.target_unit if self.asked is RotationTarget.OWN else "deg"
 
     @property
     def target_std(self) -> float:  # type: ignore[override]
-        """That of the angles, whose mean is 0."""
+        """The standard deviation of the angles, whose mean is 0."""
         if self.asked is RotationTarget.OWN:
             return self.dataset.target_std
         return self.max_degrees / math.sqrt(3) if self.std_degrees is None else self.std_degrees
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """That of the dataset, or the square that was cut out."""
+        """The shape of the dataset's images, or of the central crop."""
         channels, height, width = self.dataset.image_shape
         return (channels, height, width) if self.crop is None else (channels, self.crop, self.crop)
 
     def with_absolute_paths(self: Self) -> Self:
-        """The same of the dataset with absolute locations."""
+        """The same for the dataset with absolute paths."""
         return dataclasses.replace(self, dataset=self.dataset.with_absolute_paths())
 
     def fingerprint(self) -> str:
-        """That of the dataset: the angles follow from the fields and this code."""
+        """The fingerprint of the dataset: the angles are determined by the fields and this code."""
         return self.dataset.fingerprint()
 
     def load(self, split: Split) -> Examples:

@@ -25,10 +25,10 @@ PREFIX = "mnist_all_rotation_normalized_float"
 
 @dataclass(frozen=True)
 class RotatedMNIST(FolderDataset):
-    """12,000 training and 50,000 test digits of 28 x 28 grey pixels, each turned by its own angle, in 10 classes.
+    """12,000 training and 50,000 test digits of 28 x 28 grey pixels, each rotated by its own angle, in 10 classes.
 
-    Reads `..._train_valid.amat` and `..._test.amat`, gzipped or not: on each line 784 numbers from 0 to 1, row by row,
-    which are rounded to 8 bits, and the class. `Turned(MNIST())` is another set of that name.
+    Reads `..._train_valid.amat` and `..._test.amat`, gzipped or not. Each line has 784 numbers from 0 to 1 in row-major
+    order, which are rounded to 8 bits, and the class. `Turned(MNIST())` is a different dataset of the same name.
 
     Source: Larochelle et al. 2007, An Empirical Evaluation of Deep Architectures on Problems with Many Factors of
     Variation; mnist_rotation_new.zip.
@@ -48,7 +48,7 @@ class RotatedMNIST(FolderDataset):
 
     @property
     def num_train(self) -> int:
-        """How many training examples the official set has."""
+        """The number of training examples in the official set."""
         return 12_000
 
     def read(self, split: Split) -> DecodedArrays:
@@ -62,7 +62,7 @@ class RotatedMNIST(FolderDataset):
 
 @lru_cache(maxsize=2)
 def _read_table(path: Path, *changed: int) -> DecodedArrays:
-    """Images and labels of a file, read once for each time of its change: its text takes half a gigabyte."""
+    """Images and labels of a file, read again only after it has changed: its text takes half a gigabyte."""
     images, labels, line = [], [], 1
     for part in _read_lines(path):
         try:
@@ -73,22 +73,22 @@ def _read_table(path: Path, *changed: int) -> DecodedArrays:
             if not (values.min() >= 0 and values.max() <= 1):
                 raise ValueError(f"pixels from {values.min():g} to {values.max():g}")
             if (classes != np.round(classes)).any() or not np.isfinite(classes).all():
-                raise ValueError("a class that is no whole number")
+                raise ValueError("a class that is not a whole number")
         except ValueError as error:
             raise ValueError(
-                f"RotatedMNIST reads lines of {COLUMNS - 1} numbers from 0 to 1 and a class, got {path}, lines {line} "
+                f"RotatedMNIST needs lines of {COLUMNS - 1} numbers from 0 to 1 and a class, got {path}, lines {line} "
                 f"to {line + len(part) - 1}, with: {error}. Copy it again."
             ) from error
         images.append(np.floor(values * 255 + 0.5).astype(np.uint8).reshape(-1, 1, SIDE, SIDE))
         labels.append(classes.astype(np.int64))
         line += len(part)
     if not images:
-        raise ValueError(f"A split holds at least one example, got none in {path}. Copy it again.")
+        raise ValueError(f"A split needs at least one example, got none in {path}. Copy it again.")
     return DecodedArrays(np.concatenate(images), np.concatenate(labels))
 
 
 def _read_lines(path: Path) -> Iterator[list[str]]:
-    """The lines of a file that are not blank, part by part."""
+    """The lines of a file that are not blank, in chunks."""
     try:
         with path.open("rb") as file:
             packed = file.read(2) == GZIP_MAGIC
@@ -97,4 +97,4 @@ def _read_lines(path: Path) -> Iterator[list[str]]:
                 if kept := [text for text in part if text.strip()]:
                     yield kept
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise ValueError(f"A data file must be whole and readable, got {path} with: {error}. Copy it again.") from error
+        raise ValueError(f"Cannot read {path}, which is damaged or truncated: {error}. Copy it again.") from error

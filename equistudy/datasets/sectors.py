@@ -1,4 +1,4 @@
-"""Images of another dataset, turned into sectors of the circle: the invariance that the labels allow is known."""
+"""Images of another dataset rotated into sectors of the circle, so that the invariance of the labels is known."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from equistudy.datasets.dataset import Dataset, Examples, Modality, Split, Targe
 
 __all__ = ["Sectors"]
 
-BITS_TO_UNIT = 2.0**-53  # what the upper 53 of 64 random bits are multiplied with
+BITS_TO_UNIT = 2.0**-53  # scales the upper 53 of 64 random bits to [0, 1)
 
 Self = TypeVar("Self", bound="Sectors")
 
 
 @dataclass(frozen=True)
 class Sectors(Dataset):
-    """`dataset` with each image turned into one of `sectors` sectors; the label is its class and the sector.
+    """`dataset` with each image rotated into one of `sectors` sectors; the label combines its class and the sector.
 
-    Sector k turns by 360 k / sectors degrees plus an angle uniform on [-jitter, jitter], counter-clockwise, bilinearly;
-    what comes in is the background, or black. Class c in sector k has the label k n + c, with n classes. Further turns
-    by up to `extent` = 180 / sectors - jitter degrees cannot change the label, as long as no image looks like another
-    one turned: of digits choose `classes` such as (3, 4, 7). Images are taken in turn, in their own order, until there
-    are `train_size` and `test_size`, each time with another angle.
+    In sector k an image is rotated counter-clockwise by 360 k / sectors degrees plus an angle uniform on [-jitter,
+    jitter]. The rotation is bilinear, and the background, or black, enters at the border. With n classes, class c in
+    sector k has the label k n + c. Further rotations by up to `extent` = 180 / sectors - jitter degrees preserve the
+    label, provided that no image looks like a rotated image of another class: of digits, choose `classes` such as
+    (3, 4, 7). Images are used in order, and again with other angles, until there are `train_size` and `test_size`.
 
     Source: the construction is that of Mario and Iggy in Benton et al. 2020, arXiv:2010.11882, section 4.2.
     """
@@ -40,66 +40,66 @@ class Sectors(Dataset):
 
     def __post_init__(self) -> None:
         if self.dataset.modality is not Modality.IMAGES or self.dataset.target is not Target.CLASS:
-            raise ValueError(f"Sectors turns images of classes, got {self.dataset}. Use a dataset such as Digits().")
+            raise ValueError(f"Sectors needs images with classes, got {self.dataset}. Use a dataset such as Digits().")
         if self.sectors < 1 or not 0 <= self.jitter <= 180 / self.sectors:
             raise ValueError(
-                f"Sectors must not overlap: jitter lies in [0, 180 / sectors], got sectors={self.sectors}, "
+                f"jitter must lie in [0, 180 / sectors], so that sectors do not overlap, got sectors={self.sectors}, "
                 f"jitter={self.jitter}. Use jitter={90 / max(self.sectors, 1):g} to fill half of each sector."
             )
         known = range(self.dataset.num_classes)
         if self.classes is not None and (not self.classes or not set(self.classes) <= set(known)):
-            raise ValueError(f"classes are some of 0 to {len(known) - 1}, got {self.classes}. Use None for all.")
+            raise ValueError(f"classes must lie in 0 to {len(known) - 1}, got {self.classes}. Use None for all.")
         if min(self.train_size, self.test_size) < self.num_classes:
             raise ValueError(
-                f"There is an example of each of {self.num_classes} labels, got train_size={self.train_size}, "
+                f"Each of the {self.num_classes} labels needs an example, got train_size={self.train_size}, "
                 f"test_size={self.test_size}. Use at least {self.num_classes}."
             )
 
     @property
     def extent(self) -> float:
-        """Half the range of further turns, in degrees, that no label contradicts; 180 where labels ignore the angle."""
+        """The largest further rotation, in degrees, that preserves all labels; 180 if labels ignore the angle."""
         return 180.0 if self.sectors == 1 else 180 / self.sectors - self.jitter
 
     @property
     def turned_classes(self) -> tuple[int, ...]:
-        """The classes that are turned."""
+        """The classes of the dataset that are used."""
         return tuple(range(self.dataset.num_classes)) if self.classes is None else self.classes
 
     @property
     def num_classes(self) -> int:  # type: ignore[override]
-        """Each class in each sector."""
+        """The number of pairs of a class and a sector."""
         return len(self.turned_classes) * self.sectors
 
     @property
     def mean(self) -> tuple[float, ...]:  # type: ignore[override]
-        """That of the dataset."""
+        """The mean of the dataset."""
         return self.dataset.mean
 
     @property
     def std(self) -> tuple[float, ...]:  # type: ignore[override]
-        """That of the dataset."""
+        """The standard deviation of the dataset."""
         return self.dataset.std
 
     @property
     def background(self) -> float | None:  # type: ignore[override]
-        """That of the dataset."""
+        """The background of the dataset."""
         return self.dataset.background
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """That of the dataset."""
+        """The shape of the dataset's images."""
         return self.dataset.image_shape
 
     def with_absolute_paths(self: Self) -> Self:
-        """The same of the dataset with absolute locations."""
+        """The same for the dataset with absolute paths."""
         return dataclasses.replace(self, dataset=self.dataset.with_absolute_paths())
 
     def fingerprint(self) -> str:
-        """That of the dataset: the angles follow from the fields and this code."""
+        """The fingerprint of the dataset: the angles are determined by the fields and this code."""
         return self.dataset.fingerprint()
 
     def load(self, split: Split) -> Examples:
-        """The turned images and their labels. Smaller sets begin larger ones."""
+        """The rotated images and their labels. A smaller set is the start of a larger one."""
         import torch
         from scipy.ndimage import rotate
 
@@ -120,7 +120,7 @@ class Sectors(Dataset):
         return Examples(torch.from_numpy(turned), torch.tensor(labels))
 
     def _order_images(self, targets: Int64[np.ndarray, " M"], count: int) -> Int64[np.ndarray, " N"]:
-        """Which image is turned: class after class, and each once in every sector before the next of its class."""
+        """The source image of each example: classes alternate, and an image visits every sector before the next."""
         members = [np.flatnonzero(targets == own) for own in self.turned_classes]
         rounds, places = np.divmod(np.arange(count) // self.sectors, len(members))
         return np.array(

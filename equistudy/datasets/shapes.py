@@ -1,4 +1,4 @@
-"""Generated scenes with a class for each pixel: coloured shapes before a horizon."""
+"""Generated scenes with a class per pixel: coloured shapes in front of a horizon."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -18,11 +18,11 @@ Plane = Float64[np.ndarray, "#N #H #W"]
 
 @dataclass(frozen=True)
 class Shapes(Dataset):
-    """Sky above ground and on them a disk, a square and a triangle, of `size` by `size` pixels; label 5 is void.
+    """Scenes of `size` by `size` pixels: sky above ground, with a disk, a square and a triangle; label 5 is void.
 
-    Classes: sky, ground, disk, square, triangle. The horizon, the shapes' places and sizes and all colours are drawn
-    for each scene, so that a shape is told by its outline, and sky from ground by which is above and a little by
-    colour. Shapes stand upright; later ones hide earlier ones. Pixels are noisy, and those on an outline are void.
+    Classes: sky, ground, disk, square, triangle. The horizon, all positions and sizes and all colours are drawn per
+    scene, so that a shape is recognisable only by its outline, and sky and ground by their position and slightly by
+    their colour. Shapes are upright, and later ones occlude earlier ones. Pixels are noisy, and outlines are void.
     """
 
     size: int = 32
@@ -38,8 +38,8 @@ class Shapes(Dataset):
     def __post_init__(self) -> None:
         if self.size < 16 or min(self.train_size, self.test_size) < 1:
             raise ValueError(
-                f"Scenes need 16 pixels and splits of at least 1, got size={self.size}, train_size={self.train_size}, "
-                f"test_size={self.test_size}. Use size=32."
+                f"Shapes needs at least 16 pixels and 1 scene per split, got size={self.size}, "
+                f"train_size={self.train_size}, test_size={self.test_size}. Use for example size=32."
             )
 
     @property
@@ -48,11 +48,11 @@ class Shapes(Dataset):
         return 3, self.size, self.size
 
     def fingerprint(self) -> str:
-        """The same for all: the scenes follow from the fields and this code."""
+        """A constant: the scenes are determined by the fields and this code."""
         return "generated"
 
     def load(self, split: Split) -> Examples:
-        """The scenes and their labels. Smaller sets begin larger ones."""
+        """The scenes and their labels. A smaller set is the start of a larger one."""
         import torch
 
         count = self.train_size if split is Split.TRAIN else self.test_size
@@ -84,9 +84,9 @@ class Shapes(Dataset):
         colours[:, GROUND, 0] += 0.2
         for kind, inside in enumerate(outlines, GROUND):
             labels = np.where(inside > 0, kind, labels)
-            # void: half a pixel to each side, unless a later shape covers it
+            # void within half a pixel of the outline, unless a later shape covers it
             labels = np.where(np.abs(inside) < 1 / self.size, VOID, labels)
-        # an outline shows the colour of the class that is there without the void
+        # outline pixels have the colour of the class that would be there without void
         painted = np.full(outlines[0].shape, SKY)
         for kind, inside in enumerate(outlines, GROUND):
             painted = np.where(inside > 0, kind, painted)
@@ -95,17 +95,17 @@ class Shapes(Dataset):
 
 
 def _disk_depth(x: Plane, y: Plane, radius: Plane) -> Plane:
-    """How far inside a point is, in halves of the image; negative outside."""
+    """Signed distance to the outline, positive inside; coordinates run from -1 to 1 across the image."""
     return radius - np.hypot(x, y)
 
 
 def _square_depth(x: Plane, y: Plane, radius: Plane) -> Plane:
-    """Sides along the axes, the area of the disk."""
+    """A square along the axes with the area of the disk."""
     half = 0.886 * radius
     return half - np.maximum(np.abs(x), np.abs(y))
 
 
 def _triangle_depth(x: Plane, y: Plane, radius: Plane) -> Plane:
-    """Equal sides, one corner above, the area of the disk."""
+    """An equilateral triangle pointing up with the area of the disk."""
     inner = 0.777 * radius
     return inner - np.maximum(y, (np.sqrt(3) * np.abs(x) - y) / 2)

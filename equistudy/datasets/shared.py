@@ -1,7 +1,7 @@
-"""Decoded splits that the processes of a node have in common: decoded once, mapped into the memory of each.
+"""Decoded splits shared by the processes of a node: decoded once, and memory-mapped by each process.
 
-A split is written to a file beside the system's other temporary ones, and every process maps it; the pages of a mapped
-file are in memory once. Files that nobody has used for a day are removed.
+A split is written to a file in the system's temporary folder. Every process maps this file, whose pages are in memory
+only once. Files that have not been used for a day are removed.
 """
 
 import hashlib
@@ -21,20 +21,20 @@ from equistudy.spec import to_canonical_json
 
 __all__ = ["create_stem", "get_shared_folder", "load_shared", "remove_unused", "write_shared"]
 
-MIN_SHARED_BYTES = 2**24  # less is decoded in each process
+MIN_SHARED_BYTES = 2**24  # smaller splits are decoded by each process
 UNUSED_SECONDS = 86_400.0
 
 
 def load_shared(dataset: Dataset, split: Split) -> Examples:
-    """The split on the CPU, as `load` gives it, in memory that all processes of the user on this node share.
+    """The split on the CPU, as returned by `load`, in memory shared by all processes of the user on this node.
 
-    Small splits, and all where nothing can be written, are this process's own.
+    Small splits are loaded by each process, and so are all splits if the file cannot be written.
     """
     try:
         stem = create_stem(dataset, split)
-    except OSError:  # the folder is not ours
+    except OSError:  # the folder belongs to somebody else
         return dataset.load(split)
-    with suppress(OSError, ValueError):  # not there yet, or cut off: written anew
+    with suppress(OSError, ValueError):  # absent or truncated: written again below
         return _map_files(stem)
     examples = dataset.load(split)
     if sum(tensor.numel() * tensor.element_size() for tensor in examples) < MIN_SHARED_BYTES:
@@ -45,21 +45,21 @@ def load_shared(dataset: Dataset, split: Split) -> Examples:
             with write_shared(place) as file:
                 np.save(file, tensor.numpy())
         return _map_files(stem)
-    except OSError:  # a full disk: a copy of its own does as well
+    except OSError:  # such as a full disk: use a private copy
         return examples
 
 
 def create_stem(dataset: Dataset, split: Split) -> Path:
-    """Where the files of a split lie, without the ends of their names."""
+    """The path of a split's files without their suffixes."""
     text = f"{to_canonical_json(dataset)}/{dataset.fingerprint()}/{split.value}"
     return get_shared_folder() / hashlib.sha256(text.encode()).hexdigest()
 
 
 def get_shared_folder() -> Path:
-    """The user's own folder beside the system's other temporary files, which may have yet to be made.
+    """This user's folder in the system's temporary folder, which may not exist yet.
 
-    Anybody can make that name first, and a link there would lead to files elsewhere: raises OSError unless it is a
-    directory of this user's own, which nobody else can write to.
+    Anybody can create that name first, even as a link to another place. Raises OSError unless it is a directory owned
+    by this user that nobody else can write to.
     """
     folder = Path(tempfile.gettempdir()) / f"equistudy-{os.getuid()}"
     with suppress(FileNotFoundError):
@@ -77,12 +77,12 @@ def _file_paths(stem: Path) -> tuple[Path, Path]:
 
 
 def _map_files(stem: Path) -> Examples:
-    """Copy on write: what a process changes by mistake stays its own."""
+    """Maps the files copy-on-write, so that an accidental change stays within the process."""
     import torch
 
     places = _file_paths(stem)
     if any(place.lstat().st_uid != os.getuid() for place in places):
-        raise OSError(f"{stem} is another user's")
+        raise OSError(f"{stem} belongs to another user")
     for place in places:
         place.touch()
     inputs, targets = (torch.from_numpy(np.load(place, mmap_mode="c")) for place in places)
@@ -91,12 +91,12 @@ def _map_files(stem: Path) -> Examples:
 
 @contextmanager
 def write_shared(place: Path) -> Iterator[IO[bytes]]:
-    """A file of the shared folder that gets its name when the block has ended: all or nothing.
+    """Writes a file of the shared folder atomically: it gets its name when the block ends.
 
-    Several processes may write the same file at once. Raises OSError for a folder that is not the user's own.
+    Several processes may write the same file at once. Raises OSError if the folder belongs to another user.
     """
     place.parent.mkdir(mode=0o700, exist_ok=True)
-    get_shared_folder()  # checks what is there now
+    get_shared_folder()  # checks the owner again
     with tempfile.NamedTemporaryFile(dir=place.parent, delete=False) as file:
         try:
             yield file
@@ -107,9 +107,9 @@ def write_shared(place: Path) -> Iterator[IO[bytes]]:
 
 
 def remove_unused() -> None:
-    """Removes the files that nobody has used for a day."""
+    """Removes files that have not been used for a day."""
     oldest = time.time() - UNUSED_SECONDS
     for place in get_shared_folder().glob("*"):
-        with suppress(OSError):  # another process was faster
+        with suppress(OSError):  # another process removed it first
             if place.lstat().st_mtime < oldest:
                 place.unlink()

@@ -1,4 +1,4 @@
-"""Which files and folders belong to the training and which to the test split, by their names."""
+"""Recognises the training and test splits by the names of files and folders."""
 
 import re
 from collections.abc import Iterable
@@ -7,19 +7,19 @@ from equistudy.datasets.dataset import Split
 
 __all__ = ["SPLIT_NAMES", "find_split_name", "is_hidden"]
 
-# in any case of letters; of several parts for testing, the first that has images and labels counts
+# case-insensitive; of several test splits, the first that has images and labels is used
 SPLIT_NAMES = {Split.TRAIN: ("train", "training"), Split.TEST: ("test", "testing", "validation", "valid", "val")}
 ALL_NAMES = tuple(name for names in SPLIT_NAMES.values() for name in names)
-ARCHIVE_LEFTOVERS = "__MACOSX"  # what macOS puts beside the files of a zip archive
+ARCHIVE_LEFTOVERS = "__MACOSX"  # added to zip archives by macOS
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is none of the data: its name begins with a dot, or macOS put it into an archive."""
+    """Whether a file or folder is not part of the data: its name starts with a dot, or macOS added it to an archive."""
     return name.startswith(".") or name == ARCHIVE_LEFTOVERS
 
 
 def find_split_name(parts: Iterable[str]) -> str | None:
-    """The first name of a split that stands in these parts of a path as a word of its own, such as in train-00000."""
+    """The first split name that occurs as a whole word in these parts of a path, as in train-00000."""
     for part in parts:
         for word in re.split(r"[^a-z]+", part.lower()):
             if word in ALL_NAMES:

@@ -1,4 +1,4 @@
-"""Two turned sprites whose labels say how far they are turned: the invariance that the labels allow is known."""
+"""Two rotated sprites whose labels contain the sector of rotation, so that the invariance of the labels is known."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,20 +13,21 @@ from equistudy.datasets.draws import draw_uniforms
 __all__ = ["Sprites"]
 
 Plane = Float64[np.ndarray, "#N #H #W"]
-EDGE_PIXELS = 1.5  # pixels over which an edge goes from black to white, so that turning blurs little
+EDGE_PIXELS = 1.5  # width of the edge from black to white: smooth, so that rotating blurs little
 
 
 @dataclass(frozen=True)
 class Sprites(Dataset):
-    """A mushroom and a letter L of `size` by `size` pixels, white on black, each turned into one of `sectors` sectors.
+    """A mushroom and a letter L of `size` by `size` pixels, white on black, each rotated into one of `sectors` sectors.
 
-    Sector k turns by 360 k / sectors degrees plus an angle uniform on [-jitter, jitter]. The label is the sprite and
-    the sector, so that with one sector it says nothing of the angle. Further turns by up to `extent` = 180 / sectors -
-    jitter degrees cannot change the label, and larger ones can. Sprites are drawn turned, never resampled, and stay
-    inside the inscribed disk. Sprites and sectors are equally frequent.
+    In sector k a sprite is rotated by 360 k / sectors degrees plus an angle uniform on [-jitter, jitter]. The label
+    combines sprite and sector, so that with one sector it is independent of the angle. Further rotations by up to
+    `extent` = 180 / sectors - jitter degrees preserve the label, and larger ones may change it. Sprites are rendered at
+    their angle instead of being resampled, and stay inside the inscribed disk. All sprites and sectors are equally
+    frequent.
 
-    Source: the construction is that of Mario and Iggy in Benton et al. 2020, arXiv:2010.11882, section 4.2, which has
-    two sectors, 45 degrees, and 32 pixels; the sprites are our own.
+    Source: the construction follows Mario and Iggy in Benton et al. 2020, arXiv:2010.11882, section 4.2, with two
+    sectors, 45 degrees and 32 pixels; the sprites are new.
     """
 
     sectors: int = 2
@@ -43,23 +44,23 @@ class Sprites(Dataset):
     def __post_init__(self) -> None:
         if self.sectors < 1 or not 0 <= self.jitter <= 180 / self.sectors:
             raise ValueError(
-                f"Sectors must not overlap: jitter lies in [0, 180 / sectors], got sectors={self.sectors}, "
+                f"jitter must lie in [0, 180 / sectors], so that sectors do not overlap, got sectors={self.sectors}, "
                 f"jitter={self.jitter}. Use jitter={90 / max(self.sectors, 1):g} to fill half of each sector."
             )
         if self.size < 12 or min(self.train_size, self.test_size) < self.num_classes:
             raise ValueError(
-                f"Sprites need 12 pixels and an example of each class, got size={self.size}, "
-                f"train_size={self.train_size}, test_size={self.test_size}. Use at least {self.num_classes} examples."
+                f"Sprites needs at least 12 pixels and {self.num_classes} examples per split, got size={self.size}, "
+                f"train_size={self.train_size}, test_size={self.test_size}. Raise the smallest."
             )
 
     @property
     def extent(self) -> float:
-        """Half the range of further turns, in degrees, that no label contradicts; 180 where labels ignore the angle."""
+        """The largest further rotation, in degrees, that preserves all labels; 180 if labels ignore the angle."""
         return 180.0 if self.sectors == 1 else 180 / self.sectors - self.jitter
 
     @property
     def num_classes(self) -> int:  # type: ignore[override]
-        """Each sprite in each sector."""
+        """The number of pairs of a sprite and a sector."""
         return 2 * self.sectors
 
     @property
@@ -68,11 +69,11 @@ class Sprites(Dataset):
         return 1, self.size, self.size
 
     def fingerprint(self) -> str:
-        """The same for all: the images follow from the fields and this code."""
+        """A constant: the images are determined by the fields and this code."""
         return "generated"
 
     def load(self, split: Split) -> Examples:
-        """The images and their labels: class 2 k + s is sprite s in sector k. Smaller sets begin larger ones."""
+        """The images and labels: class 2 k + s is sprite s in sector k. A smaller set is the start of a larger one."""
         import torch
 
         count = self.train_size if split is Split.TRAIN else self.test_size
@@ -89,17 +90,17 @@ class Sprites(Dataset):
     def _render_sprite(
         self, draw: Callable[[Plane, Plane], Plane], angles: Float64[np.ndarray, " N"]
     ) -> UInt8[np.ndarray, "N {self.size} {self.size}"]:
-        """The sprite turned counter-clockwise as displayed: every pixel looks where it lies in the upright sprite."""
+        """The sprite rotated counter-clockwise as displayed, by evaluating the upright sprite at rotated positions."""
         axis = (2 * np.arange(self.size) - (self.size - 1)) / self.size
         x, y = axis[None, None, :], axis[None, :, None]
         cos, sin = np.cos(angles)[:, None, None], np.sin(angles)[:, None, None]
-        inside = draw(cos * x - sin * y, sin * x + cos * y)  # signed distances, in halves of the image
+        inside = draw(cos * x - sin * y, sin * x + cos * y)  # signed distances; coordinates run from -1 to 1
         shown = np.clip(0.5 + inside * self.size / (2 * EDGE_PIXELS), 0, 1)
         return np.round(255 * shown).astype(np.uint8)
 
 
 def _box_depth(x: Plane, y: Plane, left: float, top: float, right: float, bottom: float) -> Plane:
-    """How far inside the box a point is; negative outside."""
+    """Signed distance to the border of a box, positive inside."""
     return np.minimum(np.minimum(x - left, right - x), np.minimum(y - top, bottom - y))
 
 

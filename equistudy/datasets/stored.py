@@ -1,6 +1,6 @@
-"""Decoded photographs in a file beside the system's temporary ones, from which parts are read: memory holds only these.
+"""Decoded photographs in a temporary file, of which only the needed parts are in memory.
 
-A split is decoded once on each node, image by image. Files that nobody has used for a day are removed.
+A split is decoded once per node, image by image. Files that have not been used for a day are removed.
 """
 
 import json
@@ -21,27 +21,27 @@ __all__ = ["StoredImages", "open_stored"]
 
 
 class StoredImages(NamedTuple):
-    """The images of a split in a file, at the places `found.slots`, and their targets."""
+    """The images of a split in a file, at the indices `found.slots`, and their targets."""
 
     path: Path
     image_shape: tuple[int, int, int]
     found: DecodedSplit
 
     def read(self, wanted: Sequence[int]) -> UInt8[np.ndarray, "n 3 S S"]:
-        """The images with these numbers."""
+        """The images at these indices."""
         images = np.empty((len(wanted), *self.image_shape), np.uint8)
         with self.path.open("rb") as file:
             for image, number in zip(images, wanted, strict=True):
                 file.seek(self.found.slots[number] * image.nbytes)
                 if file.readinto(image.data) != image.nbytes:
-                    raise OSError(f"{self.path} was cut off while it was read")
+                    raise OSError(f"{self.path} was truncated while it was read")
         return images
 
 
 def open_stored(dataset: Photographs, split: Split) -> StoredImages:
-    """The split's file, which is written where it is not there yet; OSError where it cannot be.
+    """Opens the file of a split, writing it first if it does not exist. Raises OSError if it cannot be written.
 
-    Warns of what decoding had to tell, also where the file is there already.
+    Issues the warnings of decoding, also if the file was decoded earlier.
     """
     stem = create_stem(dataset, split)
     images, table = stem.with_suffix(".pixels"), stem.with_suffix(".json")
@@ -53,7 +53,7 @@ def open_stored(dataset: Photographs, split: Split) -> StoredImages:
 
 
 def _read_table(images: Path, table: Path, image_bytes: int) -> DecodedSplit | None:
-    """What an earlier process wrote; None where it is not there or not whole."""
+    """The table that an earlier process wrote; None if it is absent or incomplete."""
     with suppress(OSError, ValueError, TypeError, KeyError):
         if images.stat().st_uid == table.stat().st_uid == os.getuid():
             slots, targets, notes, corrupt = json.loads(table.read_text())
@@ -65,7 +65,7 @@ def _read_table(images: Path, table: Path, image_bytes: int) -> DecodedSplit | N
 
 
 def _write_files(dataset: Photographs, split: Split, images: Path, table: Path) -> DecodedSplit:
-    """Decodes into a file that gets its name when it is whole, also when several processes do so at once."""
+    """Decodes into a file that is renamed when complete, so that several processes may do so at once."""
     remove_unused()
     with write_shared(images) as file:
 

@@ -1,9 +1,9 @@
-"""Photographs that never are in memory all at once: in which order an epoch visits them, and how they are decoded.
+"""Photographs that are never all in memory: the order of an epoch, and decoding in blocks.
 
-An epoch is a fixed permutation that needs little random access. The parts that are stored together (row groups of
-Parquet, single files of a folder) are read in random order; as many as hold `WINDOW_SIZE` images make a window, and
-the images of a window are shuffled. So the order is known before anything is read: any number of workers can share it,
-and it can be entered anywhere.
+An epoch is a fixed permutation with little random access. Images that are stored together (Parquet row groups, or
+single files of a folder) are read in random order; `WINDOW_SIZE` images form a window, whose images are shuffled. The
+order is thus known before anything is read, so that any number of workers can share it and training can resume
+anywhere.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,19 +18,19 @@ from equistudy.datasets.photographs import Photographs
 
 __all__ = ["DecodedBlock", "StreamOrder", "decode_blocks", "draw_stream_order"]
 
-WINDOW_SIZE = 1024  # images that are shuffled together; compressed they are in memory at once
-BLOCK_SIZE = 32  # images that are decoded before they are passed on: 5 MB at 224 pixels
+WINDOW_SIZE = 1024  # images that are shuffled together, held in memory compressed
+BLOCK_SIZE = 32  # images per decoded block: 5 MB at 224 pixels
 
 
 class StreamOrder(NamedTuple):
-    """Places in the listing of a split, in the order of an epoch; window k is `places[bounds[k] : bounds[k + 1]]`."""
+    """Indices into the listing of a split, in epoch order; window k is `places[bounds[k] : bounds[k + 1]]`."""
 
     places: Int64[np.ndarray, " N"]
     bounds: tuple[int, ...]
 
 
 class DecodedBlock(NamedTuple):
-    """Some images one after the other, their classes, and the names of those that stand for others that are corrupt."""
+    """Consecutive images, their classes, and the names of corrupt images that were replaced."""
 
     images: UInt8[np.ndarray, "B 3 S S"]
     targets: Int64[np.ndarray, " B"]
@@ -38,7 +38,7 @@ class DecodedBlock(NamedTuple):
 
 
 def draw_stream_order(dataset: Photographs, split: Split, seed: int) -> StreamOrder:
-    """A permutation of the images in use, window by window. It depends on the data's layout and the seed alone."""
+    """A permutation of the images in use, window by window. It depends only on the layout of the data and the seed."""
     import torch
 
     rng = torch.Generator().manual_seed(seed)
@@ -71,10 +71,10 @@ def decode_blocks(
     places: Sequence[int] | Int64[np.ndarray, " n"],
     each: Callable[[Callable[[bytes | str], Any], Iterable[bytes | str]], Iterable[Any]] = map,
 ) -> Iterator[DecodedBlock]:
-    """The images at these places, in this order, block by block; `each` maps the decoder over the compressed ones.
+    """The images at these indices, in this order, in blocks; `each` maps the decoder over the compressed images.
 
-    An image that cannot be read is replaced, with its class, by the one before it, or where there is none by the next
-    that can, so that every batch keeps its size on every worker. ValueError where none can be read.
+    An unreadable image is replaced, with its class, by the one before it, or by the next readable one if there is none
+    before, so that every batch keeps its size on every worker. Raises ValueError if no image can be read.
     """
     listing, chosen = dataset.list_images(split), [int(place) for place in places]
     images = each(dataset.decode, dataset.read_encoded(split, chosen))

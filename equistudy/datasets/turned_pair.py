@@ -1,4 +1,4 @@
-"""Two images, of which the second is the first one turned: only orientation tells them apart."""
+"""Two images that differ only in their orientation: the second is the first, rotated."""
 
 import hashlib
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from equistudy.datasets.resizing import resize_square
 
 __all__ = ["Picture", "TurnedPair"]
 
-DRAWN_SIZE = 32  # pixels of a picture before it is resized
+DRAWN_SIZE = 32  # pixels of a rendered picture before it is resized
 
 
 class Picture(Enum):
-    """LETTER: an F whose strokes are 1 pixel wide. BLOB: one smooth, longish spot."""
+    """LETTER: an F with strokes of 1 pixel. BLOB: a smooth elongated spot."""
 
     LETTER = "letter"
     BLOB = "blob"
 
     def render(self) -> UInt8[np.ndarray, "32 32"]:
-        """The picture, made of integers alone: the same bytes on every machine."""
+        """The picture, computed in integers: the same bytes on every machine."""
         image = np.zeros((DRAWN_SIZE, DRAWN_SIZE), dtype=np.uint8)
         if self is Picture.LETTER:
             image[6:26, 9] = image[6, 9:24] = image[15, 9:19] = 255
@@ -38,9 +38,9 @@ class Picture(Enum):
 class TurnedPair(Dataset):
     """A picture (class 0) and the picture after one counter-clockwise quarter turn (class 1), for training and testing.
 
-    A network that is exactly invariant to quarter turns gives both the same logits, so that its cross-entropy is at
-    least ln 2 = 0.693: whatever is below was learned from a break of its symmetry. Pictures are drawn on 32 x 32
-    pixels, which `size` resizes before the turn. `std` makes white an 8.
+    A network that is exactly invariant to quarter turns has equal logits for both, so that its cross-entropy is at
+    least ln 2 = 0.693: any lower loss exploits a violation of the symmetry. Pictures are rendered at 32 x 32 pixels and
+    resized to `size` before the rotation. With this `std`, white becomes 8 after normalisation.
 
     Source: the experiment of Edixhoven, Lengyel and van Gemert 2023, arXiv:2308.11316, whose picture is a chess knight.
     """
@@ -57,7 +57,7 @@ class TurnedPair(Dataset):
     def __post_init__(self) -> None:
         if self.size < 2:
             raise ValueError(
-                f"A picture needs at least 2 pixels, got size={self.size}. Use {DRAWN_SIZE}, as it is drawn."
+                f"size must be at least 2 pixels, got size={self.size}. Use {DRAWN_SIZE}, the rendered size."
             )
 
     @property
@@ -66,7 +66,7 @@ class TurnedPair(Dataset):
         return 1, self.size, self.size
 
     def fingerprint(self) -> str:
-        """SHA-256 over the picture as it is drawn."""
+        """SHA-256 over the rendered picture."""
         return hashlib.sha256(self.picture.render().tobytes()).hexdigest()
 
     def load(self, split: Split) -> Examples:

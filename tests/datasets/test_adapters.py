@@ -115,7 +115,7 @@ def test_subsets_hold_every_class() -> None:
     part = dataclasses.replace(WAYS["8-bit"], train_size=6, test_size=3)
     assert part.load(Split.TRAIN).targets.bincount().tolist() == [2, 2, 2]
     assert part.load(Split.TEST).targets.bincount().tolist() == [1, 1, 1]
-    with pytest.raises(ValueError, match=r"between one example for each class and the whole split, got train_size=13"):
+    with pytest.raises(ValueError, match=r"between one example per class and the whole split, got train_size=13"):
         dataclasses.replace(WAYS["8-bit"], train_size=13)
 
 
@@ -123,7 +123,7 @@ def test_one_part_is_for_testing_and_may_have_no_classes() -> None:
     bare = Arrays(X)
     assert torch.equal(bare.load(Split.TEST).inputs, torch.from_numpy(X))
     assert (bare.has_labels, bare.num_classes, set(bare.load(Split.TEST).targets.tolist())) == (False, 1000, {-1})
-    with pytest.raises(ValueError, match=r"Arrays needs images for training, got none\. Give both parts"):
+    with pytest.raises(ValueError, match=r"Arrays needs training images, got only test images\. Pass both splits"):
         bare.load(Split.TRAIN)
     assert Arrays(X[:, 0]).image_shape == (1, 8, 10)
     assert TorchDataset([picture(image) for image in X]).fingerprint() == bare.fingerprint()  # type: ignore[arg-type]
@@ -135,7 +135,9 @@ def test_photographs_of_many_sizes_are_cut_to_squares() -> None:
     dataset = TorchDataset([(image, 0) for image in images], size=16)
     assert dataset.load(Split.TEST).inputs.shape == (3, 3, 16, 16)
     assert HFDataset(Rows(image=images, label=[0, 0, 0]), size=16).fingerprint() == dataset.fingerprint()
-    with pytest.raises(ValueError, match=r"All images have one shape, got .* for item 1 of dataset\. Give size=\.\.\."):
+    with pytest.raises(
+        ValueError, match=r"All images must have the same shape, got .* for item 1 of dataset\. Pass size=\.\.\."
+    ):
         TorchDataset([(image, 0) for image in images])
 
 
@@ -153,24 +155,24 @@ def test_a_network_learns_from_them() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (Arrays, "Arrays adapts images, got none. Give Arrays(x, y)."),
+        (Arrays, "Arrays needs images, got none. Use Arrays(x, y)."),
         (lambda: Arrays(X, Y[:5]), "one class, got 12 images in x and 5 classes in y"),
-        (lambda: Arrays(X, Y, TEST_X[..., :5], TEST_Y), "have one shape, got (3, 8, 10) and (3, 8, 5)"),
-        (lambda: Arrays(X, Y, TEST_X, TEST_Y + 1), "must occur in training, got 3, which no image for training has"),
-        (lambda: Arrays(X, Y, TEST_X), "Either all images have a class or none has"),
-        (lambda: Arrays(X[0, 0]), "(N, C, H, W), (N, H, W, C) or (N, H, W), got the shape (8, 10)"),
+        (lambda: Arrays(X, Y, TEST_X[..., :5], TEST_Y), "have the same shape, got (3, 8, 10) and (3, 8, 5)"),
+        (lambda: Arrays(X, Y, TEST_X, TEST_Y + 1), "must occur in training, got class 3 only in the test split"),
+        (lambda: Arrays(X, Y, TEST_X), "Either all images or none must have a class"),
+        (lambda: Arrays(X[0, 0]), "(N, C, H, W), (N, H, W, C) or (N, H, W), got (8, 10)"),
         (lambda: Arrays(X / 127.5 - 1), "lie in [0, 1], got -1 to 1 in x. Undo their normalisation"),
         (lambda: Arrays(np.full((2, 1, 4, 4), np.nan)), "lie in [0, 1], got nan to nan in x"),
-        (lambda: Arrays(X.astype(int) * 2), "Integer images lie in 0 to 255, got 0 to 510 in x"),
-        (lambda: Arrays(X.astype(str)), "Integer images lie in 0 to 255, got values of type <U3 in x"),
-        (lambda: Arrays(X, Y + 0.5), "y holds one class number for each image, got float64 of the shape (12,)"),
+        (lambda: Arrays(X.astype(int) * 2), "Integer images must lie in 0 to 255, got 0 to 510 in x"),
+        (lambda: Arrays(X.astype(str)), "Integer images must lie in 0 to 255, got values of type <U3 in x"),
+        (lambda: Arrays(X, Y + 0.5), "y must hold one integer class per image, got float64 of shape (12,)"),
         (lambda: Arrays(X, Y - 1), "numbered from 0, got -1 in y"),
-        (lambda: Arrays(X, mean=(0.5,), std=(0.5,)), "one number for each channel, got 1 and 1 for 3 channels"),
-        (TorchDataset, "TorchDataset adapts a dataset, got none. Give TorchDataset(dataset)."),
+        (lambda: Arrays(X, mean=(0.5,), std=(0.5,)), "one number per channel, got 1 and 1 for 3 channels"),
+        (TorchDataset, "TorchDataset needs a dataset, got none. Use TorchDataset(dataset)."),
         (lambda: TorchDataset([]), "at least one image, got none in dataset"),
-        (lambda: HFDataset({"a": rows(X, Y)}), "named train, test or validation, got a. Give one of them"),
-        (lambda: HFDataset(Rows(text=["a"])), "reads the column image or img, got text"),
-        (lambda: HFDataset(Rows(image=[{"bytes": b"gone"}])), "item 0 of dataset: not an image. Leave it out"),
+        (lambda: HFDataset({"a": rows(X, Y)}), "named train, test or validation, got a. Pass one split"),
+        (lambda: HFDataset(Rows(text=["a"])), "needs a column image or img, got text"),
+        (lambda: HFDataset(Rows(image=[{"bytes": b"gone"}])), "item 0 of dataset: not an image. Remove it"),
     ],
 )
 def test_what_cannot_be_adapted(make, message: str) -> None:

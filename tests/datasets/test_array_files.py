@@ -23,7 +23,9 @@ def test_arrays_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 def test_objects_are_not_unpickled(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", a=np.array([{}, None], dtype=object))
-    with pytest.raises(ValueError, match=r"QM7 reads an npz file, got .*x\.npz with: Object arrays cannot be loaded"):
+    with pytest.raises(
+        ValueError, match=r"QM7 needs an npz file, got .*x\.npz, which cannot be read: Object arrays cannot be loaded"
+    ):
         read_npz(tmp_path / "x.npz", ("a",), "QM7")
 
 
@@ -32,18 +34,18 @@ def test_an_array_that_claims_to_be_huge(tmp_path: Path) -> None:
     np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**12,)})
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         archive.writestr("a.npy", header.getvalue())
-    with pytest.raises(ValueError, match=r"QM7 reads an npz file, got .*x\.npz with: .*Copy it again"):
+    with pytest.raises(ValueError, match=r"QM7 needs an npz file, got .*x\.npz, which cannot be read: .*Copy it again"):
         read_npz(tmp_path / "x.npz", ("a",), "QM7")
 
 
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((2, 3)), r"The array a holds 2 x any x 4 numbers, got 2 x 3 of type float64 in x\.npz"),
+        (np.zeros((2, 3)), r"The array a must hold 2 x any x 4 numbers, got 2 x 3 of type float64 in x\.npz"),
         (np.array(1.0), r"got a single value of type float64"),
         (np.zeros((2, 3, 4), dtype="<U2"), r"got 2 x 3 x 4 of type <U2"),
-        (np.full((2, 3, 4), np.inf), r"The array a holds finite numbers, got others in x\.npz\. Copy"),
-        (np.full((2, 3, 4), 0.5), r"The array a holds whole numbers, got fractions in x\.npz\. Copy"),
+        (np.full((2, 3, 4), np.inf), r"The array a must be finite, got infinity or NaN in x\.npz\. Copy"),
+        (np.full((2, 3, 4), 0.5), r"The array a must hold whole numbers, got fractions in x\.npz\. Copy"),
     ],
 )
 def test_numbers_of_another_shape_or_kind(array: np.ndarray, message: str) -> None:

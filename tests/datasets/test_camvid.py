@@ -55,22 +55,24 @@ def test_what_is_wrong_is_named(folder: Path, tmp_path_factory: pytest.TempPathF
     with pytest.raises(ValueError, match=r"CamVid needs train\.txt, test\.txt .* got no train\.txt in"):
         CamVid(str(tmp_path_factory.mktemp("empty"))).fingerprint()
     Image.new("L", (480, 360), 12).save(folder / "testannot" / "0.png")
-    with pytest.raises(ValueError, match=r"grey values 0 to 10, or 11 for void, got label 12 in .*testannot.0\.png"):
+    with pytest.raises(
+        ValueError, match=r"grey values from 0 to 10, or 11 for void, got label 12 in .*testannot.0\.png"
+    ):
         CamVid(str(folder)).load(Split.TEST)
     Image.new("L", (48, 36), 1).save(folder / "testannot" / "0.png")
-    with pytest.raises(ValueError, match=r"Frames have 480 x 360 pixels, got 48 x 36"):
+    with pytest.raises(ValueError, match=r"Frames must have 480 x 360 pixels, got 48 x 36"):
         CamVid(str(folder)).load(Split.TEST)
     (folder / "trainannot" / "1.png").write_bytes(b"no image")
-    with pytest.raises(ValueError, match=r"CamVid reads PNG files, got .*trainannot.1\.png with"):
+    with pytest.raises(ValueError, match=r"CamVid needs readable PNG files, got .*trainannot.1\.png: "):
         CamVid(str(folder)).load(Split.TRAIN)
     (folder / "train" / "0.png").unlink()
     with pytest.raises(
-        ValueError, match=r"Each line names a photograph and its labels, got .* in line 1 of .*train\.txt"
+        ValueError, match=r"Each line must name a photograph and its labels .* got .* in line 1 of .*train\.txt"
     ):
         CamVid(str(folder)).load(Split.TRAIN)
     with pytest.raises(ValueError, match=r"test_size must be at most the number of frames, got test_size=2 for 1"):
         CamVid(str(folder), test_size=2).load(Split.TEST)
-    with pytest.raises(ValueError, match=r"360 rows, which shrink to at least 8, .* got height=361"):
+    with pytest.raises(ValueError, match=r"8 to 360 rows and at least 1 frame per split, got height=361"):
         CamVid(height=361)
 
 

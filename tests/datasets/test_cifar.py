@@ -97,13 +97,13 @@ def test_damaged_pickles_are_named(tmp_path):
             dataset.load(Split.TRAIN)
         assert str(path) in str(raised.value)
 
-    expect(whole[:-2000], r"whole pickle of plain data")
-    expect(pickle.dumps([1]), r"is a dict with the array data and the list labels, got list with no entries")
+    expect(whole[:-2000], r"complete pickle of plain data")
+    expect(pickle.dumps([1]), r"must be a dict with the array data and the list labels, got list with no entries")
     expect(pickle.dumps({"data": data, "fine_labels": labels}), r"got dict with data, fine_labels")
     expect(pickle.dumps({"data": data[:2], "labels": labels}), r"got 4 labels and data of shape \(2, 3072\)")
     expect(pickle.dumps({"data": data, "labels": [0, 1, 2, "3"]}), r"label must be an integer")
     expect(pickle.dumps({"data": data, "labels": [0, 1, 2, 2**80]}), r"label must be an integer")
-    expect(pickle.dumps({"data": data.astype(float), "labels": labels}), r"array of 'f8' in place of unsigned bytes")
+    expect(pickle.dumps({"data": data.astype(float), "labels": labels}), r"array of 'f8' instead of unsigned bytes")
     expect(pickle.dumps({"data": data, "labels": [0, 1, 11, 3]}), r"lie in 0 to 9, got 11 at position 2")
     expect(pickle.dumps({"data": data, "labels": [0, -1, 1, 3]}), r"got -1 at position 1")
 
@@ -113,7 +113,7 @@ def test_damaged_binaries_are_named(tmp_path):
     path = tmp_path / "cifar-100-binary" / "test.bin"
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
-    with pytest.raises(ValueError, match=r"CIFAR100 has 3074 bytes for each image, got 12295 bytes in .*test\.bin"):
+    with pytest.raises(ValueError, match=r"CIFAR100 must have 3074 bytes per image, got 12295 bytes in .*test\.bin"):
         dataset.load(Split.TEST)
     path.write_bytes(b"\x00\x64" + whole[2:])
     with pytest.raises(ValueError, match=r"lie in 0 to 99, got 100 at position 0 of .*test\.bin"):

@@ -150,7 +150,7 @@ def test_another_size(dataset, size):
     assert resized.load(Split.TEST).inputs.shape[1:] == resized.image_shape
     assert resized.fingerprint() == dataset.fingerprint()
     assert to_canonical_json(resized) != to_canonical_json(dataset)
-    with pytest.raises(ValueError, match=r"number of pixels, at least 1, got size=0\. Use None for the original"):
+    with pytest.raises(ValueError, match=r"must be at least 1 pixel, got size=0\. Use None for the original"):
         dataclasses.replace(dataset, size=0)
 
 

@@ -21,7 +21,7 @@ def test_examples():
     assert (images.dtype, images.shape[1:]) == (torch.uint8, SMALL.image_shape)
     assert targets.tolist() == [-1] * 4
     assert not SMALL.has_labels
-    with pytest.raises(ValueError, match=r"none to train them on, got Split\.TRAIN\. Use Recipe\(epochs=0\)"):
+    with pytest.raises(ValueError, match=r"none for training, got Split\.TRAIN\. Use Recipe\(epochs=0\)"):
         SMALL.load(Split.TRAIN)
 
 
@@ -99,10 +99,10 @@ def test_pixels_correlate_as_often_as_they_show_the_same_disk(distance):
     ("fields", "message"),
     [
         ({"size": 4}, r"at least 8 pixels.*got size=4"),
-        ({"test_images": 0}, r"at least one image.*test_images=0"),
-        ({"seed": -1}, r"no negative seed.*seed=-1"),
-        ({"radii": (0.2, 0.1)}, r"smallest and the largest share.*got radii=\(0\.2, 0\.1\)"),
-        ({"radii": (0.001, 0.25)}, r"from half a pixel on.*Use for example radii=\(0\.015625, 0\.25\)"),
+        ({"test_images": 0}, r"at least 1 image.*test_images=0"),
+        ({"seed": -1}, r"a seed of at least 0.*seed=-1"),
+        ({"radii": (0.2, 0.1)}, r"increasing pair of fractions.*got radii=\(0\.2, 0\.1\)"),
+        ({"radii": (0.001, 0.25)}, r"at least half a pixel.*Use for example radii=\(0\.015625, 0\.25\)"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(fields, message):

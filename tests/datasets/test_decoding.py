@@ -149,7 +149,7 @@ def test_deep_values_keep_their_range_however_they_are_stored() -> None:
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        (noise(*SIDE, most=10**6, kind=np.int32), "integers of 32 bits or with a sign, whose range is not known"),
+        (noise(*SIDE, most=10**6, kind=np.int32), "signed or 32-bit integers, whose range is unknown"),
         (noise(*SIDE).astype(np.float32), r"floating-point values from \d+ to \d+, which must lie in \[0, 1\]"),
         (np.full(SIDE, np.nan, np.float32), r"floating-point values from nan to nan"),
         (np.full(SIDE, -0.5, np.float32), r"floating-point values from -0.5 to -0.5"),

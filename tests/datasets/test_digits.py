@@ -57,11 +57,11 @@ def test_fingerprint_is_read_without_torch_or_sklearn():
 
 
 def test_bad_geometry():
-    with pytest.raises(ValueError, match=r"enlarged from 8 pixels, got digit=7\. Use 8 or more"):
+    with pytest.raises(ValueError, match=r"digit must be at least 8, the original size, got digit=7"):
         Digits(digit=7)
-    with pytest.raises(ValueError, match=r"same margin on both sides.*canvas=27, digit=12.*for example canvas=28"):
+    with pytest.raises(ValueError, match=r"equal margins on both sides.*canvas=27, digit=12.*for example canvas=28"):
         Digits(canvas=27)
-    with pytest.raises(ValueError, match="same margin"):
+    with pytest.raises(ValueError, match="equal margins"):
         Digits(canvas=10, digit=12)
     with pytest.raises(ValueError, match=r"Digits.train_size.*got train_size=1201\. Use 10 to 1200, or None"):
         Digits(train_size=1201)
@@ -71,11 +71,11 @@ def test_damaged_table(tmp_path, monkeypatch):
     damaged = tmp_path / "digits.csv.gz"
     damaged.write_bytes(b"not gzip")
     monkeypatch.setattr(Digits, "files", lambda self: (damaged,))
-    with pytest.raises(ValueError, match=r"gzipped table of 65 integers.*digits\.csv\.gz.*Install scikit-learn again"):
+    with pytest.raises(ValueError, match=r"gzipped table of 65 integers.*digits\.csv\.gz.*Reinstall scikit-learn"):
         Digits().load(Split.TRAIN)
 
 
 def test_without_scikit_learn(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"which is not installed\. Install scikit-learn"):
+    with pytest.raises(ValueError, match=r"which is not installed\. Run: pip install scikit-learn"):
         Digits().fingerprint()

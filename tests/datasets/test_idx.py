@@ -22,15 +22,18 @@ def test_reads(tmp_path, data):
 
 
 DAMAGED = {
-    "empty": (b"", r"3 axes starts with 00 00 08 03, got nothing in .*file\. Check that it is the original"),
+    "empty": (b"", r"3 axes must start with 00 00 08 03, got nothing in .*file\. Check that it is the original"),
     "a page": (b"<html>", r"got 3c 68 74 6d in .*file"),
     "other axes": (b"\0\0\x08\x01" + GOOD[4:], r"got 00 00 08 01"),
     "other type": (b"\0\0\x0d\x03" + GOOD[4:], r"got 00 00 0d 03"),
-    "short header": (GOOD[:10], r"header has 16 bytes, got 10 in .*file\. Copy it again"),
-    "truncated": (GOOD[:-1], r"shape \(2, 3, 4\) holds 24 values, got 23 in .*file\. Copy it again"),
+    "short header": (GOOD[:10], r"header must have 16 bytes, got 10 in .*file\. Copy it again"),
+    "truncated": (GOOD[:-1], r"shape \(2, 3, 4\) must hold 24 values, got 23 in .*file\. Copy it again"),
     "too long": (GOOD + b"x", r"got 25"),
-    "truncated gzip": (gzip.compress(GOOD)[:-9], r"gzipped file must be whole, got .*file with: .*Copy it again"),
-    "broken gzip": (gzip.compress(GOOD)[:12] + b"\xff" * 30, r"gzipped file must be whole"),
+    "truncated gzip": (
+        gzip.compress(GOOD)[:-9],
+        r"Cannot decompress .*file, which is damaged or truncated: .*Copy it again",
+    ),
+    "broken gzip": (gzip.compress(GOOD)[:12] + b"\xff" * 30, r"Cannot decompress"),
 }
 
 

@@ -83,14 +83,12 @@ def test_classes_are_numbered_as_in_training(write) -> None:
 
 
 def test_a_split_beside_classes_is_refused(write) -> None:
-    with pytest.raises(
-        ValueError, match=r"cannot lie beside classes, got val beside cat in .*Name the folder of the split"
-    ):
+    with pytest.raises(ValueError, match=r"must not be mixed, got val beside cat in .*Pass the folder of the split"):
         write("val/a/1.png", "cat/2.png").list_images(Split.TEST)
 
 
 def test_two_folders_of_one_split_are_refused(write) -> None:
-    with pytest.raises(ValueError, match=r"Each split has one folder, got Train, train in .*Rename one"):
+    with pytest.raises(ValueError, match=r"A split must be one folder, got Train, train in .*Rename one"):
         write("train/a/1.png", "Train/a/1.png", "test/a/2.png").list_images(Split.TEST)
 
 
@@ -172,11 +170,11 @@ def test_images_turned_by_exif_are_told_and_have_their_own_identity(write, tmp_p
 
 
 def test_folders_that_are_not_clear(write, tmp_path) -> None:
-    with pytest.raises(ValueError, match=r"ImageFolder needs images, got none in .*Put there files such as a\.png"):
+    with pytest.raises(ValueError, match=r"ImageFolder needs images, got none in .*Put image files there"):
         write().fingerprint()
     with pytest.raises(ValueError, match=r"got both in .*: b\.png and a\. Move one"):
         write("a/1.png", "b.png").load(Split.TEST)
-    with pytest.raises(ValueError, match=r"An ImageFolder is a folder, got .*b\.png\. Name the folder"):
+    with pytest.raises(ValueError, match=r"ImageFolder needs a folder, got .*b\.png\. Name the folder"):
         ImageFolder(str(tmp_path / "b.png"), 4).fingerprint()
     with pytest.raises(ValueError, match=r"got nowhere\. Name the folder"):
         ImageFolder("nowhere", 4).fingerprint()

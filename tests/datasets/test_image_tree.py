@@ -65,5 +65,5 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pyt
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(image_tree.os, "scandir", refuse)
-    with pytest.raises(ValueError, match=rf"must be readable, got {tmp_path} with: Permission denied\. Check its perm"):
+    with pytest.raises(ValueError, match=rf"Cannot read the folder {tmp_path}: Permission denied\. Check its perm"):
         scan_images(tmp_path)

@@ -28,5 +28,5 @@ def test_another_process_reads_a_file(tmp_path: Path, monkeypatch: pytest.Monkey
         assert there.fingerprint() == dataset.fingerprint()
         assert all(torch.equal(a, b) for a, b in zip(there.load(Split.TEST), dataset.load(Split.TEST), strict=True))
     (tmp_path / f"equistudy-{os.getuid()}" / f"{dataset.fingerprint()}.npz").unlink()
-    with pytest.raises(ValueError, match=r"by a file on the machine that holds them, got no .*gone\.npz\. Start again"):
+    with pytest.raises(ValueError, match=r"in a file on the same machine, got no .*gone\.npz\. Run on the machine"):
         dataclasses.replace(sent, file=str(tmp_path / "gone.npz"))

@@ -37,16 +37,17 @@ def written(path, **arrays):
 
 
 def test_what_is_not_the_papers_file(tmp_path):
-    with pytest.raises(ValueError, match=r"MarioIggy needs its files, got none in"):
+    with pytest.raises(ValueError, match=r"MarioIggy needs its data files, got none in"):
         MarioIggy(str(tmp_path)).load(Split.TRAIN)
     good = np.zeros((1, 3, 32, 32))
-    with pytest.raises(ValueError, match=r"images\.npz holds mario, iggy, got .*images\.npz without iggy"):
+    with pytest.raises(ValueError, match=r"images\.npz must hold mario, iggy, got .*images\.npz without iggy"):
         written(tmp_path, mario=good).load(Split.TRAIN)
-    with pytest.raises(ValueError, match=r"The values of mario lie in \[0, 1\], got 2 to 2 in .*Copy it ag"):
+    with pytest.raises(ValueError, match=r"The values of mario must lie in \[0, 1\], got 2 to 2 in .*Copy it ag"):
         written(tmp_path, mario=good + 2, iggy=good).load(Split.TRAIN)
     assert written(tmp_path, mario=good, iggy=good + 1).load(Split.TEST).inputs[1].min() == 255
     (tmp_path / "images.npz").write_bytes(b"PK no archive")
     with pytest.raises(
-        ValueError, match=r"MarioIggy reads an npz file, got .*images\.npz with: no zip archive.*Copy it again"
+        ValueError,
+        match=r"MarioIggy needs an npz file, got .*images\.npz, .* not a complete zip archive.*Copy it again",
     ):
         MarioIggy(str(tmp_path)).load(Split.TRAIN)

@@ -65,5 +65,5 @@ def test_an_element_that_unpacks_to_too_much(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("EQUISTUDY_MAX_UNPACKED_GB", "0.001")
     with pytest.raises(ValueError, match=r"ends early or unpacks to more than 0\.001 GB"):
         parse_matlab(content)
-    with pytest.raises(ValueError, match=r"no header of MATLAB 5"):
+    with pytest.raises(ValueError, match=r"it has no MATLAB 5 header"):
         parse_matlab(b"MATLAB" * 100)

@@ -98,12 +98,12 @@ def test_damaged_files_are_named(written):
         (written / name).write_bytes(before)
 
     good, labels = (written / TEST).read_bytes(), (written / TEST_LABELS).read_bytes()
-    expect(good[:-5], r"holds 15680 values, got 15675 in .*Copy it again")
+    expect(good[:-5], r"must hold 15680 values, got 15675 in .*Copy it again")
     expect(good + b"x", r"got 15681")
-    expect(labels, r"starts with 00 00 08 03, got 00 00 08 01.*original file")
+    expect(labels, r"must start with 00 00 08 03, got 00 00 08 01.*original file")
     expect(idx(np.zeros((20, 27, 28), dtype=np.uint8)), r"images of 28 x 28 pixels, got 27 x 28")
     expect(idx(np.zeros((19, 28, 28), dtype=np.uint8)), r"one label, got 19 images in .* and 20 labels")
-    expect(idx(np.full(20, 10, dtype=np.uint8)), r"Labels lie in 0 to 9, got 10 at position 0", TEST_LABELS)
+    expect(idx(np.full(20, 10, dtype=np.uint8)), r"Labels must lie in 0 to 9, got 10 at position 0", TEST_LABELS)
 
 
 def test_empty_split(written):

@@ -104,10 +104,13 @@ def test_values_that_are_all_one_have_no_scale(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (("1: 6 1", "2: "), r"A molecule has at least one atom, got 0 in molecule 1 of .*list\.txt\. Take it out"),
-        (("1: 6 1", "2: 6 9 1"), r"Listed knows the elements H \(1\), C \(6\), got charge 9 in molecule 1 of .*list"),
-        (("nan: 6 1",), r"Places and values must be finite numbers, got others in .*list\.txt\. Copy it again"),
-        (("1: 6 1 1 1 1",), r"Listed has molecules of at most 4 atoms, got 5 in .*belongs to this dataset"),
+        (("1: 6 1", "2: "), r"A molecule needs at least one atom, got 0 in molecule 1 of .*list\.txt\. Remove it"),
+        (
+            ("1: 6 1", "2: 6 9 1"),
+            r"Listed supports the elements H \(1\), C \(6\), got charge 9 in molecule 1 of .*list",
+        ),
+        (("nan: 6 1",), r"Positions and values must be finite, got infinity or NaN in .*list\.txt\. Copy it again"),
+        (("1: 6 1 1 1 1",), r"Listed allows up to 4 atoms per molecule, got 5 in .*belongs to this dataset"),
     ],
 )
 def test_molecules_that_are_none(tmp_path: Path, rows: tuple[str, ...], message: str) -> None:
@@ -119,7 +122,7 @@ def test_molecules_that_are_none(tmp_path: Path, rows: tuple[str, ...], message:
 
 @pytest.mark.parametrize("name", ["train_size", "test_size"])
 def test_impossible_sizes(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match=rf"{name} counts molecules, at least 1, got {name}=0\. Use None for all"):
+    with pytest.raises(ValueError, match=rf"{name} must be at least 1 molecule, got {name}=0\. Use None for all"):
         Listed(**{name: 0})
     dataset = replace(listed(tmp_path, *EIGHT), **{name: 7})
     with pytest.raises(ValueError, match=rf"{name} must be at most the number of molecules, got {name}=7 for"):

@@ -43,11 +43,13 @@ def test_the_original_faces_look_upright() -> None:
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"MATLAB" * 100)
-    with pytest.raises(ValueError, match=r"Olivetti reads a MATLAB 5 file, got .*olivettifaces\.mat with"):
+    with pytest.raises(
+        ValueError, match=r"Olivetti needs a MATLAB 5 file, got .*olivettifaces\.mat, which cannot be read: "
+    ):
         Olivetti(str(tmp_path)).load(Split.TRAIN)
     savemat(tmp_path / FILE, {"faces": np.zeros((10, 10))})
-    with pytest.raises(ValueError, match=r"The array faces holds 4096 x 400 numbers, got 10 x 10 of type float64 in"):
+    with pytest.raises(ValueError, match=r"array faces must hold 4096 x 400 numbers, got 10 x 10 of type float64 in"):
         Olivetti(str(tmp_path)).load(Split.TRAIN)
     savemat(tmp_path / FILE, {"others": np.zeros((10, 10))})
-    with pytest.raises(ValueError, match=r"olivettifaces\.mat holds faces, got .* without faces\. Copy it again"):
+    with pytest.raises(ValueError, match=r"olivettifaces\.mat must hold faces, got .* without faces\. Copy it again"):
         Olivetti(str(tmp_path)).fingerprint()

@@ -58,14 +58,16 @@ def test_a_folder_or_a_file_may_be_named_itself(tmp_path: Path) -> None:
 def test_sets_that_are_mixed_up(tmp_path: Path) -> None:
     make(tmp_path / "a", "train-0.parquet", "extra.parquet")
     with pytest.raises(
-        ValueError, match=r"all of them must, got extra\.parquet beside train-0\.parquet in .*Name them"
+        ValueError, match=r"must name their split, got extra\.parquet beside train-0\.parquet in .*Name them"
     ):
         find_shards(tmp_path / "a")
     make(tmp_path / "b", "one/train-0.parquet", "two/train-0.parquet")
-    with pytest.raises(ValueError, match=r"holds one set, got one, two in .*Name one of them"):
+    with pytest.raises(ValueError, match=r"must hold the Parquet files of one dataset, got one, two in .*Name one"):
         find_shards(tmp_path / "b")
     (tmp_path / "c" / "empty.parquet").mkdir(parents=True)
-    with pytest.raises(ValueError, match=r"holds such files, got none in .*empty\.parquet\. Copy it again, or remove"):
+    with pytest.raises(
+        ValueError, match=r"must contain Parquet files, got none in .*empty\.parquet\. Copy it again, or remove"
+    ):
         find_shards(tmp_path / "c")
 
 

@@ -131,11 +131,11 @@ def test_anchored(ten: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_cannot_be_asked_for(ten: Path) -> None:
-    with pytest.raises(ValueError, match=r"ImageFolder needs the place of its images\. Give ImageFolder\(path\)"):
+    with pytest.raises(ValueError, match=r"ImageFolder needs the path of its images\. Use ImageFolder\(path\)"):
         ImageFolder()
     with pytest.raises(ValueError, match=r"ImageFolder\.size must be at least 1, got size=0"):
         ImageFolder(str(ten), 0)
-    with pytest.raises(ValueError, match=r"test_size is at most .* got test_size=11 for 10 in .*Use 10, or None"):
+    with pytest.raises(ValueError, match=r"test_size must be at most .* got test_size=11 for 10 in .*Use 10, or None"):
         ImageFolder(str(ten), 8, test_size=11).fingerprint()
-    with pytest.raises(ValueError, match=r"ImageFolder needs images for training, got none in"):
+    with pytest.raises(ValueError, match=r"ImageFolder needs training images, got none in"):
         ImageFolder(str(ten), 8).load(Split.TRAIN)

@@ -18,5 +18,5 @@ def test_the_number_is_the_mean_distance_of_two_points() -> None:
 
 
 def test_one_point_has_no_distance() -> None:
-    with pytest.raises(ValueError, match=r"A set needs two points, and a split two sets, got points=1"):
+    with pytest.raises(ValueError, match=r"at least 2 points per set and 2 sets per split, got points=1"):
         PointClouds(points=1)

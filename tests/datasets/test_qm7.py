@@ -40,14 +40,14 @@ def test_molecules_become_points_about_their_middle(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"n_atoms": np.array([3, 0, 8])}, r"at least one atom, got 0 in molecule 1 of .*qm7\.npz\. Take it out"),
+        ({"n_atoms": np.array([3, 0, 8])}, r"at least one atom, got 0 in molecule 1 of .*qm7\.npz\. Remove it"),
         (
             {"z": np.array([8, 1, 1, 6, 1, 1, 9, 1, 16, 1, 1])},
-            r"QM7 knows the elements H \(1\), C \(6\), N \(7\), O \(8\), S \(16\), got charge 9 in molecule 1 of .*npz",
+            r"QM7 supports the elements H \(1\), C \(6\), N \(7\), O \(8\), S \(16\), got charge 9 in molecule 1",
         ),
-        ({"pos": np.full((11, 3), np.nan)}, r"The array pos holds finite numbers, got others in .*qm7\.npz"),
-        ({"n_atoms": np.array([3, 5, 4])}, r"n_atoms of 3 molecules sum to 12 rows of z and pos, got z \(11,\)"),
-        ({"energy": None}, r"holds n_atoms, z, pos, energy, got .* without energy\. Copy it again"),
+        ({"pos": np.full((11, 3), np.nan)}, r"The array pos must be finite, got infinity or NaN in .*qm7\.npz"),
+        ({"n_atoms": np.array([3, 5, 4])}, r"z and pos need 12 rows, the sum of n_atoms, and energy 3, got z \(11,\)"),
+        ({"energy": None}, r"must hold n_atoms, z, pos, energy, got .* without energy\. Copy it again"),
     ],
 )
 def test_damaged_files_are_named(tmp_path: Path, changes: dict[str, np.ndarray], message: str) -> None:
@@ -59,9 +59,9 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"QM7 needs qm7\.npz, got none in .*QM7\(folder=\.\.\.\)"):
         QM7(str(tmp_path)).fingerprint()
     (tmp_path / FILE).write_bytes(b"no archive")
-    with pytest.raises(ValueError, match=r"QM7 reads an npz file, got .*qm7\.npz with"):
+    with pytest.raises(ValueError, match=r"QM7 needs an npz file, got .*qm7\.npz, which cannot be read: "):
         QM7(str(tmp_path)).load(Split.TRAIN)
-    with pytest.raises(ValueError, match=r"train_size counts molecules, at least 1, got train_size=0"):
+    with pytest.raises(ValueError, match=r"train_size must be at least 1 molecule, got train_size=0"):
         QM7(train_size=0)
     with pytest.raises(ValueError, match=r"test_size must be at most .* got test_size=4 for 2"):
         QM7(str(write(tmp_path)), test_size=4).load(Split.TEST)

@@ -57,15 +57,17 @@ def test_files_that_are_none_of_these(tmp_path: Path) -> None:
         QM9(str(tmp_path)).fingerprint()
     path = tmp_path / "dsgdb9nsd_000001.xyz"
     path.write_text(METHANE.replace("5\n", "9\n", 1))
-    with pytest.raises(ValueError, match=r"QM9 reads xyz files with properties, got .*000001\.xyz with: "):
+    with pytest.raises(ValueError, match=r"QM9 needs xyz files with properties, got .*000001\.xyz: "):
         QM9(str(tmp_path)).load(Split.TEST)
     path.write_text(METHANE.replace("C\t-0.01", "Si\t-0.01"))
-    with pytest.raises(ValueError, match=r"QM9 knows the elements .* got charge 0 in molecule 0"):
+    with pytest.raises(ValueError, match=r"QM9 supports the elements .* got charge 0 in molecule 0"):
         QM9(str(tmp_path)).load(Split.TEST)
     path.write_text("0\n" + METHANE.splitlines()[1] + "\n")
-    with pytest.raises(ValueError, match=r"A molecule has at least one atom, got 0 in molecule 0"):
+    with pytest.raises(ValueError, match=r"A molecule needs at least one atom, got 0 in molecule 0"):
         QM9(str(tmp_path)).load(Split.TEST)
     for name in ("train.npz", "test.npz"):
         np.savez(tmp_path / name, **arrays())
-    with pytest.raises(ValueError, match=r"train\.npz holds num_atoms, charges, positions, lumo, got .*without lumo"):
+    with pytest.raises(
+        ValueError, match=r"train\.npz must hold num_atoms, charges, positions, lumo, got .*without lumo"
+    ):
         QM9(str(tmp_path), quantity=Property.LUMO).load(Split.TRAIN)

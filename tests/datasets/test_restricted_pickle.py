@@ -33,9 +33,7 @@ class Runs:
 def test_a_hostile_pickle_is_refused_and_not_run(tmp_path, protocol, place):
     path, witness = tmp_path / "test_batch", tmp_path / "ran"
     path.write_bytes(pickle.dumps(place(Runs(f"touch {witness}")), protocol))
-    with pytest.raises(
-        ValueError, match=r"byte arrays, got .*test_batch with: the name posix\.system, which is refused"
-    ):
+    with pytest.raises(ValueError, match=r"byte arrays, got the name posix\.system, which is not allowed"):
         read_pickle(path)
     assert not witness.exists()
 
@@ -58,7 +56,9 @@ OPCODES = {
 @pytest.mark.parametrize("program", OPCODES.values(), ids=OPCODES.keys())
 def test_other_programs_are_refused(tmp_path, program):
     (tmp_path / "test_batch").write_bytes(program)
-    with pytest.raises(ValueError, match=r"A data file must be a whole pickle.*test_batch with: .*Copy the original"):
+    with pytest.raises(
+        ValueError, match=r"test_batch must be a complete pickle of plain data and byte arrays, got .*Copy the original"
+    ):
         read_pickle(tmp_path / "test_batch")
 
 
@@ -68,5 +68,5 @@ def test_dicts_that_share_dicts_do_not_take_for_ever(tmp_path: Path) -> None:
     for _ in range(30):
         value = {"a": value, "b": value}
     (tmp_path / "bomb").write_bytes(pickle.dumps(value))
-    with pytest.raises(ValueError, match=r"got .*bomb with: dicts within dicts, 5 deep"):
+    with pytest.raises(ValueError, match=r"bomb must be .* got dicts nested 5 deep"):
         read_pickle(tmp_path / "bomb")

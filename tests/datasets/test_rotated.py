@@ -92,13 +92,13 @@ def test_a_dataset_without_void_gets_one() -> None:
 
 
 def test_what_cannot_be_turned_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"Turned turns images, got Springs, whose inputs are points"):
+    with pytest.raises(ValueError, match=r"Turned needs a dataset of images, got Springs, whose inputs are points"):
         Turned(Springs())
     with pytest.raises(ValueError, match=r"max_degrees must lie in \[0, 180\] .* got max_degrees=200"):
         Turned(DIGITS, 200.0)
     with pytest.raises(ValueError, match=r"got copies=0, crop=None for 20 x 20 pixels"):
         Turned(DIGITS, copies=0)
-    with pytest.raises(ValueError, match=r"crop fits into the image, got copies=1, crop=21"):
+    with pytest.raises(ValueError, match=r"crop must fit in the image, got copies=1, crop=21"):
         Turned(DIGITS, crop=21)
-    with pytest.raises(ValueError, match=r"Angles that are asked for must differ"):
+    with pytest.raises(ValueError, match=r"Angles must vary to be a target"):
         Turned(DIGITS, 0.0, asked=RotationTarget.ANGLE)

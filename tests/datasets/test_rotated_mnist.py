@@ -48,9 +48,9 @@ def test_pixels_row_by_row_and_the_class(tmp_path: Path, monkeypatch, packed: bo
         ("0.5 " * 785 + "3", r"lines 4 to 6, with: "),
         ("1.5 " + "0.5 " * 783 + "3", r"with: pixels from .* to 1\.5"),
         ("nan " + "0.5 " * 783 + "3", r"with: pixels from nan to nan"),
-        ("0.5 " * 784 + "3.5", r"with: a class that is no whole number"),
+        ("0.5 " * 784 + "3.5", r"with: a class that is not a whole number"),
         ("0.5 " * 784 + "three", r"lines 4 to 6, with: "),
-        ("0.5 " * 784 + "10", r"Labels lie in 0 to 9, got 10 at position 5 of .*test\.amat"),
+        ("0.5 " * 784 + "10", r"Labels must lie in 0 to 9, got 10 at position 5 of .*test\.amat"),
     ],
 )
 def test_lines_that_are_none(tmp_path: Path, monkeypatch, line: str, message: str) -> None:

@@ -45,12 +45,15 @@ def test_it_stands_for_its_dataset():
 
 @pytest.mark.parametrize("bad", [{"sectors": 0}, {"jitter": 91.0}, {"sectors": 4, "jitter": -1.0}])
 def test_sectors_do_not_overlap(bad):
-    with pytest.raises(ValueError, match=r"jitter lies in \[0, 180 / sectors\], got sectors=.*to fill half"):
+    with pytest.raises(
+        ValueError,
+        match=r"jitter must lie in \[0, 180 / sectors\], so that sectors do not overlap, got sectors=.*to fill half",
+    ):
         Sectors(DIGITS, **bad)
 
 
 def test_what_cannot_be_turned():
-    with pytest.raises(ValueError, match=r"classes are some of 0 to 9, got \(3, 11\)\. Use None for all"):
+    with pytest.raises(ValueError, match=r"classes must lie in 0 to 9, got \(3, 11\)\. Use None for all"):
         Sectors(DIGITS, classes=(3, 11))
-    with pytest.raises(ValueError, match=r"example of each of 20 labels, got train_size=10000, test_size=19\. Use at"):
+    with pytest.raises(ValueError, match=r"the 20 labels needs an example, got .* test_size=19\. Use at"):
         Sectors(DIGITS, test_size=19)

@@ -49,5 +49,5 @@ def test_scenes_are_repeatable_and_nested() -> None:
 
 
 def test_small_scenes_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"Scenes need 16 pixels .* got size=8"):
+    with pytest.raises(ValueError, match=r"at least 16 pixels .* got size=8"):
         Shapes(8)

@@ -58,7 +58,7 @@ def test_examples_are_repeatable_and_nested() -> None:
 
 
 def test_what_cannot_be_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"two bodies, a time after the first.*got bodies=1"):
+    with pytest.raises(ValueError, match=r"at least 2 bodies, 1 time step.*got bodies=1"):
         Springs(bodies=1)
     with pytest.raises(ValueError, match=r"got bodies=4, times=0"):
         Springs(times=0)

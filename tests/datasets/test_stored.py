@@ -54,7 +54,7 @@ def test_a_file_that_was_cut_off_is_written_anew(photos: ImageFolder, tmp_path: 
         before = open_stored(photos, Split.TEST)
     pixels = before.read(range(4))
     os.truncate(before.path, 1000)
-    with pytest.raises(OSError, match=r"was cut off while it was read"):
+    with pytest.raises(OSError, match=r"was truncated while it was read"):
         before.read(range(4))
     with pytest.warns(CorruptImages):
         assert np.array_equal(open_stored(photos, Split.TEST).read(range(4)), pixels)

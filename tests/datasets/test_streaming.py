@@ -81,15 +81,17 @@ def test_a_truncated_shard_is_named(tmp_path: Path) -> None:
     dataset = shards(tmp_path)
     whole = (tmp_path / "train-00001.parquet").read_bytes()
     (tmp_path / "train-00001.parquet").write_bytes(whole[:-500])
-    with pytest.raises(ValueError, match=r"reads Parquet files, got .*train-00001\.parquet with: .*Copy it again"):
+    with pytest.raises(ValueError, match=r"Cannot read .*train-00001\.parquet as Parquet: .*Copy it again"):
         dataset.fingerprint()
     (tmp_path / "train-00001.parquet").write_bytes(whole)
     damage(tmp_path / "train-00001.parquet")
-    with pytest.raises(ValueError, match=r"shard must be whole, got .*train-00001\.parquet, row group 0, with: .*Copy"):
+    with pytest.raises(ValueError, match=r"train-00001\.parquet, row group 0, which is damaged or truncated: .*Copy"):
         list(decode_blocks(dataset, TRAIN, [20, 21]))
     labels = pq.ParquetFile(tmp_path / "train-00001.parquet").metadata.row_group(0).column(2).data_page_offset
     damage(tmp_path / "train-00001.parquet", labels)
-    with pytest.raises(ValueError, match=r"shard must be whole, got .*train-00001\.parquet with: .*Copy it again"):
+    with pytest.raises(
+        ValueError, match=r"Cannot read .*train-00001\.parquet, which is damaged or truncated: .*Copy it again"
+    ):
         dataset.fingerprint()
 
 
