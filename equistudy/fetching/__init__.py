@@ -1,1 +1,1 @@
-"""Downloads datasets and pretrained weights when asked to, checks them, and puts them where the readers look."""
+"""Downloads datasets and pretrained weights on request, verifies them, and puts them where the readers look."""

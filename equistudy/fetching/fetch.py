@@ -1,4 +1,4 @@
-"""Fetches a dataset: downloads what is missing, checks it, and unpacks it where a reader needs that."""
+"""Fetches a dataset: downloads missing files, verifies them, and unpacks archives."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,14 +19,14 @@ Tell = Callable[[str], None]
 
 
 class DatasetRequest(NamedTuple):
-    """A dataset, the folder it belongs in, and the names of the files that are wanted; None for all."""
+    """A dataset, its target folder, and the names of the files to fetch; None for all."""
 
     dataset: FetchableDataset
     folder: Path
     names: frozenset[str] | None = None
 
     def list_missing(self) -> tuple[RemoteFile, ...]:
-        """The files that are not there, in whatever layout a reader finds them."""
+        """The files that are missing in every layout that a reader accepts."""
         try:
             self.dataset.find(str(self.folder))
         except ValueError:
@@ -41,25 +41,24 @@ def _is_there(file: RemoteFile, folder: Path) -> bool:
 
 
 def fetch_dataset(request: DatasetRequest, tell: Tell, progress: Progress) -> None:
-    """Downloads what is missing of a dataset, one process at a time for each folder.
+    """Downloads the missing files of a dataset; only one process at a time works on a folder.
 
-    Files that are there under their published names are checked too; they are never replaced.
+    Existing files with published names are verified too, but never replaced.
 
     Raises:
-        FetchError: a file cannot be downloaded, has a wrong checksum, or the folder cannot be written.
-        ValueError: EQUISTUDY_MIRROR is no http or https address.
+        FetchError: a file cannot be downloaded or has a wrong checksum, or the folder cannot be written.
+        ValueError: EQUISTUDY_MIRROR is not an http or https address.
 
-    Example:
-        >>> request = DatasetRequest(DATASETS["mnist"], Path("data/mnist"))
-        >>> fetch_dataset(request, print, lambda name, there, size: None)
-        train-images-idx3-ubyte.gz: 9.9 MB from https://ossci-datasets.s3.amazonaws.com
-        ...
+    Example (needs a network):
+        request = DatasetRequest(DATASETS["mnist"], Path("data/mnist"))
+        fetch_dataset(request, print, lambda name, there, size: None)
+        # train-images-idx3-ubyte.gz: 9.9 MB from https://ossci-datasets.s3.amazonaws.com
     """
     dataset, folder, _ = request
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _hold_lock(folder, tell):
-            for left in folder.glob(f"{UNPACKING_PREFIX}*"):  # by a process that was killed
+            for left in folder.glob(f"{UNPACKING_PREFIX}*"):  # left by a process that was killed
                 shutil.rmtree(left)
             _check_present_files(request)
             for file in request.list_missing():
@@ -70,19 +69,19 @@ def fetch_dataset(request: DatasetRequest, tell: Tell, progress: Progress) -> No
         raise
     except OSError as error:
         raise FetchError(
-            f"Data is written to a folder, got {folder} with: {error.strerror or error}. Change its permissions, or "
-            "choose another one with --into."
+            f"Cannot write to {folder}: {error.strerror or error}. Change its permissions, or choose another folder "
+            "with --into."
         ) from error
 
 
 @contextmanager
 def _hold_lock(folder: Path, tell: Tell) -> Iterator[None]:
-    """One process at a time; the lock of a process that is killed is free."""
+    """Lets one process in at a time. A killed process releases the lock."""
     lock = FileLock(folder / LOCK_NAME)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        tell(f"Another process is fetching to {folder}: waiting for it")
+        tell(f"Waiting for another process that is fetching to {folder}")
         lock.acquire()
     try:
         yield
@@ -91,14 +90,12 @@ def _hold_lock(folder: Path, tell: Tell) -> Iterator[None]:
 
 
 def _check_present_files(request: DatasetRequest) -> None:
-    """FetchError if a file is there with other bytes than those that are published."""
+    """Raises FetchError if an existing file does not have its published checksum."""
     for file in request.dataset.select_files(request.names):
         path = request.folder / file.name
         wrong = check_checksum(path, file.checksum) if path.is_file() else None
         if wrong is not None:
-            raise FetchError(
-                f"A file must have its published checksum, got {path}: {wrong}. Move it away, then fetch again."
-            )
+            raise FetchError(f"{path} must have its published checksum, but {wrong}. Move it away, then fetch again.")
 
 
 def _fetch_file(dataset: FetchableDataset, file: RemoteFile, folder: Path, tell: Tell, progress: Progress) -> None:
@@ -115,7 +112,7 @@ def _fetch_file(dataset: FetchableDataset, file: RemoteFile, folder: Path, tell:
 
 
 def format_size(size: int | None) -> str:
-    """A number of bytes as people read it."""
+    """A number of bytes with a readable unit."""
     if size is None:
         return "unknown size"
     for unit, bytes_per_unit in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):

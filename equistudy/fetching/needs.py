@@ -1,4 +1,4 @@
-"""What a study reads from disk: its datasets and pretrained weights, wherever in its specs they stand."""
+"""Finds the datasets and pretrained weights that a study reads from disk, anywhere in its specs."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ __all__ = ["Needs", "find_needs"]
 
 
 class Needs(NamedTuple):
-    """What can be fetched, what must be fetched by hand and is not there, and the names of pretrained weights."""
+    """What can be fetched, what is missing and must be downloaded by hand, and the names of pretrained weights."""
 
     datasets: tuple[DatasetRequest, ...]
     manual: tuple[ManualDataset, ...]
@@ -23,11 +23,13 @@ class Needs(NamedTuple):
 
 
 def find_needs(specs: Iterable[Any], into: Path | None) -> Needs:
-    """What these specs read. Datasets with a folder of their own go there, others to `into`, or where they are read.
+    """The files that these specs read.
 
-    Example:
-        >>> find_needs([trial], None).weights
-        ('resnet50.a1_in1k',)
+    A dataset that names its own folder is fetched to it, others to `into`, or if that is None to their default folder.
+
+    >>> import equistudy as eq
+    >>> find_needs([eq.TimmModel("resnet50.a1_in1k", pretrained=True)], None).weights
+    ('resnet50.a1_in1k',)
     """
     requests: dict[tuple[str, Path], DatasetRequest] = {}
     manual: dict[str, ManualDataset] = {}
@@ -55,7 +57,7 @@ def _get_folder(spec: Any, name: str, into: Path | None) -> Path:
 
 
 def _get_names(spec: Any) -> frozenset[str] | None:
-    """The files that the spec reads, where it says so."""
+    """The files that the spec reads, or None if it does not say."""
     return frozenset(spec.list_layouts()[0].names) if isinstance(spec, FolderDataset) else None
 
 
@@ -68,7 +70,7 @@ def _is_found(known: ManualDataset, spec: Any) -> bool:
 
 
 def _walk(value: Any, seen: set[int]) -> Iterator[Any]:
-    """Every spec in a value: those of fields, tuples and mappings too."""
+    """Every spec in a value, including those in fields, tuples and mappings."""
     if isinstance(value, (str, bytes, Enum)) or id(value) in seen:
         return
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -1,4 +1,4 @@
-"""The datasets that `fetch` knows: where their files come from, what must arrive, and what a reader makes of them."""
+"""The datasets that `fetch` knows: the sources, checksums and sizes of their files, and their readers."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,13 +16,13 @@ from equistudy.datasets.rotated_mnist import RotatedMNIST
 
 __all__ = ["DATASETS", "MANUAL_DATASETS", "FetchableDataset", "ManualDataset", "RemoteFile", "Unpacking"]
 
-MAX_UNSTATED_BYTES = 10**8  # of a file whose size its publisher does not state
+MAX_UNSTATED_BYTES = 10**8  # limit for a file whose size is not published
 
 
 class Unpacking(NamedTuple):
-    """The one folder that is taken out of an archive, and the most bytes and files that it may hold.
+    """The folder to extract from an archive, and the most bytes and files that it may hold.
 
-    An archive whose files have no folder has `top` = "", and `folder` is made for them.
+    If the files of the archive are in no folder, `top` is "", and `folder` is created for them.
     """
 
     folder: str
@@ -32,9 +32,9 @@ class Unpacking(NamedTuple):
 
 
 class RemoteFile(NamedTuple):
-    """A file that is published: its name in our folder, its addresses, its checksum as ALGORITHM:HEX, its size.
+    """A published file: its local name, its addresses, its checksum as ALGORITHM:HEX, and its size.
 
-    `size` is None where no publisher states it; then at most 100 MB are taken.
+    `size` is None if it is not published; then at most 100 MB are downloaded.
     """
 
     name: str
@@ -45,14 +45,14 @@ class RemoteFile(NamedTuple):
 
     @property
     def max_bytes(self) -> int:
-        """The most bytes that are taken from a server."""
+        """The most bytes that are downloaded."""
         return MAX_UNSTATED_BYTES if self.size is None else self.size
 
 
 class FetchableDataset(NamedTuple):
-    """A dataset that `fetch NAME` downloads, and where the checksums of its files are published.
+    """A dataset that `fetch NAME` downloads, and who publishes the checksums of its files.
 
-    `find` is given a folder as text and raises ValueError if a reader does not find all its files there.
+    `find(folder)` raises ValueError if a reader does not find all its files there.
     """
 
     name: str
@@ -64,14 +64,14 @@ class FetchableDataset(NamedTuple):
     checksums_from: str
 
     def select_files(self, names: frozenset[str] | None) -> tuple[RemoteFile, ...]:
-        """The files that hold these names, with or without .gz; all of them where None or an archive is asked for."""
+        """The files with these names, with or without .gz; all files for None, or if the dataset is an archive."""
         if names is None:
             return self.files
         return tuple(file for file in self.files if file.name.removesuffix(".gz") in names) or self.files
 
 
 class ManualDataset(NamedTuple):
-    """A dataset of which no publisher states a checksum, or that has a form to fill in: how to get it by hand."""
+    """A dataset to download by hand, because it has no published checksum or requires a form."""
 
     name: str
     reader: type
@@ -90,7 +90,7 @@ def _list_idx_files(checksums: dict[str, tuple[str, int]], prefixes: tuple[str, 
 
 
 def _list_pcam_files(checksums: dict[str, tuple[str, int]]) -> tuple[RemoteFile, ...]:
-    """The files of Zenodo's record; the checksums of its test and validation files are those of torchvision."""
+    """The files of the Zenodo record; the checksums of the test and validation files are torchvision's."""
     files = []
     for part, (digest, size) in checksums.items():
         name = f"camelyonpatch_level_2_split_{part}.h5.gz"
@@ -121,7 +121,7 @@ FASHION_FILES = {
     "t10k-images-idx3-ubyte.gz": ("346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073", 4_422_102),
     "t10k-labels-idx1-ubyte.gz": ("67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5", 5_148),
 }
-# the names of the record's files; the first README of PCam had those of test and validation swapped
+# File names of the record; the first README of PCam had test and validation swapped.
 PCAM_FILES = {
     "train_x": ("1571f514728f59376b705fc836ff4b63", 6_421_353_462),
     "train_y": ("35c2d7259d906cfc8143347bb8e05be7", 21_378),

@@ -1,4 +1,4 @@
-"""Takes one folder out of a tar archive: regular files only, inside that folder, and no more than a stated size."""
+"""Extracts one folder from a tar archive: only regular files, only inside that folder, up to a stated size."""
 
 import shutil
 import tarfile
@@ -16,38 +16,39 @@ PIECE_BYTES = 2**20
 
 
 def unpack(archive: Path, unpacking: Unpacking) -> Path:
-    """Writes the folder beside the archive; it gets its name when all of it is there.
+    """Extracts the folder beside the archive, and renames it when it is complete.
 
     Raises:
-        FetchError: the archive is damaged, has a path that leads out of the folder, has a link or a device, or
-            unpacks to more bytes or files than the dataset has.
+        FetchError: the archive is damaged, contains a path outside the folder, a link or a device, or unpacks to more
+            bytes or files than the dataset has.
     """
     target = archive.parent / unpacking.folder
     if target.exists():
         raise FetchError(
-            f"An archive is unpacked to a new folder, got {target}, which is there but not whole. Move it away, then "
-            "fetch again."
+            f"The archive must be unpacked to a new folder, got {target}, which exists but is incomplete. Move it "
+            "away, then fetch again."
         )
     with tempfile.TemporaryDirectory(prefix=UNPACKING_PREFIX, dir=archive.parent) as name:
         try:
-            # files without a folder get it here, others bring theirs
+            # Files without a folder get one here.
             _extract(archive, Path(name) / ("" if unpacking.top else unpacking.folder), unpacking)
         except (tarfile.TarError, EOFError, zlib.error, ValueError) as error:
             raise FetchError(
-                f"An archive must be whole, and hold {unpacking.folder} alone, got {archive} with: {error}. "
+                f"The archive must be complete and hold only {unpacking.folder}, got {archive} with: {error}. "
                 "Delete it, then fetch again."
             ) from error
         found = Path(name) / (unpacking.top or unpacking.folder)
         if not found.is_dir():
             raise FetchError(
-                f"An archive must hold {unpacking.top or 'files'}, got {archive} without. Delete it, then fetch again."
+                f"The archive must contain {unpacking.top or 'files'}, got {archive} without. Delete it, then fetch "
+                "again."
             )
         found.replace(target)
     return target
 
 
 def _extract(archive: Path, folder: Path, unpacking: Unpacking) -> None:
-    """Writes the files one by one; ValueError where one must not be written."""
+    """Extracts the files one by one. Raises ValueError for one that must not be extracted."""
     num_bytes = num_files = 0
     with tarfile.open(archive) as tar:
         for member in tar:
@@ -58,7 +59,7 @@ def _extract(archive: Path, folder: Path, unpacking: Unpacking) -> None:
             if member.isdir():
                 continue
             if not member.isreg():
-                raise ValueError(f"{member.name!r}, which is no regular file")
+                raise ValueError(f"{member.name!r}, which is not a regular file")
             num_bytes, num_files = num_bytes + member.size, num_files + 1
             if num_bytes > unpacking.max_bytes or num_files > unpacking.max_files:
                 raise ValueError(f"more than {unpacking.max_bytes} bytes or {unpacking.max_files} files")

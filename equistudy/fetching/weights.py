@@ -1,4 +1,4 @@
-"""Fetches pretrained weights to the cache of the Hugging Face hub, where we look for them, and checks their digest."""
+"""Fetches pretrained weights to the Hugging Face cache, where they are looked up, and verifies their digest."""
 
 import hashlib
 import re
@@ -12,17 +12,16 @@ __all__ = ["fetch_weights"]
 
 
 def fetch_weights(name: str) -> Path:
-    """The file with the weights that timm calls `name`, downloaded unless it is on this machine already.
+    """The file with the weights that timm calls `name`, downloaded unless it is already on this machine.
 
-    huggingface_hub downloads, resumes and locks; where the hub names a file by its SHA-256, its bytes are checked.
+    huggingface_hub downloads, resumes and locks. If the hub names the file by its SHA-256, its bytes are verified.
 
     Raises:
-        ValueError: timm knows no such weights.
-        FetchError: the hub cannot be reached, does not have them, or has sent other bytes.
+        ValueError: timm has no weights of this name.
+        FetchError: the hub cannot be reached, does not have the weights, or sent other bytes.
 
-    Example:
-        >>> fetch_weights("resnet50.a1_in1k").name
-        'model.safetensors'
+    Example (needs a network):
+        fetch_weights("resnet50.a1_in1k").name  # 'model.safetensors'
     """
     check_name(name, needs_tag=True)
     found = find_weights(name)
@@ -38,7 +37,7 @@ def fetch_weights(name: str) -> Path:
             blob.replace(aside)
             path.unlink(missing_ok=True)
             raise FetchError(
-                f"Weights must have the SHA-256 that the hub states, got {name} with {digest} (kept as {aside}). "
+                f"Weights must have the SHA-256 stated by the hub, got {name} with {digest} (kept as {aside}). "
                 "Fetch them again."
             )
     return path
@@ -52,17 +51,16 @@ def _download(name: str) -> Path:
     for file in CACHED_FILE_NAMES:
         try:
             return Path(hf_hub_download(f"timm/{name}", file))
-        except LocalEntryNotFoundError as error:  # also of the other file there would be none
+        except LocalEntryNotFoundError as error:  # the other file would not be found either
             reason = error
             break
         except EntryNotFoundError as error:
             reason = error
-        except Exception as error:  # the hub's client, its transport and the disk fail in many ways
+        except Exception as error:  # the client, the transport and the disk raise many types of error
             reason = error
             break
     text = str(reason).strip().splitlines()[0] if str(reason).strip() else type(reason).__name__
     raise FetchError(
-        f"Weights are downloaded from the Hugging Face hub, got none of timm/{name}: {text.rstrip('.')}. Check the "
-        "network and its proxy, set HF_ENDPOINT to a mirror of the hub, or copy the file to a folder and name that "
-        "with --weights-dir."
+        f"Cannot download timm/{name} from the Hugging Face hub: {text.rstrip('.')}. Check the network and its proxy, "
+        "set HF_ENDPOINT to a mirror of the hub, or copy the file to a folder and name that with --weights-dir."
     ) from reason

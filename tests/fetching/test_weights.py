@@ -65,7 +65,7 @@ def test_weights_arrive_where_they_are_looked_for(hub, file):
 
 def test_wrong_bytes_are_put_aside(hub, tmp_path):
     hub({"model.safetensors": BYTES}, stated="0" * 64)
-    with pytest.raises(FetchError, match=rf"SHA-256 that the hub states, got {NAME} with \w{{64}} \(kept as .*wrong"):
+    with pytest.raises(FetchError, match=rf"SHA-256 stated by the hub, got {NAME} with \w{{64}} \(kept as .*wrong"):
         fetch_weights(NAME)
     assert weights.find_weights(NAME) is None
     assert next(tmp_path.rglob("*.wrong-checksum")).read_bytes() == BYTES
@@ -73,14 +73,16 @@ def test_wrong_bytes_are_put_aside(hub, tmp_path):
 
 def test_names_that_timm_does_not_know_are_not_asked_for(hub):
     made = hub({})
-    with pytest.raises(ValueError, match="timm's resnet18 needs one of its own tags"):
+    with pytest.raises(ValueError, match="must be one of those of timm's resnet18"):
         fetch_weights("resnet18.nothing")
     assert made.asked == []
 
 
 def test_the_hub_does_not_have_them(hub):
     hub({})
-    with pytest.raises(FetchError, match=rf"got none of timm/{NAME}: 404.*HF_ENDPOINT.*--weights-dir"):
+    with pytest.raises(
+        FetchError, match=rf"Cannot download timm/{NAME} from the Hugging Face hub: 404.*HF_ENDPOINT.*--weights-dir"
+    ):
         fetch_weights(NAME)
 
 
