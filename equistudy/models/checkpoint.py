@@ -1,4 +1,4 @@
-"""A network with the weights of a file: safetensors, or a checkpoint of torch that is read without running code."""
+"""A network with weights from a file: safetensors, or a torch checkpoint read without executing code."""
 
 import dataclasses
 import pickle
@@ -14,35 +14,36 @@ from equistudy.spec import added_field, location_field
 
 __all__ = ["Checkpoint", "has_average"]
 
-STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model", "network")  # where training scripts put the weights
-EMA_KEYS = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")  # and their moving average
+STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model", "network")  # keys that training scripts use
+EMA_KEYS = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")  # and for an exponential moving average
 WRAPPER_PREFIXES = ("module.", "_orig_mod.")  # of torch's DataParallel and compile
-MAX_LISTED_NAMES = 5  # how many keys a message names
-ARCHITECTURE_HINT = "Name the architecture that these weights belong to."
+MAX_LISTED_NAMES = 5  # keys named in a message
+ARCHITECTURE_HINT = "Name the architecture of these weights."
 
 
 @dataclass(frozen=True)
 class Checkpoint(WrappedModel):
     """The network of `model` with the weights in `file`, whose digest is part of a trial's identity.
 
-    The file is safetensors or what `torch.save` wrote; the latter is read with `weights_only=True`, so that it runs no
-    code. A state dict may lie under state_dict, model_state_dict, model or network, and its keys may begin with module.
-    or _orig_mod., as wrappers of torch name them. The classifier gets as many outputs as the file has.
+    The file is in safetensors format or written by `torch.save`; the latter is read with `weights_only=True`, which
+    executes no code. The state dict may be nested under state_dict, model_state_dict, model or network, and its keys
+    may start with module. or _orig_mod., the prefixes of torch's wrappers. The classifier gets as many outputs as the
+    one in the file.
 
-    With `ema` the weights are the moving average that timm and others store beside the last ones, under state_dict_ema,
-    model_ema, ema_state_dict or ema.
+    With `ema`, the weights are the exponential moving average that timm and others store beside the last weights, under
+    state_dict_ema, model_ema, ema_state_dict or ema.
     """
 
     file: str | None = location_field(None)
     ema: bool = added_field(False)
 
     def validate(self) -> None:
-        """ValueError if the file cannot be read, or the architecture is not known."""
+        """Raises ValueError if the file cannot be read, or the architecture is unknown."""
         self.model.validate()
         read_weights(self._require_path(), self.ema)
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
-        """The network with the weights; ValueError names the keys that are missing, not expected or misshaped."""
+        """The network with the weights. Raises ValueError for missing, unexpected or misshaped keys."""
         weights = read_weights(self._require_path(), self.ema)
         network = self.model.build(image_shape, num_outputs)
         outputs = _count_outputs(network.state_dict(), weights, num_outputs)
@@ -50,7 +51,7 @@ class Checkpoint(WrappedModel):
             network = self.model.build(image_shape, outputs)
         expected = network.state_dict()
         counters = {name: value for name, value in expected.items() if name.endswith("num_batches_tracked")}
-        weights = counters | weights  # some writers leave them out, and no forward pass reads them
+        weights = counters | weights  # some writers omit the counters, which no forward pass reads
         _check_fit(expected, weights, self._require_path(), self.model)
         network.load_state_dict(weights)
         return network
@@ -61,29 +62,29 @@ class Checkpoint(WrappedModel):
         return self.model.untrained
 
     def fingerprint(self) -> str:
-        """The digest of the file, after that of the model where it has one."""
+        """The digest of the file, preceded by that of the model if it has one."""
         own = "no weights" if self.obstacle() else compute_file_digest(self._require_path())
         inner = self.model.fingerprint()
         return own if inner is None else f"{inner}/{own}"
 
     def obstacle(self) -> str | None:
-        """A file that is not there."""
+        """The text "no weights" if the file does not exist, or None."""
         return None if self.file is not None and Path(self.file).is_file() else "no weights"
 
     def with_absolute_paths(self) -> "Checkpoint":
-        """The same with an absolute file."""
+        """The same model with an absolute path."""
         model = self.model.with_absolute_paths()
         file = None if self.file is None else str(Path(self.file).absolute())
         return dataclasses.replace(self, model=model, file=file)
 
     def _require_path(self) -> Path:
         if self.obstacle():
-            raise ValueError(f"A Checkpoint needs the file of its weights, got file={self.file!r}, which is none.")
+            raise ValueError(f"Checkpoint needs an existing file of weights, got file={self.file!r}. Check the path.")
         return Path(str(self.file))
 
 
 def has_average(path: Path) -> bool:
-    """Whether a checkpoint of torch holds a moving average of the weights beside the last ones."""
+    """Whether a torch checkpoint holds an exponential moving average of the weights."""
     if path.suffix == ".safetensors":
         return False
     found = _load_file(path)
@@ -91,24 +92,24 @@ def has_average(path: Path) -> bool:
 
 
 def read_weights(path: Path, ema: bool = False) -> dict[str, Any]:
-    """The tensors of a file by name; with `ema` their moving average."""
+    """The tensors of a file by name; with `ema`, their exponential moving average."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     if path.suffix == ".safetensors" and ema:
-        raise ValueError(f"A safetensors file holds one set of weights, got ema=True for {path}. Use ema=False.")
+        raise ValueError(f"A safetensors file has no moving average, got ema=True for {path}. Use ema=False.")
     if path.suffix == ".safetensors":
         try:
             return _strip_wrapper_prefixes(load_file(path))
         except SafetensorError as error:
-            raise ValueError(f"A safetensors file must be whole, got {path} with: {error}. Copy it again.") from error
+            raise ValueError(f"Cannot read safetensors file {path}: {error}. Copy it again.") from error
     found = _load_file(path)
     if ema:
         averages = [found[name] for name in EMA_KEYS if isinstance(found, Mapping) and name in found]
         if not averages:
             raise ValueError(
-                f"A moving average of the weights lies under {', '.join(EMA_KEYS)}, got none in {path}. Use ema=False."
+                f"ema=True needs one of the keys {', '.join(EMA_KEYS)}, got none in {path}. Use ema=False."
             )
         found = averages[0]
     for name in STATE_DICT_KEYS:
@@ -120,12 +121,12 @@ def read_weights(path: Path, ema: bool = False) -> dict[str, Any]:
             if isinstance(found, Mapping)
             else type(found)
         )
-        raise ValueError(f"A checkpoint holds a state dict, got {kind} in {path}. Save the network's state_dict().")
+        raise ValueError(f"A checkpoint must hold a state dict, got {kind} in {path}. Save the network's state_dict().")
     return _strip_wrapper_prefixes(dict(found))
 
 
 def _load_file(path: Path) -> Any:
-    """What `torch.save` wrote, read without running code."""
+    """Reads what `torch.save` wrote, without executing code."""
     import torch
 
     try:
@@ -133,7 +134,7 @@ def _load_file(path: Path) -> Any:
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
         first = str(error).strip().partition("\n")[0][:200]
         raise ValueError(
-            f"A checkpoint holds tensors and nothing that runs code, got {path} with: {first} "
+            f"A checkpoint must hold only tensors and plain data, got {path} with: {first} "
             "Save the network's state_dict() with torch.save or as safetensors."
         ) from error
 
@@ -147,7 +148,7 @@ def _strip_wrapper_prefixes(weights: dict[str, Any]) -> dict[str, Any]:
 
 
 def _count_outputs(expected: Mapping[str, Any], weights: Mapping[str, Any], num_outputs: int) -> int:
-    """How many outputs the file's classifier has: what its tensors have where the network's have `num_outputs`."""
+    """The number of outputs of the classifier in the file, from the axes where the network has `num_outputs`."""
     found = {
         weights[name].shape[0]
         for name, value in expected.items()

@@ -14,8 +14,8 @@ __all__ = ["ConvMixer"]
 class ConvMixer(SizedModel):
     """`depth` blocks on patches of `patch` x `patch` pixels, with `width` channels.
 
-    Each block is a `kernel` x `kernel` depthwise convolution with zeros around, added to its input, and a 1 x 1
-    convolution; GELU and batch norm after each; global average pooling, one linear layer. Built by timm.
+    Each block is a zero-padded `kernel` x `kernel` depthwise convolution with a residual connection, followed by a
+    1 x 1 convolution, with GELU and batch norm after each. Global average pooling and one linear layer. Built by timm.
 
     Source: Trockman and Kolter 2022, arXiv:2201.09792, whose ConvMixer-256/8 for CIFAR-10 is four times as wide.
     """
@@ -28,10 +28,10 @@ class ConvMixer(SizedModel):
     def __post_init__(self) -> None:
         check_counts(self, "depth", "width", "patch", "kernel")
         if self.kernel % 2 == 0:
-            raise ValueError(f"ConvMixer kernel must be odd, so that it has a centre, got kernel={self.kernel}. Use 5.")
+            raise ValueError(f"ConvMixer kernel must be odd, to have a centre, got kernel={self.kernel}. Use 5.")
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
-        """A fresh network, initialised from torch's current random state."""
+        """A new network, initialised from torch's current random state."""
         from equistudy.networks.import_timm import import_timm
 
         compute_patch_grid(self, self.patch, image_shape)
@@ -44,7 +44,7 @@ class ConvMixer(SizedModel):
         return list_block_stages("stem", self.depth, "global_pool")
 
     def cost(self, image_shape: tuple[int, int, int], num_outputs: int) -> Cost:
-        """Stem, blocks and classifier."""
+        """The cost of stem, blocks and classifier."""
         rows, columns = compute_patch_grid(self, self.patch, image_shape)
         cells, width = rows * columns, self.width
         block = depthwise_cost(self.kernel, width, cells) + dense_cost(width, width, cells) + norm_cost(width) * 2

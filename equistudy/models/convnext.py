@@ -16,13 +16,13 @@ STAGES = 3
 class ConvNeXt(SizedModel):
     """Three stages of `depth` blocks with `width`, 2 `width` and 4 `width` channels, for images of about 32 pixels.
 
-    A stem of `patch` x `patch` patches; in front of the last two stages layer norm and a 2 x 2 convolution of stride 2.
-    Each block is a `kernel` x `kernel` depthwise convolution with zeros around, layer norm, and a two-layer perceptron
-    of four times the channels with GELU, scaled by a trained vector and added to the input. Global average pooling,
-    layer norm, one linear layer. The blocks are timm's.
+    The stem embeds patches of `patch` x `patch` pixels. Layer norm and a 2 x 2 convolution of stride 2 precede the last
+    two stages. Each block is a zero-padded `kernel` x `kernel` depthwise convolution, layer norm, and a two-layer
+    perceptron with four times the channels and GELU, scaled by a learned vector (layer scale) and added to the input.
+    Global average pooling, layer norm and one linear layer. The blocks are timm's.
 
-    Source: Liu et al. 2022, arXiv:2201.03545, whose networks have four stages and patches of 4 pixels; their scale
-    begins at 1e-6, ours at 0.1, for they train long.
+    Source: Liu et al. 2022, arXiv:2201.03545, with four stages and patches of 4 pixels. Layer scale starts at 0.1 here
+    instead of 1e-6, which suits short training.
     """
 
     depth: int = 2
@@ -33,10 +33,10 @@ class ConvNeXt(SizedModel):
     def __post_init__(self) -> None:
         check_counts(self, "depth", "width", "patch", "kernel")
         if self.kernel % 2 == 0:
-            raise ValueError(f"ConvNeXt kernel must be odd, so that it has a centre, got kernel={self.kernel}. Use 7.")
+            raise ValueError(f"ConvNeXt kernel must be odd, to have a centre, got kernel={self.kernel}. Use 7.")
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
-        """A fresh network, initialised from torch's current random state."""
+        """A new network, initialised from torch's current random state."""
         from equistudy.networks.convnext import ConvNeXtNetwork
 
         self._count_cells(image_shape)
@@ -50,7 +50,7 @@ class ConvNeXt(SizedModel):
         return {**{name: name for name in names}, "logits": "classifier"}
 
     def cost(self, image_shape: tuple[int, int, int], num_outputs: int) -> Cost:
-        """Stem, stages and classifier."""
+        """The cost of stem, stages and classifier."""
         grids, width = self._count_cells(image_shape), self.width
         cost = dense_cost(image_shape[0] * self.patch**2, width, grids[0]) + norm_cost(width)
         for index, cells in enumerate(grids):

@@ -1,4 +1,4 @@
-"""A network that the user's own Python file makes."""
+"""A network defined in the user's own Python file."""
 
 import contextlib
 import dataclasses
@@ -16,17 +16,17 @@ from equistudy.spec import location_field
 
 __all__ = ["Custom"]
 
-MAX_LISTED_NAMES = 8  # how many functions a message names
+MAX_LISTED_NAMES = 8  # functions named in a message
 
 
 @dataclass(frozen=True)
 class Custom(Model):
-    """The `nn.Module` that `function` of the Python file `file` returns; it is called without arguments.
+    """The `nn.Module` returned by `function` in the Python file `file`, called without arguments.
 
-    It takes images of the size at which it is measured, and sets its outputs itself. A digest of the file's code and of
-    the modules beside it that it imports is part of a trial's identity; comments and docstrings are not. `paths` name
-    the submodules that are measured; without them these are its children, and of containers such as `nn.Sequential`
-    theirs. The last stage, `output`, is what the network returns.
+    The network must accept images of the size at which it is measured; it chooses its own number of outputs. A digest
+    of the file's code, and of the modules beside it that it imports, is part of a trial's identity; comments and
+    docstrings are not. `paths` names the submodules to measure; by default these are the children of the network, and
+    for containers such as `nn.Sequential` their children. The last stage, `output`, is what the network returns.
     """
 
     function: str
@@ -34,14 +34,14 @@ class Custom(Model):
     paths: tuple[str, ...] = ()
 
     def check(self, dataset: Dataset) -> None:
-        """Nothing: what the network sees and gives is up to the function."""
+        """Accepts every dataset: inputs and outputs are up to the function."""
 
     def validate(self) -> None:
-        """ValueError if the file has no such function."""
+        """Raises ValueError if the file has no such function."""
         self._load_function()
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
-        """What the function returns, made from torch's current random state."""
+        """The network that the function returns, initialised from torch's current random state."""
         from torch import nn
 
         function = self._load_function()
@@ -50,7 +50,7 @@ class Custom(Model):
                 network = function()
         except Exception as error:
             raise ValueError(
-                f"{self.function}() in {self.file} must build the network without arguments, but it raised "
+                f"{self.function}() in {self.file} must build the network when called without arguments, but it raised "
                 f"{type(error).__name__}: {error}. Fix the function, or give its parameters defaults."
             ) from error
         if not isinstance(network, nn.Module):
@@ -67,8 +67,8 @@ class Custom(Model):
         unknown = [path for path in paths if path not in known]
         if unknown:
             raise ValueError(
-                f"Stages are submodules of the network, got {', '.join(unknown)}. "
-                f"There are: {', '.join(path for path in known if path and path.count('.') < 2)}."
+                f"paths must name submodules of the network, got {', '.join(unknown)}. "
+                f"Submodules: {', '.join(path for path in known if path and path.count('.') < 2)}."
             )
         return {**{path: path for path in paths}, "output": ""}
 
@@ -80,55 +80,55 @@ class Custom(Model):
             return compute_file_code_digest(Path(str(self.file)))
         except (SyntaxError, UnicodeDecodeError) as error:
             raise ValueError(
-                f"{self.file} must be Python that runs, got {type(error).__name__}: {error}. Correct the file."
+                f"{self.file} must be importable Python, got {type(error).__name__}: {error}. Correct the file."
             ) from error
 
     def obstacle(self) -> str | None:
-        """A file that is not there."""
+        """The text "no file" if the file does not exist, or None."""
         return None if self.file is not None and Path(self.file).is_file() else "no file"
 
     def with_absolute_paths(self) -> "Custom":
-        """The same with an absolute file."""
+        """The same model with an absolute path."""
         return self if self.file is None else dataclasses.replace(self, file=str(Path(self.file).absolute()))
 
     def _load_function(self) -> Any:
         if self.obstacle():
-            raise ValueError(f"A Custom network needs the Python file that makes it, got {self.file}, which is none.")
+            raise ValueError(f"Custom needs an existing Python file, got file={self.file!r}. Check the path.")
         path = Path(str(self.file)).absolute()
         module = _import_module(path)
         found = getattr(module, self.function, None)
         if not callable(found):
             names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
-            listed = f"It has: {', '.join(names[:MAX_LISTED_NAMES])}." if names else "It has none."
+            listed = f"Its functions: {', '.join(names[:MAX_LISTED_NAMES])}." if names else "It has no functions."
             raise ValueError(
-                f"{path.name} must have the function that makes the network, got {self.function!r}. {listed}"
+                f"{path.name} must define the function that builds the network, got {self.function!r}. {listed}"
             )
         return found
 
 
 def _import_module(path: Path) -> Any:
-    """The module of a file, once for each content of it and of the modules beside it that it imports."""
+    """The module of a file, imported again only if it or a module beside it that it imports has changed."""
     try:
         digest = compute_file_code_digest(path)
     except (SyntaxError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"{path.name} must be Python that runs, got {type(error).__name__}: {error}. Correct the file."
+            f"{path.name} must be importable Python, got {type(error).__name__}: {error}. Correct the file."
         ) from error
     name = f"equistudy_custom_{digest}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:
-            raise ValueError(f"A network is built by a Python file, got {path}. Name FILE.py:FUNCTION.")
+            raise ValueError(f"The file of a network must be Python, got {path}. Use FILE.py:FUNCTION.")
         module = importlib.util.module_from_spec(spec)
         _forget_changed_modules(path)
-        sys.modules[name] = module  # a class that is defined there is looked up by this name
+        sys.modules[name] = module  # classes defined in the file are looked up by this name
         try:
             with _importable_folder(path.parent):
                 spec.loader.exec_module(module)
         except Exception as error:
             del sys.modules[name]
             raise ValueError(
-                f"{path.name} must be Python that runs, got {type(error).__name__}: {error}. Correct the file."
+                f"{path.name} must be importable Python, got {type(error).__name__}: {error}. Correct the file."
             ) from error
     return sys.modules[name]
 
@@ -137,7 +137,7 @@ _imported: dict[str, tuple[Path, str]] = {}  # the file and the digest of each m
 
 
 def _forget_changed_modules(path: Path) -> None:
-    """Lets modules beside the file be read again if they changed, and refuses two of one name from two folders."""
+    """Unloads changed modules beside the file. Raises ValueError for two modules of one name in different folders."""
     for file in list_own_imports(path):
         name, digest = file.stem, compute_file_code_digest(file)
         loaded = getattr(sys.modules.get(name), "__file__", None)
@@ -145,8 +145,8 @@ def _forget_changed_modules(path: Path) -> None:
             if file.parent != path.resolve().parent:
                 continue
             raise ValueError(
-                f"A module that {path.name} imports must be the one beside it, got {name} from {loaded}, which was "
-                f"imported before. Rename {file}, or measure the two networks in two commands."
+                f"{path.name} must import the module {name} beside it, but {loaded} was imported under that name "
+                f"before. Rename {file}, or measure the two networks in separate commands."
             )
         if _imported.get(name, (file, digest)) != (file, digest):
             sys.modules.pop(name, None)
@@ -155,7 +155,7 @@ def _forget_changed_modules(path: Path) -> None:
 
 @contextlib.contextmanager
 def _importable_folder(folder: Path) -> Iterator[None]:
-    """Lets code import the modules of a folder, as a script in it could."""
+    """Makes the modules of a folder importable, as for a script in it."""
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     try:
@@ -165,7 +165,7 @@ def _importable_folder(folder: Path) -> Iterator[None]:
 
 
 def _child_paths(network: Any, prefix: str) -> Iterator[str]:
-    """The paths of the children, and of the children of containers, which have no forward pass of their own making."""
+    """The paths of the children; containers without a forward pass of their own are replaced by their children."""
     from torch import nn
 
     for name, child in network.named_children():

@@ -1,4 +1,4 @@
-"""A compact network for bodies in the plane: it learns the force between two of them, and lets time pass."""
+"""A compact network for bodies in the plane: it learns pairwise forces and integrates the equations of motion."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,12 +12,11 @@ __all__ = ["ForceNetwork"]
 
 @dataclass(frozen=True)
 class ForceNetwork(Model):
-    """A network of `width` gives the force of one body on another, from their difference and both spring constants.
+    """A perceptron of `width` hidden units predicts the force between two bodies from their difference and constants.
 
-    The trajectory is the leapfrog of Newton's equations with `substeps` steps between two times, `step` apart: the
-    step of the dataset. Momentum is kept, for forces are equal and opposite. With `central` the force points along the
-    difference, by a factor that depends on its length alone, as every force does that turns with the bodies: the
-    hand-made symmetry.
+    The trajectory is the leapfrog integration of Newton's equations with `substeps` steps between two times, which are
+    `step` apart as in the dataset. Forces are equal and opposite, so momentum is conserved. With `central`, the force
+    points along the difference, with a magnitude that depends only on its length: the built-in rotation equivariance.
 
     Source: after the interaction networks of Battaglia et al. 2016, arXiv:1612.00222. Benton et al. 2020,
     arXiv:2010.11882, use a Hamiltonian LieConv network (HLieResNet).
@@ -36,21 +35,21 @@ class ForceNetwork(Model):
     def __post_init__(self) -> None:
         if self.width < 1 or self.substeps < 1 or not self.step > 0:
             raise ValueError(
-                f"ForceNetwork needs a width and a substep of at least 1 and a positive step, got width={self.width}, "
+                f"ForceNetwork needs width and substeps of at least 1 and a positive step, got width={self.width}, "
                 f"substeps={self.substeps}, step={self.step}. Use 32, 2 and the dataset's step."
             )
 
     def build(self, image_shape: tuple[int, int], num_outputs: int) -> Module:
-        """A fresh network, initialised from torch's current random state; `num_outputs` counts the times."""
+        """A new network, initialised from torch's current random state; `num_outputs` is the number of times."""
         from equistudy.networks.points import Rollout
 
         if image_shape[1] != 6:
             raise ValueError(
-                f"ForceNetwork takes places, momenta, mass and spring constant in the plane, got {image_shape[1]} "
-                "features. Use Springs()."
+                "ForceNetwork needs 6 features (position, momentum, mass and spring constant in the plane), got "
+                f"{image_shape[1]}. Use Springs()."
             )
         return Rollout(self.width, self.step, self.substeps, self.central, num_outputs)
 
     def stages(self, network: Module) -> Mapping[str, str]:
-        """The trajectory alone."""
+        """Only the trajectory."""
         return {"output": ""}

@@ -1,4 +1,4 @@
-"""The chain of group convolutions for rotated digits: P4CNN, and Z2CNN without a group."""
+"""The plain group CNN for rotated digits: P4CNN, or Z2CNN without a group."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ P4 = CyclicGroup(4)
 class GroupCNN(Model):
     """`depth` convolutions, each with bias, batch norm and ReLU, and one 2 x 2 max-pool after the second.
 
-    All are 3 x 3 with padding but the last one, which is 4 x 4 without, unless `last_padded`. Then the head and one
-    linear layer. The paper's head is the default: the mean over positions, then the maximum over the group. Dropout
-    follows every convolution but the second and the last two.
+    All convolutions are 3 x 3 with padding, except the last, which is 4 x 4 and unpadded unless `last_padded`. The head
+    and one linear layer follow. The default head is the paper's: the mean over positions, then the maximum over the
+    group. Dropout follows every convolution except the second and the last two.
 
-    P4CNN is GroupCNN() with 24,990 parameters for images of 3 channels and 10 outputs, Z2CNN is GroupCNN(20, None) with
-    25,570. Exactly equivariant for images of an even size.
+    P4CNN is GroupCNN() with 24,990 parameters for 3 input channels and 10 outputs; Z2CNN is GroupCNN(20, None) with
+    25,570. Exactly equivariant for images of even size.
 
     Source: Edixhoven et al. 2023, arXiv:2308.11316, after Cohen and Welling 2016, arXiv:1602.07576, whose convolutions
-    have no padding. Dropout draws for each channel and position, so that a network in training is equivariant in
-    distribution only.
+    have no padding. Dropout is drawn per channel and position, so that during training the network is equivariant only
+    in distribution.
     """
 
     width: int = 10
@@ -41,23 +41,23 @@ class GroupCNN(Model):
         if self.width < 1 or self.depth < 3:
             raise ValueError(
                 f"GroupCNN needs at least 1 field and 3 convolutions, got width={self.width} and depth={self.depth}. "
-                f"The paper uses 10 of CyclicGroup(4) and 7."
+                f"The paper uses 10 fields of CyclicGroup(4) and 7 convolutions."
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"Dropout must be at least 0 and less than 1, got dropout={self.dropout}. Use 0.3 or 0.")
         check_choice(self, "head", *GROUP_HEADS)
         if self.group is None and self.head is Head.MAXIMUM_OF_MEANS:
-            # without a group both heads are the mean over positions, and this one has always been part of the ids
+            # Without a group both heads are the mean over positions; ids keep this one.
             object.__setattr__(self, "head", Head.MEAN_OF_MAXIMA)
         self.factorisation.check(self.group)
 
     @property
     def smallest_image(self) -> int:
-        """Pixels along a side that leave one position behind the last convolution."""
+        """The image size that leaves one position after the last convolution."""
         return 2 if self.last_padded else 8
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
-        """A fresh network, initialised from torch's current random state."""
+        """A new network, initialised from torch's current random state."""
         from equistudy.networks.equivariant.layers import LayerFactory
         from equistudy.networks.group_cnn import ChainSizes, GroupCNNNetwork
 
@@ -72,6 +72,6 @@ class GroupCNN(Model):
         return GroupCNNNetwork(layers, sizes, self.head, channels, num_outputs)
 
     def stages(self, network: Module) -> Mapping[str, str]:
-        """Every convolution with what follows it, the pooled vector and the logits."""
+        """Every convolution with its norm and ReLU, the pooled vector and the logits."""
         names = [*(f"layer{number}" for number in range(1, self.depth + 1)), "pooled"]
         return {**{name: name for name in names}, "logits": "classifier"}

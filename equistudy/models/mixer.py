@@ -1,4 +1,4 @@
-"""MLP-Mixer: patches mixed by dense layers over positions and over channels."""
+"""MLP-Mixer: patches mixed by linear layers over positions and over channels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +14,10 @@ __all__ = ["MLPMixer"]
 class MLPMixer(SizedModel):
     """`depth` blocks on patches of `patch` x `patch` pixels, with `width` channels.
 
-    Each block is a two-layer perceptron over the positions, the same for every channel, of width / 2 hidden units, and
-    one over the channels, of 4 `width`; layer norm before and a sum with the input after each; layer norm, mean over
-    positions, one linear layer, which starts from zero as the paper's. For images of one size. Built by timm.
+    Each block has a two-layer perceptron over positions with `width` / 2 hidden units, shared by all channels, and one
+    over channels with 4 `width` hidden units, each with layer norm before and a residual connection. Layer norm, the
+    mean over positions and one linear layer, which is initialised to zero as in the paper. The network is tied to one
+    image size. Built by timm.
 
     Source: Tolstikhin et al. 2021, arXiv:2105.01601.
     """
@@ -32,11 +33,11 @@ class MLPMixer(SizedModel):
 
     @property
     def width_step(self) -> int:
-        """Half the width is a number of units."""
+        """2, because half the width is a number of hidden units."""
         return 2
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
-        """A fresh network, initialised from torch's current random state."""
+        """A new network, initialised from torch's current random state."""
         from equistudy.networks.import_timm import import_timm
 
         compute_patch_grid(self, self.patch, image_shape)
@@ -54,7 +55,7 @@ class MLPMixer(SizedModel):
         return list_block_stages("stem", self.depth, "head_drop")
 
     def cost(self, image_shape: tuple[int, int, int], num_outputs: int) -> Cost:
-        """Stem, blocks, norm and classifier."""
+        """The cost of stem, blocks, norm and classifier."""
         rows, columns = compute_patch_grid(self, self.patch, image_shape)
         cells, width, hidden = rows * columns, self.width, self.width // 2
         tokens = dense_cost(cells, hidden, width) + dense_cost(hidden, cells, width)

@@ -1,4 +1,4 @@
-"""Chains of convolutions, batch norm and ReLU: the networks of the paper on learned invariance."""
+"""Plain CNNs of convolutions, batch norm and ReLU: the networks of the paper on learned invariance."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ Blocks = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True)
 class PlainCNN(Model):
-    """Blocks of 3 x 3 convolutions by their channels, each with bias, batch norm and ReLU; then the mean, and a layer.
+    """Blocks of 3 x 3 convolutions, given by their channels, global pooling and one linear layer.
 
-    Behind every block but the last one a 2 x 2 max-pool; behind every block but the first, and behind that pool,
-    nothing more but dropout of whole channels. With `max_pooled` the largest value of each channel is taken in place
-    of its mean. The default is the "13-layer" network for CIFAR-10 with 3,993,482 parameters; ((128, 128, 256), (256,),
-    (256,)) is the small one for rotated MNIST with 1,628,810; and ((32, 64), (128,), (256,)) without dropout and with
-    max_pooled that for two sprites with 390,404.
+    Each convolution has a bias, batch norm and ReLU. Every block except the last ends with a 2 x 2 max-pool, and every
+    block except the first is followed by dropout of whole channels. Pooling is the mean over positions, or with
+    `max_pooled` the maximum. The default is the "13-layer" network for CIFAR-10 with 3,993,482 parameters; blocks of
+    ((128, 128, 256), (256,), (256,)) give the small network for rotated MNIST with 1,628,810; and ((32, 64), (128,),
+    (256,)) without dropout and with max_pooled the network for two sprites with 390,404.
 
     Source: Benton et al. 2020, arXiv:2010.11882, after Athiwaratkun et al. 2019, arXiv:1806.05594.
     """
@@ -38,7 +38,7 @@ class PlainCNN(Model):
             raise ValueError(f"Dropout must be at least 0 and less than 1, got dropout={self.dropout}. Use 0.3 or 0.")
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
-        """A fresh network, initialised from torch's current random state."""
+        """A new network, initialised from torch's current random state."""
         from torch import nn
 
         from equistudy.networks.residual import GlobalAveragePool

@@ -1,4 +1,4 @@
-"""A compact network for sets of points: what it sees of two of them decides what it is invariant to."""
+"""A compact network for sets of points, whose pair features determine what it is invariant to."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,14 +13,15 @@ __all__ = ["PointNetwork"]
 
 @dataclass(frozen=True)
 class PointNetwork(Model):
-    """Sums over points, of sums over the other points, of what a small network of `width` makes of the two.
+    """Predicts sum_i b(sum_j a(x_i, x_j)) over points i and j, where a and b are perceptrons of `width` hidden units.
 
-    It takes what is seen of their places and all their other features; a second network stands before the outer sum.
-    The first three features of a point are its place. Where there are more, points without any are padding and count
-    nowhere. The sum over points is what an energy is; a network of it suits molecules of different sizes.
+    `a` sees the `PairFeatures` of the two positions and all other features of both points. The first three features of
+    a point are its position. If there are more, points whose other features are all 0 are padding and are ignored. The
+    sum over points matches an energy, which is extensive, so molecules may differ in size.
 
     Source: two rounds of Deep Sets (Zaheer et al. 2017, arXiv:1703.06114). Benton et al. 2020, arXiv:2010.11882, use
-    LieConv, with the trivial group or shifts: PairFeatures.PLACES or PairFeatures.DIFFERENCES.
+    LieConv with the trivial group or translations, which correspond to PairFeatures.PLACES and
+    PairFeatures.DIFFERENCES.
     """
 
     width: int = 32
@@ -33,13 +34,13 @@ class PointNetwork(Model):
             raise ValueError(f"PointNetwork width must be at least 1, got width={self.width}. Use 32.")
 
     def build(self, image_shape: tuple[int, int], num_outputs: int) -> Module:
-        """A fresh network for sets of points, initialised from torch's current random state."""
+        """A new network for sets of points, initialised from torch's current random state."""
         from equistudy.networks.points import PointSums
 
         if image_shape[1] < 3:
-            raise ValueError(f"PointNetwork takes points of space, got {image_shape[1]} features. Use 3 or more.")
+            raise ValueError(f"PointNetwork needs points in 3D, got {image_shape[1]} features. Use 3 or more.")
         return PointSums(self.sight, self.width, image_shape[1] - 3, num_outputs)
 
     def stages(self, network: Module) -> Mapping[str, str]:
-        """The outputs alone: no stage is a map of an image."""
+        """Only the outputs, because no stage is a feature map of an image."""
         return {"output": ""}

@@ -1,4 +1,4 @@
-"""The pre-activation residual network with any finite group, or with none."""
+"""The pre-activation residual network, ordinary or equivariant to a finite group."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,27 +12,31 @@ from equistudy.spec import respelled
 __all__ = ["PCamResNet", "PreactivationResNet"]
 
 SMALLEST_IMAGE = 8
-# what ids and tables call two of the choices
+# Names of two of the choices in ids and tables
 SPELLED: dict[Enum, str] = {Downsampling.STRIDE: "strided", Downsampling.BLUR: "blurred"}
 FOUR_STAGES = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
 
 @dataclass(frozen=True)
 class PreactivationResNet(Model):
-    """A residual network whose blocks normalise and rectify before each convolution, equivariant to `group`.
+    """A pre-activation residual network, ordinary or equivariant to `group`.
 
-    A 3 x 3 stem, then stages of blocks of two 3 x 3 convolutions with `width` fields, twice as many in each next stage,
-    which begins by halving the resolution; batch norm, ReLU, head, one linear layer. Depth 6 n + 2 has three stages of
-    n blocks, depths 10, 18 and 34 have four, as on ImageNet but with the small stem. A field has |G| channels, or one
-    without a group: widths of equal cost are about 1 / |G|, of equal parameters 1 / sqrt(|G|).
+    A 3 x 3 stem is followed by stages of residual blocks of two 3 x 3 convolutions, each behind batch norm and ReLU.
+    The first stage has `width` fields; every later stage halves the resolution and doubles the fields. Batch norm,
+    ReLU, the head and one linear layer follow. Depth 6 n + 2 has three stages of n blocks; depths 10, 18 and 34 have
+    four stages, as on ImageNet but with the small stem. A field has |G| channels, or one without a group: for equal
+    cost divide the width by |G|, for equal parameters by sqrt(|G|).
 
-    P4 networks have group CyclicGroup(4), P4M ones DihedralGroup(4); the group's channel action is of no
-    matter here. Among those of the paper, with 10 outputs: PreactivationResNet(44, 32) has 2.64 million parameters,
-    (44, 16, CyclicGroup(4)) 2.63 million. Depth 44 is exactly equivariant for images of 4 m + 1 pixels and depth 18 for
-    8 m + 1; see `Downsampling` for others.
+    P4 networks have the group CyclicGroup(4), P4M networks DihedralGroup(4); the group's channel action is ignored. Of
+    the paper's networks with 10 outputs, PreactivationResNet(44, 32) has 2.64 million parameters and (44, 16,
+    CyclicGroup(4)) 2.63 million. Depth 44 is exactly equivariant for images of 4 m + 1 pixels and depth 18 for 8 m + 1;
+    see `Downsampling` for other choices.
 
-    Source: He et al. 2016, arXiv:1603.05027; Edixhoven et al. 2023, arXiv:2308.11316, whose weights start from
-    Initialisation.GROUPY and whose default head is Head.ORIENTED.
+    Source: He et al. 2016, arXiv:1603.05027; Edixhoven et al. 2023, arXiv:2308.11316, who use Initialisation.GROUPY and
+    by default Head.ORIENTED.
+
+    >>> import equistudy as eq
+    >>> network = eq.PreactivationResNet(8, 4, eq.CyclicGroup(4)).build((1, 33, 33), num_outputs=10)
     """
 
     depth: int = 44
@@ -55,23 +59,23 @@ class PreactivationResNet(Model):
         check_choice(self, "head", *GROUP_HEADS)
         if self.width < 1:
             raise ValueError(
-                f"{type(self).__name__} width must be at least 1 field, got width={self.width}. The paper uses 16 of "
-                f"CyclicGroup(4) at depth 44."
+                f"{type(self).__name__} width must be at least 1 field, got width={self.width}. The paper uses 16 "
+                f"fields of CyclicGroup(4) at depth 44."
             )
         self.factorisation.check(self.group)
 
     @property
     def num_blocks(self) -> tuple[int, ...]:
-        """Residual blocks in each stage."""
+        """The number of residual blocks in each stage."""
         return FOUR_STAGES.get(self.depth, (self.depth // 6,) * 3)
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Fields in each stage."""
+        """The number of fields in each stage."""
         return tuple(self.width * 2**stage for stage in range(len(self.num_blocks)))
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
-        """A fresh network, initialised from torch's current random state."""
+        """A new network, initialised from torch's current random state."""
         from equistudy.networks.equivariant.layers import LayerFactory
         from equistudy.networks.preactivation import PreactivationNetwork
 
@@ -93,10 +97,10 @@ class PreactivationResNet(Model):
 
 @dataclass(frozen=True)
 class PCamResNet(PreactivationResNet):
-    """The residual network of the histology experiments (PatchCamelyon): stages of `width`, 7/4 and 7/2 `width` fields.
+    """The network of the histology experiments (PatchCamelyon), with stages of `width`, 7/4 and 7/2 `width` fields.
 
-    PCamResNet(width=4, group=CyclicGroup(4)) has 128,652 parameters with 2 outputs, PCamResNet(width=8) 129,538. Exact
-    for images of 4 m + 1 pixels, such as 97.
+    With 2 outputs, PCamResNet(width=4, group=CyclicGroup(4)) has 128,652 parameters and PCamResNet(width=8) 129,538.
+    Exactly equivariant for images of 4 m + 1 pixels, such as 97.
 
     Source: Edixhoven et al. 2023, arXiv:2308.11316, with Initialisation.GROUPY.
     """
@@ -108,13 +112,13 @@ class PCamResNet(PreactivationResNet):
         super().__post_init__()
         if self.width % 4:
             raise ValueError(
-                f"PCamResNet width must be a multiple of 4, for 7/4 of it are whole fields, got width={self.width}. "
-                f"The paper uses 4 of CyclicGroup(4), and 8 without a group."
+                f"PCamResNet width must be a multiple of 4, because one stage has 7/4 of it, got width={self.width}. "
+                f"The paper uses 4 fields of CyclicGroup(4), and 8 without a group."
             )
         if len(self.num_blocks) != 3:
-            raise ValueError(f"PCamResNet has three stages, got depth={self.depth} with four. The paper uses 44.")
+            raise ValueError(f"PCamResNet needs a depth with three stages, got depth={self.depth}. The paper uses 44.")
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Fields in each stage."""
+        """The number of fields in each stage."""
         return self.width, self.width * 7 // 4, self.width * 7 // 2

@@ -18,13 +18,19 @@ HALVINGS = (Downsampling.STRIDE, Downsampling.MAX, Downsampling.BLUR, Downsampli
 class ResNet(SizedModel):
     """A residual network of three stages for images of about 32 x 32 pixels.
 
-    A 3 x 3 stem, then three stages of n = (depth - 2) / 6 blocks of two 3 x 3 convolutions with `width`, 2 `width` and
-    4 `width` channels, the last two stages starting with stride 2; batch norm and ReLU throughout, global average
-    pooling, one linear layer. ResNet(20, 16) has 0.27 million parameters. Weights start from He's normal distribution.
+    A 3 x 3 stem is followed by three stages of n = (depth - 2) / 6 blocks of two 3 x 3 convolutions, with `width`,
+    2 `width` and 4 `width` channels; the last two stages start with stride 2. Batch norm and ReLU throughout, global
+    average pooling, and one linear layer. ResNet(20, 16) has 0.27 million parameters. Weights are initialised from He's
+    normal distribution.
 
     Source: He et al. 2016, arXiv:1512.03385, section 4.2, which uses Shortcut.PADDING on CIFAR; the default here is the
-    projection, as in most later work. `padding`, `downsampling` and `head` are the paper's by default. Head.FLATTEN
-    ties the network to one image size.
+    projection, as in most later work. The defaults of `padding`, `downsampling` and `head` are the paper's.
+    Head.FLATTEN ties the network to one image size.
+
+    >>> import equistudy as eq
+    >>> network = eq.ResNet(20, 16).build((3, 32, 32), num_outputs=10)
+    >>> sum(parameter.numel() for parameter in network.parameters())
+    272474
     """
 
     depth: int = 20
@@ -46,11 +52,11 @@ class ResNet(SizedModel):
 
     @property
     def num_blocks(self) -> int:
-        """Residual blocks in each stage: n in depth = 6n + 2."""
+        """The number of residual blocks in each stage: n in depth = 6n + 2."""
         return (self.depth - 2) // 6
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
-        """A fresh network, initialised from torch's current random state."""
+        """A new network, initialised from torch's current random state."""
         from equistudy.networks.residual import BlockChoices, ResidualNetwork, StageSizes
 
         sizes = StageSizes(self.width, self.num_blocks, self._compute_grids(image_shape)[-1])
@@ -63,12 +69,12 @@ class ResNet(SizedModel):
         return {**{name: name for name in names}, "logits": "classifier"}
 
     def cost(self, image_shape: tuple[int, int, int], num_outputs: int) -> Cost:
-        """Stem, stages and classifier."""
+        """The cost of stem, stages and classifier."""
         cells = [rows * columns for rows, columns in self._compute_grids(image_shape)]
         cost = dense_cost(9 * image_shape[0], self.width, cells[0], bias=False) + norm_cost(self.width)
         for index, here in enumerate(cells):
             inputs, outputs = self.width << max(index - 1, 0), self.width << index
-            # other ways to halve do so behind the first convolution
+            # All other choices downsample after the first convolution.
             first = here if self.downsampling is Downsampling.STRIDE else cells[max(index - 1, 0)]
             plain = dense_cost(9 * outputs, outputs, here, bias=False) + norm_cost(outputs)
             cost += (

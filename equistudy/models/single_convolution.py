@@ -1,4 +1,4 @@
-"""One group convolution and an invariant head: the smallest network that can lose its symmetry."""
+"""One group convolution and an invariant head: the smallest network that can break its symmetry."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ P4 = CyclicGroup(4)
 
 @dataclass(frozen=True)
 class SingleConvolution(Model):
-    """One lifting convolution to a single field, the mean over positions, the maximum over the field, a linear layer.
+    """A lifting convolution to one field, the mean over positions, the maximum over the field, and a linear layer.
 
-    No nonlinearity and no normalisation: with a 3 x 3 kernel, one input channel and 2 outputs it has 14 parameters.
-    Exactly invariant to the group for n x n pixels where the stride divides n + 2 padding - kernel_size.
+    There is no other nonlinearity and no normalisation: with a 3 x 3 kernel, one input channel and 2 outputs it has 14
+    parameters. Exactly invariant to the group for n x n pixels if the stride divides n + 2 padding - kernel_size.
 
     Source: Edixhoven, Lengyel and van Gemert 2023, arXiv:2308.11316.
     """
@@ -30,12 +30,12 @@ class SingleConvolution(Model):
     def __post_init__(self) -> None:
         if min(self.kernel_size, self.stride) < 1 or self.padding < 0:
             raise ValueError(
-                f"SingleConvolution needs a positive kernel size and stride and no negative padding, got kernel_size="
+                f"SingleConvolution needs positive kernel_size and stride and padding of at least 0, got kernel_size="
                 f"{self.kernel_size}, stride={self.stride}, padding={self.padding}. The paper uses 3, 2 and 1."
             )
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
-        """A fresh network, initialised from torch's current random state; weights as in GrouPy."""
+        """A new network, initialised from torch's current random state, as in GrouPy."""
         from collections import OrderedDict
 
         from torch import nn
@@ -46,7 +46,7 @@ class SingleConvolution(Model):
         channels, *sides = image_shape
         if min(sides) + 2 * self.padding < self.kernel_size:
             raise ValueError(
-                f"A kernel must fit into the padded image, got kernel_size={self.kernel_size} for {sides[0]} x "
+                f"The kernel must fit in the padded image, got kernel_size={self.kernel_size} for {sides[0]} x "
                 f"{sides[1]} pixels with padding={self.padding}. Enlarge the images, or the padding."
             )
         window = ConvolutionWindow(self.kernel_size, self.stride, self.padding)

@@ -1,4 +1,4 @@
-"""What a network costs in closed form, and the width at which it costs as much as another."""
+"""The cost of networks in closed form, and the width at which one network matches the cost of another."""
 
 import dataclasses
 import math
@@ -24,7 +24,7 @@ Self = TypeVar("Self", bound="SizedModel")
 
 
 class Budget(Enum):
-    """What two networks have in common when they are matched."""
+    """The quantity in which two networks are matched."""
 
     PARAMETERS = "parameters"
     FLOPS = "flops"
@@ -32,10 +32,10 @@ class Budget(Enum):
 
 @dataclass(frozen=True)
 class Cost:
-    """The trained numbers of a network, and the operations of its forward pass for one image.
+    """The parameters of a network, and the FLOPs of its forward pass for one image.
 
-    Operations are those of convolutions and matrix products, two for each multiplication with its addition; padded
-    positions count. This is how `torch.utils.flop_counter` counts.
+    FLOPs are those of convolutions and matrix products, two per multiply-add, including padded positions, as counted by
+    `torch.utils.flop_counter`.
     """
 
     parameters: int = 0
@@ -48,34 +48,34 @@ class Cost:
         return Cost(self.parameters * times, self.flops * times)
 
     def amount_of(self, budget: Budget) -> int:
-        """The one number that a budget looks at."""
+        """The quantity that a budget refers to."""
         return self.parameters if budget is Budget.PARAMETERS else self.flops
 
 
 def dense_cost(inputs: int, outputs: int, positions: int = 1, *, bias: bool = True) -> Cost:
-    """A linear map at each of the positions. A k x k convolution has k k channels inputs."""
+    """The cost of a linear map at each position. A k x k convolution has k k channels inputs."""
     return Cost((inputs + bias) * outputs, 2 * inputs * outputs * positions)
 
 
 def depthwise_cost(kernel: int, channels: int, positions: int) -> Cost:
-    """A kernel x kernel convolution of each channel by itself, with bias."""
+    """The cost of a depthwise `kernel` x `kernel` convolution with bias."""
     return Cost((kernel**2 + 1) * channels, 2 * kernel**2 * channels * positions)
 
 
 def norm_cost(channels: int) -> Cost:
-    """Gain and offset of each channel."""
+    """The cost of a normalisation layer: scale and shift of each channel."""
     return Cost(2 * channels)
 
 
 def check_counts(model: Model, *names: str) -> None:
-    """ValueError unless each of these fields is at least 1."""
+    """Raises ValueError unless each of these fields is at least 1."""
     for name in names:
         if getattr(model, name) < 1:
             raise ValueError(f"{type(model).__name__} {name} must be at least 1, got {name}={getattr(model, name)}.")
 
 
 class MatchedModel(NamedTuple):
-    """A model of the width that comes nearest, and by how much it costs more than asked for: 0.01 is one per cent."""
+    """The model of the nearest width, and its relative excess cost: 0.01 is one per cent more."""
 
     model: Any
     mismatch: float
@@ -83,17 +83,17 @@ class MatchedModel(NamedTuple):
 
 @dataclass(frozen=True)
 class SizedModel(Model):
-    """Base of the models with a field `width`, whose cost has a closed form: they are matched without torch."""
+    """Base of the models with a field `width` and a closed-form cost, which can be matched without torch."""
 
     WIDEST: ClassVar[int] = 2**16
 
     def cost(self, image_shape: tuple[int, int, int], num_outputs: int) -> Cost:
-        """What the network for such images costs; ValueError where there is none."""
+        """The cost of the network for images of this shape. Raises ValueError if there is no such network."""
         raise NotImplementedError
 
     @property
     def width_step(self) -> int:
-        """Possible widths are the multiples of this."""
+        """The number of which the width must be a multiple."""
         return 1
 
     def match_to(
@@ -105,10 +105,11 @@ class SizedModel(Model):
         budget: Budget = Budget.PARAMETERS,
         tolerance: float = 0.1,
     ) -> MatchedModel:
-        """This model at the width at which its cost comes nearest to the other's, by ratio; all else stays.
+        """This model at the width whose cost is nearest to the other's, as a ratio; all other fields stay.
 
-        Everything is arithmetic, so a study may ask at its head, unless `other` has no closed form: then its network is
-        built and counted, which imports torch. ValueError if the nearest is further off than `tolerance`.
+        A study file may call this at import, because it is pure arithmetic. Only if `other` has no closed-form cost is
+        its network built and counted, which imports torch. Raises ValueError if the nearest cost is off by more than
+        `tolerance`.
         """
         wanted = compute_cost(other, image_shape, num_outputs).amount_of(budget)
 
@@ -123,7 +124,7 @@ class SizedModel(Model):
         found, mismatch = self._with_width(steps * self.width_step), at(steps) / wanted - 1
         if abs(mismatch) > tolerance:
             raise ValueError(
-                f"A matched network must cost what the other costs within {tolerance:.0%}, got {at(steps)} of {wanted} "
+                f"The matched cost must agree within {tolerance:.0%}, got {at(steps)} of {wanted} "
                 f"{budget.value} for {found}, the nearest to {other}. Change its depth, or the tolerance."
             )
         return MatchedModel(found, mismatch)
@@ -133,9 +134,9 @@ class SizedModel(Model):
 
 
 def compute_cost(model: Model, image_shape: tuple[Any, ...], num_outputs: int) -> Cost:
-    """What a model's network costs: by its closed form if it has one, else by building it and counting one pass.
+    """The cost of a model's network: in closed form if it has one, otherwise by building it and counting one pass.
 
-    The shape is that of `Model.build`: of an image, or of a set of points.
+    The shape is as for `Model.build`: that of an image, or of a set of points.
     """
     if isinstance(model, SizedModel):
         return model.cost(image_shape, num_outputs)
@@ -145,7 +146,7 @@ def compute_cost(model: Model, image_shape: tuple[Any, ...], num_outputs: int) -
 
     with torch.random.fork_rng(devices=[]):
         network = model.build(image_shape, num_outputs).eval()
-    # torch 2.13 does not count fused attention on CPU; written out as two matrix products it does
+    # torch 2.13 does not count fused attention on CPU, but does count it as two matrix products.
     with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         network(torch.zeros(1, *image_shape))
     return Cost(sum(parameter.numel() for parameter in network.parameters()), counter.get_total_flops())

@@ -14,16 +14,16 @@ from equistudy.spec import added_field, location_field
 __all__ = ["Protocol", "TimmModel"]
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-CELL = 32  # pixels of the largest cells of most networks
+CELL = 32  # the total stride of most networks, in pixels
 
 
 class Protocol(Enum):
     """How images become the input of a network that was trained elsewhere.
 
-    DATASET: as the dataset has them, normalised by its own mean and std. COMMON: one size for all networks, the largest
-    multiple of 32 in 7/8 of the image (224 of 256), and ImageNet's mean and std. NATIVE: the size, mean and std with
-    which timm evaluates these weights, on images scaled to 8/7 of that size (timm's usual crop of 0.875; where its own
-    is larger, objects are up to an eighth smaller here, for windows that move need room).
+    DATASET: at the dataset's size, normalised by its mean and std. COMMON: one size for all networks, the largest
+    multiple of 32 within 7/8 of the image (224 of 256), with ImageNet's mean and std. NATIVE: the size, mean and std
+    with which timm evaluates these weights, on images resized to 8/7 of that size. This is timm's usual crop of 0.875;
+    for networks with a larger crop, objects are up to an eighth smaller here, because moving windows need a margin.
     """
 
     DATASET = "dataset"
@@ -33,17 +33,17 @@ class Protocol(Enum):
 
 @dataclass(frozen=True)
 class TimmModel(Model):
-    """The network that timm (PyTorch Image Models, Wightman 2019) calls `name`: architecture, dot, tag.
+    """A network of timm (PyTorch Image Models, Wightman 2019) by its full name: architecture, dot, tag.
 
-    The tag says which weights, such as `resnet50.a1_in1k`; without `pretrained` it may be left out. Pretrained weights
-    are taken from the folder of `--weights-dir` or the local cache of the Hugging Face hub, which `fetch` fills, and
-    the digest of their file is part of a trial's identity. The classifier (unless it has the dataset's number of
-    classes), the input channels and, where the architecture fixes it, the image size are adapted to the dataset.
-    `protocol` says how images become its input, in training as in measuring: Protocol.NATIVE fine-tunes with timm's own
-    numbers. Stages before `pooled` bear timm's own names (`layer1`, `blocks.3`): they are what its `feature_info`
-    lists, as maps (B, C, H, W) for convolutional networks and as timm leaves them for others.
+    The tag selects the weights, as in `resnet50.a1_in1k`; without `pretrained` it may be omitted. Pretrained weights
+    are read from the folder of `--weights-dir`, or from the local Hugging Face cache, which `fetch` fills; the digest
+    of their file is part of a trial's identity. The input channels, the image size if the architecture fixes it, and
+    the classifier if its number of classes differs, are adapted to the dataset. `protocol` determines how images become
+    inputs, in training and in measuring; Protocol.NATIVE fine-tunes with timm's own preprocessing. Stages before
+    `pooled` have timm's names (`layer1`, `blocks.3`) and are those listed in its `feature_info`: maps (B, C, H, W) for
+    convolutional networks, and as timm returns them for others.
 
-    `weights` is the file, where it is not to be searched.
+    `weights` names the file of weights instead of searching for it.
     """
 
     name: str
@@ -52,7 +52,7 @@ class TimmModel(Model):
     weights: str | None = location_field(None)
 
     def validate(self) -> None:
-        """ValueError if timm has no such name, offering the nearest, or if its pretrained weights are not there."""
+        """Raises ValueError if timm does not know the name, or if pretrained weights are not on this machine."""
         from equistudy.networks.timm_network import check_name
 
         check_name(self.name, needs_tag=self.pretrained)
@@ -62,40 +62,43 @@ class TimmModel(Model):
             )
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
-        """A fresh network, initialised from torch's current random state, or from the pretrained weights."""
+        """A new network, initialised from torch's current random state or with the pretrained weights."""
         from equistudy.networks.timm_network import build_network
 
         self.validate()
         return build_network(self.name, image_shape, num_outputs, self._find_file() if self.pretrained else None)
 
     def stages(self, network: Module) -> Mapping[str, str]:
-        """The feature stages that timm names, the vector that enters the classifier, and the logits."""
+        """The feature stages of timm, the vector that enters the classifier, and the logits."""
         paths: dict[str, str] = network.stage_paths  # type: ignore[assignment]
         return paths
 
     @property
     def has_own_preprocessing(self) -> bool:
-        """Unless it is the dataset's."""
+        """Whether `protocol` is not DATASET."""
         return self.protocol is not Protocol.DATASET
 
     def preprocessing(self, dataset: Dataset) -> Preprocessing:
-        """As `protocol` says."""
+        """The preprocessing of `protocol`."""
         if self.protocol is Protocol.DATASET:
             return super().preprocessing(dataset)
         channels, *size = dataset.image_shape
         if channels != len(IMAGENET_MEAN):
             raise ValueError(
-                f"Protocol.{self.protocol.name} normalises images of 3 channels, got {channels} of {dataset}. "
+                f"Protocol.{self.protocol.name} needs images with 3 channels, got {channels} of {dataset}. "
                 "Use Protocol.DATASET."
             )
         if self.protocol is Protocol.NATIVE:
             from equistudy.networks.timm_network import get_native_preprocessing
 
             mean, std, side, *_ = get_native_preprocessing(self.name)
-            return Preprocessing(mean, std, side + 2 * -(-side // 14), side)  # room for windows to move
+            return Preprocessing(mean, std, side + 2 * -(-side // 14), side)  # a margin for moving windows
         window = min(size) * 7 // 8 // CELL * CELL
         if not window:
-            raise ValueError(f"Protocol.COMMON needs images of at least 37 pixels, got {min(size)} of {dataset}.")
+            raise ValueError(
+                f"Protocol.COMMON needs images of at least 37 pixels, got {min(size)} of {dataset}. "
+                "Use Protocol.DATASET, or larger images."
+            )
         return Preprocessing(IMAGENET_MEAN, IMAGENET_STD, window=window)
 
     @property
@@ -104,18 +107,18 @@ class TimmModel(Model):
         return dataclasses.replace(self, pretrained=False)
 
     def fingerprint(self) -> str | None:
-        """The digest of the weights' file, or that it is not here; None without pretrained weights."""
+        """The digest of the file of weights, or "no weights" if it is missing; None without pretrained weights."""
         if not self.pretrained:
             return None
         file = self._find_file()
         return "no weights" if file is None else compute_file_digest(file)
 
     def obstacle(self) -> str | None:
-        """Weights that are not on this machine."""
+        """The text "no weights" if pretrained weights are not on this machine, or None."""
         return "no weights" if self.pretrained and self._find_file() is None else None
 
     def with_absolute_paths(self) -> "TimmModel":
-        """The same model with the file of its weights."""
+        """The same model with the absolute path of its weights."""
         file = self._find_file() if self.pretrained else None
         return self if file is None else dataclasses.replace(self, weights=str(file.absolute()))
 

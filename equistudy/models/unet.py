@@ -1,4 +1,4 @@
-"""A compact U-Net, for a class at each pixel; with a group it is equivariant."""
+"""A compact U-Net for segmentation, optionally equivariant to a finite group."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ __all__ = ["UNet"]
 
 @dataclass(frozen=True)
 class UNet(Model):
-    """An encoder of `levels` halvings, and a decoder that joins the encoder's map of each resolution.
+    """An encoder that halves the resolution `levels` times, and a decoder with skip connections at each resolution.
 
-    Every level has two 3 x 3 convolutions with batch norm and ReLU; `width` fields on the finest, twice as many on each
-    coarser one. Max-pools halve, nearest neighbours double, and a 1 x 1 convolution gives the logits. With a `group`
-    the convolutions are its regular ones, and the largest of the channels of a field goes to the last one: the logits
-    of a moved image are then the moved logits, exactly, where 2^levels divides the sides.
+    Every level has two 3 x 3 convolutions with batch norm and ReLU; the finest has `width` fields, and each coarser
+    level twice as many. Downsampling is by max-pooling, upsampling by nearest neighbour, and a 1 x 1 convolution
+    outputs the logits. With a `group`, the convolutions are group convolutions, and the maximum over the channels of
+    each field enters the last convolution: the network is then exactly equivariant if 2^levels divides the image size.
 
     Source: Ronneberger et al. 2015, arXiv:1505.04597, with padding and batch norm. Benton et al. 2020,
-    arXiv:2010.11882, use a FC-DenseNet67 in its place.
+    arXiv:2010.11882, use an FC-DenseNet67 instead.
     """
 
     width: int = 16
@@ -38,7 +38,7 @@ class UNet(Model):
             )
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
-        """A fresh network, initialised from torch's current random state."""
+        """A new network, initialised from torch's current random state."""
         from equistudy.networks.equivariant.layers import LayerFactory
         from equistudy.networks.unet import UNetNetwork
 
@@ -52,7 +52,7 @@ class UNet(Model):
         return UNetNetwork(layers, self.width, self.levels, channels, num_outputs)
 
     def stages(self, network: Module) -> Mapping[str, str]:
-        """Encoder, decoder, both from the finest level, and the map of logits."""
+        """The outputs of encoder and decoder at the finest level, and the map of logits."""
         levels = range(self.levels + 1)
         down = {f"encoder{level}": f"encoders.{level}" for level in levels}
         up = {f"decoder{level}": f"decoders.{level}" for level in reversed(levels[:-1])}

@@ -14,7 +14,7 @@ __all__ = ["Stem", "ViT"]
 
 
 class Stem(Enum):
-    """How pixels become tokens: one linear map of each patch, or 3 x 3 convolutions of stride 2 with overlap."""
+    """How pixels become tokens: by one linear map of each patch, or by overlapping 3 x 3 convolutions of stride 2."""
 
     PATCHES = "patches"
     CONVOLUTIONS = "convolutions"
@@ -22,16 +22,17 @@ class Stem(Enum):
 
 @dataclass(frozen=True)
 class ViT(SizedModel):
-    """A pre-norm transformer of `depth` blocks on patches of `patch` x `patch` pixels, with `width` channels a token.
+    """A pre-norm transformer of `depth` blocks on patches of `patch` x `patch` pixels, with `width` channels per token.
 
-    Each block is attention by `num_heads` heads and a two-layer perceptron of 4 `width` hidden units. No class token:
-    the mean over tokens, layer norm, one linear layer. For images of one size. Built by timm.
+    Each block has attention with `num_heads` heads and a two-layer perceptron with 4 `width` hidden units. There is no
+    class token: the mean over tokens, layer norm and one linear layer follow. The network is tied to one image size.
+    Built by timm.
 
-    `Stem.CONVOLUTIONS` reaches the stride `patch`, a power of two, by 3 x 3 convolutions of stride 2 with batch norm
-    and ReLU that double their channels up to `width`, and a 1 x 1 convolution.
+    `Stem.CONVOLUTIONS` reaches the stride `patch`, a power of two, with 3 x 3 convolutions of stride 2, batch norm and
+    ReLU, which double the channels up to `width`, followed by a 1 x 1 convolution.
 
-    Source: Dosovitskiy et al. 2021, arXiv:2010.11929; mean pooling and sines as in Beyer et al. 2022, arXiv:2205.01580;
-    the stem of convolutions as in Xiao et al. 2021, arXiv:2106.14881, who also leave out one block.
+    Source: Dosovitskiy et al. 2021, arXiv:2010.11929; mean pooling and sine positions as in Beyer et al. 2022,
+    arXiv:2205.01580; the convolutional stem as in Xiao et al. 2021, arXiv:2106.14881, who also remove one block.
     """
 
     depth: int = 6
@@ -47,25 +48,25 @@ class ViT(SizedModel):
             below = self.width - self.width % self.width_step
             nearest = ", ".join(str(width) for width in (below, below + self.width_step) if width)
             raise ValueError(
-                f"ViT width must be a multiple of {self.width_step}, for {self.num_heads} heads, "
+                f"ViT width must be a multiple of {self.width_step} with {self.num_heads} heads, "
                 f"{self.positions.value} positions and a stem of {self.stem.value}, got width={self.width}. "
                 f"Nearest: {nearest}."
             )
         if self.stem is Stem.CONVOLUTIONS and (self.patch < 2 or self.patch & (self.patch - 1)):
             raise ValueError(
-                f"A stem of convolutions halves the image, so that patch is a power of two from 2, "
+                f"With Stem.CONVOLUTIONS, patch must be a power of two from 2 on, "
                 f"got patch={self.patch}. Use 4, or Stem.PATCHES."
             )
 
     @property
     def width_step(self) -> int:
-        """Heads share the width, sines have four parts, and a stem of convolutions halves the width several times."""
+        """The number that heads, sine positions (4) and the halvings of a convolutional stem must all divide by."""
         sines = 4 if self.positions is Positions.SINE else 1
         halvings = self.patch // 2 if self.stem is Stem.CONVOLUTIONS else 1
         return lcm(self.num_heads, sines, max(halvings, 1))
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
-        """A fresh network, initialised from torch's current random state."""
+        """A new network, initialised from torch's current random state."""
         from equistudy.networks.vit import TransformerSizes, build_vision_transformer
 
         compute_patch_grid(self, self.patch, image_shape)
@@ -82,15 +83,15 @@ class ViT(SizedModel):
         return list_block_stages("patch_embed", self.depth, "fc_norm")
 
     def list_stem_channels(self, channels: int) -> list[int]:
-        """Channels before and after each convolution of stride 2: doubling, and `width` at the end."""
+        """The channels before and after each convolution of stride 2, doubling up to `width`."""
         count = self.patch.bit_length() - 1
         return [channels, *(self.width >> (count - 1 - index) for index in range(count))]
 
     def cost(self, image_shape: tuple[int, int, int], num_outputs: int) -> Cost:
-        """Stem, positions, blocks, norm and classifier."""
+        """The cost of stem, positions, blocks, norm and classifier."""
         rows, columns = compute_patch_grid(self, self.patch, image_shape)
         tokens, width = rows * columns, self.width
-        products = Cost(flops=2 * 2 * tokens**2 * width)  # queries with keys, weights with values
+        products = Cost(flops=2 * 2 * tokens**2 * width)  # queries by keys, and attention weights by values
         attention = dense_cost(width, 3 * width, tokens) + products + dense_cost(width, width, tokens)
         perceptron = dense_cost(width, 4 * width, tokens) + dense_cost(4 * width, width, tokens)
         positions = Cost(tokens * width if self.positions is Positions.LEARNED else 0)

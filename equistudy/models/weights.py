@@ -1,4 +1,4 @@
-"""Where pretrained weights lie on this machine, and which bytes they are: no torch, and no download."""
+"""Finds pretrained weights on this machine and computes their digest: no torch, and no download."""
 
 import hashlib
 import os
@@ -22,24 +22,24 @@ _digests: dict[tuple[str, int, int], str] = {}
 
 
 def get_weights_folder() -> Path | None:
-    """The folder that is searched before the Hugging Face cache: that of $EQUISTUDY_WEIGHTS. ValueError if it is none.
+    """The folder of $EQUISTUDY_WEIGHTS, searched before the Hugging Face cache. Raises ValueError if it is not one.
 
-    It holds one file per network, NAME.TAG.safetensors, NAME.TAG.pth or NAME.TAG.bin. It is a place, as that of a
-    dataset is, and no part of any identity: that is the digest of the file.
+    It holds one file per network, NAME.TAG.safetensors, NAME.TAG.pth or NAME.TAG.bin. Its path is not part of any
+    identity; the digest of the file is.
     """
     place = os.environ.get(WEIGHTS_VARIABLE)
     if not place:
         return None
     if not Path(place).is_dir():
         raise ValueError(
-            f"${WEIGHTS_VARIABLE} must name a folder of files NAME.TAG.safetensors, got {place}, which is none. "
+            f"${WEIGHTS_VARIABLE} must name a folder of files NAME.TAG.safetensors, got {place}. "
             "Correct it, unset it, or use --weights-dir."
         )
     return Path(place).absolute()
 
 
 def find_weights(name: str) -> Path | None:
-    """The file with the weights that timm calls `name`, of the folder or else of the Hugging Face cache."""
+    """The file with the weights that timm calls `name`, from the folder or otherwise from the Hugging Face cache."""
     folder = get_weights_folder()
     if folder is not None:
         for suffix in SUFFIXES:
@@ -56,7 +56,7 @@ def find_weights(name: str) -> Path | None:
 
 
 def describe_search(name: str) -> str:
-    """Where the weights were looked for, and how they come there."""
+    """A description of where the weights were searched, and how to get them."""
     from huggingface_hub import constants
 
     folder = get_weights_folder()
@@ -67,7 +67,7 @@ def describe_search(name: str) -> str:
 
 
 def compute_file_digest(path: Path) -> str:
-    """SHA-256 of the file; the cache of the Hugging Face hub has it as the file's own name."""
+    """The SHA-256 of the file, which in the Hugging Face cache is the file's name."""
     blob = path.resolve()
     if re.fullmatch("[0-9a-f]{64}", blob.name):
         return blob.name

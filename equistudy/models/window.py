@@ -1,4 +1,4 @@
-"""A network that sees squares of a given size, with or without room around them for content to move in."""
+"""A network that sees a central window of larger images, or whole images of a given size."""
 
 from dataclasses import dataclass
 
@@ -14,13 +14,13 @@ SMALLEST_WINDOW = 8
 
 @dataclass(frozen=True)
 class Window(WrappedModel):
-    """The network of `model` on the central `pixels` by `pixels` of images that are scaled to `image_size`.
+    """The network of `model` on the central `pixels` by `pixels` of images resized to `image_size`.
 
-    Without `image_size` images are an eighth larger than the window: what a motion brings in is then part of the image,
-    and at some sizes, of the form 32 m + 1 for most residual networks, a quarter turn maps every map onto itself. With
-    `image_size` equal to `pixels` the network sees whole images, as most are trained on small ones.
+    By default images are an eighth larger than the window, so that real content moves into view. Window sizes of the
+    form 32 m + 1 make quarter turns take cells to cells at every stage of most residual networks. With `image_size`
+    equal to `pixels`, the network sees whole images, as most networks for small images are trained.
 
-    `mean` and `std` normalise the images in place of the model's own: one number for each channel, or one for all.
+    `mean` and `std` replace the model's own normalisation: one number per channel, or one for all.
     """
 
     pixels: int
@@ -31,7 +31,7 @@ class Window(WrappedModel):
     def __post_init__(self) -> None:
         if self.pixels < SMALLEST_WINDOW:
             raise ValueError(
-                f"A window has at least {SMALLEST_WINDOW} pixels along each side, got pixels={self.pixels}."
+                f"Window.pixels must be at least {SMALLEST_WINDOW}, got pixels={self.pixels}. Use a larger window."
             )
         if self.image_size is not None and self.image_size < self.pixels:
             raise ValueError(
@@ -40,16 +40,15 @@ class Window(WrappedModel):
             )
         if self.mean is not None and not all(0 <= value <= 1 for value in self.mean):
             raise ValueError(
-                f"The mean of images in [0, 1] lies in [0, 1], got mean={self.mean}. Divide values from 0 to 255 "
-                "by 255."
+                f"mean must lie in [0, 1], as images do, got mean={self.mean}. Divide values from 0 to 255 by 255."
             )
         if self.std is not None and not all(0 < value <= 1 for value in self.std):
             raise ValueError(
-                f"The std of images in [0, 1] lies in (0, 1], got std={self.std}. Divide values from 0 to 255 by 255."
+                f"std must lie in (0, 1], for images in [0, 1], got std={self.std}. Divide values from 0 to 255 by 255."
             )
 
     def preprocessing(self, dataset: Dataset) -> Preprocessing:
-        """The window, with the model's mean and std unless there are others."""
+        """The window, with the model's mean and std unless they are given."""
         inner, channels = self.model.preprocessing(dataset), dataset.image_shape[0]
         image_size = self.image_size or self.pixels + 2 * -(-self.pixels // 14)
         mean, std = (
@@ -60,14 +59,15 @@ class Window(WrappedModel):
 
     @property
     def has_own_preprocessing(self) -> bool:
-        """It does."""
+        """Always true."""
         return True
 
 
 def _spread(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    """One number for each channel."""
+    """The values, one per channel."""
     if len(values) not in (1, channels):
         raise ValueError(
-            f"mean and std have one number for each channel, or one for all, got {len(values)} for {channels} channels."
+            f"mean and std must have one number per channel, or one for all, got {len(values)} for {channels} channels."
+            " Give one for all."
         )
     return values * channels if len(values) == 1 else values

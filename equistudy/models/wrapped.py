@@ -1,4 +1,4 @@
-"""A model around another one: what it does not change is that of the other."""
+"""A model that wraps another one and delegates everything that it does not change."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -15,48 +15,48 @@ Self = TypeVar("Self", bound="WrappedModel")
 
 @dataclass(frozen=True)
 class WrappedModel(Model):
-    """Base of the models that change one thing of another `model`."""
+    """Base of the models that change one aspect of another `model`."""
 
     model: Model
 
     def check(self, dataset: Dataset) -> None:
-        """As the model."""
+        """Checks the wrapped model."""
         self.model.check(dataset)
 
     def validate(self) -> None:
-        """As the model."""
+        """Validates the wrapped model."""
         self.model.validate()
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
-        """The model's network."""
+        """The network of the wrapped model."""
         return self.model.build(image_shape, num_outputs)
 
     def stages(self, network: Module) -> Mapping[str, str]:
-        """Those of the model."""
+        """The stages of the wrapped model."""
         return self.model.stages(network)
 
     def preprocessing(self, dataset: Dataset) -> Preprocessing:
-        """That of the model."""
+        """The preprocessing of the wrapped model."""
         return self.model.preprocessing(dataset)
 
     @property
     def has_own_preprocessing(self) -> bool:
-        """Whether the model does."""
+        """Whether the wrapped model has its own preprocessing."""
         return self.model.has_own_preprocessing
 
     @property
     def untrained(self) -> Model:
-        """The same around the untrained model."""
+        """The same wrapper around the untrained model."""
         return dataclasses.replace(self, model=self.model.untrained)
 
     def fingerprint(self) -> str | None:
-        """That of the model."""
+        """The fingerprint of the wrapped model."""
         return self.model.fingerprint()
 
     def obstacle(self) -> str | None:
-        """That of the model."""
+        """The obstacle of the wrapped model."""
         return self.model.obstacle()
 
     def with_absolute_paths(self: Self) -> Self:
-        """The same around the model with absolute locations."""
+        """The same wrapper around the model with absolute paths."""
         return dataclasses.replace(self, model=self.model.with_absolute_paths())

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 __all__ = ["SMALL_ZOO", "ZOO"]
 
-# Top-1 in percent on the 50,000 validation images at the input size of timm's own configuration of each name and tag,
+# Top-1 accuracy in percent on the 50,000 validation images, at the input size in timm's configuration of each name,
 # from results/results-imagenet.csv of huggingface/pytorch-image-models (timm 1.0.31).
 ZOO: Mapping[str, Mapping[str, float]] = {
     "ResNet": {
@@ -89,7 +89,7 @@ ZOO: Mapping[str, Mapping[str, float]] = {
     },
 }
 
-# Small architectures of the same families, to be run with random weights on any machine.
+# Small architectures of the same families, to run with random weights on any machine.
 SMALL_ZOO: Mapping[str, tuple[str, ...]] = {
     "ResNet": ("resnet18", "regnetx_002"),
     "VGG": ("vgg11",),

@@ -1,4 +1,4 @@
-"""The layers of the ConvNeXt for small images, out of timm's stages."""
+"""The ConvNeXt for small images, built from timm's stages."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from equistudy.networks.residual import GlobalAveragePool
 
 __all__ = ["ConvNeXtNetwork"]
 
-LAYER_SCALE = 0.1  # of each block's output before training
+LAYER_SCALE = 0.1  # initial scale of each block's output
 
 
 class ConvNeXtNetwork(nn.Module):
@@ -31,6 +31,6 @@ class ConvNeXtNetwork(nn.Module):
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
     def forward(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
-        """One row of outputs for each image."""
+        """One row of outputs per image."""
         features: Tensor = self.stage3(self.stage2(self.stage1(self.stem(images))))
         return self.classifier(self.pooled(features))

@@ -1,4 +1,4 @@
-"""The layers of the chain of group convolutions."""
+"""The plain group CNN."""
 
 from typing import NamedTuple
 
@@ -12,11 +12,11 @@ from equistudy.networks.equivariant.pooling import build_head
 
 __all__ = ["ChainSizes", "GroupCNNNetwork"]
 
-POOLED_LAYER = 2  # the convolution that the max-pool follows
+POOLED_LAYER = 2  # the convolution that is followed by the max-pool
 
 
 class ChainSizes(NamedTuple):
-    """Fields and number of the convolutions, whether the last one is padded, and the dropout between them."""
+    """The fields and the number of convolutions, whether the last one is padded, and the dropout between them."""
 
     width: int
     depth: int

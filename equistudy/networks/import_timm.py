@@ -1,8 +1,8 @@
-"""Makes timm importable beside a torch without CUDA, whose torchvision cannot load its operators.
+"""Imports timm even if torchvision was built for CUDA and torch was not.
 
-The torchvision that is published for CUDA finds no CUDA libraries under a CPU-only torch, registers none of its
-operators, and then fails at import, and timm with it: `operator torchvision::nms does not exist`. Declaring the two
-operators that it looks up lets the import go on. Calling them still fails; no model here does.
+Such a torchvision finds no CUDA libraries, registers none of its operators, and fails at import with `operator
+torchvision::nms does not exist`, and so does timm. Declaring the two operators that it looks up makes the import
+succeed. Calling them still fails, but no model here does.
 """
 
 import importlib
@@ -20,7 +20,7 @@ MISSING_OPERATOR_MESSAGE = "torchvision::nms does not exist"
 
 @cache
 def import_timm() -> ModuleType:
-    """The module timm. Everything that needs timm asks here, in every process."""
+    """The module timm. All code must import it through this function, in every process."""
     try:
         return importlib.import_module("timm")
     except RuntimeError as error:
@@ -34,7 +34,7 @@ def import_timm() -> ModuleType:
 
 @cache
 def _declare_operators() -> torch.library.Library:
-    """The declarations, which last as long as this object."""
+    """The declarations, which exist as long as this object."""
     library = torch.library.Library("torchvision", "FRAGMENT")
     for name in OPERATORS:
         library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")

@@ -1,4 +1,4 @@
-"""The layers of the networks for sets of points."""
+"""The networks for sets of points."""
 
 import torch
 from jaxtyping import Float
@@ -12,7 +12,7 @@ WIDTHS = {PairFeatures.PLACES: 6, PairFeatures.DIFFERENCES: 3, PairFeatures.DIST
 
 
 class PointSums(nn.Module):
-    """Sums over the pairs of each point, then over the points."""
+    """Sums over the pairs of each point, then over all points."""
 
     def __init__(self, seen: PairFeatures, width: int, features: int, num_outputs: int) -> None:
         super().__init__()
@@ -21,14 +21,14 @@ class PointSums(nn.Module):
         self.point = _build_network(width + features, width, num_outputs)
 
     def forward(self, points: Float[Tensor, "B P D"]) -> Float[Tensor, "B K"]:
-        """One row of outputs for each set."""
+        """One row of outputs per set."""
         places, features = points[..., :3], points[..., 3:]
         P = points.shape[1]
         there = features.any(-1).to(points.dtype) if self.features else points.new_ones(points.shape[:2])
         both = there[:, :, None] * there[:, None, :] * (1 - torch.eye(P, device=points.device))
         own, other = (features[:, :, None].expand(-1, -1, P, -1), features[:, None].expand(-1, P, -1, -1))
         pairs = self.pair(torch.cat([self._build_pair_inputs(places), own, other], dim=-1)) * both[..., None]
-        # divided by what a typical set has, so that sums start near 1
+        # Divided by the number of points of a typical set, so that sums start near 1.
         sums = pairs.sum(2) / P
         return (self.point(torch.cat([sums, features], dim=-1)) * there[..., None]).sum(1) / P
 
@@ -39,12 +39,12 @@ class PointSums(nn.Module):
         differences = first - second
         if self.seen is PairFeatures.DIFFERENCES:
             return differences
-        # a square root has no slope at 0, where a point is compared with itself or padding with padding
+        # The square root has no derivative at 0, where a point is paired with itself or padding with padding.
         return (differences.square().sum(-1, keepdim=True) + 1e-12).sqrt()
 
 
 class Rollout(nn.Module):
-    """Bodies that move under pairwise forces which a network gives: the leapfrog of Newton's equations."""
+    """Leapfrog integration of Newton's equations, with pairwise forces predicted by a network."""
 
     def __init__(self, width: int, step: float, substeps: int, central: bool, num_times: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Rollout(nn.Module):
         self.force = _build_network(seen + 2, width, 1 if central else 2)
 
     def forward(self, states: Float[Tensor, "B P D"]) -> Float[Tensor, "B T P S"]:
-        """Places and momenta at each time."""
+        """Positions and momenta at each time."""
         q, p, mass, constants = states[..., :2], states[..., 2:4], states[..., 4:5], states[..., 5]
         step = self.step / self.substeps
         pairs = torch.stack(torch.broadcast_tensors(constants[:, :, None], constants[:, None]), dim=-1)
@@ -70,10 +70,10 @@ class Rollout(nn.Module):
         return torch.stack(trajectory, dim=1)
 
     def _compute_forces(self, q: Float[Tensor, "B P 2"], constants: Float[Tensor, "B P P 2"]) -> Float[Tensor, "B P 2"]:
-        """The sum of what the others do to each; what two do to each other is equal and opposite."""
+        """The total force on each body; the forces of two bodies on each other are equal and opposite."""
         differences = q[:, :, None] - q[:, None]
         if self.central:
-            # the logarithm: a factor that grew with the square would throw bodies ever further, to infinity
+            # The logarithm, because a force that grows with the square of the distance would diverge.
             distances = differences.square().sum(-1, keepdim=True).log1p()
             found = self.force(torch.cat([distances, constants], dim=-1)) * differences
         else:

@@ -1,4 +1,4 @@
-"""The layers of the pre-activation residual network, ordinary or group-equivariant."""
+"""The pre-activation residual network, ordinary or group-equivariant."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ SAME_WINDOW = ConvolutionWindow(3, padding=1)
 
 
 class PreactivationBlock(nn.Module):
-    """Two convolutions, each behind a batch norm and a ReLU, whose output is added to the block's input."""
+    """Two convolutions, each preceded by batch norm and ReLU, with a residual connection."""
 
     def __init__(self, layers: LayerFactory, inputs: int, outputs: int, downsampling: Downsampling | None) -> None:
         super().__init__()

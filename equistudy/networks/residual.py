@@ -1,4 +1,4 @@
-"""The layers of the residual network for small images."""
+"""The residual network for small images."""
 
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ BLUR_MODES = {Padding.ZERO: "constant", Padding.CIRCULAR: "circular", Padding.RE
 
 
 class BlockChoices(NamedTuple):
-    """What the residual blocks of a network have in common."""
+    """The choices that all residual blocks of a network share."""
 
     shortcut: Shortcut
     padding: Padding
@@ -24,7 +24,7 @@ class BlockChoices(NamedTuple):
 
 
 class StageSizes(NamedTuple):
-    """Channels of the first stage, blocks of each stage, and rows and columns of the last stage's map."""
+    """The channels of the first stage, the blocks per stage, and the size (rows, columns) of the last map."""
 
     width: int
     num_blocks: int
@@ -35,24 +35,24 @@ class GlobalAveragePool(nn.Module):
     """The mean of each channel over all positions."""
 
     def forward(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C"]:
-        """A vector for each image."""
+        """One vector per image."""
         return features.mean(dim=(2, 3))
 
 
 class PaddedShortcut(nn.Module):
-    """Every `stride`-th pixel, with channels of zeros behind the given ones."""
+    """Takes every `stride`-th pixel and appends channels of zeros."""
 
     def __init__(self, added: int, stride: int) -> None:
         super().__init__()
         self.added, self.stride = added, stride
 
     def forward(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
-        """1 / stride of the resolution and `added` more channels."""
+        """The map at 1 / stride of the resolution with `added` more channels."""
         return pad(features[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.added))
 
 
 class ResolutionHalving(nn.Module):
-    """Both branches of a block at half the resolution: the one that chooses, and the one that follows."""
+    """Halves the resolution of both branches of a block; with POLYPHASE the first branch chooses the grid for both."""
 
     def __init__(self, downsampling: Downsampling, padding: Padding) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class ResolutionHalving(nn.Module):
         """`hidden` and `features` halved alike."""
         if self.polyphase:
             phases = _split_phases(hidden)
-            # in float64, so that the order of the sum, which a shift changes, decides nothing
+            # In float64, so that the order of summation, which depends on the shift, does not affect the choice.
             chosen = phases.double().square().sum(dim=(2, 3, 4)).argmax(dim=0)
             samples = torch.arange(len(hidden), device=hidden.device)
             return phases[chosen, samples], _split_phases(features)[chosen, samples]
@@ -78,7 +78,7 @@ class ResolutionHalving(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions whose output is added to the block's input."""
+    """Two 3 x 3 convolutions with a residual connection."""
 
     def __init__(self, channels: int, outputs: int, choices: BlockChoices) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualNetwork(nn.Module):
-    """Stem, three stages, a vector and a linear classifier."""
+    """Stem, three stages, head and a linear classifier."""
 
     def __init__(self, channels: int, num_outputs: int, sizes: StageSizes, choices: BlockChoices, head: Head) -> None:
         super().__init__()
@@ -141,5 +141,5 @@ def _build_stage(channels: int, outputs: int, num_blocks: int, choices: BlockCho
 
 
 def _split_phases(maps: Float[Tensor, "B C H W"]) -> Float[Tensor, "4 B C h w"]:
-    """The four ways to take every second row and every second column."""
+    """The four grids of every second row and every second column."""
     return torch.stack([maps[:, :, row::2, column::2] for row in (0, 1) for column in (0, 1)])

@@ -25,7 +25,7 @@ __all__ = [
 
 
 def check_name(name: str, *, needs_tag: bool) -> None:
-    """ValueError with the nearest names if timm does not know `name`, or if it has no tag and needs one."""
+    """Raises ValueError, with the nearest names, if timm does not know `name` or it lacks a required tag."""
     timm = import_timm()
     architecture, _, tag = name.partition(".")
     tagged = timm.list_pretrained(architecture) if timm.is_model(architecture) else []
@@ -36,20 +36,20 @@ def check_name(name: str, *, needs_tag: bool) -> None:
         )
     if architecture not in timm.list_models(architecture):
         nearest = _suggest_similar(name, timm.list_pretrained() if tag else timm.list_models())
-        raise ValueError(f"A timm model needs a name that timm knows, got name={name!r}. {_describe_nearest(nearest)}")
+        raise ValueError(f"name must be a model of timm, got name={name!r}. {_describe_nearest(nearest)}")
     if "." in name and name not in tagged:
         nearest = _suggest_similar(name, tagged) or tagged
         raise ValueError(
-            f"timm's {architecture} needs one of its own tags, got name={name!r}. {_describe_nearest(nearest)}"
+            f"The tag must be one of those of timm's {architecture}, got name={name!r}. {_describe_nearest(nearest)}"
         )
 
 
 def match_architectures(pattern: str) -> list[str]:
-    """The architectures whose names match a shell pattern, such as `resnet*`; ValueError if none does."""
+    """The architectures whose names match a shell pattern, such as `resnet*`. Raises ValueError if none does."""
     names: list[str] = import_timm().list_models(pattern)
     if not names:
         near = _suggest_similar(pattern.strip("*"), import_timm().list_models())
-        raise ValueError(f"A pattern must match a name that timm knows, got {pattern!r}. {_describe_nearest(near)}")
+        raise ValueError(f"The pattern must match a model of timm, got {pattern!r}. {_describe_nearest(near)}")
     return names
 
 
@@ -58,13 +58,13 @@ def _suggest_similar(name: str, names: Iterable[str]) -> list[str]:
 
 
 def _describe_nearest(names: list[str]) -> str:
-    return f"Nearest: {', '.join(names[:5])}." if names else "All are in timm.list_models()."
+    return f"Nearest: {', '.join(names[:5])}." if names else "timm.list_models() lists all."
 
 
 class NativeInput(NamedTuple):
-    """How timm prepares images: normalised by mean and std, and cut to `size` pixels from images of `image_size`.
+    """How timm preprocesses images: resized to `image_size`, cropped to `size` pixels, normalised by mean and std.
 
-    `interpolation` is how they are resized; with `squash` both sides get `image_size`, otherwise the shorter one.
+    `interpolation` is the resizing filter; with `squash` both sides are resized to `image_size`, otherwise the shorter.
     """
 
     mean: tuple[float, ...]
@@ -76,7 +76,7 @@ class NativeInput(NamedTuple):
 
 
 def get_native_preprocessing(name: str, size: int | None = None) -> NativeInput:
-    """How timm evaluates the network of that name, at its own size or at another one."""
+    """The preprocessing of timm for the network of that name, at its own size or at another one."""
     config = import_timm().get_pretrained_cfg(name)
     own = int(config.input_size[-1])
     size = size or own
@@ -88,12 +88,12 @@ def get_native_preprocessing(name: str, size: int | None = None) -> NativeInput:
 
 
 def get_native_num_classes(name: str) -> int:
-    """How many classes the weights of that name tell apart."""
+    """The number of classes of the weights of that name."""
     return int(import_timm().get_pretrained_cfg(name).num_classes)
 
 
 def get_licence(name: str) -> str | None:
-    """Under what licence the weights are, as timm has it; None where it says nothing."""
+    """The licence of the weights according to timm, or None if it states none."""
     found = import_timm().models.get_pretrained_cfg(name)
     return None if found is None else found.license
 
@@ -104,7 +104,7 @@ def build_network(
     """A network for images of (channels, height, width), with `stage_paths`: the submodule of each stage by name."""
     options: dict[str, Any] = {"num_classes": num_outputs, "in_chans": image_shape[0]}
     if weights is not None:
-        # Given as a file: timm would ask the hub for a newer revision even of what is in the cache.
+        # Passed as a file, because timm would query the hub for a newer revision even of cached weights.
         overlay = {"file": str(weights), "custom_load": False}
         options |= {"pretrained": True, "pretrained_cfg_overlay": overlay}
     try:
@@ -113,8 +113,8 @@ def build_network(
         if weights is None:
             raise
         raise ValueError(
-            f"Weights must fit their network, got {weights} for {name!r}: {str(error).splitlines()[0]} "
-            f"Fetch the file again, or rename it to the network that it belongs to."
+            f"The weights must fit the network, got {weights} for {name!r}: {str(error).splitlines()[0]} "
+            f"Fetch the file again, or rename it after its network."
         ) from error
     paths = _find_stage_paths(name, network, image_shape)
     network.stage_paths = paths  # type: ignore[assignment]
@@ -122,13 +122,13 @@ def build_network(
 
 
 def build_bare_network(name: str, image_shape: tuple[int, int, int], num_outputs: int) -> nn.Module:
-    """An untrained network for images of (channels, height, width) that need not have stages, nor a classifier."""
+    """An untrained network for images of (channels, height, width), which need not have stages or a classifier."""
     check_name(name, needs_tag=False)
     return _create_network(name, image_shape[1:], {"num_classes": num_outputs, "in_chans": image_shape[0]})
 
 
 def _create_network(name: str, image_size: tuple[int, ...], options: dict[str, Any]) -> nn.Module:
-    """The network made for an image size if its architecture takes one: timm does not say which do."""
+    """Creates the network for an image size if its architecture accepts one; timm does not say which do."""
     timm, state = import_timm(), torch.get_rng_state()
     try:
         return timm.create_model(name, img_size=image_size, **options)
@@ -142,9 +142,9 @@ def _create_network(name: str, image_size: tuple[int, ...], options: dict[str, A
 def _find_stage_paths(name: str, network: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, str]:
     """The stages in order, found by a forward pass of one image in evaluation mode.
 
-    Feature stages are the modules that `feature_info` lists, or the first tensor of what such a module gives. Where an
-    architecture lists no module of its own, they are the modules whose outputs `forward_intermediates` hands out. There
-    is no `pooled` where no module gives what enters the classifier.
+    Feature stages are the modules listed in `feature_info`, or the first tensor in the output of such a module. For
+    architectures that list none, they are the modules whose outputs `forward_intermediates` returns. There is no
+    `pooled` if no module outputs the input of the classifier.
     """
     outputs, classified = _record_forward_pass(name, network, image_shape)
     listed = getattr(network, "feature_info", None) or []
@@ -163,7 +163,7 @@ def _find_stage_paths(name: str, network: nn.Module, image_shape: tuple[int, int
 
 
 def _locate_first_tensor(path: str, output: object) -> str | None:
-    """The address of the first tensor with positions in the output of a module."""
+    """The path of the first tensor with spatial positions in the output of a module."""
     if isinstance(output, Tensor):
         return path
     entries = enumerate(output) if isinstance(output, (tuple, list)) else ()
@@ -179,7 +179,7 @@ def _match_intermediates(
     image_shape: tuple[int, int, int],
     declared: Iterable[str],
 ) -> list[str]:
-    """The last module that gives each of the maps that `forward_intermediates` hands out; [] unless all are found."""
+    """The last module that outputs each map of `forward_intermediates`; empty unless all are found."""
     if not hasattr(network, "forward_intermediates"):
         return []
     was_training = network.training
@@ -207,7 +207,7 @@ def _match_intermediates(
 
 
 def _shows_same_map(output: Tensor, wanted: Tensor) -> bool:
-    """Whether an output holds the map (1, C, H, W), with its channels first or last or as tokens behind others."""
+    """Whether an output equals the map (1, C, H, W), with channels first or last, or as tokens after class tokens."""
     _, channels, height, width = wanted.shape
     if output.ndim == 4:
         layouts = (output, output.permute(0, 3, 1, 2))
@@ -218,7 +218,7 @@ def _shows_same_map(output: Tensor, wanted: Tensor) -> bool:
 
 
 def _make_ramp(image_shape: tuple[int, int, int]) -> Tensor:
-    """One image whose pixels all differ, without a draw from torch's random state."""
+    """One image whose pixels all differ, without using torch's random state."""
     channels, height, width = image_shape
     return torch.linspace(-1, 1, channels * height * width).view(1, *image_shape)
 
@@ -226,7 +226,7 @@ def _make_ramp(image_shape: tuple[int, int, int]) -> Tensor:
 def _record_forward_pass(
     name: str, network: nn.Module, image_shape: tuple[int, int, int]
 ) -> tuple[list[tuple[str, object]], Tensor]:
-    """What each submodule gave before the classifier was called, in order, and what the classifier was given."""
+    """The outputs of all submodules before the classifier, in order, and the input of the classifier."""
     outputs: list[tuple[str, object]] = []
     classified: list[Tensor] = []
     head = network.get_classifier()  # type: ignore[operator]
@@ -245,9 +245,9 @@ def _record_forward_pass(
     try:
         with torch.no_grad():
             network.eval()(_make_ramp(image_shape))
-    except Exception as error:  # each architecture has its own way of refusing a size
+    except Exception as error:  # architectures raise many types of error for an unsupported size
         raise ValueError(
-            f"A timm model must take the dataset's images, got name={name!r} and images of shape {image_shape}, "
+            f"The timm model must accept the dataset's images, got name={name!r} and images of shape {image_shape}, "
             f"with: {error}. Choose another architecture or larger images."
         ) from error
     finally:
@@ -256,6 +256,6 @@ def _record_forward_pass(
             hook.remove()
     if not classified:
         raise ValueError(
-            f"A timm model needs a classifier, got name={name!r} without one. Choose another architecture."
+            f"The timm model must have a classifier, got name={name!r} without one. Choose another architecture."
         )
     return outputs, classified[0]

@@ -1,4 +1,4 @@
-"""The layers of the compact U-Net."""
+"""The compact U-Net."""
 
 from itertools import pairwise
 
@@ -37,7 +37,7 @@ class UNetNetwork(nn.Module):
         self.head = nn.Sequential(CosetPool(layers.order), nn.Conv2d(width, num_outputs, 1))
 
     def forward(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K H W"]:
-        """Logits for each pixel."""
+        """The logits of each pixel."""
         maps = [self.encoders[0](images)]
         for encoder in self.encoders[1:]:
             maps.append(encoder(self.pool(maps[-1])))
@@ -49,7 +49,7 @@ class UNetNetwork(nn.Module):
 
 
 def _build_convolution_pair(layers: LayerFactory, first: nn.Module, width: int) -> nn.Sequential:
-    """A convolution and one more of the same width, with what follows each."""
+    """Two convolutions of the same width, each followed by norm and ReLU."""
     second = layers.build_convolution(width, width, SAME_WINDOW)
     return nn.Sequential(
         first, layers.build_norm(width), nn.ReLU(inplace=True), second, layers.build_norm(width), nn.ReLU()

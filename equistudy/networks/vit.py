@@ -12,7 +12,7 @@ __all__ = ["TransformerSizes", "build_vision_transformer"]
 
 
 class TransformerSizes(NamedTuple):
-    """Number of blocks, channels of a token, pixels along a side of a patch, and heads of the attention."""
+    """The number of blocks, channels per token, pixels per side of a patch, and attention heads."""
 
     depth: int
     width: int
@@ -30,7 +30,7 @@ def build_vision_transformer(
 ) -> nn.Module:
     """The VisionTransformer of timm without a class token, for images of (channels, height, width).
 
-    Patches become tokens by one linear map, or by convolutions with `stem_channels` before and after each.
+    Patches become tokens by one linear map, or by convolutions with `stem_channels` as their numbers of channels.
     """
     timm = import_timm()
 

@@ -54,7 +54,7 @@ def test_keys_that_do_not_fit_are_named(network, tmp_path) -> None:
     wrong = "1 missing (stem.0.weight), 1 unexpected (extra.bias), 1 misshaped (stage2.0.first.weight [9, 2, 3, 3] for"
     with pytest.raises(ValueError, match=re.escape(wrong)) as raised:
         write(tmp_path / "a.pt", weights).build(SHAPE, 7)
-    assert str(raised.value).endswith("Name the architecture that these weights belong to.")
+    assert str(raised.value).endswith("Name the architecture of these weights.")
     with pytest.raises(
         ValueError, match=r"ResNet\(depth=14, width=2\), with \d+ missing \(stage1\.1\.first\.weight, .*\.\.\.\)"
     ):
@@ -72,16 +72,16 @@ def test_a_file_runs_no_code_and_says_what_is_wrong(tmp_path, monkeypatch) -> No
     (tmp_path / "cut.safetensors").write_bytes(b"\x10")
     (tmp_path / "text.pt").write_text("weights")
     for name, message in (
-        ("bomb.pt", "holds tensors and nothing that runs code, got bomb.pt with"),
-        ("text.pt", "holds tensors and nothing that runs code, got text.pt with"),
-        ("cut.safetensors", "must be whole, got cut.safetensors with"),
+        ("bomb.pt", "must hold only tensors and plain data, got bomb.pt with"),
+        ("text.pt", "must hold only tensors and plain data, got text.pt with"),
+        ("cut.safetensors", "Cannot read safetensors file cut.safetensors: "),
     ):
         with pytest.raises(ValueError, match=message):
             Checkpoint(MODEL, name).validate()
     assert not (tmp_path / "run").exists()
-    with pytest.raises(ValueError, match=r"holds a state dict, got a dict with epoch, loss in a\.pt"):
+    with pytest.raises(ValueError, match=r"must hold a state dict, got a dict with epoch, loss in a\.pt"):
         write(Path("a.pt"), {"epoch": 1, "loss": 2.0}).validate()
-    with pytest.raises(ValueError, match=r"needs the file of its weights, got file='gone\.pt', which is none"):
+    with pytest.raises(ValueError, match=r"needs an existing file of weights, got file='gone\.pt'"):
         Checkpoint(MODEL, "gone.pt").validate()
 
 
@@ -108,8 +108,8 @@ def test_the_moving_average_beside_the_last_weights(tmp_path) -> None:
         assert torch.equal(read_weights(tmp_path / "a.th", ema=True)["weight"], average["weight"])
     torch.save(last, tmp_path / "b.th")
     assert not has_average(tmp_path / "b.th")
-    with pytest.raises(ValueError, match=r"moving average of the weights lies under .* got none in .*b\.th\. Use ema"):
+    with pytest.raises(ValueError, match=r"needs one of the keys .* got none in .*b\.th\. Use ema"):
         read_weights(tmp_path / "b.th", ema=True)
     save_file(last, tmp_path / "c.safetensors")
-    with pytest.raises(ValueError, match=r"holds one set of weights, got ema=True for .*c\.safetensors"):
+    with pytest.raises(ValueError, match=r"has no moving average, got ema=True for .*c\.safetensors"):
         read_weights(tmp_path / "c.safetensors", ema=True)

@@ -24,5 +24,5 @@ def test_equals_the_formula_of_the_paper():
 
 
 def test_even_kernel():
-    with pytest.raises(ValueError, match=r"kernel must be odd, so that it has a centre, got kernel=4\. Use 5"):
+    with pytest.raises(ValueError, match=r"kernel must be odd, to have a centre, got kernel=4\. Use 5"):
         ConvMixer(kernel=4)

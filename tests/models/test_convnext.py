@@ -11,5 +11,5 @@ def test_too_few_patches():
 
 
 def test_even_kernel():
-    with pytest.raises(ValueError, match=r"kernel must be odd, so that it has a centre, got kernel=2\. Use 7"):
+    with pytest.raises(ValueError, match=r"kernel must be odd, to have a centre, got kernel=2\. Use 7"):
         ConvNeXt(kernel=2)

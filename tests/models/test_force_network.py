@@ -35,8 +35,8 @@ def test_before_training_no_trajectory_flies_apart(central: bool) -> None:
 
 
 def test_what_cannot_be_built_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"width and a substep of at least 1 and a positive step, .* substeps=0"):
+    with pytest.raises(ValueError, match=r"width and substeps of at least 1 and a positive step, .* substeps=0"):
         ForceNetwork(substeps=0)
-    with pytest.raises(ValueError, match=r"places, momenta, mass and spring constant .* got 3 features"):
+    with pytest.raises(ValueError, match=r"position, momentum, mass and spring constant .* got 3\."):
         ForceNetwork().build((4, 3), 2)
     assert ForceNetwork().stages(torch.nn.Identity()) == {"output": ""}

@@ -41,7 +41,7 @@ def test_sizes_of_the_maps():
         (lambda: GroupCNN(0), "at least 1 field and 3 convolutions, got width=0 and depth=7. The paper uses 10"),
         (lambda: GroupCNN(depth=2), "got width=10 and depth=2"),
         (lambda: GroupCNN(dropout=1.0), "at least 0 and less than 1, got dropout=1.0. Use 0.3 or 0"),
-        (lambda: GroupCNN(20, None, factorisation=Factorisation.G), "Kernels are factorised over a group"),
+        (lambda: GroupCNN(20, None, factorisation=Factorisation.G), "Factorised kernels need a group"),
         (lambda: GroupCNN().build((1, 7, 9), 2), "at least 8 x 8 pixels, got 7 x 9. Enlarge .* last_padded=True"),
     ],
 )

@@ -15,7 +15,7 @@ def test_rows_and_columns():
 
 @pytest.mark.parametrize("kind", [ConvMixer, ConvNeXt, MLPMixer, ViT])
 def test_patches_that_do_not_tile(kind):
-    message = rf"{kind.__name__} needs images that its patches tile, got patch=4 .* 28 x 30 pixels\. Use one of 1, 2\."
+    message = rf"{kind.__name__} needs a patch size that divides .* got patch=4 .* 28 x 30 pixels\. Use one of 1, 2\."
     for verb in (kind(patch=4).build, kind(patch=4).cost):
         with pytest.raises(ValueError, match=message):
             verb((1, 28, 30), 10)

@@ -59,6 +59,6 @@ def test_padding_counts_nowhere(sight: PairFeatures) -> None:
 def test_what_cannot_be_built_is_refused() -> None:
     with pytest.raises(ValueError, match=r"width must be at least 1, got width=0"):
         PointNetwork(0)
-    with pytest.raises(ValueError, match=r"takes points of space, got 2 features"):
+    with pytest.raises(ValueError, match=r"needs points in 3D, got 2 features"):
         PointNetwork().build((5, 2), 1)
     assert PointNetwork().stages(torch.nn.Identity()) == {"output": ""}

@@ -114,9 +114,9 @@ def test_initialisations_differ_in_scale(factorisation: Factorisation):
         (lambda: PreactivationResNet(21), "must be 6n [+] 2, 10, 18 or 34, got depth=21. Nearest: 20, 18."),
         (lambda: PreactivationResNet(2), "got depth=2. Nearest: 8, 10."),
         (lambda: PreactivationResNet(20, 0), "at least 1 field, got width=0. The paper uses 16"),
-        (lambda: PreactivationResNet(20, 4, factorisation=GC), "Kernels are factorised over a group"),
+        (lambda: PreactivationResNet(20, 4, factorisation=GC), "Factorised kernels need a group"),
         (lambda: PCamResNet(width=6), "a multiple of 4, .* got width=6. The paper uses 4"),
-        (lambda: PCamResNet(18), "three stages, got depth=18 with four"),
+        (lambda: PCamResNet(18), "three stages, got depth=18"),
         (lambda: PreactivationResNet(20).build((3, 7, 32), 2), "at least 8 x 8 pixels, got 7 x 32. Enlarge"),
     ],
 )

@@ -57,7 +57,7 @@ def test_it_tells_an_image_from_its_turn_only_if_subsampling_drops_a_row(model, 
 
 
 def test_impossible_convolutions():
-    with pytest.raises(ValueError, match=r"positive kernel size and stride.*got kernel_size=0.*The paper uses 3, 2"):
+    with pytest.raises(ValueError, match=r"positive kernel_size and stride.*got kernel_size=0.*The paper uses 3, 2"):
         SingleConvolution(0)
-    with pytest.raises(ValueError, match=r"must fit into the padded image, got kernel_size=9 for 4 x 4.*Enlarge"):
+    with pytest.raises(ValueError, match=r"must fit in the padded image, got kernel_size=9 for 4 x 4.*Enlarge"):
         SingleConvolution(9).build((1, 4, 4), 2)

@@ -27,7 +27,7 @@ def test_images_of_a_given_size_normalised_by_given_numbers() -> None:
     model = Window(ResNet(8, 2), 32, image_size=32, mean=(0.5,), std=(0.1, 0.2, 0.3))
     assert model.preprocessing(leaves) == ((0.5, 0.5, 0.5), (0.1, 0.2, 0.3), 32, 32)
     assert Window(ResNet(8, 2), 32, std=(1.0,)).preprocessing(leaves) == (leaves.mean, (1.0,) * 3, 38, 32)
-    with pytest.raises(ValueError, match=r"one number for each channel, or one for all, got 2 for 3 channels"):
+    with pytest.raises(ValueError, match=r"one number per channel, or one for all, got 2 for 3 channels"):
         Window(ResNet(8, 2), 32, mean=(0.5, 0.5)).preprocessing(leaves)
 
 
@@ -39,10 +39,13 @@ def test_results_from_before_these_fields_keep_their_trials() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"pixels": 7}, "at least 8 pixels along each side, got pixels=7"),
+        ({"pixels": 7}, "Window.pixels must be at least 8, got pixels=7"),
         ({"image_size": 31}, "at least as large as the window, got image_size=31 for pixels=32. Use image_size=32 to"),
-        ({"mean": (0.5, 127.5)}, "lies in [0, 1], got mean=(0.5, 127.5). Divide values from 0 to 255 by 255"),
-        ({"std": (0.0,)}, "lies in (0, 1], got std=(0.0,). Divide"),
+        (
+            {"mean": (0.5, 127.5)},
+            "must lie in [0, 1], as images do, got mean=(0.5, 127.5). Divide values from 0 to 255 by 255",
+        ),
+        ({"std": (0.0,)}, "must lie in (0, 1], for images in [0, 1], got std=(0.0,). Divide"),
     ],
 )
 def test_what_no_window_is(fields: dict, message: str) -> None:

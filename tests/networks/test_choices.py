@@ -16,7 +16,7 @@ from equistudy.spec import flatten_spec, to_canonical_json
 def test_a_factorisation_needs_a_group():
     Factorisation.FULL.check(None)
     Factorisation.GC.check(CyclicGroup(4))
-    with pytest.raises(ValueError, match=r"over a group, got factorisation=Factorisation.G with group=None. Name a"):
+    with pytest.raises(ValueError, match=r"need a group, got factorisation=Factorisation.G with group=None. Set a"):
         Factorisation.G.check(None)
 
 

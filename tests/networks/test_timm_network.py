@@ -24,7 +24,9 @@ def test_image_size_is_adapted_where_it_is_fixed():
 
 
 def test_images_that_the_architecture_refuses():
-    with pytest.raises(ValueError, match=r"must take the dataset's images, got name='test_vit'.*\(1, 17, 17\), with: "):
+    with pytest.raises(
+        ValueError, match=r"must accept the dataset's images, got name='test_vit'.*\(1, 17, 17\), with: "
+    ):
         TimmModel("test_vit").build((1, 17, 17), 4)
 
 

@@ -1,1 +1,1 @@
-"""Layers that commute with a finite group of symmetries of the square, exactly where their windows do."""
+"""Layers that are equivariant to finite groups of symmetries of the square, exactly where strides and padding allow."""

@@ -1,4 +1,4 @@
-"""A tensor that is computed from parameters and kept until their numbers change."""
+"""A cache for a tensor that is computed from parameters, valid until their values change."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,11 +9,11 @@ __all__ = ["TensorCache"]
 
 
 class TensorCache:
-    """Keeps one tensor as long as the parameters that it is computed from hold the same numbers.
+    """Caches one tensor as long as the parameters that it is computed from have the same values.
 
-    The numbers themselves are compared with a copy: fused optimisers, `.data` and shared memory change parameters
-    without raising their version. Comparing takes a small part of the time of a convolution on the CPU, but would wait
-    for the device elsewhere, so nothing is kept there. Copies and pickles of a cache are empty.
+    The values themselves are compared with a copy, because fused optimisers, `.data` and shared memory change
+    parameters without incrementing their version. On the CPU this takes a small fraction of the time of a convolution;
+    on other devices it would synchronise, so nothing is cached there. Copies and pickles of a cache are empty.
     """
 
     def __init__(self) -> None:
@@ -24,16 +24,16 @@ class TensorCache:
         return TensorCache, ()
 
     def clear(self) -> None:
-        """Forgets the tensor."""
+        """Empties the cache."""
         self._value = None
         self._known = []
 
     def get_or_compute(self, parameters: Sequence[Tensor], compute: Callable[[], Tensor]) -> Tensor:
-        """What `compute` gives: freshly computed where gradients may be needed, otherwise kept."""
+        """The result of `compute`, cached unless gradients may be needed."""
         if not _is_cacheable(parameters):
             return compute()
         if self._value is None or not _are_same(parameters, self._known):
-            # outside of inference mode, so that the tensor may meet gradients of images later on
+            # Outside inference mode, so that the tensor can be used with autograd later.
             with torch.inference_mode(False), torch.no_grad():
                 self._value = compute()
                 self._known = [parameter.detach().clone() for parameter in parameters]
@@ -41,10 +41,10 @@ class TensorCache:
 
 
 def _is_cacheable(parameters: Sequence[Tensor]) -> bool:
-    """Whether only the value is needed, of plain parameters on the CPU.
+    """Whether the result may be cached: no gradients, and plain parameters on the CPU.
 
-    What stands in for a parameter under a transform of `torch.func`, or is computed from others as weight norm does, is
-    no nn.Parameter. A compiled graph has no memory, and inference tensors cannot enter later computations.
+    Stand-ins for parameters under `torch.func`, or weights computed from others as in weight norm, are not
+    nn.Parameters. Compiled graphs hold no cache, and inference tensors cannot enter later computations.
     """
     if torch.compiler.is_compiling():
         return False
@@ -57,7 +57,7 @@ def _is_cacheable(parameters: Sequence[Tensor]) -> bool:
 
 
 def _are_same(parameters: Sequence[Tensor], known: Sequence[Tensor]) -> bool:
-    """Whether numbers, type and memory format are those of the copies."""
+    """Whether values, dtype and memory format equal those of the copies."""
     return len(parameters) == len(known) and all(
         mine.dtype == its.dtype and mine.stride() == its.stride() and torch.equal(mine, its)
         for mine, its in zip(parameters, known, strict=True)

@@ -1,4 +1,4 @@
-"""Group convolutions: ordinary convolutions of folded features whose kernels are expanded from fewer parameters."""
+"""Group convolutions: ordinary convolutions on folded features, with kernels expanded from fewer parameters."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -28,7 +28,7 @@ __all__ = [
 
 
 class ConvolutionWindow(NamedTuple):
-    """How a convolution looks at its input: size of the square kernel, stride, padding at each side, dilation."""
+    """The window of a convolution: size of the square kernel, stride, padding on each side, and dilation."""
 
     size: int
     stride: int = 1
@@ -37,17 +37,17 @@ class ConvolutionWindow(NamedTuple):
 
 
 class StoredWeight(NamedTuple):
-    """The shape of a stored weight, and the standard deviation that it starts from under Initialisation.HE."""
+    """The shape of a stored weight, and its standard deviation under Initialisation.HE."""
 
     shape: tuple[int, int, int, int]
     std: float
 
 
 class GroupConvolution(nn.Module):
-    """Base of the group convolutions: `inputs` and `outputs` count fields of |G| channels, or images' channels.
+    """Base of the group convolutions. `inputs` and `outputs` count fields of |G| channels, or channels of images.
 
-    Exactly equivariant where stride divides n + 2 padding - dilation (size - 1) - 1 for maps of n x n cells. In
-    evaluation mode on the CPU, the kernels are kept until a parameter changes (see `TensorCache`).
+    Exactly equivariant if the stride divides n + 2 padding - dilation (size - 1) - 1, for maps of n x n cells. In
+    evaluation mode on the CPU, the kernels are cached until a parameter changes (see `TensorCache`).
     """
 
     regular: ClassVar[bool] = True
@@ -64,8 +64,8 @@ class GroupConvolution(nn.Module):
         super().__init__()
         if min(inputs, outputs, window.size, window.stride, window.dilation) < 1 or window.padding < 0:
             raise ValueError(
-                f"A group convolution needs positive numbers of fields, size, stride and dilation, and no negative "
-                f"padding, got inputs={inputs}, outputs={outputs}, {window}. Use ConvolutionWindow(3, padding=1) "
+                f"A group convolution needs positive numbers of fields, size, stride and dilation, and padding of at "
+                f"least 0, got inputs={inputs}, outputs={outputs}, {window}. Use ConvolutionWindow(3, padding=1) "
                 "for 3 x 3."
             )
         self.group, self.inputs, self.outputs, self.window = group, inputs, outputs, window
@@ -83,11 +83,11 @@ class GroupConvolution(nn.Module):
         return build_gather_table(self.group, self.window.size, regular=self.regular).clone()
 
     def stored_weights(self) -> dict[str, StoredWeight]:
-        """The weights by name, of four axes each, so that a network can be put into any memory format."""
+        """The weights by name, with four axes each, so that a network can be converted to any memory format."""
         raise NotImplementedError
 
     def build_identity_kernel(self) -> Float[Tensor, "O I k k"]:
-        """Kernel 0 of every output field, of which the others are moved copies."""
+        """Kernel 0 of every output field; the other kernels are moved copies of it."""
         weight: Tensor = self.weight  # type: ignore[assignment]
         return weight
 
@@ -97,7 +97,7 @@ class GroupConvolution(nn.Module):
         def expand() -> Tensor:
             kernel = self.build_identity_kernel()
             table = self.get_buffer("table")
-            if table.device != kernel.device:  # weights were assigned to a network built without numbers
+            if table.device != kernel.device:  # weights were assigned to a network built on the meta device
                 table = self._build_table().to(kernel.device)
             return expand_kernels(kernel, table)
 
@@ -117,12 +117,12 @@ class GroupConvolution(nn.Module):
         )
 
     def fill_uniform(self, bound: float) -> None:
-        """Every parameter anew, uniform in +- `bound`."""
+        """Fills every parameter with values uniform in +- `bound`."""
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
     def to_ordinary(self) -> nn.Conv2d:
-        """The ordinary convolution with the same outputs, in which nothing is shared any more."""
+        """An ordinary convolution with the same outputs and without weight sharing."""
         kernels, biases = self.build_kernels().detach().clone(), self.build_biases()
         inputs = kernels.shape[1] * self.channel_groups
         layer = skip_init(nn.Conv2d, inputs, len(kernels), *self.window, self.channel_groups, bias=False)
@@ -131,7 +131,7 @@ class GroupConvolution(nn.Module):
         return layer
 
     def train(self, mode: bool = True) -> "GroupConvolution":
-        """As every module; the kept kernels are forgotten."""
+        """Sets the mode, and empties the cache of kernels."""
         self._cache.clear()
         return super().train(mode)
 
@@ -141,7 +141,7 @@ class GroupConvolution(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         super()._apply(fn, recurse)
-        table = self._build_table().to(self.get_buffer("table").device)  # `to_empty` leaves arbitrary numbers in it
+        table = self._build_table().to(self.get_buffer("table").device)  # `to_empty` leaves it uninitialised
         self.register_buffer("table", table, persistent=False)
         return self
 
@@ -155,7 +155,7 @@ class LiftingConvolution(GroupConvolution):
     regular = False
 
     def stored_weights(self) -> dict[str, StoredWeight]:
-        """The kernels of the identity."""
+        """The kernels of the identity element."""
         size = self.window.size
         return {"weight": StoredWeight((self.outputs, self.inputs, size, size), sqrt(2 / (self.inputs * size**2)))}
 
@@ -167,7 +167,7 @@ class RegularConvolution(GroupConvolution):
     """
 
     def stored_weights(self) -> dict[str, StoredWeight]:
-        """The kernels of the identity, folded as the features are."""
+        """The kernels of the identity element, folded like features."""
         channels, size = self.inputs * self.group.order, self.window.size
         return {"weight": StoredWeight((self.outputs, channels, size, size), sqrt(2 / (channels * size**2)))}
 
@@ -184,7 +184,7 @@ class SharedConvolution(GroupConvolution):
         }
 
     def build_identity_kernel(self) -> Float[Tensor, "O I k k"]:
-        """The products. The two factors in turn would need a copy of the features for each pair of fields."""
+        """The products, because applying the factors in turn would copy the features for each pair of fields."""
         spatial: Tensor = self.spatial  # type: ignore[assignment]
         pointwise: Tensor = self.pointwise  # type: ignore[assignment]
         return spatial.repeat_interleave(self.group.order, dim=1) * pointwise
@@ -200,7 +200,7 @@ class DepthwiseConvolution(GroupConvolution):
         self.channel_groups = fields * group.order
 
     def stored_weights(self) -> dict[str, StoredWeight]:
-        """The filters of the identity; no ReLU stands before them, so that their gain is 1."""
+        """The filters of the identity element; their gain is 1, because no ReLU precedes them."""
         return {"weight": StoredWeight((self.outputs, 1, self.window.size, self.window.size), 1 / self.window.size)}
 
 
@@ -212,7 +212,7 @@ def build_separable_convolution(
     bias: bool = True,
     initialisation: Initialisation = Initialisation.HE,
 ) -> nn.Sequential:
-    """A regular convolution with k[o, i, s] = p[o, i, s] d[o] (Factorisation.GC), as the two in turn: p, then d."""
+    """A regular convolution with k[o, i, s] = p[o, i, s] d[o] (Factorisation.GC), computed as p followed by d."""
     pointwise = RegularConvolution(group, inputs, outputs, ConvolutionWindow(1), bias=False)
     depthwise = DepthwiseConvolution(group, outputs, window, bias)
     if initialisation is Initialisation.GROUPY:

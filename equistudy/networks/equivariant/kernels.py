@@ -1,7 +1,7 @@
-"""How the kernels of a group convolution are made from one: by a gather, whose table is made from the group's products.
+"""Expands the kernels of a group convolution from one, by a gather whose table follows from the group's products.
 
-Features are folded: (B, C |G|, H, W) with channel c |G| + h, as `ChannelAction.REGULAR` reads them. Kernels are stored
-folded in the same way, so that every parameter is an ordinary (O, I, k, k) tensor.
+Features are folded: (B, C |G|, H, W) with channel c |G| + h, as in `ChannelAction.REGULAR`. Kernels are stored folded
+in the same way, so that every parameter is an ordinary (O, I, k, k) tensor.
 """
 
 from functools import lru_cache
@@ -17,10 +17,10 @@ __all__ = ["build_gather_table", "build_quotient_table", "expand_kernels", "find
 
 
 def find_symmetries(group: FiniteGroup) -> tuple[Symmetry, ...]:
-    """What every element does to a kernel, in the order of the channels; ValueError if pixels do not follow exactly."""
+    """The symmetry of every element, in the order of the channels. Raises ValueError if one is not exact on pixels."""
     if any(degrees % 90 for degrees, _ in group.element_parameters):
         raise ValueError(
-            f"Group convolutions need turns by multiples of 90 degrees, got {group} with "
+            f"Group convolutions need rotations by multiples of 90 degrees, got {group} with "
             f"{', '.join(f'{degrees:g}' for degrees, _ in group.element_parameters)} degrees. Use CyclicGroup or "
             "DihedralGroup; kernels interpolated to other angles are not implemented."
         )
@@ -29,7 +29,7 @@ def find_symmetries(group: FiniteGroup) -> tuple[Symmetry, ...]:
 
 
 def build_quotient_table(group: FiniteGroup) -> Int64[Tensor, "G G"]:
-    """Row h, column s: the position of h^-1 s, which is the input channel of kernel 0 that kernel h reads at s."""
+    """The index of h^-1 s in row h and column s: the input channel of kernel 0 that kernel h uses at s."""
     return torch.stack(
         [torch.arange(group.order), *(group.channel_permutation(element) for element in group.elements())]
     )
@@ -37,13 +37,13 @@ def build_quotient_table(group: FiniteGroup) -> Int64[Tensor, "G G"]:
 
 @lru_cache(maxsize=256)
 def build_gather_table(group: FiniteGroup, kernel_size: int, *, regular: bool) -> Int64[Tensor, "G P"]:
-    """Where each entry of kernel h comes from in kernel 0, whose P entries are (s, row, column) flattened.
+    """The source in kernel 0, with P entries (s, row, column) flattened, of each entry of every kernel h.
 
-    k[h][s] = h.k[h^-1 s] on regular features, and k[h] = h.k on images, where there is no s. Kernels of even size turn
-    about the middle of their four central entries.
+    k[h][s] = h.k[h^-1 s] on regular features, and k[h] = h.k on images, where there is no s. Kernels of even size are
+    rotated about the point between their four central entries.
 
     Source: Cohen and Welling 2016, arXiv:1602.07576, section 7, for C4 and D4; here from the group's own products, and
-    for kernels of any size. Always the same tensor, on the CPU: do not write to it.
+    for kernels of any size. The tensor is cached on the CPU: do not modify it.
     """
     channels = group.order if regular else 1
     with torch.device("cpu"), torch.inference_mode(False):
@@ -57,7 +57,7 @@ def build_gather_table(group: FiniteGroup, kernel_size: int, *, regular: bool) -
 
 
 def _is_channels_last(weight: Float[Tensor, "O I k k"]) -> bool:
-    """As `is_contiguous(memory_format=torch.channels_last)`, which `torch.func.vmap` does not implement."""
+    """Like `is_contiguous(memory_format=torch.channels_last)`, which `torch.func.vmap` does not implement."""
     expected = 1
     for dim in (1, 3, 2, 0):
         if weight.shape[dim] != 1 and weight.stride(dim) != expected:
@@ -67,14 +67,14 @@ def _is_channels_last(weight: Float[Tensor, "O I k k"]) -> bool:
 
 
 def expand_kernels(weight: Float[Tensor, "O I k k"], table: Int64[Tensor, "G P"]) -> Float[Tensor, "D I k k"]:
-    """The kernels of all elements: output channel o |G| + h is kernel o as element h moves it.
+    """The kernels of all elements: output channel o |G| + h is kernel o moved by element h.
 
-    In the memory format of `weight`, for a convolution of maps in channels last copies any other kernel, and its
-    gradient: without, a step of a P4 layer of 64 fields took a third longer.
+    The result has the memory format of `weight`, because a channels-last convolution copies kernels of another format
+    and their gradients, which made a step of a P4 layer with 64 fields a third slower.
     """
     count, _, size, _ = weight.shape
     order, positions = table.shape
-    # rows of input fields are copied whole: three times as fast as one entry at a time, and its gradient as well
+    # Copying whole rows of input fields is three times as fast as copying single entries, also in the backward pass.
     entries = weight.reshape(count, -1, positions).transpose(1, 2).contiguous()
     gathered = entries.index_select(1, table.flatten())
     fields = gathered.view(count * order, positions // size**2, size, size, -1)

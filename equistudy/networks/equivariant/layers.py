@@ -1,4 +1,4 @@
-"""The layers of a network by group, so that one network serves with any group and with none."""
+"""Layers with or without a group, so that one network definition serves both."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ __all__ = ["LayerFactory"]
 
 @dataclass(frozen=True)
 class LayerFactory:
-    """Makes layers of `group`, or ordinary ones without. Widths count fields, which are channels without a group."""
+    """Builds layers equivariant to `group`, or ordinary ones if it is None. Widths count fields of |G| channels."""
 
     group: FiniteGroup | None
     factorisation: Factorisation = Factorisation.FULL
@@ -28,17 +28,17 @@ class LayerFactory:
 
     @property
     def order(self) -> int:
-        """Channels of a field: |G|, or 1."""
+        """The number of channels per field: |G|, or 1 without a group."""
         return 1 if self.group is None else self.group.order
 
     def build_lifting(self, channels: int, outputs: int, window: ConvolutionWindow, bias: bool = False) -> nn.Module:
-        """The first convolution, of images."""
+        """The first convolution, which acts on images."""
         if self.group is None:
             return self._build_ordinary_convolution(channels, outputs, window, bias)
         return LiftingConvolution(self.group, channels, outputs, window, bias, self.initialisation)
 
     def build_convolution(self, inputs: int, outputs: int, window: ConvolutionWindow, bias: bool = False) -> nn.Module:
-        """Any other convolution; a kernel of one cell has no spatial filter to take apart."""
+        """Any other convolution; 1 x 1 kernels are not factorised, because they have no spatial part."""
         if self.group is None:
             return self._build_ordinary_convolution(inputs, outputs, window, bias)
         kinds = {
@@ -54,7 +54,7 @@ class LayerFactory:
         return nn.BatchNorm2d(fields) if self.group is None else GroupBatchNorm(fields, self.group.order)
 
     def build_classifier(self, inputs: int, outputs: int) -> nn.Linear:
-        """The last layer; under HE with biases of zero."""
+        """The last layer; with HE its biases start at zero."""
         layer = nn.Linear(inputs, outputs)
         if self.initialisation is Initialisation.HE:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

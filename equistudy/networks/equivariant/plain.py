@@ -1,4 +1,4 @@
-"""Exports a group-equivariant network as one of ordinary layers."""
+"""Converts a group-equivariant network to ordinary layers for export."""
 
 import copy
 
@@ -11,11 +11,11 @@ __all__ = ["convert_to_plain"]
 
 
 def convert_to_plain(network: nn.Module) -> nn.Module:
-    """A copy in evaluation mode whose convolutions and batch norms are torch's own, with the same outputs.
+    """A copy in evaluation mode with the same outputs, whose convolutions and batch norms are torch's own.
 
-    The kernels are expanded and the paths are those of `network`, so that stages are read by the same names. It has up
-    to |G| times the parameters, and training it would break the equivariance. `torch.export` and the ONNX exporter make
-    files of it that need none of this code.
+    Kernels are expanded, and submodules keep their paths, so that stages are read by the same names. The copy has up to
+    |G| times the parameters, and training it would break the equivariance. `torch.export` and the ONNX exporter turn it
+    into files that do not depend on this package.
     """
     return _replace_module(copy.deepcopy(network).eval())
 

@@ -1,6 +1,6 @@
-"""Pooling over the channels of a field, low-pass filters, and the heads that are made of them.
+"""Pooling over the channels of a field, low-pass filters, and heads built from them.
 
-Pooling over positions needs no layer of its own: nn.MaxPool2d and nn.AvgPool2d treat every channel alike.
+Pooling over positions needs no special layer, because nn.MaxPool2d and nn.AvgPool2d treat all channels alike.
 """
 
 from collections.abc import Callable
@@ -19,16 +19,16 @@ __all__ = ["BlurPool", "CosetPool", "Reduction", "build_head"]
 
 
 class Reduction(Enum):
-    """MAX: the largest channel of a field. MEAN: their mean."""
+    """MAX: the maximum over the channels of a field. MEAN: their mean."""
 
     MAX = "max"
     MEAN = "mean"
 
 
 class CosetPool(nn.Module):
-    """One channel for each field, (B, C |G|, ...) to (B, C, ...): invariant to what the group does to channels.
+    """Pools each field to one channel, (B, C |G|, ...) to (B, C, ...), invariant to the group's action on channels.
 
-    Maps still move with the group; a vector pooled over positions becomes invariant.
+    Maps still move with the group; vectors that were pooled over positions become invariant.
 
     Source: Cohen and Welling 2016, arXiv:1602.07576, section 6.3.
     """
@@ -43,14 +43,14 @@ class CosetPool(nn.Module):
         return fields.amax(dim=2) if self.reduction is Reduction.MAX else fields.mean(dim=2)
 
     def extra_repr(self) -> str:
-        """The size of a field, and what is taken of it."""
+        """The size of a field and the reduction."""
         return f"{self.order}, {self.reduction.value}"
 
 
 class BlurPool(nn.Module):
-    """A binomial 3 x 3 low-pass filter (1 2 1)^T (1 2 1) / 16 with stride 2 on every channel, padded by zeros alike.
+    """The binomial 3 x 3 low-pass filter (1 2 1)^T (1 2 1) / 16 with stride 2 and symmetric zero padding.
 
-    Exact for odd n. Source: Zhang 2019, arXiv:1904.11486, whose padding is one cell more at the right and bottom.
+    Exactly equivariant for odd n. Source: Zhang 2019, arXiv:1904.11486, who pads one cell more at the right and bottom.
     """
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class BlurPool(nn.Module):
         """Half the resolution."""
         channels = features.shape[1]
         filters = self.get_buffer("filter")
-        if filters.is_meta and not features.is_meta:  # parameters were assigned to a network built without numbers
+        if filters.is_meta and not features.is_meta:  # parameters were assigned to a network built on the meta device
             filters = _build_binomial_filter()
         return conv2d(features, filters.to(features).expand(channels, 1, 3, 3), stride=2, padding=1, groups=channels)
 
@@ -79,9 +79,9 @@ def _build_binomial_filter() -> Float[Tensor, "1 1 3 3"]:
 
 
 def build_head(kind: Head, order: int) -> nn.Module:
-    """From the last feature map to the vector that enters the classifier; `order` is 1 for a network without a group.
+    """Maps the last feature map to the vector that enters the classifier; `order` is 1 without a group.
 
-    ORIENTED keeps all channels, the others one for each field.
+    ORIENTED keeps all channels, the other heads one per field.
     """
     if order == 1 or kind is Head.ORIENTED:
         return GlobalAveragePool()

@@ -183,7 +183,7 @@ def test_impossible_layers_are_refused():
         match=r"positive numbers .* got inputs=0, outputs=2, ConvolutionWindow\(size=3.*Use ConvolutionWindow",
     ):
         RegularConvolution(P4, 0, 2, ConvolutionWindow(3))
-    with pytest.raises(ValueError, match="no negative padding"):
+    with pytest.raises(ValueError, match="padding of at least 0"):
         LiftingConvolution(P4, 1, 1, ConvolutionWindow(3, padding=-1))
 
 
