@@ -1,1 +1,1 @@
-"""What is optimised, and how an output is scored."""
+"""Tasks: the loss that is optimised, and the scores of the outputs."""

@@ -1,1 +1,1 @@
-"""Trains one trial on this process's share of the data: plain torch, no Ray."""
+"""Trains one trial on this process's share of the data, in plain torch without Ray."""

@@ -1,4 +1,4 @@
-"""Batch normalisation over the global batch, so that several workers train the same network as one."""
+"""Batch normalisation over the global batch, so that several workers train the same network as a single one."""
 
 import torch
 import torch.distributed as dist
@@ -25,10 +25,10 @@ class _SumOverWorkers(torch.autograd.Function):
 
 
 class GlobalBatchNorm2d(nn.BatchNorm2d):
-    """`nn.BatchNorm2d` whose training statistics run over the batches of all workers.
+    """`nn.BatchNorm2d` with training statistics over the batches of all workers.
 
-    torch's own `SyncBatchNorm` needs CUDA; this one runs wherever `torch.distributed` does. The variance is that of the
-    centred values, in two rounds, so that it agrees with one worker's to rounding.
+    torch's own `SyncBatchNorm` needs CUDA; this one runs wherever `torch.distributed` does. The variance is computed
+    from centred values in a second reduction, so that it agrees with that of a single worker up to rounding.
     """
 
     def forward(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
@@ -57,16 +57,17 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
 
 
 def convert_to_global_batch_norm(network: nn.Module, device: torch.device) -> nn.Module:
-    """The network with every batch norm taken over all workers; its parameters keep their names and values."""
+    """Makes every batch norm of the network global; parameters keep their names and values."""
     if device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(network)
     for name, module in list(network.named_modules()):
         if type(module) is nn.BatchNorm2d and module.affine:
-            # same attributes and parameters, another forward: nothing is copied, names stay
+            # The same attributes and parameters with another forward: nothing is copied or renamed.
             module.__class__ = GlobalBatchNorm2d
         elif isinstance(module, nn.modules.batchnorm._BatchNorm) and not isinstance(module, GlobalBatchNorm2d):
             raise ValueError(
-                f"Several CPU workers need plain, affine nn.BatchNorm2d, got {type(module).__name__} at {name!r}. "
+                f"Training with several CPU workers supports only affine nn.BatchNorm2d, got {type(module).__name__} "
+                f"at {name!r}. "
                 "Train this model with one worker per trial, or on GPUs."
             )
     return network

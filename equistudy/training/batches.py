@@ -1,4 +1,4 @@
-"""Batches: their order, their augmentation and each worker's share, all from derived seeds."""
+"""Batches: their order, augmentation and each worker's share, all determined by derived seeds."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -20,8 +20,8 @@ __all__ = ["Batch", "compute_batch_sizes", "count_batches", "iterate_evaluation_
 class Batch(NamedTuple):
     """This process's share of one batch; `total` is the size of the whole batch over all workers.
 
-    `elements` are those that the augmentation drew for these inputs in training. Where it mixes images, targets are
-    the probabilities of the classes.
+    `elements` are the augmentation's random elements for these inputs in training. If the augmentation mixes images,
+    targets are class probabilities.
     """
 
     inputs: Float[Tensor, "B ..."]
@@ -30,14 +30,14 @@ class Batch(NamedTuple):
     elements: Float[Tensor, "B P"] | None = None
 
     def split(self, count: int) -> "list[Batch]":
-        """The share in `count` parts of nearly one size, for one step after the other."""
+        """The share in `count` consecutive parts of nearly equal size."""
         columns = (self.inputs, self.targets, *(() if self.elements is None else (self.elements,)))
         split = zip(*(column.tensor_split(count) for column in columns), strict=True)
         return [Batch(inputs, targets, self.total, *elements) for inputs, targets, *elements in split]
 
 
 def count_batches(num_examples: int, batch_size: int) -> int:
-    """How many batches an epoch has. Their sizes differ by at most one: no sample is dropped, no batch is tiny."""
+    """The number of batches of an epoch. Their sizes differ by at most one: no sample is dropped, no batch is tiny."""
     return max(1, -(-num_examples // batch_size))
 
 
@@ -53,9 +53,9 @@ def iterate_training_batches(
 ) -> Iterator[Batch]:
     """The batches of one epoch from batch `first` on.
 
-    The order and the random elements depend on the replicate's seed and the epoch alone, so an epoch can be repeated
-    after an interruption, and entered anywhere. Every worker draws the elements of the whole batch and applies those of
-    its share, so any number of workers sees the same augmented images.
+    The order and the random elements depend only on the replicate's seed and the epoch, so an epoch can be repeated or
+    resumed at any batch. Every worker draws the elements of the whole batch and applies those of its share, so the
+    augmented images do not depend on the number of workers.
     """
     augmentation, sizes = trial.augmentation, compute_batch_sizes(len(source), trial.recipe.batch_size)
     rng = torch.Generator(source.device).manual_seed(derive_seed(trial.seed, RandomStream.AUGMENTATION, epoch))
@@ -80,7 +80,7 @@ def iterate_training_batches(
 def _move_inputs(
     take: Take, places: Shaped[Tensor, " n"], elements: Float[Tensor, "B P"], trial: Trial
 ) -> tuple[Float[Tensor, "n ..."], Shaped[Tensor, "n ..."]]:
-    """The inputs at these places of the batch, each moved by its own element, and their targets."""
+    """The inputs at these indices of the batch, each moved by its own element, and their targets."""
     inputs, targets = take(places)
     moved = trial.augmentation.apply_to_targets(targets, elements[places], trial.dataset)
     raw, background = to_raw_inputs(inputs, trial), trial.dataset.background or 0.0
@@ -90,7 +90,7 @@ def _move_inputs(
 def iterate_evaluation_batches(
     examples: Examples, trial: Trial, batch_size: int, share: Share = SINGLE_WORKER
 ) -> Iterator[Batch]:
-    """The split in its own order, nothing random; each sample falls to exactly one worker."""
+    """The batches of a split in its own order, without randomness; each sample belongs to exactly one worker."""
     for start in range(0, len(examples.inputs), batch_size):
         whole = slice(start, start + batch_size)
         inputs, targets = examples.inputs[whole], examples.targets[whole]

@@ -1,4 +1,4 @@
-"""What is checked before a network trains: the data, and whether the machine can do what the recipe asks."""
+"""Checks before training: the data, and whether the machine supports the recipe."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -17,12 +17,12 @@ from equistudy.training.sources import ResidentSource, Share, Source, StreamedSo
 
 __all__ = ["check_data", "check_trainable", "hash_inputs"]
 
-MAX_OVERLAP = 0.01  # published sets have a few images twice
-CHUNK_SIZE = 2**22  # numbers that are looked at together
+MAX_OVERLAP = 0.01  # published datasets contain a few duplicates
+CHUNK_SIZE = 2**22  # numbers compared at a time
 
 
 def check_data(trial: Trial, source: Source, test: Examples) -> None:
-    """DataError for inputs of another shape, labels that are no classes, empty classes, tests that are trained on."""
+    """Raises DataError for wrong input shapes, invalid labels, empty classes, or test images in the training set."""
     dataset = trial.dataset
     splits = [(Split.TRAIN, source.examples), (Split.TEST, test)] if isinstance(source, ResidentSource) else []
     for split, examples in splits:
@@ -39,8 +39,8 @@ def check_data(trial: Trial, source: Source, test: Examples) -> None:
         absent = sorted(set(range(dataset.num_classes)) - set(train))
         if absent:
             raise DataError(
-                f"Each class needs an example to train on, got none of class {', '.join(map(str, absent[:5]))} of "
-                f"{dataset.num_classes} in {dataset}. Number the classes without gaps, or add the examples."
+                f"Each class needs a training example, got none of class {', '.join(map(str, absent[:5]))} of "
+                f"{dataset.num_classes} in {dataset}. Number the classes without gaps, or add examples."
             )
     if isinstance(source, ResidentSource) and dataset.disjoint:
         _check_overlap(dataset, source.examples, test)
@@ -50,9 +50,8 @@ def _check_shape(examples: Examples, dataset: Dataset, split: Split) -> None:
     shape, told = tuple(examples.inputs.shape[1:]), tuple(dataset.input_shape)
     if shape != told:
         raise DataError(
-            f"Inputs have the shape that their dataset says, got {_format_shape(shape)} in the {split.value} "
-            f"split of {dataset}, "
-            f"which says {_format_shape(told)}. Resize the images, or mend image_shape."
+            f"Inputs must have the shape that the dataset declares, got {_format_shape(shape)} in the {split.value} "
+            f"split of {dataset}, which declares {_format_shape(told)}. Resize the images, or correct image_shape."
         )
 
 
@@ -64,7 +63,7 @@ def _check_labels(labels: Sequence[int], dataset: Dataset, split: Split) -> None
     for place, label in enumerate(labels):
         if not 0 <= label < dataset.num_classes:
             raise DataError(
-                f"Labels lie in 0 to {dataset.num_classes - 1}, got {label} at position {place} of the "
+                f"Labels must lie in 0 to {dataset.num_classes - 1}, got {label} at position {place} of the "
                 f"{split.value} split of {dataset}. Check num_classes and how the labels are read."
             )
 
@@ -77,7 +76,7 @@ def _check_overlap(dataset: Dataset, train: Examples, test: Examples) -> None:
     if known > max(1, MAX_OVERLAP * len(test.inputs)):
         raise DataError(
             f"Test and training examples must differ, got {known} of {len(test.inputs)} test inputs of {dataset} that "
-            "are also trained on, byte for byte. Split the set anew."
+            "are also in the training split, byte for byte. Split the dataset again."
         )
 
 
@@ -85,23 +84,23 @@ _overlaps: dict[Dataset, int] = {}
 
 
 def hash_inputs(inputs: Shaped[Tensor, "N ..."]) -> Int64[Tensor, " N"]:
-    """A number for each input, equal for equal ones and else with a probability of 2^-64: a random linear form."""
+    """A hash of each input by a random linear form; different inputs collide with a probability of 2^-64."""
     rows = inputs.flatten(1)
     rng = torch.Generator().manual_seed(0)
     weights = torch.randint(-(2**63), 2**63 - 1, (rows.shape[1],), generator=rng).to(inputs.device)
-    # floats by their bits; integers modulo 2^64
+    # Floats enter by their bits; arithmetic is modulo 2^64.
     whole = rows.view(torch.int32) if rows.dtype == torch.float32 else rows
     chunks = whole.split(max(1, CHUNK_SIZE // rows.shape[1]))
     return torch.cat([(chunk.long() * weights).sum(dim=1) for chunk in chunks])
 
 
 def check_trainable(trial: Trial, num_examples: int, device: torch.device, share: Share) -> None:
-    """ValueError for batches that the set or the workers cannot fill, and for formats that the device lacks."""
+    """Raises ValueError for batches larger than the training set or smaller than the workers, or unsupported dtypes."""
     recipe = trial.recipe
     if recipe.batch_size > num_examples:
         raise ValueError(
-            f"A batch is at most the training set, got batch_size={recipe.batch_size} for {num_examples} examples of "
-            f"{trial.dataset}. Use batch_size={num_examples} or less."
+            f"batch_size must be at most the size of the training set, got batch_size={recipe.batch_size} for "
+            f"{num_examples} examples of {trial.dataset}. Use batch_size={num_examples} or less."
         )
     smallest = compute_batch_sizes(num_examples, recipe.batch_size)[-1]
     if smallest < share.workers:
@@ -111,12 +110,12 @@ def check_trainable(trial: Trial, num_examples: int, device: torch.device, share
         )
     if share.workers > 1 and isinstance(trial.augmentation, Mixing) and getattr(trial.dataset, "streamed", False):
         raise ValueError(
-            f"A streamed image is on one worker alone, got {trial.augmentation} with {share.workers} workers, which "
-            "mixes images of several. Use one worker per trial, or streamed=False."
+            f"Streamed images cannot be mixed across workers, got {trial.augmentation} with {share.workers} workers. "
+            "Use one worker per trial, or streamed=False."
         )
     if recipe.precision is Precision.BFLOAT16 and device.type == "cuda" and not _has_bfloat16():
         raise ValueError(
-            f"Precision.BFLOAT16 needs an accelerator that multiplies in it, got {torch.cuda.get_device_name(device)}. "
+            f"Precision.BFLOAT16 needs a GPU with bfloat16 support, got {torch.cuda.get_device_name(device)}. "
             "Use Precision.FLOAT32."
         )
 

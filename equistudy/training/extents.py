@@ -1,4 +1,4 @@
-"""What the curves say of a learned augmentation: its half-extents epoch by epoch, and where they end."""
+"""The curves of a learned augmentation: its half-extents per epoch, and their final values."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,11 @@ from equistudy.training.failures import NotANumberError
 
 __all__ = ["ExtentTrajectory", "compute_final_extents"]
 
-TAIL_SHARE = 0.2  # the share of the epochs that a final value is the mean of: single steps wander
+TAIL_SHARE = 0.2  # fraction of the epochs over which a final value is averaged, because single steps fluctuate
 
 
 class ExtentTrajectory:
-    """What the steps of an epoch do to the half-extents of a learned augmentation."""
+    """Records the half-extents of a learned augmentation, and their gradients, over the steps of an epoch."""
 
     def __init__(self, network: AugmentedNetwork) -> None:
         self._network = network
@@ -25,30 +25,30 @@ class ExtentTrajectory:
         self._weights: list[Float[Tensor, ""]] = []
 
     def record(self) -> None:
-        """Notes where the half-extents are and what pulls at them: between the backward pass and the optimiser."""
+        """Records half-extents and gradients; call it between the backward pass and the optimiser step."""
         box, penalty = self._network.box, self._network.penalty()
         (paid,) = torch.autograd.grad(penalty, box.raw)
         with torch.enable_grad():
             (stretch,) = torch.autograd.grad((2 * box.rates * box.learned_extents).sum(), box.raw)
         assert box.raw.grad is not None
-        slopes = torch.stack([box.raw.grad - paid, paid]) / stretch  # fixed ones have no stretch and are left out
+        slopes = torch.stack([box.raw.grad - paid, paid]) / stretch  # fixed ones have no stretch
         self._steps.append(torch.cat([box.extents[None], slopes]))
         self._weights.append(self._network.weight.clone())
 
     def state(self) -> dict[str, list[Tensor]]:
-        """What was noted since the last call of `finish_epoch`."""
+        """What was recorded since the last call of `finish_epoch`."""
         return {"steps": self._steps, "weights": self._weights}
 
     def load(self, state: Mapping[str, list[Tensor]]) -> None:
-        """Goes on from a state."""
+        """Restores a state."""
         self._steps, self._weights = list(state["steps"]), list(state["weights"])
 
     def finish_epoch(self) -> dict[str, float]:
         """The means over the steps since the last call, for each learned generator.
 
-        `NAME_extent` is the half-extent in its unit. `NAME_data_slope` and `NAME_regulariser_slope` are how much the
-        two parts of the objective rise per unit of full width, of rotations per radian: they cancel where it rests.
-        `regulariser_weight` is lambda, where it adapts.
+        `NAME_extent` is the half-extent in its unit. `NAME_data_slope` and `NAME_regulariser_slope` are the derivatives
+        of the two parts of the objective by the full width (for rotations in radians); they cancel at a stationary
+        point. `regulariser_weight` is lambda, if it adapts.
         """
         means = torch.stack(self._steps).double().mean(0).tolist()
         values: dict[str, float] = {}
@@ -61,16 +61,16 @@ class ExtentTrajectory:
         for name, value in values.items():
             if not math.isfinite(value):
                 raise NotANumberError(
-                    f"The {name.replace('_', ' ')} has become {value}. Lower the learned augmentation's "
-                    "learning_rate, or give its generators a cap."
+                    f"The {name.replace('_', ' ')} became {value}. Lower the learned augmentation's learning_rate, or "
+                    "set a cap for its generators."
                 )
         return values
 
 
 def compute_final_extents(trial: Trial, trajectories: dict[str, Sequence[float]]) -> dict[str, float]:
-    """`NAME_tail`: the mean over the last fifth of the epochs; beside it, where the oracle knows what to expect, that.
+    """`NAME_tail`, the mean half-extent over the last fifth of the epochs, and how it compares to the oracle.
 
-    `NAME_oracle` is the expected half-extent and `NAME_excess` how much the tail is above it.
+    If the oracle predicts a half-extent, it is `NAME_oracle`, and `NAME_excess` is the tail minus the oracle.
     """
     values: dict[str, float] = {}
     for name, trajectory in trajectories.items():

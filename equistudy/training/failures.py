@@ -1,4 +1,4 @@
-"""The ways in which training fails, each with a name."""
+"""The reasons for which a trial can fail."""
 
 from enum import Enum
 
@@ -15,7 +15,7 @@ __all__ = [
 
 
 class FailureReason(Enum):
-    """Why a trial has no network."""
+    """The reason why a trial has no network."""
 
     NOT_A_NUMBER = "not a number"
     DIVERGED = "diverged"
@@ -28,23 +28,23 @@ class FailureReason(Enum):
 
 
 class NotANumberError(ArithmeticError):
-    """The loss is infinite or not a number."""
+    """The loss is infinite or NaN."""
 
 
 class DataError(ValueError):
-    """The examples are not such as a network could learn from."""
+    """The examples are invalid for training."""
 
 
 class HungError(RuntimeError):
-    """A trial has not moved for too long, in one process after the other."""
+    """A trial made no progress for too long in several processes."""
 
 
 class StartError(RuntimeError):
-    """A process for trials does not begin: what it must import is missing or broken where it runs."""
+    """A worker process cannot start: something that it imports is missing or broken on its machine."""
 
 
 class DivergedError(ArithmeticError):
-    """The loss is finite, and far above where it began."""
+    """The loss is finite but far above its initial value."""
 
 
 REASONS_BY_ERROR = {
@@ -57,26 +57,26 @@ REASONS_BY_ERROR = {
 
 
 def describe_error(error: BaseException) -> str:
-    """The error as one reads it: in its own words if they were written for the user, else with its type in front."""
+    """The message of an error, preceded by its type unless it was written for users."""
     named = isinstance(error, (ValueError, TypeError, OSError, ArithmeticError))
     message = _read_message(error)
     return message if named and message else f"{type(error).__name__}: {message}"
 
 
 def _read_message(error: BaseException) -> str:
-    """The error's message as text that UTF-8 can encode: the code of the error, and file names in it, are anybody's."""
+    """The message of an error as valid UTF-8, whatever the error's own code or the file names in it contain."""
     try:
         return str(error).encode("utf-8", "backslashreplace").decode()
     except Exception:
-        return "its message cannot be read"
+        return "(its message cannot be read)"
 
 
 def classify_error(error: BaseException) -> FailureReason:
-    """The reason that an exception stands for; what nothing else explains is a bug."""
+    """The reason for an exception; anything unexplained is a bug."""
     for kind, reason in REASONS_BY_ERROR.items():
         if isinstance(error, kind):
             return reason
-    # torch.OutOfMemoryError (CUDA) and the CPU allocator's RuntimeError are told apart by name and text, without torch
+    # torch.OutOfMemoryError (CUDA) and the CPU allocator's RuntimeError are recognised without importing torch.
     if (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"

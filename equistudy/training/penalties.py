@@ -1,4 +1,4 @@
-"""Penalties on features: what they compare in a step, and how far it differs."""
+"""Penalties on features: collects the features that a step compares, and computes their dissimilarity."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ __all__ = ["Penalties", "compute_dissimilarity"]
 
 
 class Penalties:
-    """The penalties of a trial's task; `network` is the one whose stages they look at."""
+    """The penalties of a trial's task, on the stages of `network`."""
 
     def __init__(self, trial: Trial, network: nn.Module) -> None:
         assert isinstance(trial.task, Penalised)
@@ -36,7 +36,7 @@ class Penalties:
         self._elements: list[Element] = []
 
     def build_views(self, inputs: Float[Tensor, "B C H W"], step: int) -> Float[Tensor, "N C H W"]:
-        """The inputs, and behind them the inputs moved for each penalty by the element of this step."""
+        """The inputs, followed by the inputs moved by each penalty's element of this step."""
         if self._modules and not self._geometry:
             self._geometry = self._probe_stages(inputs)
         drawn = derive_seed(self._trial.seed, RandomStream.AUGMENTATION, step)
@@ -51,13 +51,13 @@ class Penalties:
 
     @contextmanager
     def record_stages(self) -> Iterator[None]:
-        """Keeps what the stages give in a forward pass."""
+        """Records the outputs of the stages during a forward pass."""
         self._seen.clear()
         with observe_outputs(self._network, self._modules, self._seen.__setitem__):
             yield
 
     def compute_penalty(self, outputs: Float[Tensor, "N K"], count: int) -> Float[Tensor, ""]:
-        """The weighted sum over the penalties, from the outputs for the views of `count` inputs and what was kept."""
+        """The weighted sum of the penalties, from the outputs for the views of `count` inputs and recorded stages."""
         total = torch.zeros((), device=outputs.device)
         for place, (penalty, stage) in enumerate(zip(self._penalties, self._stages, strict=True), 1):
             features = self._seen.get(stage, outputs).float()
@@ -71,7 +71,7 @@ class Penalties:
     def _compare_features(
         self, penalty: Penalty, stage: str, element: Element, moved: Tensor, still: Tensor
     ) -> tuple[Float[Tensor, "B C P"], Float[Tensor, "B C P"]]:
-        """f(g x) and g f(x) at the cells that both show."""
+        """f(g x) and g f(x) at the cells that both maps show."""
         geometry = self._geometry[stage]
         assert geometry.grid is not None
         region = penalty.group.region(element, geometry.grid, penalty.erosion)
@@ -86,7 +86,7 @@ class Penalties:
         return region.positions(cut), region.positions(expected)
 
     def _probe_stages(self, inputs: Float[Tensor, "B C H W"]) -> dict[str, Geometry]:
-        """How each stage lies over the image; ValueError where a group cannot act on it."""
+        """The geometry of each stage. Raises ValueError if a group cannot act on it."""
         with evaluation_mode(self._network):
             found = probe_geometries(self._network, self._modules, inputs[:2])
         for penalty, stage in zip(self._penalties, self._stages, strict=True):
@@ -111,9 +111,9 @@ def _find_obstacle(penalty: Penalty, geometry: Geometry) -> str | None:
 def compute_dissimilarity(
     a: Float[Tensor, "B C *P"], b: Float[Tensor, "B C *P"], kind: Dissimilarity
 ) -> Float[Tensor, ""]:
-    """The mean over the channels of how far a differs from b; differentiable in both."""
+    """The mean over channels of the dissimilarity of a and b; differentiable in both."""
     axes: Any = (0, 2) if a.ndim == 3 else 0
-    # a correlation looks within each image of maps; an error at all values of a channel, as the measures do
+    # Like the measures: a correlation is within each image for maps, an error over all values of a channel.
     inner = 2 if a.ndim == 3 and kind is Dissimilarity.CORRELATION else axes
     centred_a, centred_b = a - a.mean(dim=inner, keepdim=True), b - b.mean(dim=inner, keepdim=True)
     spread_a, spread_b = centred_a.square().sum(dim=axes), centred_b.square().sum(dim=axes)

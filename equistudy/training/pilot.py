@@ -1,4 +1,4 @@
-"""What a trial will cost, from a few steps of its training and a few images of its measuring."""
+"""Estimates the cost of a trial from a few training steps and a few measured images."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -18,14 +18,15 @@ from equistudy.training.trainer import MAX_EVALUATIONS, Trainer, build_network
 
 __all__ = ["count_evaluations", "estimate_trial_seconds"]
 
-FEW, MORE = 2 * SHARD_SIZE, 6 * SHARD_SIZE  # images; whole shards, for each takes the same time
+FEW, MORE = 2 * SHARD_SIZE, 6 * SHARD_SIZE  # images in whole shards, which all take the same time
 
 
 def estimate_trial_seconds(trial: Trial, measures: Sequence[Measure] = (), steps: int = 5) -> float:
-    """Seconds of training, evaluating and measuring in this process, on one thread.
+    """The seconds for training, evaluation and measuring in this process, on one thread.
 
-    Training is the median of `steps` steps after one warm-up, times all steps. Evaluating is one pass over the test
-    split, times all of them. Measuring is a straight line through two small numbers of images, after one warm-up.
+    Training is the median time of `steps` steps after one warm-up, times the number of steps. Evaluation is the time of
+    one pass over the test split, times the number of passes. Measuring is extrapolated linearly from two small numbers
+    of images, after one warm-up.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     threads = torch.get_num_threads()
@@ -51,7 +52,7 @@ def _time_training(trainer: Trainer, steps: int) -> float:
 
 
 def count_evaluations(epochs: int) -> int:
-    """How many times the trainer looks at the test split: every so many epochs, and at the end."""
+    """The number of evaluations on the test split during and after training."""
     return -(-epochs // -(-epochs // MAX_EVALUATIONS))
 
 
@@ -82,6 +83,6 @@ def _time_work(device: torch.device, work: Callable[[], object]) -> float:
 
 
 def _synchronise(device: torch.device) -> None:
-    """Until the accelerator has done what was asked of it."""
+    """Waits until the accelerator has finished."""
     if device.type == "cuda":
         torch.cuda.synchronize()

@@ -1,4 +1,4 @@
-"""From stored inputs to what a network sees: scaled, cut, normalised."""
+"""From stored inputs to network inputs: resized, cropped and normalised."""
 
 import torch
 from jaxtyping import Float, Shaped
@@ -14,14 +14,14 @@ __all__ = ["normalise_images", "prepare_inputs", "scale_images", "to_raw_inputs"
 
 
 def to_raw_inputs(inputs: Shaped[Tensor, "B ..."], trial: Trial) -> Float[Tensor, "B ..."]:
-    """What augmentations act on: 8-bit images in [0, 1] at the size that the model asks for; points as they are."""
+    """The inputs of augmentations: images scaled to [0, 1] and resized for the model; points unchanged."""
     if trial.dataset.modality is not Modality.IMAGES:
         return inputs
     return scale_images(inputs.to(torch.float32).div_(255), trial.model.preprocessing(trial.dataset))
 
 
 def prepare_inputs(inputs: Float[Tensor, "B ..."], trial: Trial) -> Float[Tensor, "B ..."]:
-    """What the network sees: the middle of images, normalised, both as the model asks for; points as they are."""
+    """The inputs of the network: images cropped and normalised for the model; points unchanged."""
     if trial.dataset.modality is not Modality.IMAGES:
         return inputs
     preprocessing = trial.model.preprocessing(trial.dataset)
@@ -29,21 +29,21 @@ def prepare_inputs(inputs: Float[Tensor, "B ..."], trial: Trial) -> Float[Tensor
 
 
 def undo_preparation(inputs: Float[Tensor, "B C H W"], trial: Trial) -> Float[Tensor, "B C H W"]:
-    """Images in [0, 1] from what the network sees of them."""
+    """Images in [0, 1], recovered from the inputs of the network."""
     preprocessing = trial.model.preprocessing(trial.dataset)
     mean, std = (inputs.new_tensor(each)[:, None, None] for each in (preprocessing.mean, preprocessing.std))
     return inputs * std + mean
 
 
 def normalise_images(images: Float[Tensor, "B C H W"], preprocessing: Preprocessing) -> Float[Tensor, "B C H W"]:
-    """Images in [0, 1] with the mean and the standard deviation of each channel taken out."""
+    """Images in [0, 1], normalised by the mean and standard deviation of each channel."""
     mean = torch.tensor(preprocessing.mean, device=images.device, dtype=images.dtype)
     std = torch.tensor(preprocessing.std, device=images.device, dtype=images.dtype)
     return (images - mean[:, None, None]) / std[:, None, None]
 
 
 def scale_images(images: Float[Tensor, "N C H W"], preprocessing: Preprocessing) -> Float[Tensor, "N C h w"]:
-    """Images whose shorter side has the pixels that the preprocessing wants: bilinear, averaging where it shrinks."""
+    """Images resized to the preprocessing's size of the shorter side: bilinear, antialiased when shrinking."""
     size, shorter = preprocessing.image_size, min(images.shape[-2:])
     if size is None or size == shorter:
         return images

@@ -1,4 +1,4 @@
-"""Test images in [0, 1] at the size that a model asks for, made from 8-bit ones when a part of them is wanted."""
+"""Test images in [0, 1] at the model's size, converted from 8-bit images on demand."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -17,14 +17,14 @@ from equistudy.training.preparation import scale_images
 
 __all__ = ["ScaledImages", "ScaledSplit", "load_scaled"]
 
-MAX_TENSOR_BYTES = {"cpu": 2**26, "cuda": 2**30}  # up to which the images are one tensor
-MAX_PART = 128  # images that a slice gives at once; a longer one is a part of the set, read when it is wanted
+MAX_TENSOR_BYTES = {"cpu": 2**26, "cuda": 2**30}  # up to this size the images are one tensor
+MAX_PART = 128  # images that a slice reads at once; longer slices are read lazily
 
 
 class ScaledImages:
-    """Images as a tensor (N, C, H, W) has them, for whoever takes them by `len`, `shape` and an index.
+    """Lazy images (N, C, H, W) with the part of the tensor interface that measures use: `len`, `shape` and indexing.
 
-    A list of numbers gives a tensor, and so does a slice of at most `MAX_PART` images; a longer slice gives another
+    A list of indices, or a slice of at most `MAX_PART` images, returns a tensor; a longer slice returns another
     `ScaledImages`.
     """
 
@@ -53,7 +53,7 @@ class ScaledImages:
         return ScaledImages(self._source, chosen, self._preprocessing, self.device)
 
     def is_floating_point(self) -> bool:
-        """They are, as soon as they are read."""
+        """True, as for the tensors that indexing returns."""
         return True
 
     def _read(self, places: Sequence[int]) -> Float[Tensor, "n C H W"]:
@@ -74,14 +74,14 @@ class ScaledSplit(NamedTuple):
 
 
 def load_scaled(dataset: Dataset, preprocessing: Preprocessing, device: torch.device) -> ScaledSplit:
-    """The test images and their targets; images that are too many for one tensor are `ScaledImages`."""
+    """The test images and their targets; if they are too large for one tensor, as `ScaledImages`."""
     most = MAX_TENSOR_BYTES.get(device.type, MAX_TENSOR_BYTES["cpu"])
     if isinstance(dataset, Photographs):
         size = max(preprocessing.image_size or 0, dataset.size)
         if 4 * len(dataset.choose_images(Split.TEST)) * 3 * size**2 > most:
             try:
                 stored = open_stored(dataset, Split.TEST)
-            except OSError:  # a full disk: in memory as 8-bit values
+            except OSError:  # such as a full disk: keep them in memory as 8-bit values
                 pass
             else:
                 images = ScaledImages(stored, range(len(stored.found.slots)), preprocessing, device)

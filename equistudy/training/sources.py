@@ -1,4 +1,4 @@
-"""Where training takes its samples from: a split that lies on the device, or one that is streamed."""
+"""Sources of training samples: a split on the device, or a streamed one."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ __all__ = ["SINGLE_WORKER", "ResidentSource", "Share", "Source", "StreamedSource
 
 
 class Share(NamedTuple):
-    """Which part of each batch this process trains on: every `workers`-th sample, beginning with `rank`."""
+    """This process's share of each batch: every `workers`-th sample, starting with `rank`."""
 
     rank: int = 0
     workers: int = 1
@@ -26,42 +26,42 @@ class Share(NamedTuple):
 
 SINGLE_WORKER = Share()
 
-# Inputs and targets at these places of a batch; of a stream, only those of this process's share are there
+# Returns inputs and targets at these indices of a batch; a stream has only those of this process's share.
 Take = Callable[[Int64[Tensor, " n"]], tuple[Shaped[Tensor, "n ..."], Shaped[Tensor, "n ..."]]]
 
 
 @runtime_checkable
 class Source(Protocol):
-    """The training split, as epochs of batches whose order is known before anything is read."""
+    """The training split as epochs of batches, whose order is known before anything is read."""
 
     @property
     def device(self) -> torch.device:
-        """Where the samples are put."""
+        """The device of the samples."""
         ...
 
     def __len__(self) -> int: ...
 
     def batches(self, seed: int, sizes: Sequence[int], first: int, share: Share) -> Iterator[Take]:
-        """The batches of these sizes in the order of the seed, from batch `first` on."""
+        """The batches of these sizes, in the order given by the seed, from batch `first` on."""
         ...
 
 
 @dataclass(frozen=True)
 class ResidentSource:
-    """A split in the memory of the device, shuffled as a whole."""
+    """A split in device memory, shuffled as a whole."""
 
     examples: Examples
 
     @property
     def device(self) -> torch.device:
-        """Where the split lies."""
+        """The device of the split."""
         return self.examples.inputs.device
 
     def __len__(self) -> int:
         return len(self.examples.inputs)
 
     def batches(self, seed: int, sizes: Sequence[int], first: int, share: Share) -> Iterator[Take]:
-        """A random permutation, cut into batches."""
+        """A random permutation, divided into batches."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed)).to(self.device)
         for indices in order.split(list(sizes))[first:]:
             yield partial(_take_examples, self.examples, indices)
@@ -79,7 +79,7 @@ class StreamedSource:
         return len(self.dataset.choose_images(Split.TRAIN))
 
     def batches(self, seed: int, sizes: Sequence[int], first: int, share: Share) -> Iterator[Take]:
-        """This process's share of each batch, sent to the device."""
+        """This process's share of each batch, moved to the device."""
         shares = stream_shares(self.dataset, seed, list(sizes), first, share.rank, share.workers, self.reader)
         for images, targets in shares:
             examples = Examples(images.to(self.device), targets.to(self.device))
@@ -95,7 +95,7 @@ def _take_examples(
 
 
 def build_source(dataset: Dataset, device: torch.device, reader: Reader = decode_locally) -> Source:
-    """The training split as the dataset wants to be read."""
+    """The source of a dataset's training split, resident or streamed."""
     if isinstance(dataset, Photographs) and dataset.streamed:
         return StreamedSource(dataset, device, reader)
     return ResidentSource(load_resident(dataset, Split.TRAIN, device))

@@ -1,4 +1,4 @@
-"""One optimiser step: forward, backward and update of a batch, in parts where that saves memory."""
+"""One optimiser step: forward, backward and update, in micro-batches if that saves memory."""
 
 import os
 import warnings
@@ -26,14 +26,14 @@ __all__ = ["NotCompiledWarning", "TrainingStep", "enforce_determinism"]
 
 
 class NotCompiledWarning(UserWarning):
-    """`torch.compile` was asked for and failed: the network trains as it is."""
+    """`torch.compile` was requested but failed, so the network trains uncompiled."""
 
 
 class TrainingStep:
-    """The network in training with its optimiser, and what a step does to both.
+    """A network in training with its optimiser, and the step that updates both.
 
-    `micro_batch` bounds what is passed through the network at once. `average` is the moving average of the weights
-    where the recipe asks for one.
+    `micro_batch` limits the number of inputs per forward pass. `average` is the moving average of the weights, if the
+    recipe requests one.
     """
 
     def __init__(self, trial: Trial, network: nn.Module, share: Share, micro_batch: int | None) -> None:
@@ -52,8 +52,9 @@ class TrainingStep:
         self._penalties = Penalties(trial, self.network) if isinstance(trial.task, Penalised) else None
         if self._penalties is not None and (self.learned is not None or trial.recipe.compiled):
             raise ValueError(
-                f"Penalties look into the network that is trained as it is, got {trial.task} with {trial.augmentation} "
-                f"and compiled={trial.recipe.compiled}. Use another augmentation and compiled=False."
+                f"Penalties need an uncompiled network without a learned augmentation, got {trial.task} with "
+                f"{trial.augmentation} and compiled={trial.recipe.compiled}. Use another augmentation and "
+                "compiled=False."
             )
         self.parallel: nn.Module = self.network
         if share.workers > 1:
@@ -62,11 +63,11 @@ class TrainingStep:
 
     @property
     def compiled(self) -> bool:
-        """Whether a compiled network trains."""
+        """Whether the network in training is compiled."""
         return self._compiled is not None
 
     def run(self, batch: Batch, factor: float) -> Float[Tensor, ""]:
-        """One step at this factor of the learning rate; gives the summed loss of this process's share."""
+        """Takes one step at this factor of the learning rate; returns the summed loss of this process's share."""
         for group, peak in zip(self.optimiser.param_groups, self._peaks, strict=True):
             group["lr"] = peak * factor
         self.optimiser.zero_grad(set_to_none=True)
@@ -74,7 +75,7 @@ class TrainingStep:
         total = torch.zeros((), device=self.device)
         for number, part in enumerate(parts, 1):
             last = number == len(parts)
-            # workers average their gradients, so this is the gradient of the mean over the whole batch
+            # Workers average their gradients, which gives the gradient of the mean over the whole batch.
             with nullcontext() if last or self.share.workers == 1 else self.parallel.no_sync():  # type: ignore[operator]
                 loss = self._compute_loss(part)
                 mean = loss * (self.share.workers / batch.total)
@@ -91,21 +92,21 @@ class TrainingStep:
         return total
 
     def _adapt(self, loss: Float[Tensor, ""]) -> None:
-        """Tells an adaptive regulariser the batch's mean loss, over all workers: they must agree on its weight."""
+        """Passes the mean loss over all workers to an adaptive regulariser, so that they agree on its weight."""
         if self.learned is not None and self.learned.settings.regulariser.adaptive:
             if self.share.workers > 1:
                 dist.all_reduce(loss)
             self.learned.adapt(loss)
 
     def _count_parts(self, total: int) -> int:
-        """The same on every worker, whose shares differ by one: they wait for each other in each part."""
+        """The number of micro-batches, equal on all workers, because they synchronise in each one."""
         if self.micro_batch is None:
             return 1
         smallest, largest = total // self.share.workers, -(-total // self.share.workers)
         return min(-(-largest // self.micro_batch), smallest)
 
     def _compute_loss(self, part: Batch) -> Float[Tensor, ""]:
-        """The summed loss of a part of the share, with as many times the penalty of these inputs."""
+        """The summed loss of a micro-batch, including the penalty of these inputs times their number."""
         recipe, task, penalties = self.trial.recipe, self.trial.task, self._penalties
         inputs = part.inputs if penalties is None else penalties.build_views(part.inputs, self.steps)
         with (
@@ -122,7 +123,7 @@ class TrainingStep:
         return loss if penalties is None else loss + penalty
 
     def _compute_outputs(self, part: Batch) -> Float[Tensor, "N ..."]:
-        """One row for each input, or for each copy of each input that a learned augmentation makes, copy by copy."""
+        """One row per input, or per copy of each input with a learned augmentation, copy by copy."""
         given: tuple[Any, ...] = (part.inputs,) if self.learned is None else (part.inputs, part.elements)
         outputs: Tensor
         if self._compiled is not None:
@@ -131,7 +132,7 @@ class TrainingStep:
             except torch._dynamo.exc.TorchDynamoException as error:
                 self._compiled = None
                 reason = str(error).strip().splitlines()[0]
-                warnings.warn(f"torch.compile failed, and the network trains as it is: {reason}", NotCompiledWarning, 2)
+                warnings.warn(f"torch.compile failed; training continues without it: {reason}", NotCompiledWarning, 2)
             else:
                 return outputs
         outputs = self.parallel(*given)
@@ -139,7 +140,7 @@ class TrainingStep:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        """Moves the average towards the weights; running statistics follow likewise, counters are copied."""
+        """Updates the moving average of weights and running statistics; counters are copied."""
         if self.average is None or self.trial.recipe.average is None:
             return
         decay = min(self.trial.recipe.average, (1 + self.steps) / (10 + self.steps))
@@ -157,7 +158,7 @@ class TrainingStep:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Continues from a state."""
+        """Restores a state."""
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.steps = state["steps"]
@@ -176,10 +177,10 @@ def _move_towards(average: Shaped[Tensor, "..."], value: Shaped[Tensor, "..."], 
 
 @contextmanager
 def enforce_determinism(asked: bool) -> Iterator[None]:
-    """Only algorithms that give the same bits each time, where that is asked for."""
+    """Restricts torch to bitwise deterministic algorithms, if requested."""
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     if asked:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for it
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # required by cuBLAS
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
     try:

@@ -1,4 +1,4 @@
-"""A worker's share of the batches of a set that is streamed, read here by threads or by whoever else is asked."""
+"""A worker's share of the batches of a streamed dataset, decoded by local threads or by another reader."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -17,24 +17,24 @@ from equistudy.datasets.streaming import DecodedBlock, decode_blocks, draw_strea
 
 __all__ = ["ReadWindow", "Reader", "decode_locally", "stream_shares"]
 
-BLOCKS_AHEAD = 4  # blocks that are decoded while the network trains
+BLOCKS_AHEAD = 4  # blocks decoded in advance while the network trains
 EMPTY_BLOCK = DecodedBlock(np.empty((0, 3, 0, 0), np.uint8), np.empty(0, np.int64))
 
 
 class ReadWindow(NamedTuple):
-    """Images of a split that are read together, in the order in which they are wanted."""
+    """Images of a split that are read together, in the order in which they are needed."""
 
     dataset: Photographs
     split: Split
     places: Int64[np.ndarray, " n"]
 
 
-# Decodes the images of the windows, one window after the other, each in its order
+# Decodes the images of the windows in order.
 Reader = Callable[[Iterable[ReadWindow]], Iterator[DecodedBlock]]
 
 
 def decode_locally(windows: Iterable[ReadWindow]) -> Iterator[DecodedBlock]:
-    """Decodes in this process, by as many threads as torch has, a few blocks ahead of whoever takes them."""
+    """Decodes in this process with as many threads as torch uses, a few blocks ahead of the consumer."""
     blocks: Queue[DecodedBlock | BaseException | None] = Queue(BLOCKS_AHEAD)
     over, threads = threading.Event(), torch.get_num_threads()
 
@@ -51,11 +51,11 @@ def decode_locally(windows: Iterable[ReadWindow]) -> Iterator[DecodedBlock]:
         try:
             with ThreadPoolExecutor(threads) as pool:
                 for window in windows:
-                    # one thread is this one: handing images to another takes its share of the time
+                    # A single thread is this one, because passing images to another takes time.
                     if not all(put(block) for block in decode_blocks(*window, each=pool.map if threads > 1 else map)):
                         return
             put(None)
-        except BaseException as error:  # raised where the blocks are taken
+        except BaseException as error:  # re-raised in the consumer
             put(error)
 
     reader = threading.Thread(target=read, daemon=True)
@@ -81,9 +81,9 @@ def stream_shares(
 ) -> Iterator[tuple[UInt8[Tensor, "B C H W"], Int64[Tensor, " B"]]]:
     """The images and classes of this worker in each batch of an epoch from batch `first` on.
 
-    The batches have the given `sizes`, one after the other in the order of the seed; a worker has every `workers`-th
-    image of each, beginning with `rank`. Every image is in one share of one batch. What could not be read is told at
-    the end.
+    The batches have the given `sizes`, consecutively in the order given by the seed; a worker gets every `workers`-th
+    image of each, starting with `rank`. Every image is in one share of one batch. Unreadable images are reported at the
+    end.
     """
     order = draw_stream_order(dataset, Split.TRAIN, seed)
     ends = np.cumsum(sizes)
@@ -95,13 +95,13 @@ def stream_shares(
     counts = [len(range(rank, size, workers)) for size in sizes[first:]]
     corrupt: list[str] = []
     yield from _cut_batches(reader(windows), counts, corrupt)
-    dataset.report_corrupt(corrupt, len(mine), "their neighbours stand for them")
+    dataset.report_corrupt(corrupt, len(mine), "their neighbours replace them")
 
 
 def _cut_batches(
     blocks: Iterator[DecodedBlock], counts: list[int], corrupt: list[str]
 ) -> Iterator[tuple[UInt8[Tensor, "B C H W"], Int64[Tensor, " B"]]]:
-    """Blocks of any length as batches of these lengths; notes the names of what is corrupt."""
+    """Regroups blocks of any length to batches of these lengths, and collects the names of corrupt images."""
     block, used = next(blocks, EMPTY_BLOCK), 0
     corrupt += block.corrupt
     for count in counts:
@@ -117,5 +117,5 @@ def _cut_batches(
             images[here], targets[here] = block.images[there], block.targets[there]
             filled, used = filled + taken, used + taken
         yield torch.from_numpy(images), torch.from_numpy(targets)
-    for _ in blocks:  # nothing: ends the reader
+    for _ in blocks:  # lets the reader finish
         pass

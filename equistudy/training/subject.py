@@ -1,4 +1,4 @@
-"""A trained network and its images as the measures want them; weights as safetensors."""
+"""A trained network and its images in the form that measures expect; weights as safetensors."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -26,7 +26,7 @@ __all__ = ["build_subject", "compute_trial_digest", "restore_network", "serialis
 
 
 def serialise_weights(network: nn.Module, trial: Trial) -> bytes:
-    """All parameters and buffers in the safetensors format; the header names the trial and has a checksum."""
+    """All parameters and buffers in safetensors format; the header contains the trial id and a checksum."""
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()}
     return seal_safetensors(save(tensors, metadata={"trial": trial.id, "spec": str(trial)}))
 
@@ -37,13 +37,13 @@ def compute_trial_digest(network: nn.Module) -> str:
 
 
 def restore_network(weights: bytes, trial: Trial, device: torch.device) -> nn.Module:
-    """The trial's network with stored weights, in evaluation mode; ValueError where they no longer fit its model."""
+    """The trial's network with stored weights, in evaluation mode. Raises ValueError if they do not fit its model."""
     network, stored = build_network(trial, device), load(weights)
     misfit = _find_misfit(network, stored)
     if misfit is not None:
         raise ValueError(
-            f"A stored network must fit its model, got {trial.id}, which no longer does: {misfit}. What the model's "
-            "code reads or imports has changed since. Restore it, or remove the trial's files from weights/ and "
+            f"Stored weights must fit their model, got {trial.id}, which no longer does: {misfit}. Something that the "
+            "model's code reads or imports has changed. Restore it, or delete the trial's files in weights/ and "
             "trials/ of the results and run the study again."
         )
     network.load_state_dict(stored)
@@ -51,13 +51,13 @@ def restore_network(weights: bytes, trial: Trial, device: torch.device) -> nn.Mo
 
 
 def _find_misfit(network: nn.Module, stored: dict[str, Tensor]) -> str | None:
-    """The first tensor in which stored weights differ from what the network has, or None."""
+    """A description of the first tensor in which stored weights and network differ, or None."""
     built = network.state_dict()
     for name in sorted({*built, *stored}):
         if name not in stored:
             return f"{name} is not stored"
         if name not in built:
-            return f"{name} is stored and the network has no such tensor"
+            return f"{name} is stored, but the network has no such tensor"
         if built[name].shape != stored[name].shape:
             return f"size mismatch in {name}, stored as {list(stored[name].shape)} and now {list(built[name].shape)}"
     return None
@@ -66,17 +66,17 @@ def _find_misfit(network: nn.Module, stored: dict[str, Tensor]) -> str | None:
 def build_subject(trial: Trial, network: nn.Module, device: torch.device) -> Subject:
     """The network before and after training, with the test images in [0, 1].
 
-    A network that is not trained at all has nothing before it, unless its weights come from elsewhere: before them it
-    was random. Targets that are no classes are left out. ValueError for points: measures look at images.
+    A network that is not trained has no "before", unless its weights were loaded: then it is the randomly initialised
+    network. Targets that are not classes are left out. Raises ValueError for points, because measures need images.
     """
     if trial.dataset.modality is not Modality.IMAGES:
         raise ValueError(
-            f"Measures look at images, got {trial.dataset}, which holds points. Use eq.Score(...) instead."
+            f"Measures need images, got {trial.dataset}, which contains points. Use eq.Score(...) instead."
         )
     preprocessing = trial.model.preprocessing(trial.dataset)
     before = replace(trial, model=trial.model.untrained)
     images, targets = load_scaled(trial.dataset, preprocessing, device)
-    side = preprocessing.window or min(images.shape[2:])  # measures cut images to their central square to turn them
+    side = preprocessing.window or min(images.shape[2:])  # measures crop images to a central square to rotate them
     return Subject(
         network=network,
         stages=_find_stages(trial, network),
@@ -96,7 +96,7 @@ def build_subject(trial: Trial, network: nn.Module, device: torch.device) -> Sub
 def _load_training_images(
     trial: Trial, device: torch.device, count: int
 ) -> tuple[Float[Tensor, "N C H W"], Int64[Tensor, " N"] | None]:
-    """Evenly spaced training images in [0, 1] as the model takes them, and their classes where there are any."""
+    """Evenly spaced training images in [0, 1], preprocessed for the model, and their classes if there are any."""
     examples = load_resident(trial.dataset, Split.TRAIN, device)
     places = space_evenly(len(examples.inputs), count)
     images = scale_images(examples.inputs[places].to(torch.float32) / 255, trial.model.preprocessing(trial.dataset))
@@ -105,7 +105,7 @@ def _load_training_images(
 
 
 def _find_stages(trial: Trial, network: nn.Module) -> Mapping[str, str]:
-    """The stages of the network, or of the one inside that sees what a learned augmentation gives it."""
+    """The stages of the network, or of the network inside a learned augmentation."""
     if not isinstance(network, AugmentedNetwork):
         return trial.model.stages(network)
     return {name: f"network.{path}".rstrip(".") for name, path in trial.model.stages(network.network).items()}

@@ -1,4 +1,4 @@
-"""Trains one network, epoch by epoch; its state between epochs is a string of bytes."""
+"""Trains one network epoch by epoch, with a state that can be saved as bytes between epochs."""
 
 import io
 import math
@@ -31,10 +31,10 @@ from equistudy.training.streamed import Reader, decode_locally
 
 __all__ = ["CurveValue", "Trainer", "build_network"]
 
-MAX_EVALUATIONS = 10  # how many times, at most, the test split is looked at during training
-PAUSE_STEPS = 16  # steps after which a long epoch can be saved
-MAX_BATCH_VALUES = 2**22  # numbers in a batch of inputs that is evaluated
-DIVERGENCE_FACTOR = 100.0  # how many times its first value a finite loss may reach
+MAX_EVALUATIONS = 10  # evaluations on the test split during training, at most
+PAUSE_STEPS = 16  # steps between two points at which an epoch can be saved
+MAX_BATCH_VALUES = 2**22  # numbers in an evaluation batch
+DIVERGENCE_FACTOR = 100.0  # a finite loss may reach this multiple of its first value
 
 
 class CurveValue(NamedTuple):
@@ -47,7 +47,7 @@ class CurveValue(NamedTuple):
 
 
 def build_network(trial: Trial, device: torch.device) -> nn.Module:
-    """The trial's network before its first step, initialised from the replicate's own seed; no global state changes."""
+    """The untrained network of a trial, initialised from the replicate's seed without changing global state."""
     outputs = trial.task.num_outputs(trial.dataset)
     preprocessing = trial.model.preprocessing(trial.dataset)
     shape = preprocessing.input_shape(trial.dataset.input_shape)
@@ -55,17 +55,17 @@ def build_network(trial: Trial, device: torch.device) -> nn.Module:
         torch.manual_seed(derive_seed(trial.seed, RandomStream.INITIALISATION))
         network = trial.model.build(shape, outputs)
     network = trial.augmentation.wrap(network, trial.dataset, preprocessing.mean, preprocessing.std)
-    # channels last: 15 to 30 % faster on CPU (ResNet-8, widths 4 to 32, one thread), and what tensor cores want
+    # Channels last is 15 to 30 % faster on CPU (ResNet-8, widths 4 to 32, one thread) and preferred by tensor cores.
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 class Trainer:
     """One trial in training.
 
-    With several workers `torch.distributed` must be initialised; each process then works on its share of every batch
-    and all hold the same network. One worker and several give the same losses up to rounding: gradients are means over
-    the whole batch, and so are batch-norm statistics. `reader` decodes a set that is streamed. `micro_batch` bounds
-    what is passed through the network at once, where memory allows less than the recipe says.
+    With several workers `torch.distributed` must be initialised; each process then trains on its share of every batch,
+    and all hold the same network. The losses equal those of a single worker up to rounding, because gradients and
+    batch-norm statistics are over the whole batch. `reader` decodes a streamed dataset. `micro_batch` limits the number
+    of inputs per forward pass if memory does not suffice for the recipe's batches.
     """
 
     def __init__(
@@ -77,42 +77,42 @@ class Trainer:
         micro_batch: int | None = None,
     ) -> None:
         self.trial, self.device, self.share = trial, device, share
-        self.epoch, self.step = 0, 0  # complete ones; steps of the coming epoch
+        self.epoch, self.step = 0, 0  # completed epochs, and completed steps of the next one
         self.seconds = 0.0
         self.curves: list[CurveValue] = []
         self.alive: Callable[[], None] = lambda: None  # called after every step
         self._first_loss: float | None = None
-        self._stopped = False  # by the recipe's loss
+        self._stopped = False  # because the recipe's target loss was reached
         check_device(device)
         self.source = build_source(trial.dataset, device, reader)
         self._test = load_resident(trial.dataset, Split.TEST, device)
         check_data(trial, self.source, self._test)
         check_trainable(trial, len(self.source), device, share)
         self.work = TrainingStep(trial, build_network(trial, device), share, micro_batch or trial.recipe.micro_batch)
-        self._loss = torch.zeros((), device=device, dtype=torch.float64)  # of the coming epoch, over all workers
-        self._random: list[bytes] | None = None  # states of torch's generators, of each worker
+        self._loss = torch.zeros((), device=device, dtype=torch.float64)  # over this epoch and all workers
+        self._random: list[bytes] | None = None  # states of each worker's random generators
 
     @property
     def network(self) -> nn.Module:
-        """What is evaluated and kept: the network, or the average of its weights where the recipe asks for one."""
+        """The network that is evaluated and stored: the averaged one, if the recipe averages weights."""
         return self.work.network if self.work.average is None else self.work.average
 
     @property
     def is_finished(self) -> bool:
-        """Whether all epochs of the recipe are done, or the training loss is as low as it asks for."""
+        """Whether all epochs are done, or the training loss has reached the recipe's target."""
         return self.epoch >= self.trial.recipe.epochs or self._stopped
 
     @property
     def images_seen(self) -> int:
-        """How many training images the network has seen, over all workers."""
+        """The number of training images that the network has seen, over all workers."""
         done = compute_batch_sizes(len(self.source), self.trial.recipe.batch_size)[: self.step]
         return self.epoch * len(self.source) + sum(done)
 
     def train_epoch(self, between: Callable[[], None] = lambda: None) -> list[CurveValue]:
-        """One epoch, then the curve values that it adds: the training loss, and at some epochs the test scores.
+        """Trains one epoch; returns its curve values: the training loss, and at some epochs the test scores.
 
-        Calls `between` every few steps, at which `state` can be taken. Raises NotANumberError or DivergedError as soon
-        as the epoch's mean loss shows it; the state is then of no use.
+        Calls `between` every few steps, when `state` may be called. Raises NotANumberError or DivergedError according
+        to the epoch's mean loss; the state is then unusable.
         """
         began = time.perf_counter()
         share = torch.zeros_like(self._loss)
@@ -142,7 +142,7 @@ class Trainer:
         return values
 
     def _finish_trajectory(self) -> list[CurveValue]:
-        """What a learned augmentation adds to the curves of an epoch, from its half-extents at each step."""
+        """The curve values of a learned augmentation for an epoch, from its half-extents at each step."""
         if self.work.watched is None:
             return []
         values = self.work.watched.finish_epoch()
@@ -154,7 +154,7 @@ class Trainer:
         return [CurveValue(self.epoch, Split.TRAIN.value, name, value) for name, value in values.items()]
 
     def run_steps(self) -> Iterator[Float[Tensor, ""]]:
-        """The optimiser steps of the coming epoch, one by one; each gives the summed loss of this process's share."""
+        """Runs the optimiser steps of the next epoch; yields the summed loss of this process's share after each."""
         trial, recipe = self.trial, self.trial.recipe
         steps = count_batches(len(self.source), recipe.batch_size)
         batches = iterate_training_batches(self.source, trial, self.epoch, self.share, self.step)
@@ -164,7 +164,7 @@ class Trainer:
             use_full_float32(),
             enforce_determinism(recipe.deterministic),
         ):
-            # dropout and the like draw from torch's global state: tied to replicate, epoch and rank
+            # Dropout and others use torch's global generator, which is seeded by replicate, epoch and rank.
             torch.manual_seed(derive_seed(trial.seed, RandomStream.INITIALISATION, self.epoch) + self.share.rank)
             if self._random is not None:
                 self._restore_random_states(self._random[self.share.rank])
@@ -176,7 +176,7 @@ class Trainer:
         return [self.device] if self.device.type == "cuda" else []
 
     def _collect_random_states(self) -> list[bytes]:
-        """What the generators of each worker will draw next."""
+        """The states of the random generators of each worker."""
         mine = [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in self._random_devices)]
         state = torch.cat(mine).numpy().tobytes()
         states: list[Any] = [state] * self.share.workers
@@ -225,13 +225,13 @@ class Trainer:
         return {"loss": float(totals.pop("loss")) / count, **task.scores(totals, count, dataset)}
 
     def _choose_evaluation_size(self) -> int:
-        """How many inputs are evaluated at once: fewer of large ones, whose feature maps would fill the memory."""
+        """The number of inputs per evaluation batch: fewer for large inputs, whose feature maps need memory."""
         return max(1, self.share.workers, min(256, MAX_BATCH_VALUES // math.prod(self._test.inputs.shape[1:])))
 
     def state(self) -> bytes:
-        """Everything that the next step depends on, between two epochs or in a pause of one.
+        """Everything that the next step depends on, between epochs or at a pause within one.
 
-        What is random is derived from seeds, but for what the network itself draws.
+        Random numbers are derived from seeds, except those that the network itself draws.
         """
         buffer = io.BytesIO()
         torch.save(
@@ -251,7 +251,7 @@ class Trainer:
         return buffer.getvalue()
 
     def load(self, state: bytes) -> None:
-        """Continues from `state` as if nothing had happened: on CPU the following epochs are equal bit for bit."""
+        """Restores a `state`: on CPU, the following epochs are bit-identical to those of an uninterrupted run."""
         saved: dict[str, Any] = torch.load(io.BytesIO(state), map_location=self.device, weights_only=True)
         self.work.load(saved)
         self.epoch, self.step, self.seconds = saved["epoch"], saved["step"], saved["seconds"]

@@ -108,7 +108,9 @@ def test_parts_that_do_not_fit_are_refused() -> None:
         replace(DISTANCE, task=Classification())
     with pytest.raises(ValueError, match=r"Segmentation needs a label .* got Spheres, which has numbers\. Use Regr"):
         replace(DISTANCE, task=Segmentation())
-    with pytest.raises(ValueError, match=r"ResNet sees images, got Spheres, whose inputs are points\. Use a model or"):
+    with pytest.raises(
+        ValueError, match=r"ResNet needs images as input, got Spheres, whose inputs are points\. Use another model or"
+    ):
         replace(DISTANCE, model=ResNet(8, 2))
     with pytest.raises(ValueError, match=r"RandomCrop moves images, got Spheres, whose inputs are points\. Use NoAugm"):
         replace(DISTANCE, augmentation=RandomCrop())
@@ -130,5 +132,5 @@ def test_parts_that_do_not_fit_are_refused() -> None:
 
 
 def test_measures_look_at_images() -> None:
-    with pytest.raises(ValueError, match=r"Measures look at images, got Spheres, which holds points\. Use eq\.Score"):
+    with pytest.raises(ValueError, match=r"Measures need images, got Spheres, which contains points\. Use eq\.Score"):
         build_subject(DISTANCE, nn.Identity(), torch.device("cpu"))

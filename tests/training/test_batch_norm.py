@@ -36,5 +36,5 @@ def test_one_worker_gives_torchs_batch_norm_with_gradients(momentum: float | Non
 
 
 def test_other_batch_norms_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"need plain, affine nn.BatchNorm2d, got BatchNorm1d at '0'"):
+    with pytest.raises(ValueError, match=r"supports only affine nn.BatchNorm2d, got BatchNorm1d at '0'"):
         convert_to_global_batch_norm(nn.Sequential(nn.BatchNorm1d(3)), CPU)

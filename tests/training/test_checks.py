@@ -70,7 +70,9 @@ def test_images_of_another_size(split: str) -> None:
         train = train._replace(inputs=wider(train.inputs, (1, 0)))
     else:
         test = test._replace(inputs=wider(test.inputs, (1, 0)))
-    with pytest.raises(DataError, match=rf"got 1 x 8 x 9 in the {split} split of Made, which says 1 x 8 x 8\. Resize"):
+    with pytest.raises(
+        DataError, match=rf"got 1 x 8 x 9 in the {split} split of Made, which declares 1 x 8 x 8\. Resize"
+    ):
         check_data(TRIAL, ResidentSource(train), test)
 
 
@@ -78,7 +80,7 @@ def test_images_of_another_size(split: str) -> None:
 def test_labels_out_of_range(wrong: int, split: str) -> None:
     train, test = examples(30, 0), examples(12, 1)
     (train if split == "train" else test).targets[7] = wrong
-    message = rf"Labels lie in 0 to 2, got {wrong} at position 7 of the {split} split of Made"
+    message = rf"Labels must lie in 0 to 2, got {wrong} at position 7 of the {split} split of Made"
     with pytest.raises(DataError, match=message) as raised:
         check_data(TRIAL, ResidentSource(train), test)
     assert classify_error(raised.value) is FailureReason.DATA
@@ -87,16 +89,16 @@ def test_labels_out_of_range(wrong: int, split: str) -> None:
 def test_an_empty_class() -> None:
     train = examples(30, 0)
     train.targets[train.targets == 1] = 2
-    with pytest.raises(
-        DataError, match=r"needs an example to train on, got none of class 1 of 3 in Made.*without gaps"
-    ):
+    with pytest.raises(DataError, match=r"needs a training example, got none of class 1 of 3 in Made.*without gaps"):
         check_data(TRIAL, ResidentSource(train), examples(12, 1))
 
 
 def test_tests_that_are_trained_on() -> None:
     train = examples(30, 0)
     test = Examples(torch.cat([train.inputs[3:7], examples(8, 1).inputs]), torch.arange(12) % 3)
-    with pytest.raises(DataError, match=r"got 4 of 12 test inputs of Made.* that are also trained on, byte for byte"):
+    with pytest.raises(
+        DataError, match=r"got 4 of 12 test inputs of Made.* that are also in the training split, byte for byte"
+    ):
         check_data(TRIAL, ResidentSource(train), test)
 
 
@@ -126,7 +128,7 @@ def test_a_stream_is_checked_by_its_labels(tmp_path: Path) -> None:
 
 def test_batches_that_cannot_be_filled() -> None:
     with pytest.raises(
-        ValueError, match=r"at most the training set, got batch_size=10 for 9 examples.*batch_size=9 or"
+        ValueError, match=r"at most the size of the training set, got batch_size=10 for 9 examples.*batch_size=9 or"
     ):
         check_trainable(TRIAL, 9, CPU, SINGLE_WORKER)
     with pytest.raises(ValueError, match=r"at least one sample of every batch, got 6 workers for batches of 5"):
@@ -140,7 +142,7 @@ def test_an_odd_number_over_the_workers_is_no_error() -> None:
 def test_a_stream_cannot_be_mixed_over_workers(tmp_path: Path) -> None:
     trial = replace(TRIAL, dataset=shards(tmp_path), augmentation=CutMix())
     check_trainable(trial, 60, CPU, SINGLE_WORKER)
-    with pytest.raises(ValueError, match=r"streamed image is on one worker alone, got CutMix with 2 workers"):
+    with pytest.raises(ValueError, match=r"Streamed images cannot be mixed across workers, got CutMix with 2 workers"):
         check_trainable(trial, 60, CPU, Share(0, 2))
 
 
@@ -150,6 +152,6 @@ def test_bfloat16_where_it_is_not_supported(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: False)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "an old GPU")
     with pytest.raises(
-        ValueError, match=r"Precision\.BFLOAT16 needs an accelerator .*, got an old GPU\. Use Precision"
+        ValueError, match=r"Precision\.BFLOAT16 needs a GPU with bfloat16 support, got an old GPU\. Use Precision"
     ):
         check_trainable(trial, 30, torch.device("cuda"), SINGLE_WORKER)

@@ -15,7 +15,7 @@ from equistudy.training.device import check_device, claim_memory
 from equistudy.training.trainer import Trainer
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-NO_GPU = r"on a GPU needs a torch that sees one, got torch \S+ on \S+, which sees none\. .*use --gpus-per-trial 0"
+NO_GPU = r"on a GPU need torch to see one, got torch \S+ on \S+ without\. .*use --gpus-per-trial 0"
 
 
 def test_a_gpu_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -209,7 +209,7 @@ def test_a_half_extent_that_is_not_a_number_has_a_name() -> None:
         network.box.raw.fill_(math.nan)
     trajectory = ExtentTrajectory(network)
     trajectory.record()
-    with pytest.raises(NotANumberError, match=r"rotation extent has become nan\. Lower .*learning_rate, or give .*cap"):
+    with pytest.raises(NotANumberError, match=r"rotation extent became nan\. Lower .*learning_rate, or set a cap"):
         trajectory.finish_epoch()
 
 

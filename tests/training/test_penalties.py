@@ -114,5 +114,7 @@ def test_penalties_that_cannot_be():
     with pytest.raises(ValueError, match=r"needs cells that both maps show, got none of 8 x 8 at stage 'stage3'.*eros"):
         value(Penalty(far, depth=Depth.LATE), 0)
     learned = trial(Penalty(ONE), augmentation=LearnedAugmentation())
-    with pytest.raises(ValueError, match=r"Penalties look into the network that is trained as it is, got Penalised"):
+    with pytest.raises(
+        ValueError, match=r"Penalties need an uncompiled network without a learned augmentation, got Penalised"
+    ):
         TrainingStep(learned, build_network(learned, CPU), SINGLE_WORKER, None)

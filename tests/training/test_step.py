@@ -114,9 +114,7 @@ def test_what_cannot_be_compiled_runs_as_it_is_and_says_so(monkeypatch):
         return called
 
     monkeypatch.setattr(torch, "compile", failing)
-    with pytest.warns(
-        NotCompiledWarning, match=r"torch\.compile failed, and the network trains as it is: no compiler$"
-    ):
+    with pytest.warns(NotCompiledWarning, match=r"torch\.compile failed; training continues without it: no compiler$"):
         step, losses = stepped(replace(TRIAL, recipe=replace(RECIPE, compiled=True)))
     assert not step.compiled
     assert losses == stepped(TRIAL)[1]
