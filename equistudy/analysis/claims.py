@@ -1,4 +1,4 @@
-"""Claims as specs: a trend over a factor, a contrast between two of its levels, or a value at one of them."""
+"""Tests of claims: a trend over a factor, a contrast between two of its levels, or the value itself."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,12 +17,12 @@ __all__ = ["Contrast", "SeedTest", "Trend", "Value"]
 
 
 class SeedTest(EffectTest):
-    """Base of the claims that Student's t interval over the seeds decides."""
+    """Base of the tests that are decided by Student's t interval over the seeds."""
 
     def test(self, table: StudyTable) -> Verdict:
-        """Supported when the 95 % interval excludes 0 on the expected side, contradicted on the other.
+        """Supported if the 95 % interval lies inside the claimed range, contradicted if it lies outside.
 
-        `p` is that of this claim alone; `judge_claims` corrects it over the study's claims.
+        `p` is that of this claim alone; `judge_claims` corrects it over all claims of the study.
         """
         from equistudy.analysis.verdicts import judge_effect
 
@@ -31,10 +31,15 @@ class SeedTest(EffectTest):
 
 @dataclass(frozen=True)
 class Trend(SeedTest):
-    """The outcome rises or falls with a numeric factor: the slope, per doubling where the factor is logarithmic.
+    """The slope of an outcome over a numeric factor, per doubling if the factor is logarithmic.
 
-    A level without any result decides nothing, unless `allow_absent_levels`: a line through the others estimates
-    something else where the trend bends.
+    If a level has no result at all, the claim is undecided unless `allow_absent_levels` is set, because a line through
+    the other levels estimates something else if the trend is not linear.
+
+    >>> import equistudy as eq
+    >>> width = eq.Factor("width", levels=(4, 8, 16), log=True)
+    >>> eq.Trend(eq.WithinCorrelation(eq.Translation(4)), over=width, expected="decreasing").comparison
+    'per doubling of width'
     """
 
     outcome: Quantity
@@ -53,19 +58,19 @@ class Trend(SeedTest):
 
     @property
     def comparison(self) -> str:
-        """Per doubling of the factor, or per unit of it."""
+        """The phrase "per doubling of" the factor, or "per unit of" it."""
         return f"per doubling of {self.over.name}" if self.over.log else f"per unit of {self.over.title}"
 
     def describe_effect(self, effect: float, shown: str) -> str:
-        """Rises or falls with the factor."""
+        """The effect in words: rises or falls with the factor."""
         return f"{'rises' if effect > 0 else 'falls'} with {self.over.name}: {shown} {self.comparison}"
 
     def can_compare(self, table: StudyTable) -> bool:
-        """At least two levels."""
+        """Whether the design has at least two levels of the factor."""
         return table.design[self.over.name].drop_nulls().n_unique() > 1
 
     def find_gap(self, table: StudyTable) -> str | None:
-        """A level of the factor at which no trial has a value."""
+        """A sentence that names the levels without any value, or None."""
         frame, _ = self._select_values(table)
         planned = self.select_compared(table.design, table)[self.over.name].drop_nulls().unique().sort()
         absent = [format_label(level) for level in planned if level not in set(frame[self.over.name])]
@@ -74,14 +79,14 @@ class Trend(SeedTest):
         return f"No trial at {self.over.name} {', '.join(absent)} has a value"
 
     def effects(self, table: StudyTable) -> pl.DataFrame:
-        """One slope a seed."""
+        """One slope per seed."""
         from equistudy.analysis.trends import fit_slopes
 
         frame, others = self._select_values(table)
         return fit_slopes(frame, self.over.name, others, log=self.over.log)
 
     def details(self, table: StudyTable) -> str:
-        """Hedges g of the slopes and Spearman's rho over the trials."""
+        """Hedges' g of the slopes, and Spearman's rho over the trials."""
         from equistudy.analysis.trends import format_rank_correlation, rank_correlation
 
         frame, others = self._select_values(table)
@@ -100,9 +105,15 @@ class Trend(SeedTest):
 
 @dataclass(frozen=True)
 class Contrast(SeedTest):
-    """The outcome at one level of a factor minus that at its baseline, paired within seed and other factors.
+    """The outcome at one level of a factor minus that at a baseline level, paired within seed and other factors.
 
-    `expected="increasing"` claims that the level gives more than the baseline.
+    `expected="increasing"` claims that the outcome is higher at `level` than at `baseline`.
+
+    >>> import equistudy as eq
+    >>> none, crop = eq.NoAugmentation(), eq.RandomCrop(padding=4)
+    >>> augmentation = eq.Factor("augmentation", levels=(none, crop))
+    >>> eq.Contrast(eq.Accuracy(), augmentation, crop, baseline=none, expected="increasing").direction.value
+    'increasing'
     """
 
     outcome: Quantity
@@ -116,15 +127,17 @@ class Contrast(SeedTest):
         check_level(self.factor, self.level, "level")
         check_level(self.factor, self.baseline, "baseline")
         if self.level == self.baseline:
-            raise ValueError(f"Contrast needs two different levels, got {format_label(self.level)} twice.")
+            raise ValueError(
+                f"Contrast needs two different levels, got {format_label(self.level)} twice. Name another baseline."
+            )
 
     @property
     def comparison(self) -> str:
-        """Level minus baseline."""
+        """The phrase "LEVEL minus BASELINE"."""
         return f"for {format_label(self.level)} minus {format_label(self.baseline)}"
 
     def describe_effect(self, effect: float, shown: str) -> str:
-        """Higher or lower at the level than at the baseline."""
+        """The effect in words: higher or lower at the level than at the baseline."""
         word = "higher" if effect > 0 else "lower"
         return (
             f"is {word} with {self.factor.name} {format_label(self.level)} than with "
@@ -132,18 +145,18 @@ class Contrast(SeedTest):
         )
 
     def can_compare(self, table: StudyTable) -> bool:
-        """Both levels."""
+        """Whether the design has both levels."""
         return set(self._level_values(table)) <= set(table.design[self.factor.name])
 
     def effects(self, table: StudyTable) -> pl.DataFrame:
-        """One difference a seed."""
+        """One difference per seed."""
         from equistudy.analysis.contrasts import paired_differences
 
         frame, others = self._select_values(table)
         return paired_differences(frame, self.factor.name, self._level_values(table), others)
 
     def details(self, table: StudyTable) -> str:
-        """Hedges g of the differences, and Welch's interval, which does not know which values share a seed."""
+        """Hedges' g of the differences, and Welch's interval, which ignores the pairing by seed."""
         from equistudy.analysis.contrasts import paired_samples
         from equistudy.analysis.intervals import welch_interval
 
@@ -157,11 +170,11 @@ class Contrast(SeedTest):
         return "; ".join(filter(None, [super().details(table), unpaired]))
 
     def select_compared(self, frame: pl.DataFrame, table: StudyTable) -> pl.DataFrame:
-        """Of these rows, those at the two levels."""
+        """The rows at the two levels."""
         return super().select_compared(frame, table).filter(pl.col(self.factor.name).is_in(self._level_values(table)))
 
     def _level_values(self, table: StudyTable) -> tuple[Any, Any]:
-        """The two levels as they stand in the table."""
+        """The two levels as they appear in the table."""
         own = next(factor for factor in table.study.design.factors if factor.name == self.factor.name)
         return level_value(own, self.level), level_value(own, self.baseline)
 
@@ -176,9 +189,9 @@ class Contrast(SeedTest):
 
 @dataclass(frozen=True)
 class Value(SeedTest):
-    """The outcome itself, averaged over the cells of the factors that `within` leaves open: one value a seed.
+    """The outcome itself, one value per seed, averaged over the cells that `within` does not fix.
 
-    `expected="decreasing"` claims that it lies below `than`, "unchanged" that it is `than` within the margin.
+    `expected="decreasing"` claims that it is below `than`, and "unchanged" that it equals `than` within the margin.
     """
 
     outcome: Quantity
@@ -190,33 +203,33 @@ class Value(SeedTest):
 
     @property
     def claimed_range(self) -> tuple[float, float]:
-        """From where to where the value lies if the claim is true."""
+        """The range of values that the claim asserts."""
         low, high = super().claimed_range
         return low + self.than, high + self.than
 
     @property
     def is_absolute(self) -> bool:
-        """Yes."""
+        """Always true."""
         return True
 
     @property
     def comparison(self) -> str:
-        """Nothing: it is the value itself."""
+        """Empty, because nothing is compared."""
         return "itself"
 
     def describe_effect(self, effect: float, shown: str) -> str:
-        """The value."""
+        """The value in words."""
         return f"is {shown}"
 
     def effects(self, table: StudyTable) -> pl.DataFrame:
-        """One value a seed."""
+        """One value per seed."""
         from equistudy.analysis.replicates import average_per_seed
 
         frame, others = self._select_values(table)
         return average_per_seed(frame, by=(), over=others)
 
     def details(self, table: StudyTable) -> str:
-        """Nothing: a value has no effect size."""
+        """Empty, because a value has no effect size."""
         return ""
 
     @property

@@ -1,4 +1,4 @@
-"""Paired contrasts: one level against another within the same seed and the same other factors; Holm over a family."""
+"""Paired contrasts of two levels within the same seed and other factors, and Holm's correction over a family."""
 
 import math
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ ALPHA = 0.05
 
 
 def paired_differences(frame: pl.DataFrame, factor: str, pair: tuple[Any, Any], others: Sequence[str]) -> pl.DataFrame:
-    """`value` at the first level of `pair` minus `value` at the second: one row a seed, columns seed and value.
+    """`value` at the first level of `pair` minus `value` at the second: one row per seed, columns seed and value.
 
-    Paired within (seed, other factors), then averaged over the other factors' cells. A cell without both levels in any
-    seed has no contrast and takes no part.
+    Paired within (seed, other factors), then averaged over the cells of the other factors. A cell that has both levels
+    in no seed is left out.
     """
     paired = _pair_cells(frame, factor, pair, others).with_columns(value=pl.col("value") - pl.col("value_baseline"))
     return average_per_seed(paired, by=(), over=others)
@@ -35,7 +35,7 @@ def paired_differences(frame: pl.DataFrame, factor: str, pair: tuple[Any, Any], 
 def paired_samples(
     frame: pl.DataFrame, factor: str, pair: tuple[Any, Any], others: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The values behind `paired_differences`, one per seed: at the first level of `pair`, and at the second."""
+    """The values behind `paired_differences`, one per seed: at the first and at the second level of `pair`."""
     paired = _pair_cells(frame, factor, pair, others)
     first, second = (
         average_per_seed(paired, by=(), over=others, value=name)[name] for name in ("value", "value_baseline")
@@ -44,7 +44,7 @@ def paired_samples(
 
 
 def _pair_cells(frame: pl.DataFrame, factor: str, pair: tuple[Any, Any], others: Sequence[str]) -> pl.DataFrame:
-    """`value` at the first level and `value_baseline` at the second, in a row for each cell and seed."""
+    """`value` at the first level and `value_baseline` at the second, one row per cell and seed."""
     level, baseline = (
         frame.filter(pl.col(factor) == name).group_by(*others, "seed", maintain_order=True).agg(pl.col("value").mean())
         for name in pair
@@ -53,10 +53,10 @@ def _pair_cells(frame: pl.DataFrame, factor: str, pair: tuple[Any, Any], others:
 
 
 def hedges_g(effects: Sequence[float] | np.ndarray) -> float | None:
-    """The mean of paired differences in their own standard deviations, corrected for small n (Hedges 1981).
+    """The mean of paired differences in units of their standard deviation, corrected for small n (Hedges 1981).
 
-    g = J(n - 1) * mean / s with J(m) = Gamma(m / 2) / (sqrt(m / 2) * Gamma((m - 1) / 2)). J exists from m = 2 on:
-    None for fewer than 3 differences, and for differences without spread.
+    g = J(n - 1) * mean / s with J(m) = Gamma(m / 2) / (sqrt(m / 2) * Gamma((m - 1) / 2)), which needs m >= 2. None for
+    fewer than 3 differences, and for differences without spread.
     """
     array = np.asarray(effects, dtype=float)
     freedom = array.size - 1
@@ -67,9 +67,9 @@ def hedges_g(effects: Sequence[float] | np.ndarray) -> float | None:
 
 
 def holm_correction(ps: Sequence[float | None]) -> list[float | None]:
-    """Holm's correction over a family (Holm 1979), in the order given. None stays None.
+    """The p values corrected by Holm's method over a family (Holm 1979), in the given order. None stays None.
 
-    A p that could not be computed counts as 1, so that the family is the declared one and not the one that ran.
+    A p value that could not be computed counts as 1, so that the family consists of all declared claims.
     """
     known = sorted((p, index) for index, p in enumerate(ps) if p is not None)
     corrected: list[float | None] = [None] * len(ps)
@@ -91,7 +91,7 @@ def mann_whitney_min_p_value(first: int, second: int) -> float:
 
 
 def describe_rank_test_limit(n: int) -> str:
-    """A sentence when n seeds are too few for a rank test ever to be significant at 5 %; empty when they suffice."""
+    """A sentence if n seeds are too few for a rank test to reach significance at 5 %; empty if they suffice."""
     if wilcoxon_min_p_value(n) < ALPHA:
         return ""
     enough = next(count for count in range(n, 20) if wilcoxon_min_p_value(count) < ALPHA)

@@ -1,4 +1,4 @@
-"""A claim about the ranks of two numbers over networks, pooled or within families, with Spearman's rho."""
+"""The test of a rank correlation between two numbers over networks, pooled or within families."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,15 +23,15 @@ __all__ = ["RankCorrelation"]
 
 @dataclass(frozen=True)
 class RankCorrelation(EffectTest):
-    """Two numbers rise and fall together over the levels of a factor: Spearman's rho over levels, not over seeds.
+    """Spearman's rank correlation of two numbers over the levels of a factor.
 
-    The replicates are the levels of `over`, such as networks: their values are averaged over seeds and the other
-    factors first. `centred` subtracts the mean of each of its levels, such as a family of networks, from both numbers,
-    so that only what differs within families counts: families that differ in both can make a pooled correlation of
-    any sign. `expected` is increasing or decreasing.
+    The replicates are the levels of `over`, such as networks, not the seeds: values are first averaged over seeds and
+    the other factors. `centred` names a factor, such as the family of a network, whose level means are subtracted from
+    both numbers, so that only differences within families count; otherwise differences between families can give a
+    pooled correlation of any sign. `expected` is increasing or decreasing.
 
     rho is Pearson's correlation of the ranks. The interval is tanh(atanh(rho) +- 1.96 sqrt((1 + rho^2 / 2) / (n - 3)))
-    (Bonett and Wright 2000), where each centred family costs one of the n levels, less one.
+    (Bonett and Wright 2000), where n is the number of levels, minus the number of centred families plus one.
     """
 
     first: Quantity
@@ -45,42 +45,42 @@ class RankCorrelation(EffectTest):
             object.__setattr__(self, name, as_outcome(getattr(self, name)))
         if self.direction is Direction.UNCHANGED or self.margin:
             raise ValueError(
-                f"A rank correlation is claimed to be increasing or decreasing, without a margin, got "
-                f"expected={self.direction.value}, margin={self.margin}. Leave the margin out."
+                f"RankCorrelation needs expected='increasing' or 'decreasing' and no margin, got "
+                f"expected={self.direction.value!r}, margin={self.margin}. Leave the margin out."
             )
         if self.centred is not None and self.centred.name == self.over.name:
             raise ValueError(
-                f"centred names groups of the levels of over, got {self.over.name} for both. Name another factor."
+                f"centred must differ from over, got {self.over.name} for both. Name the factor that groups its levels."
             )
 
     @property
     def units(self) -> tuple[str, ...]:
-        """The factors whose levels are the replicates, and their groups."""
+        """The factor whose levels are the replicates, and the one that groups them."""
         return (self.over.name,) if self.centred is None else (self.over.name, self.centred.name)
 
     @property
     def factors(self) -> tuple[str, ...]:
-        """The factors that the test looks at."""
+        """The names of the factors that the test uses."""
         return (*self.units, *(factor.name for factor, _ in self.within))
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
-        """Both numbers."""
+        """The two outcomes."""
         return as_outcome(self.first), as_outcome(self.second)
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """The measures behind both."""
+        """The measures behind both outcomes."""
         return tuple(dict.fromkeys(measure for outcome in self.outcomes for measure in outcome.measures))
 
     @property
     def comparison(self) -> str:
-        """What it is correlated with, and within what."""
+        """The phrase that names the second number, the levels, and the grouping."""
         inside = "" if self.centred is None else f" within each {self.centred.name}"
         return f"in rank with {self.outcomes[1].title} over {self.over.name}{inside}"
 
     def pairs(self, table: StudyTable) -> DataFrame:
-        """A row for each level of `over` that has both numbers: the factors looked at, x (second) and y (first)."""
+        """One row per level of `over` that has both numbers: the factors, x (second number) and y (first number)."""
         import polars as pl
 
         frames = [
@@ -96,17 +96,17 @@ class RankCorrelation(EffectTest):
         )
 
     def correlation(self, table: StudyTable) -> Interval | None:
-        """Spearman's rho with its interval over the levels; None where fewer than two differ in both numbers."""
+        """Spearman's rho with its interval over the levels; None if fewer than two levels differ in both numbers."""
         from equistudy.analysis.trends import rank_correlation
 
         return rank_correlation(self.pairs(table), "x", "y", self.units[1:])
 
     def details(self, table: StudyTable) -> str:
-        """Nothing beyond rho, which is an effect size."""
+        """Empty, because rho is an effect size itself."""
         return ""
 
     def test(self, table: StudyTable) -> Verdict:
-        """Supported when the interval lies where the claim says, contradicted when it lies outside."""
+        """Supported if the interval lies inside the claimed range, contradicted if it lies outside."""
         from equistudy.analysis.verdicts import judge_rank_correlation
 
         return judge_rank_correlation(self, self.correlation(table), self.over.name, table)

@@ -1,4 +1,4 @@
-"""What every claim about effects has in common: which way, how far, at which levels, and one effect per seed."""
+"""The base of all tests of effects: direction, margin, levels, and one effect per seed."""
 
 import math
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ __all__ = ["Direction", "EffectTest", "Within", "check_level"]
 
 
 class Direction(Enum):
-    """Which way a claim expects the outcome to go: with rising level, or at the level against the baseline."""
+    """The direction in which a claim expects the outcome to change."""
 
     INCREASING = "increasing"
     DECREASING = "decreasing"
@@ -30,13 +30,12 @@ Within = tuple[tuple[Factor, Any], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class EffectTest:
-    """Base of the tests: one effect per seed, Student's t interval over the seeds.
+    """Base of the tests: one effect per seed, with Student's t interval over the seeds.
 
-    `within` restricts the test to one level of other factors, as pairs of a factor and its level. Of the factors that
-    it leaves open, every cell is judged: the claim is supported where it holds in each of them, and contradicted where
-    it fails in one. `on_average` claims it of the mean over these cells alone. `margin` is in the unit of the effect: a
-    claim that it goes one way claims that it goes farther than the margin, and a claim that it is unchanged, which
-    needs one, that it stays inside.
+    `within` fixes other factors at one level, as pairs (factor, level). Every cell of the remaining factors is judged
+    separately: the claim is supported if it holds in all cells, and contradicted if it fails in one. With `on_average`
+    the claim is about the mean over these cells. `margin` is in the unit of the effect: an increase or decrease is
+    claimed to exceed it, and "unchanged", which requires a margin, to stay within it.
     """
 
     expected: Direction | str
@@ -54,89 +53,89 @@ class EffectTest:
             ) from None
         if not 0 <= self.margin < math.inf or (self.margin == 0 and self.expected is Direction.UNCHANGED):
             raise ValueError(
-                f"A margin is a finite size of the effect, and positive where nothing is expected to change, got "
-                f"margin={self.margin}, expected={self.direction.value}. Give the smallest effect that matters."
+                f"margin must be finite and at least 0, and positive for expected='unchanged', got "
+                f"margin={self.margin}, expected={self.direction.value!r}. Set it to the smallest effect that matters."
             )
         for factor, level in self.within:
             check_level(factor, level, "within")
 
     @property
     def claimed_range(self) -> tuple[float, float]:
-        """From where to where the effect lies if the claim is true."""
-        below = 0.0 - self.margin  # where the margin is 0 it is 0, not -0
+        """The range of effects that the claim asserts."""
+        below = 0.0 - self.margin  # for a margin of 0 this is 0, not -0
         if self.direction is Direction.UNCHANGED:
             return below, self.margin
         return (self.margin, math.inf) if self.direction is Direction.INCREASING else (-math.inf, below)
 
     @property
     def direction(self) -> Direction:
-        """`expected` as a direction."""
+        """The value of `expected` as a Direction."""
         return Direction(self.expected)
 
     @property
     def factors(self) -> tuple[str, ...]:
-        """The factors that the test looks at."""
+        """The names of the factors that the test uses."""
         own = () if self._factor is None else (self._factor.name,)
         return (*own, *(factor.name for factor, _ in self.within))
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
-        """The outcome that the test looks at."""
+        """The outcome of the test."""
         return (self._outcome,)
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """The measures that the test looks at."""
+        """The measures behind the outcome."""
         return self._outcome.measures
 
     @property
     def within_text(self) -> str:
-        """The levels of `within`, as headings and sentences end: `, at augmentation RandomCrop`."""
+        """The levels of `within` as the end of a sentence or heading: `, at augmentation RandomCrop`."""
         levels = ", ".join(f"{factor.name} {format_label(level)}" for factor, level in self.within)
         return f", at {levels}" if levels else ""
 
     @property
     def comparison(self) -> str:
-        """What is compared, as a heading: `per doubling of width`."""
+        """What is compared, in words: `per doubling of width`."""
         raise NotImplementedError
 
     def effects(self, table: StudyTable) -> pl.DataFrame:
-        """One effect a seed, for the seeds that have every trial compared: columns seed and value."""
+        """One effect per seed that has all compared trials: columns seed and value."""
         raise NotImplementedError
 
     def details(self, table: StudyTable) -> str:
-        """The effect size, and what else describes the effect without deciding about it."""
+        """The effect size and other descriptive numbers, which do not enter the verdict."""
         from equistudy.analysis.contrasts import hedges_g
 
         g = hedges_g(self.effects(table)["value"].to_numpy())
-        return "" if g is None else f"Hedges g = {g:.2f}"
+        return "" if g is None else f"Hedges' g = {g:.2f}"
 
     def test(self, table: StudyTable) -> Verdict:
-        """The verdict on this claim alone; `judge_claims` corrects its p over the study's claims."""
+        """The verdict on this claim alone; `judge_claims` corrects its p over all claims of the study."""
         raise NotImplementedError
 
     @property
     def is_absolute(self) -> bool:
-        """Whether the effect is the value of the outcome itself, and no difference or slope."""
+        """Whether the effect is the outcome itself rather than a difference or slope."""
         return False
 
     def select_compared(self, frame: pl.DataFrame, table: StudyTable) -> pl.DataFrame:
-        """The rows of a frame beside the design that take part: those at the levels that `within` names."""
+        """The rows of a frame that take part in the test: those at the levels of `within`."""
         own = {factor.name: factor for factor in table.study.design.factors}
         for factor, level in self.within:
             frame = frame.filter(pl.col(factor.name) == level_value(own[factor.name], level))
         return frame
 
     def can_compare(self, table: StudyTable) -> bool:
-        """Whether the design of a table, such as that of one cell, has what the test compares."""
+        """Whether the design of a table, for instance of one cell, contains what the test compares."""
         return len(table.design) > 0
 
     def find_gap(self, table: StudyTable) -> str | None:
-        """Why results that lack a part of the design decide nothing, or None."""
+        """A sentence that says which missing results leave the claim undecided, or None."""
         return None
 
     def describe_effect(self, effect: float, shown: str) -> str:
-        """The effect in words, after the outcome: `falls with width: -0.03 per doubling of width`."""
+        """The effect in words, following the outcome: `falls with width: -0.03 per doubling of width`."""
         raise NotImplementedError
 
     @property
@@ -148,13 +147,13 @@ class EffectTest:
         raise NotImplementedError
 
     def _select_values(self, table: StudyTable) -> tuple[pl.DataFrame, list[str]]:
-        """The values per trial that are compared, and the factors other than the one compared."""
+        """The values of the trials that are compared, and the names of the other factors."""
         others = [name for name in table.factors if self._factor is None or name != self._factor.name]
         return self.select_compared(self._outcome.values_per_trial(table), table), others
 
 
 def check_level(factor: Factor, level: Any, where: str) -> None:
-    """ValueError if the factor has no such level; `where` names the field."""
+    """Raises ValueError if the factor has no such level; `where` names the field."""
     if level not in factor.levels:
         levels = ", ".join(map(format_label, factor.levels))
         raise ValueError(f"{where} must be a level of {factor.name}, got {format_label(level)}. Levels: {levels}.")

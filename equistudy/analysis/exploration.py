@@ -1,4 +1,4 @@
-"""What the study shows beyond its claims: the effect of each factor on each outcome, and claims at single levels."""
+"""Exploratory tests beyond the claims: the effect of each factor on each outcome, and claims at single levels."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,9 +14,9 @@ __all__ = ["build_exploratory_tests", "collect_outcomes"]
 
 
 def collect_outcomes(study: Study) -> tuple[Outcome, ...]:
-    """Every number that the study speaks of: its measures, then what its claims and figures name beside them.
+    """All outcomes of a study: its measures, then further outcomes of its claims and figures, each once.
 
-    A number that has a name somewhere has it everywhere, and is there once.
+    An outcome that is named in one place is named everywhere.
     """
     named = [as_outcome(measure) for measure in study.measures]
     for item in (*(claim.test for claim in study.claims), *study.figures):
@@ -26,11 +26,11 @@ def collect_outcomes(study: Study) -> tuple[Outcome, ...]:
 
 
 def build_exploratory_tests(study: Study) -> list[EffectTest]:
-    """The tests that nobody declared: each claim at every single level of the other factors, and all main effects.
+    """The undeclared tests: each claim at every single level of the other factors, and all main effects.
 
-    A main effect is a trend for numeric factors, and for others the contrast of each level with the first. They are
-    one family for Holm's correction, and suggest claims for the next study; they decide none. The levels that a rank
-    correlation is over, and those it is centred by, are its replicates and not effects.
+    A main effect is a trend for numeric factors, and otherwise the contrast of each level with the first. All of them
+    are one family for Holm's correction. They suggest claims for the next study and decide none. The levels of a rank
+    correlation, and the groups by which it is centred, are replicates and not effects.
     """
     declared = [claim.test for claim in study.claims if isinstance(claim.test, EffectTest)]
     tests = [test for claim in declared for test in _build_level_tests(claim, study)]

@@ -1,4 +1,4 @@
-"""What a study found when it ran: each claim with its verdict and the effects behind it, as a record that is kept."""
+"""Records of what a study found: each claim with its verdict and the effects behind it."""
 
 import json
 import math
@@ -23,10 +23,10 @@ __all__ = ["ClaimFinding", "StudyFinding", "build_claim_findings", "build_findin
 
 @dataclass(frozen=True)
 class ClaimFinding:
-    """One claim: what was compared, the verdict, and `effects`, one number for each seed where the test has such.
+    """One claim: what was compared, the verdict, and `effects`, one number per seed if the test has them.
 
-    `unit` says what the numbers are, so that effects of one unit may be compared; shares of images are in percentage
-    points. `low_claimed` and `high_claimed` say where the effect lies if the claim is true; None where that is open.
+    Effects of the same `unit` may be compared; fractions of images are in percentage points. `low_claimed` and
+    `high_claimed` bound the claimed range; None stands for no bound.
     """
 
     statement: str
@@ -48,10 +48,10 @@ class ClaimFinding:
 
 @dataclass(frozen=True)
 class StudyFinding:
-    """A study as it ran. `about` is what the study's file says of it; `hours` are of training and measuring.
+    """A study as it ran. `about` is the text in its file's docstring; `hours` are of training and measuring.
 
-    `trials` has a record for each row of the design that ran: trial, seed, and the level of each factor. `measures` are
-    the ids of the study's measures, in its order, as they were then.
+    `trials` has one record per row of the design that ran: trial, seed, and the level of each factor. `measures` are
+    the ids of the study's measures at that time, in order.
     """
 
     study: str
@@ -76,12 +76,12 @@ class StudyFinding:
 
     @property
     def name(self) -> str:
-        """The study, and its scale where it is not the first."""
+        """The name of the study, followed by its scale unless it is the default."""
         return format_study_name(self.study, self.scale)
 
 
 def build_finding(table: StudyTable, study: str, scale: str | None, about: str) -> StudyFinding:
-    """The record of what the table says now. ValueError where nothing has run."""
+    """The record of a table's current results. Raises ValueError if nothing has run."""
     ran = table.trials.filter(pl.col("attempt").is_not_null()).unique("trial", maintain_order=True)
     if ran.is_empty():
         raise ValueError(
@@ -92,8 +92,8 @@ def build_finding(table: StudyTable, study: str, scale: str | None, about: str) 
     rows = table.measurement_rows
     if ids and len(rows) and rows.filter(pl.col("measure_id").is_in(ids)).is_empty():
         raise ValueError(
-            f"A finding needs values of the study's measures as they are now, got none for {study}: their revisions "
-            "have risen since. Run the study again: it measures what is stored and trains nothing."
+            f"A finding needs values of the current revisions of the study's measures, got none for {study}. Run the "
+            "study again: it measures the stored networks without training."
         )
     ledger = summarise_compute(table)
     spent = ledger.select("status", hours=pl.sum_horizontal("seconds", "measuring_seconds", "lost_seconds") / 3600)
@@ -123,7 +123,7 @@ def build_finding(table: StudyTable, study: str, scale: str | None, about: str) 
 
 
 def build_claim_findings(judged: Sequence[tuple[Claim, Verdict]], table: StudyTable) -> list[ClaimFinding]:
-    """The records of claims that were judged on a table."""
+    """The records of the judged claims of a table."""
     return [_build_claim_finding(claim, verdict, table) for claim, verdict in judged]
 
 
@@ -158,7 +158,7 @@ def _build_claim_finding(claim: Claim, verdict: Verdict, table: StudyTable) -> C
 
 
 def _effect_unit(test: Any) -> str:
-    """What the effect of a test is."""
+    """The unit of a test's effect, in words."""
     if isinstance(test, RankCorrelation):
         return "Spearman's rho"
     units = {Contrast: "difference", Value: "value", Trend: f"slope {getattr(test, 'comparison', '')}"}
@@ -174,13 +174,13 @@ def _join_values(rows: pl.DataFrame, column: str) -> str:
 
 
 def format_findings(findings: Sequence[StudyFinding]) -> str:
-    """The records as text, one line each, in the order of their names."""
+    """The records as JSON lines, sorted by name."""
     ordered = sorted(findings, key=lambda finding: finding.name)
     return "".join(json.dumps(asdict(finding), sort_keys=True) + "\n" for finding in ordered)
 
 
 def parse_findings(text: str) -> list[StudyFinding]:
-    """The records of such a text."""
+    """The records in a text of JSON lines."""
     return [_parse_finding(json.loads(line)) for line in text.splitlines()]
 
 

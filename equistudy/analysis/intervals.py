@@ -1,6 +1,6 @@
-"""Intervals and tests for few replicates: Student t over seeds, Welch, Fisher z, Wilson; nothing for one value.
+"""Intervals and tests for few replicates: Student's t over seeds, Welch, Fisher z, Wilson; none for a single value.
 
-The bootstrap is not among them: over 3 seeds its nominal 95 % interval covers the truth 76 % of the time, Student's t
+There is no bootstrap: over 3 seeds its nominal 95 % interval covers the truth 76 % of the time, whereas Student's t
 covers it 95 % of the time (`tests/analysis/test_intervals.py` repeats the simulation).
 """
 
@@ -24,9 +24,9 @@ CONFIDENCE = 0.95
 
 
 class Interval(NamedTuple):
-    """An estimate with its 95 % interval over `n` replicates, and the two-sided p of the hypothesis that it is 0.
+    """An estimate with its 95 % interval over `n` replicates, and the two-sided p value of the hypothesis that it is 0.
 
-    `low`, `high` and `p` are None where the data cannot give them: one replicate has no spread.
+    `low`, `high` and `p` are None if they are undefined, as for a single replicate.
     """
 
     estimate: float
@@ -37,17 +37,17 @@ class Interval(NamedTuple):
 
     @property
     def half_width(self) -> float | None:
-        """Half the length of the interval, None without one."""
+        """Half the length of the interval, or None without one."""
         return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether there is an interval and 0 lies outside it."""
+        """Whether there is an interval that does not contain 0."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
 def _student_interval(estimate: float, error: float, freedom: int | float, n: int) -> Interval:
-    """The t interval of an estimate with a standard error. Without spread there is no test: p is None."""
+    """The t interval of an estimate with a standard error. Without spread, p is None."""
     from scipy.special import stdtr, stdtrit
 
     half = float(stdtrit(freedom, 0.5 + CONFIDENCE / 2)) * error
@@ -56,7 +56,7 @@ def _student_interval(estimate: float, error: float, freedom: int | float, n: in
 
 
 def _sample_deviation(values: np.ndarray) -> float:
-    """The sample standard deviation; exactly 0 for values that differ by rounding alone."""
+    """The sample standard deviation; exactly 0 for values that differ only by rounding."""
     if np.ptp(values) <= 8 * np.finfo(float).eps * np.abs(values).max():
         return 0.0
     return float(values.std(ddof=1))
@@ -65,14 +65,15 @@ def _sample_deviation(values: np.ndarray) -> float:
 def _check_values(values: Sequence[float] | np.ndarray) -> np.ndarray:
     array = np.asarray(values, dtype=float)
     if array.size == 0 or not np.isfinite(array).all():
-        raise ValueError(f"An interval needs at least one value and finite ones, got {array.tolist()}.")
+        raise ValueError(f"An interval needs one or more finite values, got {array.tolist()}. Drop other values.")
     return array
 
 
 def t_interval(values: Sequence[float] | np.ndarray) -> Interval:
-    """Mean +- t * s / sqrt(n): Student's interval for the mean of independent replicates.
+    """Student's interval for the mean of independent replicates: mean +- t * s / sqrt(n).
 
-    For paired samples pass the differences. One value gives no interval; equal values give one of length 0 without p.
+    For paired samples pass the differences. A single value gives no interval; equal values give one of length 0 and no
+    p value.
     """
     array = _check_values(values)
     n = array.size
@@ -82,7 +83,7 @@ def t_interval(values: Sequence[float] | np.ndarray) -> Interval:
 
 
 def welch_interval(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> Interval:
-    """The difference of two means of unpaired samples, first minus second, whose spreads may differ (Welch 1947).
+    """The difference of the means of two unpaired samples of unequal variance, first minus second (Welch 1947).
 
     `n` is the size of the smaller sample.
     """
@@ -101,13 +102,13 @@ def welch_interval(first: Sequence[float] | np.ndarray, second: Sequence[float] 
 def fisher_interval(correlation: float, n: int, variance_factor: float = 1.0) -> Interval:
     """The interval of a correlation over n pairs: atanh(r) +- z * sqrt(variance_factor / (n - 3)) (Fisher 1921).
 
-    `variance_factor` is 1 for Pearson's r and 1 + r^2 / 2 for Spearman's rho (Bonett and Wright 2000). `p` is that of
-    the t statistic r * sqrt((n - 2) / (1 - r^2)). Fewer than 4 pairs give no interval.
+    `variance_factor` is 1 for Pearson's r and 1 + r^2 / 2 for Spearman's rho (Bonett and Wright 2000). `p` is from the
+    t statistic r * sqrt((n - 2) / (1 - r^2)). Fewer than 4 pairs give no interval.
     """
     from scipy.special import ndtri, stdtr
 
     if not -1 <= correlation <= 1:
-        raise ValueError(f"A correlation lies in [-1, 1], got correlation={correlation}.")
+        raise ValueError(f"A correlation must lie in [-1, 1], got correlation={correlation}. Check how it is computed.")
     if n < 4 or abs(correlation) == 1:
         return Interval(correlation, None, None, n)
     half = float(ndtri(0.5 + CONFIDENCE / 2)) * math.sqrt(variance_factor / (n - 3))
@@ -119,11 +120,13 @@ def fisher_interval(correlation: float, n: int, variance_factor: float = 1.0) ->
 
 
 def wilson_interval(successes: int, n: int) -> Interval:
-    """The interval of a proportion (Wilson 1927), which stays inside [0, 1] and has a length at 0 and 1 too."""
+    """The interval of a proportion (Wilson 1927), which stays in [0, 1] and has positive length even at 0 and 1."""
     from scipy.special import ndtri
 
     if not (n >= 1 and 0 <= successes <= n):
-        raise ValueError(f"A proportion needs 0 <= successes <= n and n >= 1, got successes={successes}, n={n}.")
+        raise ValueError(
+            f"A proportion needs 0 <= successes <= n and n >= 1, got successes={successes}, n={n}. Check the counts."
+        )
     z, share = float(ndtri(0.5 + CONFIDENCE / 2)), successes / n
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
@@ -131,11 +134,11 @@ def wilson_interval(successes: int, n: int) -> Interval:
 
 
 def seeds_to_halve(n: int) -> int:
-    """How many seeds make the t interval half as long, where the spread stays what it is."""
+    """The number of seeds that would halve the t interval, for the same spread."""
     from scipy.special import stdtrit
 
     if n < 2:
-        raise ValueError(f"An interval to halve needs at least 2 seeds, got n={n}.")
+        raise ValueError(f"Halving an interval needs at least 2 seeds, got n={n}. Run more seeds.")
 
     def length(count: int) -> float:
         return float(stdtrit(count - 1, 0.5 + CONFIDENCE / 2)) / math.sqrt(count)

@@ -1,4 +1,4 @@
-"""One number per trial: which measure, over which stages and elements, against which reference; and sums of them."""
+"""Outcomes, one number per trial: a measure over chosen stages and elements, against a reference; and sums of them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -29,18 +29,18 @@ __all__ = [
 
 
 class TrialNumber:
-    """Base of the numbers that a trial has without a measure of its own: one number per trial."""
+    """Base of the numbers per trial that are not the values of a single measure."""
 
     name: str
 
     @property
     def title(self) -> str:
-        """What sentences and headings call it."""
+        """The name in sentences and headings."""
         raise NotImplementedError
 
     @property
     def share(self) -> bool:
-        """Whether it is a share of images."""
+        """Whether it is a fraction of images."""
         return False
 
     @property
@@ -50,17 +50,17 @@ class TrialNumber:
 
     @property
     def reason_absent(self) -> str:
-        """Why a trial that is done has no number."""
+        """Why a finished trial has no number."""
         return f"{self.title} not measured"
 
     def per_trial(self, table: StudyTable) -> pl.DataFrame:
-        """The number of each trial that has it: columns trial and value."""
+        """The number of each trial that has one: columns trial and value."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class Score(TrialNumber):
-    """A numeric column of the trials table by name, such as `test_accuracy` or `parameters`."""
+    """A numeric column of the trials table, such as `test_accuracy` or `parameters`."""
 
     name: str
 
@@ -71,23 +71,23 @@ class Score(TrialNumber):
 
     @property
     def share(self) -> bool:
-        """Whether it is a share of images: an accuracy."""
+        """Whether it is a fraction of images, as an accuracy is."""
         return self.name.endswith("accuracy")
 
     def per_trial(self, table: StudyTable) -> pl.DataFrame:
-        """The column of every trial that is done."""
+        """The column for every finished trial."""
         done = table.trials.filter(pl.col("status") == DONE)
         if done.is_empty():
             return pl.DataFrame(schema={"trial": pl.String, "value": pl.Float64})
         numeric = [name for name, kind in done.schema.items() if kind.is_numeric() and name not in table.factors]
         if self.name not in numeric:
-            raise ValueError(f"The trials have no numeric column {self.name!r}. {suggest_names(self.name, numeric)}")
+            raise ValueError(f"Score needs a numeric column, got {self.name!r}. {suggest_names(self.name, numeric)}")
         return done.select("trial", value=pl.col(self.name).cast(pl.Float64)).unique()
 
 
 @dataclass(frozen=True)
 class Combination(TrialNumber):
-    """A weighted sum of outcomes of the same trial under a name of its own: one number per trial.
+    """A named weighted sum of outcomes of the same trial: one number per trial.
 
     `Combination("gap", ((1, SEEN), (-1, UNSEEN)))` is the accuracy at a seen orientation minus that at unseen ones.
     """
@@ -99,7 +99,7 @@ class Combination(TrialNumber):
         object.__setattr__(self, "parts", tuple((weight, as_outcome(part)) for weight, part in self.parts))
         if not self.name or not self.parts:
             raise ValueError(
-                f"A combination needs a name and at least one weight with an outcome, got name={self.name!r} and "
+                f"Combination needs a name and at least one pair (weight, outcome), got name={self.name!r} and "
                 f"{len(self.parts)} parts. Write Combination('gap', ((1, SEEN), (-1, UNSEEN)))."
             )
 
@@ -110,16 +110,16 @@ class Combination(TrialNumber):
 
     @property
     def share(self) -> bool:
-        """Whether every part is a share of images."""
+        """Whether every part is a fraction of images."""
         return all(part.share for _, part in self.parts)
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """The measures of all parts."""
+        """The measures behind all parts."""
         return tuple(dict.fromkeys(measure for _, part in self.parts for measure in part.measures))
 
     def per_trial(self, table: StudyTable) -> pl.DataFrame:
-        """The weighted sum for every trial that has all parts."""
+        """The weighted sum for each trial that has all parts."""
         parts = [
             part.values_per_trial(table).select("trial", value=weight * pl.col("value")).unique("trial")
             for weight, part in self.parts
@@ -130,9 +130,9 @@ class Combination(TrialNumber):
 
 @dataclass(frozen=True)
 class ReportedValue(TrialNumber):
-    """A number that levels of a factor have from elsewhere, such as the published accuracy of a pretrained network.
+    """A number that is known for levels of a factor, such as the published accuracy of a pretrained network.
 
-    `numbers` maps levels to it. A level that is not among them has none, and `unknown` says why: nothing is made up.
+    `numbers` maps levels to numbers. Other levels have none; `unknown` is the reason that tables give for them.
     """
 
     name: str
@@ -150,7 +150,7 @@ class ReportedValue(TrialNumber):
         return self.name
 
     def per_trial(self, table: StudyTable) -> pl.DataFrame:
-        """The number of the level of every trial that is done."""
+        """The number of the level of each finished trial."""
         numbers = {level_value(self.factor, level): number for level, number in self.numbers}
         done = table.trials.filter(pl.col("status") == DONE).select("trial", self.factor.name).unique()
         values = [numbers.get(level) for level in done[self.factor.name]]
@@ -158,15 +158,17 @@ class ReportedValue(TrialNumber):
 
     @property
     def reason_absent(self) -> str:
-        """Why a trial that is done has no number."""
+        """Why a finished trial has no number."""
         return self.unknown
 
 
 class Reference(Enum):
-    """What is subtracted from a measured value: UNTRAINED, FLOOR and NO_MOTION are columns of the measurements table.
+    """What is subtracted from a measured value.
 
-    LEARNED is UNTRAINED over the stages that training can change: those at which every network, trained or not, has a
-    correlation of at least 0.999 are left out. Where no network of the table was trained, it is NONE.
+    NONE: nothing. UNTRAINED: the value of the same network before training. FLOOR: the value for shuffled pairs of
+    images. NO_MOTION: the value for features compared without moving them. LEARNED: as UNTRAINED, but without stages at
+    which every network, trained or not, has a correlation of at least 0.999; if no network of the table was trained,
+    nothing is subtracted.
     """
 
     NONE = "none"
@@ -177,7 +179,7 @@ class Reference(Enum):
 
 
 PLAIN = (None, Reference.NONE)
-SATURATED = 0.999  # a stage at which every network has as much says nothing about what any of them learned
+SATURATED = 0.999  # a stage at which every network reaches this value does not show what any of them learned
 REFERENCE_TITLES = {
     Reference.UNTRAINED: "gain over the untrained network",
     Reference.FLOOR: "above shuffled pairs",
@@ -189,13 +191,16 @@ REFERENCE_TITLES = {
 class Outcome:
     """The number that a claim or a figure is about: the mean of a measure's values in one trial.
 
-    First over the elements of each stage, then over the stages. `stages=None` takes every feature map of the network,
-    the rows with a stride, and every stage for a measure that has no map; `elements=None` takes all elements. Vectors
-    (`pooled`, `logits`) are invariant at best, which is another question: name them to ask it. `reference` subtracts
-    the value of the untrained network, of shuffled pairs or of features compared unmoved, row by row. A trial without
-    such a value is absent and listed by `trials_without_value`; nothing is filled in. None subtracts nothing, except in
-    a `Trend` or `Contrast` of a correlation, where it is `Reference.LEARNED`. `name` is what sentences and
-    headings call it in place of a title made from the fields.
+    Values are averaged over the elements of each stage, then over the stages. `elements=None` uses all elements.
+    `stages=None` uses every feature map of the network, or every stage if the measure has no maps. Vectors (`pooled`,
+    `logits`) can only be invariant, which is another question, so they must be named explicitly. `reference` is
+    subtracted row by row. A trial without the value is listed by `trials_without_value`; nothing is imputed.
+    `reference=None` subtracts nothing, except in a `Trend` or `Contrast` of a correlation, where it means
+    `Reference.LEARNED`. `name` replaces the title that sentences and headings would otherwise derive from the fields.
+
+    >>> import equistudy as eq
+    >>> eq.Outcome(eq.Accuracy(), name="test accuracy").title
+    'test accuracy'
     """
 
     measure: Measure | TrialNumber
@@ -210,18 +215,18 @@ class Outcome:
             if chosen is None:
                 continue
             if isinstance(chosen, str) or not chosen:
-                raise ValueError(f"{name} is a tuple of names, or None for the default, got {name}={chosen!r}.")
+                raise ValueError(f"{name} must be a tuple of names, got {name}={chosen!r}. Use None for the default.")
             object.__setattr__(self, name, tuple(chosen))
         plain = self.stages is None and self.elements is None and self.reference in PLAIN
         if isinstance(self.measure, TrialNumber) and not plain:
             raise ValueError(
-                f"A {type(self.measure).__name__.lower()} is one number per trial, got {self.measure} with stages, "
-                "elements or a reference. Leave them out, or name a measure."
+                f"{type(self.measure).__name__} is one number per trial without stages, elements or a reference, got "
+                f"{self.measure} with some. Leave them out, or use a measure."
             )
 
     @property
     def title(self) -> str:
-        """The name; or the measure's title and group, the stages where they were chosen, and the reference."""
+        """The name, or else the measure's title and group, the chosen stages if any, and the reference."""
         if self.name is not None:
             return self.name
         group = getattr(self.measure, "group", None)
@@ -238,17 +243,17 @@ class Outcome:
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """The measures behind the number, where it does not come from the trials table."""
+        """The measures behind the number; empty if it comes from the trials table."""
         return (self.measure,) if isinstance(self.measure, Measure) else self.measure.measures
 
     @property
     def share(self) -> bool:
-        """Whether the number is a share of images, or a difference of shares."""
+        """Whether the number is a fraction of images, or a difference of fractions."""
         return self.measure.share
 
     @property
     def limits(self) -> tuple[float, float]:
-        """Between which numbers the outcome lies; a difference from a reference between their differences."""
+        """The smallest and the largest possible outcome, taking the reference into account."""
         low, high = getattr(self.measure, "limits", (0.0, 1.0) if self.share else (-math.inf, math.inf))
         if isinstance(self.measure, Combination):
             return -math.inf, math.inf
@@ -258,18 +263,16 @@ class Outcome:
 
     @property
     def higher_is_better(self) -> bool:
-        """Whether the best value is the highest: names that end in error, gap or loss are better low."""
+        """Whether the highest value is the best; false for names that end in error, gap or loss."""
         return not self.measure.name.endswith(("error", "gap", "loss"))
 
     def measurement_rows(self, table: StudyTable) -> pl.DataFrame:
-        """The measurements behind the number: those of the measure, at the elements, with the reference subtracted.
+        """The measurements behind the number, at the chosen elements and with the reference subtracted.
 
-        All stages, and the columns of the measurements table alone.
+        Contains all stages, with the columns of the measurements table.
         """
         if not isinstance(self.measure, Measure):
-            raise TypeError(
-                f"A {type(self.measure).__name__.lower()} has no stages, got {self.measure}. Name a measure."
-            )
+            raise TypeError(f"{type(self.measure).__name__} has no stages, got {self.measure}. Use a measure.")
         rows = table.measurement_rows.filter(pl.col("measure_id") == self.measure.id)
         rows = _named(rows, "element", self.elements)
         if self.reference is Reference.LEARNED:
@@ -279,7 +282,7 @@ class Outcome:
         return rows.filter(pl.col("value").is_finite())
 
     def saturated_stages(self, table: StudyTable) -> list[str]:
-        """The stages that a LEARNED outcome leaves out: every network, trained or not, has at least 0.999 there."""
+        """The stages that a LEARNED outcome leaves out, where every network, trained or not, reaches 0.999."""
         if self.reference is not Reference.LEARNED:
             return []
         rows = table.measurement_rows.filter(pl.col("measure_id") == getattr(self.measure, "id", None))
@@ -289,12 +292,12 @@ class Outcome:
         return found if len(found) < len(lowest) else []
 
     def has_untrained_values(self, table: StudyTable) -> bool:
-        """Whether any network of the table was measured before its training as well."""
+        """Whether any network of the table was also measured before training."""
         rows = table.measurement_rows.filter(pl.col("measure_id") == getattr(self.measure, "id", None))
         return rows["untrained"].count() > 0
 
     def values_per_trial(self, table: StudyTable) -> pl.DataFrame:
-        """One row a trial of the design that has the number: trial, seed, factors, value."""
+        """One row per trial of the design that has the number: trial, seed, factors, value."""
         values = self._stage_means(table) if isinstance(self.measure, Measure) else self.measure.per_trial(table)
         return table.design.join(values, on="trial", maintain_order="left").filter(pl.col("value").is_finite())
 
@@ -307,7 +310,7 @@ class Outcome:
         return values.group_by("trial").agg(pl.col("value").mean())
 
     def trials_without_value(self, table: StudyTable) -> pl.DataFrame:
-        """The trials of the design that lack the number: failed, missing, or done and without this measurement."""
+        """The trials of the design without the number: failed, missing, or finished without this measurement."""
         lacking = table.trials.join(self.values_per_trial(table), on="trial", how="anti")
         what = self.measure
         unmeasured = pl.lit(f"{what.title} not measured" if isinstance(what, Measure) else what.reason_absent)
@@ -317,7 +320,7 @@ class Outcome:
 
 
 def _subtract_untrained(rows: pl.DataFrame, left_out: Sequence[str]) -> pl.DataFrame:
-    """What training added, at the other stages; the values as they are where no network was trained."""
+    """The values minus those before training, at the other stages; unchanged if no network was trained."""
     if rows["untrained"].count() == 0:
         return rows
     kept = rows.filter(~pl.col("stage").is_in(left_out)) if left_out else rows
@@ -325,13 +328,13 @@ def _subtract_untrained(rows: pl.DataFrame, left_out: Sequence[str]) -> pl.DataF
 
 
 def _named(rows: pl.DataFrame, column: str, names: Sequence[str] | None) -> pl.DataFrame:
-    """The rows at the names; a name that no trial has is an error, unless nothing is measured yet."""
+    """The rows with these names. Raises ValueError for a name that no trial has, unless nothing is measured yet."""
     if names is None or rows.is_empty():
         return rows
     there = set(rows[column])
     for name in names:
         if name not in there:
-            raise ValueError(f"No trial has measured {column} {name!r}. {suggest_names(name, there)}")
+            raise ValueError(f"No trial was measured at {column} {name!r}. {suggest_names(name, there)}")
     return rows.filter(pl.col(column).is_in(names))
 
 
@@ -339,20 +342,21 @@ Quantity = Outcome | Measure | TrialNumber  # what a claim or a figure may be ab
 
 
 def as_outcome(what: Any) -> Outcome:
-    """An outcome as it is; a bare measure, score, combination or known number as the outcome with every default."""
+    """An outcome unchanged; a measure, score, combination or reported value as the outcome with default settings."""
     if isinstance(what, Outcome):
         return what
     if isinstance(what, (Measure, TrialNumber)):
         return Outcome(what)
     raise TypeError(
-        f"A claim or a figure is about an Outcome, Measure, Score, Combination or ReportedValue, got {what!r}."
+        f"A claim or figure needs an Outcome, Measure, Score, Combination or ReportedValue, got {what!r}. "
+        "Wrap a column of the trials table in Score."
     )
 
 
 def as_learned_outcome(what: Any) -> Outcome:
-    """As `as_outcome`; a correlation under a group without a reference becomes what training added to it.
+    """Like `as_outcome`, but a correlation under a group without a reference gets Reference.LEARNED.
 
-    A network has much of it before its first step: trained networks differ in what they learned by what is above that.
+    Untrained networks already have much of it; what a network learned is the difference.
     """
     outcome = as_outcome(what)
     measure = outcome.measure
@@ -362,20 +366,20 @@ def as_learned_outcome(what: Any) -> Outcome:
 
 
 def seen_minus_unseen(measure: Measure, unseen: Sequence[str] | None = None) -> Combination:
-    """How much lower the measure is at unseen elements than on the images as they are: a gap of generalisation.
+    """The generalisation gap: the measure on unmoved images minus its mean at unseen elements.
 
-    The mean over the `unseen` elements, all of the group if none are named, does not contain the seen orientation. With
-    it, as in the code of Edixhoven et al. 2023, arXiv:2308.11316, the gap over quarter turns would be a quarter
-    smaller. A measure that has a row at the seen orientation needs `unseen`.
+    `unseen` names the elements, by default all of the group. The seen orientation is not among them; including it, as
+    in the code of Edixhoven et al. 2023, arXiv:2308.11316, would make the gap over quarter turns a quarter smaller. A
+    measure that has a row at the seen orientation needs `unseen`.
     """
     gain = Outcome(measure, elements=unseen, reference=Reference.NO_MOTION)
     return Combination(f"{measure.title}, seen minus unseen: gap", ((-1, gain),))
 
 
 def orbit_mean(measure: GroupMeasure) -> Combination:
-    """The measure's mean over the elements of its group and over the images as they are.
+    """The measure's mean over the elements of its group including the identity.
 
-    (n m + z) / (n + 1), with m the mean over the n elements and z the value on the images as they are; computed as
+    (n m + z) / (n + 1), with m the mean over the n elements and z the value on unmoved images; computed as
     m - (m - z) / (n + 1).
     """
     count = len(measure.group.elements()) + 1

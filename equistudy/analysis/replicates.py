@@ -1,4 +1,4 @@
-"""The replicate is the unit: every estimate is made once per seed, and its interval is over the seeds."""
+"""Seeds are the replicates: every estimate is computed once per seed, and its interval is over the seeds."""
 
 import math
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ __all__ = ["average_per_seed", "summarise_over_seeds"]
 
 
 def average_per_seed(frame: pl.DataFrame, by: Sequence[str], over: Sequence[str], value: str = "value") -> pl.DataFrame:
-    """The mean over the `over` cells: one row for each `by` cell and seed, with the columns by, seed and `value`.
+    """The mean over the `over` cells: one row per `by` cell and seed, with the columns `by`, seed and `value`.
 
-    A seed counts where it has every `over` cell that any seed of that `by` cell has. Means of different sets of cells
-    would differ for that reason alone; trials of one seed are related (they share their random streams), so they are
-    averaged and not counted as replicates.
+    A seed is used only if it has every `over` cell that any seed of that `by` cell has, because means over different
+    cells are not comparable. Trials of one seed share their random streams, so they are averaged instead of counted as
+    replicates.
     """
-    # A trial may stand in one cell several times, for factors that this design does not name: they count as one.
+    # A trial may occur in one cell several times, for factors that this design does not name; it counts once.
     means = frame.group_by(*by, *over, "seed", maintain_order=True).agg(pl.col(value).mean())
     cells = pl.struct(over) if over else pl.lit(value=True)
     whole = pl.lit(0).alias("whole")
@@ -31,9 +31,9 @@ def average_per_seed(frame: pl.DataFrame, by: Sequence[str], over: Sequence[str]
 def summarise_over_seeds(
     seeds: pl.DataFrame, by: Sequence[str], value: str = "value", limits: tuple[float, float] = (-math.inf, math.inf)
 ) -> pl.DataFrame:
-    """Mean, low and high of the t interval, and n, for each `by` cell of a frame with one row a seed.
+    """The mean, the t interval (low, high) and n for each `by` cell of a frame with one row per seed.
 
-    The interval ends where the values do, at `limits`: a t interval of correlations near 1 knows no bound.
+    The interval is clipped to `limits`, because a t interval of correlations near 1 can exceed 1.
     """
     rows = []
     for key, group in seeds.group_by(*by, pl.lit(0).alias("whole"), maintain_order=True):

@@ -1,4 +1,4 @@
-"""The study in numbers: each cell's mean and interval with the best and its ties, and what the computing cost."""
+"""Summaries of a study: the mean and interval of each cell, the best cell and its ties, and the compute used."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,11 +15,11 @@ __all__ = ["summarise_cells", "summarise_compute"]
 
 
 def summarise_cells(outcome: Outcome, table: StudyTable) -> pl.DataFrame:
-    """One row a cell in the order of the design: the factors, value, low, high, n, best.
+    """One row per cell in the order of the design: the factors, value, low, high, n, best.
 
-    `best` marks the cell with the best mean and every cell that ties with it: the 95 % t interval of their paired
-    differences over the seeds contains 0. Fewer than two common seeds decide nothing, so nothing is marked then, and
-    neither is a cell whose networks are all at chance.
+    `best` marks the cell with the best mean and every cell that ties with it, which means that the 95 % t interval of
+    their paired differences over the seeds contains 0. Nothing is marked with fewer than two common seeds, nor is a
+    cell whose networks are all at chance.
     """
     seeds = average_per_seed(outcome.values_per_trial(table), by=table.factors, over=())
     means = summarise_over_seeds(seeds, table.factors, limits=outcome.limits)
@@ -47,9 +47,9 @@ def _is_tied(sample: pl.DataFrame, best: pl.DataFrame) -> bool:
 
 
 def summarise_compute(table: StudyTable) -> pl.DataFrame:
-    """What the trials cost, failed ones included: status, trials, seconds, measuring_seconds, lost_seconds.
+    """The compute used, including failed trials: status, trials, seconds, measuring_seconds, lost_seconds.
 
-    `lost_seconds` were trained and lost when a process died. Trials that never ran cost nothing and are left out.
+    `lost_seconds` is training that was lost when a process died. Trials that never ran are left out.
     """
     spent = ("seconds", "measuring_seconds", "lost_seconds")
     ran = table.trials.filter(pl.col("attempt").is_not_null()).unique("trial")

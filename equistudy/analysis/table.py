@@ -1,4 +1,4 @@
-"""The study's table: its design joined with what the results hold about it."""
+"""The study's table: its design joined with the results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from equistudy.training.failures import FailureReason
 __all__ = ["DONE", "MISSING", "ResultTables", "StudyTable", "describe_absence", "level_value"]
 
 DONE, MISSING = "done", "missing"
-UNKNOWN_TEST_SIZE = 1000  # test images of a dataset that does not say how many it has
+UNKNOWN_TEST_SIZE = 1000  # assumed for datasets that do not state their number of test images
 
 
 @runtime_checkable
@@ -26,34 +26,34 @@ class ResultTables(Protocol):
 
     @property
     def trials(self) -> pl.LazyFrame:
-        """One row a trial."""
+        """One row per trial."""
         ...
 
     @property
     def curves(self) -> pl.LazyFrame:
-        """One row a trial, epoch, split and name."""
+        """One row per trial, epoch, split and name."""
         ...
 
     @property
     def measurements(self) -> pl.LazyFrame:
-        """One row a trial, measure, stage and element."""
+        """One row per trial, measure, stage and element."""
         ...
 
 
 def level_value(factor: Factor, level: Any) -> Any:
-    """A level as it stands in the table: the number itself where all levels are numbers, its label otherwise."""
+    """A level as it appears in the table: the number itself if all levels are numbers, otherwise its label."""
     return level if factor.is_numeric else format_label(level)
 
 
 @dataclass(frozen=True, eq=False)
 class StudyTable:
-    """What a study asked for beside what was found: every row belongs to a trial of the design.
+    """The design of a study joined with the results: every row belongs to a trial of the design.
 
-    The results may hold more, from other studies or from levels that the design no longer has; those rows stay where
-    they are and do not appear here. `design` has one row a cell and seed (trial, seed, a column for each factor),
-    `trials` the same rows with status done, failed or missing and the columns of the results; `reason` also says why a
-    missing trial cannot run on this machine. A results column that has a factor's name is kept as `results.NAME`.
-    `measurement_rows` and `curve_rows` are of done trials only.
+    The results may contain more rows, from other studies or from levels that are no longer in the design; these are
+    ignored. `design` has one row per cell and seed, with the columns trial, seed and one for each factor. `trials` has
+    the same rows with the status done, failed or missing and the columns of the results; `reason` also says why a
+    missing trial cannot run on this machine. A results column with the name of a factor is renamed to `results.NAME`.
+    `measurement_rows` and `curve_rows` are those of finished trials.
     """
 
     study: Study
@@ -70,13 +70,13 @@ class StudyTable:
         found = results.trials.join(design.lazy().select("trial").unique(), on="trial", how="semi").collect()
         trials = design.join(_rename_taken_columns(found, [*factors, "seed"]), on="trial", how="left", validate="m:1")
         trials = _add_obstacles(trials.with_columns(pl.col("status").fill_null(MISSING)), study.design)
-        # An attempt that failed late may have left rows; they are not those of the attempt that counts.
+        # An attempt that failed late may have left rows, which do not belong to the attempt that counts.
         done, key = trials.filter(pl.col("status") == DONE).lazy(), ["trial", "attempt"]
         rows = [frame.join(done, on=key, how="semi").collect() for frame in (results.measurements, results.curves)]
         return cls(study, design, trials, *rows)
 
     def restrict_to(self, levels: Mapping[str, Any]) -> "StudyTable":
-        """The same table with the trials at these levels alone; None is the level of a factor that does not apply."""
+        """The table of the trials at these levels; None is the level of a factor that does not apply."""
         here = [pl.col(name).eq_missing(pl.lit(level)) for name, level in levels.items()]
         return replace(self, design=self.design.filter(*here), trials=self.trials.filter(*here)) if here else self
 
@@ -87,23 +87,23 @@ class StudyTable:
 
     @property
     def measurements(self) -> pl.DataFrame:
-        """The measurements of the done trials beside seed and factors."""
+        """The measurements of finished trials, with seed and factors."""
         return self.design.join(_rename_taken_columns(self.measurement_rows, [*self.factors, "seed"]), on="trial")
 
     @property
     def curves(self) -> pl.DataFrame:
-        """The curves of the done trials beside seed and factors."""
+        """The curves of finished trials, with seed and factors."""
         return self.design.join(_rename_taken_columns(self.curve_rows, [*self.factors, "seed"]), on="trial")
 
     @property
     def absent_trials(self) -> pl.DataFrame:
-        """The trials of the design without a result: failed or missing. What a search stopped early lacks none."""
+        """The trials of the design that failed or are missing. Trials that a search stopped early are not absent."""
         reason = pl.col("reason") if "reason" in self.trials.columns else pl.lit(None, pl.String)
         return self.trials.filter(pl.col("status") != DONE, reason.ne_missing(FailureReason.STOPPED.value))
 
     @cached_property
     def cells(self) -> dict[str, Cell]:
-        """The cell of each trial of the table, matched by levels and seed, for which no file of the data is read."""
+        """The cell of each trial of the table, matched by levels and seed without reading any data."""
         every = list(self.study.design.cells())
         key = [*self.factors, "seed"]
         places = _build_level_frame(self.study.design, every).with_row_index("place").unique(key, keep="first")
@@ -112,7 +112,7 @@ class StudyTable:
 
     @cached_property
     def trained_classifiers(self) -> pl.DataFrame:
-        """The trials that are done and were trained to tell classes apart, with `chance` and `test_images`."""
+        """The finished trials that were trained as classifiers, with the columns `chance` and `test_images`."""
         rows = []
         for name, cell in self.cells.items():
             dataset = cell.trial.dataset
@@ -154,7 +154,7 @@ def _build_level_frame(design: Design, cells: Sequence[Cell]) -> pl.DataFrame:
 
 
 def _add_obstacles(trials: pl.DataFrame, design: Design) -> pl.DataFrame:
-    """The trials with the reason why those that are missing cannot run here, where there is one."""
+    """The trials, with the reason why a missing trial cannot run on this machine, if there is one."""
     missing = set(trials.filter(pl.col("status") == MISSING)["trial"])
     cells = design.identified_cells if missing else ()
     named = {trial: cell.trial.obstacle for trial, cell in cells if cell.trial.model.obstacle() is not None}
@@ -166,12 +166,12 @@ def _add_obstacles(trials: pl.DataFrame, design: Design) -> pl.DataFrame:
 
 
 def _rename_taken_columns(frame: pl.DataFrame, taken: Sequence[str]) -> pl.DataFrame:
-    """The frame with columns that a factor or the seed already has under another name."""
+    """The frame, with columns that are named like a factor or the seed renamed."""
     return frame.rename({name: f"results.{name}" for name in taken if name in frame.columns})
 
 
 def describe_absence(absent: pl.DataFrame, factors: Sequence[str], total: int) -> str:
-    """A sentence that names trials without a result: how many, and the first with its reason. Empty for none."""
+    """A sentence that counts the trials without a result and names the first with its reason; empty for none."""
     if absent.is_empty():
         return ""
     first = absent.row(0, named=True)

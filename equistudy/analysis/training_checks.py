@@ -1,4 +1,4 @@
-"""Which of the networks behind a number learned nothing: accuracy at chance, or a training loss that did not fall."""
+"""Finds networks that learned nothing: with accuracy at chance, or a training loss that did not fall."""
 
 from collections.abc import Mapping
 
@@ -10,15 +10,15 @@ from equistudy.spec import format_label
 
 __all__ = ["describe_stalled_networks", "find_stalled_networks"]
 
-CHANCE_ERRORS = 3  # standard errors of the share of correct answers within which an accuracy is at chance
-LEAST_FALL = 0.02  # share of its first value by which a training loss must fall
+CHANCE_ERRORS = 3  # an accuracy within this many standard errors of chance is at chance
+LEAST_FALL = 0.02  # fraction of its first value by which a training loss must fall
 
 
 def find_stalled_networks(table: StudyTable) -> dict[str, pl.DataFrame]:
     """The trained networks of a table whose test accuracy is at chance, and those whose training loss did not fall.
 
-    Chance is 1 / K for K classes, with three standard errors sqrt(p (1 - p) / N) of N test images. The loss is that of
-    the last epoch against that of the first, or both of the training images.
+    An accuracy is at chance below p + 3 sqrt(p (1 - p) / N), with p = 1 / K for K classes and N test images. The
+    training loss of the last epoch is compared with that of the first.
     """
     trained = table.trained_classifiers
     if trained.is_empty():
@@ -35,7 +35,7 @@ def find_stalled_networks(table: StudyTable) -> dict[str, pl.DataFrame]:
 
 
 def describe_stalled_networks(test: EffectTest, table: StudyTable) -> list[str]:
-    """A sentence for each kind of network that learned nothing among those that a test compares."""
+    """One sentence per kind of network that learned nothing, among those that a test compares."""
     compared = test.select_compared(table.design, table)["trial"].implode()
     sentences = []
     for kind, rows in find_stalled_networks(table).items():

@@ -19,11 +19,11 @@ __all__ = [
 
 
 def fit_slopes(frame: pl.DataFrame, factor: str, others: Sequence[str], *, log: bool) -> pl.DataFrame:
-    """The least-squares slope of `value` over the factor's levels: one row a seed, columns seed and value.
+    """The least-squares slope of `value` over the factor's levels: one row per seed, columns seed and value.
 
-    One slope within each (seed, other factors), then averaged over the other factors' cells. With `log` it is per
-    doubling of the level, otherwise per unit. A seed counts where it has all levels that any seed has: a line through
-    fewer levels estimates something else when the trend bends.
+    Slopes are fitted within each (seed, other factors) and averaged over the cells of the other factors. With `log`
+    they are per doubling of the level, otherwise per unit. A seed is used only if it has all levels that any seed has,
+    because a line through fewer levels estimates something else if the trend is not linear.
     """
     level = pl.col(factor).cast(pl.Float64)
     points = frame.with_columns(level=level.log(2) if log else level).filter(pl.col("level").is_finite())
@@ -39,20 +39,20 @@ def fit_slopes(frame: pl.DataFrame, factor: str, others: Sequence[str], *, log: 
 
 
 def centre_within_cells(frame: pl.DataFrame, column: str, cells: Sequence[str]) -> np.ndarray:
-    """The column minus its mean within each of the cells: what differs between cells is taken out."""
+    """The column minus its mean within each cell, which removes differences between cells."""
     mean = pl.col(column).mean().over(cells) if cells else pl.col(column).mean()
     return frame.select(pl.col(column) - mean).to_series().to_numpy()
 
 
 def pearson_correlation(x: np.ndarray, y: np.ndarray) -> Interval:
-    """Pearson's correlation with Fisher's interval. Without spread in x or y it does not exist: ValueError."""
+    """Pearson's correlation with Fisher's interval. Raises ValueError if x or y has no spread."""
     return fisher_interval(_compute_correlation(x, y), len(x))
 
 
 def spearman_correlation(x: np.ndarray, y: np.ndarray, lost: int = 0) -> Interval:
-    """Spearman's rank correlation; interval after Bonett and Wright (2000). Without spread: ValueError.
+    """Spearman's rank correlation with the interval of Bonett and Wright (2000). Raises ValueError without spread.
 
-    `lost` counts the pairs that what was taken out before has cost, as each mean but one does.
+    `lost` is the number of degrees of freedom used by centring: one for each subtracted mean after the first.
     """
     rho = _compute_correlation(_rank_values(x), _rank_values(y))
     return fisher_interval(rho, len(x) - lost, variance_factor=1 + rho**2 / 2)._replace(n=len(x))
@@ -61,9 +61,9 @@ def spearman_correlation(x: np.ndarray, y: np.ndarray, lost: int = 0) -> Interva
 def rank_correlation(frame: pl.DataFrame, first: str, second: str, cells: Sequence[str]) -> Interval | None:
     """Spearman's rho between two columns over all trials, both centred within the cells of other factors.
 
-    Over trials of several seeds it is descriptive: trials of one seed are related, and the test of a trend is that of
-    `fit_slopes`. Each cell but one costs a pair, and a cell with a single pair is left out. None where one of
-    the two does not vary.
+    Over trials of several seeds it is only descriptive, because trials of one seed are related; the test of a trend is
+    that of `fit_slopes`. Each cell after the first costs a degree of freedom, and cells with a single pair are left
+    out. None if one of the two columns does not vary.
     """
     if cells:
         frame = frame.filter(pl.len().over(cells) > 1)
@@ -76,7 +76,7 @@ def rank_correlation(frame: pl.DataFrame, first: str, second: str, cells: Sequen
 
 
 def format_rank_correlation(rho: Interval, what: str = "trials") -> str:
-    """`-0.91 [-0.96, -0.80] over 24 trials`, without brackets where there is no interval."""
+    """The text `-0.91 [-0.96, -0.80] over 24 trials`, without brackets if there is no interval."""
     bounds = "" if rho.low is None else f" [{rho.low:.2f}, {rho.high:.2f}]"
     return f"{rho.estimate:.2f}{bounds} over {rho.n} {what}"
 

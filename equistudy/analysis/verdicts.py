@@ -1,4 +1,4 @@
-"""Verdicts: what the intervals say about the claims, in words, and corrected over the family."""
+"""Verdicts on claims, derived from intervals, put into words, and corrected over the family of claims."""
 
 import math
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ __all__ = [
 
 
 class VerdictStatus(StrEnum):
-    """What the data says about a claim."""
+    """Whether the data supports a claim, contradicts it, or leaves it undecided."""
 
     SUPPORTED = "supported"
     CONTRADICTED = "contradicted"
@@ -37,13 +37,13 @@ class VerdictStatus(StrEnum):
 
 
 def judge_effect(test: EffectTest, table: StudyTable) -> Verdict:
-    """Supported when the 95 % t interval lies in the claimed range, contradicted when outside.
+    """Supported if the 95 % t interval lies inside `test.claimed_range`, contradicted if it lies outside.
 
-    `test.claimed_range` is the claimed range. Where the test leaves other factors open, each of their cells is judged,
-    unless the claim is about the average: supported in all is supported, contradicted in one is contradicted. No
-    correction is needed for the former (an intersection-union test), Bonferroni's is made for the latter. `p` is that
-    of the cell that decides, of the two-sided t test against the nearest bound of the claimed range. Trials that lack
-    the outcome are named in the sentence, and so are networks that did not learn.
+    If the test does not fix all other factors, each of their cells is judged, unless the claim is about the average: a
+    claim that is supported in all cells is supported, and one that is contradicted in one cell is contradicted. The
+    former needs no correction (it is an intersection-union test), the latter is corrected by Bonferroni's method. `p`
+    is that of the deciding cell, from the two-sided t test against the nearest bound of the claimed range. The sentence
+    names trials without the outcome and networks that did not learn.
     """
     outcome = test.outcomes[0]
     lacking = test.select_compared(outcome.trials_without_value(table), table)
@@ -58,13 +58,13 @@ def judge_effect(test: EffectTest, table: StudyTable) -> Verdict:
 
 
 def _judge_cell(test: EffectTest, table: StudyTable, where: str) -> Verdict:
-    """The verdict on the effects of one table; `where` ends its sentences."""
+    """The verdict on the effects of one table; `where` is appended to its sentences."""
     gap = test.find_gap(table)
     if gap is not None:
         return Verdict(VerdictStatus.UNDECIDED, f"{gap}{where}: the trend is undecided.")
     values = test.effects(table)["value"].to_numpy()
     if len(values) == 0:
-        sentence = f"No seed has all the trials that compare {test.outcomes[0].title} {test.comparison}{where} yet."
+        sentence = f"No seed has all trials yet that compare {test.outcomes[0].title} {test.comparison}{where}."
         return Verdict(VerdictStatus.UNDECIDED, sentence)
     interval = t_interval(values)._replace(p=t_interval(values - _nearest_bound(test, float(values.mean()))).p)
     status = _decide_status(test, interval, _has_seed_variation(table))
@@ -74,7 +74,7 @@ def _judge_cell(test: EffectTest, table: StudyTable, where: str) -> Verdict:
 
 
 def _split_into_cells(test: EffectTest, table: StudyTable) -> list[tuple[str, StudyTable]]:
-    """The table of each cell of the factors that the test leaves open, and the levels as headings and sentences end."""
+    """The table of each cell of the factors that the test does not fix, with its levels in words."""
     design = test.select_compared(table.design, table)
     others = [name for name in table.factors if name not in test.factors and design[name].n_unique() > 1]
     cells = []
@@ -88,7 +88,7 @@ def _split_into_cells(test: EffectTest, table: StudyTable) -> list[tuple[str, St
 
 
 def _judge_each(test: EffectTest, table: StudyTable, cells: list[tuple[str, StudyTable]]) -> Verdict:
-    """The verdict of the cell that decides, with what was found in the others."""
+    """The verdict of the deciding cell, with a summary of the others."""
     judged = [_judge_cell(test, cell, where) for where, cell in cells]
     against = [
         verdict._replace(p=None if verdict.p is None else min(1.0, verdict.p * len(cells)))
@@ -106,7 +106,7 @@ def _judge_each(test: EffectTest, table: StudyTable, cells: list[tuple[str, Stud
         known = [verdict.p for verdict in judged if verdict.p is not None]
         if status is VerdictStatus.SUPPORTED and known:
             deciding = deciding._replace(p=max(known))
-        # contradicted, but not after Bonferroni's correction
+        # contradicted before Bonferroni's correction, but not after it
         if deciding.status == VerdictStatus.CONTRADICTED and deciding.p is not None:
             deciding = deciding._replace(p=min(1.0, deciding.p * len(cells)))
     numbers = {name: sum(verdict.status == name for verdict in judged) for name in VerdictStatus}
@@ -117,7 +117,7 @@ def _judge_each(test: EffectTest, table: StudyTable, cells: list[tuple[str, Stud
 
 
 def _measure_distance(test: EffectTest, verdict: Verdict) -> float:
-    """How far the effect lies outside what is claimed, negative inside; a cell without an effect is farthest."""
+    """The distance of the effect outside the claimed range, negative inside; infinite for a cell without an effect."""
     if verdict.effect is None:
         return math.inf
     low, high = test.claimed_range
@@ -125,29 +125,29 @@ def _measure_distance(test: EffectTest, verdict: Verdict) -> float:
 
 
 def _describe_reference(test: EffectTest, table: StudyTable) -> list[str]:
-    """What a claim about learned equivariance subtracts and leaves out, and the effect without that."""
+    """Sentences on what a claim about learned equivariance subtracts and leaves out, and the effect without that."""
     (outcome, *_) = test.outcomes
     if outcome.reference is not Reference.LEARNED:
         return []
     if not outcome.has_untrained_values(table):
-        return ["No network was measured before training, so that the values are those of the networks as they are."]
+        return ["No network was measured before training, so nothing was subtracted from the values."]
     plain: Any = replace(test, outcome=replace(outcome, reference=Reference.NONE))  # type: ignore[call-arg]
-    mean = _describe_mean(plain, table, "; without that, the mean is ")
+    mean = _describe_mean(plain, table, "; without this subtraction, the mean is ")
     stages = outcome.saturated_stages(table)
-    left_out = f" Every network is at 1 at {' and '.join(stages)}, which is left out." if stages else ""
-    return [f"The value of the same network before training is subtracted{mean}.{left_out}"]
+    left_out = f" The mean leaves out {' and '.join(stages)}, where every network is at 1." if stages else ""
+    return [f"From each value, that of the same network before training was subtracted{mean}.{left_out}"]
 
 
 def _describe_mean(test: EffectTest, table: StudyTable, words: str) -> str:
-    """The mean effect over all cells and seeds behind these words; nothing where there is none."""
+    """The mean effect over all cells and seeds, preceded by these words; empty if there is none."""
     values = test.effects(table)["value"].to_numpy()
     return f"{words}{_format_value(test, float(values.mean()), None)}" if len(values) else ""
 
 
 def judge_rank_correlation(test: EffectTest, rho: Interval | None, over: str, table: StudyTable) -> Verdict:
-    """Supported when the 95 % interval of rho lies in the claimed range, contradicted when outside.
+    """Supported if the 95 % interval of rho lies inside the claimed range, contradicted if it lies outside.
 
-    Trials that lack one of the two numbers are named in the sentence. `p` is that of rho = 0.
+    The sentence names trials without one of the two numbers. `p` is for the hypothesis rho = 0.
     """
     absent = _describe_absent_pairs(test, table)
     first, second = test.outcomes
@@ -169,7 +169,7 @@ def judge_rank_correlation(test: EffectTest, rho: Interval | None, over: str, ta
 
 
 def _describe_absent_pairs(test: EffectTest, table: StudyTable) -> str:
-    """The sentence that names trials without the first or the second number."""
+    """A sentence that names trials without the first or the second number."""
     lacking = pl.concat(
         [test.select_compared(outcome.trials_without_value(table), table) for outcome in test.outcomes[::-1]]
     )
@@ -178,22 +178,22 @@ def _describe_absent_pairs(test: EffectTest, table: StudyTable) -> str:
 
 
 def _nearest_bound(test: EffectTest, estimate: float) -> float:
-    """The end of what is claimed that lies nearest to the estimate."""
+    """The bound of the claimed range that is nearest to the estimate."""
     return min((end for end in test.claimed_range if math.isfinite(end)), key=lambda end: abs(end - estimate))
 
 
 def _has_seed_variation(table: StudyTable) -> bool:
-    """Whether trials that differ in their seeds alone have different scores: the seeds reach them."""
+    """Whether trials that differ only in their seeds have different scores, so that the seeds take effect."""
     done = table.trials.filter(pl.col("status") == DONE)
     scores = [name for name in done.columns if name.startswith(("train_", "test_"))]
     return bool(scores) and bool(done.select(*table.factors, *scores).is_unique().all())
 
 
 def _decide_status(test: EffectTest, interval: Interval, seeds_reach: bool) -> VerdictStatus:
-    """The whole interval inside what is claimed, outside, or neither.
+    """Supported if the whole interval lies inside the claimed range, contradicted if outside, otherwise undecided.
 
-    Without spread over the seeds there is no test, unless no change is claimed: then equal values are what it says. Nor
-    is one needed where trials differ in all else: then the effect is at a bound that no seed moves.
+    Without spread over the seeds there is no test, with two exceptions: equal values support a claim of no change, and
+    if the seeds do affect other scores, the effect is at a bound that no seed changes.
     """
     (low, high), equal = test.claimed_range, interval.p is None
     if interval.low is None or interval.high is None:
@@ -206,16 +206,16 @@ def _decide_status(test: EffectTest, interval: Interval, seeds_reach: bool) -> V
 
 
 def _describe_verdict(test: EffectTest, status: VerdictStatus, interval: Interval, where: str) -> str:
-    """What the effect is, over how many seeds, and what is lacking where it decides nothing."""
+    """A sentence with the effect, the number of seeds, and what is missing for a decision."""
     title, half, seeds = _capitalise_first(test.outcomes[0].title), interval.half_width, f"over {interval.n} seeds"
     shown = _format_value(test, interval.estimate, half)
     if interval.low is None or interval.high is None:
         return (
-            f"{title} {_describe_difference(test, shown, where)} in one complete seed, which gives no interval. "
-            "At least 3 seeds are needed."
+            f"{title} {_describe_difference(test, shown, where)} in the only complete seed. An interval needs at least "
+            "3 seeds."
         )
     if interval.p is None:
-        why = ": without spread over the seeds there is no test. Check that the seed reaches the trial"
+        why = ", so it cannot be tested. Check that the trial uses its seed"
         found = (
             f"{title} {_describe_difference(test, shown, where)} in each of {interval.n} seeds, with identical values"
         )
@@ -233,13 +233,13 @@ def _describe_verdict(test: EffectTest, status: VerdictStatus, interval: Interva
 
 
 def _describe_difference(test: EffectTest, shown: str, where: str) -> str:
-    """The effect without a word about its direction."""
+    """The effect in words that do not name its direction."""
     what = f"is {shown}" if test.is_absolute else f"differs by {shown} {test.comparison}"
     return f"{what}{where}"
 
 
 def _describe_claim(test: EffectTest) -> str:
-    """What is claimed, where it is more than a direction."""
+    """The claimed range in words, if it is more than a direction."""
     low, high = test.claimed_range
     if 0 in (low, high):
         return ""
@@ -249,12 +249,12 @@ def _describe_claim(test: EffectTest) -> str:
 
 
 def _format_bound(test: EffectTest, bound: float) -> str:
-    """An end of what is claimed, in the unit of the effect."""
+    """A bound of the claimed range, with the unit of the effect."""
     return f"{100 * bound:.4g} {_value_unit(test)}" if test.outcomes[0].share and bound else f"{bound:.6g}"
 
 
 def _format_value(test: EffectTest, value: float, half: float | None) -> str:
-    """A number as sentences tell it."""
+    """A number as text, with its unit."""
     return (
         f"{_format_digits(test, value, half)} {_value_unit(test)}"
         if test.outcomes[0].share
@@ -263,7 +263,7 @@ def _format_value(test: EffectTest, value: float, half: float | None) -> str:
 
 
 def _value_unit(test: EffectTest) -> str:
-    """Of shares of images: per cent, and percentage points between two of them."""
+    """The unit of fractions of images: per cent, or percentage points for differences."""
     (what, *_) = test.outcomes
     alone = test.is_absolute and not isinstance(what.measure, Combination) and what.reference in (None, Reference.NONE)
     return "%" if alone else "points"
@@ -275,30 +275,30 @@ def _format_digits(test: EffectTest, value: float, half: float | None) -> str:
 
 
 def _capitalise_first(words: str) -> str:
-    """The words at the start of a sentence."""
+    """The words with a capital first letter."""
     return words[:1].upper() + words[1:]
 
 
 def format_p_value(p: float) -> str:
-    """`p = 0.012`, `p < 0.001`."""
+    """The text `p = 0.012` or `p < 0.001`."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
 
 
 def judge_claims(study: Study, table: StudyTable) -> list[tuple[Claim, Verdict]]:
-    """The verdict on each claim of the study, with p corrected by Holm over all of them.
+    """The verdict on each claim of the study, with p corrected by Holm's method over all claims.
 
-    A claim is decided when both agree: its 95 % interval excludes 0, and its corrected p is below 0.05. A claim that
-    the interval alone would decide is undecided, and its sentence says so.
+    A claim is decided only if its 95 % interval lies inside or outside the claimed range and its corrected p is below
+    0.05. If only the interval would decide, the claim is undecided, and its sentence says so.
     """
     return list(zip(study.claims, correct_verdicts([claim.test.test(table) for claim in study.claims]), strict=True))
 
 
 def correct_verdicts(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """The verdicts of one family with Holm's p; those that do not survive it become undecided, and say so."""
+    """The verdicts of one family with Holm-corrected p; those that are not significant any more become undecided."""
     family = []
     for verdict, p in zip(verdicts, holm_correction([verdict.p for verdict in verdicts]), strict=True):
         if p is not None and p >= ALPHA and verdict.status != VerdictStatus.UNDECIDED:
-            why = f"Over {len(verdicts)} claims Holm's correction gives {format_p_value(p)}: undecided."
+            why = f"After Holm's correction over {len(verdicts)} claims, {format_p_value(p)}: undecided."
             family.append(verdict._replace(status=VerdictStatus.UNDECIDED, p=p, sentence=f"{verdict.sentence} {why}"))
         else:
             family.append(verdict._replace(p=p))

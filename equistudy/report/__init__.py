@@ -1,1 +1,1 @@
-"""The only package that imports Altair: figures, one self-contained page, exports."""
+"""Figures, self-contained report pages and exports; the only package that imports Altair."""

@@ -1,4 +1,4 @@
-"""A figure of how networks respond to rotated images: a measure around the circle of angles."""
+"""The figure of a measure over the angle by which images are rotated."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from equistudy.analysis.table import StudyTable
 else:
-    # A study file names figures; Polars and Altair are imported where there is something to draw.
+    # Study files name figures, so Polars and Altair are imported only when something is drawn.
     TopLevelMixin = DataFrame = StudyTable = Any
 
 __all__ = ["AngleCurve"]
@@ -22,7 +22,7 @@ __all__ = ["AngleCurve"]
 
 @dataclass(frozen=True)
 class AngleCurve(ReportFigure):
-    """A measure over the angle by which images were rotated; a panel for each level of `panels`."""
+    """A measure over the angle by which images were rotated, with one panel per level of `panels`."""
 
     y: Outcome | Measure
     color: Factor | None = None
@@ -30,7 +30,7 @@ class AngleCurve(ReportFigure):
 
     @property
     def title(self) -> str:
-        """The outcome over the angle."""
+        """The outcome, over the angle."""
         return self._describe_by_factors(f"{self.outcomes[0].title} over the angle")
 
     def frame(self, table: StudyTable) -> DataFrame:
@@ -43,7 +43,7 @@ class AngleCurve(ReportFigure):
         return self._summarise(values.drop_nulls("angle"), by, table)[0].sort(*self.factors, "angle")
 
     def draw(self, frame: DataFrame) -> TopLevelMixin:
-        """Lines with their bands, marked at quarter turns."""
+        """Lines with bands, and grid lines at quarter turns."""
         from equistudy.report.charts import draw_angle_curves
 
         return draw_angle_curves(frame, self.color, self.panels, self.outcomes[0].title)

@@ -1,4 +1,4 @@
-"""The reproducibility appendix of a study: design, compute, seeds, versions and licences, as checklists ask."""
+"""The reproducibility appendix of a study: design, compute, seeds, versions and licences."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from equistudy.study.trial import RandomStream, derive_seed
 
 __all__ = ["format_appendix"]
 
-# As their publishers state them; a set that is not here has none that equistudy knows.
+# As stated by the publishers; for other datasets the licence is unknown to equistudy.
 LICENCES = {
     "CIFAR10": "none stated by its authors",
     "CIFAR100": "none stated by its authors",
@@ -86,7 +86,7 @@ def _format_factor(title: str, levels: Sequence[str]) -> str:
 
 
 def _tabulate_compute(table: StudyTable) -> tuple[list[str], list[list[str]]]:
-    """Hours by status: what failed cost as well."""
+    """Hours by status, including failed trials."""
     spent = ("seconds", "measuring_seconds", "lost_seconds")
     ledger = summarise_compute(table)
     rows = [
@@ -99,7 +99,7 @@ def _tabulate_compute(table: StudyTable) -> tuple[list[str], list[list[str]]]:
 
 
 def _describe_sizes(table: StudyTable) -> list[str]:
-    """Parameters and average times of the trials that are done."""
+    """Parameters and average times of finished trials."""
     done = table.trials.filter(status="done").unique("trial")
     if done.is_empty():
         return []

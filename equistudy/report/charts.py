@@ -1,4 +1,4 @@
-"""The charts: columns of a frame become marks, and nothing is computed."""
+"""Charts: map the columns of a frame to marks, without computing anything."""
 
 from typing import Any
 
@@ -30,19 +30,19 @@ __all__ = [
     "draw_scatter",
 ]
 
-MAX_NAMES = 12  # levels or stages that fit under an axis by name
-PICTURE_SIZE = 44  # pixels of a side
+MAX_NAMES = 12  # names of levels or stages that fit under an axis
+PICTURE_SIZE = 44  # pixels per side
 LINE, THIN, BAND, DOT, SEED = 2.0, 1.2, 0.15, 52, 15
-ROW, ROWS_WIDTH = 26, 300  # pixels of a row, and of the plot beside the names
-NUMBER_FORMAT = ".6~r"  # of numbers under an axis; without the 6, Vega rounds 45 between 30 and 60 to 50
-CLAIM_LINE_LENGTH = 30  # of a line of a claim
-LABEL_ANGLE = -35  # degrees of the names of many stages
+ROW, ROWS_WIDTH = 26, 300  # pixels per row, and of the plot beside the names
+NUMBER_FORMAT = ".6~r"  # for numbers under an axis; without the 6, Vega rounds 45 between 30 and 60 to 50
+CLAIM_LINE_LENGTH = 30  # letters per line of a claim
+LABEL_ANGLE = -35  # degrees, for the names of many stages
 QUARTER_TURNS = [0, 90, 180, 270, 360]
 PANELS_BESIDE, PANEL = 2, {"width": 230, "height": 150}
 
 
 def draw_curve(frame: pl.DataFrame, over: Factor, color: Factor | None, title: str) -> alt.TopLevelMixin:
-    """Means over a numeric factor: band, line, dots; small dots for the seeds."""
+    """Means over a numeric factor: band, line and dots, with small dots for the seeds."""
     levels = sorted(set(frame[over.name].drop_nulls()))
     scale = alt.Scale(type="log" if over.log else "linear", zero=False, nice=False, padding=14)
     axis = alt.Axis(values=levels, format=NUMBER_FORMAT) if len(levels) <= MAX_NAMES else alt.Axis(format=NUMBER_FORMAT)
@@ -62,14 +62,14 @@ def draw_curve(frame: pl.DataFrame, over: Factor, color: Factor | None, title: s
 
 
 def _split_seed_rows(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The means, and the seeds behind them."""
+    """Splits a frame into the rows of means and the rows of seeds."""
     return frame.filter(pl.col("seed").is_null()), frame.filter(pl.col("seed").is_not_null())
 
 
 def draw_points(frame: pl.DataFrame, over: Factor, color: Factor | None, title: str) -> alt.TopLevelMixin:
-    """Means over categories: bars and dots, side by side in their colours; small dots for the seeds.
+    """Means over categories: dots with error bars, side by side in their colours, with small dots for the seeds.
 
-    The categories stand under the plot where their names fit there, and otherwise as rows, with the names in front.
+    Categories are on the x axis if their names fit there, and otherwise in rows with the names on the left.
     """
     levels = order_levels(over, frame)
     rows = is_crowded([str(level) for level in levels])
@@ -93,7 +93,7 @@ def draw_points(frame: pl.DataFrame, over: Factor, color: Factor | None, title: 
 def _place_categories(
     over: Factor, levels: list[Any], color: Factor | None, colors: list[Any], rows: bool
 ) -> dict[str, Any]:
-    """Where a category stands, and beside it its colours."""
+    """The encodings of the position of a category, and of the offset of its colours."""
     if rows:
         names = alt.Axis(
             labelExpr=build_label_expression([str(level) for level in levels]), labelLimit=260, grid=True, title=None
@@ -108,7 +108,7 @@ def _place_categories(
 
 
 def draw_profile(frame: pl.DataFrame, color: Factor | None, title: str, series: list[str]) -> alt.TopLevelMixin:
-    """Stages from left to right: a line for the first series, thin dashes for the references, dots for vectors."""
+    """Stages from left to right: a solid line for the first series, thin dashes for references, dots for vectors."""
     stages = frame["stage"].unique(maintain_order=True).to_list()
     axis = alt.Axis(labelAngle=LABEL_ANGLE) if is_crowded(stages) else alt.Axis()
     x = alt.X("stage:O", sort=stages, title="stage", axis=axis)
@@ -133,7 +133,7 @@ def draw_profile(frame: pl.DataFrame, color: Factor | None, title: str, series: 
 
 
 def draw_effects(frame: pl.DataFrame, unit: str) -> alt.TopLevelMixin:
-    """A row for each claim: its effect, interval and what was claimed; colour and form say the verdict."""
+    """One row per claim with its effect, interval and claimed bound; colour and shape encode the verdict."""
     names, statuses = frame["claim"].to_list(), list(VERDICT_COLORS)
     words = alt.Axis(labelExpr=build_label_expression(names, CLAIM_LINE_LENGTH), labelLimit=320, grid=False, title=None)
     numbers = alt.Axis(grid=True, tickCount=5)
@@ -165,7 +165,7 @@ def draw_effects(frame: pl.DataFrame, unit: str) -> alt.TopLevelMixin:
 def draw_learning_curve(
     frame: pl.DataFrame, color: Factor | None, title: str, series: tuple[str, list[str]]
 ) -> alt.TopLevelMixin:
-    """A line with its band over the epochs for each series, which is a column and its values; they differ by dashes."""
+    """A line with a band over the epochs for each series, given as a column and its values; dashes tell them apart."""
     epochs = alt.X("epoch:Q", title="epoch", scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(tickMinStep=1))
     value, bounds = encode_values(frame, title)
     base = alt.Chart(frame).encode(x=epochs, **encode_color(color, frame))
@@ -178,7 +178,7 @@ def draw_learning_curve(
 def draw_angle_curves(
     frame: pl.DataFrame, color: Factor | None, panels: Factor | None, title: str
 ) -> alt.TopLevelMixin:
-    """A line with its band around the circle of angles; a panel for each level, all on the same scales."""
+    """A line with a band over the angle, with one panel per level on common scales."""
     angle = alt.X(
         "angle:Q", title="degrees", scale=alt.Scale(domain=[0, 360], nice=False), axis=alt.Axis(values=QUARTER_TURNS)
     )
@@ -188,7 +188,7 @@ def draw_angle_curves(
 def draw_phase_curves(
     frame: pl.DataFrame, color: Factor | None, panels: Factor | None, title: str
 ) -> alt.TopLevelMixin:
-    """A line with its band over the shifts, and a dot where they move cells to cells; a panel for each level."""
+    """A line with a band over the shift, and a dot where it takes cells to cells, with one panel per level."""
     shift = alt.X(
         "shift:Q", title="pixels", scale=alt.Scale(zero=False, nice=False, padding=8), axis=alt.Axis(tickMinStep=1)
     )
@@ -198,7 +198,7 @@ def draw_phase_curves(
 def _draw_panels(
     frame: pl.DataFrame, x: alt.X, by: tuple[Factor | None, Factor | None], title: str, dotted: str | None = None
 ) -> alt.TopLevelMixin:
-    """Lines with bands in the colours of one factor; a panel for each level of the other; dots in rows so marked."""
+    """Lines with bands coloured by one factor, with one panel per level of the other, and dots at marked rows."""
     value, bounds = encode_values(frame, title)
     color, panels = by
     charts = []
@@ -218,7 +218,7 @@ def _draw_panels(
 
 
 def draw_scatter(frame: pl.DataFrame, color: Factor | None, x: str, y: str) -> alt.TopLevelMixin:
-    """A dot for each trial."""
+    """One dot per trial."""
     told = [name for name in frame.columns if name != "trial"]
     scale = alt.Scale(zero=False)
     return (
@@ -234,7 +234,7 @@ def draw_scatter(frame: pl.DataFrame, color: Factor | None, x: str, y: str) -> a
 
 
 def draw_fitted_scatter(frame: pl.DataFrame, color: Factor | None, x: str, y: str) -> alt.TopLevelMixin:
-    """A dot for each row and a line through the fitted values of each colour."""
+    """One dot per row, and a line through the fitted values of each colour."""
     scale = alt.Scale(zero=False)
     base = alt.Chart(frame).encode(x=alt.X("x:Q", title=x, scale=scale), **encode_color(color, frame))
     lines = base.mark_line(strokeWidth=LINE, opacity=0.5).encode(y=alt.Y("fitted:Q", title=y, scale=scale))
@@ -243,7 +243,7 @@ def draw_fitted_scatter(frame: pl.DataFrame, color: Factor | None, x: str, y: st
 
 
 def draw_pictures(frame: pl.DataFrame, rows: Factor) -> alt.TopLevelMixin:
-    """Small pictures side by side, a row for each level."""
+    """Small pictures side by side, one row per level."""
     levels = frame.sort("row")["level"].unique(maintain_order=True).to_list()
     return (
         alt.Chart(frame)

@@ -1,4 +1,4 @@
-"""Several studies on one page: trials that they share count once, and revisions are never mixed silently."""
+"""Several studies on one page: shared trials count once, and revisions are never mixed silently."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,9 +23,9 @@ COST_COLUMNS = ("seconds", "measuring_seconds", "lost_seconds")
 
 
 def write_comparison(tables: StudyTables, measurements: pl.DataFrame, command: str, folder: Path) -> Path:
-    """Writes `index.html` with its figures into the folder; gives the page's path.
+    """Writes `index.html` with its figures to the folder; returns the path of the page.
 
-    `measurements` are all of the results, whatever their revision: the page says which of them it leaves out.
+    `measurements` are those of all revisions in the results: the page says which revisions it leaves out.
     """
     judged = {name: judge_claims(table.study, table) for name, table in tables.items()}
     figures = [_draw_claims(name, build_claim_findings(judged[name], table), folder) for name, table in tables.items()]
@@ -53,7 +53,7 @@ def write_comparison(tables: StudyTables, measurements: pl.DataFrame, command: s
 
 
 def sum_compute(tables: StudyTables) -> pl.DataFrame:
-    """What all studies cost, every trial once: status, trials, seconds, measuring_seconds, lost_seconds."""
+    """The compute of all studies, counting every trial once: status, trials, and seconds by kind."""
     columns = ["trial", "status", *COST_COLUMNS]
     rows = [table.trials.filter(pl.col("attempt").is_not_null()).select(columns) for table in tables.values()]
     sums = [pl.col(name).cast(pl.Float64).sum() for name in COST_COLUMNS]
@@ -61,10 +61,10 @@ def sum_compute(tables: StudyTables) -> pl.DataFrame:
 
 
 def build_common_frame(tables: StudyTables) -> pl.DataFrame:
-    """Every network once with what all studies measured: trial, study, test_accuracy, measure, value.
+    """The measures that all studies have in common, each network once: trial, study, test_accuracy, measure, value.
 
-    `study` names all studies that share the network. A measure is common where its id is the same, so that values of
-    unlike groups or revisions never stand on one axis.
+    `study` names all studies that share the network. A measure is common if its id is the same, so that values of
+    different groups or revisions never share an axis.
     """
     first, *others = tables.values()
     common = [measure for measure in first.study.measures if all(measure in each.study.measures for each in others)]
@@ -86,7 +86,7 @@ def build_common_frame(tables: StudyTables) -> pl.DataFrame:
 
 
 def describe_other_revisions(tables: StudyTables, measurements: pl.DataFrame) -> list[str]:
-    """A sentence for each measure of which the results hold other revisions for these trials: they are not shown."""
+    """A sentence for each measure with results of other revisions for these trials, which are not shown."""
     trials = pl.concat([table.design.select("trial") for table in tables.values()]).unique()
     rows = measurements.join(trials, on="trial", how="semi")
     ours = {measure.id: measure for table in tables.values() for measure in table.study.measures}
@@ -97,7 +97,7 @@ def describe_other_revisions(tables: StudyTables, measurements: pl.DataFrame) ->
         if len(found):
             old = ", ".join(map(str, found["revision"].unique().sort()))
             told.append(
-                f"{found['trial'].n_unique()} networks were also measured by {name} of revision {old}; this page shows "
+                f"{found['trial'].n_unique()} networks also have values of {name} in revision {old}; this page shows "
                 f"only revision {revision}."
             )
     return told

@@ -1,4 +1,4 @@
-"""All claims of a study in one figure: each effect with its interval, beside what was claimed."""
+"""The figure of all claims of a study: each effect with its interval and the bound of its claimed range."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,9 +23,9 @@ EFFECT_SCHEMA |= {"high": pl.Float64, "n": pl.Int64, "bound": pl.Float64}
 
 
 def build_effect_frame(claims: Sequence[ClaimFinding]) -> pl.DataFrame:
-    """A row for each claim that has an effect: claim, unit, status, value, low, high, n, bound; in the given order.
+    """One row per claim that has an effect, in the given order: claim, unit, status, value, low, high, n, bound.
 
-    `unit` names the axis: effects share one where they may be compared.
+    `unit` is the title of the axis; effects of the same unit share one.
     """
     rows = [
         [claim.statement, claim.unit, claim.status, claim.effect, claim.low, claim.high, claim.n, _nearest_bound(claim)]
@@ -36,7 +36,7 @@ def build_effect_frame(claims: Sequence[ClaimFinding]) -> pl.DataFrame:
 
 
 def draw_effect_chart(frame: pl.DataFrame) -> TopLevelMixin:
-    """One row a claim; claims of unlike units under each other, each with an axis of its own."""
+    """One row per claim; claims of different units are stacked, each with its own axis."""
     import altair as alt
 
     from equistudy.report.charts import draw_effects
@@ -48,6 +48,6 @@ def draw_effect_chart(frame: pl.DataFrame) -> TopLevelMixin:
 
 
 def _nearest_bound(claim: ClaimFinding) -> float | None:
-    """The finite end of what is claimed that lies nearest to the effect."""
+    """The finite bound of the claimed range that is nearest to the effect."""
     ends = [end for end in (claim.low_claimed, claim.high_claimed) if end is not None]
     return min(ends, key=lambda end: abs(end - (claim.effect or 0.0)), default=None)

@@ -1,4 +1,4 @@
-"""How columns become places, colours and dashes: scales and axes that keep names and values legible."""
+"""Encodings of columns as positions, colours and dashes, with scales and axes that stay legible."""
 
 import json
 import math
@@ -24,42 +24,42 @@ __all__ = [
     "wrap_name",
 ]
 
-MOST_COLORS, LEGEND_COLUMNS = 5, 3  # entries of a legend in one row, and in each of several
-# An axis has so many pixels for its names and a letter takes about so many; in front of a row a name is broken.
+MOST_COLORS, LEGEND_COLUMNS = 5, 3  # most entries of a legend in one row, and columns of a longer one
+# Pixels for the names under an axis, pixels per letter, and letters per line of a name beside a row.
 AXIS, LETTER, ROW_LETTERS = 430, 7.0, 24
-SYMBOL_WIDTH = 34  # pixels of a legend's entry beside its name
+SYMBOL_WIDTH = 34  # pixels of a legend entry without its name
 DASHES = ([1, 0], [5, 3], [1.5, 2.5], [7, 2, 1.5, 2])
 
 
 def order_levels(factor: Factor, frame: pl.DataFrame) -> list[Any]:
-    """The levels in the order of the factor, and then those that only the frame has."""
+    """The levels in the order of the factor, followed by those that only the frame has."""
     there = set(frame[factor.name].drop_nulls())
     known = [level if factor.is_numeric else format_label(level) for level in factor.levels]
     return [level for level in known if level in there] + sorted(there.difference(known))
 
 
 def list_tooltip_fields(*factors: Factor | None) -> list[str]:
-    """What a tooltip says of a mean."""
+    """The fields in the tooltip of a mean."""
     return [*(factor.name for factor in factors if factor is not None), "value", "low", "high", "n"]
 
 
 def is_crowded(names: Sequence[str]) -> bool:
-    """Whether names side by side under an axis would run into each other."""
+    """Whether names side by side under an axis would overlap."""
     return len(names) * LETTER * (max(map(len, names), default=0) + 1) > AXIS
 
 
 def wrap_name(name: str, letters: int = ROW_LETTERS) -> list[str]:
-    """A name in the lines that it takes in front of a row."""
+    """A name broken into lines, as it is shown beside a row."""
     return textwrap.wrap(name, letters, break_long_words=False) or [name]
 
 
 def build_label_expression(names: Sequence[str], letters: int = ROW_LETTERS) -> str:
-    """The expression by which an axis breaks long names into lines."""
+    """The Vega expression with which an axis breaks long names into lines."""
     return f"({json.dumps({name: wrap_name(name, letters) for name in names})})[datum.label]"
 
 
 def encode_values(frame: pl.DataFrame, title: str, channel: str = "y") -> tuple[dict[str, Any], dict[str, Any]]:
-    """The axis for values, and the two ends of their intervals on it."""
+    """The encodings of values, and of the ends of their intervals."""
     kind = alt.X if channel == "x" else alt.Y
     axis = alt.Axis(grid=True, tickCount=5)
     value, low = (kind(f"{name}:Q", title=title, scale=_choose_scale(frame), axis=axis) for name in ("value", "low"))
@@ -67,7 +67,7 @@ def encode_values(frame: pl.DataFrame, title: str, channel: str = "y") -> tuple[
 
 
 def _choose_scale(frame: pl.DataFrame) -> alt.Scale:
-    """All values and, as far as they leave the values legible, all intervals: those of two seeds may be 13 s long."""
+    """A scale with all values and, as far as values stay legible, all intervals; those of two seeds can be huge."""
     lowest, highest = (float(value) for value in frame.select(pl.col("value").min(), high=pl.col("value").max()).row(0))
     room = 2 * (highest - lowest) or math.inf
     low, high = frame.select(pl.col("low").min(), pl.col("high").max()).row(0)
@@ -77,7 +77,7 @@ def _choose_scale(frame: pl.DataFrame) -> alt.Scale:
 
 
 def encode_color(factor: Factor | None, frame: pl.DataFrame) -> dict[str, Any]:
-    """Ordered colours for numbers, far-apart ones for categories, one colour without a factor."""
+    """Ordered colours for numbers, distinct colours for categories, and one colour without a factor."""
     if factor is None:
         return {"color": alt.value(choose_colors(1, ordered=False)[0])}
     levels = order_levels(factor, frame)
@@ -87,7 +87,7 @@ def encode_color(factor: Factor | None, frame: pl.DataFrame) -> dict[str, Any]:
 
 
 def _choose_legend_columns(names: Sequence[str]) -> Any:
-    """The columns of a legend: one row where its entries fit into it."""
+    """The number of columns of a legend, which is one row if its entries fit."""
     if len(names) <= MOST_COLORS and sum(LETTER * len(name) + SYMBOL_WIDTH for name in names) <= AXIS:
         return alt.Undefined
     widest = max(LETTER * len(name) + SYMBOL_WIDTH for name in names)
@@ -95,7 +95,7 @@ def _choose_legend_columns(names: Sequence[str]) -> Any:
 
 
 def encode_dashes(column: str, names: Sequence[str]) -> dict[str, Any]:
-    """A dash pattern for each name, the first unbroken."""
+    """A dash pattern for each name; the first is solid."""
     scale = alt.Scale(domain=list(names), range=list(DASHES[: len(names)]))
     symbols: dict[str, Any] = {
         "symbolType": "stroke",

@@ -1,4 +1,4 @@
-"""A figure of what was learned: test images moved across the learned distribution."""
+"""The figure of a learned augmentation: test images moved across the learned distribution."""
 
 import base64
 import io
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from equistudy.analysis.table import StudyTable
 else:
-    # A study file names figures; Polars, Altair and torch are imported where there is something to draw.
+    # Study files name figures, so Polars, Altair and torch are imported only when something is drawn.
     TopLevelMixin = DataFrame = StudyTable = Any
 
 __all__ = ["LearnedImages"]
@@ -28,10 +28,10 @@ COLUMNS = ["row", "level", "place", "moved", "image"]
 
 @dataclass(frozen=True)
 class LearnedImages(ReportFigure):
-    """A test image moved by elements from one end of the learned box to the other; a row for each level of `rows`.
+    """A test image moved by elements from one end of the learned box to the other, one row per level of `rows`.
 
-    Of each level the first trial is drawn that learned an augmentation and has its curves, with the half-extents of its
-    end. Several generators move together, through the points of a Latin hypercube in their box.
+    Each row shows the first trial of its level that learned an augmentation and has curves, with its final
+    half-extents. Several generators act together, along the points of a Latin hypercube in their box.
     """
 
     rows: Factor
@@ -47,7 +47,7 @@ class LearnedImages(ReportFigure):
 
     @property
     def title(self) -> str:
-        """What is drawn, by what."""
+        """What is drawn, and by which factor."""
         return self._describe_by_factors("Images across the learned distribution")
 
     def frame(self, table: StudyTable) -> DataFrame:
@@ -71,20 +71,17 @@ class LearnedImages(ReportFigure):
         )
 
     def draw(self, frame: DataFrame) -> TopLevelMixin:
-        """Pictures in rows."""
+        """The pictures in rows."""
         from equistudy.report.charts import draw_pictures
 
         return draw_pictures(frame, self.rows)
 
     def caption(self, frame: DataFrame) -> str:
-        """What is to be seen."""
-        return (
-            "A test image transformed to both ends of the learned half-extents and evenly in between; "
-            "one trial per row."
-        )
+        """What the pictures show."""
+        return "A test image transformed by elements from one end of the learned range to the other; one trial per row."
 
     def _render_row(self, trial: Trial, tails: dict[tuple[str, str], float]) -> list[dict[str, Any]]:
-        """One row of pictures; none for a trial that learned nothing or is not done."""
+        """One row of pictures; empty for a trial that is unfinished or has no learned augmentation."""
         from equistudy.augmentations.learned.box import Box
         from equistudy.augmentations.learned.motion import ImageMotion
         from equistudy.augmentations.learned.points import latin_hypercube
@@ -100,7 +97,9 @@ class LearnedImages(ReportFigure):
         boxed = zip(augmentation.generators, ends, strict=True)
         generators = tuple(replace(generator, start=float(end)) for generator, end in boxed if end is not None)
         units = latin_hypercube(self.count, len(generators))
-        units = units / units[:, :1].abs().max() if len(generators) == 1 else units  # one axis is shown to its ends
+        units = (
+            units / units[:, :1].abs().max() if len(generators) == 1 else units
+        )  # a single axis is shown up to its ends
         image = dataset.load(Split.TEST).inputs[self.image : self.image + 1].float() / 255
         ones = (1.0,) * image.shape[1]
         motion = ImageMotion((0.0,) * len(ones), ones, dataset.background or 0.0, augmentation.reflected)

@@ -1,4 +1,4 @@
-"""The figures of a study as specs: the frame of numbers first, the chart of that frame second."""
+"""Figures as specs: each computes a frame of numbers, and draws a chart of that frame."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
     from equistudy.analysis.table import StudyTable
 else:
-    # A study file names figures; Polars and Altair are imported where there is something to draw.
+    # Study files name figures, so Polars and Altair are imported only when something is drawn.
     TopLevelMixin = DataFrame = StudyTable = Any
 
 __all__ = ["Curve", "LayerProfile", "LearningCurve", "ReportFigure", "Scatter", "Score", "describe_interval_method"]
 
 TRAINED, UNTRAINED, FLOOR, CEILING = "trained", "untrained", "shuffled pairs", "ceiling"
-REFERENCES = {  # and how captions explain them
+REFERENCES = {  # their explanations in captions
     UNTRAINED: "dashed: before training",
     FLOOR: "dotted: shuffled pairs of images",
-    CEILING: "dash-dotted: what a perfectly equivariant layer reaches, given interpolation of the feature map",
+    CEILING: "dash-dotted: the value of a perfectly equivariant layer, limited by interpolation of the feature map",
 }
 
 
@@ -32,12 +32,12 @@ REFERENCES = {  # and how captions explain them
 class ReportFigure:
     """Base of the figures. `frame` computes all numbers, `draw` maps its columns to marks and computes nothing.
 
-    Factors that a figure does not show are averaged over within each seed.
+    Within each seed, values are averaged over factors that a figure does not show.
     """
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
-        """What the figure shows."""
+        """The outcomes that the figure shows."""
         return tuple(as_outcome(value) for value in self._field_values() if isinstance(value, Quantity))
 
     @property
@@ -64,7 +64,7 @@ class ReportFigure:
         raise NotImplementedError
 
     def caption(self, frame: DataFrame) -> str:
-        """What the marks mean: the method of the interval, and over how many seeds it is."""
+        """What the marks mean, including the interval and its number of seeds."""
         raise NotImplementedError
 
     def _field_values(self) -> Iterator[Any]:
@@ -74,7 +74,7 @@ class ReportFigure:
         return f"{what} by {' and '.join(self.factors)}" if self.factors else what
 
     def _summarise(self, values: DataFrame, by: list[str], table: StudyTable) -> tuple[DataFrame, DataFrame]:
-        """Mean and interval for each cell of `by`, and the values of the seeds behind them."""
+        """The mean and interval of each cell of `by`, and the values of the seeds."""
         from equistudy.analysis.replicates import average_per_seed, summarise_over_seeds
 
         seeds = average_per_seed(values, by=by, over=[name for name in table.factors if name not in self.factors])
@@ -82,23 +82,25 @@ class ReportFigure:
 
     @property
     def _limits(self) -> tuple[float, float]:
-        """Between which numbers the values lie."""
+        """The smallest and largest possible value."""
         return self.outcomes[0].limits
 
 
 def describe_interval_method(frame: DataFrame) -> str:
-    """The method of the interval with the number of seeds, as captions begin."""
+    """The method of the interval and the number of seeds, as the start of a caption."""
     counts = frame["n"].drop_nulls().unique().sort().to_list()
     if counts == [1]:
         return "One seed, so there is no interval"
     seeds = counts[0] if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    cut = ", clipped at the edge of the plot" if counts[0] == 2 else ""  # those of two seeds are 13 times as long as s
+    cut = (
+        ", clipped at the edge of the plot" if counts[0] == 2 else ""
+    )  # intervals of two seeds can be far longer than the plot
     return f"Mean with 95 % t interval over {seeds} seeds{cut}"
 
 
 @dataclass(frozen=True)
 class Curve(ReportFigure):
-    """An outcome over a factor: the mean over seeds with its interval, and every seed as a small dot."""
+    """An outcome over a factor: the mean over seeds with its interval, and each seed as a small dot."""
 
     y: Quantity
     x: Factor
@@ -117,7 +119,7 @@ class Curve(ReportFigure):
         return concat([means, seeds], how="diagonal").sort(*self.factors, "seed")
 
     def draw(self, frame: DataFrame) -> TopLevelMixin:
-        """A line with a band over numbers; points with bars over categories, side by side in their colours."""
+        """A line with a band for numbers; dots with error bars for categories, side by side in their colours."""
         from equistudy.report.charts import draw_curve, draw_points
 
         return (draw_curve if self.x.is_numeric else draw_points)(frame, self.x, self.color, self.outcomes[0].title)
@@ -129,11 +131,11 @@ class Curve(ReportFigure):
 
 @dataclass(frozen=True)
 class LayerProfile(ReportFigure):
-    """A measure at every stage of the network, from the input to the output, between its floor and its ceiling.
+    """A measure at every stage of the network, from the input to the output, with its floor and ceiling.
 
-    Dashed: the network before training. Dotted: pairs of different images, the floor. Dash-dotted: what a perfect layer
-    keeps where elements move by fractions of a cell. Small dots are seeds. Vectors at the end of the network are
-    invariant at best, so they are not joined to the feature maps.
+    Dashed: the network before training. Dotted: the floor, from shuffled pairs of images. Dash-dotted: the ceiling, the
+    value of a perfectly equivariant layer where elements move by fractions of a cell. Small dots are seeds. Vectors at
+    the end of the network can only be invariant, so they are not joined to the feature maps.
     """
 
     y: Outcome | Measure
@@ -141,7 +143,7 @@ class LayerProfile(ReportFigure):
 
     @property
     def title(self) -> str:
-        """The outcome, and that it is by layer."""
+        """The outcome, along the network."""
         return self._describe_by_factors(f"{self.outcomes[0].title} along the network")
 
     def frame(self, table: StudyTable) -> DataFrame:
@@ -166,10 +168,10 @@ class LayerProfile(ReportFigure):
         return shown.sort("stage_depth", "stage", *self.factors, "series", "seed")
 
     def _add_ceiling(self, rows: DataFrame) -> DataFrame:
-        """The rows with a ceiling at every element of the stages that have one at any, and nowhere else.
+        """Adds the ceiling to all elements of a stage that has one at any element, and to no other stages.
 
-        Where cells move to cells nothing is interpolated and a perfect correlation is 1; a stage at which that is not
-        known of some element would have a mean over other elements than the value's.
+        Where cells move to cells nothing is interpolated, so the ceiling is 1. Without it, the mean of the ceiling
+        would be over fewer elements than that of the value.
         """
         import polars as pl
 
@@ -183,7 +185,7 @@ class LayerProfile(ReportFigure):
         return rows.with_columns(ceiling=pl.when(everywhere).then(known))
 
     def draw(self, frame: DataFrame) -> TopLevelMixin:
-        """Lines over the stages by name, or over the relative depth where there are too many to name."""
+        """Lines over the named stages, or over the relative depth if there are too many stages."""
         from equistudy.report.charts import draw_profile
 
         names = [name for name in (TRAINED, *REFERENCES) if name in set(frame["series"])]
@@ -201,8 +203,8 @@ class LayerProfile(ReportFigure):
 class LearningCurve(ReportFigure):
     """A value of the curves table over the epochs, such as `accuracy` or `loss`, for each split.
 
-    `beside` are others that are drawn with it in dashes, for the split of training: what was expected, or the second
-    part of a sum. One that is known at the last epoch alone is drawn from the first.
+    `beside` names further curves of the training split, drawn with dashes: an expected value, for example, or the other
+    term of a sum. A curve with a value only at the last epoch is drawn as a constant.
     """
 
     name: str
@@ -216,7 +218,7 @@ class LearningCurve(ReportFigure):
 
     @property
     def _limits(self) -> tuple[float, float]:
-        """Shares of images, or losses without an upper bound."""
+        """[0, 1] for fractions of images, and no upper bound for losses."""
         if self.name.endswith("accuracy"):
             return 0.0, 1.0
         return (0.0, inf) if self.name.endswith(("loss", "error")) else (-inf, inf)
@@ -242,7 +244,7 @@ class LearningCurve(ReportFigure):
         return self._summarise(values.drop_nulls("epoch"), by, table)[0].sort(by)
 
     def draw(self, frame: DataFrame) -> TopLevelMixin:
-        """A line and a band for each split or curve, told apart by dashes."""
+        """A line with a band for each split or curve; dashes tell them apart."""
         from equistudy.report.charts import draw_learning_curve
 
         series = [_to_words(name) for name in self._curve_names] if self.beside else sorted(set(frame["split"]))
@@ -259,7 +261,7 @@ def _to_words(name: str) -> str:
 
 
 def _extend_single_epochs(rows: DataFrame) -> DataFrame:
-    """The rows with the words of their curve; a curve of a trial that has one epoch has it at all of the trial's."""
+    """The rows with readable curve names; a curve with a single epoch is extended to all epochs of its trial."""
     import polars as pl
 
     epochs = rows.select("trial", "epoch").unique()
@@ -271,7 +273,7 @@ def _extend_single_epochs(rows: DataFrame) -> DataFrame:
 
 @dataclass(frozen=True)
 class Scatter(ReportFigure):
-    """One outcome against another, a dot for each trial."""
+    """One outcome against another, one dot per trial."""
 
     x: Quantity
     y: Quantity
@@ -290,13 +292,13 @@ class Scatter(ReportFigure):
         return x.rename({"value": "x_value"}).join(y, on=key, nulls_equal=True, maintain_order="left")
 
     def draw(self, frame: DataFrame) -> TopLevelMixin:
-        """A dot for each trial."""
+        """One dot per trial."""
         from equistudy.report.charts import draw_scatter
 
         return draw_scatter(frame, self.color, self.outcomes[0].title, self.outcomes[1].title)
 
     def caption(self, frame: DataFrame) -> str:
-        """Spearman's rho over the trials, pooled and within the colours: the two may differ in sign."""
+        """Spearman's rho over the trials, pooled and within colours, because the two may differ in sign."""
         from equistudy.analysis.trends import format_rank_correlation, rank_correlation
 
         ways: list[tuple[str, list[str]]] = [("pooled", [])]

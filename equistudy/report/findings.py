@@ -1,4 +1,4 @@
-"""FINDINGS.md: every study as it ran, made from the kept records; and its small figures."""
+"""FINDINGS.md: every study as it ran, generated from the kept records, with small figures."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -50,12 +50,12 @@ def _render_section(finding: StudyFinding, kept: str) -> list[str]:
 
 
 def has_picture(finding: StudyFinding) -> bool:
-    """Whether a claim has an effect that can be drawn."""
+    """Whether any claim has an effect that can be drawn."""
     return any(claim.effect is not None for claim in finding.claims)
 
 
 def draw_findings(finding: StudyFinding) -> str:
-    """All claims of a finding as SVG."""
+    """An SVG figure of all claims of a finding."""
     return render_svg(draw_effect_chart(build_effect_frame(finding.claims)))
 
 
@@ -68,7 +68,7 @@ def _format_link(finding: StudyFinding) -> str:
 
 
 def _format_anchor(heading: str) -> str:
-    """What GitHub makes of a heading: lower case, without punctuation, hyphens for spaces."""
+    """GitHub's anchor of a heading: lower case, without punctuation, hyphens for spaces."""
     kept = "".join(letter for letter in heading.lower() if letter.isalnum() or letter in " -_")
     return kept.replace(" ", "-")
 
@@ -84,7 +84,7 @@ def _describe_verdicts(finding: StudyFinding) -> str:
 
 
 def _describe_run(finding: StudyFinding) -> str:
-    """One sentence about the run."""
+    """A sentence about the run."""
     failed = f", {finding.failed} failed ({finding.failed_hours:.2f} h)" if finding.failed else ""
     return (
         f"{finding.done} of {finding.planned} networks{failed}, {len(finding.seeds)} seeds, on {finding.data}; "

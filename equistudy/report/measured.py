@@ -1,4 +1,4 @@
-"""What was measured of one network, stage by stage: the numbers of a printed table, and a picture of layer profiles."""
+"""The measurements of one network by stage: the numbers of a printed table, and a plot of layer profiles."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,10 +17,9 @@ SERIES_NAMES = {"value": "measured", "untrained": "untrained", "floor": "shuffle
 
 
 def average_by_magnitude(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows of one measure, one for each stage and size of the elements, in the order of the network.
+    """The rows of one measure, one per stage and magnitude of the elements, in the order of the network.
 
-    Values are means over the directions of one size, whose number is `n`; `error` is the larger half of their widest
-    interval.
+    Values are means over the `n` elements of equal magnitude; `error` is the larger side of their widest interval.
     """
     half = pl.max_horizontal(pl.col("high") - pl.col("value"), pl.col("value") - pl.col("low"))
     named = rows.with_columns(error=half, magnitude=pl.col("magnitude").fill_null(0.0))
@@ -31,7 +30,7 @@ def average_by_magnitude(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def draw_profiles(rows: pl.DataFrame, measures: Sequence[Measure]) -> Any:
-    """A layer profile for each measure with more than one stage, one under the other."""
+    """A layer profile for each measure with more than one stage, stacked vertically."""
     import altair as alt
 
     charts = [_draw_profile(rows.filter(measure_id=measure.id), measure) for measure in measures]
@@ -45,7 +44,7 @@ def draw_profiles(rows: pl.DataFrame, measures: Sequence[Measure]) -> Any:
 
 
 def _draw_profile(rows: pl.DataFrame, measure: Measure) -> Any:
-    """Lines over the stages: one colour for each size of the elements, dashes for the references."""
+    """Lines over the stages, with one colour per magnitude of the elements and dashes for references."""
     from equistudy.report.charts import draw_profile
 
     if rows["stage"].n_unique() < 2:
@@ -74,7 +73,7 @@ def _draw_profile(rows: pl.DataFrame, measure: Measure) -> Any:
 
 
 def write_picture(rows: pl.DataFrame, measures: Sequence[Measure], path: Path) -> None:
-    """Writes the profiles as SVG, PNG, or a page that opens without a network."""
+    """Writes the profiles as SVG, PNG, or a self-contained HTML page."""
     check_picture(path)
     drawn = render_svg(draw_profiles(rows, measures))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,6 +87,6 @@ def write_picture(rows: pl.DataFrame, measures: Sequence[Measure], path: Path) -
 
 
 def check_picture(path: Path) -> None:
-    """ValueError for a kind of file that cannot be drawn."""
+    """Raises ValueError for an unsupported file type."""
     if path.suffix not in SUFFIXES:
-        raise ValueError(f"A plot must be one of {', '.join(SUFFIXES)}, got {path}. Use for example --plot layers.svg.")
+        raise ValueError(f"--plot must end in {', '.join(SUFFIXES)}, got {path}. Use for example --plot layers.svg.")

@@ -1,4 +1,4 @@
-"""What the study did, in sentences made from its specs and its rows: design, statistics, provenance, compute."""
+"""The method section of a report, generated from specs and rows: design, statistics, provenance, compute."""
 
 import json
 import math
@@ -17,12 +17,12 @@ from equistudy.study.study import Study
 
 __all__ = ["collect_provenance", "collect_settings", "describe_compute", "describe_method", "list_absent_trials"]
 
-MAX_LEVELS = 12  # that a sentence lists
+MAX_LEVELS = 12  # listed in a sentence
 
 STATISTICS_TEXT = (
     "Each seed is one replicate: trials with the same seed share the initialisation, the data order and the random "
     "augmentation. Effects are therefore differences or slopes within a seed, averaged over the other factors, and "
-    "intervals are Student's t intervals over the seeds. A paired effect can be clear even where the intervals of "
+    "intervals are Student's t intervals over the seeds. A paired effect can be clear even if the intervals of "
     "single cells overlap. A seed that lacks one of the compared trials is left out. A claim is supported when the "
     "95 % interval lies inside the claimed range (on one side of 0 if the claim names no margin) and contradicted when "
     "it lies outside, in both cases only if p, corrected by Holm's method over the claims, is below 0.05; otherwise it "
@@ -41,7 +41,7 @@ RANK_STATISTICS_TEXT = (
 
 
 def describe_method(study: Study, table: StudyTable) -> list[str]:
-    """The paragraphs of a method section."""
+    """The paragraphs of the method section."""
     factors, seeds = study.design.factors, table.seeds
     combinations = table.design.select(table.factors).n_unique() if factors else 1
     crossed = combinations == math.prod(len(factor.levels) for factor in factors)
@@ -61,7 +61,7 @@ def describe_method(study: Study, table: StudyTable) -> list[str]:
 
 
 def _describe_levels(factor: Factor) -> str:
-    """The levels with their unit; of many the first and the last."""
+    """The levels with their unit; long lists are abbreviated."""
     names = [format_label(level) for level in factor.levels]
     if len(names) > MAX_LEVELS:
         names = [*names[:2], f"... {len(names) - 3} more", names[-1]]
@@ -69,7 +69,7 @@ def _describe_levels(factor: Factor) -> str:
 
 
 def collect_settings(study: Study) -> dict[str, str]:
-    """Every setting that all trials share, by its column name."""
+    """The settings that all trials share, by column name."""
     shared: dict[str, Any] | None = None
     for _, cell in study.design.identified_cells:
         columns = flatten_spec(cell.trial)
@@ -79,7 +79,7 @@ def collect_settings(study: Study) -> dict[str, str]:
 
 
 def collect_provenance(table: StudyTable) -> dict[str, str]:
-    """Where the numbers come from: code, versions, hardware and hosts, each with all values that occur."""
+    """The provenance of the numbers: code, versions, hardware and hosts, each with all values that occur."""
     ran = table.trials.filter(pl.col("attempt").is_not_null())
     facts = {"seeds": _join_values(table.seeds)}
     for name in ("commit", "dirty", "device", "hardware", "host", "workers", "threads", "precision"):
@@ -93,7 +93,7 @@ def collect_provenance(table: StudyTable) -> dict[str, str]:
 
 
 def describe_compute(table: StudyTable) -> list[str]:
-    """A line for each status, and the total: computing that failed cost as well."""
+    """A line for each status, including failed trials, and the total."""
     ledger = summarise_compute(table)
     lines = [
         f"{row['status']}: {_format_hours(row)} in {row['trials']} trial{'s' * (row['trials'] != 1)}"
@@ -116,7 +116,7 @@ def _format_duration(seconds: float) -> str:
 
 
 def list_absent_trials(table: StudyTable, limit: int = 20) -> list[dict[str, str]]:
-    """The first trials without a result: where they stand in the design, their status, and why they failed."""
+    """The first trials without a result: their levels and seed, status, and reason."""
     rows = []
     for row in table.absent_trials.sort("status").head(limit).rows(named=True):
         where = ", ".join(

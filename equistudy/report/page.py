@@ -1,7 +1,7 @@
-"""The report: one self-contained page without scripts, the verdict first; every figure and table beside it as files.
+"""The report: one self-contained page without scripts, verdict first, with every figure and table also as a file.
 
-Figures are inline SVG: 40 ms and some 20 kB a chart, prints, and needs no network. The interactive alternative embeds
-a bundle of 898 kB that takes seconds to make.
+Figures are inline SVG, which takes 40 ms and some 20 kB per chart, prints well, and needs no network. Interactive
+charts would embed a bundle of 898 kB that takes seconds to build.
 """
 
 import re
@@ -42,7 +42,7 @@ __all__ = [
 
 
 class RenderedFigure(NamedTuple):
-    """A figure on the page; `svg` is None where no done trial shows it yet."""
+    """A figure on the page; `svg` is None if no finished trial has data for it."""
 
     name: str
     title: str
@@ -51,9 +51,9 @@ class RenderedFigure(NamedTuple):
 
 
 def write_report(study: Study, table: StudyTable, name: str, command: str, folder: Path) -> Path:
-    """Writes `index.html`, `figures/*.svg|png|csv` and `tables/*.md|tex|csv` into the folder; gives the page's path.
+    """Writes `index.html`, `figures/*.svg|png|csv` and `tables/*.md|tex|csv` to the folder; returns the page's path.
 
-    `name` is the study's, `command` the one that makes the report again. Works while trials are missing, and says so.
+    `name` is the study's; `command` is shown as the one that reproduces the report. Missing trials are stated.
     """
     judged = judge_claims(study, table)
     drawn = [_render_figure(figure, table, number, folder) for number, figure in enumerate(study.figures, 1)]
@@ -98,7 +98,7 @@ def render_template(template: str, **values: Any) -> str:
 
 
 def format_verdict_lines(study: Study, table: StudyTable) -> list[str]:
-    """The verdicts for a terminal: one line a claim, and one that names absent trials."""
+    """The verdicts for a terminal: one line per claim, and one about trials without results."""
     lines = [f"{v.status.upper()}: {claim.statement}. {v.sentence}" for claim, v in judge_claims(study, table)]
     absent = _describe_unmentioned_absence(lines, table)
     mixed = [] if lines else table.describe_mixed_architectures()
@@ -106,15 +106,15 @@ def format_verdict_lines(study: Study, table: StudyTable) -> list[str]:
 
 
 def _describe_unmentioned_absence(sentences: Sequence[str], table: StudyTable) -> str:
-    """The sentence that names absent trials, unless one of the sentences says it already."""
+    """A sentence about trials without results, unless one of the sentences contains it already."""
     absent = describe_absence(table.absent_trials, table.factors, len(table.design))
     return "" if any(absent in sentence for sentence in sentences) else absent
 
 
 def summarise_verdicts(judged: Sequence[tuple[Claim, Verdict]]) -> str:
-    """The study's verdict in one sentence: that of its one claim, or how many claims got which."""
+    """The verdict in one sentence: that of a single claim, or the number of claims by status."""
     if not judged:
-        return "The study declares no claims: everything below is exploratory."
+        return "The study declares no claims, so everything below is exploratory."
     if len(judged) == 1:
         return judged[0][1].sentence
     counts = Counter(verdict.status for _, verdict in judged)
@@ -123,9 +123,9 @@ def summarise_verdicts(judged: Sequence[tuple[Claim, Verdict]]) -> str:
 
 
 def find_leading_figure(study: Study) -> list[int]:
-    """Which figure carries the verdict: the first that shows the first claim's outcome over its factors, if any does.
+    """The index of the figure to show first: preferably one with the first claim's outcome over its factors.
 
-    Otherwise the first that shows the outcome, or else the first.
+    Otherwise the first figure with that outcome, or else the first figure.
     """
     if not study.figures or not study.claims:
         return [0] if study.figures else []
@@ -139,7 +139,7 @@ def find_leading_figure(study: Study) -> list[int]:
 
 
 def _render_effects(claims: Sequence[ClaimFinding], folder: Path) -> RenderedFigure:
-    """All claims in one figure."""
+    """Renders the figure of all claims."""
     frame = build_effect_frame(claims)
     title = "All claims at a glance"
     if frame.is_empty():
@@ -148,7 +148,7 @@ def _render_effects(claims: Sequence[ClaimFinding], folder: Path) -> RenderedFig
 
 
 def _render_figure(figure: Figure, table: StudyTable, number: int, folder: Path) -> RenderedFigure:
-    """The figure as files and for the page."""
+    """Renders a figure for the page, and writes its files."""
     frame = figure.frame(table)
     title = getattr(figure, "title", f"Figure {number}")
     words = re.sub(r"[^a-z0-9]+", " ", re.sub(r"\(.*?\)", "", title.lower())).split()
@@ -160,7 +160,7 @@ def _render_figure(figure: Figure, table: StudyTable, number: int, folder: Path)
 
 
 def write_figure(frame: DataFrame, chart: Any, figure: RenderedFigure, folder: Path) -> RenderedFigure:
-    """The figure with its drawing, which is written beside the page together with its numbers."""
+    """Adds the drawing to the figure, and writes it with its numbers beside the page."""
     drawn = render_svg(chart)
     path = folder / "figures" / figure.name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -172,7 +172,7 @@ def write_figure(frame: DataFrame, chart: Any, figure: RenderedFigure, folder: P
 
 
 def write_table(table: ReportTable, folder: Path) -> None:
-    """The table as files: Markdown, LaTeX, CSV."""
+    """Writes the table as Markdown, LaTeX and CSV."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{table.name}.md").write_text(table.to_markdown(), encoding="utf-8")
     (folder / f"{table.name}.tex").write_text(table.to_latex(), encoding="utf-8")

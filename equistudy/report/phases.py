@@ -1,4 +1,4 @@
-"""A figure of how features respond to shifts smaller than the stride: a measure over the pixels of the shift."""
+"""The figure of a measure over the size of the shift, which shows how features respond to sub-stride shifts."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from equistudy.analysis.table import StudyTable
 else:
-    # A study file names figures; Polars and Altair are imported where there is something to draw.
+    # Study files name figures, so Polars and Altair are imported only when something is drawn.
     TopLevelMixin = DataFrame = StudyTable = Any
 
 __all__ = ["PhaseCurve"]
@@ -22,11 +22,11 @@ __all__ = ["PhaseCurve"]
 
 @dataclass(frozen=True)
 class PhaseCurve(ReportFigure):
-    """A measure over the size of the shift, a line for each feature map: what a stage loses between its cells.
+    """A measure over the size of the shift, with one line per feature map: what a stage loses at sub-stride shifts.
 
-    A shift by a multiple of the stride moves cells to cells, and networks of convolutions reach 1 there whatever they
-    learned. In between it shows how smooth their features are: `Translation(S - 1)` has every phase of a stride S, and
-    its mean over the elements is the mean over the phases. With `color`, a panel for each stage.
+    A shift by a multiple of the stride takes cells to cells, where convolutional networks reach 1 whatever they
+    learned. In between, the measure shows how smooth their features are. `Translation(S - 1)` contains every phase of a
+    stride S, so that its mean over elements is the mean over phases. With `color`, there is one panel per stage.
     """
 
     y: Outcome | Measure
@@ -34,13 +34,13 @@ class PhaseCurve(ReportFigure):
 
     @property
     def title(self) -> str:
-        """The outcome over the shift."""
+        """The outcome, over the shift."""
         return self._describe_by_factors(f"{self.outcomes[0].title} over the shift")
 
     def frame(self, table: StudyTable) -> DataFrame:
         """Columns: layer, stride, shift in pixels, aligned, the colour's factor, value, low, high, n.
 
-        A value is the mean over the directions of one size; `aligned` says that all of them move cells to cells.
+        A value is the mean over the directions of one size; `aligned` means that all of them take cells to cells.
         """
         import polars as pl
 
@@ -57,7 +57,7 @@ class PhaseCurve(ReportFigure):
         return means.sort("depth", "layer", *self.factors, "shift").drop("depth")
 
     def draw(self, frame: DataFrame) -> TopLevelMixin:
-        """Lines with their bands, and a dot wherever cells move to cells."""
+        """Lines with bands, and dots where cells move to cells."""
         from equistudy.report.charts import draw_phase_curves
 
         layers = Factor("layer", tuple(frame["layer"].unique(maintain_order=True)))

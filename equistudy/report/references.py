@@ -1,4 +1,4 @@
-"""BibTeX: each study as it ran, and the papers that its file names by their arXiv number."""
+"""BibTeX entries for studies as they ran, and for the papers that their files cite by arXiv number."""
 
 import re
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ __all__ = ["format_bibtex"]
 CITATION = re.compile(
     r"(?P<authors>[A-Z][^().;:]*?(?: et al\.)?)\s+\((?P<year>\d{4}),\s+arXiv:(?P<number>\d{4}\.\d{5})\)"
 )
-# What a header abbreviates: authors and titles as the papers have them.
+# Full authors and titles of papers that headers abbreviate.
 PAPERS = {
     "2304.02628": (
         "Robert-Jan Bruintjes and Tomasz Motyka and Jan van Gemert",
@@ -26,7 +26,7 @@ LATEX_ESCAPES = str.maketrans({mark: f"\\{mark}" for mark in "&%$#_{}"})
 
 
 def format_bibtex(findings: Sequence[StudyFinding], version: str) -> str:
-    """An entry for each study, then one for each paper that their files name; `version` is equistudy's."""
+    """One entry per study, then one per paper that their files cite; `version` is equistudy's."""
     papers: dict[str, str] = {}
     for finding in findings:
         for cited in CITATION.finditer(finding.about):

@@ -1,4 +1,4 @@
-"""Figures about pretrained networks: ranks against each other, and measures by depth."""
+"""Figures about pretrained networks: rank correlations, and measures by depth."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from polars import DataFrame
 
 else:
-    # A study file names figures; Polars and Altair are imported where there is something to draw.
+    # Study files name figures, so Polars and Altair are imported only when something is drawn.
     TopLevelMixin = DataFrame = StudyTable = Any
 
 __all__ = ["DepthProfile", "RankScatter"]
@@ -27,27 +27,27 @@ DEPTH_THIRDS = ("early", "middle", "late")
 
 @dataclass(frozen=True)
 class RankScatter(ReportFigure):
-    """The two numbers of a rank correlation: a dot for each level, coloured by what the correlation is centred by.
+    """The two numbers of a rank correlation, one dot per level, coloured by the factor that centres the correlation.
 
-    A line for each family is the least-squares fit with one slope for all: y_f + b (x - x_f), with the family's means
-    x_f and y_f, and b from the pairs with these means taken out.
+    The lines are a least-squares fit with a common slope b: y_f + b (x - x_f) for a family with means x_f and y_f,
+    where b is fitted to the pairs minus these means.
     """
 
     claim: RankCorrelation
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
-        """Both numbers."""
+        """The two outcomes."""
         return self.claim.outcomes
 
     @property
     def factors(self) -> tuple[str, ...]:
-        """The factors that the claim looks at."""
+        """The factors of the claim."""
         return self.claim.factors
 
     @property
     def title(self) -> str:
-        """Both outcomes."""
+        """The titles of both outcomes."""
         first, second = self.outcomes
         return f"{first.title} against {second.title}{self.claim.within_text}"
 
@@ -63,14 +63,14 @@ class RankScatter(ReportFigure):
         return pairs.with_columns(fitted=fitted).sort("x")
 
     def draw(self, frame: DataFrame) -> TopLevelMixin:
-        """Dots, and a line for each family."""
+        """Dots, and one line per family."""
         from equistudy.report.charts import draw_fitted_scatter
 
         first, second = self.outcomes
         return draw_fitted_scatter(frame, self.claim.centred, second.title, first.title)
 
     def caption(self, frame: DataFrame) -> str:
-        """Spearman's rho over the levels, pooled and within families: the two may differ in sign."""
+        """Spearman's rho over the levels, pooled and within families, because the two may differ in sign."""
         from equistudy.analysis.trends import format_rank_correlation, rank_correlation
 
         over, centred = self.claim.over.name, self.claim.centred
@@ -78,7 +78,7 @@ class RankScatter(ReportFigure):
         lines = ""
         if centred is not None:
             ways.append((f"within each {centred.name}", [centred.name]))
-            lines = f" Lines: least squares with one slope within each {centred.name}."
+            lines = f" Lines: least-squares fit with one slope for all and an intercept for each {centred.name}."
         found = [(name, rank_correlation(frame, "x", "y", cells)) for name, cells in ways]
         texts = [f"{name} {format_rank_correlation(rho, 'levels')}" for name, rho in found if rho is not None]
         ranks = f" Spearman's rho with 95 % interval: {'; '.join(texts)}." if texts else ""
@@ -87,11 +87,11 @@ class RankScatter(ReportFigure):
 
 @dataclass(frozen=True)
 class DepthProfile(ReportFigure):
-    """A measure in the first, second and last third of each network's feature maps, for networks of unlike stages.
+    """A measure in the first, second and last third of each network's feature maps, to compare different networks.
 
-    A value is the mean over the elements, then over the stages in the third, in each level of `over`; the mean and its
-    interval are over these levels. The depth runs from 0 at the input to 1 at the network's last feature map that was
-    measured; vectors are left out.
+    A value is the mean over the elements, then over the stages in the third, for each level of `over`; the mean and its
+    interval are over these levels. Depth runs from 0 at the input to 1 at the last measured feature map; vectors are
+    left out.
     """
 
     y: Outcome | Measure
@@ -106,7 +106,7 @@ class DepthProfile(ReportFigure):
 
     @property
     def title(self) -> str:
-        """The outcome by depth."""
+        """The outcome, by relative depth."""
         place = "".join(f", at {factor.name} {format_label(level)}" for factor, level in self.within)
         return f"{self.outcomes[0].title} by relative depth{place}"
 
@@ -135,13 +135,13 @@ class DepthProfile(ReportFigure):
         return summary.drop("third").with_columns(names, seed=pl.lit(None, dtype=pl.Int64))
 
     def draw(self, frame: DataFrame) -> TopLevelMixin:
-        """Points with bars, side by side in their colours."""
+        """Dots with error bars, side by side in their colours."""
         from equistudy.report.charts import draw_points
 
         return draw_points(frame, Factor("depth", DEPTH_THIRDS), self.color, self.outcomes[0].title)
 
     def caption(self, frame: DataFrame) -> str:
-        """What the interval is over."""
+        """The method of the interval and its replicates."""
         counts = frame["n"].drop_nulls().unique().sort().to_list()
         shown = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         return (

@@ -1,4 +1,4 @@
-"""The table of a search: every drawn trial, how far its scheduler let it go, and the confirmation of the best."""
+"""The table of a search: all sampled trials, when the scheduler stopped them, and the confirmation of the best."""
 
 import polars as pl
 
@@ -12,9 +12,9 @@ __all__ = ["tabulate_search"]
 
 
 def tabulate_search(design: Search, table: StudyTable) -> ReportTable:
-    """A row for each trial: the confirmation first, then what was drawn, the best of those that reached the end first.
+    """One row per trial: the confirmation first, then sampled trials that finished, best first.
 
-    What was stopped comes after it, by how far it came; its score is that of the epoch at which it was stopped.
+    Trials that were stopped early follow, those with the most epochs first; their score is from their last epoch.
     """
     score, names = design.score, [*design.drawn_names]
     frame = table.trials
@@ -46,7 +46,7 @@ def tabulate_search(design: Search, table: StudyTable) -> ReportTable:
 
 
 def _describe_end(row: dict[str, object], score: str) -> list[str]:
-    """How a trial ended, and its last score."""
+    """The end of a trial in words, and its last score."""
     epochs, value = row["epochs"], row[score]
     told = {DONE: f"done, {epochs} epochs"}.get(str(row["status"]), str(row["reason"] or row["status"]))
     if row["status"] != DONE and epochs is not None:

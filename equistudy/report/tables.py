@@ -1,4 +1,4 @@
-"""The tables of the report: cells, claims and explored effects, as text for readers and as numbers for programs."""
+"""The tables of the report (cells, claims and exploratory effects), as formatted text and as unrounded numbers."""
 
 import math
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ MARKDOWN_ESCAPES = str.maketrans({**{mark: f"\\{mark}" for mark in "\\|*`[]"}, "
 
 @dataclass(frozen=True, eq=False)
 class ReportTable:
-    """A table as readers see it, with the cells in bold as (row, column), and the unrounded numbers behind it."""
+    """A formatted table with the positions (row, column) of bold cells, and the unrounded numbers behind it."""
 
     name: str
     caption: str
@@ -41,7 +41,7 @@ class ReportTable:
         return "\n".join([*lines, *map(format_markdown_row, self._format_cells(MARKDOWN_ESCAPES, "**{}**"))]) + "\n"
 
     def to_latex(self) -> str:
-        """A LaTeX table for the packages booktabs and, for the symbols, none other."""
+        """A LaTeX table that needs only the package booktabs."""
         head = " & ".join(text.translate(LATEX_ESCAPES) for text in self.header)
         body = [" & ".join(row) + r" \\" for row in self._format_cells(LATEX_ESCAPES, r"\textbf{{{}}}")]
         lines = [r"\begin{table}", r"\centering", rf"\caption{{{self.caption.translate(LATEX_ESCAPES)}}}"]
@@ -64,7 +64,7 @@ def format_markdown_row(texts: Sequence[str]) -> str:
 
 
 def tabulate_cells(study: Study, table: StudyTable) -> ReportTable:
-    """Every cell: mean +- half the 95 % t interval over the seeds for each outcome; the best and its ties in bold."""
+    """All cells with mean and 95 % t interval over the seeds for each outcome; the best and its ties in bold."""
     factors, rows, bold, numbers = table.factors, {}, set(), []
     order = list(dict.fromkeys(tuple(row[name] for name in factors) for row in table.design.rows(named=True)))
     for column, outcome in enumerate(collect_outcomes(study), len(factors)):
@@ -90,7 +90,7 @@ def tabulate_cells(study: Study, table: StudyTable) -> ReportTable:
 
 
 def _format_cell(value: float, low: float | None, high: float | None) -> str:
-    """`0.93 ± 0.02`, or `0.99 [0.96, 1.00]` where the interval ends at a bound of the values."""
+    """The text `0.93 ± 0.02`, or `0.99 [0.96, 1.00]` if the interval is clipped to the possible values."""
     if low is None or high is None:
         return format_with_margin(value, None)
     half = (high - low) / 2
@@ -115,7 +115,7 @@ def tabulate_claims(judged: Sequence[tuple[Claim, Verdict]], table: StudyTable) 
 
 
 def tabulate_exploration(study: Study, table: StudyTable) -> ReportTable:
-    """What nobody declared, corrected over all of it: suggestions for the next study, no verdicts."""
+    """Undeclared effects, corrected over the whole table: suggestions for the next study without verdicts."""
     tests = build_exploratory_tests(study)
     verdicts = correct_verdicts([test.test(table) for test in tests])
     names = [f"{test.outcomes[0].title} {test.comparison}{test.within_text}" for test in tests]
@@ -129,7 +129,7 @@ def tabulate_exploration(study: Study, table: StudyTable) -> ReportTable:
 
 
 def _format_effect(verdict: Verdict) -> list[str]:
-    """Effect with interval, p and n as text."""
+    """Effect with interval, p and n, as text."""
     if verdict.effect is None:
         return ["no data", "", str(verdict.n)]
     half = None if verdict.low is None or verdict.high is None else (verdict.high - verdict.low) / 2

@@ -1,4 +1,4 @@
-"""How charts look, and how they become SVG and PNG: one theme, applied locally, no browser and no network."""
+"""The theme of charts, and their rendering to SVG and PNG without a browser or a network."""
 
 import html
 import re
@@ -12,12 +12,12 @@ else:
 
 __all__ = ["GRID", "INK", "MUTED", "VERDICT_COLORS", "choose_colors", "inline_svg", "render_png", "render_svg"]
 
-# These are swapped for the page's own colours when a chart stands in a page, which may be dark.
+# Replaced by the page's own colours when a chart is part of a page, which may be dark.
 INK, MUTED, GRID = "#22272e", "#66707b", "#e3e7eb"
 VERDICT_COLORS = {"supported": "#0a7f4f", "contradicted": "#c0392b", "undecided": "#96690a"}
-# Okabe and Ito's set, told apart with every kind of colour vision, in the order of contrast on white and on black.
+# The Okabe-Ito palette, distinguishable with all types of colour vision, ordered by contrast on white and on black.
 CATEGORY_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D46", "#7A7A7A")
-# For ordered levels: lightness rises with the level, and both ends show on white and on black.
+# For ordered levels: lightness increases with the level, and both ends are visible on white and on black.
 ORDERED_COLORS = ("#4468c2", "#2487a8", "#37a877", "#8fb93c", "#dfa616")
 PIXELS_PER_POINT = 2.0
 
@@ -56,7 +56,7 @@ CONFIG: dict[str, Any] = {
 
 
 def choose_colors(count: int, ordered: bool) -> list[str]:
-    """`count` colours: categories that are far apart, or a scale for ordered levels. Categories repeat after eight."""
+    """`count` colours: distinct ones for categories, which repeat after eight, or a scale for ordered levels."""
     if not ordered:
         return [CATEGORY_COLORS[i % len(CATEGORY_COLORS)] for i in range(count)]
     places = [i * (len(ORDERED_COLORS) - 1) / max(1, count - 1) for i in range(count)]
@@ -64,7 +64,7 @@ def choose_colors(count: int, ordered: bool) -> list[str]:
 
 
 def _interpolate_color(colors: Sequence[str], place: float) -> str:
-    """The colour at a fractional index, mixed from its two neighbours."""
+    """The colour at a fractional index, interpolated between its neighbours."""
     index = min(int(place), len(colors) - 2)
     ends = [[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in colors[index : index + 2]]
     mixed = [round(a + (b - a) * (place - index)) for a, b in zip(*ends, strict=True)]
@@ -72,7 +72,7 @@ def _interpolate_color(colors: Sequence[str], place: float) -> str:
 
 
 def render_svg(chart: TopLevelMixin) -> str:
-    """The chart in the project's theme as SVG with a white ground; the user's own Altair settings stay as they are."""
+    """The chart as SVG in this theme, on a white background; the user's own Altair settings are not changed."""
     import altair
     import vl_convert
 
@@ -83,17 +83,17 @@ def render_svg(chart: TopLevelMixin) -> str:
 
 
 def render_png(drawn: str) -> bytes:
-    """An SVG as PNG, with two pixels for each of its units."""
+    """An SVG as PNG, with two pixels per unit."""
     import vl_convert
 
     return bytes(vl_convert.svg_to_png(drawn, scale=PIXELS_PER_POINT))
 
 
 def inline_svg(drawn: str, name: str, description: str) -> str:
-    """An SVG as part of a page: its colours follow the page's, its dots have native tooltips, it can be read aloud.
+    """An SVG as part of a page: with the page's colours, native tooltips on its dots, and text for screen readers.
 
-    `name` keeps the ids of several drawings apart. Vega writes the values of each mark into `aria-label`; a copy of
-    it in a `title` element is what browsers show under the pointer, without a script.
+    `name` makes the ids of several drawings unique. Vega writes the values of each mark to `aria-label`; a copy in a
+    `title` element is shown by browsers as a tooltip, without a script.
     """
     drawn = re.sub(r'(id="|url\(#)(?=\w)', rf"\g<1>{name}-", drawn)
     for variable, color in {"ink": INK, "muted": MUTED, "grid": GRID, **VERDICT_COLORS}.items():

@@ -1,4 +1,4 @@
-"""Trials as runs of other trackers, after the fact: TensorBoard, MLflow and Weights & Biases, all without a network."""
+"""Exports finished trials as runs of TensorBoard, MLflow and Weights & Biases, without a network."""
 
 import importlib
 import json
@@ -21,9 +21,9 @@ LoggedStep = tuple[int, dict[str, float]]
 
 
 class Run(NamedTuple):
-    """A trial as other trackers see it: `steps` are epochs with `split/name` values.
+    """A trial as a run of another tracker: `steps` are epochs with `split/name` values.
 
-    `summary` has the scores, and as `measure/stage` the mean over the elements of every measurement.
+    `summary` has the scores, and for each measure and stage the mean over elements as `measure/stage`.
     """
 
     trial: str
@@ -37,7 +37,7 @@ class Run(NamedTuple):
 
 
 def collect_runs(found: Results, trials: Sequence[str] | None = None) -> list[Run]:
-    """The trials as runs, failed ones too; all of the results, or those with the given ids."""
+    """The trials of the results as runs, including failed ones; all trials, or those with the given ids."""
     rows = found.attempts
     if trials is not None:
         rows = rows.filter(pl.col("trial").is_in(trials))
@@ -78,12 +78,12 @@ def _build_run(row: dict[str, Any], curves: list[dict[str, Any]], measured: list
 
 
 def write_tensorboard(runs: Sequence[Run], folder: Path) -> None:
-    """An event file for each trial, `STUDY/TRIAL`: curves as scalars, and the end as hyper-parameters with scores."""
+    """Writes an event file per trial, `STUDY/TRIAL`, with curves as scalars, hyperparameters and final scores."""
     from tensorboardX import SummaryWriter  # comes with ray[tune]
 
     for run in runs:
         place = folder / run.study / run.trial
-        shutil.rmtree(place, ignore_errors=True)  # another event file beside it would be drawn as a second line
+        shutil.rmtree(place, ignore_errors=True)  # a second event file would be drawn as another line
         with SummaryWriter(str(place)) as writer:
             time = None if run.finished is None else run.finished.timestamp()
             for epoch, values in run.steps:
@@ -96,9 +96,9 @@ def write_tensorboard(runs: Sequence[Run], folder: Path) -> None:
 
 
 def write_mlflow(runs: Sequence[Run], folder: Path) -> None:
-    """A run for each trial in an experiment for each study, in `mlflow.db`; a failed trial is a failed run.
+    """Writes a run per trial to an experiment per study in `mlflow.db`; a failed trial is a failed run.
 
-    What is there stays. `mlflow ui --backend-store-uri sqlite:///FOLDER/mlflow.db` shows them.
+    Existing runs are kept. `mlflow ui --backend-store-uri sqlite:///FOLDER/mlflow.db` shows them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     entities = _import_extra("mlflow.entities", "mlflow")
@@ -125,9 +125,9 @@ def _find_or_create_experiment(client: Any, name: str) -> str:
 
 
 def write_wandb(runs: Sequence[Run], folder: Path) -> None:
-    """An offline run for each trial in a project for each study; `wandb sync FOLDER/wandb/offline-*` sends them.
+    """Writes an offline run per trial to a project per study; `wandb sync FOLDER/wandb/offline-*` uploads them.
 
-    What is there stays.
+    Existing runs are kept.
     """
     wandb = _import_extra("wandb", "wandb")
     folder.mkdir(parents=True, exist_ok=True)
@@ -155,7 +155,7 @@ def _to_milliseconds(time: datetime | None) -> int | None:
 
 
 def _import_extra(module: str, extra: str) -> ModuleType:
-    """A package that only this export needs."""
+    """Imports a package that only this export needs."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError:

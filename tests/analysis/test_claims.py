@@ -76,10 +76,10 @@ def test_a_value_is_averaged_over_what_is_left_open():
 
 
 def test_details_give_the_effect_size_and_the_rank_correlation():
-    assert "Hedges g = -" in FALLS.details(table())
+    assert "Hedges' g = -" in FALLS.details(table())
     assert "Spearman rho = -0." in FALLS.details(table())
     assert "over 24 trials" in FALLS.details(table())
-    assert CROP_HELPS.details(table()).startswith("Hedges g = ")
+    assert CROP_HELPS.details(table()).startswith("Hedges' g = ")
 
 
 def test_a_contrast_is_also_told_as_if_its_samples_were_not_paired():

@@ -168,11 +168,11 @@ def test_replicates_are_no_effects_to_explore():
 
 def test_what_is_no_rank_correlation_is_refused():
     claim = zoo().claims[0].test
-    with pytest.raises(ValueError, match=r"increasing or decreasing, without a margin, got expected=unchanged"):
+    with pytest.raises(ValueError, match=r"'increasing' or 'decreasing' and no margin, got expected='unchanged'"):
         replace(claim, expected="unchanged", margin=0.1)
-    with pytest.raises(ValueError, match=r"without a margin, got expected=increasing, margin=0.1"):
+    with pytest.raises(ValueError, match=r"no margin, got expected='increasing', margin=0.1"):
         replace(claim, margin=0.1)
-    with pytest.raises(ValueError, match="centred names groups of the levels of over, got network for both"):
+    with pytest.raises(ValueError, match="centred must differ from over, got network for both"):
         replace(claim, centred=NETWORK)
     assert claim.measures == (CORRELATION,)
     assert replace(claim, second=Score("parameters")).outcomes[1].title == "parameters"

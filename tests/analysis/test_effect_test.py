@@ -25,7 +25,7 @@ def test_where_the_effect_lies_if_the_claim_is_true(expected, margin, than, clai
 
 @pytest.mark.parametrize(("expected", "margin"), [("unchanged", 0.0), ("increasing", -1.0), ("unchanged", math.inf)])
 def test_impossible_margins(expected, margin):
-    with pytest.raises(ValueError, match=r"A margin is a finite size.*got margin=.*Give the smallest effect"):
+    with pytest.raises(ValueError, match=r"margin must be finite.*got margin=.*Set it to the smallest effect"):
         Trend(CORRELATION, over=WIDTH, expected=expected, margin=margin)
 
 

@@ -75,6 +75,6 @@ def test_values_of_other_revisions_alone_are_no_finding():
     of = table(OF)
     old = replace(of, measurement_rows=of.measurement_rows.with_columns(measure_id=pl.lit("m_old")))
     with pytest.raises(
-        ValueError, match=r"needs values of the study's measures as they are now, got none for capacity"
+        ValueError, match=r"needs values of the current revisions of the study's measures, got none for capacity"
     ):
         build_finding(old, "capacity", None, "")

@@ -43,7 +43,7 @@ def test_sentences_say_effect_interval_and_seeds():
 def test_one_seed_decides_nothing_and_says_so():
     verdict = FALLS.test(table(study(num_seeds=1)))
     assert (verdict.status, verdict.low, verdict.p, verdict.n) == ("undecided", None, None, 1)
-    assert "in one complete seed, which gives no interval. At least 3 seeds are needed." in verdict.sentence
+    assert "in the only complete seed. An interval needs at least 3 seeds." in verdict.sentence
 
 
 def test_no_complete_seed_decides_nothing_and_names_the_absent_trials():
@@ -77,7 +77,7 @@ def test_effects_without_any_spread_are_evidence_only_where_the_seeds_reach_the_
     same = replace(reached, trials=reached.trials.with_columns(test_accuracy=pl.lit(0.9)))
     verdict = claim.test(same)
     assert (verdict.status, verdict.p) == ("undecided", None)
-    assert "without spread over the seeds there is no test. Check that the seed reaches the trial." in verdict.sentence
+    assert "so it cannot be tested. Check that the trial uses its seed." in verdict.sentence
 
 
 ACCURACY = Score("test_accuracy")
@@ -129,7 +129,7 @@ def test_shares_of_images_are_told_in_points():
     )
     one = Value(ACCURACY, expected="increasing", on_average=True).test(table(study(num_seeds=1)))
     assert one.status == "undecided"
-    assert " % in one complete seed" in one.sentence
+    assert " % in the only complete seed" in one.sentence
 
 
 def test_judge_corrects_over_the_claims_and_both_must_agree():
@@ -140,7 +140,7 @@ def test_judge_corrects_over_the_claims_and_both_must_agree():
     borderline = Verdict(VerdictStatus.SUPPORTED, "It falls.", -1.0, -2.0, -0.1, 0.03, 3)
     first, second = correct_verdicts([borderline, Verdict(VerdictStatus.UNDECIDED, "Nothing.", p=0.5)])
     assert (first.status, first.p) == ("undecided", pytest.approx(0.06))
-    assert first.sentence == "It falls. Over 2 claims Holm's correction gives p = 0.06: undecided."
+    assert first.sentence == "It falls. After Holm's correction over 2 claims, p = 0.06: undecided."
     assert second.sentence == "Nothing."
     assert correct_verdicts([borderline])[0].status == "supported"
 
@@ -213,10 +213,7 @@ def test_claims_about_learning_subtract_the_untrained_network() -> None:
     plain = replace(FALLS, outcome=Outcome(CORRELATION, reference=Reference.NONE)).test(data)
     assert learned.effect == pytest.approx(plain.effect + 0.1)
     assert learned.sentence.startswith("Learned translation correlation rises with width")
-    assert (
-        f"The value of the same network before training is subtracted; without that, the mean is {plain.effect:.4f}"
-        in (learned.sentence)
-    )
+    assert f"was subtracted; without this subtraction, the mean is {plain.effect:.4f}" in (learned.sentence)
     assert falls.test(table()).effect == pytest.approx(plain.effect)
     never = replace(data, measurement_rows=data.measurement_rows.with_columns(untrained=pl.lit(None, pl.Float64)))
     assert falls.test(never).effect == pytest.approx(plain.effect)
@@ -240,4 +237,4 @@ def test_stages_at_which_every_network_is_at_one_are_left_out() -> None:
     falls = replace(FALLS, outcome=Outcome(CORRELATION, reference=Reference.LEARNED))
     assert falls.outcomes[0].saturated_stages(both) == ["entry"]
     assert falls.test(both).effect == pytest.approx(falls.test(data).effect)
-    assert "Every network is at 1 at entry, which is left out." in falls.test(both).sentence
+    assert "The mean leaves out entry, where every network is at 1." in falls.test(both).sentence

@@ -45,7 +45,7 @@ def test_other_revisions_are_named_and_left_out(tables):
     assert describe_other_revisions(tables, rows) == []
     (told,) = describe_other_revisions(tables, pl.concat([rows, old.cast(rows.schema)]))
     assert told.startswith(
-        "1 networks were also measured by translation_correlation of revision 7; this page shows only rev"
+        "1 networks also have values of translation_correlation in revision 7; this page shows only rev"
     )
 
 

@@ -64,7 +64,7 @@ def test_a_row_goes_from_one_end_of_the_learned_extents_to_the_other():
     first = frame.filter(level="both")["moved"][0].split(", ")
     assert [abs(float(amount)) <= end for amount, end in zip(first, (5.0, 2.0), strict=True)] == [True, True]
     assert figure.title == "Images across the learned distribution by box"
-    assert "both ends of the learned half-extents" in figure.caption(frame)
+    assert "from one end of the learned range to the other" in figure.caption(frame)
     drawn = figure.draw(frame).to_dict()
     assert drawn["mark"]["type"] == "image"
     assert drawn["encoding"]["url"]["field"] == "image"

@@ -63,7 +63,7 @@ def test_one_curve_for_each_size() -> None:
 
 
 def test_what_cannot_be_drawn(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"A plot must be one of \.svg, \.png, \.html, got .*layers\.pdf"):
+    with pytest.raises(ValueError, match=r"--plot must end in \.svg, \.png, \.html, got .*layers\.pdf"):
         check_picture(tmp_path / "layers.pdf")
     with pytest.raises(ValueError, match=r"A plot needs a measure with at least two stages, got none"):
         write_picture(ROWS.filter(stage="late"), (WITHIN,), tmp_path / "a.svg")

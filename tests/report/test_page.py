@@ -113,7 +113,7 @@ def test_nothing_has_run_yet(tmp_path):
 
 def test_a_study_without_claims_is_exploratory_and_names_what_is_absent(tmp_path):
     _, reader = written(tmp_path, study(claims=()), absent={0: "failed"})
-    assert "declares no claims: everything below is exploratory" in reader.text
+    assert "declares no claims, so everything below is exploratory" in reader.text
     assert "The study is not complete. 1 of 24 trials has no result" in reader.text.replace("\n", " ")
 
 

@@ -29,7 +29,7 @@ def test_a_rank_scatter_has_a_dot_for_each_network_and_one_slope_for_all_familie
     assert frame["fitted"].to_list() == pytest.approx(list(design @ coefficients))
     caption = figure.caption(frame)
     assert caption.startswith(
-        "Each dot is a network. Lines: least squares with one slope within each family. Spearman's"
+        "Each dot is a network. Lines: least-squares fit with one slope for all and an intercept for each family."
     )
     assert "pooled 0." in caption
     assert caption.endswith("over 23 levels.")

@@ -59,7 +59,7 @@ def test_claims_have_effect_interval_p_and_n():
     assert row[2].startswith("-0.0")
     assert float(row[2].split()[0]) == pytest.approx(verdict.effect, abs=verdict.high - verdict.low)
     assert row[4] == "3"
-    assert "Hedges g" in row[5]
+    assert "Hedges' g" in row[5]
     assert found.numbers.row(0) == (row[0], "supported", *verdict[2:6], 3)
 
 
