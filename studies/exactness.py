@@ -1,9 +1,13 @@
 """Does one pixel of input size decide whether a network generalises to turned images?
 
-Edixhoven, Lengyel and van Gemert (2023, arXiv:2308.11316): P4 networks that drop pixels in subsampling learn turns.
+Source: Edixhoven, Lengyel and van Gemert (2023, arXiv:2308.11316) find that P4 networks whose subsampling drops pixels
+break their equivariance, and generalise worse to unseen rotations than exact ones.
 
-Found, points lost at unseen turns: exact 0.00; a pixel less 36 [31, 40] on MNIST, with another head 23 [19, 28] on
-digits; no group 39 and 55 more.
+Finding: the exact network loses 0.00 points of accuracy at unseen quarter turns. One pixel less opens a gap of 36 [31,
+40] points on MNIST and, with another head, 23 [19, 28] on digits; without a group it is 39 [35, 43] and 55 [50, 59]
+points wider still.
+
+Cost: 20 minutes on two cores; MNIST 20.
 
     python -m equistudy run studies/exactness.py    # embedded digits; --scale local: MNIST at 14 pixels, paper: at 28
 """

@@ -1,11 +1,14 @@
 """Which settings of a learned augmentation answer unseen sprites best, and does the best of them hold up?
 
-Benton et al. (2020, arXiv:2010.11882) set lambda, the widths' learning rate, their start and the copies by hand. Here a
-search draws them; successive halving stops the poor ones; the best is trained again with seeds new to it.
-Found (16 drawn, 12 stopped, 3 seeds, dbb6fa7): accuracy 1.000, half-extent 43 degrees [41, 44] below the oracle's 45.
-Unseen sprites are turned as far as those before: their loss asks for no invariance, and the best lambda is small.
+Source: Benton et al. (2020, arXiv:2010.11882) learn an augmentation; here a search chooses lambda, the learning rate of
+the widths, their start and the number of copies. Successive halving stops poor trials, and the best is trained again
+with new seeds. Unseen sprites are rotated as far as training ones, so their loss does not ask for further invariance.
 
-    python -m equistudy run studies/invariance_search.py                  # 16 drawn networks and 3 more
+Finding: over 3 seeds the best reaches an accuracy of 1.000, and a half-extent 43 [41, 44] degrees below the oracle's.
+
+Cost: under 1 minute on two cores.
+
+    python -m equistudy run studies/invariance_search.py                  # 16 sampled networks and 3 more
     python -m equistudy run studies/invariance_search.py --scale paper    # 64 and 5 of the paper's size, for GPUs
 """
 

@@ -1,12 +1,16 @@
 """Does a network that learns its augmentation find the rotations that the labels allow?
 
-Benton et al. (2020, arXiv:2010.11882) learn a distribution over augmentations with the weights. What training should
-find on these sprites is known: the half-extent at which the least possible loss rises as fast as the regulariser pays.
+Source: Benton et al. (2020, arXiv:2010.11882) learn a distribution over augmentations together with the weights. For
+these sprites the right answer is known: the half-extent at which the smallest possible loss rises as fast as the
+regulariser rewards (the oracle).
 
-Found (60 networks, n = 5): within 5 degrees of it in 11 of 12 cells; 7.5 [5.2, 9.8] below where 90 degrees are allowed
-and the weight is 0.05.
+Finding: 60 networks, 5 seeds. The half-extent grows by 0.961 [0.955, 0.967] degrees per allowed degree. In the weakest
+cell it ends 7.5 [5.2, 9.8] degrees below the oracle, which is undecided. A heavier regulariser widens it by 3.3 [2.5,
+4.2] degrees.
 
-    python -m equistudy run studies/learned_invariance.py    # 60 networks, 10 s of one core each; --scale paper: GPUs
+Cost: 9 minutes on two cores.
+
+    python -m equistudy run studies/learned_invariance.py    # --scale paper: the paper's size, for GPUs
 """
 
 import equistudy as eq

@@ -1,16 +1,18 @@
 """Does a network that learns its augmentation find, on real images, the turns that the labels allow?
 
-Benton et al. (2020, arXiv:2010.11882) learn a distribution over augmentations with the weights. Here digits or articles
-stand in two sectors of the circle and are asked for class and sector, so that the turns that no label contradicts are
-known, and with them the half-extent at which the least possible loss rises as fast as the regulariser pays.
+Source: Benton et al. (2020, arXiv:2010.11882) learn a distribution over augmentations together with the weights. Here
+digits or articles lie in two sectors of the circle, and the label combines class and sector, so that the rotations that
+preserve the label are known, and with them the half-extent at which the smallest possible loss rises as fast as the
+regulariser rewards (the oracle).
 
-Found, degrees below the oracle at the angle where it is farthest, with weights of 0.05 and 0.1: digits 12.9 [9.6, 16.2]
-and 6.3 [5.7, 6.8]; articles 60.5 [60.0, 61.1] and 13.3 [6.0, 20.5].
+Finding: at the angle where it is farthest, the half-extent ends below the oracle with weights of 0.05 and 0.1 by 12.9
+[9.6, 16.2] and 6.3 [5.7, 6.8] degrees on digits, and by 60.5 [60.0, 61.1] and 13.3 [6.0, 20.5] on articles. A network
+that memorises its images stays far from the minimal loss, so its training loss outweighs the regulariser even at small
+rotations.
 
-Articles with the lighter weight differ from theory: a network that memorises its images stays far from the minimal
-loss, so its training loss outweighs the regulariser even at small rotations.
+Cost: 8 minutes on two cores; articles 3.
 
-    python -m equistudy run studies/learned_turns.py                  # embedded digits, minutes on a laptop
+    python -m equistudy run studies/learned_turns.py                  # embedded digits
     python -m equistudy run studies/learned_turns.py --scale local    # Fashion-MNIST from data/fashion-mnist
 """
 

@@ -1,10 +1,14 @@
 """Are networks that learned more translation equivariance more accurate on ImageNet?
 
-Bruintjes, Motyka and van Gemert (2023, arXiv:2304.02628) find that they are, over networks that others have trained.
-Nothing is trained and nothing downloaded: fetch the weights first, or name their folder with --weights-dir.
+Source: Bruintjes, Motyka and van Gemert (2023, arXiv:2304.02628) find that they are, over published networks. Nothing
+is trained here and nothing downloaded: fetch the weights first, or name their folder with --weights-dir.
 
-    python -m equistudy run studies/zoo.py                      # 64 pretrained networks: hours without a GPU
-    python -m equistudy run studies/zoo.py --scale untrained    # random networks, minutes: they decide nothing
+Finding: not among the kept results, because no weights were available.
+
+Cost: not among the kept results; hours on two cores for 64 pretrained networks.
+
+    python -m equistudy run studies/zoo.py                      # 64 pretrained networks
+    python -m equistudy run studies/zoo.py --scale untrained    # random networks, which decide nothing
 """
 
 import equistudy as eq

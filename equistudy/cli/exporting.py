@@ -178,7 +178,7 @@ def plan_comparison(studies: Sequence[Path], folder: str) -> list[str]:
 
 
 def extract_description(header: str) -> str:
-    """What the header of a study's file says beside its question, its commands and its finding."""
+    """The background in the header of a study's file: all but its question, finding, cost and commands."""
     paragraphs = re.split(r"\n\s*\n", header.strip())[1:]
-    told = [part for part in paragraphs if not part.startswith((" ", "Found"))]
-    return "\n\n".join(" ".join(part.split()) for part in told)
+    background = [part for part in paragraphs if not part.startswith((" ", "Found", "Finding:", "Cost:"))]
+    return "\n\n".join(" ".join(part.removeprefix("Source: ").split()) for part in background)

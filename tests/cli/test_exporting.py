@@ -11,12 +11,14 @@ from equistudy.study.file import load_study
 
 HEADER = '''"""Does it run?
 
-Somebody (2023) finds that it does.
+Source: Somebody (2023) finds that it does.
 Here it is smaller.
 
-    python -m equistudy run studies/question.py
+Finding: on digits it does.
 
-Found on digits: it does.
+Cost: 1 minute on two cores.
+
+    python -m equistudy run studies/question.py
 """
 '''
 CLAIM = """
