@@ -162,7 +162,7 @@ def test_a_study_runs_in_a_store_alone_as_a_job_and_survives_the_death_of_its_dr
     assert len(store.list_names("trials")) < 2
 
     told = ended(launched)
-    assert "is gone; what is finished is kept, the rest is submitted again" in told
+    assert "died; finished trials are kept, the rest is submitted again" in told
     assert "Job: done" in told
     assert "local.yaml is down" in told
     for after, before in zip(numbers(place), undisturbed, strict=True):

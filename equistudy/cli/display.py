@@ -16,8 +16,8 @@ __all__ = ["Display", "format_duration"]
 TRAINED_SHARE = 0.95  # the share of a trial that its last epoch ends; measuring follows
 BAR_WIDTHS = range(8, 33)  # its length in characters, as the screen's width allows
 RESTART_MESSAGES = {
-    TrialPhase.DIED: "its process is gone",
-    TrialPhase.PREEMPTED: "its process was told to end",
+    TrialPhase.DIED: "its process died",
+    TrialPhase.PREEMPTED: "its process was preempted",
 }
 PHASE_STYLES = {TrialPhase.DONE: "green", TrialPhase.FAILED: "red", TrialPhase.STOPPED: "yellow"}
 
@@ -96,7 +96,10 @@ class Display:
     def report_stopping(self) -> None:
         """The user asked to stop."""
         self._print(
-            Text(f"Stopping: trials write their checkpoints; Ctrl-C again ends at once. To go on:\n    {self._resume}")
+            Text(
+                "Stopping once trials have saved checkpoints; Ctrl-C again stops at once. To resume:\n"
+                f"    {self._resume}"
+            )
         )
 
     def _print_end(self, progress: TrialProgress) -> None:

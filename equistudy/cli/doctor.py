@@ -166,9 +166,7 @@ def _check_clock(folder: str) -> str:
     store.delete(probe)
     apart = max(there - ended, began - there, 0.0)
     if apart > MAX_CLOCK_SECONDS:
-        raise OSError(
-            f"this machine and {store.url} differ by {apart:.0f} s: a trial that runs would be taken for dead"
-        )
+        raise OSError(f"this machine and {store.url} differ by {apart:.0f} s: running trials would be considered dead")
     return f"within {max(1.0, apart):.0f} s of the storage's"
 
 

@@ -147,7 +147,7 @@ def _check_names(studies: Sequence[Path]) -> None:
         other = known.setdefault(path.stem, path)
         if other is not path:
             raise ValueError(
-                f"Studies are told apart by their file names, got {other} and {path}. Rename one of them, or name each "
+                f"Study files must have different names, got {other} and {path}. Rename one of them, or name each "
                 "study once."
             )
 

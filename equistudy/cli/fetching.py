@@ -69,7 +69,7 @@ def find_requested(words: Sequence[str], scale: str | None, into: Path | None) -
         else:
             names = [*DATASETS, *MANUAL_DATASETS]
             raise ValueError(
-                "What is fetched is a dataset, a study's file, or timm's NAME.TAG for its weights, got "
+                "fetch needs the name of a dataset, a study file, or NAME.TAG of timm's weights, got "
                 f"{word!r}. {suggest_names(word, names)}"
             )
     return Requested(tuple(datasets.values()), tuple(weights), tuple(manual.values()))
@@ -78,7 +78,7 @@ def find_requested(words: Sequence[str], scale: str | None, into: Path | None) -
 def _create_manual_error(several: Sequence[ManualDataset]) -> ValueError:
     steps = " ".join(f"{known.name}: {known.link}. {known.steps}." for known in several)
     return ValueError(
-        "Only datasets whose publisher or a well-kept library states a checksum are fetched, got "
+        "fetch downloads only datasets with a published checksum, got "
         f"{', '.join(known.name for known in several)}. Download by hand: {steps}"
     )
 
@@ -199,7 +199,7 @@ def fetch_all(asked: Requested, into: Path | None) -> dict[str, Any]:
         from equistudy.fetching.weights import fetch_weights  # here: it imports timm
 
         for name in asked.weights:
-            tell(f"{name}: from the Hugging Face hub, unless it is there")
+            tell(f"{name}: from the Hugging Face hub, unless already present")
             found[name] = str(fetch_weights(name))
     if into is not None and asked.datasets:
         tell(f"Studies read datasets without a folder from here with {DATA_VARIABLE}={into}")

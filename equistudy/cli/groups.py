@@ -69,7 +69,8 @@ def _parse_group(text: str, room: Room, border: Border | None, tell: Callable[[s
         return Shear(sizes) if sizes else Shear()
     if name in GROUP_NAMES and not sizes:
         return DihedralGroup() if name == "dihedral" else Reflection()
-    raise ValueError(f"A group is one of {', '.join(GROUP_NAMES)}, got {text!r}. {suggest_names(name, GROUP_NAMES)}")
+    near = suggest_names(name, GROUP_NAMES)
+    raise ValueError(f"--group must be one of {', '.join(GROUP_NAMES)}, got {text!r}. {near}")
 
 
 def _parse_sizes(text: str, name: str, listed: str) -> tuple[float, ...]:
@@ -80,7 +81,7 @@ def _parse_sizes(text: str, name: str, listed: str) -> tuple[float, ...]:
             sizes += map(float, range(int(span[1]), int(span[2]) + 1)) if span else [float(part)]
     except ValueError as error:
         raise ValueError(
-            f"A group is written NAME:SIZE,SIZE with numbers as sizes, or NAME:FROM-TO, got {text!r}. Try {name}:4."
+            f"--group must be NAME:SIZE,SIZE with numeric sizes, or NAME:FROM-TO, got {text!r}. Try {name}:4."
         ) from error
     return tuple(sizes)
 

@@ -30,8 +30,8 @@ __all__ = ["LaunchRequest", "attach_to_job", "describe_launch", "format_jobs", "
 
 Tell = Callable[[str], None]
 MAX_LISTED_FILES = 10
-UNTRACKED = "not sent, for git does not track it (--include PATH sends it):"
-SECRETS = "never sent, for it looks like a secret:"
+UNTRACKED = "not sent, because git does not track it (send it with --include PATH):"
+SECRETS = "never sent, because it looks like a secret:"
 DRY_RUN_PORT = 8265  # shown by a dry run; a launch takes one that is free
 # how `run` ends by itself; a job's driver says so by its exit code
 EXIT_DESCRIPTIONS = {
@@ -127,7 +127,9 @@ def launch_study(wanted: LaunchRequest, keep: bool, detach: bool, tell: Tell) ->
             bring_cluster_up(target, tell)
             jobs = stack.enter_context(connect_to_jobs(target, tell))
             job = launch.submit(jobs, tell)
-        tell(f"Job {job} goes on without this machine. Ctrl-C leaves it; to follow it again:\n    {attach}")
+        tell(
+            f"Job {job} continues without this machine. Ctrl-C only stops following it. To attach again:\n    {attach}"
+        )
         tell(f"To take the cluster down:\n    {_format_down_command(wanted.cluster)}")
         if detach:
             return [f"Job: {job}", f"Follow it: {attach}"], ExitCode.DONE
@@ -202,7 +204,7 @@ def _follow_job(jobs: ClusterJobs, job: str, tell: Tell, again: Callable[[int], 
     for number in range(2, 2 + MAX_RESUBMISSIONS):
         if again is None or not driver_was_killed(status, code):
             break
-        tell(f"The driver of {job} is gone; what is finished is kept, the rest is submitted again")
+        tell(f"The driver of {job} died; finished trials are kept, the rest is submitted again")
         job = again(number)
         status, code = jobs.follow_job(job, tell)
     return status, code

@@ -223,7 +223,7 @@ def _run_measuring(job: Job, store: Store, where: dict[str, Any]) -> tuple[ExitC
             with start_ray_workers(conditions, resources, where["address"]) as (there, actors):
                 found = measure_networks([job], there, actors, progress.report_advance, asked)
     if job.trial.id not in found:
-        click.echo("Stopped; the same command goes on from here.", err=True)
+        click.echo("Stopped; run the same command to resume.", err=True)
         return ExitCode.INTERRUPTED, []
     return ExitCode.DONE, found[job.trial.id].skipped
 
@@ -260,7 +260,7 @@ class MeasuringProgress:
 
     def report_stopping(self) -> None:
         """The user asked to stop."""
-        click.echo("\nStopping after this shard; what is done is kept.", err=True)
+        click.echo("\nStopping after this shard; finished shards are kept.", err=True)
 
 
 @contextmanager

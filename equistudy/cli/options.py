@@ -202,7 +202,7 @@ IMAGE_OPTIONS = (
     click.option(
         "--room",
         type=click.IntRange(0, MAX_PIXELS),
-        help="Pixels of the image on each side of the input, for content to move in. Default: what timm's crop leaves, "
+        help="Pixels of the image on each side of the input, as a margin for shifts. Default: what timm's crop leaves, "
         "none for other networks, an eighth in all for dead leaves.",
     ),
     click.option("--mean", metavar="R,G,B", help="Mean of the network's inputs in [0, 1], one for all or per channel."),

@@ -28,7 +28,7 @@ def parse_numbers(option: str, text: str | None) -> tuple[float, ...] | None:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise ValueError(
-            f"{option} is one number, or one for each channel with commas between them, got {text!r}. "
+            f"{option} must be one number, or one per channel separated by commas, got {text!r}. "
             f"Try {option} 0.5,0.5,0.5."
         ) from error
 

@@ -98,14 +98,14 @@ def format_plan(made: StudyPlan, samples: int | None = None) -> list[str]:
     lines += [*([""] if lines else []), format_counts(counts)]
     lines += format_impossible(made)
     if samples is not None:
-        lines.append(f"The search draws {samples} times; what it draws twice runs once.")
+        lines.append(f"The search samples {samples} trials; duplicates run once.")
     left = counts[PlanState.MISSING.value] + counts[PlanState.UNMEASURED.value]
     seconds = _estimate_seconds_left(made)
     if left and seconds is None:
-        lines.append("Cost: not known before the first trial is done; --pilot measures it.")
+        lines.append("Cost: unknown until the first trial finishes; --pilot estimates it.")
     elif seconds:
         lines.append(
-            f"Cost of the {left} left: about {format_duration(seconds)} one by one, less with several at once."
+            f"Cost of the {left} left: about {format_duration(seconds)} run one by one, less with concurrent trials."
         )
     return lines
 
@@ -187,7 +187,7 @@ def compare_columns(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tup
 def format_differences(differs: Mapping[str, tuple[Any, Any]]) -> list[str]:
     """One line for each column that differs."""
     rows = [{"column": name, "a": left, "b": right} for name, (left, right) in differs.items()]
-    return align_rows(rows) or ["no difference: it is the same trial"]
+    return align_rows(rows) or ["no difference: both are the same trial"]
 
 
 def format_frame(frame: Any, width: int | None = None) -> list[str]:

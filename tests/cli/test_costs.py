@@ -35,4 +35,4 @@ def test_prices_without_a_cluster_are_refused(asked, invoke) -> None:
 
 def test_without_any_known_cost_nothing_is_made_up(asked, invoke) -> None:
     done = invoke("plan", asked.study, "--results", asked.folder, "--cluster", CLUSTER / "aws.yaml")
-    assert done.stdout.splitlines()[-1] == "Cost: not known before the first trial is done; --pilot measures it."
+    assert done.stdout.splitlines()[-1] == "Cost: unknown until the first trial finishes; --pilot estimates it."

@@ -165,12 +165,12 @@ def test_stopping_prints_the_command_that_goes_on(make: Make) -> None:
     display, console = make()
     display.report_stopping()
     first, command = console.export_text().splitlines()
-    assert first == "Stopping: trials write their checkpoints; Ctrl-C again ends at once. To go on:"
+    assert first == "Stopping once trials have saved checkpoints; Ctrl-C again stops at once. To resume:"
     assert command == "    python -m equistudy run x.py"
 
 
 @pytest.mark.parametrize(
-    ("phase", "told"), [(TrialPhase.DIED, "its process is gone"), (TrialPhase.PREEMPTED, "its process was told to end")]
+    ("phase", "told"), [(TrialPhase.DIED, "its process died"), (TrialPhase.PREEMPTED, "its process was preempted")]
 )
 def test_a_trial_that_starts_again_is_told(phase: str, told: str) -> None:
     console = Console(file=io.StringIO(), width=200, force_terminal=False)

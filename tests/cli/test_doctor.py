@@ -102,7 +102,7 @@ def test_a_clock_that_is_off_is_bad(folder: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(doctor.time, "time", lambda: now() + 90)
     check = found(folder)["clock"]
     assert not check.ok
-    assert "differ by 90 s: a trial that runs would be taken for dead" in check.found
+    assert "differ by 90 s: running trials would be considered dead" in check.found
     assert "timedatectl set-ntp true" in str(check.mend)
     assert sorted(path.name for path in Path(folder).iterdir()) == ["equistudy.json"]
 

@@ -78,12 +78,12 @@ def test_the_border_that_was_asked_for() -> None:
     [
         (
             "rotate:90",
-            "A group is one of translation, circular-translation, rotation, .* got 'rotate:90'. Did you mean",
+            "--group must be one of translation, circular-translation, rotation, .* got 'rotate:90'. Did you mean",
         ),
-        ("rotation:ninety", "written NAME:SIZE,SIZE with numbers as sizes, or NAME:FROM-TO, got 'rotation:ninety'"),
+        ("rotation:ninety", "must be NAME:SIZE,SIZE with numeric sizes, or NAME:FROM-TO, got 'rotation:ninety'"),
         ("translation:1.5,nan", "pixels must be different finite shifts other than 0"),
         ("translation:0", "max_pixels must be at least 1"),
-        ("dihedral:4", "A group is one of"),
+        ("dihedral:4", "--group must be one of"),
     ],
 )
 def test_groups_that_are_none(name: str, message: str) -> None:

@@ -218,7 +218,7 @@ def test_an_interrupted_measurement_ends_with_130_and_goes_on(measure, folder, m
     words = ("nets.py:small", *FEW, "--measure", "within_correlation")
     stopped = measure(*words)
     assert (stopped.exit_code, stopped.stdout) == (ExitCode.INTERRUPTED, "")
-    assert "Stopped; the same command goes on from here." in stopped.stderr
+    assert "Stopped; run the same command to resume." in stopped.stderr
     monkeypatch.setattr(MeasuringWorker, "run_task", real)
     done = measure(*words)
     assert done.exit_code == ExitCode.DONE
@@ -231,7 +231,7 @@ def test_an_interrupted_measurement_ends_with_130_and_goes_on(measure, folder, m
         (("t_00",), "There are no results in"),
         (("nets.py:small", "--plot", "layers.pdf"), "A plot must be one of .svg, .png, .html, got layers.pdf"),
         (("nets.py:small", "--data", "nowhere"), "which does not exist. Check the path."),
-        (("nets.py:small", "--group", "spin"), "A group is one of translation"),
+        (("nets.py:small", "--group", "spin"), "--group must be one of translation"),
         (("nets.py:small", "--measure", "equivariance"), "Unknown measure 'equivariance'"),
         (("nets.py:tiny", "--images", "4"), "must have the function that makes the network, got 'tiny'"),
         (("gone.pt", "--model", "nets.py:small"), "A Checkpoint needs the file of its weights, got file='gone.pt'"),

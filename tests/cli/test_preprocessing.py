@@ -96,6 +96,6 @@ def test_numbers_of_an_option() -> None:
     assert parse_numbers("--mean", "0.5,0.4, 0.3") == (0.5, 0.4, 0.3)
     assert parse_numbers("--mean", None) is None
     with pytest.raises(
-        ValueError, match=r"--std is one number, or one for each channel .* got 'half'\. Try --std 0\.5"
+        ValueError, match=r"--std must be one number, or one per channel .* got 'half'\. Try --std 0\.5"
     ):
         parse_numbers("--std", "half")

@@ -22,7 +22,7 @@ def test_a_plan_names_every_trial_and_says_when_the_cost_is_unknown(made) -> Non
     assert head.split() == ["trial", "state", "width", "seed", "seconds"]
     assert [row.split()[1:] for row in rows] == [["missing", w, s, "-"] for s in "01" for w in "24"]
     assert (empty, total) == ("", "4 trials: 4 missing")
-    assert cost == "Cost: not known before the first trial is done; --pilot measures it."
+    assert cost == "Cost: unknown until the first trial finishes; --pilot estimates it."
 
 
 def test_a_plan_sums_the_cost_of_what_is_left(made, finish) -> None:
@@ -33,7 +33,7 @@ def test_a_plan_sums_the_cost_of_what_is_left(made, finish) -> None:
     *_, total, cost = format_plan(plan)
     assert total == "4 trials: 1 done, 1 failed, 2 missing"
     # a replicate of a cell that is done, and a cell whose only trial has failed after its 10 s
-    assert cost == "Cost of the 2 left: about 20 s one by one, less with several at once."
+    assert cost == "Cost of the 2 left: about 20 s run one by one, less with concurrent trials."
     record = build_plan_record(plan)
     assert record["counts"] == {"done": 1, "failed": 1, "missing": 2, "unmeasured": 0, "stopped": 0, "impossible": 0}
     assert record["seconds_left"] == 20.0
@@ -51,7 +51,7 @@ def test_a_long_plan_is_cut(write, folder) -> None:
 
 
 def test_a_search_says_how_often_it_draws(made) -> None:
-    draws = "The search draws 7 times; what it draws twice runs once."
+    draws = "The search samples 7 trials; duplicates run once."
     assert format_plan(made(), 7)[-3:-1] == ["4 trials: 4 missing", draws]
     assert format_plan(replace(made(), trials=()), 7) == ["no trials yet", draws]
 
@@ -98,7 +98,7 @@ def test_columns_and_differences() -> None:
     assert format_columns(a) == ["seed   0", "width  2", "rate   0.1", "only   1"]
     assert compare_columns(a, b) == {"width": (2, 4), "only": (1, None)}
     assert format_differences(compare_columns(a, b)) == ["column  a  b", "width   2  4", "only    1  -"]
-    assert format_differences(compare_columns(a, a)) == ["no difference: it is the same trial"]
+    assert format_differences(compare_columns(a, a)) == ["no difference: both are the same trial"]
 
 
 def test_a_frame_shows_the_columns_that_differ_and_names_the_others_once() -> None:
