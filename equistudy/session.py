@@ -39,7 +39,7 @@ class StudyRun:
         return judge_claims(self.study, self.table)
 
     def to_polars(self) -> Any:
-        """One row a trial as a `polars.DataFrame`: its levels, its seed, its status and its scores."""
+        """One row per trial as a `polars.DataFrame`: its levels, its seed, its status and its scores."""
         return self.table.trials
 
     def plot(self, figure: int = 0) -> Any:

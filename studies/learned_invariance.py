@@ -23,7 +23,7 @@ WEIGHT = eq.Factor("weight", levels=(0.05, 0.1))
 
 
 def sprites(allowed: int, size: int, train_size: int, test_size: int) -> eq.Sprites:
-    """Upright and upside down, each with the jitter that leaves so many degrees; one sector leaves all of them."""
+    """Upright and upside down, with the jitter that leaves this many degrees; a single sector leaves all of them."""
     if allowed == 180:
         return eq.Sprites(1, 45.0, size, train_size, test_size)
     return eq.Sprites(2, 90.0 - allowed, size, train_size, test_size)

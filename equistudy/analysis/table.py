@@ -142,7 +142,7 @@ def _build_design_frame(design: Design) -> pl.DataFrame:
 
 
 def _build_level_frame(design: Design, cells: Sequence[Cell]) -> pl.DataFrame:
-    """The seed and a column for each factor, one row a cell."""
+    """The seed and a column for each factor, one row per cell."""
     columns = {"seed": pl.Series([cell.seed for cell in cells], dtype=pl.Int64)}
     for factor in design.factors:
         levels = [cell.levels.get(factor.name) for cell in cells]

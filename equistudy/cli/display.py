@@ -48,7 +48,7 @@ class Display:
         self._running: dict[str, TrialProgress] = {}
         self._total = self._failed = self._ended = 0
         self._began = clock()
-        self._first: tuple[float, float] | None = None  # when the first sign of life came, and the share done by then
+        self._first: tuple[float, float] | None = None  # when the first heartbeat came, and the share done by then
 
     def __enter__(self) -> "Display":
         return self
@@ -68,7 +68,7 @@ class Display:
             self._live.start()
 
     def report_progress(self, progress: TrialProgress) -> None:
-        """A trial gave a sign of life."""
+        """A trial gave a heartbeat."""
         if progress.is_final:
             self._running.pop(progress.trial, None)
             self._shares[progress.trial] = 1.0
@@ -129,7 +129,7 @@ class Display:
         return sum(share * known.get(name, 0.0) for name, share in shares.items()) / sum(known.values())
 
     def _format_time_left(self) -> str:
-        """The time that the rest will take at the pace since the first sign of life: starting took its own time."""
+        """The time that the rest will take at the pace since the first heartbeat: starting took its own time."""
         if self._ended >= self._total:
             return "ending"
         began, share_then = self._first or (0.0, 1.0)

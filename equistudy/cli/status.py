@@ -33,7 +33,7 @@ __all__ = [
     "plan_study",
 ]
 
-HEARTBEAT_TIMEOUT_SECONDS = 60.0  # a running trial that has given no sign for so long is taken for dead
+HEARTBEAT_TIMEOUT_SECONDS = 60.0  # a running trial without a heartbeat for this long counts as dead
 MAX_LISTED_TRIALS = 5  # how many trials an ambiguous id is answered with
 
 
@@ -83,7 +83,7 @@ def _check_function(loaded: LoadedStudy) -> None:
 
 
 def list_running(folder: str, made: StudyPlan) -> list[dict[str, Any]]:
-    """The latest sign of life of each trial of the plan that runs now, in whatever process."""
+    """The latest heartbeat of each trial of the plan that runs now, in whatever process."""
     try:
         store = Store.open(folder, create=False)
     except FileNotFoundError:
@@ -93,7 +93,7 @@ def list_running(folder: str, made: StudyPlan) -> list[dict[str, Any]]:
 
 
 def _is_alive(sign: dict[str, Any]) -> bool:
-    """Whether the process that gave a sign of life still runs, as far as can be told from here."""
+    """Whether the process that gave a heartbeat still runs, as far as can be told from here."""
     here = sign.get("host") == socket.gethostname() and Path("/proc/self").exists()
     if here and not Path(f"/proc/{sign['pid']}").exists():
         return False

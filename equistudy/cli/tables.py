@@ -163,7 +163,7 @@ def format_status(record: Mapping[str, Any], retry: str) -> list[str]:
 
 
 def _build_heartbeat_row(sign: Mapping[str, Any]) -> dict[str, Any]:
-    """A sign of life as a row."""
+    """A heartbeat as a row."""
     done = f"epoch {sign['epoch']}/{sign['epochs']}"
     return {"trial": sign["trial"], "levels": sign.get("levels"), "phase": sign["phase"], "progress": done}
 

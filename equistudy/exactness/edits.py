@@ -142,7 +142,7 @@ def _lengthen_kernel(layer: nn.ConvTranspose2d) -> Iterator[Edit]:
     yield Edit(f"transposed convolution {kernel + extra}x{kernel + extra} with output_padding=0", edited)
 
 
-class Window(NamedTuple):
+class LayerWindow(NamedTuple):
     """Kernel, stride, padding and dilation of a layer with square windows."""
 
     kernel: int
@@ -151,10 +151,10 @@ class Window(NamedTuple):
     dilation: int
 
 
-def _get_window(layer: nn.Module) -> Window | None:
+def _get_window(layer: nn.Module) -> LayerWindow | None:
     """The window of a layer; None if rows and columns are treated differently."""
     if isinstance(layer, GroupConvolution):
-        return Window(layer.window.size, layer.window.stride, layer.window.padding, layer.window.dilation)
+        return LayerWindow(layer.window.size, layer.window.stride, layer.window.padding, layer.window.dilation)
     values = [getattr(layer, name, 1) for name in ("kernel_size", "stride", "padding", "dilation")]
     if values[2] == "same":
         values[2] = max(layer.kernel_size) // 2  # type: ignore[arg-type]
@@ -163,7 +163,7 @@ def _get_window(layer: nn.Module) -> Window | None:
     if any(len(value) > 1 for value in (single[1], single[3])):
         return None
     square = len(single[0]) == 1
-    return Window(kernel, max(single[1]), max(single[2]) if square else kernel // 2, max(single[3]))
+    return LayerWindow(kernel, max(single[1]), max(single[2]) if square else kernel // 2, max(single[3]))
 
 
 def _change_window(layer: nn.Module) -> Iterator[Edit]:
@@ -187,7 +187,7 @@ def _change_window(layer: nn.Module) -> Iterator[Edit]:
         yield Edit(description, _rebuild(layer, choice))
 
 
-def _rebuild(layer: nn.Module, window: Window) -> nn.Module:
+def _rebuild(layer: nn.Module, window: LayerWindow) -> nn.Module:
     """The layer with another square window, its weights resampled."""
     if isinstance(layer, nn.MaxPool2d):
         return nn.MaxPool2d(window.kernel, window.stride, window.padding, window.dilation)
@@ -204,7 +204,7 @@ def _rebuild(layer: nn.Module, window: Window) -> nn.Module:
     return edited
 
 
-def _rebuild_group_convolution(layer: GroupConvolution, window: Window) -> GroupConvolution:
+def _rebuild_group_convolution(layer: GroupConvolution, window: LayerWindow) -> GroupConvolution:
     shape = ConvolutionWindow(window.kernel, window.stride, window.padding, window.dilation)
     bias = layer.bias is not None
     if isinstance(layer, DepthwiseConvolution):

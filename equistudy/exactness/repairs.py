@@ -45,14 +45,14 @@ def find_repair(network: nn.Module, tracer: SymmetryTracer, size: tuple[int, int
         edit, empty = _find_edit(empty, findings, current, size)
         if edit is None:
             return None
-        edits.append(Choice(findings[0], current.head_inputs.get(findings[0].name), edit.description))
+        edits.append(HeadChoice(findings[0], current.head_inputs.get(findings[0].name), edit.description))
     edited = _apply_all(network, edits)
     exact = bool(edits) and NumericalJudge(edited, tracer.group, tracer.channels).is_exact(*size)
     return Repair(edited, {choice.finding.name: choice.description for choice in edits}) if exact else None
 
 
-class Choice(NamedTuple):
-    """Creates an edit that was found on meta tensors again, with numbers."""
+class HeadChoice(NamedTuple):
+    """An edit that was found on meta tensors, to be found again with numbers."""
 
     finding: BreakingLayer
     head_input: HeadInput | None
@@ -91,7 +91,7 @@ def _get_path(finding: BreakingLayer) -> str:
     return "" if finding.name == WHOLE_NETWORK else finding.name
 
 
-def _apply_all(network: nn.Module, choices: list[Choice]) -> nn.Module:
+def _apply_all(network: nn.Module, choices: list[HeadChoice]) -> nn.Module:
     """A copy of the network with the edits."""
     edited = copy.deepcopy(network)
     for choice in choices:

@@ -36,7 +36,7 @@ class Resources:
 
     `pack` trials share each GPU: small networks leave most of it idle. Each is a process of its own with its part of
     the memory, so that any model can be packed, and its row is that of a trial alone. A trial that ends no step for
-    `hang_seconds` is taken to hang.
+    `hang_seconds` counts as hung.
     """
 
     cpus: float = 1.0
@@ -83,7 +83,7 @@ class Resources:
 
 
 class Site(NamedTuple):
-    """Where trials run: a cluster to join, the file of an autoscaling one, or Ray started here with so many CPUs."""
+    """Where trials run: a cluster to join, the file of an autoscaling one, or Ray started here with this many CPUs."""
 
     address: str | None = None
     num_cpus: int | None = None

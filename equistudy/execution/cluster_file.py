@@ -197,7 +197,7 @@ def _parse_cpus(text: str | float) -> float:
 
 
 def _sum_largest(sizes: list[tuple[float, int]], nodes: int) -> float:
-    """The most of a resource that so many nodes have together: the largest first."""
+    """The most of a resource that this many nodes have together: the largest first."""
     total = 0.0
     for size, count in sorted(sizes, reverse=True):
         total += size * min(nodes, count)

@@ -27,7 +27,7 @@ class ClusterMonitor:
         self.stuck: str | None = None  # why nothing will ever move
 
     def note_progress(self) -> None:
-        """A trial has given a sign of life: nobody waits for the cluster."""
+        """A trial has given a heartbeat: nobody waits for the cluster."""
         self._news_at = self._clock()
 
     def check(
@@ -101,7 +101,7 @@ def _describe_failed_nodes(report: Mapping[str, Any]) -> str | None:
 
 
 def _describe_unmet_demand(report: Mapping[str, Any], free: Mapping[str, float], nodes: int) -> str | None:
-    """What is asked for in vain, with the numbers."""
+    """A sentence with the requests that the cluster cannot satisfy, with numbers."""
     groups = [bundle for bundles, _ in report.get("pg_demand") or () for bundle in _list_bundles(bundles)]
     wanted = [*(bundle for bundle, _ in report.get("resource_demand") or ()), *groups]
     if not wanted:
@@ -119,20 +119,20 @@ def _list_bundles(group: Mapping[str, Any]) -> list[dict[str, float]]:
 @contextmanager
 def monitor_cluster(tell: Callable[[str], None]) -> Iterator[ClusterMonitor]:
     """Looks at the connected cluster every few seconds while the block runs, in a thread of its own."""
-    lookout, ended = ClusterMonitor(tell), threading.Event()
+    monitor, ended = ClusterMonitor(tell), threading.Event()
 
     def watch() -> None:
         while not ended.wait(CHECK_SECONDS):
             try:
-                lookout.check(*_query_cluster())
+                monitor.check(*_query_cluster())
             except Exception as error:
                 # whatever Ray answers when it has lost its head: the run itself will find out
-                lookout._tell_once("lost", f"The cluster does not say how it is: {type(error).__name__}")
+                monitor._tell_once("lost", f"The cluster does not say how it is: {type(error).__name__}")
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     try:
-        yield lookout
+        yield monitor
     finally:
         ended.set()
         thread.join(CHECK_SECONDS)

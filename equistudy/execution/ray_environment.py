@@ -90,7 +90,7 @@ def find_obstacle(base: Path) -> str | None:
     folder = base / "ray"
     place = folder if folder.exists() else base
     if not place.is_dir():
-        return f"{place} is no folder"
+        return f"{place} is not a folder"
     if not os.access(place, os.W_OK | os.X_OK):
         return f"{place} belongs to another user and cannot be written to"
     return None

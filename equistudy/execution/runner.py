@@ -43,7 +43,7 @@ class Reporter(Protocol):
         ...
 
     def report_progress(self, progress: TrialProgress) -> None:
-        """A trial gave a sign of life."""
+        """A trial gave a heartbeat."""
         ...
 
     def report_notice(self, text: str) -> None:
@@ -83,7 +83,7 @@ def check_shared_results(capacity: Capacity, store: Store) -> None:
     """ValueError for results that not every node reaches.
 
     A local folder may be shared by all nodes: a file is written here and looked for from each. Nodes that have yet to
-    start are taken to have a disk of their own.
+    start are assumed to have a disk of their own.
     """
     if capacity.nodes < 2 or not store.is_local:
         return
@@ -123,11 +123,11 @@ def run_study(
         join_cluster(site) as capacity,
         # after Ray, which takes SIGTERM for itself when it connects
         handle_interrupts(reporter.report_stopping) as asked,
-        monitor_cluster(reporter.report_notice) as lookout,
+        monitor_cluster(reporter.report_notice) as monitor,
     ):
 
         def tell(progress: TrialProgress) -> None:
-            lookout.note_progress()
+            monitor.note_progress()
             breaker.record(progress)
             if progress.is_final:
                 ends[progress.trial] = progress.phase
@@ -156,9 +156,9 @@ def run_study(
             hang_seconds=chosen.hang_seconds,
         )
         reporter.report_start(source.total, min(source.total, chosen.max_concurrent or 1), chosen.pack or 1)
-        run_jobs(source, conditions, chosen, tell, lambda: asked() or bool(breaker.broken or lookout.stuck))
+        run_jobs(source, conditions, chosen, tell, lambda: asked() or bool(breaker.broken or monitor.stuck))
         interrupted = asked()
     done = sum(phase == TrialPhase.DONE for phase in ends.values())
     failed = sum(phase == TrialPhase.FAILED for phase in ends.values())
-    seconds, broken = time.perf_counter() - began, breaker.broken or lookout.stuck
+    seconds, broken = time.perf_counter() - began, breaker.broken or monitor.stuck
     return RunOutcome(done, failed, interrupted and len(ends) < source.total, seconds, broken)

@@ -137,7 +137,7 @@ class CostEstimate:
 def estimate_costs(
     seconds: Sequence[float], resources: Resources, file: ClusterFile, prices: PriceTable | None
 ) -> list[CostEstimate]:
-    """For each kind of worker: trials of so many seconds, handed to as many nodes as may start.
+    """For each kind of worker: trials of these seconds, distributed over as many nodes as may start.
 
     The longest trial is handed out first; a node costs from its start to the end of its idle time, the head all along.
     """

@@ -19,7 +19,7 @@ from equistudy.measuring.stages import crop_centre
 
 __all__ = ["average_pool_to_grid", "compute_ceiling", "compute_ceilings"]
 
-# It decides digits of the ceilings, whose own error is about that of a correlation over so many images.
+# It decides digits of the ceilings, whose own error is about that of a correlation over the same number of images.
 CEILING_IMAGES = 16
 
 

@@ -32,7 +32,7 @@ __all__ = ["Geometry", "OutputLayout", "probe_geometries"]
 
 POINTS_PER_AXIS = 3  # disturbed pixels along each axis
 MIN_HITS = 5  # of the nine, where chance alone gives one in as many as there are cells
-MIN_NEAR_HITS = 7  # of the nine in the cell or next to it, which chance gives once in 10,000 for so many cells
+MIN_NEAR_HITS = 7  # of the nine in the cell or next to it, reached by chance once in 10,000 for that many cells
 MANY_CELLS = 49
 
 

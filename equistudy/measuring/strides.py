@@ -18,7 +18,7 @@ CountGained = Callable[[int, int, int], tuple[int, int] | None]
 
 
 def find_stride(height: int, width: int, rows_gained: int, count_gained: CountGained) -> int | str:
-    """How many pixels a cell is, or why that is no whole number.
+    """The stride in pixels per cell, or why it is not a whole number.
 
     Doubling a small image tells it roughly; no other stride than s gains s + 1 cells from s (s + 1) pixels. Networks
     that divide their maps into windows refuse such sizes or continue them to the next window, which looks like another

@@ -37,7 +37,7 @@ def open_existing(place: str | Path) -> "Results | None":
 
 @dataclass(frozen=True)
 class Results:
-    """The tables of a results folder, with exactly one row a trial.
+    """The tables of a results folder, with exactly one row per trial.
 
     Of several attempts at a trial the last that is done counts, or else the last that failed. Curves and measurements
     are those of the attempts that count. Which trials there are is read once, curves and measurements when a frame is
@@ -53,7 +53,7 @@ class Results:
 
     @cached_property
     def trials(self) -> pl.LazyFrame:
-        """One row a trial: what happened, and a column for each factor, score and field of the spec.
+        """One row per trial: what happened, and a column for each factor, score and field of the spec.
 
         Levels, scores and fields are numbers where all their values are, otherwise text. A field of a component has
         its path as a name, such as `model.depth` or `recipe.optimiser.learning_rate`; `model` is the whole component.
@@ -67,12 +67,12 @@ class Results:
 
     @property
     def curves(self) -> pl.LazyFrame:
-        """One row a trial, epoch, split and name."""
+        """One row per trial, epoch, split and name."""
         return self._build_lazy_frame(CURVES)
 
     @property
     def measurements(self) -> pl.LazyFrame:
-        """One row a value: trial, measure, stage, group, element, value, interval, floor."""
+        """One row per value: trial, measure, stage, group, element, value, interval, floor."""
         return self._build_lazy_frame(MEASUREMENTS)
 
     def list_finished(self) -> list[dict[str, Any]]:

@@ -122,7 +122,7 @@ class TrialRun:
         return {f"{value.split}_{value.name}": value.value for value in self._trainer.curves} if self._trainer else {}
 
     def stop_monitoring(self) -> None:
-        """Takes back the sign of life that `status` reads in other shells; nobody watches any more."""
+        """Takes back the heartbeat that `status` reads in other shells; nobody watches any more."""
         self._watchdog.stop()
         self._sign.stop()
 

@@ -14,7 +14,7 @@ __all__ = ["HUNG_EXIT_CODE", "Watchdog", "load_stacks"]
 HUNG_EXIT_CODE = 75  # the exit code of a process that hung
 CHECK_SECONDS = 5.0  # how often it looks, at the least
 # The watching thread needs Python's lock. Where a library hangs with the lock held, a timer below Python ends the
-# process after so many times the patience; its stacks go to the log of the process.
+# process after this multiple of the patience; its stacks go to the log of the process.
 BACKSTOP_FACTOR = 2.0
 
 
