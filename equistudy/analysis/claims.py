@@ -192,6 +192,10 @@ class Value(SeedTest):
     """The outcome itself, one value per seed, averaged over the cells that `within` does not fix.
 
     `expected="decreasing"` claims that it is below `than`, and "unchanged" that it equals `than` within the margin.
+
+    >>> import equistudy as eq
+    >>> eq.Value(eq.Accuracy(), than=0.9, expected="increasing").claimed_range
+    (0.9, inf)
     """
 
     outcome: Quantity

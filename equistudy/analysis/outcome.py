@@ -60,7 +60,12 @@ class TrialNumber:
 
 @dataclass(frozen=True)
 class Score(TrialNumber):
-    """A numeric column of the trials table, such as `test_accuracy` or `parameters`."""
+    """A numeric column of the trials table, such as `test_accuracy` or `parameters`.
+
+    >>> import equistudy as eq
+    >>> eq.Score("test_accuracy").title
+    'test accuracy'
+    """
 
     name: str
 
@@ -90,6 +95,11 @@ class Combination(TrialNumber):
     """A named weighted sum of outcomes of the same trial: one number per trial.
 
     `Combination("gap", ((1, SEEN), (-1, UNSEEN)))` is the accuracy at a seen orientation minus that at unseen ones.
+
+    >>> import equistudy as eq
+    >>> seen, unseen = eq.Score("test_accuracy"), eq.Score("train_accuracy")
+    >>> eq.Combination("gap", ((1, unseen), (-1, seen))).title
+    'gap'
     """
 
     name: str

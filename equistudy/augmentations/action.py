@@ -18,6 +18,11 @@ class RandomAction(Augmentation):
 
     The elements of a finite group, including the identity, are equally likely, and images are moved exactly:
     `RandomAction(CyclicGroup(4))` applies random quarter turns.
+
+    >>> import torch, equistudy as eq
+    >>> images = torch.ones(2, 1, 8, 8)
+    >>> eq.RandomAction(eq.CyclicGroup(4)).augment(images, torch.Generator()).shape
+    torch.Size([2, 1, 8, 8])
     """
 
     moves: ClassVar[bool | None] = True

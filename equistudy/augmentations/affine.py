@@ -22,6 +22,10 @@ class RandomAffine(Augmentation):
     max_shear] pixels to the right for each pixel below the centre. By default each of the four is switched off.
 
     torchvision's `RandomAffine` draws the factor itself uniformly, shears by an angle and shifts by whole pixels.
+
+    >>> import equistudy as eq
+    >>> eq.RandomAffine(max_degrees=10.0, max_pixels=2.0).num_parameters
+    5
     """
 
     moves: ClassVar[bool | None] = True
@@ -69,6 +73,10 @@ class RandomScaling(Augmentation):
     """Enlarges each image about its centre by its own factor, log-uniform on [1 / max_factor, max_factor].
 
     The element is the logarithm of the factor. Bilinear; shrunk images have a black margin.
+
+    >>> import equistudy as eq
+    >>> eq.RandomScaling(max_factor=1.25).num_parameters
+    1
     """
 
     moves: ClassVar[bool | None] = True

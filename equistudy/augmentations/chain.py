@@ -16,7 +16,12 @@ __all__ = ["Chain"]
 
 @dataclass(frozen=True)
 class Chain(Augmentation):
-    """Applies the parts in the given order. An element is the concatenation of the parts' elements."""
+    """Applies the parts in the given order. An element is the concatenation of the parts' elements.
+
+    >>> import equistudy as eq
+    >>> eq.Chain((eq.HorizontalFlip(), eq.RandomCrop(padding=2))).num_parameters
+    3
+    """
 
     parts: tuple[Augmentation, ...]
 

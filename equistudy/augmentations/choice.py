@@ -20,6 +20,10 @@ class RandomChoice(Augmentation):
     `NoAugmentation()` to leave some images as they are.
 
     In `RandAugment` all operations share one fixed strength; here each part draws from its own range.
+
+    >>> import equistudy as eq
+    >>> eq.RandomChoice((eq.RandomRotation(30.0), eq.Cutout(4))).num_parameters
+    8
     """
 
     parts: tuple[Augmentation, ...]

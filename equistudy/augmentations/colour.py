@@ -22,6 +22,10 @@ class ColourJitter(Augmentation):
     saturation to each pixel's luma. Saturation and hue apply to images of 3 channels only.
 
     The operations are those of torchvision's `ColorJitter`, which applies them in random order.
+
+    >>> import equistudy as eq
+    >>> eq.ColourJitter(brightness=0.4).num_parameters
+    4
     """
 
     moves: ClassVar[bool | None] = False

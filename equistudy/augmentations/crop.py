@@ -19,6 +19,11 @@ class RandomCrop(Augmentation):
     uniform on -padding .. padding. Exact: pixels are moved, never interpolated. `padding` = 0 changes nothing.
 
     Source: He et al. 2016, arXiv:1512.03385, section 4.2, which uses 4 pixels for CIFAR.
+
+    >>> import torch, equistudy as eq
+    >>> images = torch.ones(2, 1, 8, 8)
+    >>> eq.RandomCrop(padding=2).augment(images, torch.Generator()).shape
+    torch.Size([2, 1, 8, 8])
     """
 
     moves: ClassVar[bool | None] = True

@@ -19,6 +19,11 @@ class Cutout(Augmentation):
 
     Source: DeVries and Taylor 2017, arXiv:1708.04552, who use 16 pixels for CIFAR-10 and cut after normalisation, so
     that their squares are grey.
+
+    >>> import torch, equistudy as eq
+    >>> images = torch.ones(1, 1, 8, 8)
+    >>> bool(eq.Cutout(4).augment(images, torch.Generator()).mean() < 1)
+    True
     """
 
     moves: ClassVar[bool | None] = False

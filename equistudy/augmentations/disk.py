@@ -17,6 +17,11 @@ class InscribedDisk(Augmentation):
 
     For training alongside `AccuracyPerAngle(surround=Surround.DISK)`, which tests on such images. Put it after
     rotations in a `Chain`. A pixel belongs to the disk if its centre does, as there.
+
+    >>> import torch, equistudy as eq
+    >>> images = torch.ones(1, 1, 4, 4)
+    >>> eq.InscribedDisk().augment(images, torch.Generator())[0, 0, 0]
+    tensor([0., 0., 0., 0.])
     """
 
     @property

@@ -13,7 +13,13 @@ __all__ = ["HorizontalFlip"]
 
 @dataclass(frozen=True)
 class HorizontalFlip(Augmentation):
-    """Mirrors each image left to right with `probability`. The element is 1 for mirrored and 0 for not; exact."""
+    """Mirrors each image left to right with `probability`. The element is 1 for mirrored and 0 for not; exact.
+
+    >>> import torch, equistudy as eq
+    >>> images = torch.tensor([[[[1.0, 2.0]]]])
+    >>> eq.HorizontalFlip(probability=1.0).augment(images, torch.Generator())
+    tensor([[[[2., 1.]]]])
+    """
 
     moves: ClassVar[bool | None] = True
 

@@ -102,6 +102,10 @@ class Mixup(Mixing):
     """Takes the weighted mean of each image and its partner.
 
     Source: Zhang et al. 2018, arXiv:1710.09412.
+
+    >>> import equistudy as eq
+    >>> eq.Mixup(alpha=1.0).num_parameters
+    4
     """
 
     def mix(
@@ -124,6 +128,10 @@ class CutMix(Mixing):
     at the border. The weight of the image's target is the fraction of pixels that remain its own.
 
     Source: Yun et al. 2019, arXiv:1905.04899.
+
+    >>> import equistudy as eq
+    >>> eq.CutMix(alpha=1.0).num_parameters
+    4
     """
 
     def mix(

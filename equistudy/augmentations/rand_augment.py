@@ -49,6 +49,10 @@ class RandAugment(Augmentation):
 
     Source: Cubuk et al. 2020, arXiv:1909.13719; strengths as in torchvision's `RandAugment`, with bilinear
     interpolation. Shears and rotations are about the centre of the image.
+
+    >>> import equistudy as eq
+    >>> eq.RandAugment(rounds=2, strength=9.0).num_parameters
+    4
     """
 
     rounds: int = 2

@@ -24,6 +24,11 @@ class RandomResizedCrop(Augmentation):
 
     Source: Szegedy et al. 2015, arXiv:1409.4842, section 6; the defaults and the ten attempts are those of
     torchvision's `RandomResizedCrop`, which draws the aspect ratio itself for images that are not square.
+
+    >>> import torch, equistudy as eq
+    >>> images = torch.ones(2, 1, 8, 8)
+    >>> eq.RandomResizedCrop().augment(images, torch.Generator()).shape
+    torch.Size([2, 1, 8, 8])
     """
 
     moves: ClassVar[bool | None] = True

@@ -35,7 +35,13 @@ class RotationAugmentation(Augmentation):
 
 @dataclass(frozen=True)
 class RandomRotation(RotationAugmentation):
-    """Rotates each image by its own angle, uniform on [-max_degrees, max_degrees]. 180 degrees gives every angle."""
+    """Rotates each image by its own angle, uniform on [-max_degrees, max_degrees]. 180 degrees gives every angle.
+
+    >>> import torch, equistudy as eq
+    >>> images = torch.ones(2, 1, 8, 8)
+    >>> eq.RandomRotation(30.0).augment(images, torch.Generator()).shape
+    torch.Size([2, 1, 8, 8])
+    """
 
     max_degrees: float = 15.0
 
@@ -59,6 +65,10 @@ class NormalRotation(RotationAugmentation):
     Source: the biased orientations of Edixhoven, Lengyel and van Gemert 2023, arXiv:2308.11316, with mean 45 and
     standard deviation 20 or 40 degrees. Their published code draws one angle for each batch; here each image draws
     its own.
+
+    >>> import equistudy as eq
+    >>> eq.NormalRotation(45, 20).num_parameters
+    1
     """
 
     mean_degrees: float = 45.0

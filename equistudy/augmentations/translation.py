@@ -18,6 +18,10 @@ class RandomTranslation(Augmentation):
 
     Both are independently uniform on [-max_pixels, max_pixels]. Bilinear, so fractional shifts blur; `RandomCrop`
     shifts by whole pixels and never blurs.
+
+    >>> import equistudy as eq
+    >>> eq.RandomTranslation(max_pixels=2.0).num_parameters
+    2
     """
 
     moves: ClassVar[bool | None] = True

@@ -26,6 +26,10 @@ class CIFAR10(FolderDataset):
     split.
 
     Source: Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images.
+
+    >>> import equistudy as eq
+    >>> eq.CIFAR10(train_size=1_000).image_shape
+    (3, 32, 32)
     """
 
     num_classes: ClassVar[int] = 10

@@ -35,7 +35,7 @@ class Digits(ArrayDataset):
 
     >>> import equistudy as eq
     >>> eq.Digits(train_size=100).image_shape
-    (1, 32, 32)
+    (1, 28, 28)
     """
 
     canvas: int = 28

@@ -43,6 +43,10 @@ class ImageFolder(Photographs):
     training classes, or without a training split, of the test classes. A test class that is absent from training is a
     ValueError. Hidden files and folders are skipped, and links are followed. Folders without images are not classes;
     `notes` lists them.
+
+    >>> import equistudy as eq
+    >>> eq.ImageFolder("photos", size=64).image_shape
+    (3, 64, 64)
     """
 
     def list_images(self, split: Split) -> ImageListing:

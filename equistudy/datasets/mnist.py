@@ -25,6 +25,10 @@ class MNIST(FolderDataset):
     Reads the four IDX files, gzipped or not, also from a folder `MNIST/raw` as torchvision writes it.
 
     Source: LeCun, Cortes and Burges, The MNIST database of handwritten digits.
+
+    >>> import equistudy as eq
+    >>> eq.MNIST(size=14).image_shape
+    (1, 14, 14)
     """
 
     num_classes: ClassVar[int] = 10
@@ -67,6 +71,10 @@ class FashionMNIST(MNIST):
     four IDX files with the same names as those of MNIST.
 
     Source: Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747.
+
+    >>> import equistudy as eq
+    >>> eq.FashionMNIST(train_size=3_000).image_shape
+    (1, 28, 28)
     """
 
     mean: ClassVar[tuple[float, ...]] = (0.2860,)

@@ -40,6 +40,10 @@ class ParquetImages(Photographs):
     are skipped.
 
     Source: the layout written by the `Image` feature of Hugging Face's `datasets`.
+
+    >>> import equistudy as eq
+    >>> eq.ParquetImages("shards", size=64).image_shape
+    (3, 64, 64)
     """
 
     def list_images(self, split: Split) -> ImageListing:

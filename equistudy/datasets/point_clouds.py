@@ -19,6 +19,10 @@ class PointClouds(Dataset):
 
     Rigid motions change no distance: of the twelve generators of affine maps of 3D space, the three rotations and the
     three translations leave the target invariant; shears, squeezes and scaling do not.
+
+    >>> import equistudy as eq
+    >>> eq.PointClouds(points=5).input_shape
+    (5, 3)
     """
 
     points: int = 5

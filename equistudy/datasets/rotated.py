@@ -42,7 +42,7 @@ class Turned(Dataset):
 
     >>> import equistudy as eq
     >>> eq.Turned(eq.Digits(), 45.0).image_shape
-    (1, 32, 32)
+    (1, 28, 28)
     """
 
     dataset: Dataset

@@ -27,6 +27,10 @@ class Sectors(Dataset):
     (3, 4, 7). Images are used in order, and again with other angles, until there are `train_size` and `test_size`.
 
     Source: the construction is that of Mario and Iggy in Benton et al. 2020, arXiv:2010.11882, section 4.2.
+
+    >>> import equistudy as eq
+    >>> eq.Sectors(eq.Digits(), sectors=2, jitter=45.0, classes=(3, 4, 7)).extent
+    45.0
     """
 
     disjoint: ClassVar[bool] = False

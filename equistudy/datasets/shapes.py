@@ -23,6 +23,10 @@ class Shapes(Dataset):
     Classes: sky, ground, disk, square, triangle. The horizon, all positions and sizes and all colours are drawn per
     scene, so that a shape is recognisable only by its outline, and sky and ground by their position and slightly by
     their colour. Shapes are upright, and later ones occlude earlier ones. Pixels are noisy, and outlines are void.
+
+    >>> import equistudy as eq
+    >>> eq.Shapes(size=32).num_classes
+    5
     """
 
     size: int = 32

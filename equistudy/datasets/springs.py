@@ -26,6 +26,10 @@ class Springs(Dataset):
 
     Source: the construction follows the spring dynamics of Finzi et al. 2020, arXiv:2002.12880, also used by Benton et
     al. 2020, arXiv:2010.11882, with six bodies, masses on [0.1, 3.1] and constants on [0, 5].
+
+    >>> import equistudy as eq
+    >>> eq.Springs(bodies=2, times=4).input_shape
+    (2, 6)
     """
 
     bodies: int = 4

@@ -28,6 +28,10 @@ class Sprites(Dataset):
 
     Source: the construction follows Mario and Iggy in Benton et al. 2020, arXiv:2010.11882, section 4.2, with two
     sectors, 45 degrees and 32 pixels; the sprites are new.
+
+    >>> import equistudy as eq
+    >>> eq.Sprites(sectors=2, jitter=45.0).num_classes
+    4
     """
 
     sectors: int = 2

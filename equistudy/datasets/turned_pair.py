@@ -43,6 +43,10 @@ class TurnedPair(Dataset):
     resized to `size` before the rotation. With this `std`, white becomes 8 after normalisation.
 
     Source: the experiment of Edixhoven, Lengyel and van Gemert 2023, arXiv:2308.11316, whose picture is a chess knight.
+
+    >>> import equistudy as eq
+    >>> eq.TurnedPair(size=9).image_shape
+    (1, 9, 9)
     """
 
     picture: Picture = Picture.LETTER

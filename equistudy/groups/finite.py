@@ -179,6 +179,10 @@ class DihedralGroup(FiniteGroup):
     """D1, D2 or D4: the rotations of `CyclicGroup`, each also of the mirror image, for 1, 2 or 4 rotations. Exact.
 
     A regular field has the channels of the rotations in increasing order, then those of the mirror image.
+
+    >>> import equistudy as eq
+    >>> eq.DihedralGroup(4).order
+    8
     """
 
     rotations: int = 4
@@ -195,7 +199,12 @@ class DihedralGroup(FiniteGroup):
 
 @dataclass(frozen=True)
 class Reflection(FiniteGroup):
-    """The identity and one reflection. Exact."""
+    """The identity and one reflection. Exact.
+
+    >>> import equistudy as eq
+    >>> [element.label for element in eq.Reflection(eq.Flip.VERTICAL).elements()]
+    ['top-bottom']
+    """
 
     flip: Flip = Flip.HORIZONTAL
 

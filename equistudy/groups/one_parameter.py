@@ -116,6 +116,10 @@ class Scaling(FactorGroup):
 
     Shrunk content is surrounded by the background (black if it is unknown); only cells that show the same content in
     both maps are compared.
+
+    >>> import equistudy as eq
+    >>> [element.label for element in eq.Scaling((0.8, 1.25)).elements()]
+    ['x0.8', 'x1.25']
     """
 
     GENERATOR = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0))
@@ -131,6 +135,10 @@ class Shear(OneParameterGroup):
 
     The background (black if it is unknown) enters at the sides; only cells that show the same content in both maps are
     compared.
+
+    >>> import equistudy as eq
+    >>> [element.label for element in eq.Shear((0.1,)).elements()]
+    ['shear=0.1']
     """
 
     unit: ClassVar[str] = "px per px"
@@ -155,6 +163,10 @@ class Stretch(FactorGroup):
 
     Source: one of the fields of Gruver et al. 2023, arXiv:2210.02984. Differs from the authors' code, whose other
     diagonal entry is 0, so that the image collapses to a line.
+
+    >>> import equistudy as eq
+    >>> [element.label for element in eq.Stretch((0.8,)).elements()]
+    ['x-axis x0.8']
     """
 
     PREFIX: ClassVar[str] = "x-axis x"
@@ -169,6 +181,10 @@ class HyperbolicRotation(FactorGroup):
     The border is treated as in `Stretch`.
 
     Source: one of the fields of Gruver et al. 2023, arXiv:2210.02984.
+
+    >>> import equistudy as eq
+    >>> [element.label for element in eq.HyperbolicRotation((1.25,)).elements()]
+    ['squeeze=1.25']
     """
 
     PREFIX: ClassVar[str] = "squeeze="

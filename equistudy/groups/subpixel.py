@@ -29,6 +29,10 @@ class SubpixelTranslation(TranslationGroup):
 
     Source: Karras et al. 2021, "Alias-free generative adversarial networks", arXiv:2106.12423 (sub-pixel translation
     of images by Lanczos, a = 3).
+
+    >>> import equistudy as eq
+    >>> [element.label for element in eq.SubpixelTranslation((0.5,)).elements()]
+    ['dx=0.5', 'dy=0.5']
     """
 
     pixels: tuple[float, ...] = (0.25, 0.5)

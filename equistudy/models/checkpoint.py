@@ -32,6 +32,10 @@ class Checkpoint(WrappedModel):
 
     With `ema`, the weights are the exponential moving average that timm and others store beside the last weights, under
     state_dict_ema, model_ema, ema_state_dict or ema.
+
+    >>> import equistudy as eq
+    >>> eq.Checkpoint(eq.ResNet(8, 4), "weights.safetensors").obstacle()
+    'no weights'
     """
 
     file: str | None = location_field(None)

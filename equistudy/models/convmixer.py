@@ -18,6 +18,10 @@ class ConvMixer(SizedModel):
     1 x 1 convolution, with GELU and batch norm after each. Global average pooling and one linear layer. Built by timm.
 
     Source: Trockman and Kolter 2022, arXiv:2201.09792, whose ConvMixer-256/8 for CIFAR-10 is four times as wide.
+
+    >>> import equistudy as eq
+    >>> eq.ConvMixer(depth=2, width=16, patch=4).cost((3, 32, 32), 10).parameters
+    2490
     """
 
     depth: int = 8

@@ -26,6 +26,11 @@ class GroupCNN(Model):
     Source: Edixhoven et al. 2023, arXiv:2308.11316, after Cohen and Welling 2016, arXiv:1602.07576, whose convolutions
     have no padding. Dropout is drawn per channel and position, so that during training the network is equivariant only
     in distribution.
+
+    >>> import equistudy as eq
+    >>> network = eq.GroupCNN().build((3, 28, 28), num_outputs=10)
+    >>> sum(parameter.numel() for parameter in network.parameters())
+    24990
     """
 
     width: int = 10

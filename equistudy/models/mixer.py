@@ -20,6 +20,10 @@ class MLPMixer(SizedModel):
     image size. Built by timm.
 
     Source: Tolstikhin et al. 2021, arXiv:2105.01601.
+
+    >>> import equistudy as eq
+    >>> eq.MLPMixer(depth=2, width=16, patch=4).cost((3, 32, 32), 10).parameters
+    7562
     """
 
     depth: int = 6

@@ -22,6 +22,11 @@ class PlainCNN(Model):
     (256,)) without dropout and with max_pooled the network for two sprites with 390,404.
 
     Source: Benton et al. 2020, arXiv:2010.11882, after Athiwaratkun et al. 2019, arXiv:1806.05594.
+
+    >>> import torch, equistudy as eq
+    >>> network = eq.PlainCNN(((8, 16), (32,))).build((1, 28, 28), num_outputs=10)
+    >>> network(torch.zeros(2, 1, 28, 28)).shape
+    torch.Size([2, 10])
     """
 
     blocks: Blocks = ((128, 128, 256), (256, 256, 256), (256, 256, 256))

@@ -22,6 +22,11 @@ class PointNetwork(Model):
     Source: two rounds of Deep Sets (Zaheer et al. 2017, arXiv:1703.06114). Benton et al. 2020, arXiv:2010.11882, use
     LieConv with the trivial group or translations, which correspond to PairFeatures.PLACES and
     PairFeatures.DIFFERENCES.
+
+    >>> import torch, equistudy as eq
+    >>> network = eq.PointNetwork(width=8).build((5, 3), num_outputs=1)
+    >>> network(torch.zeros(2, 5, 3)).shape
+    torch.Size([2, 1])
     """
 
     width: int = 32

@@ -20,6 +20,11 @@ class SingleConvolution(Model):
     parameters. Exactly invariant to the group for n x n pixels if the stride divides n + 2 padding - kernel_size.
 
     Source: Edixhoven, Lengyel and van Gemert 2023, arXiv:2308.11316.
+
+    >>> import equistudy as eq
+    >>> network = eq.SingleConvolution().build((1, 32, 32), num_outputs=2)
+    >>> sum(parameter.numel() for parameter in network.parameters())
+    14
     """
 
     kernel_size: int = 3

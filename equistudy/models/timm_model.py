@@ -44,6 +44,10 @@ class TimmModel(Model):
     convolutional networks, and as timm returns them for others.
 
     `weights` names the file of weights instead of searching for it.
+
+    >>> import equistudy as eq
+    >>> eq.TimmModel("resnet18").obstacle() is None
+    True
     """
 
     name: str

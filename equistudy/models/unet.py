@@ -23,6 +23,11 @@ class UNet(Model):
 
     Source: Ronneberger et al. 2015, arXiv:1505.04597, with padding and batch norm. Benton et al. 2020,
     arXiv:2010.11882, use an FC-DenseNet67 instead.
+
+    >>> import torch, equistudy as eq
+    >>> network = eq.UNet(width=4, levels=1).build((3, 32, 32), num_outputs=5)
+    >>> network(torch.zeros(1, 3, 32, 32)).shape
+    torch.Size([1, 5, 32, 32])
     """
 
     width: int = 16

@@ -33,6 +33,10 @@ class ViT(SizedModel):
 
     Source: Dosovitskiy et al. 2021, arXiv:2010.11929; mean pooling and sine positions as in Beyer et al. 2022,
     arXiv:2205.01580; the convolutional stem as in Xiao et al. 2021, arXiv:2106.14881, who also remove one block.
+
+    >>> import equistudy as eq
+    >>> eq.ViT(depth=2, width=16, num_heads=2).cost((3, 32, 32), 10).parameters
+    8570
     """
 
     depth: int = 6

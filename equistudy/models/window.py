@@ -21,6 +21,10 @@ class Window(WrappedModel):
     equal to `pixels`, the network sees whole images, as most networks for small images are trained.
 
     `mean` and `std` replace the model's own normalisation: one number per channel, or one for all.
+
+    >>> import equistudy as eq
+    >>> eq.Window(eq.ResNet(8, 4), 33).preprocessing(eq.Digits()).window
+    33
     """
 
     pixels: int

@@ -100,7 +100,12 @@ def describe_interval_method(frame: DataFrame) -> str:
 
 @dataclass(frozen=True)
 class Curve(ReportFigure):
-    """An outcome over a factor: the mean over seeds with its interval, and each seed as a small dot."""
+    """An outcome over a factor: the mean over seeds with its interval, and each seed as a small dot.
+
+    >>> import equistudy as eq
+    >>> eq.Curve(y=eq.Accuracy(), x=eq.Factor("width", (4, 8), log=True)).title
+    'Accuracy by width'
+    """
 
     y: Quantity
     x: Factor
@@ -136,6 +141,10 @@ class LayerProfile(ReportFigure):
     Dashed: the network before training. Dotted: the floor, from shuffled pairs of images. Dash-dotted: the ceiling, the
     value of a perfectly equivariant layer where elements move by fractions of a cell. Small dots are seeds. Vectors at
     the end of the network can only be invariant, so they are not joined to the feature maps.
+
+    >>> import equistudy as eq
+    >>> eq.LayerProfile(y=eq.WithinCorrelation(eq.Translation(max_pixels=4))).title
+    'Equivariance (correlation within images) under Translation along the network'
     """
 
     y: Outcome | Measure
@@ -205,6 +214,10 @@ class LearningCurve(ReportFigure):
 
     `beside` names further curves of the training split, drawn with dashes: an expected value, for example, or the other
     term of a sum. A curve with a value only at the last epoch is drawn as a constant.
+
+    >>> import equistudy as eq
+    >>> eq.LearningCurve("loss").title
+    'loss during training'
     """
 
     name: str
@@ -273,7 +286,12 @@ def _extend_single_epochs(rows: DataFrame) -> DataFrame:
 
 @dataclass(frozen=True)
 class Scatter(ReportFigure):
-    """One outcome against another, one dot per trial."""
+    """One outcome against another, one dot per trial.
+
+    >>> import equistudy as eq
+    >>> eq.Scatter(eq.Score("parameters"), eq.Score("test_accuracy")).title
+    'test accuracy against parameters'
+    """
 
     x: Quantity
     y: Quantity

@@ -14,7 +14,12 @@ __all__ = ["Classification"]
 
 @dataclass(frozen=True)
 class Classification(Task):
-    """One class for each image: cross-entropy with optional label smoothing, scored by top-1 accuracy."""
+    """One class for each image: cross-entropy with optional label smoothing, scored by top-1 accuracy.
+
+    >>> import equistudy as eq
+    >>> eq.Classification().num_outputs(eq.Digits())
+    10
+    """
 
     target: ClassVar[Target] = Target.CLASS
 

@@ -19,6 +19,10 @@ class Dynamics(Task):
     """Trajectories: the mean squared error over times, points and coordinates, scored by `mse` and its `log_mse`.
 
     `log_mse` is the logarithm to base 10, because errors of trajectories differ by orders of magnitude.
+
+    >>> import equistudy as eq
+    >>> eq.Dynamics().num_outputs(eq.Springs(times=4))
+    4
     """
 
     target: ClassVar[Target] = Target.TRAJECTORY

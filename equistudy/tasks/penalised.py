@@ -46,6 +46,10 @@ class Penalty(Spec):
     batch, so that batch norms see both. Statistics are over the images that a worker passes through the network.
 
     Source: the objective study of Bruintjes, Motyka and van Gemert 2023, arXiv:2304.02628.
+
+    >>> import equistudy as eq
+    >>> eq.Penalty(eq.Translation(max_pixels=2), weight=1.0, depth=eq.Depth.LOGITS).weight
+    1.0
     """
 
     group: Group
@@ -63,7 +67,13 @@ class Penalty(Spec):
 
 @dataclass(frozen=True)
 class Penalised(Task):
-    """Adds `penalties` to the loss of `task` in training; scores are those of the task."""
+    """Adds `penalties` to the loss of `task` in training; scores are those of the task.
+
+    >>> import equistudy as eq
+    >>> penalty = eq.Penalty(eq.Translation(max_pixels=2), weight=1.0)
+    >>> eq.Penalised(eq.Classification(), (penalty,)).num_outputs(eq.Digits())
+    10
+    """
 
     task: Task
     penalties: tuple[Penalty, ...]

@@ -21,6 +21,10 @@ class Regression(Task):
     The network predicts (y - mean) / `scale`, with the mean of the dataset's targets, and the loss is the squared error
     of that. `scale` is in the dataset's unit; None means the standard deviation of its targets. It sets the weight of a
     regulariser relative to the error. For angles in degrees, 1 gives square degrees and 180 / pi square radians.
+
+    >>> import equistudy as eq
+    >>> eq.Regression(scale=1.0).num_outputs(eq.PointClouds())
+    1
     """
 
     target: ClassVar[Target] = Target.NUMBERS

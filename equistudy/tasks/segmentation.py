@@ -22,6 +22,10 @@ class Segmentation(Task):
     The loss of an image is the mean over its labelled pixels, 0 if it has none. Scores are over all labelled pixels of
     the split: the fraction classified correctly, and the mean over classes of intersection over union, without classes
     that neither occur in the labels nor are predicted.
+
+    >>> import equistudy as eq
+    >>> eq.Segmentation().num_outputs(eq.Shapes())
+    5
     """
 
     target: ClassVar[Target] = Target.LABELS

@@ -45,6 +45,11 @@ class LearnedAugmentation(Augmentation):
     Source: Benton et al. 2020, "Learning Invariances in Neural Networks", arXiv:2010.11882. Unlike their code, it uses
     exact exponentials on the device, pixel coordinates (so that oblong images are rotated and not sheared), caps at the
     period instead of switching off the regulariser for all widths, and averages probabilities, not log-probabilities.
+
+    >>> import equistudy as eq
+    >>> rotation = eq.RotationGenerator(start=5.0)
+    >>> eq.LearnedAugmentation((rotation,), eq.NormRegulariser(0.05)).num_parameters
+    1
     """
 
     REVISION: ClassVar[int] = 3

@@ -16,6 +16,10 @@ class FixedAugmentation(LearnedAugmentation):
 
     With the same numbers of copies, whatever a learned augmentation gains over this one it gains by learning. In the
     paper the two also differ in the number of copies.
+
+    >>> import equistudy as eq
+    >>> eq.FixedAugmentation((eq.RotationGenerator(start=20.0),), test_copies=8).num_parameters
+    1
     """
 
     regulariser: Regulariser = NO_REGULARISER

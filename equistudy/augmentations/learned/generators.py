@@ -106,6 +106,10 @@ class RotationGenerator(LieGenerator):
     """Rotates about the centre, counter-clockwise as displayed, in degrees.
 
     At 180 degrees every angle is equally likely, unless shears or squeezes act along with the rotation.
+
+    >>> import equistudy as eq
+    >>> eq.RotationGenerator(start=20.0).without_learning().learned
+    False
     """
 
     name: ClassVar[str] = "rotation"

@@ -53,6 +53,10 @@ class NormRegulariser(Regulariser):
     Source: Benton et al. 2020, arXiv:2010.11882, as in their code; the paper's text squares the norm. Units differ
     (translations in pixels, theirs in twentieths of the image's width), and a width at its cap does not affect the
     others, whereas their code stops pushing all widths as soon as one exceeds 10.
+
+    >>> import torch, equistudy as eq
+    >>> float(eq.NormRegulariser(0.05).penalty(torch.tensor([3.0, 4.0])))
+    -0.25
     """
 
     def reward(self, widths: Float[Tensor, " P"]) -> Float[Tensor, ""]:
@@ -101,6 +105,10 @@ class BudgetRegulariser(AdaptiveRegulariser):
     step log lambda grows by `rate` (1 - loss / budget), limited to [-3 `rate`, `rate`] so that the first epochs, before
     the network has learned anything, do not dominate. Lambda cannot blow up, because a box that costs too much loses
     its push. The loss is that over augmented copies and includes whatever the network cannot fit.
+
+    >>> import equistudy as eq
+    >>> eq.BudgetRegulariser(weight=0.05, budget=0.1).budget
+    0.1
     """
 
     budget: float = 0.05
