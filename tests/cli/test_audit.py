@@ -92,7 +92,7 @@ def test_what_no_rule_covers_is_said(file: str) -> None:
     ("arguments", "message"),
     [
         (("resnet81", "--size", "32"), "got name='resnet81'. Nearest: "),
-        (("no_such*", "--size", "32"), "A pattern must match a name that timm knows, got 'no_such*'."),
+        (("no_such*", "--size", "32"), "The pattern must match a model of timm, got 'no_such*'."),
         (("resnet18", "--size", "big"), "--size must be PIXELS or HEIGHTxWIDTH, got 'big'."),
         (("nowhere.py:build", "--size", "32"), "FILE.py:FUNCTION, got 'nowhere.py', which is not a file."),
         (

@@ -37,8 +37,8 @@ def here(tmp_path: Path, write: Callable[..., Path], monkeypatch: pytest.MonkeyP
 
 
 NO_DATA = "MNIST needs its data files, got none in nowhere, which is not a folder. Put there train-images-idx3-ubyte"
-TRUNCATED = "holds 784 values, got 83 in mnist/t10k-images-idx3-ubyte. Copy it again."
-NEAREST = "A timm model needs a name that timm knows, got name='resnet5'. Nearest: resnet50, resnet51q, resnet50t."
+TRUNCATED = "must hold 784 values, got 83 in mnist/t10k-images-idx3-ubyte. Copy it again."
+NEAREST = "name must be a model of timm, got name='resnet5'. Nearest: resnet50, resnet51q, resnet50t."
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,9 @@ def test_numbers_of_parquet_rows_are_matched_by_the_names_of_their_classes(tmp_p
     for outputs, exact in ((2, False), (10, True)):
         with pytest.raises(ValueError, match=rf"got {outputs} outputs and 3 classes of ParquetImages"):
             match_outputs(dataset, outputs, None, silent, exact)
-    with pytest.raises(ValueError, match=r"got label 2 and 0 names for .*a\.parquet\. Put classes\.txt beside it"):
+    with pytest.raises(
+        ValueError, match=r"got label 2 and 0 names for .*a\.parquet\. Add a file classes\.txt beside it"
+    ):
         dataclasses.replace(dataset, classes="imagenet-1k").list_images(Split.TEST)
     (tmp_path / "classes.txt").write_text("\n".join(f"{k}\t{wnid}\tname" for k, wnid in enumerate(WNIDS)))
     found = match_outputs(dataset, 1000, None, lambda line: None)

@@ -144,7 +144,7 @@ def test_a_study_with_a_dataset_to_be_fetched_by_hand(asked_paths, invoke, write
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("mnits",), r"timm's NAME\.TAG for its weights, got 'mnits'\. .*mnist"),
+        (("mnits",), r"NAME\.TAG of timm's weights, got 'mnits'\. .*mnist"),
         (("camvid",), r"got camvid\. Download by hand: camvid: https://github\.com/alexgkendall"),
         (("nowhere.py",), "nowhere.py"),
         (("mnist", "--scale", "paper"), "got --scale paper without STUDY.py"),
@@ -162,7 +162,7 @@ def test_a_wrong_mirror_and_a_server_that_is_gone(asked_paths, invoke, monkeypat
     monkeypatch.setenv("EQUISTUDY_MIRROR", "ftp://x")
     done = invoke("fetch", "mnist")
     assert done.exit_code == 2
-    assert "EQUISTUDY_MIRROR is the address of a server, got 'ftp://x'" in done.stderr
+    assert "EQUISTUDY_MIRROR must be an http or https address, got 'ftp://x'" in done.stderr
     monkeypatch.delenv("EQUISTUDY_MIRROR")
     gone = DATASETS["mnist"].files[0]._replace(urls=("http://127.0.0.1:9/x",))
     monkeypatch.setitem(DATASETS, "mnist", DATASETS["mnist"]._replace(files=(gone,)))

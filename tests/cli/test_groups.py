@@ -81,7 +81,7 @@ def test_the_border_that_was_asked_for() -> None:
             "--group must be one of translation, circular-translation, rotation, .* got 'rotate:90'. Did you mean",
         ),
         ("rotation:ninety", "must be NAME:SIZE,SIZE with numeric sizes, or NAME:FROM-TO, got 'rotation:ninety'"),
-        ("translation:1.5,nan", "pixels must be different finite shifts other than 0"),
+        ("translation:1.5,nan", "pixels must be one or more distinct finite shifts other than 0"),
         ("translation:0", "max_pixels must be at least 1"),
         ("dihedral:4", "--group must be one of"),
     ],

@@ -229,18 +229,18 @@ def test_an_interrupted_measurement_ends_with_130_and_goes_on(measure, folder, m
     ("words", "message"),
     [
         (("t_00",), "There are no results in"),
-        (("nets.py:small", "--plot", "layers.pdf"), "A plot must be one of .svg, .png, .html, got layers.pdf"),
+        (("nets.py:small", "--plot", "layers.pdf"), "--plot must end in .svg, .png, .html, got layers.pdf"),
         (("nets.py:small", "--data", "nowhere"), "which does not exist. Check the path."),
         (("nets.py:small", "--group", "spin"), "--group must be one of translation"),
         (("nets.py:small", "--measure", "equivariance"), "Unknown measure 'equivariance'"),
-        (("nets.py:tiny", "--images", "4"), "must have the function that makes the network, got 'tiny'"),
-        (("gone.pt", "--model", "nets.py:small"), "A Checkpoint needs the file of its weights, got file='gone.pt'"),
+        (("nets.py:tiny", "--images", "4"), "must define the function that builds the network, got 'tiny'"),
+        (("gone.pt", "--model", "nets.py:small"), "Checkpoint needs an existing file of weights, got file='gone.pt'"),
         (("nets.py:small", "--csv", "--json"), "Use either --csv or --json, got both"),
         (
             ("nets.py:small", *FEW, "--group", "translation:9", "--border", "window"),
             "Every view must fill the network's window",
         ),
-        (("resnet5",), "A timm model needs a name that timm knows, got name='resnet5'"),
+        (("resnet5",), "name must be a model of timm, got name='resnet5'"),
         (("resnet18.a1_in1k", "--weights-dir", "."), "Pretrained weights must be on this machine"),
     ],
 )

@@ -39,7 +39,9 @@ def test_the_same_batches_as_without_ray(tmp_path: Path) -> None:
 def test_a_damaged_shard_is_named(tmp_path: Path, ray_capacity: Capacity) -> None:
     dataset = shards(tmp_path)
     damage(tmp_path / "train-00002.parquet")
-    with pytest.raises(ValueError, match=r"A shard must be whole, got .*train-00002\.parquet, row group 0, with: "):
+    with pytest.raises(
+        ValueError, match=r"Cannot read .*train-00002\.parquet, row group 0, which is damaged or truncated: "
+    ):
         list(stream_shares(dataset, 3, SIZES, 0, 0, 1, RayReader(2)))
 
 

@@ -66,6 +66,4 @@ def test_channels_that_are_no_fields_are_absent_with_the_reason(subject: Any, sm
     result = measure_all([WithinCorrelation(group)], measured)
     assert {row.stage for row in result.rows} == {"lifted"}
     (skipped,) = result.skipped
-    assert str(skipped) == (
-        "within_correlation of plain: its 6 channels are no fields of 4, which a regular channel action moves"
-    )
+    assert str(skipped) == ("within_correlation of plain: its 6 channels do not form regular fields of 4 channels each")

@@ -69,7 +69,7 @@ def test_a_failure_is_described_as_far_as_it_goes(tmp_path: Path, monkeypatch: p
     row = build_failed_row(replace(JOB, trial=trial), conditions(tmp_path), IndescribableError(), datetime.now(UTC))
     assert (row.trial, row.attempt, row.reason) == (trial.id, 1, "bug")
     assert (row.precision, row.fingerprint, row.spec) == (None, None, "{}")
-    assert row.message == "IndescribableError: its message cannot be read"
+    assert row.message == "IndescribableError: (its message cannot be read)"
     assert json.loads(row.factors) == {"width": 2}
     conditions(tmp_path).store.write_trial(row)
 

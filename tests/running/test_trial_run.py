@@ -103,7 +103,7 @@ def test_a_gpu_where_there_is_none_is_told_in_the_row(tmp_path: Path, monkeypatc
     run = TrialRun(Job(TRIAL, {}, ()), replace(conditions(tmp_path), gpu_share=0.25), device=torch.device("cuda"))
     (progress,) = run
     assert progress.phase == TrialPhase.FAILED
-    assert "needs a torch that sees one" in str(progress.message)
+    assert "need torch to see one" in str(progress.message)
     assert results(tmp_path / "results").trials.collect()["status"].to_list() == ["failed"]
 
 
