@@ -103,8 +103,8 @@ class Firings:
         """For each sign, the score of each unit on one half of the images: its local over its global firing rate.
 
         `shuffled` transforms another image instead of the one for which the unit fires; `without_group` leaves out one
-        jackknife group. Where `firing_rate` does not give a whole number of images, firings are interpolated. NaN for a unit
-        with ties at its threshold, such as 0 after a ReLU.
+        jackknife group. If `firing_rate` does not give a whole number of images, firings are interpolated. NaN for a
+        unit with ties at its threshold, such as 0 after a ReLU.
         """
         peaks = self._halves[half]
         assert peaks is not None

@@ -168,7 +168,7 @@ def test_a_wrong_mirror_and_a_server_that_is_gone(asked_paths, invoke, monkeypat
     monkeypatch.setitem(DATASETS, "mnist", DATASETS["mnist"]._replace(files=(gone,)))
     done = invoke("fetch", "mnist")
     assert done.exit_code == 2
-    assert "no connection, after 4 attempts" in done.stderr
+    assert "no connection, after 4 consecutive attempts" in done.stderr
 
 
 def test_weights_of_a_search_and_of_a_study_are_found(write):
