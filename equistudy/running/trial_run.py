@@ -7,6 +7,7 @@ dies before leaves a checkpoint, from which the next one continues.
 import contextlib
 import gc
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -231,7 +232,8 @@ class TrialRun:
     def _write_trained(self, trainer: Trainer) -> None:
         """Weights and curves, then what all networks have."""
         job, trial = self.job, self.job.trial
-        weights = f"weights/{trial.id}.{job.attempt}.safetensors"
+        # two machines that both take themselves for this attempt must not overwrite the weights of the other's row
+        weights = f"weights/{trial.id}.{job.attempt}.{secrets.token_hex(4)}.safetensors"
         self._store.write_bytes(weights, serialise_weights(trainer.network, trial))
         self._write_curves(trainer, self._store)
         self._measure_and_write(

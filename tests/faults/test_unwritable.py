@@ -63,8 +63,8 @@ def test_a_file_in_the_place_of_a_folder_stops_the_run(tmp_path: Path) -> None:
     (tmp_path / "results" / "weights").write_text("in the way")
     told = " ".join(run(tmp_path, "pass").stderr.split())
     assert re.search(
-        r"The run stops because its results cannot be written: Cannot write \S+/weights/t_\w+\.0\.safetensors: \w+.*A "
-        "file is in the way: choose another folder with --results",
+        r"stops because its results cannot be written: Cannot write \S+/weights/t_\w+\.0\.\w+\.safetensors: \w+.*"
+        "A file is in the way: choose another folder with --results",
         told,
     )
     assert "died" not in told

@@ -2,6 +2,7 @@ import json
 import math
 import os
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import ClassVar
 
@@ -241,6 +242,19 @@ def test_a_failure_has_a_row_with_reason_and_traceback(tmp_path: Path, trial: Tr
     assert "Traceback" in row["traceback"]
     again = run(Job(replace(trial, model=ResNet(8, 2), recipe=TRIAL.recipe), {}, ()), tmp_path)
     assert again[-1].phase == TrialPhase.DONE
+
+
+def test_two_runs_of_one_attempt_keep_their_weights_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial = replace(TRIAL, recipe=replace(TRIAL.recipe, epochs=1))
+    made = iter((b"1", b"2"))
+    monkeypatch.setattr(trial_run, "serialise_weights", lambda network, trial: next(made))
+    at_once = [TrialRun(Job(trial, {}, ()), conditions(tmp_path)) for _ in range(2)]
+    ends = list(zip_longest(*at_once))
+    assert {progress.phase for progress in ends[-1] if progress} == {TrialPhase.DONE}
+    folder = tmp_path / "results"
+    assert sorted(path.read_bytes() for path in (folder / "weights").iterdir()) == [b"1", b"2"]
+    (row,) = results(folder).trials.collect().to_dicts()
+    assert (folder / row["weights"]).is_file()
 
 
 def test_missing_weights_are_told(tmp_path: Path) -> None:
