@@ -111,8 +111,8 @@ def _judge_each(test: EffectTest, table: StudyTable, cells: list[tuple[str, Stud
             deciding = deciding._replace(p=min(1.0, deciding.p * len(cells)))
     numbers = {name: sum(verdict.status == name for verdict in judged) for name in VerdictStatus}
     counts = ", ".join(f"{name} in {number}" for name, number in numbers.items() if number)
-    mean = _describe_mean(test, table, "; on average ")
-    sentence = f"{deciding.sentence} Over {len(cells)} cells, of which this is the weakest: {counts}{mean}."
+    mean = _describe_mean(test, table, "; the mean effect is ")
+    sentence = f"{deciding.sentence} This is the weakest of {len(cells)} cells ({counts}){mean}."
     return deciding._replace(status=status, sentence=sentence)
 
 
@@ -130,12 +130,12 @@ def _describe_reference(test: EffectTest, table: StudyTable) -> list[str]:
     if outcome.reference is not Reference.LEARNED:
         return []
     if not outcome.has_untrained_values(table):
-        return ["No network was measured before training, so nothing was subtracted from the values."]
+        return ["No network was measured before training, so values are not relative to it."]
     plain: Any = replace(test, outcome=replace(outcome, reference=Reference.NONE))  # type: ignore[call-arg]
-    mean = _describe_mean(plain, table, "; without this subtraction, the mean is ")
+    mean = _describe_mean(plain, table, "; without this, the mean effect is ")
     stages = outcome.saturated_stages(table)
-    left_out = f" The mean leaves out {' and '.join(stages)}, where every network is at 1." if stages else ""
-    return [f"From each value, that of the same network before training was subtracted{mean}.{left_out}"]
+    left_out = f" Left out: {' and '.join(stages)}, where every network is at 1." if stages else ""
+    return [f"Values are relative to the same network before training{mean}.{left_out}"]
 
 
 def _describe_mean(test: EffectTest, table: StudyTable, words: str) -> str:

@@ -69,7 +69,7 @@ def cli() -> None:
     click.option(
         "--check",
         is_flag=True,
-        help="Let each cell take one step, and try the claims and figures on rows of its shape.",
+        help="Train one step of each cell, and try the claims and figures on sample rows.",
     ),
     click.option("--pilot", is_flag=True, help="Train a few steps of each cell to estimate its cost."),
     CLUSTER_OPTION,
@@ -120,7 +120,9 @@ def plan(
 @add_options(
     *STUDY_OPTIONS,
     *SITE_OPTIONS,
-    click.option("--fetch", "fetch_first", is_flag=True, help="First download the datasets and weights that it lacks."),
+    click.option(
+        "--fetch", "fetch_first", is_flag=True, help="First download the datasets and weights that the study lacks."
+    ),
     JSON_OPTION,
 )
 def run(asked: StudyReference, options: RunOptions, as_json: bool, fetch_first: bool) -> None:

@@ -70,7 +70,7 @@ RESULTS_OPTION = click.option(
     metavar="PLACE",
     help="Folder or URL of the results.",
 )
-SCALE_OPTION = click.option("--scale", metavar="NAME", help="Run another size of the same study, such as paper.")
+SCALE_OPTION = click.option("--scale", metavar="NAME", help="Use another size of the study, such as paper.")
 
 
 def _set_weights_folder(ctx: click.Context, option: click.Parameter, folder: Path | None) -> None:
@@ -104,7 +104,7 @@ STUDY_OPTIONS = (
     collect_options(StudyReference, "asked"),
 )
 STUDY_OPTION = click.option(
-    "--study", type=click.Path(path_type=Path), help="Look the trial up in this study, also if it has not run yet."
+    "--study", type=click.Path(path_type=Path), help="Look up the trial in this study, even if it has not run yet."
 )
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 IDENTITY_OPTIONS = (RESULTS_OPTION, STUDY_OPTION, SCALE_OPTION, SET_OPTION, WEIGHTS_OPTION, JSON_OPTION)
@@ -202,21 +202,21 @@ IMAGE_OPTIONS = (
     click.option(
         "--room",
         type=click.IntRange(0, MAX_PIXELS),
-        help="Pixels of the image on each side of the input, as a margin for shifts. Default: what timm's crop leaves, "
-        "none for other networks, an eighth in all for dead leaves.",
+        help="Margin in pixels on each side of the input, so that shifts bring in real content. Default: the margin of "
+        "timm's crop, none for other networks, an eighth of the size in total for dead leaves.",
     ),
     click.option("--mean", metavar="R,G,B", help="Mean of the network's inputs in [0, 1], one for all or per channel."),
     click.option("--std", metavar="R,G,B", help="Standard deviation of the network's inputs in [0, 1]."),
     click.option(
         "--classes",
         metavar="FILE|NAME",
-        help="Classes in the order of the network's outputs, one per line, or a list such as imagenet-1k, where the "
-        "images show only some of them. Default for folders named by WordNet ids: the ImageNet list that fits.",
+        help="The network's classes in the order of its outputs, if the images show only some of them: a file with one "
+        "class per line, or a list such as imagenet-1k. Default for WordNet ids: the matching ImageNet list.",
     ),
     click.option(
         "--ema/--no-ema",
         default=None,
-        help="Measure the moving average of a checkpoint's weights. Default: if it has one.",
+        help="Measure the moving average of a checkpoint's weights. Default: use it if there is one.",
     ),
 )
 GROUP_OPTIONS = (
@@ -225,7 +225,7 @@ GROUP_OPTIONS = (
         "groups",
         multiple=True,
         metavar="NAME:SIZES",
-        help="Such as translation:1,4 or rotation:90; exactly these sizes are measured, and 1-4 stands for 1,2,3,4. "
+        help="Group and sizes to measure, such as translation:1,4 or rotation:90; 1-4 means 1,2,3,4. "
         "May be repeated. Default: shifts up to an eighth of the image, and quarter turns.",
     ),
     click.option(

@@ -31,9 +31,9 @@ EXPORT_FORMS = ("findings", "appendix", "bibtex", "tensorboard", "mlflow", "wand
 def export(form: str, studies: tuple[Path, ...], scale: str | None, folder: str, into: Path) -> None:
     """Export findings or results to another format.
 
-    findings: FINDINGS.md, and the rows behind it. appendix: compute, seeds, versions, licences. bibtex: the studies and
-    the papers they name. The others: trials as runs of that tracker, without a network; of all results if no study is
-    named.
+    findings: FINDINGS.md and the rows behind it. appendix: compute, seeds, versions, licences. bibtex: the studies and
+    the papers that they cite. tensorboard, mlflow, wandb: trials as runs of that tracker, written offline; without a
+    study, all trials of the results.
     """
     from equistudy.cli import exporting
 
@@ -57,7 +57,7 @@ def export(form: str, studies: tuple[Path, ...], scale: str | None, folder: str,
 def compare(studies: tuple[Path, ...], folder: str) -> None:
     """Write one page that compares several studies.
 
-    Networks that they share count once; values of other revisions of a measure are left out, and the page says so.
+    Shared networks count once. Values of other revisions of a measure are left out, and the page says so.
     """
     from equistudy.cli.exporting import plan_comparison
 

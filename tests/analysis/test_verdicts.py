@@ -173,7 +173,7 @@ def test_a_claim_over_several_cells_is_judged_in_each(effects: dict[str, float],
     claim = Contrast(ACCURACY, WIDTH, 32, 4, expected="increasing")
     verdict = claim.test(data)
     assert verdict.status == status
-    assert f"Over 2 cells, of which this is the weakest: {counts}; on average " in verdict.sentence
+    assert f"This is the weakest of 2 cells ({counts}); the mean effect is " in verdict.sentence
     cells = {
         name: Contrast(ACCURACY, WIDTH, 32, 4, expected="increasing", within=((CROP, level),), on_average=True).test(
             data
@@ -213,7 +213,7 @@ def test_claims_about_learning_subtract_the_untrained_network() -> None:
     plain = replace(FALLS, outcome=Outcome(CORRELATION, reference=Reference.NONE)).test(data)
     assert learned.effect == pytest.approx(plain.effect + 0.1)
     assert learned.sentence.startswith("Learned translation correlation rises with width")
-    assert f"was subtracted; without this subtraction, the mean is {plain.effect:.4f}" in (learned.sentence)
+    assert f"same network before training; without this, the mean effect is {plain.effect:.4f}" in (learned.sentence)
     assert falls.test(table()).effect == pytest.approx(plain.effect)
     never = replace(data, measurement_rows=data.measurement_rows.with_columns(untrained=pl.lit(None, pl.Float64)))
     assert falls.test(never).effect == pytest.approx(plain.effect)
@@ -237,4 +237,4 @@ def test_stages_at_which_every_network_is_at_one_are_left_out() -> None:
     falls = replace(FALLS, outcome=Outcome(CORRELATION, reference=Reference.LEARNED))
     assert falls.outcomes[0].saturated_stages(both) == ["entry"]
     assert falls.test(both).effect == pytest.approx(falls.test(data).effect)
-    assert "The mean leaves out entry, where every network is at 1." in falls.test(both).sentence
+    assert "Left out: entry, where every network is at 1." in falls.test(both).sentence
