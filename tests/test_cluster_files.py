@@ -51,6 +51,7 @@ def ray_job() -> Draft202012Validator:
     return Draft202012Validator(strict(schema))
 
 
+@pytest.mark.slow
 def test_kuberay_takes_the_job(ray_job: Draft202012Validator) -> None:
     manifest = yaml.safe_load((CLUSTER / "kuberay.yaml").read_text())
     assert [error.message for error in ray_job.iter_errors(manifest)] == []

@@ -42,6 +42,7 @@ def test_every_command_is_listed() -> None:
     assert set(re.findall(r"`([a-z]+) ?[A-Z\[`]", table)) == set(cli.commands)
 
 
+@pytest.mark.slow
 def test_the_adapter_makes_a_network_of_lists_and_dicts_measurable() -> None:
     class Listed(torch.nn.Module):
         def __init__(self) -> None:

@@ -16,6 +16,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 import equistudy
 from equistudy.code_digest import _collect_definitions, _dump, _list_names, _read_source
 from equistudy.spec import Spec
@@ -63,6 +65,7 @@ def locate(node: ast.ImportFrom) -> Path | None:
     return file if file.is_file() else None
 
 
+@pytest.mark.slow
 def test_code_and_revision_change_together_or_with_a_reason() -> None:
     recorded, components = json.loads(RECORD.read_text()), list_components()
     changed = [
@@ -77,6 +80,7 @@ def test_code_and_revision_change_together_or_with_a_reason() -> None:
     assert recorded.keys() == components.keys()
 
 
+@pytest.mark.slow
 def test_a_digest_follows_the_code_and_not_its_comments(tmp_path: Path) -> None:
     kinds = list_components()
     digests = {name: compute_digest(kind) for name, kind in kinds.items()}

@@ -31,6 +31,7 @@ def study(seeds: int = 2, **changes: object) -> eq.Study:
     return eq.Study(**{**values, **changes})
 
 
+@pytest.mark.slow
 def test_a_study_is_run_judged_drawn_and_grown_without_ray(tmp_path: Path) -> None:
     place, told = tmp_path / "results", list[str]()
     assert len(plan(study(), place).trials) == 4
@@ -52,10 +53,11 @@ def test_a_study_is_run_judged_drawn_and_grown_without_ray(tmp_path: Path) -> No
         grown.plot(1)
 
 
+@pytest.mark.slow
 def test_the_command_line_goes_on_where_a_session_stopped(tmp_path: Path) -> None:
     """The ids are the same: nothing is trained again."""
     file = tmp_path / "question.py"
-    lines = Path(__file__).read_text().partition("ACCURACY, WITHIN")[2].partition("def test_a_study")[0]
+    lines = Path(__file__).read_text().partition("ACCURACY, WITHIN")[2].partition("@pytest.mark.slow")[0]
     file.write_text(f"import equistudy as eq\nACCURACY, WITHIN{lines}\nstudy = study()\n")
     run(study(), tmp_path / "results", tell=lambda line: None)
     command = [sys.executable, "-m", "equistudy", "plan", str(file), "--results", str(tmp_path / "results")]
@@ -99,6 +101,7 @@ def test_a_search_needs_ray(tmp_path: Path) -> None:
         run(eq.Study("?", design, (ACCURACY,)), tmp_path)
 
 
+@pytest.mark.slow
 def test_ray_is_not_imported(tmp_path: Path) -> None:
     code = (
         "import sys; sys.path.insert(0, '.'); from tests.test_session import study, run; "

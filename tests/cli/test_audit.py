@@ -70,6 +70,7 @@ def test_the_table_says_what_breaks_and_what_repairs(file: str) -> None:
     assert lines[5].endswith("convolution 4x4 with padding 1")
 
 
+@pytest.mark.slow
 def test_a_model_spec_is_audited_with_and_without_its_head(file: str) -> None:
     lines = run(f"{file}:spec", "--size", "33").stdout.splitlines()
     assert lines[0].endswith("under p4: not exact")
@@ -79,6 +80,7 @@ def test_a_model_spec_is_audited_with_and_without_its_head(file: str) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_what_no_rule_covers_is_said(file: str) -> None:
     lines = run(f"{file}:sorting", "--size", "8", "--channels", "5").stdout.splitlines()
     assert lines[0].endswith("at 8 x 8 under p4m: not exact")

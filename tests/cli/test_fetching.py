@@ -115,6 +115,7 @@ def test_another_folder_is_told_to_studies(asked_paths, invoke, write, monkeypat
     assert "4 missing" in invoke("plan", study).stdout
 
 
+@pytest.mark.slow
 def test_run_downloads_only_when_told_to(asked_paths, invoke, write, tmp_path):
     trial._fingerprints.clear()  # each process reads the data of a folder once
     study = write((DIGITS, REMOTE), ("epochs=2", "epochs=1"), ("range(2)", "range(1)"))

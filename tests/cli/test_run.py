@@ -328,6 +328,7 @@ def test_what_cannot_end_well_is_told_before_training_once(write, folder, invoke
     assert re.search(r"weight=0.3 and start=9 it grows to 180 degrees, but the labels allow 45.*weight=0.244", told[0])
 
 
+@pytest.mark.slow
 def test_a_study_runs_in_this_process_without_ray(asked, invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("equistudy.execution.runner.run_study", None)  # nothing calls it
     done = invoke("run", asked.study, "--results", asked.folder, "--in-process")

@@ -39,6 +39,7 @@ def test_decoded_once_and_equal(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     assert same(load_shared(DIGITS, Split.TEST), loaded)
 
 
+@pytest.mark.slow
 def test_another_process_maps_the_same_file(folder: Path) -> None:
     inputs = load_shared(DIGITS, Split.TEST)[0]
     code = (

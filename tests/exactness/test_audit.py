@@ -13,6 +13,7 @@ from equistudy.models.timm_model import TimmModel
 from equistudy.networks.choices import Head
 
 
+@pytest.mark.slow
 def test_a_study_can_assert_exactness_before_training() -> None:
     assert equistudy.audit(ResNet(8, 2), size=33).assert_exact().is_exact
     with pytest.raises(
@@ -23,6 +24,7 @@ def test_a_study_can_assert_exactness_before_training() -> None:
         audit(ResNet(8, 2), 32).assert_exact()
 
 
+@pytest.mark.slow
 def test_the_record_has_what_a_program_needs() -> None:
     found = audit(ResNet(8, 2), 32, name="small")
     record = json.loads(json.dumps(found.to_record(), allow_nan=False))
@@ -40,6 +42,7 @@ def test_the_record_has_what_a_program_needs() -> None:
     assert record["layers"][0].keys() == {"name", "cause", "reason", "repair", "survives"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", [CyclicGroup(4), DihedralGroup(4)])
 def test_group_networks_are_judged_as_they_are(group: CyclicGroup | DihedralGroup) -> None:
     exact, inexact = (audit(PreactivationResNet(8, 2, group), size) for size in (17, 16))
@@ -50,6 +53,7 @@ def test_group_networks_are_judged_as_they_are(group: CyclicGroup | DihedralGrou
     assert inexact.preserved_elements == (("identity", "transpose") if group == DihedralGroup(4) else ("identity",))
 
 
+@pytest.mark.slow
 def test_a_flat_head_spoils_the_output_of_exact_features() -> None:
     found = audit(PreactivationResNet(8, 2, CyclicGroup(4), head=Head.ORIENTED), 33)
     assert (found.is_exact, found.features.exact) == (False, True)
@@ -59,6 +63,7 @@ def test_a_flat_head_spoils_the_output_of_exact_features() -> None:
         found.assert_exact()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # timm's own
 def test_position_embeddings_are_explained() -> None:
     found = audit(TimmModel("vit_tiny_patch16_224"), 32)

@@ -53,6 +53,7 @@ def test_verdicts_are_those_of_moved_filters(shard: int) -> None:
     assert covered > 0.95 * len(seeds)
 
 
+@pytest.mark.slow
 def test_a_few_random_networks_have_every_kind_of_verdict() -> None:
     """Networks that are exact, broken altogether, and in between, so that none of the verdicts is for free."""
     counts = set()

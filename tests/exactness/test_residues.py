@@ -100,6 +100,7 @@ def test_small_sizes_below_which_there_is_none() -> None:
     assert find_sizes(tracer, 3, True) == (True, Residue(4, 3), None, 7, None)
 
 
+@pytest.mark.slow
 def test_group_networks_have_the_sizes_of_their_windows() -> None:
     network = PreactivationResNet(8, 2, CyclicGroup(4)).build((3, 32, 32), 10)
     tracer = traced(network, 32, CyclicGroup(4))

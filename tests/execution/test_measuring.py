@@ -69,6 +69,7 @@ def test_one_worker_and_four_give_the_same_bits(conditions: RunConditions, tmp_p
         assert found[4][name] == result
 
 
+@pytest.mark.slow
 def test_a_stop_between_two_shards_loses_nothing(conditions: RunConditions) -> None:
     seen: list[int] = []
     stopped = measure_networks(

@@ -94,6 +94,7 @@ def run(loaded: LoadedStudy, store: Store, **resources: int) -> tuple[RunOutcome
     return outcome, log
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_capacity")
 def test_a_study_with_a_poisoned_cell_finishes_the_others(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "results")

@@ -16,6 +16,7 @@ from tests.datasets.shards import damage, shards
 SIZES = [17, 17, 16, 10]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_capacity")
 def test_the_same_batches_as_without_ray(tmp_path: Path) -> None:
     dataset = shards(tmp_path, corrupt=(20,))

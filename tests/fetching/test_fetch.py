@@ -138,6 +138,7 @@ def fetch_in_process(url: str, files: tuple, folder: Path) -> None:
     fetch_dataset(DatasetRequest(DATASETS["mnist"]._replace(files=files), folder), silent, silent)
 
 
+@pytest.mark.slow
 def test_processes_that_fetch_at_once_fetch_once(site, folder):
     dataset = make_mnist(site)
     context = multiprocessing.get_context("spawn")

@@ -29,6 +29,7 @@ def values(network: nn.Module, subject: Any, images: torch.Tensor, *measures: An
     return [[row.value for row in rows if row.measure_id == measure.id] for measure in measures]
 
 
+@pytest.mark.slow
 def test_a_lifting_convolution_is_equivariant_up_to_its_channels(subject: Any, smooth_images: Any) -> None:
     fixed = WithinCorrelation(GROUP)
     regular = WithinCorrelation(CyclicGroup(channel_action=ChannelAction.REGULAR))
@@ -40,6 +41,7 @@ def test_a_lifting_convolution_is_equivariant_up_to_its_channels(subject: Any, s
     assert found[3] == pytest.approx([1, 1, 1], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_plain_convolution_is_less_so_and_linear_maps_find_more(
     subject: Any, smooth_images: Any, convolutions: Any
 ) -> None:

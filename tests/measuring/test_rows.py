@@ -43,6 +43,7 @@ def test_features_that_are_not_finite_have_no_rows(convolutions: Any, subject: A
     assert {skipped.reason for skipped in result.skipped} == {"its features are not finite"}
 
 
+@pytest.mark.slow
 def test_few_images_have_no_interval(convolutions: Any, subject: Any, smooth_images: Any) -> None:
     measure = WithinCorrelation(Translation(max_pixels=1))
     few = measure_all([measure], subject(convolutions((1,), "zeros"), smooth_images[:31])).rows[0]
@@ -52,6 +53,7 @@ def test_few_images_have_no_interval(convolutions: Any, subject: Any, smooth_ima
     assert enough.low is not None
 
 
+@pytest.mark.slow
 def test_images_that_share_a_layout_raise_the_floor(convolutions: Any, subject: Any, smooth_images: Any) -> None:
     alike = smooth_images[:1] + 0.001 * smooth_images[:8]
     measure = WithinCorrelation(Translation(max_pixels=1))
@@ -130,6 +132,7 @@ def naive_interval(name: str, a: np.ndarray, b: np.ndarray) -> tuple[float, floa
     return float(back(centre - half)), float(back(centre + half))
 
 
+@pytest.mark.slow
 def test_every_interval_is_the_jackknife_by_brute_force(subject: Any) -> None:
     rng = torch.Generator().manual_seed(2)
     images = torch.rand(64, 1, 14, 14, dtype=torch.float64, generator=rng)
@@ -159,6 +162,7 @@ def test_every_interval_is_the_jackknife_by_brute_force(subject: Any) -> None:
         assert (row.low, row.high) == pytest.approx(naive_interval(row.measure, a, b), abs=1e-7), row.measure
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("images", [32, 64, 128])
 def test_rounding_makes_no_width(images: int, subject: Any) -> None:
     """An exactly equivariant layer in float32: its interval reaches no further than rounding does."""

@@ -24,6 +24,7 @@ print("built", sys.meta_path[0].failed)
 """
 
 
+@pytest.mark.slow
 def test_a_first_failure_is_remedied_in_a_fresh_process():
     done = subprocess.run([sys.executable, "-c", BROKEN], capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.stderr) == ("built True", "")

@@ -62,6 +62,7 @@ def test_a_measure_that_is_a_copy_of_another_doubles_nothing(store, whole_trial)
         assert results(store.url).measurements.collect().height == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compacted", [False, True])
 @pytest.mark.parametrize("table", ["trials", "curves", "measurements"])
 def test_no_flipped_bit_changes_a_number(store, whole_trial, table, compacted):

@@ -236,6 +236,7 @@ for index in range(80):
 """
 
 
+@pytest.mark.slow
 def test_reading_while_another_process_writes_and_compacts(store):
     """No trial is ever missing that was there before, and each has exactly its two rows."""
     process = subprocess.Popen([sys.executable, "-c", COMPACTING, store.url], stdout=subprocess.PIPE, cwd=ROOT)

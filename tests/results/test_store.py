@@ -289,6 +289,7 @@ def start_writer(store, first, count):
     return process
 
 
+@pytest.mark.slow
 def test_concurrent_writers_lose_nothing(store):
     writers = [start_writer(store, first, 20) for first in (0, 10, 20)]  # the second writes what the others write too
     assert [writer.wait() for writer in writers] == [0, 0, 0]

@@ -105,6 +105,7 @@ def test_what_was_kept_for_other_measures_is_left_alone(tmp_path: Path) -> None:
     assert (NetworkRun(first.job, kept).total, other.total) == (2, 3)
 
 
+@pytest.mark.slow
 def test_damaged_sums_are_set_aside_and_measured_again(tmp_path: Path) -> None:
     job, straight = Job(AS_IT_IS, {}, MEASURES[1:2]), tmp_path / "straight"
     measure_networks([job], conditions(straight))

@@ -161,6 +161,7 @@ def test_a_trial_killed_within_an_epoch_continues_there(tmp_path: Path, monkeypa
     assert frames[0].measurements.drop("seconds").collect().equals(frames[1].measurements.drop("seconds").collect())
 
 
+@pytest.mark.slow
 def test_too_little_memory_is_met_with_half_as_many_images_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,6 +81,7 @@ def test_trials_on_any_number_of_sectors_finish(sectors: int) -> None:
     assert 90 / sectors - 0.4 < expected < 90 / sectors + 1
 
 
+@pytest.mark.slow
 def test_the_oracle_of_a_trial_sees_its_cap_and_its_label_smoothing() -> None:
     capped = replace(ROTATION, generators=(RotationGenerator(start=9.0, cap=30.0),))
     recipe = replace(RECIPE, epochs=1)
@@ -164,6 +165,7 @@ def test_the_first_step_is_the_mean_over_copies_plus_the_regulariser() -> None:
     torch.testing.assert_close(weights.detach(), its.detach() - 1e-3 * its.grad, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", list(Precision))
 def test_resuming_is_bit_identical(precision: Precision) -> None:
     trial = replace(TRIAL, augmentation=BOX, recipe=replace(RECIPE, clip_norm=1.0, precision=precision))
@@ -220,6 +222,7 @@ def test_stored_weights_give_the_same_network() -> None:
     assert torch.equal(network(images), trainer.network.eval()(images))
 
 
+@pytest.mark.slow
 def test_measures_see_the_stages_inside_and_the_answer_of_the_whole() -> None:
     trainer = trained(TRIAL)
     subject = build_subject(TRIAL, trainer.network.eval(), CPU)

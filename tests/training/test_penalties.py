@@ -65,6 +65,7 @@ def test_a_penalty_on_maps_is_what_a_measure_says(depth, kind, of):
     assert (min(values), max(values)) == pytest.approx((min(expected), max(expected)), rel=1e-3, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_equivariant_networks_pay_nothing():
     circular = Translation(pixels=(4,), border=Border.CIRCULAR)
     for kind in Dissimilarity:
@@ -90,6 +91,7 @@ def test_dissimilarity_in_closed_form():
     assert not constant.grad.any()
 
 
+@pytest.mark.slow
 def test_a_penalty_makes_networks_more_alike_to_what_it_asks_for():
     def trained(weight: float) -> torch.nn.Module:
         penalty = Penalty(Translation(max_pixels=2), weight)

@@ -70,6 +70,7 @@ def test_every_part_is_that_of_one_tensor(photos, monkeypatch, kind: str, size: 
     assert torch.equal(odd[1:20:3], whole[1::2][1:20:3])
 
 
+@pytest.mark.slow
 def test_what_is_measured_stays(photos, monkeypatch) -> None:
     model = Window(ResNet(8, 2), 32, image_size=36)
     trial = Trial(model, photos, Classification(), NoAugmentation(), Recipe(epochs=0), 0)

@@ -69,6 +69,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(micro_batch, augment
     assert losses == pytest.approx(its_losses, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_batch_norms_see_the_parts_alone():
     trial = replace(TRIAL, model=ResNet(8, 2))
     assert not torch.allclose(weights(stepped(trial)[0]), weights(stepped(trial, 10)[0]), atol=1e-4)
