@@ -1,6 +1,8 @@
 """A running Ray: started on this machine or joined by address, quiet, with requests checked before they wait."""
 
+import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +25,7 @@ __all__ = [
 ]
 
 ANSWER_SECONDS = 5.0
+LOOPBACK_VARIABLE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 MAX_START_ATTEMPTS = 3  # how often Ray is started here before that fails
 LATE_START_MESSAGE = "timed out during startup"
 GPU_PARTS = 10_000  # of a GPU, in which Ray counts
@@ -105,6 +108,19 @@ class Capacity:
 def connect_to_ray(address: str | None, num_cpus: int | None = None) -> Iterator[Capacity]:
     """Joins the cluster at `address`, or starts Ray on this machine for as long as the block runs."""
     prepare_ray_environment(address)
+    with _listen_on_loopback(address):
+        own = _join_or_start(address, num_cpus)
+    import ray
+
+    try:
+        yield _query_capacity()
+    finally:
+        if own:
+            ray.shutdown()
+
+
+def _join_or_start(address: str | None, num_cpus: int | None) -> bool:
+    """Connects this process to Ray; whether it was not connected before."""
     import ray
 
     own = not ray.is_initialized()
@@ -120,11 +136,24 @@ def connect_to_ray(address: str | None, num_cpus: int | None = None) -> Iterator
                 _initialise_ray(options)
         except ConnectionError as error:
             raise ValueError(_describe_no_answer(address)) from error
+    return own
+
+
+@contextmanager
+def _listen_on_loopback(address: str | None) -> Iterator[None]:
+    """Has all servers of a Ray that starts here listen on 127.0.0.1 alone, also those of metrics, which need no token.
+
+    Ray has this for platforms on which it knows no clusters, and reads it when it is imported: where a study file has
+    imported Ray before, the servers listen on all interfaces.
+    """
+    if address is not None or LOOPBACK_VARIABLE in os.environ or "ray" in sys.modules:
+        yield
+        return
+    os.environ[LOOPBACK_VARIABLE] = "0"
     try:
-        yield _query_capacity()
+        yield
     finally:
-        if own:
-            ray.shutdown()
+        del os.environ[LOOPBACK_VARIABLE]  # a `ray start` of this process may join other machines
 
 
 def _initialise_ray(options: dict[str, Any]) -> None:
