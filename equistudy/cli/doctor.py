@@ -1,4 +1,4 @@
-"""Checks an installation, and says how to mend it."""
+"""Checks an installation and says how to fix it."""
 
 import importlib.metadata
 import os
@@ -21,7 +21,7 @@ TORCHVISION_OFFSET = 15  # torch 2.13 and torchvision 0.28
 
 
 class InstallationCheck(NamedTuple):
-    """One thing that must work, whether it does, what was found, and how to mend it where it does not."""
+    """One requirement: whether it is met, what was found, and how to fix it if it is not."""
 
     name: str
     ok: bool

@@ -95,7 +95,7 @@ class Site(NamedTuple):
 
 @dataclass(frozen=True)
 class Capacity:
-    """What the cluster has: in all, and on its largest node."""
+    """The resources of the cluster: in total, and on its largest node."""
 
     cpus: float
     gpus: float

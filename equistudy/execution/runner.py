@@ -36,7 +36,7 @@ class RunOutcome(NamedTuple):
 
 @runtime_checkable
 class Reporter(Protocol):
-    """Who is told how a run goes."""
+    """Receives the progress of a run."""
 
     def report_start(self, total: int, concurrent: int, packed: int = 1) -> None:
         """Ray is up; of `total` trials `concurrent` run at once, up to `packed` on each GPU."""
@@ -57,7 +57,7 @@ class Reporter(Protocol):
 
 @contextmanager
 def handle_interrupts(stopping: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-    """The first Ctrl-C or SIGTERM asks to stop, and `stopping` is told; the second does what it always does."""
+    """The first Ctrl-C or SIGTERM requests a stop and calls `stopping`; the second has its default effect."""
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked.is_set

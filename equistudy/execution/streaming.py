@@ -58,7 +58,7 @@ def _decode_window(row: dict[str, Any], dataset: Photographs, split: Split) -> I
 
 
 def _to_columns(block: DecodedBlock) -> dict[str, Any]:
-    """A block as Ray Data has it: one value of each column for each image; the names are told with the first."""
+    """A block as Ray Data has it: one value of each column for each image; the first block also carries the names."""
     corrupt = np.array(["\n".join(block.corrupt), *([""] * (len(block.images) - 1))], dtype=object)
     return {"images": block.images, "targets": block.targets, "corrupt": corrupt}
 

@@ -82,8 +82,9 @@ class Provenance(NamedTuple):
 class RunConditions:
     """What all trials of one run share: the study's name, the store, and the resources of a trial.
 
-    `gpu_share` is how much of its GPU's memory each process may take. A trial that ends no step for `hang_seconds` is
-    taken to hang. With `raise_errors`, an error of a trial is raised once its row is written, for debugging.
+    `gpu_share` is the share of its GPU's memory that each process may take. A trial that completes no step for
+    `hang_seconds` counts as hung. With `raise_errors`, an error of a trial is raised once its row is written, for
+    debugging.
     """
 
     study: str

@@ -29,7 +29,7 @@ class LoadedStudy(NamedTuple):
 
     @contextlib.contextmanager
     def blame_study_code(self) -> Iterator[None]:
-        """While code of the study runs, such as its trial function: what it raises is told with file and line."""
+        """While code of the study runs, such as its trial function: errors are reported with file and line."""
         with _blame_errors(self.path, str(self.module.__file__)):
             yield
 
@@ -38,7 +38,7 @@ _loaded_modules: dict[str, ModuleType] = {}  # what this process has read so far
 
 
 def load_study(path: Path) -> LoadedStudy:
-    """Executes the file and takes its `study`. An error inside it is told with file and line."""
+    """Executes the file and takes its `study`. Errors in the file are reported with file and line."""
     if not path.is_file():
         raise StudyFileError(f"A study is a Python file, got {path}, {_describe_alternatives(path)}.")
     spec = importlib.util.spec_from_file_location(path.stem, path)
