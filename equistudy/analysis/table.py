@@ -106,8 +106,14 @@ class StudyTable:
         """The cell of each trial of the table, matched by levels and seed without reading any data."""
         every = list(self.study.design.cells())
         key = [*self.factors, "seed"]
-        places = _build_level_frame(self.study.design, every).with_row_index("place").unique(key, keep="first")
-        named = self.design.join(places, on=key, how="inner", nulls_equal=True).unique("trial", keep="first")
+        places = (
+            _build_level_frame(self.study.design, every)
+            .with_row_index("place")
+            .unique(key, keep="first", maintain_order=True)
+        )
+        named = self.design.join(places, on=key, how="inner", nulls_equal=True, maintain_order="left").unique(
+            "trial", keep="first", maintain_order=True
+        )
         return {row["trial"]: every[row["place"]] for row in named.select("trial", "place").to_dicts()}
 
     @cached_property
