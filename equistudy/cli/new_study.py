@@ -38,7 +38,7 @@ study = eq.Study(
 def write_study(path: Path) -> list[str]:
     """Writes the study and gives what to do next. Raises ValueError where a file is, or for a name that cannot be."""
     if path.suffix != ".py":
-        raise ValueError(f"A study is a Python file, got {path}. For example {path.with_suffix('.py')}.")
+        raise ValueError(f"A study is a Python file, got {path}. For example {path.stem or 'question'}.py.")
     check_name(path)
     if path.exists():
         raise ValueError(f"{PROGRAM} new writes a file that is not there yet, got {path}. Choose another name.")
