@@ -17,7 +17,7 @@ from equistudy.running.job import Job, RunConditions, TrialPhase, TrialProgress,
 from equistudy.running.plan import StudyPlan, make_plan
 from equistudy.study.study import Claim, Study, Verdict
 
-__all__ = ["StudyRun", "plan", "run", "run_jobs_here"]
+__all__ = ["StudyRun", "choose_scale", "plan", "run", "run_jobs_here"]
 
 Tell = Callable[[str], None]
 
@@ -80,7 +80,7 @@ def plan(study: Study, results: str | Path = "results", *, scale: str | None = N
     `results` is a folder or a URL; `scale` chooses another size of the same study. Nothing is trained and nothing is
     written. Raises ValueError for a scale that the study has not, and for what its trial function refuses.
     """
-    chosen = study.at_scale(scale)
+    chosen = choose_scale(study, scale)
     chosen.design.try_trials()
     return make_plan(chosen, open_existing(results))
 
@@ -108,7 +108,7 @@ def run(
         found.claims
         found.plot()
     """
-    chosen = study.at_scale(scale)
+    chosen = choose_scale(study, scale)
     if chosen.design.is_adaptive:
         raise ValueError(
             "A search draws its trials by Ray Tune, which does not run in this process. Put the study into a file and "
@@ -119,6 +119,16 @@ def run(
     run_jobs_here(planned.build_jobs(), name, file, store, tell or _tell_on_stderr, keep_going=keep_going)
     found = open_results(results)
     return StudyRun(chosen, name, found, StudyTable.from_results(chosen, found))
+
+
+def choose_scale(study: Any, scale: str | None) -> Study:
+    """The study at one of its scales. Raises TypeError for what is no study."""
+    if not isinstance(study, Study):
+        raise TypeError(
+            f"plan and run take an eq.Study, got {study!r}. For the study of a file: python -m equistudy run FILE, or "
+            "import its `study`."
+        )
+    return study.at_scale(scale)
 
 
 def run_jobs_here(

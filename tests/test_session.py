@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import equistudy as eq
-from equistudy.session import plan, run
+from equistudy.session import choose_scale, plan, run
 
 ACCURACY, WITHIN = eq.Accuracy(), eq.WithinCorrelation(eq.Translation(max_pixels=1))
 WIDTH = eq.Factor("width", (2, 4))
@@ -112,3 +112,13 @@ def test_ray_is_not_imported(tmp_path: Path) -> None:
     )
     assert done.stdout == "False\n"
     assert "[2/2] done t_" in done.stderr
+
+
+def test_a_plan_shows_itself_and_what_is_no_study_is_told(tmp_path: Path) -> None:
+    planned = plan(study(), tmp_path / "results")
+    assert str(planned) == "4 trials: 4 missing. Cost of the rest: not known before the first trial is done."
+    page = planned._repr_html_()
+    assert page.count("<tr>") == 5
+    assert "<th>trial</th><th>state</th><th>width</th><th>seed</th>" in page
+    with pytest.raises(TypeError, match=r"plan and run take an eq.Study, got 'studies/smoke.py'. For"):
+        choose_scale("studies/smoke.py", None)

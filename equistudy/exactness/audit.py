@@ -1,6 +1,7 @@
 """The audit: which layers break exact equivariance at an input size, their repairs, and the nearest exact sizes."""
 
 import copy
+import html
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -51,6 +52,18 @@ class Audit(Judgement):
         raise ValueError(
             f"{self.model} must be exact under {self.group} at size={self.size}, got {layers}{more}. {sizes}"
         )
+
+    def __str__(self) -> str:
+        near = " and ".join(str(size) for size in self.nearest if size is not None) or "none found"
+        verdict = "exact" if self.is_exact else "not exact"
+        lines = [f"{self.model} at {self.size} pixels under {self.group}: {verdict}; nearest exact sizes: {near}"]
+        lines += [f"{layer.name}: {layer.reason}" for layer in self.layers]
+        return "\n".join([*lines, *([self.caveat] if self.caveat else [])])
+
+    def _repr_html_(self) -> str:
+        head, *layers = str(self).splitlines()
+        items = "".join(f"<li>{html.escape(line)}</li>" for line in layers)
+        return f"<p><b>{html.escape(head)}</b></p><ul>{items}</ul>"
 
     def to_record(self) -> dict[str, Any]:
         """The audit as plain data."""

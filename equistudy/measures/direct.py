@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from equistudy.measuring.engine import measure_all
 from equistudy.measuring.families import FlowMeasure, PairedMeasure
 from equistudy.measuring.measure import Measure, MeasuringResult, Skipped, Subject
 
-__all__ = ["measure"]
+__all__ = ["list_measures", "measure"]
 
 
 def measure(
@@ -42,11 +43,7 @@ def measure(
     if not isinstance(images, Tensor) or images.ndim != 4 or not images.is_floating_point():
         shape = f"shape {list(images.shape)}, {images.dtype}" if isinstance(images, Tensor) else type(images).__name__
         raise ValueError(f"Images are floating-point numbers with the axes (N, C, H, W), got {shape}.")
-    wanted = (measures,) if isinstance(measures, Measure) else tuple(measures)
-    if not wanted or not all(isinstance(each, Measure) for each in wanted):
-        raise TypeError(
-            f"Measures must be specs, at least one, got {wanted}. For example WithinCorrelation(Translation())."
-        )
+    wanted = list_measures(measures)
     found = FoundStages({}, {}, {})
     if stages is None:
         found = find_stages(network, images)
@@ -57,6 +54,23 @@ def measure(
         network, paths, images, targets, (0.0,) * channels, (1.0,) * channels, background, untrained, seed=0
     )
     return _account_for_stages(measure_all(wanted, subject), wanted, found)
+
+
+def list_measures(measures: Any) -> tuple[Measure, ...]:
+    """The measures that a caller gives, one or several. Raises TypeError for anything else."""
+    given = tuple(measures) if isinstance(measures, Iterable) else (measures,)
+    for each in given:
+        if isinstance(each, type) and issubclass(each, Measure):
+            raise TypeError(
+                f"measures takes measures, got the class {each.__name__}. Make one: {each.__name__}(...), for example "
+                "WithinCorrelation(Translation(max_pixels=4))."
+            )
+    if not given or not all(isinstance(each, Measure) for each in given):
+        raise TypeError(
+            f"measures takes measures, at least one, got {measures!r}. For example "
+            "WithinCorrelation(Translation(max_pixels=4))."
+        )
+    return given
 
 
 def _account_for_stages(result: MeasuringResult, measures: Sequence[Measure], found: FoundStages) -> MeasuringResult:

@@ -1,7 +1,9 @@
 """What a measure is: a spec that turns a network and images into rows."""
 
+import html
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from jaxtyping import Float, Int64
@@ -98,11 +100,57 @@ class Skipped(NamedTuple):
         return f"{self.measure} of {where}: {self.reason}"
 
 
+SUMMARY_COLUMNS = ("measure", "stage", "cells moved", "elements", "value", "floor")
+
+
 class MeasuringResult(NamedTuple):
-    """The result of measuring one network: the rows, and what could not be measured."""
+    """The result of measuring one network: the rows, and what could not be measured.
+
+    Printed, or shown in a notebook, it has one line per measure and stage, averaged over the group elements, apart for
+    those that move whole cells of the map and those that do not. `rows` has each element, of which
+    `polars.DataFrame(result.rows)` or `pandas.DataFrame(result.rows)` makes a table.
+    """
 
     rows: list[Measurement]
     skipped: list[Skipped]
+
+    def summarise(self) -> list[tuple[str, ...]]:
+        """A line of SUMMARY_COLUMNS for each measure, stage and alignment: mean value and mean floor over elements."""
+        groups: dict[tuple[str, str, bool | None], list[Measurement]] = {}
+        for row in self.rows:
+            groups.setdefault((row.measure, row.stage, row.grid_aligned), []).append(row)
+        lines: list[tuple[str, ...]] = []
+        for (measure, stage, aligned), rows in groups.items():
+            floors = [row.floor for row in rows if row.floor is not None]
+            floor = f"{fmean(floors):.3f}" if floors else ""
+            cells = "" if aligned is None else "whole" if aligned else "parts"
+            lines.append((measure, stage, cells, str(len(rows)), f"{fmean(row.value for row in rows):.3f}", floor))
+        return lines
+
+    def describe_skipped(self) -> list[str]:
+        """One sentence per reason: how many stages it holds for, and the first of them."""
+        reasons: dict[tuple[str, str], list[str]] = {}
+        for each in self.skipped:
+            reasons.setdefault((each.measure, each.reason), []).append(each.stage)
+        return [
+            f"{measure} of {stages[0]}{f' and {len(set(stages)) - 1} more' if len(set(stages)) > 1 else ''}: {reason}"
+            for (measure, reason), stages in reasons.items()
+        ]
+
+    def __str__(self) -> str:
+        table = [SUMMARY_COLUMNS, *self.summarise()]
+        widths = [max(len(line[place]) for line in table) for place in range(len(SUMMARY_COLUMNS))]
+        lines = ["  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)) for line in table]
+        absent = [f"Not measured: {text}" for text in self.describe_skipped()]
+        return "\n".join([*(line.rstrip() for line in lines), *absent])
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{name}</th>" for name in SUMMARY_COLUMNS)
+        body = "".join(
+            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in line)}</tr>" for line in self.summarise()
+        )
+        absent = "".join(f"<li>{html.escape(text)}</li>" for text in self.describe_skipped())
+        return f"<table><tr>{head}</tr>{body}</table>" + (f"<p>Not measured:</p><ul>{absent}</ul>" if absent else "")
 
 
 @dataclass(frozen=True)

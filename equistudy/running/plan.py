@@ -1,5 +1,6 @@
 """Which trials of a study are done, which are missing, and what the missing ones will cost. No Ray, no torch."""
 
+import html
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,8 @@ from equistudy.study.design import pause_garbage_collection
 from equistudy.study.study import Study
 from equistudy.study.trial import Trial
 from equistudy.training.failures import FailureReason
+
+MAX_SHOWN = 20  # trials of a plan in a notebook
 
 __all__ = ["PlanState", "PlannedTrial", "StudyPlan", "make_plan"]
 
@@ -59,6 +62,24 @@ class StudyPlan:
         """How many trials are in each state."""
         counted = Counter(planned.state for planned in self.trials)
         return {state: counted[state] for state in PlanState}
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} {state.value}" for state, count in self.counts.items() if count)
+        left = [trial for trial in self.trials if trial.state in (PlanState.MISSING, PlanState.UNMEASURED)]
+        seconds = self.estimate_seconds(left) if left else 0.0
+        cost = "not known before the first trial is done" if seconds is None else f"about {seconds:.0f} trial-seconds"
+        return f"{len(self.trials)} trials: {counts or 'none'}. Cost of the rest: {cost}."
+
+    def _repr_html_(self) -> str:
+        names = list(self.trials[0].levels) if self.trials else []
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in ("trial", "state", *names, "seed"))
+        rows = [
+            (planned.id, planned.state.value, *planned.tabulate_levels().values(), planned.trial.seed)
+            for planned in self.trials[:MAX_SHOWN]
+        ]
+        body = "".join(f"<tr>{''.join(f'<td>{html.escape(str(cell))}</td>' for cell in row)}</tr>" for row in rows)
+        more = f"<p>and {len(self.trials) - MAX_SHOWN} more</p>" if len(self.trials) > MAX_SHOWN else ""
+        return f"<p>{html.escape(str(self))}</p><table><tr>{head}</tr>{body}</table>{more}"
 
     def build_jobs(self, retry: Iterable[str] | None = None) -> list[Job]:
         """What is to run: missing trials and missing measures; with `retry`, failed trials of those reasons as well."""

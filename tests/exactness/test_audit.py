@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 import equistudy
 from equistudy.exactness.audit import audit
@@ -70,3 +71,12 @@ def test_position_embeddings_are_explained() -> None:
     assert [layer.name for layer in found.layers] == ["pos_embed"]
     assert found.layers[0].reason.startswith("position embedding: ")
     assert (found.residue, found.nearest, found.preserved_elements) == (None, (None, None), ("identity",))
+
+
+def test_an_audit_shows_its_verdict_and_every_layer() -> None:
+    found = audit(torch.nn.Conv2d(3, 4, 3, stride=2, padding=1), 16, channels=3)
+    head, layer, *_ = str(found).splitlines()
+    assert "at 16 pixels" in head
+    assert "not exact; nearest exact sizes: 15 and 17" in head
+    assert layer.startswith("(the network itself): misaligned windows")
+    assert f"<li>{layer}</li>".replace("'", "&#x27;") in found._repr_html_()

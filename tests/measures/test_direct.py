@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import polars as pl
 import pytest
 import torch
 from torch import nn
@@ -11,7 +12,7 @@ from equistudy.groups.translation import Border, Translation
 from equistudy.measures.accuracy import Accuracy
 from equistudy.measures.consistency import ShiftConsistency
 from equistudy.measures.correlation import BetweenCorrelation, WithinCorrelation
-from equistudy.measures.direct import measure
+from equistudy.measures.direct import list_measures, measure
 
 CIRCLE = Translation(max_pixels=4, border=Border.CIRCULAR, pixels=(4,))
 
@@ -94,8 +95,8 @@ def test_stages_are_paths_or_names_of_paths(convolutions: Any, smooth_images: An
         ({"images": torch.zeros(4, 8, 8)}, ValueError, r"axes \(N, C, H, W\), got shape \[4, 8, 8\]"),
         ({"images": torch.zeros(4, 1, 8, 8, dtype=torch.uint8)}, ValueError, r"floating-point.*torch\.uint8"),
         ({"images": [1]}, ValueError, "got list"),
-        ({"measures": []}, TypeError, r"at least one, got \(\)"),
-        ({"measures": ["within"]}, TypeError, "must be specs"),
+        ({"measures": []}, TypeError, r"at least one, got \[\]"),
+        ({"measures": ["within"]}, TypeError, "measures takes measures"),
         ({"stages": ["5"]}, ValueError, "must name a submodule"),
     ],
 )
@@ -109,3 +110,36 @@ def test_bad_input_is_named(change: dict[str, Any], error: type[Exception], mess
     checked = measure.__wrapped__ if hasattr(measure, "__wrapped__") else measure  # without the checker of types
     with pytest.raises(error, match=message):
         checked(**{**given, **change})
+
+
+def test_a_result_prints_a_line_per_stage_and_alignment_and_each_reason() -> None:
+    """Means by hand, over the elements that move whole cells and over the others."""
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.Conv2d(4, 4, 3, stride=2, padding=1), torch.nn.Flatten()
+    )
+    result = measure(network, torch.rand(8, 3, 24, 24), WithinCorrelation(Translation(max_pixels=2)))
+    rows = [row for row in result.rows if row.stage == "1" and row.grid_aligned is False]
+    assert 0 < len(rows) < len([row for row in result.rows if row.stage == "1"])
+    mean = sum(row.value for row in rows) / len(rows)
+    line = next(line for line in str(result).splitlines() if line.split()[1:3] == ["1", "parts"])
+    assert line.split()[3:5] == [str(len(rows)), f"{mean:.3f}"]
+    assert "Not measured: within_correlation of 2" in str(result)
+    page = result._repr_html_()
+    assert f"<td>{mean:.3f}</td>" in page
+    assert "<li>within_correlation of 2" in page
+    assert pl.DataFrame(result.rows).height == len(result.rows)
+
+
+@pytest.mark.parametrize(
+    ("measures", "message"),
+    [
+        (WithinCorrelation, r"measures takes measures, got the class WithinCorrelation. Make one: WithinCorrelation\("),
+        ([WithinCorrelation], "got the class WithinCorrelation"),
+        ([], r"measures takes measures, at least one, got \[\]"),
+        ("within_correlation", "measures takes measures, at least one, got 'within_correlation'"),
+        (None, "measures takes measures, at least one, got None"),
+    ],
+)
+def test_what_is_no_measure_is_told(measures, message) -> None:
+    with pytest.raises(TypeError, match=message):
+        list_measures(measures)
