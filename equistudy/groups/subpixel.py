@@ -86,7 +86,7 @@ class SubpixelTranslation(TranslationGroup):
         margin, source = ceil(self.largest) + KERNEL_RADIUS, images
         if background is not None:
             source = torch.nn.functional.pad(images, (margin,) * 4, value=background)
-        if min(source.shape[-2:]) <= 2 * margin:
+        if min(source.shape[-2:]) <= 2 * margin or min(images.shape[-2:]) <= self.largest:
             raise ValueError(
                 f"Border.WINDOW needs images larger than the shifts plus {KERNEL_RADIUS} pixels on each side, "
                 f"got images of {images.shape[-2]} x {images.shape[-1]} pixels for {self}. "

@@ -155,9 +155,10 @@ class Translation(TranslationGroup):
         if outside is not None:
             source = torch.nn.functional.pad(images, (left, right, top, bottom), value=outside)
         height, width = source.shape[-2] - top - bottom, source.shape[-1] - left - right
-        if height < 1 or width < 1:
+        seen = images.shape[-2] > max(top, bottom) and images.shape[-1] > max(left, right)
+        if not seen or height < 1 or width < 1:
             raise ValueError(
-                "Border.WINDOW needs images larger than the shifts, "
+                "Shifts must leave part of each image in view, "
                 f"got images of {images.shape[-2]} x {images.shape[-1]} pixels for {self}. Use smaller shifts."
             )
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from equistudy.groups.group import Element, Grid
+from equistudy.groups.group import Element, Grid, Group
+from equistudy.groups.subpixel import SubpixelTranslation
 from equistudy.groups.translation import Border, Translation
 
 SHIFTS = st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)), min_size=3, max_size=3)
@@ -97,8 +98,25 @@ def test_windows_show_the_same_content_without_zeros_or_seam(background: float |
 def test_windows_without_a_background_are_smaller_than_the_image() -> None:
     assert Translation(max_pixels=4).views(noise(1, 1, 12, 14), None)[0].shape == (1, 1, 8, 10)
     assert Translation(max_pixels=4, pixels=(-4, 1)).views(noise(1, 1, 12, 14), None)[0].shape == (1, 1, 7, 9)
-    with pytest.raises(ValueError, match="larger than the shifts"):
+    with pytest.raises(
+        ValueError, match=r"Shifts must leave part of each image in view, got images of 12 x 14 pixels for"
+    ):
         Translation(max_pixels=12).views(noise(1, 1, 12, 14), None)
+
+
+@pytest.mark.parametrize(
+    ("largest", "empty"),
+    [
+        (Translation(11, pixels=(11,)), Translation(12, pixels=(12,))),
+        (Translation(11, Border.ZERO, (11,)), Translation(12, Border.ZERO, (-12,))),
+        (SubpixelTranslation((11.5,), Border.WINDOW), SubpixelTranslation((12.0,), Border.WINDOW)),
+    ],
+)
+def test_shifts_that_show_nothing_of_an_image_are_refused(largest: Group, empty: Group) -> None:
+    """A slip such as max_pixels=2000 would compare thousands of empty images, for hours."""
+    assert len(list(largest.views(noise(1, 1, 12, 12), 0.0))) == 3
+    with pytest.raises(ValueError, match=r"got images of 12 x 12 pixels for .*Use smaller shifts"):
+        empty.views(noise(1, 1, 12, 12), 0.0)
 
 
 def test_zero_and_circular_views_keep_the_size() -> None:
