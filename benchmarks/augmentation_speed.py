@@ -13,9 +13,9 @@ from collections.abc import Callable
 import torch
 
 from benchmarks.counts import read_counts
+from equistudy.augmentations.action import HorizontalFlip
 from equistudy.augmentations.chain import Chain
 from equistudy.augmentations.crop import RandomCrop
-from equistudy.augmentations.flip import HorizontalFlip
 from equistudy.augmentations.rotation import RandomRotation
 from equistudy.networks.import_timm import import_timm
 

@@ -16,9 +16,9 @@ import torch
 import torch.distributed as dist
 
 from benchmarks.training_speed import chosen_dataset
+from equistudy.augmentations.action import HorizontalFlip
 from equistudy.augmentations.chain import Chain
 from equistudy.augmentations.crop import RandomCrop
-from equistudy.augmentations.flip import HorizontalFlip
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import Recipe
 from equistudy.study.trial import Trial

@@ -18,9 +18,9 @@ from pathlib import Path
 import torch
 
 from benchmarks import augmentation_speed, data_parallel, packing, streaming_speed, training_speed
+from equistudy.augmentations.action import HorizontalFlip
 from equistudy.augmentations.chain import Chain
 from equistudy.augmentations.crop import RandomCrop
-from equistudy.augmentations.flip import HorizontalFlip
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import Recipe
 from equistudy.running.job import collect_provenance

@@ -35,9 +35,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from equistudy.augmentations.action import HorizontalFlip
 from equistudy.augmentations.chain import Chain
 from equistudy.augmentations.crop import RandomCrop
-from equistudy.augmentations.flip import HorizontalFlip
 from equistudy.datasets.dataset import Dataset, Examples, Split
 from equistudy.datasets.digits import Digits
 from equistudy.datasets.mnist import FashionMNIST

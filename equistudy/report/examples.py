@@ -82,9 +82,8 @@ class LearnedImages(ReportFigure):
 
     def _render_row(self, trial: Trial, tails: dict[tuple[str, str], float]) -> list[dict[str, Any]]:
         """One row of pictures; empty for a trial that is unfinished or has no learned augmentation."""
-        from equistudy.augmentations.learned.box import Box
+        from equistudy.augmentations.learned.box import Box, latin_hypercube
         from equistudy.augmentations.learned.motion import ImageMotion
-        from equistudy.augmentations.learned.points import latin_hypercube
 
         augmentation, dataset = trial.augmentation, trial.dataset
         if not isinstance(augmentation, LearnedAugmentation):

@@ -4,22 +4,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from equistudy.augmentations.action import RandomAction
-from equistudy.augmentations.affine import RandomAffine, RandomScaling
+from equistudy.augmentations.action import HorizontalFlip, RandomAction
+from equistudy.augmentations.affine import RandomAffine, RandomScaling, RandomTranslation
 from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
 from equistudy.augmentations.chain import Chain
 from equistudy.augmentations.choice import RandomChoice
 from equistudy.augmentations.colour import ColourJitter
-from equistudy.augmentations.crop import RandomCrop
-from equistudy.augmentations.cutout import Cutout
-from equistudy.augmentations.disk import InscribedDisk
-from equistudy.augmentations.flip import HorizontalFlip
+from equistudy.augmentations.crop import Cutout, RandomCrop, RandomResizedCrop
 from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.augmentations.mixing import CutMix, Mixup
 from equistudy.augmentations.rand_augment import Operation, RandAugment
-from equistudy.augmentations.resized_crop import RandomResizedCrop
-from equistudy.augmentations.rotation import NormalRotation, RandomRotation
-from equistudy.augmentations.translation import RandomTranslation
+from equistudy.augmentations.rotation import InscribedDisk, NormalRotation, RandomRotation
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.digits import Digits
 from equistudy.datasets.shapes import VOID, Shapes

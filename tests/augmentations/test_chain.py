@@ -4,9 +4,9 @@ import jaxtyping
 import pytest
 import torch
 
+from equistudy.augmentations.action import HorizontalFlip
 from equistudy.augmentations.chain import Chain
 from equistudy.augmentations.crop import RandomCrop
-from equistudy.augmentations.flip import HorizontalFlip
 from equistudy.augmentations.mixing import Mixup
 
 

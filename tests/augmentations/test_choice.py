@@ -7,8 +7,7 @@ from scipy import stats
 
 from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.augmentations.choice import RandomChoice
-from equistudy.augmentations.crop import RandomCrop
-from equistudy.augmentations.cutout import Cutout
+from equistudy.augmentations.crop import Cutout, RandomCrop
 from equistudy.augmentations.mixing import CutMix
 from equistudy.augmentations.rotation import RandomRotation
 

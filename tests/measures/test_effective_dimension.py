@@ -9,8 +9,7 @@ from torch.func import functional_call, hessian
 from torch.nn.functional import cross_entropy
 
 import equistudy as eq
-from equistudy.augmentations.learned.augmentation import LearnedAugmentation
-from equistudy.augmentations.learned.fixed import FixedAugmentation
+from equistudy.augmentations.learned.augmentation import FixedAugmentation, LearnedAugmentation
 from equistudy.augmentations.learned.generators import RotationGenerator
 from equistudy.datasets.digits import Digits
 from equistudy.measures.effective_dimension import EffectiveDimension

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from equistudy.augmentations.affine import RandomTranslation
 from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
-from equistudy.augmentations.translation import RandomTranslation
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.digits import Digits
 from equistudy.groups.translation import Border, Translation

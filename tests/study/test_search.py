@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 from ray import tune
 
+from equistudy.augmentations.action import HorizontalFlip
 from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
-from equistudy.augmentations.flip import HorizontalFlip
 from equistudy.datasets.digits import Digits
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import SGD, Recipe

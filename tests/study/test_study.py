@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from equistudy.analysis.claims import Contrast, Trend
+from equistudy.augmentations.action import HorizontalFlip
 from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
-from equistudy.augmentations.flip import HorizontalFlip
 from equistudy.datasets.digits import Digits
 from equistudy.groups.translation import Translation
 from equistudy.measures.accuracy import Accuracy

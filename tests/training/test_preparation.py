@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
+from equistudy.augmentations.action import HorizontalFlip
 from equistudy.augmentations.augmentation import NoAugmentation
-from equistudy.augmentations.flip import HorizontalFlip
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.digits import Digits
 from equistudy.datasets.image_folder import ImageFolder

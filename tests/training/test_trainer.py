@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from equistudy.augmentations.action import HorizontalFlip
 from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
 from equistudy.augmentations.crop import RandomCrop
-from equistudy.augmentations.flip import HorizontalFlip
 from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.augmentations.learned.generators import RotationGenerator
 from equistudy.augmentations.mixing import Mixup

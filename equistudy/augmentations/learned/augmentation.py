@@ -1,4 +1,4 @@
-"""The learned augmentation as a spec: which generators, which regulariser, how many copies."""
+"""The learned augmentation as a spec, and its baseline with fixed half-extents."""
 
 from dataclasses import dataclass
 from math import isfinite
@@ -8,7 +8,7 @@ from jaxtyping import Float, Shaped
 
 from equistudy.augmentations.augmentation import Augmentation, NoAugmentation
 from equistudy.augmentations.learned.generators import AFFINE, Domain, LieGenerator
-from equistudy.augmentations.learned.regulariser import EntropyRegulariser, Regulariser
+from equistudy.augmentations.learned.regulariser import EntropyRegulariser, NormRegulariser, Regulariser
 from equistudy.datasets.dataset import Dataset, Modality, Target
 from equistudy.networks.choices import Aggregate
 from equistudy.spec import Generator, Tensor, added_field
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 else:
     Module = Any
 
-__all__ = ["LearnedAugmentation"]
+__all__ = ["FixedAugmentation", "LearnedAugmentation"]
 
 ENTROPY, NOTHING = EntropyRegulariser(), NoAugmentation()
 
@@ -247,3 +247,30 @@ class LearnedAugmentation(Augmentation):
                 f"reflected must be less than the image's size, got reflected={self.reflected} for "
                 f"{dataset.image_shape[1]} x {dataset.image_shape[2]} pixels. For rotations use a quarter of the size."
             )
+
+
+NO_REGULARISER = NormRegulariser(0.0)
+
+
+@dataclass(frozen=True)
+class FixedAugmentation(LearnedAugmentation):
+    """A `LearnedAugmentation` whose half-extents stay at their starts: only the weights are learned.
+
+    With the same numbers of copies, whatever a learned augmentation gains over this one it gains by learning. In the
+    paper the two also differ in the number of copies.
+
+    >>> import equistudy as eq
+    >>> eq.FixedAugmentation((eq.RotationGenerator(start=20.0),), test_copies=8).num_parameters
+    1
+    """
+
+    regulariser: Regulariser = NO_REGULARISER
+
+    def __post_init__(self) -> None:
+        fixed = tuple(generator.without_learning() for generator in self.generators)
+        object.__setattr__(self, "generators", fixed)
+        super().__post_init__()
+
+    def _check_learned(self) -> None:
+        if not self.generators:
+            raise ValueError("A fixed augmentation needs at least one generator, got none. Use NoAugmentation().")

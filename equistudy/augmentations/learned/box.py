@@ -1,19 +1,29 @@
-"""The learned box: how far a uniform distribution over transformations reaches along each of its generators."""
+"""The learned box: how far a uniform distribution over transformations reaches, and points that cover it."""
 
 from collections.abc import Callable
+from functools import lru_cache
+from itertools import permutations
+from math import pi
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from equistudy.augmentations.learned.generators import Domain, LieGenerator, RotationGenerator
 from equistudy.augmentations.learned.space import HaarRotation, SpaceRotation, SpaceTranslation
-from equistudy.groups.exponential import affine_exponentials, disable_autocast, plane_rotations, rigid_exponentials
-from equistudy.groups.haar import haar_vectors
+from equistudy.datasets.draws import draw_uniforms
+from equistudy.groups.exponential import (
+    affine_exponentials,
+    disable_autocast,
+    plane_rotations,
+    rigid_exponentials,
+    rodrigues_third,
+)
 
-__all__ = ["Box"]
+__all__ = ["Box", "haar_vectors", "latin_hypercube"]
 
 
 class Box(nn.Module):
@@ -150,3 +160,89 @@ def _invert_extents(extents: Float[Tensor, " P"], scales: Float[Tensor, " P"]) -
     """The raw parameters of these half-extents: the inverse of h = scale * softplus(raw)."""
     shares = (extents / scales).double()
     return (shares + torch.log(-torch.expm1(-shares))).to(extents.dtype)
+
+
+MAX_LISTED = 5  # points of which all orders are tried
+NUM_CANDIDATES = 128  # orders that are tried along each axis otherwise
+NUM_RESTARTS, NUM_SWEEPS = 16, 4
+POWER = 8  # of the correlations: the largest decides
+
+
+def latin_hypercube(num_points: int, dimensions: int) -> Float[Tensor, "N P"]:
+    """Points of [-1, 1]^P that use each of the midpoints of n equal intervals once along each axis.
+
+    A search orders them so that the axes are as uncorrelated as possible: with correlated axes the average would cover
+    combinations of generators instead of each generator separately. The mean is 0, so a single point is 0. Fewer than
+    P + 1 points cannot have uncorrelated axes, and two points always lie on a diagonal.
+    """
+    return torch.tensor(_search_points(num_points, dimensions), dtype=torch.float32)
+
+
+@lru_cache(maxsize=64)
+def _search_points(num_points: int, dimensions: int) -> Float64[np.ndarray, "N P"]:
+    """The best of several descents, in which each axis in turn takes the order least correlated with the others."""
+    midpoints = (2 * np.arange(num_points) + 1) / num_points - 1
+    if num_points < 3 or dimensions == 1:
+        return np.repeat(midpoints[:, None], dimensions, axis=1)
+    best, least = np.empty(0), np.inf
+    for restart in range(NUM_RESTARTS):
+        candidates = midpoints[_list_orders(num_points, restart)] / np.linalg.norm(midpoints)
+        axes = np.stack([midpoints / np.linalg.norm(midpoints), *np.resize(candidates, (dimensions - 1, num_points))])
+        for axis in [*range(1, dimensions)] * NUM_SWEEPS:
+            costs = ((candidates @ np.delete(axes, axis, axis=0).T) ** POWER).sum(1)
+            axes[axis] = candidates[np.argmin(costs.round(12))]
+        cost = (np.triu(axes @ axes.T, 1) ** POWER).sum().round(12)
+        if cost < least:
+            best, least = axes * np.linalg.norm(midpoints), cost
+    return best.T.round(12)
+
+
+def _list_orders(num_points: int, restart: int) -> np.ndarray:
+    """Orders of the points, the same on every machine: all of a few, shuffled; random ones of many."""
+    if num_points <= MAX_LISTED:
+        every = np.array(list(permutations(range(num_points))))
+        return every[np.argsort(draw_uniforms(restart, len(every)), kind="stable")]
+    uniforms = draw_uniforms(restart, NUM_CANDIDATES * num_points)
+    return np.argsort(uniforms.reshape(NUM_CANDIDATES, num_points), axis=1, kind="stable")
+
+
+NUM_NEWTON_STEPS = 6  # from the small-angle solution to float64 rounding, for angles up to pi
+NUM_DIFFERENTIABLE_STEPS = 2  # Newton steps on the converged root, which give it correct first and second derivatives
+
+
+def haar_vectors(units: Float[Tensor, "N 3"], largest: Float[Tensor, ""]) -> Float[Tensor, "N 3"]:
+    """Rotation vectors (axis times angle in radians) from `units`, which are uniform on [-1, 1]^3.
+
+    The axis is uniform on the sphere: its z is the first unit, its azimuth pi times the second. The third unit u gives
+    the angle a through a - sin a = |u| (largest - sin largest), so that its density is proportional to 1 - cos a up to
+    `largest`, as under the Haar measure of SO(3). The vector has the sign of u, so that u = 0 is the identity. With
+    `largest` = pi every rotation is equally likely. Twice differentiable in `largest`.
+    """
+    height, azimuth, quantile = units[:, 0], pi * units[:, 1], units[:, 2].abs()
+    across = (1 - height.square()).clamp(min=0).sqrt()
+    axes = torch.stack([across * azimuth.cos(), across * azimuth.sin(), height], dim=-1)
+    return (largest * _find_shares(quantile, largest) * units[:, 2].sign())[:, None] * axes
+
+
+def _find_shares(quantile: Float[Tensor, " N"], largest: Float[Tensor, ""]) -> Float[Tensor, " N"]:
+    """The angle as a fraction r of the largest, h: the root of r^3 T(h^2 r^2) = q T(h^2), T(a^2) = (a - sin a) / a^3.
+
+    Solved for r because a - sin a cancels at small angles.
+    """
+    shares = quantile.clamp(min=torch.finfo(quantile.dtype).tiny).pow(1 / 3)
+    with torch.no_grad():
+        for _ in range(NUM_NEWTON_STEPS):
+            shares = _take_newton_step(shares, quantile, largest)
+    for _ in range(NUM_DIFFERENTIABLE_STEPS):
+        shares = _take_newton_step(shares, quantile, largest)
+    return shares
+
+
+def _take_newton_step(
+    shares: Float[Tensor, " N"], quantile: Float[Tensor, " N"], largest: Float[Tensor, ""]
+) -> Float[Tensor, " N"]:
+    square = largest.square()
+    residual = shares**3 * rodrigues_third(square * shares.square()) - quantile * rodrigues_third(square)
+    half = torch.sinc(largest * shares / (2 * pi))  # sin(a / 2) / (a / 2)
+    slope = (shares * half).square() / 2  # (1 - cos a) / h^2, the derivative by r
+    return shares - residual / slope.clamp(min=torch.finfo(slope.dtype).tiny)

@@ -8,8 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from equistudy.augmentations.learned.augmentation import LearnedAugmentation
-from equistudy.augmentations.learned.fixed import FixedAugmentation
+from equistudy.augmentations.learned.augmentation import FixedAugmentation, LearnedAugmentation
 from equistudy.augmentations.learned.generators import Domain, LieGenerator
 from equistudy.augmentations.learned.motion import DenseMotion, ImageMotion, find_needed_padding
 from equistudy.augmentations.learned.network import BoxedNetwork, LearnedSettings

@@ -8,9 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from equistudy.augmentations.learned.box import Box
+from equistudy.augmentations.learned.box import Box, latin_hypercube
 from equistudy.augmentations.learned.generators import Domain
-from equistudy.augmentations.learned.points import latin_hypercube
 from equistudy.datasets.dataset import Dataset, Modality, Target
 from equistudy.groups.affine import warp
 

@@ -10,10 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from equistudy.augmentations.learned.box import Box
+from equistudy.augmentations.learned.box import Box, latin_hypercube
 from equistudy.augmentations.learned.generators import LieGenerator
 from equistudy.augmentations.learned.motion import Motion
-from equistudy.augmentations.learned.points import latin_hypercube
 from equistudy.augmentations.learned.regulariser import Regulariser
 from equistudy.datasets.dataset import Target
 from equistudy.groups.exponential import disable_autocast

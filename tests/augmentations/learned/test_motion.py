@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, pad
 
 from equistudy.augmentations.crop import RandomCrop
-from equistudy.augmentations.learned.augmentation import LearnedAugmentation
+from equistudy.augmentations.learned.augmentation import FixedAugmentation, LearnedAugmentation
 from equistudy.augmentations.learned.box import Box
 from equistudy.augmentations.learned.colours import BrightnessGenerator
-from equistudy.augmentations.learned.fixed import FixedAugmentation
 from equistudy.augmentations.learned.generators import AFFINE, GL2, SE2, Domain, RotationGenerator, ScalingGenerator
 from equistudy.augmentations.learned.motion import (
     DenseMotion,

@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy, softmax
 
 from equistudy.augmentations.crop import RandomCrop
 from equistudy.augmentations.learned.augmentation import LearnedAugmentation
+from equistudy.augmentations.learned.box import latin_hypercube
 from equistudy.augmentations.learned.generators import (
     AFFINE,
     MatrixGenerator,
@@ -18,7 +19,6 @@ from equistudy.augmentations.learned.generators import (
     ScalingGenerator,
     TranslationXGenerator,
 )
-from equistudy.augmentations.learned.points import latin_hypercube
 from equistudy.augmentations.learned.regulariser import EntropyRegulariser, NormRegulariser
 from equistudy.augmentations.rotation import RandomRotation
 from equistudy.datasets.digits import Digits
