@@ -3,8 +3,8 @@
     python -m tests.faults.campaign --seed 1 --folder /tmp/faults [--short]
 
 Results lie in an S3 server alone, behind a proxy that disturbs; nodes of one CPU train. Each fault and what recovered
-from it is a line of the log, on stdout and in FOLDER/log.txt. `--short`: six faults of four trials instead of 32 of
-twelve.
+from it is a line of the log, on stdout and in FOLDER/log.txt. Two faults strike at the end, in a copy of the results on
+a disk. `--short`: six faults of four trials instead of 42 of fourteen.
 """
 
 import argparse
@@ -25,16 +25,13 @@ import psutil
 from equistudy.cli.errors import ExitCode
 from equistudy.results import results
 from equistudy.results.store import Store
-from equistudy.running.job import Provenance, RunConditions
-from equistudy.running.plan import make_plan
-from equistudy.running.trial_run import TrialRun
-from equistudy.study.file import load_study
+from tests.faults.aftermath import STUDY, Aftermath, assert_equal
 from tests.faults.cluster import Cluster
-from tests.faults.object_store import SECRETS, object_store, place_of
+from tests.faults.object_store import SECRETS, DiskStore, place_of
 from tests.faults.proxy import Proxy
+from tests.faults.strikes import STRIKES
 from tests.faults.witness import Recovery, Sign, Witness
 
-STUDY = Path(__file__).with_name("study.py")
 WIDTHS = 2  # of the study's networks
 PATIENCE = 900.0
 DRIVERS = 20  # more would mean that it starts in vain, again and again
@@ -42,20 +39,30 @@ QUICK, SLOW = "0.1", "4"  # seconds that a batch takes at least; slow when trial
 LOOKS = 0.5  # seconds between two looks at the results: each costs the store as much as a trial does
 PAUSES = (0.1, 0.8)  # seconds between two faults
 HANG_MINUTES = "1.5"  # less would end processes that only start slowly, on a machine with much else to do
-STORE_FAULTS = {"503": 2, "500": 1, "refuse": 2, "stall": 2, "cut": 2, "full": 2}
+STORE_FAULTS = {"503": 2, "500": 2, "refuse": 2, "stall": 2, "cut": 2, "full": 2}
+AFTERWARDS = {"named pipe": 1, "flip weights": 1}
 FAULTS = {
     **STORE_FAULTS,
-    "kill trial": 5,
+    "kill server": 2,
+    "fill disk": 2,
+    "kill trial": 4,
     "preempt trial": 4,
     "slow trial": 1,
     "slow node": 1,
-    "late clock": 2,
-    "hang": 2,
+    "late clock": 1,
+    "early clock": 1,
+    "hang": 1,
     "damage checkpoint": 1,
+    "flip checkpoint": 1,
     "kill node": 2,
     "kill driver": 1,
     "interrupt driver": 1,
+    "two runs": 1,
+    "lose marker": 1,
+    "kill compaction": 1,
+    "foreign files": 1,
     "kill head": 1,
+    **AFTERWARDS,
 }
 SHORT = {"503": 1, "stall": 1, "kill trial": 1, "preempt trial": 1, "kill node": 1, "kill driver": 1}
 
@@ -63,10 +70,11 @@ SHORT = {"503": 1, "stall": 1, "kill trial": 1, "preempt trial": 1, "kill node":
 def schedule(seed: int, counts: Mapping[str, int] = FAULTS) -> list[str]:
     """All faults in an order of this seed; the head dies somewhere in the middle, where there is most to lose."""
     rng = random.Random(seed)
-    listed = [fault for fault, count in counts.items() for _ in range(count) if fault != "kill head"]
+    placed = {"kill head", *AFTERWARDS}
+    listed = [fault for fault, count in counts.items() for _ in range(count) if fault not in placed]
     rng.shuffle(listed)
     listed[len(listed) // 2 : len(listed) // 2] = ["kill head"] * counts.get("kill head", 0)
-    return listed
+    return listed + [fault for fault, count in counts.items() for _ in range(count) if fault in AFTERWARDS]
 
 
 class Pending(NamedTuple):
@@ -83,12 +91,16 @@ class Campaign:
     """One run of the study under the faults of one seed."""
 
     def __init__(self, faults: list[str], seed: int, folder: Path, seeds: int, nodes: int) -> None:
-        self.faults, self._rng, self._folder = faults, random.Random(seed), folder
+        self.faults = [fault for fault in faults if fault not in AFTERWARDS]
+        self.afterwards = faults[len(self.faults) :]
+        self.rng, self.folder = random.Random(seed), folder
+        self.kept: list[pl.DataFrame] = []  # rows that must stay as they are
+        self.excused = 0  # the driver that ends because a fault makes it
         self._trials, self._nodes = WIDTHS * seeds, nodes
         self._began = time.monotonic()
         self._pending: list[Pending] = []
         self._hits: dict[str, int] = {}
-        self._struck_so_far = self._drivers = 0
+        self._struck_so_far = self.drivers = 0
         folder.mkdir(parents=True, exist_ok=True)
         self._log = (folder / "log.txt").open("w")
 
@@ -99,45 +111,52 @@ class Campaign:
         self._log.flush()
 
     def run(self) -> None:
-        with object_store() as (_, address):
-            self.proxy = Proxy(int(address.partition(":")[2])).started()
-            self.witness = Witness(Store.open(place_of(address)))
-            self._set_pace()
-            self.cluster = Cluster(self._folder, self._nodes)
-            try:
-                self.driver = self._drive()
-                for number, fault in enumerate(self.faults, 1):
-                    self._wait(self._rng.uniform(*PAUSES))
-                    self._strike(number, fault)
-                    self._struck_so_far = number
-                self._until(lambda: not self._pending, "every fault to be recovered from")
-                (self._folder / "pace").unlink()
-                self._until(self._done, "the study to end")
-            finally:
-                self.proxy.mode = ""
-                self.driver.kill()
-                self.driver.wait()
-                self.cluster.stop()
-            self._compare(place_of(address))
+        (self.folder / "s3").mkdir()
+        self.server = DiskStore(self.folder / "s3" / "disk")
+        try:
+            self.proxy = Proxy(self.server.port).started()
+            self.witness = Witness(Store.open(place_of(self.server.address)))
+            self.set_pace()
+            self._disturb()
+            self._compare(place_of(self.server.address))
+        finally:
+            self.server.kill()
 
-    def _set_pace(self) -> None:
+    def _disturb(self) -> None:
+        self.cluster = Cluster(self.folder, self._nodes)
+        try:
+            self.driver = self.start_driver()
+            for number, fault in enumerate(self.faults, 1):
+                self.wait(self.rng.uniform(*PAUSES))
+                self._strike(number, fault)
+                self._struck_so_far = number
+            self.until(lambda: not self._pending, "every fault to be recovered from")
+            (self.folder / "pace").unlink()
+            self.until(self._done, "the study to end")
+        finally:
+            self.proxy.mode = ""
+            self.driver.kill()
+            self.driver.wait()
+            self.cluster.stop()
+
+    def set_pace(self, quick: bool = False) -> None:
         """Keeps trials for the faults that are still to come: two of them always."""
         keep = (self._trials - 2) * self._struck_so_far / len(self.faults)
-        new = self._folder / "pace.new"
-        new.write_text(SLOW if len(self.witness.finished) >= keep else QUICK)
-        new.rename(self._folder / "pace")
+        new = self.folder / "pace.new"
+        new.write_text(SLOW if len(self.witness.finished) >= keep and not quick else QUICK)
+        new.rename(self.folder / "pace")
 
-    def _drive(self) -> subprocess.Popen[bytes]:
-        """`run`, as a user starts it and starts it again."""
-        self._drivers += 1
+    def start_driver(self, name: str = "") -> subprocess.Popen[bytes]:
+        """`run`, as a user starts it and starts it again; a second one beside it has a name."""
+        self.drivers += not name
         place = place_of(f"127.0.0.1:{self.proxy.port}")
         command = [sys.executable, "-m", "equistudy", "run", str(STUDY), "--results", place]
         command += ["--address", self.cluster.address, "--hang-minutes", HANG_MINUTES]
-        with self._driver_log().open("wb") as log:
-            return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=self._folder)
+        with self.driver_log(name).open("wb") as log:
+            return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=self.folder)
 
-    def _driver_log(self) -> Path:
-        return self._folder / f"driver.{self._drivers}.log"
+    def driver_log(self, name: str = "") -> Path:
+        return self.folder / f"driver.{name or self.drivers}.log"
 
     # what happens between two faults
 
@@ -146,46 +165,49 @@ class Campaign:
         code = self.driver.poll()
         assert code != 0 or self._struck_so_far == len(self.faults), "the study has ended before the last fault"
         if code:
-            said = self._driver_log().read_text(errors="replace")[-2000:]
-            assert code != ExitCode.FAILED_TRIALS, said
-            assert self._drivers < DRIVERS, said
-            self.say(f"driver {self._drivers} has ended with {code}; the same command again")
-            self.driver = self._drive()
+            said = self.driver_log().read_text(errors="replace")[-2000:]
+            assert code != ExitCode.FAILED_TRIALS or self.excused == self.drivers, said
+            assert self.drivers < DRIVERS, said
+            self.say(f"driver {self.drivers} has ended with {code}; the same command again")
+            self.driver = self.start_driver()
         self.witness.look()
+        self._see_recovered()
+        if self._struck_so_far < len(self.faults):
+            self.set_pace()
+
+    def _see_recovered(self) -> None:
         for pending in list(self._pending):
             recovered = pending.recovered()
             if recovered is not None:
                 self._pending.remove(pending)
                 seconds = time.monotonic() - pending.since
                 self.say(f"fault {pending.number:2} recovered after {seconds:.1f} s: {pending.fault}: {recovered}")
-        if self._struck_so_far < len(self.faults):
-            self._set_pace()
 
     def _done(self) -> bool:
         return self.driver.poll() == 0
 
-    def _wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             time.sleep(min(LOOKS, seconds))
             self._look()
 
-    def _until(self, condition: Callable[[], Any], what: str) -> Any:
+    def until(self, condition: Callable[[], Any], what: str) -> Any:
         deadline = time.monotonic() + PATIENCE
         while not (found := condition()):
             assert time.monotonic() < deadline, f"waited {PATIENCE:g} s for {what}; pending: {self._pending}"
-            self._wait(LOOKS)
+            self.wait(LOOKS)
         return found
 
-    def _training(self) -> list[Sign]:
+    def training(self) -> list[Sign]:
         """Trials in training that no pending fault has hit yet; those that were hit least, for each dies thrice."""
         hit = {pending.trial for pending in self._pending}
         free = [sign for sign in self.witness.signs() if sign["phase"] == "training" and sign["trial"] not in hit]
         least = min((self._hits.get(sign["trial"], 0) for sign in free), default=0)
         return [sign for sign in free if self._hits.get(sign["trial"], 0) == least]
 
-    def _aim(self, free: list[Sign]) -> Sign:
-        sign = self._rng.choice(free)
+    def aim(self, free: list[Sign]) -> Sign:
+        sign = self.rng.choice(free)
         self._hits[sign["trial"]] = self._hits.get(sign["trial"], 0) + 1
         return sign
 
@@ -194,21 +216,26 @@ class Campaign:
     def _strike(self, number: int, fault: str) -> None:
         if fault in STORE_FAULTS:
             self._disturb_store(number, fault)
+        elif fault in STRIKES:
+            STRIKES[fault](self, number, fault)
         elif fault in ("kill driver", "interrupt driver", "kill head"):
-            self._until(self._training, "a trial under way")
-            self._struck(number, fault, self.witness.others_train(lambda: self._drivers))
+            self.until(self.training, "a trial under way")
+            self.struck(number, fault, self.witness.others_train(lambda: self.drivers))
             self.driver.send_signal(signal.SIGTERM if fault == "interrupt driver" else signal.SIGKILL)
             if fault == "kill head":  # the driver runs on it
                 self.driver.wait()
                 self.cluster.stop()
-                self.cluster = Cluster(self._folder / "second", self._nodes)
+                self.cluster = Cluster(self.folder / "second", self._nodes)
         elif fault in ("kill node", "slow node"):
             self._hit_node(number, fault)
         else:
-            self._hit_trial(number, fault, self._aim(self._until(self._training, "a trial in training")))
+            self._hit_trial(number, fault, self.aim(self.until(self.training, "a trial in training")))
 
-    def _struck(self, number: int, fault: str, recovered: Recovery, trial: str | None = None) -> None:
+    def struck(self, number: int, fault: str, recovered: Recovery, trial: str | None = None) -> None:
         self.say(f"fault {number:2}: {fault}")
+        self.await_recovery(number, fault, recovered, trial)
+
+    def await_recovery(self, number: int, fault: str, recovered: Recovery, trial: str | None = None) -> None:
         self._pending.append(Pending(number, fault, time.monotonic(), recovered, trial))
 
     def _hit_trial(self, number: int, fault: str, sign: Sign) -> None:
@@ -216,49 +243,46 @@ class Campaign:
         name = f"{fault} of {trial}, epoch {sign['epoch']}, process {process.pid}"
         if fault == "hang":
             self._ask("hang", sign)
-            self._struck(number, name, witness.is_ended(sign, self._another_hangs), trial)
+            self.struck(number, name, witness.is_ended(sign, self._another_hangs), trial)
             return
-        if fault == "late clock":
-            self._ask("late", sign)
-            self._struck(number, name, witness.ticks_on(sign), trial)
+        if fault in ("late clock", "early clock"):
+            which = fault.partition(" ")[0]
+            self._ask(which, sign)
+            self.struck(number, name, witness.ticks_on(sign, which), trial)
             return
-        if fault == "damage checkpoint":
-            self._until(lambda: witness.checkpoint(trial) or witness.has_row(trial), "a checkpoint")
-            if state := witness.checkpoint(trial):
-                witness.store.write_bytes(f"checkpoints/{trial}.0.pt", state[: len(state) // 2])
         slow = fault == "slow trial"
-        self._struck(number, name, witness.goes_on(sign, elsewhere=not slow), trial)
+        self.struck(number, name, witness.goes_on(sign, elsewhere=not slow), trial)
         with contextlib.suppress(psutil.NoSuchProcess):
             if slow:
                 process.suspend()
-                self._wait(2.5)
+                self.wait(2.5)
                 process.resume()
             else:
                 process.send_signal(signal.SIGTERM if fault == "preempt trial" else signal.SIGKILL)
 
     def _ask(self, what: str, sign: Sign) -> None:
-        (self._folder / f"{what}.{sign['pid']}").touch()
+        (self.folder / f"{what}.{sign['pid']}").touch()
 
     def _another_hangs(self) -> Sign | None:
-        free = self._training()
+        free = self.training()
         if not free:
             return None
-        sign = self._aim(free)
+        sign = self.aim(free)
         self._ask("hang", sign)
         return sign
 
     def _hit_node(self, number: int, fault: str) -> None:
-        (node,) = self._until(self._working_node, "a node that trains")
+        (node,) = self.until(self._working_node, "a node that trains")
         there, signs = self._on(node)
         if fault == "kill node":
             recovered = self.witness.all_go_on(signs, elsewhere=True)
-            self._struck(number, f"{fault}, raylet {self.cluster.lose(node)}, {len(signs)} trials on it", recovered)
+            self.struck(number, f"{fault}, raylet {self.cluster.lose(node)}, {len(signs)} trials on it", recovered)
             return
-        self._struck(number, f"{fault}, {len(signs)} trials on it", self.witness.all_go_on(signs, elsewhere=False))
+        self.struck(number, f"{fault}, {len(signs)} trials on it", self.witness.all_go_on(signs, elsewhere=False))
         for process in there:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.suspend()
-        self._wait(5.0)
+        self.wait(5.0)
         for process in there:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.resume()
@@ -267,58 +291,50 @@ class Campaign:
         """The processes of a node, and the trials that they train."""
         there = self.cluster.processes(node)
         pids = {process.pid for process in there}
-        return there, [sign for sign in self._training() if sign["pid"] in pids]
+        return there, [sign for sign in self.training() if sign["pid"] in pids]
 
     def _working_node(self) -> list[int]:
         """One that trains, if there is one."""
-        nodes = self._rng.sample(range(self._nodes), self._nodes)
+        nodes = self.rng.sample(range(self._nodes), self._nodes)
         return [node for node in nodes if self._on(node)[1]][:1]
 
     def _disturb_store(self, number: int, fault: str) -> None:
         """For a second at least, and until it has met somebody."""
         self.proxy.met, self.proxy.mode = 0, fault
         self.say(f"fault {number:2}: the store: {fault}")
-        self._wait(1.0)
-        self._until(lambda: self.proxy.met, "a request")
+        self.wait(1.0)
+        self.until(lambda: self.proxy.met, "a request")
         self.proxy.mode, passed, met = "", self.proxy.passed, self.proxy.met
         told = f"the store answers again; {met} requests had been disturbed"
         recovered: Recovery = lambda: told if self.proxy.passed > passed else None  # noqa: E731
-        self._pending.append(Pending(number, f"the store: {fault}", time.monotonic(), recovered, None))
+        self.await_recovery(number, f"the store: {fault}", recovered)
 
     # the end
 
     def _compare(self, place: str) -> None:
-        undisturbed, witness = self._undisturbed(), self.witness
-        for after, before in zip(numbers(place), numbers(undisturbed), strict=True):
-            assert after.equals(before), (after, before)
-        changed = {name for name, modified in witness.finished.items() if witness.modified(name) != modified}
+        witness, aftermath = self.witness, Aftermath(place, self.folder, self.rng)
+        assert_equal(place, aftermath.undisturbed)
+        there = set(witness.store.list_names("trials"))
+        own = {name: since for name, since in witness.finished.items() if name in there and not witness.is_shared(name)}
+        changed = {name for name, modified in own.items() if witness.modified(name) != modified}
         assert not changed, f"repeated although finished: {changed}"
-        assert len(witness.finished) == len(witness.store.list_names("trials")) == self._trials
         rows = results(place).trials.collect()
+        for kept in self.kept:
+            before = kept.filter(~pl.col("trial").is_in(sorted(witness.shared))).sort("trial")
+            after = rows.filter(pl.col("trial").is_in(before["trial"].to_list())).sort("trial")
+            assert after.equals(before), (after, before)
+        assert len(witness.finished) == rows["trial"].n_unique() == rows.height == self._trials
         self.say(
             f"equal to the undisturbed run: {rows.height} trials, {rows['resumed'].sum()} of them resumed, none "
-            f"repeated; {len(self.faults)} faults, {self._drivers} drivers"
+            f"repeated; {len(self.faults)} faults, {self.drivers} drivers"
         )
-
-    def _undisturbed(self) -> str:
-        """The same trials in this process, one after the other, into a folder."""
-        os.environ.pop("FAULTS_FOLDER")
-        loaded = load_study(STUDY)
-        store = Store.open(self._folder / "undisturbed")
-        for job in make_plan(loaded.study, None).build_jobs():
-            list(TrialRun(job, RunConditions(loaded.name, store, Provenance(None, None, {}))))
-        return store.url
-
-
-def numbers(place: str) -> list[pl.DataFrame]:
-    """All that was learned and measured, in a fixed order."""
-    found = results(place)
-    trials = found.trials.select("trial", "status", "epochs", "test_accuracy", "test_loss", "train_loss").collect()
-    return [
-        trials.sort("trial"),
-        found.curves.collect().sort("trial", "epoch", "split", "name"),
-        found.measurements.drop("seconds").collect().sort("trial", "measure", "stage", "element"),
-    ]
+        if self.afterwards:
+            aftermath.copy()
+        for number, fault in enumerate(self.afterwards, 1 + len(self.faults)):
+            what, recovered = aftermath.strike(fault)
+            self.struck(number, f"{fault}: {what}", recovered)
+            self._see_recovered()
+        self.say(f"all equal after {len(self.faults) + len(self.afterwards)} faults")
 
 
 def main() -> None:
@@ -326,8 +342,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True, help="short: Ray's sockets lie in it")
     parser.add_argument("--short", action="store_true")
+    parser.add_argument("--faults", help="these alone, in this order, separated by commas")
     arguments = parser.parse_args()
-    seeds, nodes = (2, 2) if arguments.short else (6, 3)
+    seeds, nodes = (2, 2) if arguments.short else (7, 3)
     os.environ.update(
         SECRETS,
         RAY_AUTH_MODE="token",
@@ -338,6 +355,7 @@ def main() -> None:
         PYTHONPATH=str(Path(__file__).parents[2]),
     )
     faults = schedule(arguments.seed, SHORT if arguments.short else FAULTS)
+    faults = arguments.faults.split(",") if arguments.faults else faults
     Campaign(faults, arguments.seed, arguments.folder, seeds, nodes).run()
 
 

@@ -108,9 +108,21 @@ class Cluster:
 
     def _keep(self) -> None:
         while not self._ended.wait(0.5):
-            for number, node in enumerate(self.nodes):
-                if node.process.poll() is not None:
+            for number, node in enumerate(list(self.nodes)):
+                if number < len(self.nodes) and node.process.poll() is not None:
                     self.nodes[number] = self._add_node()
+
+    def widen(self) -> None:
+        """Starts another node."""
+        self.nodes.append(self._add_node())
+        self._until(lambda: self.nodes[-1].up)
+
+    def narrow(self) -> None:
+        """Ends the node that was added last."""
+        node = self.nodes.pop()
+        time.sleep(1.0)  # nobody is about to start another in its place
+        kill_tree(node.process.pid)
+        node.process.wait()
 
     def processes(self, number: int) -> list[psutil.Process]:
         """A node's raylet and what it has started; none while it starts itself."""

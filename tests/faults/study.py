@@ -18,13 +18,19 @@ class Disturbed(eq.RandomCrop):
         folder, began = Path(os.environ.get("FAULTS_FOLDER", "/nowhere")), time.monotonic()
         while time.monotonic() < began + pace(folder):
             time.sleep(0.1)
-        if asked(folder, "late"):
-            true_time = time.time
-            time.time = lambda: true_time() - 3600
+        for step, seconds in (("late", -3600), ("early", 3600)):
+            if asked(folder, step):
+                step_clock(seconds)
         if asked(folder, "hang"):
             while True:
                 time.sleep(1)
         return super().apply(images, elements)
+
+
+def step_clock(seconds):
+    """Has this process's clock jump."""
+    true_time = time.time
+    time.time = lambda: true_time() + seconds
 
 
 def pace(folder: Path) -> float:

@@ -27,7 +27,7 @@ def folder() -> Iterator[Path]:
 
 def test_every_schedule_has_all_faults_in_an_order_of_its_own() -> None:
     first, second = schedule(1), schedule(2)
-    assert len(first) >= 30
+    assert len(first) >= 40
     assert first == schedule(1) != second
     assert sorted(first) == sorted(second) == sorted(fault for fault, count in FAULTS.items() for _ in range(count))
 
@@ -55,8 +55,8 @@ def test_six_faults_leave_the_tables_of_an_undisturbed_run(folder: Path) -> None
 @pytest.mark.slow
 @pytest.mark.skipif(
     SEEDS is None,
-    reason="takes seven minutes a seed: EQUISTUDY_FAULT_SEEDS=1,2,3 python -m pytest -n 0 tests/faults runs it",
+    reason="takes ten minutes a seed: EQUISTUDY_FAULT_SEEDS=1,2,3 python -m pytest -n 0 tests/faults runs it",
 )
 @pytest.mark.parametrize("seed", (SEEDS or "1").split(","))
-def test_32_faults_leave_the_tables_of_an_undisturbed_run(seed: str, folder: Path) -> None:
-    assert "equal to the undisturbed run: 12 trials" in survived(folder, int(seed), sum(FAULTS.values()))
+def test_42_faults_leave_the_tables_of_an_undisturbed_run(seed: str, folder: Path) -> None:
+    assert "equal to the undisturbed run: 14 trials" in survived(folder, int(seed), sum(FAULTS.values()))

@@ -21,14 +21,31 @@ class Witness:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.finished: dict[str, float] = {}
+        self.shared: set[str] = set()  # trials that two runs trained at once: both may write their row
+        self._foreign: dict[str, float] = {}
         self._signs: list[Sign] = []
 
     def look(self) -> None:
         """Reads what there is now: where the trials are, which have their row, and since when."""
         self._signs = load_heartbeats(self.store)
         for name in self.store.list_names("trials"):
-            if name not in self.finished:
+            if name.endswith(".parquet") and name not in self.finished and not self._is_foreign(name):
                 self.finished[name] = self.modified(name)
+
+    def ignore(self, name: str, data: bytes) -> None:
+        """Writes a file among the rows that is none, whatever its name says."""
+        self.store.files.write(f"trials/{name}", data)
+        self._foreign[name] = self.modified(name)
+
+    def _is_foreign(self, name: str) -> bool:
+        return name in self._foreign and self.modified(name) == self._foreign[name]
+
+    def is_shared(self, name: str) -> bool:
+        return name.partition(".")[0] in self.shared
+
+    def uncompacted(self) -> list[str]:
+        """The rows that are files of their own."""
+        return [name for name in self.store.list_names("trials") if name in self.finished]
 
     def modified(self, name: str) -> float:
         return self.store.files.modified_at(f"trials/{name}")
@@ -83,15 +100,15 @@ class Witness:
 
         return recovered
 
-    def ticks_on(self, sign: Sign, hour: float = 3600.0) -> Recovery:
-        """The trial of the sign ends another epoch, by the clock of a process that is late by an hour."""
+    def ticks_on(self, sign: Sign, which: str, hour: float = 3600.0) -> Recovery:
+        """The trial of the sign ends another epoch, by the clock of a process that is late or early by an hour."""
         goes_on = self.goes_on(sign, elsewhere=True)
 
         def recovered() -> str | None:
             for new in self.signs():
                 same = new["pid"] == sign["pid"] and new["trial"] == sign["trial"]
-                if same and new["epoch"] > sign["epoch"] and time.time() - new["time"] > hour / 2:
-                    return f"the trial is at epoch {new['epoch']} by a clock that is an hour late"
+                if same and new["epoch"] > sign["epoch"] and abs(time.time() - new["time"]) > hour / 2:
+                    return f"the trial is at epoch {new['epoch']} by a clock that is an hour {which}"
             return goes_on()
 
         return recovered
