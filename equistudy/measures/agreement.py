@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from jaxtyping import Bool, Float
 
 from equistudy.measures.correlation import MomentMeasure
-from equistudy.measuring.families import KeptStatistic
+from equistudy.measuring.families import KeptStatistic, Scale
 from equistudy.measuring.measure import MeasuringResult, Skipped, Subject
-from equistudy.measuring.scale import Scale
 from equistudy.spec import Tensor
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from jaxtyping import Float
 
 from equistudy.measures.group_measure import GroupMeasure
-from equistudy.measuring.families import KeptStatistic, MomentStatistic, StatisticKey
+from equistudy.measuring.families import KeptStatistic, Matching, MomentStatistic, StatisticKey
 from equistudy.measuring.measure import MeasuringResult, Skipped, Subject
 from equistudy.spec import Tensor
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 else:
     Geometry = Moments = ComparisonPlan = Any
 
-__all__ = ["BetweenCorrelation", "MomentMeasure", "TotalCorrelation", "WithinCorrelation"]
+__all__ = ["BetweenCorrelation", "MatchedCorrelation", "MomentMeasure", "TotalCorrelation", "WithinCorrelation"]
 
 HIGH_FLOOR = 0.2
 
@@ -144,3 +144,30 @@ class TotalCorrelation(MomentMeasure):
     def sums_of_squares(self, moments: Moments) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
         """S_aa and S_bb."""
         return moments.within_aa + moments.between_aa, moments.within_bb + moments.between_bb
+
+
+@dataclass(frozen=True)
+class MatchedCorrelation(WithinCorrelation):
+    """Equivariance of feature maps when an element may act on the channels too: f(g x) against M_g g f(x).
+
+    `WithinCorrelation` keeps channels fixed and therefore underestimates the equivariance of group convolutions. Here
+    M_g is fitted per stage and element on the images with even indices, and the correlation is computed on the others,
+    which `images` counts. 1: equivariant in some representation. Even a random convolution scores above 0, with LINEAR
+    more than with PERMUTATION, so compare the value with that of the untrained network. The floor uses the same M_g.
+
+    Source: Lenc and Vedaldi 2019, "Understanding image representations by measuring their equivariance and equivalence"
+    (linear maps); Bokman and Kahl 2023, arXiv:2305.17017 (permutations). Differs from the former, who fit regularised
+    maps over a neighbourhood of cells.
+    """
+
+    name: ClassVar[str] = "matched_correlation"
+    title: ClassVar[str] = "Equivariance up to a map of the channels"
+    shares_pass: ClassVar[bool] = False
+
+    matching: Matching = Matching.PERMUTATION
+
+    def measure(self, subject: Subject) -> MeasuringResult:
+        """One row for each stage and element."""
+        from equistudy.measuring.channel_matching import build_matched_rows
+
+        return build_matched_rows(self, self.matching, subject)

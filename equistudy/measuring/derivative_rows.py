@@ -21,14 +21,13 @@ from equistudy.measuring.derivatives import (
     differentiable_evaluation,
 )
 from equistudy.measuring.engine import SHARD_SIZE, split_into_shards
-from equistudy.measuring.families import FlowMeasure
+from equistudy.measuring.families import FlowMeasure, Scale
 from equistudy.measuring.flow import Flow
 from equistudy.measuring.geometry import Geometry, probe_geometries
 from equistudy.measuring.intervals import MIN_IMAGES, count_jackknife_groups, jackknife_interval
 from equistudy.measuring.measure import MeasuringResult, Skipped, Subject
 from equistudy.measuring.moments import Moments, paired_moments, pool_moments, single_pair_moments
 from equistudy.measuring.rows import DEAD_VARIANCE_RATIO, build_row
-from equistudy.measuring.scale import Scale
 from equistudy.measuring.stages import (
     CALIBRATION_IMAGES,
     calibrate_batch_norms,

@@ -9,11 +9,10 @@ from torch import Tensor
 
 from equistudy.measuring.caveats import add_caveats
 from equistudy.measuring.comparison import ComparisonPlan
-from equistudy.measuring.families import PairedMeasure
+from equistudy.measuring.families import PairedMeasure, Scale
 from equistudy.measuring.intervals import MIN_IMAGES, count_jackknife_groups, jackknife_interval
 from equistudy.measuring.measure import MeasuringResult, Skipped, Subject
 from equistudy.measuring.rows import build_row
-from equistudy.measuring.scale import Scale
 
 __all__ = ["Firings", "ShardFirings", "build_firing_rows"]
 

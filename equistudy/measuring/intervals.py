@@ -11,7 +11,7 @@ from jaxtyping import Float
 from scipy.special import ndtri, stdtrit
 from torch import Tensor
 
-from equistudy.measuring.scale import Scale
+from equistudy.measuring.families import Scale
 
 __all__ = ["CONFIDENCE", "MIN_IMAGES", "NUM_GROUPS", "count_jackknife_groups", "jackknife_interval", "wilson_interval"]
 

@@ -6,12 +6,11 @@ from torch import Tensor
 
 from equistudy.measuring.caveats import add_caveats
 from equistudy.measuring.comparison import Comparison, ComparisonPlan, ShardMoments
-from equistudy.measuring.families import PairedMeasure
+from equistudy.measuring.families import PairedMeasure, Scale
 from equistudy.measuring.intervals import MIN_IMAGES, jackknife_interval
 from equistudy.measuring.measure import MeasuringResult, Skipped, Subject
 from equistudy.measuring.moments import Moments, pool_moments, single_pair_moments
 from equistudy.measuring.rows import DEAD_VARIANCE_RATIO, build_row
-from equistudy.measuring.scale import Scale
 
 __all__ = ["ShardSpreads", "build_spread_rows", "compute_variation"]
 

@@ -4,8 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from equistudy.models.model import Module
-from equistudy.models.patches import compute_patch_grid
-from equistudy.models.sized import Cost, SizedModel, check_counts, dense_cost, depthwise_cost, norm_cost
+from equistudy.models.sized import (
+    Cost,
+    SizedModel,
+    check_counts,
+    compute_patch_grid,
+    dense_cost,
+    depthwise_cost,
+    norm_cost,
+)
 
 __all__ = ["ConvNeXt"]
 
@@ -41,7 +48,7 @@ class ConvNeXt(SizedModel):
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
         """A new network, initialised from torch's current random state."""
-        from equistudy.networks.convnext import ConvNeXtNetwork
+        from equistudy.networks.timm_parts import ConvNeXtNetwork
 
         self._count_cells(image_shape)
         return ConvNeXtNetwork(

@@ -64,7 +64,7 @@ class GroupCNN(Model):
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
         """A new network, initialised from torch's current random state."""
         from equistudy.networks.equivariant.layers import LayerFactory
-        from equistudy.networks.group_cnn import ChainSizes, GroupCNNNetwork
+        from equistudy.networks.group_networks import ChainSizes, GroupCNNNetwork
 
         channels, height, width = image_shape
         if min(height, width) < self.smallest_image:

@@ -1,9 +1,10 @@
-"""The cost of networks in closed form, and the width at which one network matches the cost of another."""
+"""The cost of networks in closed form, the width at which one network matches another, and grids of patches."""
 
 import dataclasses
 import math
 from dataclasses import dataclass
 from enum import Enum
+from math import gcd
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from equistudy.models.model import Model
@@ -15,8 +16,10 @@ __all__ = [
     "SizedModel",
     "check_counts",
     "compute_cost",
+    "compute_patch_grid",
     "dense_cost",
     "depthwise_cost",
+    "list_block_stages",
     "norm_cost",
 ]
 
@@ -150,3 +153,22 @@ def compute_cost(model: Model, image_shape: tuple[Any, ...], num_outputs: int) -
     with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         network(torch.zeros(1, *image_shape))
     return Cost(sum(parameter.numel() for parameter in network.parameters()), counter.get_total_flops())
+
+
+def compute_patch_grid(model: Model, patch: int, image_shape: tuple[int, int, int]) -> tuple[int, int]:
+    """Rows and columns of patches of `patch` x `patch` pixels. Raises ValueError if they do not tile the image."""
+    _, height, width = image_shape
+    if height % patch or width % patch:
+        common = gcd(height, width)
+        divisors = ", ".join(str(size) for size in range(1, common + 1) if common % size == 0)
+        raise ValueError(
+            f"{type(model).__name__} needs a patch size that divides the image size, got patch={patch} for images of "
+            f"{height} x {width} pixels. Use one of {divisors}."
+        )
+    return height // patch, width // patch
+
+
+def list_block_stages(stem: str, depth: int, pooled: str) -> dict[str, str]:
+    """The stages of a network of `depth` equal blocks, with timm's module names."""
+    blocks = {f"block{index + 1}": f"blocks.{index}" for index in range(depth)}
+    return {"stem": stem, **blocks, "pooled": pooled, "logits": "head"}

@@ -45,7 +45,7 @@ class UNet(Model):
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
         """A new network, initialised from torch's current random state."""
         from equistudy.networks.equivariant.layers import LayerFactory
-        from equistudy.networks.unet import UNetNetwork
+        from equistudy.networks.group_networks import UNetNetwork
 
         channels, height, width = image_shape
         if min(height, width) < 2**self.levels:

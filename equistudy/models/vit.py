@@ -6,8 +6,15 @@ from enum import Enum
 from math import lcm
 
 from equistudy.models.model import Module
-from equistudy.models.patches import compute_patch_grid, list_block_stages
-from equistudy.models.sized import Cost, SizedModel, check_counts, dense_cost, norm_cost
+from equistudy.models.sized import (
+    Cost,
+    SizedModel,
+    check_counts,
+    compute_patch_grid,
+    dense_cost,
+    list_block_stages,
+    norm_cost,
+)
 from equistudy.networks.choices import Positions
 
 __all__ = ["Stem", "ViT"]
@@ -71,7 +78,7 @@ class ViT(SizedModel):
 
     def build(self, image_shape: tuple[int, int, int], num_outputs: int) -> Module:
         """A new network, initialised from torch's current random state."""
-        from equistudy.networks.vit import TransformerSizes, build_vision_transformer
+        from equistudy.networks.timm_parts import TransformerSizes, build_vision_transformer
 
         compute_patch_grid(self, self.patch, image_shape)
         return build_vision_transformer(

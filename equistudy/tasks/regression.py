@@ -1,4 +1,4 @@
-"""Regression: predict numbers, such as an energy or the angle of an image."""
+"""Tasks of numbers: regression, the energies of molecules, and the trajectories of points."""
 
 import math
 from collections.abc import Mapping
@@ -7,11 +7,11 @@ from typing import ClassVar
 
 from jaxtyping import Float, Shaped
 
-from equistudy.datasets.dataset import Dataset, Target
+from equistudy.datasets.dataset import Dataset, Modality, Target
 from equistudy.spec import Tensor
 from equistudy.tasks.task import Task
 
-__all__ = ["Regression"]
+__all__ = ["Dynamics", "Molecules", "Regression"]
 
 
 @dataclass(frozen=True)
@@ -68,3 +68,64 @@ class Regression(Task):
 
     def _find_scale(self, dataset: Dataset) -> float:
         return dataset.target_std if self.scale is None else self.scale
+
+
+@dataclass(frozen=True)
+class Molecules(Regression):
+    """The energy of a molecule: absolute error in units of `scale`, scored by `mae` and `rmse` in the dataset's unit.
+
+    Source: Benton et al. 2020, arXiv:2010.11882, train on and report the mean absolute error for QM9.
+    """
+
+    def check(self, dataset: Dataset) -> None:
+        """ValueError if the inputs are not sets of atoms."""
+        if dataset.modality is not Modality.POINTS:
+            raise ValueError(
+                f"Molecules takes sets of atoms, got {dataset}, whose inputs are images. Use Regression()."
+            )
+        super().check(dataset)
+
+    def squared_error_scale(self, dataset: Dataset) -> float:
+        """Infinite: the loss is an absolute error."""
+        return math.inf
+
+    def loss(
+        self, outputs: Float[Tensor, "B K"], targets: Float[Tensor, "B K"], label_smoothing: float = 0.0
+    ) -> Float[Tensor, ""]:
+        """The summed absolute error."""
+        return (outputs - targets).abs().mean(dim=1).sum()
+
+
+@dataclass(frozen=True)
+class Dynamics(Task):
+    """Trajectories: the mean squared error over times, points and coordinates, scored by `mse` and its `log_mse`.
+
+    `log_mse` is the logarithm to base 10, because errors of trajectories differ by orders of magnitude.
+
+    >>> import equistudy as eq
+    >>> eq.Dynamics().num_outputs(eq.Springs(times=4))
+    4
+    """
+
+    target: ClassVar[Target] = Target.TRAJECTORY
+
+    def num_outputs(self, dataset: Dataset) -> int:
+        """The number of times at which the trajectory is predicted."""
+        return dataset.num_times
+
+    def loss(
+        self, outputs: Float[Tensor, "B T P D"], targets: Float[Tensor, "B T P D"], label_smoothing: float = 0.0
+    ) -> Float[Tensor, ""]:
+        """The summed mean squared error of the samples."""
+        return (outputs - targets).square().mean(dim=(1, 2, 3)).sum()
+
+    def score(
+        self, outputs: Float[Tensor, "B T P D"], targets: Float[Tensor, "B T P D"]
+    ) -> dict[str, Float[Tensor, ""]]:
+        """The same in float64."""
+        return {"mse": (outputs - targets).double().square().mean(dim=(1, 2, 3)).sum()}
+
+    def scores(self, sums: Mapping[str, Shaped[Tensor, "..."]], count: int, dataset: Dataset) -> dict[str, float]:
+        """The mean squared error and its logarithm."""
+        mse = float(sums["mse"]) / count
+        return {"mse": mse, "log_mse": math.log10(mse) if mse > 0 else -math.inf}

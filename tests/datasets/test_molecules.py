@@ -10,8 +10,7 @@ import torch
 
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.molecules import Atoms, MoleculeDataset, split_atoms
-from equistudy.tasks.molecules import Molecules
-from equistudy.tasks.regression import Regression
+from equistudy.tasks.regression import Molecules, Regression
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from equistudy.groups.translation import Translation
 from equistudy.measures.agreement import AbsoluteError, ConcordanceCorrelation
 from equistudy.measures.consistency import ShiftConsistency
 from equistudy.measures.correlation import BetweenCorrelation, WithinCorrelation
-from equistudy.measures.normalised_variance import NormalisedVariance
+from equistudy.measures.selectivity import NormalisedVariance
 from equistudy.measuring.families import KeptStatistic, StatisticKey
 from equistudy.measuring.geometry import Geometry, OutputLayout
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from equistudy.groups.finite import CyclicGroup
-from equistudy.measures.matched import MatchedCorrelation
+from equistudy.measures.correlation import MatchedCorrelation
 from equistudy.measuring.engine import measure_all
 from equistudy.measuring.families import Matching
 

@@ -14,7 +14,7 @@ from equistudy.measures.agreement import AbsoluteError
 from equistudy.measures.consistency import ShiftConsistency
 from equistudy.measures.correlation import BetweenCorrelation, TotalCorrelation, WithinCorrelation
 from equistudy.measures.lie_derivative import LieDerivative
-from equistudy.measures.normalised_variance import NormalisedVariance
+from equistudy.measures.selectivity import NormalisedVariance
 from equistudy.measuring import engine, geometry
 from equistudy.measuring.engine import (
     PairedPass,

@@ -1,12 +1,31 @@
-"""What measures ask a pass for: which cells are compared, by erosion, and which elements leave too few."""
+"""Scales: there and back, and finite where the best value lies at their end.
+
+What measures ask a pass for: which cells are compared, by erosion, and which elements leave too few.
+"""
 
 import pytest
+import torch
 
 from equistudy.groups.group import Grid
 from equistudy.groups.translation import Border, Translation
 from equistudy.measures.correlation import BetweenCorrelation, WithinCorrelation
 from equistudy.measuring.comparison import MIN_CELLS
+from equistudy.measuring.families import Scale
 from equistudy.measuring.geometry import Geometry, OutputLayout
+
+
+@pytest.mark.parametrize("scale", Scale)
+def test_there_and_back(scale: Scale) -> None:
+    values = torch.tensor([0.01, 0.4, 0.95], dtype=torch.float64)
+    torch.testing.assert_close(scale.invert(scale.transform(values)), values, rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize(("scale", "perfect"), [(Scale.FISHER, 1.0), (Scale.FISHER, -1.0), (Scale.LOG, 0.0)])
+def test_a_perfect_value_is_finite(scale: Scale, perfect: float) -> None:
+    scaled = scale.transform(torch.tensor(perfect, dtype=torch.float64))
+    assert scaled.isfinite()
+    assert scale.invert(scaled).item() == pytest.approx(perfect, abs=1.1e-6)
+
 
 MAP = Geometry(OutputLayout.NCHW, 3, Grid(8, 8, 4, 32, 32))
 

@@ -6,12 +6,12 @@ import torch
 from scipy.stats import norm
 
 from equistudy.groups.translation import Translation
-from equistudy.measures.goodfellow import GoodfellowInvariance
+from equistudy.measures.selectivity import GoodfellowInvariance
 from equistudy.measuring.engine import split_into_shards
+from equistudy.measuring.families import Scale
 from equistudy.measuring.firings import Firings
 from equistudy.measuring.intervals import jackknife_interval
 from equistudy.measuring.layout import Geometry, OutputLayout
-from equistudy.measuring.scale import Scale
 
 GROUP = Translation(max_pixels=1)  # (0, 0), (1, 0), (0, 1)
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
+from equistudy.measuring.families import Scale
 from equistudy.measuring.intervals import count_jackknife_groups, jackknife_interval, wilson_interval
 from equistudy.measuring.moments import Moments, leave_one_out, paired_moments, pool_moments, within_correlation
-from equistudy.measuring.scale import Scale
 
 IMAGES, REPEATS, SIDE = 64, 400, 8
 

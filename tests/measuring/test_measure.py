@@ -10,11 +10,10 @@ from torch import nn
 
 import equistudy
 from equistudy.groups.translation import Border, Translation
-from equistudy.measures.accuracy import Accuracy
-from equistudy.measures.accuracy_per_angle import AccuracyPerAngle
+from equistudy.measures.accuracy import Accuracy, AccuracyPerAngle
 from equistudy.measures.agreement import PeakSignalToNoise
 from equistudy.measures.effective_dimension import EffectiveDimension
-from equistudy.measures.goodfellow import GoodfellowInvariance
+from equistudy.measures.selectivity import GoodfellowInvariance
 from equistudy.measuring.engine import measure_all
 from equistudy.measuring.measure import Measure, Skipped
 

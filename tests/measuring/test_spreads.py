@@ -3,7 +3,7 @@
 import torch
 
 from equistudy.groups.translation import Translation
-from equistudy.measures.normalised_variance import NormalisedVariance
+from equistudy.measures.selectivity import NormalisedVariance
 from equistudy.measuring.comparison import Comparison
 from equistudy.measuring.geometry import Geometry, OutputLayout
 from equistudy.measuring.spreads import ShardSpreads, compute_variation

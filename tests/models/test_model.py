@@ -13,15 +13,13 @@ import equistudy as eq
 from equistudy.datasets.dataset import Modality
 from equistudy.groups.finite import CyclicGroup, DihedralGroup
 from equistudy.models.checkpoint import Checkpoint
-from equistudy.models.convmixer import ConvMixer
 from equistudy.models.convnext import ConvNeXt
 from equistudy.models.custom import Custom
-from equistudy.models.force_network import ForceNetwork
 from equistudy.models.group_cnn import GroupCNN
-from equistudy.models.mixer import MLPMixer
+from equistudy.models.mixer import ConvMixer, MLPMixer
 from equistudy.models.model import Model
 from equistudy.models.plain_cnn import PlainCNN
-from equistudy.models.point_network import PointNetwork
+from equistudy.models.point_network import ForceNetwork, PointNetwork
 from equistudy.models.preactivation_resnet import PCamResNet, PreactivationResNet
 from equistudy.models.resnet import ResNet
 from equistudy.models.single_convolution import SingleConvolution

@@ -1,16 +1,18 @@
-"""Costs in closed form against torch's own counts, and widths that match them."""
+"""Costs in closed form against torch's own counts, and widths that match them.
+
+Patches that tile the image, and those that do not.
+"""
 
 from dataclasses import dataclass
 
 import pytest
 import torch
 
-from equistudy.models.convmixer import ConvMixer
 from equistudy.models.convnext import ConvNeXt
-from equistudy.models.mixer import MLPMixer
+from equistudy.models.mixer import ConvMixer, MLPMixer
 from equistudy.models.model import Model
 from equistudy.models.resnet import ResNet
-from equistudy.models.sized import Budget, compute_cost
+from equistudy.models.sized import Budget, compute_cost, compute_patch_grid
 from equistudy.models.timm_model import TimmModel
 from equistudy.models.vit import Stem, ViT
 from equistudy.networks.choices import Downsampling, Head, Padding, Positions, Shortcut
@@ -101,3 +103,15 @@ def test_counts_below_one(kind):
     for name in ("depth", "width", "patch"):
         with pytest.raises(ValueError, match=rf"{kind.__name__} {name} must be at least 1, got {name}=0"):
             kind(**{name: 0})
+
+
+def test_rows_and_columns():
+    assert compute_patch_grid(ViT(), 4, (1, 28, 12)) == (7, 3)
+
+
+@pytest.mark.parametrize("kind", [ConvMixer, ConvNeXt, MLPMixer, ViT])
+def test_patches_that_do_not_tile(kind):
+    message = rf"{kind.__name__} needs a patch size that divides .* got patch=4 .* 28 x 30 pixels\. Use one of 1, 2\."
+    for verb in (kind(patch=4).build, kind(patch=4).cost):
+        with pytest.raises(ValueError, match=message):
+            verb((1, 28, 30), 10)

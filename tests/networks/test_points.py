@@ -2,7 +2,7 @@ import torch
 
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.springs import Springs
-from equistudy.models.force_network import ForceNetwork
+from equistudy.models.point_network import ForceNetwork
 
 
 class Spring(torch.nn.Module):

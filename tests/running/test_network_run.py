@@ -13,7 +13,7 @@ from equistudy.groups.translation import Translation
 from equistudy.measures.accuracy import Accuracy
 from equistudy.measures.consistency import ShiftConsistency
 from equistudy.measures.correlation import BetweenCorrelation, WithinCorrelation
-from equistudy.measures.normalised_variance import NormalisedVariance
+from equistudy.measures.selectivity import NormalisedVariance
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import Recipe
 from equistudy.results import results

@@ -6,9 +6,9 @@ import torch
 from equistudy.datasets.digits import Digits
 from equistudy.datasets.qm7 import QM7
 from equistudy.datasets.rotated import RotationTarget, Turned
+from equistudy.datasets.springs import Springs
 from equistudy.tasks.classification import Classification
-from equistudy.tasks.molecules import Molecules
-from equistudy.tasks.regression import Regression
+from equistudy.tasks.regression import Dynamics, Molecules, Regression
 
 ANGLES = Turned(Digits(), 90.0, asked=RotationTarget.ANGLE)  # standard deviation 90 / sqrt 3
 OUTPUTS, TARGETS = torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([[1.0], [0.0], [1.0]])
@@ -50,3 +50,34 @@ def test_a_scale_is_positive(scale: float) -> None:
         ValueError, match=r"must be positive and finite, in the target's unit, got scale=.*\. Use 1, or None"
     ):
         Regression(scale)
+
+
+def test_errors_are_absolute_and_scored_in_the_unit_of_the_dataset() -> None:
+    outputs, targets = torch.tensor([[1.0], [2.0]]), torch.tensor([[0.0], [4.0]])
+    task = Molecules(10.0)
+    assert task.loss(outputs, targets) == 3.0
+    assert task.scores(task.score(outputs, targets), 2, QM7())["mae"] == pytest.approx(15.0)
+
+
+def test_images_are_no_molecules() -> None:
+    with pytest.raises(ValueError, match=r"Molecules takes sets of atoms, got Turned.*images\. Use Regression\(\)"):
+        Molecules().check(Turned(Digits(), asked=RotationTarget.ANGLE))
+    with pytest.raises(ValueError, match=r"Molecules takes sets of atoms, got Digits"):
+        Molecules().check(Digits())
+    Molecules().check(QM7())
+
+
+def test_the_mean_square_over_times_points_and_coordinates() -> None:
+    task, springs = Dynamics(), Springs(times=3)
+    assert task.num_outputs(springs) == 3
+    outputs, targets = torch.full((2, 3, 4, 4), 0.1), torch.zeros(2, 3, 4, 4)
+    outputs[1] = 0.3
+    assert float(task.loss(outputs, targets)) == pytest.approx(0.1)
+    scores = task.scores(task.score(outputs, targets), 2, springs)
+    assert scores == pytest.approx({"mse": 0.05, "log_mse": math.log10(0.05)})
+    assert task.scores({"mse": torch.tensor(0.0)}, 2, springs)["log_mse"] == -math.inf
+
+
+def test_images_have_no_trajectory() -> None:
+    with pytest.raises(ValueError, match=r"Dynamics needs a trajectory for each input, got Digits, which has a class"):
+        Dynamics().check(Digits())

@@ -15,8 +15,7 @@ from equistudy.models.model import Model
 from equistudy.models.resnet import ResNet
 from equistudy.recipe import AdamW, Constant, Recipe
 from equistudy.study.trial import Trial
-from equistudy.tasks.classification import Classification
-from equistudy.tasks.segmentation import Segmentation
+from equistudy.tasks.classification import Classification, Segmentation
 from equistudy.tasks.task import Task
 from equistudy.training.subject import build_subject
 from equistudy.training.trainer import Trainer

@@ -1,5 +1,6 @@
-"""Layers with or without a group, so that one network definition serves both."""
+"""Layers with or without a group, so that one network definition serves both, and their conversion to ordinary ones."""
 
+import copy
 from dataclasses import dataclass
 
 from torch import nn
@@ -8,6 +9,7 @@ from equistudy.groups.finite import FiniteGroup
 from equistudy.networks.choices import Factorisation, Initialisation
 from equistudy.networks.equivariant.convolution import (
     ConvolutionWindow,
+    GroupConvolution,
     LiftingConvolution,
     RegularConvolution,
     SharedConvolution,
@@ -15,7 +17,7 @@ from equistudy.networks.equivariant.convolution import (
 )
 from equistudy.networks.equivariant.norm import GroupBatchNorm
 
-__all__ = ["LayerFactory"]
+__all__ = ["LayerFactory", "convert_to_plain"]
 
 
 @dataclass(frozen=True)
@@ -70,3 +72,21 @@ class LayerFactory:
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
         return layer
+
+
+def convert_to_plain(network: nn.Module) -> nn.Module:
+    """A copy in evaluation mode with the same outputs, whose convolutions and batch norms are torch's own.
+
+    Kernels are expanded, and submodules keep their paths, so that stages are read by the same names. The copy has up to
+    |G| times the parameters, and training it would break the equivariance. `torch.export` and the ONNX exporter turn it
+    into files that do not depend on this package.
+    """
+    return _replace_module(copy.deepcopy(network).eval())
+
+
+def _replace_module(module: nn.Module) -> nn.Module:
+    if isinstance(module, GroupConvolution | GroupBatchNorm):
+        return module.to_ordinary().eval()
+    for name, child in module.named_children():
+        setattr(module, name, _replace_module(child))
+    return module

@@ -31,9 +31,8 @@ from equistudy.datasets.qm7 import QM7
 from equistudy.datasets.shapes import Shapes
 from equistudy.datasets.springs import Springs
 from equistudy.groups.affine import rotation_matrices, warp
-from equistudy.models.force_network import ForceNetwork
 from equistudy.models.model import Preprocessing
-from equistudy.models.point_network import PointNetwork
+from equistudy.models.point_network import ForceNetwork, PointNetwork
 from equistudy.models.resnet import ResNet
 from equistudy.models.unet import UNet
 from equistudy.networks.choices import Aggregate, PairFeatures
