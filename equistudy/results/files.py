@@ -56,7 +56,7 @@ def _explain_errors(doing: str, where: object) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, StorageError):
             raise
-        why = error.strerror or str(error) or type(error).__name__
+        why = (error.strerror or str(error) or type(error).__name__).rstrip(".")
         way_out = REMEDIES.get(error.errno or 0, "Check the storage, then run the same command again.")
         told = StorageError(f"Cannot {doing} {where}: {why}. {way_out}")
         told.lasting = error.errno in PERMANENT_ERRORS or PERMANENT_ERROR_PATTERN.search(str(error)) is not None
@@ -226,8 +226,7 @@ class RemoteFiles:
             except ValueError as error:  # pyarrow's ArrowInvalid
                 raise ValueError(
                     f"Results must be in a local folder or at a URL such as s3://bucket/results, got {self.url}: "
-                    f"{error}. "
-                    "Check --results."
+                    f"{str(error).rstrip('.')}. Check --results."
                 ) from error
         if system.type_name not in OBJECT_STORES:
             raise ValueError(

@@ -90,7 +90,7 @@ class Aftermath:
         )
         assert done.returncode == 0, done.stderr[-2000:]
         assert_equal(str(self.copied), self.undisturbed)
-        return f"read equal, and `run` has nothing to do: {' '.join((done.stdout + done.stderr).split())[-160:]}"
+        return f"read equal, and `run` has nothing to do: {(done.stderr + done.stdout).splitlines()[-1]}"
 
     def _flip_weights(self) -> tuple[str, Callable[[], str]]:
         """One bit of one network's stored weights; a measure that is asked for later finds it."""

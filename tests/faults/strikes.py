@@ -58,7 +58,7 @@ def fill_disk(campaign: "Campaign", number: int, fault: str) -> None:
     os.truncate(balloon, DISK_BYTES)
     campaign.say(f"fault {number:2}: {fault}: {os.strerror(errno.ENOSPC)} from now on")
     campaign.until(lambda: read_refused(folder) > before, "a write to be refused")
-    campaign.wait(1.0)
+    campaign.wait(campaign.rng.uniform(1.0, 6.0))
     refused = read_refused(folder) - before
     balloon.unlink()
     stamps = {sign["trial"]: sign["time"] for sign in campaign.witness.signs()}

@@ -254,3 +254,12 @@ def test_remote_errors_say_what_and_where(tmp_path, monkeypatch):
     place = RemoteFiles(f"file://{tmp_path}/no_bucket")
     with pytest.raises(StorageError, match=r"Cannot write trials/a of file://.*no_bucket: .*Check the storage"):
         place.write("trials/a", b"1")
+
+
+def test_the_sentence_of_a_store_ends_once(tmp_path, monkeypatch):
+    def answer(*arguments):
+        raise OSError("AWS Error UNKNOWN (HTTP status 507) during PutObject operation: No response body.")
+
+    monkeypatch.setattr(os, "fsync", answer)
+    with pytest.raises(StorageError, match=r"No response body\. Check the storage, then run the same command again\.$"):
+        LocalFiles(tmp_path).write("trials/a", b"1")
