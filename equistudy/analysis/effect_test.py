@@ -89,6 +89,11 @@ class EffectTest:
         return self._outcome.measures
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the trials table that the test needs."""
+        return tuple(column for outcome in self.outcomes for column in outcome.columns)
+
+    @property
     def within_text(self) -> str:
         """The levels of `within` as the end of a sentence or heading: `, at augmentation RandomCrop`."""
         levels = ", ".join(f"{factor.name} {format_label(level)}" for factor, level in self.within)

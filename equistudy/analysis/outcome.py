@@ -49,6 +49,11 @@ class TrialNumber:
         return ()
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the trials table that the number is computed from by name."""
+        return ()
+
+    @property
     def reason_absent(self) -> str:
         """Why a finished trial has no number."""
         return f"{self.title} not measured"
@@ -73,6 +78,11 @@ class Score(TrialNumber):
     def title(self) -> str:
         """The name in words."""
         return self.name.replace("_", " ")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The column itself."""
+        return (self.name,)
 
     @property
     def share(self) -> bool:
@@ -127,6 +137,11 @@ class Combination(TrialNumber):
     def measures(self) -> tuple[Measure, ...]:
         """The measures behind all parts."""
         return tuple(dict.fromkeys(measure for _, part in self.parts for measure in part.measures))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns behind all parts."""
+        return tuple(dict.fromkeys(column for _, part in self.parts for column in part.columns))
 
     def per_trial(self, table: StudyTable) -> pl.DataFrame:
         """The weighted sum for each trial that has all parts."""
@@ -216,10 +231,18 @@ class Outcome:
     measure: Measure | TrialNumber
     stages: Sequence[str] | None = None
     elements: Sequence[str] | None = None
-    reference: Reference | None = None
+    reference: Reference | str | None = None
     name: str | None = None
 
     def __post_init__(self) -> None:
+        if self.reference is not None and self.reference not in set(Reference):
+            names = [reference.value for reference in Reference]
+            if self.reference not in names:
+                raise ValueError(
+                    f"reference must be one of {', '.join(names)}, got reference={self.reference!r}. "
+                    f"{suggest_names(str(self.reference), names)}"
+                )
+            object.__setattr__(self, "reference", Reference(self.reference))
         for name in ("stages", "elements"):
             chosen = getattr(self, name)
             if chosen is None:
@@ -248,13 +271,18 @@ class Outcome:
         return (
             title
             if self.reference is None or self.reference is Reference.NONE
-            else f"{title}, {REFERENCE_TITLES[self.reference]}"
+            else f"{title}, {REFERENCE_TITLES[Reference(self.reference)]}"
         )
 
     @property
     def measures(self) -> tuple[Measure, ...]:
         """The measures behind the number; empty if it comes from the trials table."""
         return (self.measure,) if isinstance(self.measure, Measure) else self.measure.measures
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the trials table that the number needs; empty if it comes from measurements."""
+        return () if isinstance(self.measure, Measure) else self.measure.columns
 
     @property
     def share(self) -> bool:
@@ -288,7 +316,7 @@ class Outcome:
         if self.reference is Reference.LEARNED:
             rows = _subtract_untrained(rows, self.saturated_stages(table))
         elif self.reference is not None and self.reference is not Reference.NONE:
-            rows = rows.with_columns(value=pl.col("value") - pl.col(self.reference.value))
+            rows = rows.with_columns(value=pl.col("value") - pl.col(Reference(self.reference).value))
         return rows.filter(pl.col("value").is_finite())
 
     def saturated_stages(self, table: StudyTable) -> list[str]:

@@ -46,6 +46,11 @@ class ReportFigure:
         return tuple(measure for outcome in self.outcomes for measure in outcome.measures)
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the trials table that the figure needs."""
+        return tuple(column for outcome in self.outcomes for column in outcome.columns)
+
+    @property
     def factors(self) -> tuple[str, ...]:
         """The names of the factors that the figure shows, each once."""
         return tuple(dict.fromkeys(value.name for value in self._field_values() if isinstance(value, Factor)))

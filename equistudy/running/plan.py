@@ -3,15 +3,17 @@
 import html
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.results.reader import Results
+from equistudy.results.schema import TrialRow
 from equistudy.running.job import Job
 from equistudy.spec import Spec, to_table_value
-from equistudy.study.design import pause_garbage_collection
+from equistudy.study.design import pause_garbage_collection, suggest_names
 from equistudy.study.study import Study
 from equistudy.study.trial import Trial
 from equistudy.training.failures import FailureReason
@@ -108,9 +110,32 @@ class StudyPlan:
         return sum(planned.seconds if planned.seconds is not None else fmean(known) for planned in rows)
 
 
+def check_columns(study: Study) -> None:
+    """Raises ValueError for a claim or figure about a column that no trial of the study will have."""
+    items: list[tuple[str, object]] = [(f"Claim {number}", claim.test) for number, claim in enumerate(study.claims, 1)]
+    items += [(f"Figure {number}", figure) for number, figure in enumerate(study.figures, 1)]
+    needed = [(what, column) for what, item in items for column in getattr(item, "columns", ())]
+    cells = list(study.design.cells()) if needed else []
+    if not cells:
+        return
+    known = {field.name for field in fields(TrialRow)} | cells[0].trial.build_fields().keys()
+    for task in {cell.trial.task for cell in cells}:
+        names = task.list_scores()
+        if names is None:
+            return
+        known |= {"train_loss", "test_loss", *(f"test_{name}" for name in names)}
+    learned = any(isinstance(cell.trial.augmentation, LearnedAugmentation) for cell in cells)
+    for what, column in needed:
+        if column not in known and not (learned and column.startswith("train_")):
+            raise ValueError(
+                f"{what} uses Score({column!r}), which no trial of the study will have. {suggest_names(column, known)}"
+            )
+
+
 @pause_garbage_collection()
 def make_plan(study: Study, results: Results | None) -> StudyPlan:
     """Joins the design with the results; None where no study has run yet."""
+    check_columns(study)
     rows = {} if results is None else {row["trial"]: row for row in results.list_finished()}
     measured = set() if results is None else results.list_measured()
     trials: dict[str, PlannedTrial] = {}

@@ -39,6 +39,10 @@ class Classification(Task):
 
         return cross_entropy(outputs, targets, label_smoothing=label_smoothing, reduction="sum")
 
+    def list_scores(self) -> tuple[str, ...]:
+        """The accuracy."""
+        return ("accuracy",)
+
     def score(self, outputs: Float[Tensor, "B K"], targets: Int64[Tensor, " B"]) -> dict[str, Float[Tensor, ""]]:
         """`accuracy`: the number of samples whose largest logit is at the target."""
         return {"accuracy": (outputs.argmax(dim=1) == targets).sum().to(outputs.dtype)}
@@ -89,6 +93,10 @@ class Segmentation(Task):
         valid = targets != VOID_LABEL
         pairs = targets[valid].long() * K + outputs.argmax(1)[valid]
         return {"confusion": pairs.bincount(minlength=K * K).reshape(K, K)}
+
+    def list_scores(self) -> tuple[str, ...]:
+        """Pixel accuracy and mean intersection over union."""
+        return ("pixel_accuracy", "mean_iou")
 
     def scores(self, sums: Mapping[str, Shaped[Tensor, "..."]], count: int, dataset: Dataset) -> dict[str, float]:
         """Pixel accuracy and mean intersection over union."""

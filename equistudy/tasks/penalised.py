@@ -115,6 +115,10 @@ class Penalised(Task):
         """As the task."""
         return self.task.score(outputs, targets)
 
+    def list_scores(self) -> tuple[str, ...] | None:
+        """As the task."""
+        return self.task.list_scores()
+
     def scores(self, sums: Mapping[str, Any], count: int, dataset: Dataset) -> dict[str, float]:
         """As the task."""
         return self.task.scores(sums, count, dataset)

@@ -61,6 +61,10 @@ class Regression(Task):
         errors = (outputs - targets).double()
         return {"rmse": errors.square().mean(dim=1).sum(), "mae": errors.abs().mean(dim=1).sum()}
 
+    def list_scores(self) -> tuple[str, ...]:
+        """The root mean square and the mean absolute error."""
+        return ("rmse", "mae")
+
     def scores(self, sums: Mapping[str, Shaped[Tensor, "..."]], count: int, dataset: Dataset) -> dict[str, float]:
         """The root mean square and the mean absolute error, in the dataset's unit."""
         scale = self._find_scale(dataset)
@@ -124,6 +128,10 @@ class Dynamics(Task):
     ) -> dict[str, Float[Tensor, ""]]:
         """The same in float64."""
         return {"mse": (outputs - targets).double().square().mean(dim=(1, 2, 3)).sum()}
+
+    def list_scores(self) -> tuple[str, ...]:
+        """The mean squared error and its logarithm."""
+        return ("mse", "log_mse")
 
     def scores(self, sums: Mapping[str, Shaped[Tensor, "..."]], count: int, dataset: Dataset) -> dict[str, float]:
         """The mean squared error and its logarithm."""

@@ -58,6 +58,10 @@ class Task(Spec):
         """The sums over these samples that `scores` needs, by name."""
         raise NotImplementedError
 
+    def list_scores(self) -> tuple[str, ...] | None:
+        """The names of the scores, so that a claim about another is refused before training; None if not known."""
+        return None
+
     def scores(self, sums: Mapping[str, Shaped[Tensor, "..."]], count: int, dataset: Dataset) -> dict[str, float]:
         """The scores of `count` samples from the sums over them; by default the means."""
         return {name: float(value) / count for name, value in sums.items()}

@@ -176,3 +176,10 @@ def test_unknown_stages_and_elements_are_named():
         Outcome(CORRELATION, stages=("stage9",)).values_per_trial(table())
     with pytest.raises(ValueError, match=r"No trial was measured at element 'turn'\. There are: dx=1, dy=3"):
         Outcome(CORRELATION, elements=("turn",)).values_per_trial(table())
+
+
+def test_a_reference_may_be_named_and_no_other_is_taken() -> None:
+    """A string ended in an AttributeError after the training."""
+    assert Outcome(CORRELATION, reference="untrained") == Outcome(CORRELATION, reference=Reference.UNTRAINED)
+    with pytest.raises(ValueError, match=r"reference must be one of none, untrained, .*Did you mean untrained\?"):
+        Outcome(CORRELATION, reference="untraned")

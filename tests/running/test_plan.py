@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from equistudy.analysis.claims import Trend
+from equistudy.analysis.outcome import Score
 from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.datasets.dead_leaves import DeadLeaves
 from equistudy.datasets.digits import Digits
@@ -13,13 +15,14 @@ from equistudy.measures.correlation import WithinCorrelation
 from equistudy.models.resnet import ResNet
 from equistudy.models.timm_model import TimmModel
 from equistudy.recipe import Recipe
+from equistudy.report.figures import Curve
 from equistudy.results import results
 from equistudy.results.reader import Results
 from equistudy.results.schema import TrialRow
 from equistudy.results.store import Store
 from equistudy.running.plan import PlanState, StudyPlan, make_plan
 from equistudy.study.design import Factor, factorial
-from equistudy.study.study import Study
+from equistudy.study.study import Claim, Study
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
 
@@ -175,3 +178,35 @@ def test_a_trial_function_that_ignores_its_seed_is_refused() -> None:
     design = factorial(lambda width, seed: trial(width, 0), Factor("width", (2, 4)), seeds=range(3))
     with pytest.raises(ValueError, match=r"must pass its seed to Trial, got one trial for seeds 0 and 1: .*Pass seed"):
         make_plan(Study("Why?", design, (ACCURACY,)), None)
+
+
+@pytest.mark.parametrize(
+    ("claims", "figures", "message"),
+    [
+        (("test_acuracy",), (), r"Claim 1 uses Score\('test_acuracy'\), which no trial .* Did you mean test_accuracy"),
+        (("test_accuracy", "test_rmse"), (), r"Claim 2 uses Score\('test_rmse'\)"),
+        ((), ("paramters",), r"Figure 1 uses Score\('paramters'\).* Did you mean parameters"),
+        ((), ("train_rotation_extent_tail",), r"Figure 1 uses Score\('train_rotation_extent_tail'\)"),
+        (("test_accuracy", "test_loss", "train_loss", "seconds", "recipe.epochs"), ("parameters",), None),
+    ],
+)
+def test_scores_that_no_trial_will_have_are_refused(
+    claims: tuple[str, ...], figures: tuple[str, ...], message: str | None
+) -> None:
+    seeds = Factor("width", (2, 4))
+    asked = Study(
+        "Why?",
+        factorial(trial_of_width, seeds, seeds=[0]),
+        (ACCURACY,),
+        tuple(Claim(name, Trend(Score(name), over=seeds, expected="increasing")) for name in claims),
+        tuple(Curve(Score(name), seeds) for name in figures),
+    )
+    if message is None:
+        assert len(make_plan(asked, None).trials) == 2
+    else:
+        with pytest.raises(ValueError, match=message):
+            make_plan(asked, None)
+
+
+def trial_of_width(width: int, seed: int) -> Trial:
+    return Trial(ResNet(8, width), Digits(), Classification(), NoAugmentation(), Recipe(), seed)

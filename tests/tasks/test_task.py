@@ -125,7 +125,7 @@ def test_parts_that_do_not_fit_are_refused() -> None:
         target: ClassVar[Target] = Target.LABELS
 
     with pytest.raises(
-        ValueError, match=r"ResNet gives a class or numbers, got .*, which asks for a label for each pi"
+        ValueError, match=r"ResNet predicts a class or numbers, got .*, whose target is a label for each pixel"
     ):
         replace(digits, dataset=Painted(), task=Paint())
 
