@@ -9,9 +9,10 @@ from equistudy.analysis.outcome import Combination as Combination
 from equistudy.analysis.outcome import Outcome as Outcome
 from equistudy.analysis.outcome import Quantity as Quantity
 from equistudy.analysis.outcome import Reference as Reference
-from equistudy.analysis.outcome import ReportedValue as ReportedValue
 from equistudy.analysis.outcome import orbit_mean as orbit_mean
 from equistudy.analysis.outcome import seen_minus_unseen as seen_minus_unseen
+from equistudy.analysis.trial_numbers import ReportedValue as ReportedValue
+from equistudy.analysis.trial_numbers import Score as Score
 from equistudy.augmentations.action import HorizontalFlip as HorizontalFlip
 from equistudy.augmentations.action import RandomAction as RandomAction
 from equistudy.augmentations.affine import RandomAffine as RandomAffine
@@ -183,7 +184,6 @@ from equistudy.report.figures import Curve as Curve
 from equistudy.report.figures import LayerProfile as LayerProfile
 from equistudy.report.figures import LearningCurve as LearningCurve
 from equistudy.report.figures import Scatter as Scatter
-from equistudy.report.figures import Score as Score
 from equistudy.report.phases import PhaseCurve as PhaseCurve
 from equistudy.report.relations import DepthProfile as DepthProfile
 from equistudy.report.relations import RankScatter as RankScatter

@@ -6,7 +6,8 @@ from dataclasses import replace
 from equistudy.analysis.claims import Contrast, Trend
 from equistudy.analysis.correlations import RankCorrelation
 from equistudy.analysis.effect_test import Direction, EffectTest
-from equistudy.analysis.outcome import Outcome, ReportedValue, as_outcome
+from equistudy.analysis.outcome import Outcome, as_outcome
+from equistudy.analysis.trial_numbers import ReportedValue
 from equistudy.study.design import Factor
 from equistudy.study.study import Study
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from equistudy.analysis.outcome import Outcome, Quantity, Reference, Score, as_outcome
+from equistudy.analysis.outcome import Outcome, Quantity, Reference, as_outcome
 from equistudy.measuring.measure import Measure
 from equistudy.study.design import Factor, suggest_names
 
@@ -18,7 +18,7 @@ else:
     # Study files name figures, so Polars and Altair are imported only when something is drawn.
     TopLevelMixin = DataFrame = StudyTable = Any
 
-__all__ = ["Curve", "LayerProfile", "LearningCurve", "ReportFigure", "Scatter", "Score", "describe_interval_method"]
+__all__ = ["Curve", "LayerProfile", "LearningCurve", "ReportFigure", "Scatter", "describe_interval_method"]
 
 TRAINED, UNTRAINED, FLOOR, CEILING = "trained", "untrained", "shuffled pairs", "ceiling"
 REFERENCES = {  # their explanations in captions

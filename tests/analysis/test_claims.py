@@ -6,7 +6,8 @@ import pytest
 from scipy import stats
 
 from equistudy.analysis.claims import Contrast, Trend, Value
-from equistudy.analysis.outcome import Outcome, Score
+from equistudy.analysis.outcome import Outcome
+from equistudy.analysis.trial_numbers import Score
 from tests.analysis.synthetic import CORRELATION, CROP, GAIN, SLOPE, WIDTH, study, table
 
 FALLS = Trend(CORRELATION, over=WIDTH, expected="decreasing", on_average=True)

@@ -9,9 +9,9 @@ from scipy import stats
 
 from equistudy.analysis.correlations import RankCorrelation
 from equistudy.analysis.exploration import build_exploratory_tests
-from equistudy.analysis.outcome import ReportedValue, Score
 from equistudy.analysis.table import StudyTable
 from equistudy.analysis.trends import rank_correlation
+from equistudy.analysis.trial_numbers import ReportedValue, Score
 from equistudy.analysis.verdicts import VerdictStatus, judge_claims
 from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.models.model import Model

@@ -1,6 +1,7 @@
 from equistudy.analysis.claims import Contrast, Trend
 from equistudy.analysis.exploration import build_exploratory_tests, collect_outcomes
-from equistudy.analysis.outcome import Outcome, Score
+from equistudy.analysis.outcome import Outcome
+from equistudy.analysis.trial_numbers import Score
 from equistudy.study.study import Claim
 from tests.analysis.synthetic import CORRELATION, CROP, WIDTH, study
 

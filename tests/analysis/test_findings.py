@@ -9,7 +9,7 @@ import pytest
 from equistudy.analysis.claims import Contrast, Trend, Value
 from equistudy.analysis.findings import build_claim_findings, build_finding, format_findings, parse_findings
 from equistudy.analysis.intervals import t_interval
-from equistudy.analysis.outcome import Score
+from equistudy.analysis.trial_numbers import Score
 from equistudy.analysis.verdicts import judge_claims
 from equistudy.study.study import Claim
 from tests.analysis.synthetic import CORRELATION, CROP, WIDTH, study, table

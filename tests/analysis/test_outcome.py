@@ -3,15 +3,8 @@ from dataclasses import dataclass
 import polars as pl
 import pytest
 
-from equistudy.analysis.outcome import (
-    Combination,
-    Outcome,
-    Reference,
-    Score,
-    as_outcome,
-    orbit_mean,
-    seen_minus_unseen,
-)
+from equistudy.analysis.outcome import Combination, Outcome, Reference, as_outcome, orbit_mean, seen_minus_unseen
+from equistudy.analysis.trial_numbers import Score
 from equistudy.groups.finite import CyclicGroup
 from equistudy.measures.accuracy import Accuracy
 from equistudy.measures.consistency import AccuracyUnder
@@ -110,15 +103,6 @@ def test_stages_weigh_the_same_whatever_number_of_elements_they_have():
         - Outcome(CORRELATION).values_per_trial(table(noise=0.0))["value"]
     )
     assert shift.to_list() == pytest.approx([0.01 / 3] * 24)
-
-
-def test_scores_are_columns_of_the_trials():
-    found = Outcome(Score("test_accuracy")).values_per_trial(table(absent={0: "failed", 1: "missing"}))
-    assert len(found) == 22
-    with pytest.raises(ValueError, match=r"needs a numeric column, got 'test_acuracy'\. Did you mean test_accuracy"):
-        Outcome(Score("test_acuracy")).values_per_trial(table())
-    with pytest.raises(TypeError, match="Score has no stages, got Score"):
-        Outcome(Score("test_accuracy")).measurement_rows(table())
 
 
 def test_the_gap_leaves_the_seen_orientation_out_and_the_orbit_mean_takes_it_in():

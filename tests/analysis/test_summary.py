@@ -3,8 +3,9 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from equistudy.analysis.outcome import Outcome, Score
+from equistudy.analysis.outcome import Outcome
 from equistudy.analysis.summary import summarise_cells, summarise_compute
+from equistudy.analysis.trial_numbers import Score
 from equistudy.study.design import factorial
 from tests.analysis.synthetic import CORRELATION, study, table, trial
 

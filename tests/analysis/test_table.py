@@ -4,8 +4,9 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from equistudy.analysis.outcome import Outcome, Score
+from equistudy.analysis.outcome import Outcome
 from equistudy.analysis.table import StudyTable, describe_absence, level_value
+from equistudy.analysis.trial_numbers import Score
 from equistudy.analysis.verdicts import judge_claims
 from equistudy.results import results as stored_results
 from equistudy.study.design import Factor, factorial

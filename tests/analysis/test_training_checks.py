@@ -6,10 +6,11 @@ import polars as pl
 import pytest
 
 from equistudy.analysis.claims import Trend
-from equistudy.analysis.outcome import Outcome, Score
+from equistudy.analysis.outcome import Outcome
 from equistudy.analysis.summary import summarise_cells
 from equistudy.analysis.table import StudyTable
 from equistudy.analysis.training_checks import find_stalled_networks
+from equistudy.analysis.trial_numbers import Score
 from equistudy.study.design import factorial
 from tests.analysis.synthetic import CORRELATION, WIDTH, study, table, trial
 

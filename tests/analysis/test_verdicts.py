@@ -5,8 +5,9 @@ import pytest
 
 from equistudy.analysis.claims import Contrast, Trend, Value
 from equistudy.analysis.effect_test import Direction
-from equistudy.analysis.outcome import Combination, Outcome, Reference, Score
+from equistudy.analysis.outcome import Combination, Outcome, Reference
 from equistudy.analysis.table import StudyTable
+from equistudy.analysis.trial_numbers import Score
 from equistudy.analysis.verdicts import VerdictStatus, correct_verdicts, format_p_value, judge_claims
 from equistudy.groups.translation import Translation
 from equistudy.measures.correlation import WithinCorrelation

@@ -4,7 +4,7 @@ import pytest
 
 from equistudy.analysis.claims import Contrast, Trend
 from equistudy.analysis.findings import build_claim_findings
-from equistudy.analysis.outcome import Score
+from equistudy.analysis.trial_numbers import Score
 from equistudy.analysis.verdicts import judge_claims
 from equistudy.report.effects import build_effect_frame, draw_effect_chart
 from equistudy.study.study import Claim, Verdict

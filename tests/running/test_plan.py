@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from equistudy.analysis.claims import Trend
-from equistudy.analysis.outcome import Score
+from equistudy.analysis.trial_numbers import Score
 from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.datasets.dead_leaves import DeadLeaves
 from equistudy.datasets.digits import Digits
