@@ -4,10 +4,10 @@ Source: Edixhoven, Lengyel and van Gemert (2023, arXiv:2308.11316) find that net
 where the data is less symmetric than the network, and then match or beat exact ones. Upright images need no invariance
 to quarter turns.
 
-Finding: with upright images, one pixel less is better than exact by 0.9 [0.4, 1.3] points on digits and, with another
-head, 3.7 [2.2, 5.2] on articles, and at unseen quarter turns worse by 30 [27, 33] and 23 [12, 34] points.
+Finding: with upright images, one pixel less is better than exact by 0.9 [0.4, 1.3] points on digits and 2.8 [1.3, 4.3]
+on articles, and at unseen quarter turns worse by 30 [27, 33] and 54.5 [48.1, 60.9] points.
 
-Cost: 6 minutes on two cores; articles 2.
+Cost: 6 minutes on two cores; articles 8.
 
     python -m equistudy run studies/relaxation.py    # embedded digits; --scale local: Fashion-MNIST, paper: CIFAR-10
 """
