@@ -77,7 +77,6 @@ from equistudy.datasets.dead_leaves import DeadLeaves as DeadLeaves
 from equistudy.datasets.digits import Digits as Digits
 from equistudy.datasets.flowers import Flowers102 as Flowers102
 from equistudy.datasets.image_folder import ImageFolder as ImageFolder
-from equistudy.datasets.mario_iggy import MarioIggy as MarioIggy
 from equistudy.datasets.mnist import MNIST as MNIST
 from equistudy.datasets.mnist import FashionMNIST as FashionMNIST
 from equistudy.datasets.olivetti import Olivetti as Olivetti
@@ -93,6 +92,7 @@ from equistudy.datasets.rotated_mnist import RotatedMNIST as RotatedMNIST
 from equistudy.datasets.sectors import Sectors as Sectors
 from equistudy.datasets.shapes import Shapes as Shapes
 from equistudy.datasets.springs import Springs as Springs
+from equistudy.datasets.sprites import MarioIggy as MarioIggy
 from equistudy.datasets.sprites import Sprites as Sprites
 from equistudy.datasets.turned_pair import Picture as Picture
 from equistudy.datasets.turned_pair import TurnedPair as TurnedPair
@@ -106,10 +106,10 @@ from equistudy.groups.finite import Flip as Flip
 from equistudy.groups.finite import Reflection as Reflection
 from equistudy.groups.one_parameter import HyperbolicRotation as HyperbolicRotation
 from equistudy.groups.one_parameter import Rotation as Rotation
+from equistudy.groups.one_parameter import Saturation as Saturation
 from equistudy.groups.one_parameter import Scaling as Scaling
 from equistudy.groups.one_parameter import Shear as Shear
 from equistudy.groups.one_parameter import Stretch as Stretch
-from equistudy.groups.saturation import Saturation as Saturation
 from equistudy.groups.subpixel import SubpixelTranslation as SubpixelTranslation
 from equistudy.groups.translation import Border as Border
 from equistudy.groups.translation import Translation as Translation
@@ -178,13 +178,13 @@ from equistudy.recipe import OneCycle as OneCycle
 from equistudy.recipe import Precision as Precision
 from equistudy.recipe import RateScaling as RateScaling
 from equistudy.recipe import Recipe as Recipe
-from equistudy.report.angles import AngleCurve as AngleCurve
 from equistudy.report.examples import LearnedImages as LearnedImages
 from equistudy.report.figures import Curve as Curve
 from equistudy.report.figures import LayerProfile as LayerProfile
 from equistudy.report.figures import LearningCurve as LearningCurve
 from equistudy.report.figures import Scatter as Scatter
 from equistudy.report.phases import PhaseCurve as PhaseCurve
+from equistudy.report.relations import AngleCurve as AngleCurve
 from equistudy.report.relations import DepthProfile as DepthProfile
 from equistudy.report.relations import RankScatter as RankScatter
 from equistudy.results import results as results

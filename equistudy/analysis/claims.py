@@ -227,7 +227,7 @@ class Value(SeedTest):
 
     def effects(self, table: StudyTable) -> pl.DataFrame:
         """One value per seed."""
-        from equistudy.analysis.replicates import average_per_seed
+        from equistudy.analysis.intervals import average_per_seed
 
         frame, others = self._select_values(table)
         return average_per_seed(frame, by=(), over=others)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from equistudy.analysis.replicates import average_per_seed
+from equistudy.analysis.intervals import average_per_seed
 
 __all__ = [
     "describe_rank_test_limit",

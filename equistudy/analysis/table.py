@@ -1,20 +1,28 @@
 """The study's table: its design joined with the results."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import polars as pl
 
-from equistudy.analysis.architectures import describe_mixed_architectures
 from equistudy.datasets.dataset import Target
 from equistudy.spec import format_label
 from equistudy.study.design import Cell, Design, Factor
 from equistudy.study.study import Study
+from equistudy.study.trial import Trial
 from equistudy.training.failures import FailureReason
 
-__all__ = ["DONE", "MISSING", "ResultTables", "StudyTable", "describe_absence", "level_value"]
+__all__ = [
+    "DONE",
+    "MISSING",
+    "ResultTables",
+    "StudyTable",
+    "describe_absence",
+    "describe_mixed_architectures",
+    "level_value",
+]
 
 DONE, MISSING = "done", "missing"
 UNKNOWN_TEST_SIZE = 1000  # assumed for datasets that do not state their number of test images
@@ -185,3 +193,35 @@ def describe_absence(absent: pl.DataFrame, factors: Sequence[str], total: int) -
     why = f"{first['status']}: {first['reason']}" if first.get("reason") else first["status"]
     have = "has" if len(absent) == 1 else "have"
     return f"{len(absent)} of {total} trials {have} no result (e.g. {', '.join(place)}, {why})."
+
+
+def describe_mixed_architectures(trials: Iterable[tuple[str, Trial]], rows: pl.DataFrame) -> list[str]:
+    """A sentence for each model of which these rows of trials hold networks of different architectures.
+
+    `rows` has `trial`, `network_digest`, `parameters` and `seed`. A model that reads a file, an environment variable or
+    an installed package builds another network when these change, although its code is the same.
+    """
+    if "network_digest" not in rows.columns:
+        return []
+    known = rows.filter(pl.col("network_digest").is_not_null()).unique("trial", maintain_order=True)
+    if known["network_digest"].n_unique() < 2:
+        return []
+    built = {row["trial"]: row for row in known.iter_rows(named=True)}
+    models: dict[tuple[object, ...], dict[str, list[dict[str, object]]]] = {}
+    for name, trial in dict(trials).items():
+        if name in built:
+            networks = models.setdefault((trial.model, trial.dataset, trial.task), {})
+            networks.setdefault(str(built[name]["network_digest"]), []).append(built[name])
+    return [_describe(str(key[0]), list(networks.values())) for key, networks in models.items() if len(networks) > 1]
+
+
+def _describe(model: str, networks: list[list[dict[str, object]]]) -> str:
+    parts = [
+        f"{len(rows)} with {rows[0].get('parameters')} parameters (e.g. {rows[0]['trial']}, seed={rows[0]['seed']})"
+        for rows in networks
+    ]
+    return (
+        f"Networks of {model} have {len(networks)} architectures: {', '.join(parts)}. What the model reads besides its "
+        "code has changed in between. Remove the files of the outdated trials from trials/ and weights/ of the results "
+        "and run the study again."
+    )

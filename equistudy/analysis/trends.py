@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from equistudy.analysis.intervals import Interval, fisher_interval
-from equistudy.analysis.replicates import average_per_seed
+from equistudy.analysis.intervals import Interval, average_per_seed, fisher_interval
 
 __all__ = [
     "centre_within_cells",

@@ -13,8 +13,8 @@ from equistudy.analysis.effect_test import Direction, EffectTest
 from equistudy.analysis.intervals import Interval, t_interval
 from equistudy.analysis.outcome import Combination, Reference
 from equistudy.analysis.rounding import format_rounded
+from equistudy.analysis.summary import describe_stalled_networks
 from equistudy.analysis.table import DONE, StudyTable, describe_absence
-from equistudy.analysis.training_checks import describe_stalled_networks
 from equistudy.spec import format_label
 from equistudy.study.study import Claim, Study, Verdict
 

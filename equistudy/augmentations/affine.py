@@ -57,7 +57,7 @@ class RandomAffine(Augmentation):
         """Each image moved by its own element."""
         import torch
 
-        from equistudy.groups.affine import rotation_matrices, warp
+        from equistudy.groups.resampling import rotation_matrices, warp
 
         degrees, dx, dy, log_factor, shear = elements.unbind(1)
         # warp takes maps from output to input: the inverses, in the opposite order
@@ -101,7 +101,7 @@ class RandomScaling(Augmentation):
         """Each image enlarged by its own factor."""
         import torch
 
-        from equistudy.groups.affine import warp
+        from equistudy.groups.resampling import warp
 
         identity = torch.eye(2, 3, device=elements.device, dtype=elements.dtype)
         return warp(images, torch.exp(-elements)[:, :, None] * identity)
@@ -148,6 +148,6 @@ class RandomTranslation(Augmentation):
 
     def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B 2"]) -> Float[Tensor, "B C H W"]:
         """Each image moved by its own element."""
-        from equistudy.groups.affine import translation_matrices, warp
+        from equistudy.groups.resampling import translation_matrices, warp
 
         return warp(images, translation_matrices(elements[:, 0], elements[:, 1]))

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from equistudy.augmentations import tone
 from equistudy.augmentations.augmentation import Augmentation
 from equistudy.augmentations.colour import ColourJitter
-from equistudy.groups.affine import rotation_matrices, warp
+from equistudy.groups.resampling import rotation_matrices, warp
 from equistudy.spec import Generator, Tensor
 
 __all__ = ["Operation", "RandAugment"]

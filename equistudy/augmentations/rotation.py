@@ -29,7 +29,7 @@ class RotationAugmentation(Augmentation):
 
     def apply(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B 1"]) -> Float[Tensor, "B C H W"]:
         """Each image rotated by its own angle."""
-        from equistudy.groups.affine import rotation_matrices, warp
+        from equistudy.groups.resampling import rotation_matrices, warp
 
         return warp(images, rotation_matrices(elements[:, 0]))
 

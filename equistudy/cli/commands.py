@@ -203,7 +203,7 @@ def results(place: str, table: str, as_csv: bool, as_json: bool, compact: bool) 
     """Print a table of results, of one study or several."""
     from equistudy.cli.tables import format_frame
     from equistudy.results import results as read_results
-    from equistudy.results.safe_csv import write_safe_csv
+    from equistudy.results.export import write_safe_csv
 
     if as_csv and as_json:
         raise click.UsageError("Use either --csv or --json, got both.")

@@ -1,10 +1,11 @@
-"""How a command ends: its exit code, and which errors are told in a line instead of a traceback."""
+"""How a command ends and what it prints: exit codes, errors in a line instead of a traceback, and harmless text."""
 
 import linecache
 import traceback
+import unicodedata
 from enum import IntEnum
 
-__all__ = ["ExitCode", "get_user_message"]
+__all__ = ["ExitCode", "escape_controls", "get_user_message"]
 
 PACKAGE = __name__.partition(".")[0]
 
@@ -45,3 +46,18 @@ def _is_raised_by_us(error: Exception) -> bool:
     frame, line = frames[-1]
     ours = frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE
     return ours and linecache.getline(frame.f_code.co_filename, line).lstrip().startswith("raise ")
+
+
+CONTROL_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # escape sequences, reversed writing, lone surrogates, line breaks
+
+
+def escape_controls(text: str) -> str:
+    """The text with every character that a terminal acts on written as an escape, except newlines and tabs."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        letter
+        if letter in "\n\t" or unicodedata.category(letter) not in CONTROL_CATEGORIES
+        else letter.encode("unicode_escape").decode()
+        for letter in text
+    )

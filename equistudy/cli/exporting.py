@@ -20,8 +20,8 @@ from equistudy.report.findings import draw_findings, has_picture, render_finding
 from equistudy.report.references import format_bibtex
 from equistudy.report.trackers import TRACKERS, collect_runs
 from equistudy.results import results
-from equistudy.results.archive import archive_rows
 from equistudy.results.compaction import compact
+from equistudy.results.export import archive_rows
 from equistudy.results.reader import Results
 from equistudy.results.schema import TABLES
 from equistudy.results.store import Store

@@ -5,10 +5,9 @@ from typing import Any
 
 import click
 
-from equistudy.cli.errors import ExitCode, get_user_message
+from equistudy.cli.errors import ExitCode, escape_controls, get_user_message
 from equistudy.cli.option_types import check_text
 from equistudy.cli.study_reference import PROGRAM
-from equistudy.cli.terminal import escape_controls
 
 __all__ = ["EPILOG", "Command", "CommandGroup"]
 

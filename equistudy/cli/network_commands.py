@@ -87,7 +87,7 @@ def audit(model: str, size: str, group: str | None, channels: int | None, as_jso
 def measure(target: str, as_csv: bool, as_json: bool, folder: str, **words: Any) -> None:
     """Measure how equivariant a network is, layer by layer."""
     from equistudy.cli.measuring import MeasuringRequest, measure_target
-    from equistudy.results.safe_csv import write_safe_csv
+    from equistudy.results.export import write_safe_csv
 
     if as_csv and as_json:
         raise click.UsageError("Use either --csv or --json, got both.")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from equistudy.cli.errors import escape_controls
 from equistudy.cli.option_types import CPUS, GPUS, MAX_PIXELS, MINUTES, NUMBER, PIXELS, RayAddress
 from equistudy.cli.study_reference import DEFAULT_RESULTS, StudyReference
-from equistudy.cli.terminal import escape_controls
 from equistudy.models.weights import WEIGHTS_VARIABLE
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from equistudy.analysis.architectures import describe_mixed_architectures
+from equistudy.analysis.table import describe_mixed_architectures
 from equistudy.cli.study_reference import PROGRAM, StudyReference
 from equistudy.results import results
 from equistudy.results.reader import open_existing

@@ -1,16 +1,20 @@
 """MNIST and Fashion-MNIST in their original IDX files."""
 
+import math
+import struct
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from jaxtyping import UInt8
 
 from equistudy.datasets.arrays import DecodedArrays
+from equistudy.datasets.contents import read_content
 from equistudy.datasets.dataset import Split
 from equistudy.datasets.folder import FileLayout, FolderDataset, check_labels
-from equistudy.datasets.idx import read_idx
 
-__all__ = ["MNIST", "FashionMNIST"]
+__all__ = ["MNIST", "FashionMNIST", "read_idx"]
 
 
 def _build_layout(archive: str, folder: str) -> FileLayout:
@@ -84,3 +88,30 @@ class FashionMNIST(MNIST):
     layouts: ClassVar[tuple[FileLayout, ...]] = (
         _build_layout("the four .gz files of Fashion-MNIST", "FashionMNIST/raw"),
     )
+
+
+UNSIGNED_BYTES = 0x08
+
+
+def read_idx(path: Path, num_axes: int) -> UInt8[np.ndarray, "..."]:
+    """The array of unsigned bytes with `num_axes` axes in an IDX file, gzipped or not.
+
+    The format is two zero bytes, the type, the number of axes, each size as a big-endian 32-bit integer, and the values
+    in C order.
+    """
+    data = read_content(path)
+    magic, header = struct.pack("4B", 0, 0, UNSIGNED_BYTES, num_axes), 4 + 4 * num_axes
+    if data[:4] != magic:
+        raise ValueError(
+            f"An IDX file of unsigned bytes with {num_axes} axes must start with {magic.hex(' ')}, "
+            f"got {data[:4].hex(' ') or 'nothing'} in {path}. Check that it is the original file."
+        )
+    if len(data) < header:
+        raise ValueError(f"An IDX header must have {header} bytes, got {len(data)} in {path}. Copy it again.")
+    shape = struct.unpack(f">{num_axes}I", data[4:header])
+    if len(data) - header != math.prod(shape):
+        raise ValueError(
+            f"An IDX file of shape {shape} must hold {math.prod(shape)} values, got {len(data) - header} in {path}. "
+            f"Copy it again."
+        )
+    return np.frombuffer(data, dtype=np.uint8, offset=header).reshape(shape)

@@ -153,7 +153,7 @@ class Turned(Dataset):
     ) -> UInt8[Tensor, "N C h w"]:
         import torch
 
-        from equistudy.groups.affine import rotation_matrices, warp
+        from equistudy.groups.resampling import rotation_matrices, warp
 
         outside = 255 * (self.dataset.background or 0.0)
         parts = []
@@ -165,7 +165,7 @@ class Turned(Dataset):
         return torch.cat(parts)
 
     def _rotate_labels(self, labels: UInt8[Tensor, "N H W"], degrees: Float64[Tensor, " N"]) -> UInt8[Tensor, "N h w"]:
-        from equistudy.groups.affine import rotation_matrices, warp_labels
+        from equistudy.groups.resampling import rotation_matrices, warp_labels
 
         assert self.void is not None
         return self._crop_centre(warp_labels(labels, rotation_matrices(degrees), self.void))

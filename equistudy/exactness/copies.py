@@ -1,4 +1,4 @@
-"""Copies of networks in evaluation mode, and helpers that inspect a network before it runs."""
+"""Copies of networks in evaluation mode, what is known of them before they run, and which tensors are learned."""
 
 import copy
 import dataclasses
@@ -12,7 +12,18 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from equistudy.groups.finite import FiniteGroup
 from equistudy.networks.equivariant.convolution import GroupConvolution
 
-__all__ = ["RefusedError", "copy_network", "describe_error", "find_groups", "iterate_tensors", "randomise_weights"]
+__all__ = [
+    "LIKE_FUNCTIONS",
+    "RefusedError",
+    "copy_network",
+    "describe_error",
+    "find_groups",
+    "is_learned",
+    "iterate_tensors",
+    "mark_parameters",
+    "propagate_learned",
+    "randomise_weights",
+]
 
 SPREAD = 0.3  # standard deviation of the random numbers added to weights and biases
 FADED = 1e-3  # weights with a smaller root mean square would hide what they multiply
@@ -104,3 +115,28 @@ def _create_statistics_hook() -> Callable[[_BatchNorm, Any], None]:
 
 def _to_cpu_float64(tensor: Tensor) -> Tensor:
     return tensor.to("cpu", torch.float64 if tensor.is_floating_point() else tensor.dtype, copy=True)
+
+
+# Of these functions, tensors other than the first give a type or a shape alone.
+LIKE_FUNCTIONS = frozenset({"to", "type_as", "expand_as", "view_as", "reshape_as", "type"})
+
+
+def mark_parameters(network: nn.Module) -> None:
+    """Marks every parameter as learned, and stores the path of every tensor of the network."""
+    for path, tensor in (*network.named_parameters(), *network.named_buffers()):
+        tensor.path_in_network = path  # type: ignore[attr-defined]
+        if isinstance(tensor, nn.Parameter):
+            tensor.is_learned = True  # type: ignore[attr-defined]
+
+
+def is_learned(tensor: Any) -> bool:
+    """Whether a tensor is a parameter or was computed from one."""
+    return bool(getattr(tensor, "is_learned", False))
+
+
+def propagate_learned(name: str, args: Any, kwargs: Any, output: Any) -> None:
+    """Marks an output as learned if an input is."""
+    sources = args[:1] if name in LIKE_FUNCTIONS else (args, kwargs)
+    if any(is_learned(tensor) for tensor in iterate_tensors(sources)):
+        for tensor in iterate_tensors(output):
+            tensor.is_learned = True  # type: ignore[attr-defined]

@@ -9,11 +9,10 @@ from torch import Tensor, nn
 
 from equistudy.exactness.callsite import CallSite, Rule
 from equistudy.exactness.constants import ConstantMemory
-from equistudy.exactness.copies import iterate_tensors
+from equistudy.exactness.copies import LIKE_FUNCTIONS, is_learned, iterate_tensors, propagate_learned
 from equistudy.exactness.elements import ALL_ELEMENTS, element_names
 from equistudy.exactness.findings import BreakingLayer, Cause, create_breaking_layer
 from equistudy.exactness.layout import NO_AXES, FunctionCall, PendingPadding, TracedLayout, get_layout, reduce_layout
-from equistudy.exactness.learned import LIKE_FUNCTIONS, is_learned, propagate_learned
 from equistudy.exactness.mixing import MIXING_RULES, judge_elementwise
 from equistudy.exactness.moving import MOVING_RULES, REDUCTIONS, RESHAPE_FUNCTIONS, judge_reshape
 from equistudy.exactness.padding import judge_pending_padding

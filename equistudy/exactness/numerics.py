@@ -12,9 +12,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from equistudy.exactness.copies import RefusedError, describe_error, find_groups, iterate_tensors, randomise_weights
+from equistudy.exactness.copies import (
+    RefusedError,
+    describe_error,
+    find_groups,
+    is_learned,
+    iterate_tensors,
+    mark_parameters,
+    propagate_learned,
+    randomise_weights,
+)
 from equistudy.exactness.elements import ElementParameters, get_generators, move_filters, move_image
-from equistudy.exactness.learned import is_learned, mark_parameters, propagate_learned
 from equistudy.exactness.outputs import measure_relative_errors
 from equistudy.exactness.precision import Float64Mode, run_in_float64
 from equistudy.groups.finite import FiniteGroup

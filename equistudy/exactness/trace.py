@@ -9,11 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from equistudy.exactness.constants import ConstantMemory
-from equistudy.exactness.copies import RefusedError, copy_network, describe_error, find_groups, iterate_tensors
+from equistudy.exactness.copies import (
+    RefusedError,
+    copy_network,
+    describe_error,
+    find_groups,
+    iterate_tensors,
+    mark_parameters,
+)
 from equistudy.exactness.findings import BreakingLayer, Cause
 from equistudy.exactness.layout import NO_AXES, TracedLayout
 from equistudy.exactness.layout_judge import WHOLE_NETWORK, LayoutJudge, StopPassError
-from equistudy.exactness.learned import mark_parameters
 from equistudy.exactness.precision import run_in_float64
 from equistudy.groups.finite import FiniteGroup
 

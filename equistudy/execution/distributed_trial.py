@@ -12,9 +12,9 @@ from equistudy.execution.cluster import Resources
 from equistudy.execution.job_source import JobSource
 from equistudy.execution.streaming import RayReader
 from equistudy.results.store import StorageError
-from equistudy.running.checkpoint import count_saved_steps
 from equistudy.running.job import UNWRITTEN_REASON, Job, RunConditions, TrialPhase, TrialProgress
 from equistudy.running.rows import build_failed_row
+from equistudy.running.stored_network import count_saved_steps
 from equistudy.running.trial_run import TrialRun, halve_micro_batch
 from equistudy.training.failures import FailureReason, classify_error, describe_error
 from equistudy.training.sources import Share

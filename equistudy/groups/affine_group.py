@@ -48,14 +48,14 @@ class AffineGroup(Group):
     ROUND: ClassVar[bool] = False
 
     def matrices(self, elements: Float[Tensor, "N P"]) -> Float[Tensor, "N 2 3"]:
-        """Output-to-input matrices in pixels from the centre, as `equistudy.groups.affine.warp` takes them."""
+        """Output-to-input matrices in pixels from the centre, as `equistudy.groups.resampling.warp` takes them."""
         raise NotImplementedError
 
     def act(self, images: Float[Tensor, "B C H W"], elements: Float[Tensor, "B P"]) -> Float[Tensor, "B C H W"]:
         """Each image moved by its own element; pixels from beyond the border are black."""
         import torch
 
-        from equistudy.groups.affine import warp
+        from equistudy.groups.resampling import warp
 
         matrices = self.matrices(elements.double())
         symmetries = [_keep_if_square(find_symmetry(_to_matrix(matrix)), images.shape[-2:]) for matrix in matrices]
@@ -129,7 +129,7 @@ class AffineGroup(Group):
         """The map moved about the image centre: by copying cells where they are aligned, otherwise bilinearly."""
         import torch
 
-        from equistudy.groups.affine import warp
+        from equistudy.groups.resampling import warp
 
         cells = self._cell_map(element, grid)
         here = (..., region.rows, region.columns)

@@ -119,7 +119,7 @@ class FiniteGroup(AffineGroup):
         """Output-to-input matrices s^m r^-k."""
         import torch
 
-        from equistudy.groups.affine import rotation_matrices
+        from equistudy.groups.resampling import rotation_matrices
 
         matrices = rotation_matrices(elements[:, 0])
         side = 1 - 2 * elements[:, 1:]

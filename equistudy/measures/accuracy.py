@@ -152,7 +152,7 @@ class AccuracyPerAngle(Measure):
         """The turned images with the position of their angle."""
         import torch
 
-        from equistudy.groups.affine import rotation_matrices, warp
+        from equistudy.groups.resampling import rotation_matrices, warp
 
         images, step = crop_central_square(images), self.num_angles // QUARTERS
         around = (subject.background or 0.0,) if self.surround is not Surround.MEAN else subject.mean

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from equistudy.groups.group import Group
-from equistudy.groups.one_parameter import OneParameterGroup
-from equistudy.groups.saturation import Saturation
+from equistudy.groups.one_parameter import OneParameterGroup, Saturation
 from equistudy.groups.translation import Border, Translation
 from equistudy.measuring.families import FlowMeasure
 from equistudy.measuring.measure import MeasuringResult, Subject

@@ -14,8 +14,7 @@ from torch import nn
 from equistudy.groups.affine_group import AffineGroup
 from equistudy.groups.group import Group
 from equistudy.measuring.ceiling import compute_ceilings
-from equistudy.measuring.comparison import Comparison, ComparisonPlan, ShardComparison
-from equistudy.measuring.differences import ShardDifferences
+from equistudy.measuring.comparison import Comparison, ComparisonPlan, ShardComparison, ShardDifferences
 from equistudy.measuring.families import KeptStatistic, PairedMeasure, StatisticKey
 from equistudy.measuring.firings import Firings, ShardFirings
 from equistudy.measuring.geometry import Geometry, probe_geometries

@@ -80,7 +80,7 @@ class ReportFigure:
 
     def _summarise(self, values: DataFrame, by: list[str], table: StudyTable) -> tuple[DataFrame, DataFrame]:
         """The mean and interval of each cell of `by`, and the values of the seeds."""
-        from equistudy.analysis.replicates import average_per_seed, summarise_over_seeds
+        from equistudy.analysis.intervals import average_per_seed, summarise_over_seeds
 
         seeds = average_per_seed(values, by=by, over=[name for name in table.factors if name not in self.factors])
         return summarise_over_seeds(seeds, by, limits=self._limits), seeds

@@ -23,10 +23,9 @@ from equistudy.report.methods import (
     describe_method,
     list_absent_trials,
 )
-from equistudy.report.searched import tabulate_search
-from equistudy.report.tables import ReportTable, tabulate_cells, tabulate_claims, tabulate_exploration
+from equistudy.report.tables import ReportTable, tabulate_cells, tabulate_claims, tabulate_exploration, tabulate_search
 from equistudy.report.theme import inline_svg, render_png, render_svg
-from equistudy.results.safe_csv import write_safe_csv
+from equistudy.results.export import write_safe_csv
 from equistudy.study.search import Search
 from equistudy.study.study import Claim, Figure, Study, Verdict
 

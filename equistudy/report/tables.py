@@ -9,12 +9,20 @@ import polars as pl
 from equistudy.analysis.exploration import build_exploratory_tests, collect_outcomes
 from equistudy.analysis.rounding import format_rounded, format_with_margin
 from equistudy.analysis.summary import summarise_cells
-from equistudy.analysis.table import StudyTable
+from equistudy.analysis.table import DONE, StudyTable
 from equistudy.analysis.verdicts import correct_verdicts, format_p_value
 from equistudy.spec import format_label
+from equistudy.study.search import CONFIRMATION, DRAWN, ROUND, Mode, Search
 from equistudy.study.study import Claim, Study, Verdict
 
-__all__ = ["ReportTable", "format_markdown_row", "tabulate_cells", "tabulate_claims", "tabulate_exploration"]
+__all__ = [
+    "ReportTable",
+    "format_markdown_row",
+    "tabulate_cells",
+    "tabulate_claims",
+    "tabulate_exploration",
+    "tabulate_search",
+]
 
 LATEX_ESCAPES = str.maketrans(
     {**{mark: f"\\{mark}" for mark in "&%$#_{}"}, "\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
@@ -144,3 +152,46 @@ def _collect_numbers(names: Sequence[str], verdicts: Sequence[Verdict]) -> pl.Da
     columns = {"status": pl.String, "effect": pl.Float64, "low": pl.Float64, "high": pl.Float64, "p": pl.Float64}
     rows = [[name, str(v.status), v.effect, v.low, v.high, v.p, v.n] for name, v in zip(names, verdicts, strict=True)]
     return pl.DataFrame(rows, schema={"name": pl.String, **columns, "n": pl.Int64}, orient="row")
+
+
+def tabulate_search(design: Search, table: StudyTable) -> ReportTable:
+    """One row per trial: the confirmation first, then sampled trials that finished, best first.
+
+    Trials that were stopped early follow, those with the most epochs first; their score is from their last epoch.
+    """
+    score, names = design.score, [*design.drawn_names]
+    frame = table.trials
+    for name, kind in (("reason", pl.String), ("epochs", pl.Int64), (score, pl.Float64)):
+        if name not in frame.columns:
+            frame = frame.with_columns(pl.lit(None, dtype=kind).alias(name))
+    drawn = pl.col(ROUND.name) != CONFIRMATION if ROUND.name in frame.columns else pl.lit(True)
+    worst_first = pl.col(score) if design.mode is Mode.MIN else -pl.col(score)
+    order = [drawn, pl.col("status") != DONE, -pl.col("epochs"), worst_first, pl.col("seed")]
+    which = pl.when(drawn).then(pl.lit(DRAWN)).otherwise(pl.lit(CONFIRMATION)).alias(ROUND.name)
+    numbers = frame.sort(order, nulls_last=True).select(which, *names, "seed", "status", "reason", "epochs", score)
+    found = numbers.to_dicts()
+    rows = [
+        [row[ROUND.name], *(format_label(row[name]) for name in names), str(row["seed"]), *_describe_end(row, score)]
+        for row in found
+    ]
+    ended = [index for index, row in enumerate(found) if row[ROUND.name] == DRAWN and row["status"] == DONE]
+    rungs = getattr(design.scheduler, "rungs", ())
+    judged = f", judged after {' and '.join(map(str, rungs))} epochs" if rungs else ""
+    return ReportTable(
+        "search",
+        f"Trials sampled by the search{judged}, by {score.replace('_', ' ')}; the best trial is in bold, "
+        "and the rows above it confirm it with other seeds.",
+        [ROUND.name, *names, "seed", "ended", score.replace("_", " ")],
+        rows,
+        numbers,
+        frozenset((index, len(names) + 3) for index in ended[:1]),
+    )
+
+
+def _describe_end(row: dict[str, object], score: str) -> list[str]:
+    """The end of a trial in words, and its last score."""
+    epochs, value = row["epochs"], row[score]
+    told = {DONE: f"done, {epochs} epochs"}.get(str(row["status"]), str(row["reason"] or row["status"]))
+    if row["status"] != DONE and epochs is not None:
+        told += f" after {epochs} epochs"
+    return [told, "" if not isinstance(value, float) else format_rounded(value, None)]

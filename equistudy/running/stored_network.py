@@ -1,17 +1,19 @@
-"""The network of a finished trial, read back from the results and checked."""
+"""What the results hold of a trial: the network of a finished one, and the checkpoint of one under way."""
 
+import io
+import pickle
 import socket
 
 import torch
 
 from equistudy.results.sealing import DamagedFileError, check_safetensors
 from equistudy.results.store import Store
-from equistudy.running.job import Job
+from equistudy.running.job import Job, RunConditions
 from equistudy.study.trial import fingerprint
 from equistudy.training.subject import restore_network
 from equistudy.training.trainer import build_network
 
-__all__ = ["check_fingerprints", "load_network"]
+__all__ = ["check_fingerprints", "checkpoint_path", "count_saved_steps", "load_network"]
 
 
 def load_network(job: Job, store: Store, device: torch.device) -> torch.nn.Module:
@@ -47,3 +49,19 @@ def check_fingerprints(job: Job) -> None:
                 f"Every worker must have the same {what} as the plan, got fingerprint {found} on "
                 f"{socket.gethostname()} and {planned} in the plan. Copy the same files to every node."
             )
+
+
+def checkpoint_path(job: Job) -> str:
+    """The name of the attempt's checkpoint in the results."""
+    return f"checkpoints/{job.trial.id}.{job.attempt}.pt"
+
+
+def count_saved_steps(job: Job, conditions: RunConditions) -> int:
+    """How many optimiser steps the checkpoint of a trial under way holds; 0 where it has none that can be read."""
+    state = conditions.store.read_sealed(checkpoint_path(job))
+    if state is None:
+        return 0
+    try:
+        return int(torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)["steps"])
+    except (RuntimeError, EOFError, KeyError, ValueError, TypeError, pickle.UnpicklingError):
+        return 0

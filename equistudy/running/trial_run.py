@@ -22,11 +22,10 @@ from equistudy.recipe import Recipe
 from equistudy.results.schema import CurveRow
 from equistudy.results.sealing import DamagedFileError
 from equistudy.results.store import StorageError, Store
-from equistudy.running.checkpoint import checkpoint_path
 from equistudy.running.heartbeat import Heartbeat
 from equistudy.running.job import UNWRITTEN_REASON, Job, RunConditions, TrialPhase, TrialProgress
 from equistudy.running.rows import build_failed_row, build_trial_row, format_skipped, write_measuring_result
-from equistudy.running.stored_network import check_fingerprints, load_network
+from equistudy.running.stored_network import check_fingerprints, checkpoint_path, load_network
 from equistudy.running.watchdog import Watchdog
 from equistudy.training.device import claim_memory
 from equistudy.training.failures import FailureReason, classify_error, describe_error

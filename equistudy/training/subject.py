@@ -1,5 +1,7 @@
 """A trained network and its images in the form that measures expect; weights as safetensors."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -8,6 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from safetensors.torch import load, save
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from equistudy.augmentations.learned.network import AugmentedNetwork
 from equistudy.datasets.dataset import Modality, Split, Target
@@ -15,14 +18,12 @@ from equistudy.datasets.resident import load_resident
 from equistudy.exactness.judging import is_network_invariant
 from equistudy.measuring.curvature import space_evenly
 from equistudy.measuring.measure import Subject
-from equistudy.networks.architecture import compute_network_digest
 from equistudy.results.sealing import seal_safetensors
 from equistudy.study.trial import RandomStream, Trial, derive_seed
-from equistudy.training.preparation import scale_images
-from equistudy.training.scaled_images import load_scaled
+from equistudy.training.preparation import load_scaled, scale_images
 from equistudy.training.trainer import build_network
 
-__all__ = ["build_subject", "compute_trial_digest", "restore_network", "serialise_weights"]
+__all__ = ["build_subject", "compute_network_digest", "compute_trial_digest", "restore_network", "serialise_weights"]
 
 
 def serialise_weights(network: nn.Module, trial: Trial) -> bytes:
@@ -109,3 +110,32 @@ def _find_stages(trial: Trial, network: nn.Module) -> Mapping[str, str]:
     if not isinstance(network, AugmentedNetwork):
         return trial.model.stages(network)
     return {name: f"network.{path}".rstrip(".") for name, path in trial.model.stages(network.network).items()}
+
+
+DIGEST_LENGTH = 16
+PLAIN_TYPES = (bool, int, float, str, tuple, type(None))
+
+
+def compute_network_digest(network: nn.Module) -> str:
+    """The digest of the module tree, with the settings that torch's own layers declare, and of all names and shapes.
+
+    Settings are those of `__constants__`, such as strides and paddings. Values of weights do not enter. Neither does
+    whether batch norms take their statistics over several workers, nor the name of the module that defines a class.
+    """
+    modules = [
+        [path, _get_kind(module).__qualname__, _list_settings(module)]
+        for path, module in network.named_modules(remove_duplicate=False)
+    ]
+    tensors = [[name, list(tensor.shape)] for name, tensor in network.state_dict().items()]
+    text = json.dumps([modules, tensors])
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
+
+
+def _get_kind(module: nn.Module) -> type[nn.Module]:
+    return _BatchNorm if isinstance(module, _BatchNorm) else type(module)
+
+
+def _list_settings(module: nn.Module) -> list[str]:
+    names = getattr(_get_kind(module), "__constants__", ())
+    found = {name: getattr(module, name, None) for name in names}
+    return [f"{name}={value!r}" for name, value in sorted(found.items()) if isinstance(value, PLAIN_TYPES)]

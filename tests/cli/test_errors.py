@@ -2,8 +2,10 @@ import errno
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from equistudy.cli.errors import ExitCode, get_user_message
+from equistudy.cli.errors import ExitCode, escape_controls, get_user_message
 from equistudy.models.resnet import ResNet
 from equistudy.results.store import Store
 from equistudy.study.file import load_study
@@ -53,3 +55,24 @@ def test_what_the_network_refuses_says_nothing_about_files(number: int) -> None:
 
 def test_the_exit_codes_are_those_that_shells_know() -> None:
     assert [int(code) for code in ExitCode] == [0, 1, 2, 3, 130]
+
+
+@given(st.text())
+def test_nothing_is_left_that_a_terminal_acts_on(text: str) -> None:
+    harmless = escape_controls(text)
+    assert not set(harmless) & {chr(code) for code in (*range(9), 11, 12, *range(14, 32), *range(127, 160), 0x202E)}
+    harmless.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "harmless"),
+    [
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("a\rb", "a\\rb"),
+        ("\u202egnp.exe", "\\u202egnp.exe"),
+        ("\udc80", "\\udc80"),
+        ("Größe of 2\n\tß ✓", "Größe of 2\n\tß ✓"),
+    ],
+)
+def test_escapes_are_shown_and_other_letters_kept(text: str, harmless: str) -> None:
+    assert escape_controls(text) == harmless

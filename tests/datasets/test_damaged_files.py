@@ -23,7 +23,6 @@ from equistudy.datasets.cifar import CIFAR10, CIFAR100
 from equistudy.datasets.dataset import Dataset, Split
 from equistudy.datasets.flowers import Flowers102
 from equistudy.datasets.image_folder import ImageFolder
-from equistudy.datasets.mario_iggy import MarioIggy
 from equistudy.datasets.mnist import MNIST
 from equistudy.datasets.olivetti import Olivetti
 from equistudy.datasets.parquet_images import ParquetImages
@@ -32,6 +31,7 @@ from equistudy.datasets.photographs import Photographs
 from equistudy.datasets.qm7 import QM7
 from equistudy.datasets.qm9 import QM9
 from equistudy.datasets.rotated_mnist import RotatedMNIST
+from equistudy.datasets.sprites import MarioIggy
 
 RNG = np.random.default_rng(0)
 

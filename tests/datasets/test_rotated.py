@@ -10,7 +10,7 @@ from equistudy.datasets.olivetti import Olivetti
 from equistudy.datasets.rotated import RotationTarget, Turned
 from equistudy.datasets.shapes import VOID, Shapes
 from equistudy.datasets.springs import Springs
-from equistudy.groups.affine import rotation_matrices, warp
+from equistudy.groups.resampling import rotation_matrices, warp
 
 DIGITS = Digits(20, 12, train_size=40, test_size=20)
 

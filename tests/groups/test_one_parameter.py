@@ -1,4 +1,7 @@
-"""The groups of one parameter: signs, generators against closed forms, and elements that are refused."""
+"""The groups of one parameter: signs, generators against closed forms, and elements that are refused.
+
+Gains form a group, and act on values alone.
+"""
 
 import math
 from typing import Any
@@ -6,8 +9,17 @@ from typing import Any
 import pytest
 import torch
 
-from equistudy.groups.affine import rotation_matrices, warp
-from equistudy.groups.one_parameter import HyperbolicRotation, OneParameterGroup, Rotation, Scaling, Shear, Stretch
+from equistudy.groups.group import Grid
+from equistudy.groups.one_parameter import (
+    HyperbolicRotation,
+    OneParameterGroup,
+    Rotation,
+    Saturation,
+    Scaling,
+    Shear,
+    Stretch,
+)
+from equistudy.groups.resampling import rotation_matrices, warp
 
 
 def spot(x: int, y: int) -> torch.Tensor:
@@ -109,3 +121,20 @@ def test_samples_span_the_elements_and_no_more_than_a_circle() -> None:
 def test_impossible_elements_are_refused(kind: Any, values: tuple, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         kind(values)
+
+
+def test_gains_multiply_and_have_inverses() -> None:
+    group, rng = Saturation(), torch.Generator().manual_seed(0)
+    images = torch.randn(4, 3, 5, 6, generator=rng, dtype=torch.float64)
+    first, second = group.sample(4, rng), group.sample(4, rng)
+    both = group.act(images, group.compose(first, second))
+    torch.testing.assert_close(both, group.act(group.act(images, second), first), rtol=1e-6, atol=0)
+    torch.testing.assert_close(group.act(both, group.inverse(group.compose(first, second))), images)
+    torch.testing.assert_close(both / images, (first + second).double().exp()[..., None, None].expand_as(images))
+
+
+def test_it_has_no_elements_and_no_views() -> None:
+    assert Saturation().elements() == ()
+    assert Saturation().obstacle(Grid(3, 5, 7, 20, 40)) is None
+    with pytest.raises(ValueError, match=r"need a group that moves content, got Saturation\(\). Use it in LieDeriv"):
+        Saturation().views(torch.zeros(1, 1, 4, 4), None)

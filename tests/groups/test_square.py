@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from equistudy.groups.affine import rotation_matrices, warp
+from equistudy.groups.resampling import rotation_matrices, warp
 from equistudy.groups.square import Symmetry, apply_symmetry, find_symmetry
 
 ALL = [Symmetry(turns, mirrored) for mirrored in (False, True) for turns in range(4)]

@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from equistudy.groups.finite import CyclicGroup
-from equistudy.groups.one_parameter import Rotation
-from equistudy.groups.saturation import Saturation
+from equistudy.groups.one_parameter import Rotation, Saturation
 from equistudy.groups.translation import Border, Translation
 from equistudy.measures.correlation import WithinCorrelation
 from equistudy.measures.lie_derivative import LieContribution, LieDerivative

@@ -5,10 +5,17 @@ from math import pi
 import pytest
 import torch
 
-from equistudy.groups.affine import warp
 from equistudy.groups.group import Grid
-from equistudy.groups.one_parameter import HyperbolicRotation, OneParameterGroup, Rotation, Scaling, Shear, Stretch
-from equistudy.groups.saturation import Saturation
+from equistudy.groups.one_parameter import (
+    HyperbolicRotation,
+    OneParameterGroup,
+    Rotation,
+    Saturation,
+    Scaling,
+    Shear,
+    Stretch,
+)
+from equistudy.groups.resampling import warp
 from equistudy.groups.translation import Border, Translation
 from equistudy.measures.lie_derivative import LieDerivative
 from equistudy.measuring.derivatives import differentiate_at_zero

@@ -1,8 +1,12 @@
+"""The digest of an architecture: equal for equal networks however they were trained, another for any other one."""
+
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
 from safetensors import safe_open
+from torch import nn
 
 from equistudy.augmentations.augmentation import NoAugmentation
 from equistudy.datasets.dead_leaves import DeadLeaves
@@ -14,8 +18,9 @@ from equistudy.models.timm_model import Protocol, TimmModel
 from equistudy.recipe import Recipe
 from equistudy.study.trial import Trial
 from equistudy.tasks.classification import Classification
+from equistudy.training.batch_norm import convert_to_global_batch_norm
 from equistudy.training.preparation import scale_images
-from equistudy.training.subject import build_subject, restore_network, serialise_weights
+from equistudy.training.subject import build_subject, compute_network_digest, restore_network, serialise_weights
 from equistudy.training.trainer import Trainer, build_network
 
 CPU = torch.device("cpu")
@@ -87,3 +92,37 @@ def test_stored_weights_that_no_longer_fit_are_named() -> None:
     deeper = replace(TRIAL, model=replace(TRIAL.model, depth=TRIAL.model.depth + 6))
     with pytest.raises(ValueError, match=r"which no longer does: .* is not stored"):
         restore_network(data, deeper, CPU)
+
+
+def build(
+    width: int = 4, stride: int = 1, probability: float = 0.5, activation: type[nn.Module] = nn.ReLU
+) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, width, 3, stride=stride), nn.BatchNorm2d(width), activation(), nn.Dropout(probability)
+    )
+
+
+def test_neither_weights_nor_training_nor_workers_enter() -> None:
+    network = build()
+    digest = compute_network_digest(network)
+    with torch.no_grad():
+        network.eval()[0].weight.zero_()
+    assert compute_network_digest(network.double()) == digest
+    assert compute_network_digest(convert_to_global_batch_norm(build(), torch.device("cpu"))) == digest
+    assert compute_network_digest(convert_to_global_batch_norm(build(), torch.device("cuda"))) == digest
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda: build(width=5),
+        lambda: build(stride=2),
+        lambda: build(probability=0.1),
+        lambda: build(activation=nn.GELU),
+        lambda: nn.Sequential(build()),
+        lambda: nn.Sequential(*build(), nn.Identity()),
+    ],
+    ids=["width", "stride", "setting", "class", "names", "depth"],
+)
+def test_every_other_network_has_another(other: Callable[[], nn.Module]) -> None:
+    assert compute_network_digest(other()) != compute_network_digest(build())

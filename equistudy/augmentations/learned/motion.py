@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 from equistudy.augmentations.learned.box import Box, latin_hypercube
 from equistudy.augmentations.learned.generators import Domain
 from equistudy.datasets.dataset import Dataset, Modality, Target
-from equistudy.groups.affine import warp
+from equistudy.groups.resampling import warp
 
 __all__ = [
     "DenseMotion",

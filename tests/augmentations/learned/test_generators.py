@@ -16,8 +16,8 @@ from equistudy.augmentations.learned.generators import (
     TranslationXGenerator,
     TranslationYGenerator,
 )
-from equistudy.groups.affine import warp
 from equistudy.groups.exponential import affine_exponentials
+from equistudy.groups.resampling import warp
 from equistudy.spec import format_label, to_canonical_json
 
 

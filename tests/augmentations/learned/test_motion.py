@@ -30,7 +30,7 @@ from equistudy.datasets.point_clouds import PointClouds
 from equistudy.datasets.qm7 import QM7
 from equistudy.datasets.shapes import Shapes
 from equistudy.datasets.springs import Springs
-from equistudy.groups.affine import rotation_matrices, warp
+from equistudy.groups.resampling import rotation_matrices, warp
 from equistudy.models.model import Preprocessing
 from equistudy.models.point_network import ForceNetwork, PointNetwork
 from equistudy.models.resnet import ResNet

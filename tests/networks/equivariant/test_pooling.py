@@ -15,7 +15,7 @@ def turned(features: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("reduction", Reduction)
 def test_coset_pool_takes_one_value_of_each_field(reduction: Reduction):
-    features = torch.randn(2, 12, 3, 3)
+    features = torch.randn(2, 12, 3, 3, dtype=torch.float64)
     pool = CosetPool(4, reduction)
     fields = [features[:, 4 * field : 4 * field + 4] for field in range(3)]
     expected = [field.amax(1) if reduction is Reduction.MAX else field.mean(1) for field in fields]

@@ -1,5 +1,6 @@
-"""Keeps a small part of some results beside the code: the rows that verdicts and figures are made from."""
+"""Results for other uses: rows as CSV that no spreadsheet executes, and a small part to keep beside the code."""
 
+import re
 from collections.abc import Collection
 
 import polars as pl
@@ -8,7 +9,19 @@ from equistudy.results.reader import Results
 from equistudy.results.schema import TRIALS, CurveRow, TrialRow
 from equistudy.results.store import Store
 
-__all__ = ["archive_rows"]
+__all__ = ["archive_rows", "write_safe_csv"]
+
+FORMULA = r"^[=+\-@\t\r]"
+NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^-$"
+
+
+def write_safe_csv(frame: pl.DataFrame) -> str:
+    """The frame as CSV, with an apostrophe before texts and column names that a spreadsheet would run as formulas."""
+    formula = pl.col(pl.String).str.contains(FORMULA) & ~pl.col(pl.String).str.contains(NUMBER)
+    texts = pl.when(formula).then(pl.lit("'") + pl.col(pl.String)).otherwise(pl.col(pl.String)).name.keep()
+    harmless = frame.with_columns(texts) if pl.String in frame.dtypes else frame
+    return harmless.rename({name: f"'{name}" for name in frame.columns if re.match(FORMULA, name)}).write_csv()
+
 
 # What no claim and no figure reads: intervals over images, bookkeeping, and where weights lie that are not kept.
 OMITTED_COLUMNS = ("low", "high", "raw", "cells", "channels", "dead_channels", "note", "seconds")
