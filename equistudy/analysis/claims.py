@@ -61,6 +61,11 @@ class Trend(SeedTest):
         """The phrase "per doubling of" the factor, or "per unit of" it."""
         return f"per doubling of {self.over.name}" if self.over.log else f"per unit of {self.over.title}"
 
+    @property
+    def effect_unit(self) -> str:
+        """A slope, per doubling or per unit of the factor."""
+        return f"slope {self.comparison}"
+
     def describe_effect(self, effect: float, shown: str) -> str:
         """The effect in words: rises or falls with the factor."""
         return f"{'rises' if effect > 0 else 'falls'} with {self.over.name}: {shown} {self.comparison}"
@@ -135,6 +140,11 @@ class Contrast(SeedTest):
     def comparison(self) -> str:
         """The phrase "LEVEL minus BASELINE"."""
         return f"for {format_label(self.level)} minus {format_label(self.baseline)}"
+
+    @property
+    def effect_unit(self) -> str:
+        """A difference of outcomes."""
+        return "difference"
 
     def describe_effect(self, effect: float, shown: str) -> str:
         """The effect in words: higher or lower at the level than at the baseline."""
@@ -220,6 +230,11 @@ class Value(SeedTest):
     def comparison(self) -> str:
         """Empty, because nothing is compared."""
         return "itself"
+
+    @property
+    def effect_unit(self) -> str:
+        """The outcome's own value."""
+        return "value"
 
     def describe_effect(self, effect: float, shown: str) -> str:
         """The value in words."""

@@ -79,6 +79,11 @@ class RankCorrelation(EffectTest):
         inside = "" if self.centred is None else f" within each {self.centred.name}"
         return f"in rank with {self.outcomes[1].title} over {self.over.name}{inside}"
 
+    @property
+    def effect_unit(self) -> str:
+        """The coefficient itself."""
+        return "Spearman's rho"
+
     def pairs(self, table: StudyTable) -> DataFrame:
         """One row per level of `over` that has both numbers: the factors, x (second number) and y (first number)."""
         import polars as pl

@@ -94,6 +94,16 @@ class EffectTest:
         return tuple(column for outcome in self.outcomes for column in outcome.columns)
 
     @property
+    def units(self) -> tuple[str, ...]:
+        """The names of the factors whose levels are the replicates; none where the seeds are."""
+        return ()
+
+    @property
+    def effect_unit(self) -> str:
+        """The unit of the effect, in words."""
+        return "effect"
+
+    @property
     def within_text(self) -> str:
         """The levels of `within` as the end of a sentence or heading: `, at augmentation RandomCrop`."""
         levels = ", ".join(f"{factor.name} {format_label(level)}" for factor, level in self.within)

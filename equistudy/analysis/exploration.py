@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from equistudy.analysis.claims import Contrast, Trend
-from equistudy.analysis.correlations import RankCorrelation
 from equistudy.analysis.effect_test import Direction, EffectTest
 from equistudy.analysis.outcome import Outcome, as_outcome
 from equistudy.analysis.trial_numbers import ReportedValue
@@ -35,7 +34,7 @@ def build_exploratory_tests(study: Study) -> list[EffectTest]:
     """
     declared = [claim.test for claim in study.claims if isinstance(claim.test, EffectTest)]
     tests = [test for claim in declared for test in _build_level_tests(claim, study)]
-    units = {name for test in declared if isinstance(test, RankCorrelation) for name in test.units}
+    units = {name for test in declared for name in test.units}
     for outcome in collect_outcomes(study):
         for factor in study.design.factors:
             if factor.name in units or isinstance(outcome.measure, ReportedValue):

@@ -8,8 +8,6 @@ from typing import Any
 
 import polars as pl
 
-from equistudy.analysis.claims import Contrast, Trend, Value
-from equistudy.analysis.correlations import RankCorrelation
 from equistudy.analysis.effect_test import EffectTest
 from equistudy.analysis.outcome import Outcome
 from equistudy.analysis.summary import summarise_compute
@@ -131,8 +129,9 @@ def _build_claim_finding(claim: Claim, verdict: Verdict, table: StudyTable) -> C
     test: Any = claim.test
     outcomes: Sequence[Outcome] = getattr(test, "outcomes", ())
     own = isinstance(test, EffectTest)
-    over_seeds = isinstance(test, EffectTest) and not isinstance(test, RankCorrelation)
+    over_seeds = own and not test.units
     points = over_seeds and outcomes[0].share
+    unit = test.effect_unit if own else "effect"
     scale = 100.0 if points else 1.0
     effects = list(verdict.effects) if over_seeds else []
     ends = getattr(test, "claimed_range", (None, None))
@@ -143,7 +142,7 @@ def _build_claim_finding(claim: Claim, verdict: Verdict, table: StudyTable) -> C
         claim.source,
         " and ".join(outcome.title for outcome in outcomes),
         f"{test.comparison}{test.within_text}" if own else "",
-        f"{_effect_unit(test)} (points)" if points else _effect_unit(test),
+        f"{unit} (points)" if points else unit,
         str(verdict.status),
         verdict.sentence,
         effect,
@@ -155,14 +154,6 @@ def _build_claim_finding(claim: Claim, verdict: Verdict, table: StudyTable) -> C
         high_claimed,
         [scale * number for number in effects],
     )
-
-
-def _effect_unit(test: Any) -> str:
-    """The unit of a test's effect, in words."""
-    if isinstance(test, RankCorrelation):
-        return "Spearman's rho"
-    units = {Contrast: "difference", Value: "value", Trend: f"slope {getattr(test, 'comparison', '')}"}
-    return next((unit for kind, unit in units.items() if isinstance(test, kind)), "effect")
 
 
 def _scale_if_finite(number: float | None, scale: float) -> float | None:

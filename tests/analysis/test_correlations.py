@@ -9,6 +9,7 @@ from scipy import stats
 
 from equistudy.analysis.correlations import RankCorrelation
 from equistudy.analysis.exploration import build_exploratory_tests
+from equistudy.analysis.findings import build_claim_findings
 from equistudy.analysis.table import StudyTable
 from equistudy.analysis.trends import rank_correlation
 from equistudy.analysis.trial_numbers import ReportedValue, Score
@@ -164,6 +165,18 @@ def test_replicates_are_no_effects_to_explore():
     data = table(study, rising)
     assert len(tabulate_exploration(study, data).rows) == 4
     assert tabulate_claims(judge_claims(study, data), data).rows[1][4] == "24"
+
+
+def test_a_record_has_the_coefficient_and_no_effect_per_seed():
+    turned = replace(zoo().claims[0].test, first=ACCURACY, second=CORRELATION)
+    study = zoo(claims=(*zoo().claims, Claim("the other way round", turned)))
+    data = table(study, rising)
+    for record, (claim, verdict) in zip(
+        build_claim_findings(judge_claims(study, data), data), judge_claims(study, data), strict=True
+    ):
+        assert (record.unit, record.effects, record.n) == ("Spearman's rho", [], 24)
+        assert record.effect == verdict.effect  # a coefficient, not in points even where the outcome is a share
+        assert (record.comparison, claim.test.units) == (f"{claim.test.comparison}, at protocol common", ("network",))
 
 
 def test_what_is_no_rank_correlation_is_refused():

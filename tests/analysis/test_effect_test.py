@@ -1,6 +1,7 @@
 """What all claims about effects have in common: directions, margins, and levels that exist."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -40,3 +41,16 @@ def test_bad_claims_are_refused_when_they_are_written():
         Contrast(CORRELATION, WIDTH, 4, 4, expected="increasing")
     with pytest.raises(ValueError, match="within must be a level of width, got 5"):
         Contrast(CORRELATION, CROP, *CROP.levels, expected="increasing", within=((WIDTH, 5),))
+
+
+def test_effects_have_a_unit_and_one_value_per_seed():
+    crops = Contrast(CORRELATION, CROP, CROP.levels[1], CROP.levels[0], expected="increasing")
+    slope = Trend(CORRELATION, WIDTH, expected="increasing")
+    tests = slope, replace(slope, over=replace(WIDTH, log=False)), crops, Value(CORRELATION, expected="increasing")
+    assert [test.effect_unit for test in tests] == [
+        "slope per doubling of width",
+        "slope per unit of width (channels)",
+        "difference",
+        "value",
+    ]
+    assert {test.units for test in tests} == {()}
