@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from equistudy.cli.errors import ExitCode, escape_controls, get_user_message
 from equistudy.models.resnet import ResNet
+from equistudy.models.sized import compute_patch_grid
 from equistudy.results.store import Store
 from equistudy.study.file import load_study
 
@@ -30,7 +31,7 @@ def test_the_same_kinds_of_errors_from_elsewhere_are_bugs() -> None:
     assert get_user_message(caught(lambda: len(3))) is None  # type: ignore[arg-type]
     assert get_user_message(caught(lambda: {}["x"])) is None
     # Python raises it inside our code, but no statement of ours does
-    assert get_user_message(caught(ResNet, "x")) is None
+    assert get_user_message(caught(compute_patch_grid, None, 2, (8, 8))) is None
     assert get_user_message(ValueError("never raised")) is None
 
 
