@@ -95,6 +95,7 @@ class Campaign:
         self.afterwards = faults[len(self.faults) :]
         self.rng, self.folder = random.Random(seed), folder
         self.kept: list[pl.DataFrame] = []  # rows that must stay as they are
+        self._hanging = ""  # the trial whose process was asked last to hang
         self.excused = 0  # the driver that ends because a fault makes it
         self._trials, self._nodes = WIDTHS * seeds, nodes
         self._began = time.monotonic()
@@ -202,6 +203,7 @@ class Campaign:
     def training(self) -> list[Sign]:
         """Trials in training that no pending fault has hit yet; those that were hit least, for each dies thrice."""
         hit = {pending.trial for pending in self._pending}
+        hit |= {self._hanging for pending in self._pending if pending.fault.startswith("hang")}
         free = [sign for sign in self.witness.signs() if sign["phase"] == "training" and sign["trial"] not in hit]
         least = min((self._hits.get(sign["trial"], 0) for sign in free), default=0)
         return [sign for sign in free if self._hits.get(sign["trial"], 0) == least]
@@ -269,6 +271,7 @@ class Campaign:
             return None
         sign = self.aim(free)
         self._ask("hang", sign)
+        self._hanging = sign["trial"]
         return sign
 
     def _hit_node(self, number: int, fault: str) -> None:
