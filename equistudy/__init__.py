@@ -1,9 +1,10 @@
-"""The words a study is written in; `__init__.pyi` lists them with the modules that define them.
+"""The public names; `__init__.pyi` lists them with the modules that define them.
 
-Each module is imported when one of its words is first used, so that `equistudy --help` does not pay for all of them.
+Each module is imported when one of its names is first used, so that `equistudy --help` does not pay for all of them.
 """
 
 import ast
+import difflib
 import importlib
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,10 @@ __all__ = sorted(_MODULES)  # noqa: PLE0605 -- the names of the stub
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
-        raise AttributeError(f"equistudy has no {name!r}. It has: {', '.join(__all__)}.")
+        near = {known.lower(): known for known in __all__}
+        close = [near[known] for known in difflib.get_close_matches(name.lower(), near, n=3)]
+        way_out = f"Did you mean {' or '.join(close)}?" if close else f"It has: {', '.join(__all__)}."
+        raise AttributeError(f"equistudy has no {name!r}. {way_out}")
     value = globals()[name] = getattr(importlib.import_module(_MODULES[name]), name)
     return value
 

@@ -205,5 +205,5 @@ def _suggest_value(value: Any, field: _Field) -> str:
     elif int in options and isinstance(value, float) and value.is_integer():
         way_out = f"Write {_show_value(int(value))}."
     elif dataclasses.is_dataclass(field.default):
-        way_out = f"The default is {type(field.default).__name__}(...)."
+        way_out = f"Write a call such as the default, {type(field.default).__name__}(...)."
     return way_out

@@ -1,4 +1,4 @@
-"""Float32 as IEEE 754 means it, also on GPUs that would multiply numbers rounded to 10 bits (TensorFloat32)."""
+"""Keeps matrix products in full float32 on GPUs that would otherwise round their inputs to TensorFloat32."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -200,7 +200,9 @@ class Recipe(Spec):
 
     def __post_init__(self) -> None:
         if self.epochs < 0:
-            raise ValueError(f"epochs must be at least 0, which trains nothing, got epochs={self.epochs}. Use 30.")
+            raise ValueError(
+                f"epochs must not be negative, got epochs={self.epochs}. Use 0 for no training, or a number such as 30."
+            )
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got batch_size={self.batch_size}. Use 128.")
         if not 0 <= self.label_smoothing < 1:

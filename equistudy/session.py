@@ -1,4 +1,4 @@
-"""Studies from Python: planned, run in this process, judged and drawn in a script or a notebook, without Ray."""
+"""Plans, runs, tests and plots a study from a script or a notebook, in one process and without Ray."""
 
 import html
 import math
@@ -125,8 +125,8 @@ def choose_scale(study: Any, scale: str | None) -> Study:
     """The study at one of its scales. Raises TypeError for what is no study."""
     if not isinstance(study, Study):
         raise TypeError(
-            f"plan and run take an eq.Study, got {study!r}. For the study of a file: python -m equistudy run FILE, or "
-            "import its `study`."
+            f"study must be an eq.Study, got {study!r}. To run a study file, use python -m equistudy run FILE, or "
+            "import `study` from it."
         )
     return study.at_scale(scale)
 

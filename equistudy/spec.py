@@ -1,6 +1,7 @@
-"""What a spec is: frozen, flattened to columns, digested to an id."""
+"""Base class of specs: frozen dataclasses that flatten to table columns and hash to an id."""
 
 import dataclasses
+import difflib
 import hashlib
 import inspect
 import json
@@ -106,7 +107,9 @@ class Spec:
                         if kind not in accepted and not (kind in numbers and -9e18 < value < 9e18):
                             check(value)
                     for name, value in named.items():
-                        if name in by_name:  # otherwise __init__ refuses it
+                        if name not in by_name:
+                            _check_is_parameter(cls, name)
+                        else:
                             accepted, numbers, check = by_name[name]
                             kind = type(value)
                             if kind not in accepted and not (kind in numbers and -9e18 < value < 9e18):
@@ -122,6 +125,17 @@ class Spec:
     def _text(self) -> str:
         # kept with the spec and not in a table of all specs: hashing a nested spec takes longer than digesting its text
         return json.dumps(to_plain_data(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _check_is_parameter(kind: type[Spec], name: str) -> None:
+    """Raises TypeError for a name that the class has no parameter for, with the names that are near."""
+    parameters = inspect.signature(kind.__init__).parameters
+    if name in parameters or any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values()):
+        return
+    known = sorted(set(parameters) - {"self"})
+    close = difflib.get_close_matches(name, known, n=3)
+    way_out = f"Did you mean {' or '.join(close)}?" if close else f"Its fields: {', '.join(known) or 'none'}."
+    raise TypeError(f"{kind.__name__} has no field {name!r}. {way_out}")
 
 
 def _find_own_error(kind: type[Spec], values: tuple[Any, ...], named: dict[str, Any]) -> Exception | None:

@@ -36,7 +36,7 @@ def test_weight_decay_spares_biases_and_norms(optimiser: Optimiser) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Recipe(epochs=-1), "epochs must be at least 0, which trains nothing, got epochs=-1"),
+        (lambda: Recipe(epochs=-1), "epochs must not be negative, got epochs=-1. Use 0 for no training"),
         (lambda: Recipe(batch_size=0), "batch_size must be at least 1, got batch_size=0"),
         (lambda: Recipe(label_smoothing=1.0), r"label_smoothing must lie in \[0, 1\), got label_smoothing=1.0"),
         (lambda: Recipe(clip_norm=0.0), "clip_norm must be positive or None, got clip_norm=0.0"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from equistudy.analysis.effect_test import EffectTest, check_level
+from equistudy.analysis.effect_test import EffectTest, check_factor, check_level
 from equistudy.analysis.outcome import Outcome, Quantity, as_learned_outcome, as_outcome
 from equistudy.analysis.rounding import format_rounded
 from equistudy.analysis.table import StudyTable, level_value
@@ -49,6 +49,7 @@ class Trend(SeedTest):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "outcome", as_learned_outcome(self.outcome))
+        check_factor(self.over, "over")
         if not self.over.is_numeric or len(self.over.levels) < 2:
             levels = ", ".join(map(format_label, self.over.levels))
             raise ValueError(

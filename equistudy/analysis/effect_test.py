@@ -14,7 +14,7 @@ from equistudy.spec import format_label
 from equistudy.study.design import Factor
 from equistudy.study.study import Verdict
 
-__all__ = ["Direction", "EffectTest", "Within", "check_level"]
+__all__ = ["Direction", "EffectTest", "Within", "check_factor", "check_level"]
 
 
 class Direction(Enum):
@@ -167,8 +167,15 @@ class EffectTest:
         return self.select_compared(self._outcome.values_per_trial(table), table), others
 
 
+def check_factor(factor: Any, where: str) -> None:
+    """Raises TypeError if `factor` is not a Factor; `where` names the field."""
+    if not isinstance(factor, Factor):
+        raise TypeError(f"{where} must be a Factor, got {factor!r}. Pass the factor itself, as in the design.")
+
+
 def check_level(factor: Factor, level: Any, where: str) -> None:
     """Raises ValueError if the factor has no such level; `where` names the field."""
+    check_factor(factor, "factor")
     if level not in factor.levels:
         levels = ", ".join(map(format_label, factor.levels))
         raise ValueError(f"{where} must be a level of {factor.name}, got {format_label(level)}. Levels: {levels}.")

@@ -92,5 +92,5 @@ def describe_stalled_networks(test: EffectTest, table: StudyTable) -> list[str]:
             names = [name for name in (*table.factors, "seed") if first[name] is not None]
             place = ", ".join(f"{name}={format_label(first[name])}" for name in names)
             count = f"{len(here)} of {table.trials.filter(pl.col('trial').is_in(compared)).height}"
-            sentences.append(f"{count} networks are {kind} (e.g. {place}).")
+            sentences.append(f"{count} networks {'is' if len(here) == 1 else 'are'} {kind} (e.g. {place}).")
     return sentences

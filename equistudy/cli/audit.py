@@ -70,7 +70,7 @@ def _load_network(model: str) -> Any:
     if not callable(names.get(function)):
         found = [name for name, value in names.items() if callable(value) and not name.startswith("_")]
         raise ValueError(
-            f"{path} must define the function {function}, got {', '.join(found) or 'none'}. Rename it, or name "
+            f"{path} must define the function {function}, got only {', '.join(found) or 'none'}. Rename it, or name "
             "another function."
         )
     try:

@@ -126,7 +126,7 @@ def plan(
     JSON_OPTION,
 )
 def run(asked: StudyReference, options: RunOptions, as_json: bool, fetch_first: bool) -> None:
-    """Train and measure what is missing, then test and report."""
+    """Train and measure what is missing, then write the report."""
     if fetch_first:
         from equistudy.cli.fetching import fetch_for_study
 
@@ -167,7 +167,7 @@ def status(asked: StudyReference, as_json: bool) -> None:
     ),
 )
 def retry(asked: StudyReference, options: RunOptions, as_json: bool, reasons: tuple[str, ...]) -> None:
-    """Run failed and missing trials again."""
+    """Rerun failed trials, and run those that are missing."""
     from equistudy.study.design import suggest_names
     from equistudy.training.failures import FailureReason
 
@@ -287,9 +287,9 @@ def new(path: Path) -> None:
         help="Folder of the datasets. Default: where the study reads them, or EQUISTUDY_DATA, or data.",
     ),
     click.option(
-        "--list", "as_list", is_flag=True, help="List the datasets, their size, licence and whether they are there."
+        "--list", "as_list", is_flag=True, help="List the datasets with size and licence, and say which are present."
     ),
-    click.option("--dry-run", is_flag=True, help="Print what would be downloaded, from where and how large."),
+    click.option("--dry-run", is_flag=True, help="Print what would be downloaded, its source and its size."),
     WEIGHTS_OPTION,
     JSON_OPTION,
 )

@@ -74,4 +74,5 @@ def parse_costs(cluster: Path | None, prices: Path | None, options: ResourceOpti
         if prices is not None:
             raise ValueError("--prices needs --cluster, got --prices alone. Add --cluster FILE.")
         return None
+    _ = ClusterFile(cluster).content  # refused now, not only once there are trials whose cost can be converted
     return Costs(cluster, prices, options.build_resources())

@@ -38,7 +38,7 @@ def _print_progress(line: str) -> None:
         "--include",
         type=click.Path(path_type=Path),
         multiple=True,
-        help="Also send this file or folder, which git does not track. May be repeated.",
+        help="Also send this file or folder that git does not track. May be repeated.",
     ),
     KEEP_OPTION,
 )
@@ -64,7 +64,9 @@ def launch(
 
 
 @click.command(cls=Command, examples=("attach cluster/aws.yaml", "attach cluster/aws.yaml --keep"))
-@add_options(CLUSTER_ARGUMENT, click.option("--job", metavar="NAME", help="Default: the latest."), KEEP_OPTION)
+@add_options(
+    CLUSTER_ARGUMENT, click.option("--job", metavar="NAME", help="The job to follow. Default: the latest."), KEEP_OPTION
+)
 def attach(cluster: Path, job: str | None, keep: bool) -> None:
     """Follow a study on a cluster, then shut the cluster down."""
     from equistudy.cli.launching import attach_to_job

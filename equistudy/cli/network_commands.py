@@ -69,7 +69,11 @@ def audit(model: str, size: str, group: str | None, channels: int | None, as_jso
     *IMAGE_OPTIONS,
     *GROUP_OPTIONS,
     click.option(
-        "--measure", "measures", multiple=True, metavar="NAME", help="Such as within_correlation; may be repeated."
+        "--measure",
+        "measures",
+        multiple=True,
+        metavar="NAME",
+        help="Measure, such as within_correlation. May be repeated.",
     ),
     click.option("--bf16", is_flag=True, help="Run forward passes in bfloat16; correlations change by about 1e-3."),
     click.option(

@@ -1,5 +1,6 @@
 """What `new` writes: a small study that runs as it is, to be changed into another question."""
 
+import shlex
 from pathlib import Path
 
 from equistudy.cli.study_reference import PROGRAM
@@ -41,8 +42,9 @@ def write_study(path: Path) -> list[str]:
         raise ValueError(f"A study is a Python file, got {path}. For example {path.stem or 'question'}.py.")
     check_name(path)
     if path.exists():
-        raise ValueError(f"{PROGRAM} new writes a file that is not there yet, got {path}. Choose another name.")
+        raise ValueError(f"{PROGRAM} new does not overwrite files, got {path}, which exists. Choose another name.")
     if not path.parent.is_dir():
-        raise ValueError(f"A study is written into a folder that exists, got {path.parent}. Make it first.")
+        raise ValueError(f"The folder of a new study must exist, got {path.parent}. Create it first.")
     path.write_text(TEXT.format(program=PROGRAM, path=path), encoding="utf-8")
-    return [f"Wrote {path}. Next:", f"  {PROGRAM} plan {path} --check", f"  {PROGRAM} run {path}"]
+    typed = shlex.quote(str(path))
+    return [f"Wrote {path}. Next:", f"  {PROGRAM} plan {typed} --check", f"  {PROGRAM} run {typed}"]

@@ -202,11 +202,13 @@ IMAGE_OPTIONS = (
     click.option(
         "--room",
         type=click.IntRange(0, MAX_PIXELS),
-        help="Margin in pixels on each side of the input, so that shifts bring in real content. Default: the margin of "
-        "timm's crop, none for other networks, an eighth of the size in total for dead leaves.",
+        help="Margin in pixels on each side of the input, so that shifts bring in real content. Default: for timm "
+        "networks what timm crops away, for dead leaves a sixteenth of the size, otherwise none.",
     ),
-    click.option("--mean", metavar="R,G,B", help="Mean of the network's inputs in [0, 1], one for all or per channel."),
-    click.option("--std", metavar="R,G,B", help="Standard deviation of the network's inputs in [0, 1]."),
+    click.option(
+        "--mean", metavar="R,G,B", help="Mean to normalise images in [0, 1] with: one number, or one per channel."
+    ),
+    click.option("--std", metavar="R,G,B", help="Standard deviation to normalise images in [0, 1] with."),
     click.option(
         "--classes",
         metavar="FILE|NAME",
@@ -231,8 +233,8 @@ GROUP_OPTIONS = (
     click.option(
         "--border",
         type=click.Choice(["window", "zero", "circular"]),
-        help="What enters when images shift: more of the image, black, or what left on the other side. Default: window "
-        "where the image has room.",
+        help="What fills the border when images shift: the image's margin (window), black (zero), or the opposite "
+        "edge (circular). Default: window if the margin is wide enough, otherwise zero.",
     ),
 )
 

@@ -26,7 +26,12 @@ EXPORT_FORMS = ("findings", "appendix", "bibtex", "tensorboard", "mlflow", "wand
     SCALE_OPTION,
     RESULTS_OPTION,
     WEIGHTS_OPTION,
-    click.option("--into", type=click.Path(path_type=Path), default=Path(), help="Folder to write to. Default: here."),
+    click.option(
+        "--into",
+        type=click.Path(path_type=Path),
+        default=Path(),
+        help="Folder to write to. Default: the current folder.",
+    ),
 )
 def export(form: str, studies: tuple[Path, ...], scale: str | None, folder: str, into: Path) -> None:
     """Export findings or results to another format.
@@ -57,7 +62,8 @@ def export(form: str, studies: tuple[Path, ...], scale: str | None, folder: str,
 def compare(studies: tuple[Path, ...], folder: str) -> None:
     """Write one page that compares several studies.
 
-    Shared networks count once. Values of other revisions of a measure are left out, and the page says so.
+    A network that several studies share counts once. Values from other revisions of a measure are left out, and the
+    page says so.
     """
     from equistudy.cli.exporting import plan_comparison
 

@@ -175,7 +175,7 @@ def find_identity(beginning: str, asked: StudyReference | None, folder: str) -> 
         more = ", ..." if len(known) > MAX_LISTED_TRIALS else ""
         raise ValueError(
             f"Trial id {beginning!r} is ambiguous: {len(known)} trials in {where} match: {', '.join(names)}{more}. "
-            "Give more digits."
+            "Give more of its characters."
         )
     raise ValueError(
         f"No trial in {where} has an id that starts with {beginning!r}. {PROGRAM} plan STUDY lists the ids of a study, "

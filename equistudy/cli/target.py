@@ -69,6 +69,12 @@ def _build_architecture(name: str, size: int | None, stages: tuple[str, ...]) ->
         raise ValueError(
             f"--stages works only with FILE.py:FUNCTION, got {name!r}. Stages of timm networks are found automatically."
         )
+    if name.endswith(".py"):
+        raise ValueError(
+            f"A network in a Python file is named FILE.py:FUNCTION, got {name!r}. Add the function's name."
+        )
+    if name.startswith("t_"):
+        raise ValueError(f"A trial id must be in the results, got {name!r}. Check --results, or add --study FILE.")
     found = TimmModel(name, pretrained="." in name, protocol=Protocol.NATIVE)
     return found if size is None else Window(found, size)
 
@@ -80,7 +86,7 @@ def parse_measures(names: Sequence[str], groups: Sequence[Group], bf16: bool = F
     for name in names or DEFAULT_MEASURES:
         kind = known.get(name.replace("-", "_"))
         if kind is None:
-            raise ValueError(f"Unknown measure {name!r}. {suggest_names(name, known)} There are: {', '.join(known)}.")
+            raise ValueError(f"Unknown measure {name!r}. {suggest_names(name, known)}")
         grouped = "group" in {field.name for field in dataclasses.fields(kind)}
         measures += [kind(group) for group in groups] if grouped else [kind()]  # type: ignore[call-arg]
     if bf16:

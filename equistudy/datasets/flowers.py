@@ -64,7 +64,7 @@ class Flowers102(Photographs):
     def describe_remedy(self) -> str:
         """The last sentence of an error about missing files."""
         fetch = describe_fetch("flowers102", str(self.root))
-        return f"Put there {PHOTOGRAPHS}/ (official: 102flowers.tgz), {LABELS} and {SPLITS}. {fetch}"
+        return f"Put {PHOTOGRAPHS}/ (official: 102flowers.tgz), {LABELS} and {SPLITS} there. {fetch}"
 
     def _find_folder(self) -> Path:
         for folder in (self.root, self.root / "flowers-102"):

@@ -122,13 +122,15 @@ class FolderDataset(ArrayDataset):
         return tuple(self.find_layout().paths.values())
 
     def _describe_search(self) -> str:
-        return f"{self.root}" if self.root.is_dir() else f"{self.root}, which is not a folder"
+        if self.root.is_dir():
+            return str(self.root)
+        return f"{self.root}, which {'is not a folder' if self.root.exists() else 'does not exist'}"
 
     def _describe_remedy(self) -> str:
         wanted = " or ".join(
             f"{', '.join(layout.names)} (official: {layout.archive})" for layout in self.list_layouts()
         )
-        remedy = f"Put there {wanted}, or name another folder: {type(self).__name__}(folder=...)."
+        remedy = f"Put the files {wanted} there, or name another folder: {type(self).__name__}(folder=...)."
         return remedy if self.fetch_name is None else f"{remedy} {describe_fetch(self.fetch_name, self.folder)}"
 
 

@@ -1,1 +1,1 @@
-"""Which layer breaks exact equivariance at which input size, why, and the nearest sizes at which none does."""
+"""Finds the layers that break exact equivariance at an input size, says why, and finds the nearest exact sizes."""

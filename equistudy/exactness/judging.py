@@ -267,15 +267,15 @@ def _describe_refusal(
     tracer = SymmetryTracer(network, group, channels)
     taken = [str(tried) for tried in TRIED_SIZES if tracer.accepts_size(tried)]
     if taken:
-        way_out = f"Of {', '.join(str(tried) for tried in TRIED_SIZES)} pixels it takes {', '.join(taken)}."
+        way_out = f"The network accepts these sizes, among those tried: {', '.join(taken)}. Check what it returns."
     else:
         way_out = (
             "Audit a network whose forward takes one batch of images (B, C, H, W), and set `channels` if the first "
             "convolution does not determine it."
         )
     return (
-        f"{name} must take the images that it is audited with, got images of {channels} x {size[0]} x {size[1]} and "
-        f"{refusal}. {way_out}"
+        f"An audit needs images that {name} accepts, got images of {channels} x {size[0]} x {size[1]}, for which the "
+        f"audit fails: {str(refusal).rstrip('.')}. {way_out}"
     )
 
 

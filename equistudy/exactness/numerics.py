@@ -61,7 +61,10 @@ class NumericalJudge:
 
         Raises RefusedError if the image itself is refused, or its output is not finite.
         """
-        image = self.create_image(height, width)
+        try:
+            image = self.create_image(height, width)
+        except RuntimeError as error:
+            raise RefusedError("there is not enough memory for an image of this size") from error
         recorder = FilterRecorder()
         still = self._run(image, recorder)
         if not still:

@@ -1,1 +1,1 @@
-"""The only package that imports Ray, beside `launch`: Tune schedules trials, Train spreads one over workers."""
+"""The only package besides `launch` that imports Ray: Tune schedules trials, Train spreads one over workers."""

@@ -87,9 +87,15 @@ class ClusterFile:
             validate_config(prepared)
         except jsonschema.ValidationError as error:
             where = ".".join(map(str, error.absolute_path)) or "the top"
-            raise ValueError(f"Ray refuses {self.path} at {where}: {error.message}.") from error
+            raise ValueError(
+                f"Ray rejects the cluster file {self.path} at {where}: {error.message}. Correct that line; see the "
+                "examples in cluster/."
+            ) from error
         except (ValueError, KeyError, RuntimeError) as error:
-            raise ValueError(f"Ray refuses {self.path}: {error}") from error
+            raise ValueError(
+                f"Ray rejects the cluster file {self.path}: {str(error).rstrip('.')}. Correct it; see the examples in "
+                "cluster/."
+            ) from error
         return prepared
 
     @property

@@ -141,7 +141,7 @@ def _expand(path: Path) -> list[Path]:
 def _require_inside(root: Path, path: Path) -> Path:
     inside = path.resolve()
     if not inside.is_relative_to(root):
-        raise ValueError(f"What travels with a job must be below {root}, got --include {path}. Copy it there.")
+        raise ValueError(f"Files sent with a job must be inside {root}, got --include {path}. Copy it there.")
     return inside.relative_to(root)
 
 

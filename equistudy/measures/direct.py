@@ -37,12 +37,13 @@ def measure(
     The network is evaluated on its own device, in evaluation mode, and comes back as it was.
     """
     if not isinstance(network, nn.Module):
-        raise TypeError(
-            f"Measures look into a torch.nn.Module, got a {type(network).__name__}. Call it in the forward of one."
-        )
+        raise TypeError(f"network must be a torch.nn.Module, got {type(network).__name__}. Wrap it in a module.")
     if not isinstance(images, Tensor) or images.ndim != 4 or not images.is_floating_point():
         shape = f"shape {list(images.shape)}, {images.dtype}" if isinstance(images, Tensor) else type(images).__name__
-        raise ValueError(f"Images are floating-point numbers with the axes (N, C, H, W), got {shape}.")
+        raise ValueError(
+            f"images must be a floating-point tensor with the axes (N, C, H, W), got {shape}. Convert them, for "
+            "example with images.float(), and add missing axes."
+        )
     wanted = list_measures(measures)
     found = FoundStages({}, {}, {})
     if stages is None:
@@ -62,12 +63,12 @@ def list_measures(measures: Any) -> tuple[Measure, ...]:
     for each in given:
         if isinstance(each, type) and issubclass(each, Measure):
             raise TypeError(
-                f"measures takes measures, got the class {each.__name__}. Make one: {each.__name__}(...), for example "
-                "WithinCorrelation(Translation(max_pixels=4))."
+                f"measures must contain measures, got the class {each.__name__}. Call it: {each.__name__}(...), for "
+                "example WithinCorrelation(Translation(max_pixels=4))."
             )
     if not given or not all(isinstance(each, Measure) for each in given):
         raise TypeError(
-            f"measures takes measures, at least one, got {measures!r}. For example "
+            f"measures must contain measures, at least one, got {measures!r}. For example "
             "WithinCorrelation(Translation(max_pixels=4))."
         )
     return given

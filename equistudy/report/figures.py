@@ -24,7 +24,7 @@ TRAINED, UNTRAINED, FLOOR, CEILING = "trained", "untrained", "shuffled pairs", "
 REFERENCES = {  # their explanations in captions
     UNTRAINED: "dashed: before training",
     FLOOR: "dotted: shuffled pairs of images",
-    CEILING: "dash-dotted: the value of a perfectly equivariant layer, limited by interpolation of the feature map",
+    CEILING: "dash-dotted: the highest value that interpolating the feature map permits, even for exact equivariance",
 }
 
 
@@ -34,6 +34,18 @@ class ReportFigure:
 
     Within each seed, values are averaged over factors that a figure does not show.
     """
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            for wanted, kind, example in (
+                (Factor, "Factor", "the factor of the design itself"),
+                (Quantity, "measure or an Outcome", "a measure such as Accuracy()"),
+            ):
+                optional = value is None and field.type != wanted
+                if field.type in (wanted, wanted | None) and not optional and not isinstance(value, wanted):
+                    name = f"{type(self).__name__}.{field.name}"
+                    raise TypeError(f"{name} must be a {kind}, got {value!r}. Use {example}.")
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
@@ -97,9 +109,8 @@ def describe_interval_method(frame: DataFrame) -> str:
     if counts == [1]:
         return "One seed, so there is no interval"
     seeds = counts[0] if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    cut = (
-        ", clipped at the edge of the plot" if counts[0] == 2 else ""
-    )  # intervals of two seeds can be far longer than the plot
+    # intervals of two seeds can be far longer than the plot
+    cut = " (cut off at the edge of the plot)" if counts[0] == 2 else ""
     return f"Mean with 95 % t interval over {seeds} seeds{cut}"
 
 
@@ -210,7 +221,7 @@ class LayerProfile(ReportFigure):
         there = set(frame["series"])
         lines = [text for name, text in REFERENCES.items() if name in there]
         trained = frame.filter((frame["series"] == TRAINED) & frame["seed"].is_null())
-        return "; ".join([f"{describe_interval_method(trained)}, small dots are single seeds", *lines]) + "."
+        return "; ".join([describe_interval_method(trained), "small dots are single seeds", *lines]) + "."
 
 
 @dataclass(frozen=True)

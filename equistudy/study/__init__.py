@@ -1,1 +1,1 @@
-"""The words a study is written in: factors, designs, trials, claims; no torch, no Ray."""
+"""What a study consists of: factors, designs, trials and claims. Imports neither torch nor Ray."""

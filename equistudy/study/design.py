@@ -53,10 +53,10 @@ class Factor:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", take_bounded(self.levels, f"The levels of factor {self.name!r}"))
-        if not self.name.isidentifier() or self.name in RESERVED_NAMES:
+        if not isinstance(self.name, str) or not self.name.isidentifier() or self.name in RESERVED_NAMES:
             raise ValueError(
-                f"A factor's name must be a parameter's name and none of {', '.join(sorted(RESERVED_NAMES))}, "
-                f"got name={self.name!r}."
+                "A factor must be named after a parameter of the trial function, and not "
+                f"{' or '.join(sorted(RESERVED_NAMES))}, got name={self.name!r}. Rename it."
             )
         if not self.levels:
             raise ValueError(f"Factor {self.name!r} needs at least one level, got none.")
@@ -261,7 +261,9 @@ def suggest_names(name: str, names: Iterable[str]) -> str:
     """The way out of a misspelt name: the most similar ones, or all of them."""
     every = sorted(names)
     close = difflib.get_close_matches(name, every, n=3)
-    return f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(every) or 'none'}."
+    if not every:
+        return "There are none to choose from."
+    return f"Did you mean {' or '.join(close)}?" if close else f"Choose from: {', '.join(every)}."
 
 
 def factorial(trial: Callable[..., Trial], *factors: Factor, seeds: Sequence[int]) -> Factorial:
@@ -275,9 +277,14 @@ def factorial(trial: Callable[..., Trial], *factors: Factor, seeds: Sequence[int
     if wrong or not chosen or len(set(chosen)) != len(chosen):
         shown = wrong or list(chosen)
         raise ValueError(
-            "seeds must be different integers of at least 0, at least one of them, got seeds="
+            "seeds must be one or more distinct integers, none of them negative, got seeds="
             f"{shown[:10]}{' and more' if len(shown) > 10 else ''}. Use range(5) for five replicates."
         )
+    if not callable(trial):
+        raise TypeError(f"factorial takes a function that builds a trial first, got {trial!r}. Pass the function.")
+    for factor in factors:
+        if not isinstance(factor, Factor):
+            raise TypeError(f"factorial takes factors after the function, got {factor!r}. Write Factor(name, levels).")
     parameters = dict(inspect.signature(trial).parameters)
     if "seed" not in parameters:
         raise ValueError(
@@ -291,7 +298,7 @@ def factorial(trial: Callable[..., Trial], *factors: Factor, seeds: Sequence[int
     for name in names:
         if name not in takes:
             raise ValueError(
-                f"Factor {name!r} is no parameter of {trial.__name__}({', '.join(parameters)}). "
+                f"Factor {name!r} is not a parameter of {trial.__name__}({', '.join(parameters)}). "
                 f"{suggest_names(name, takes)}"
             )
     empty = inspect.Parameter.empty

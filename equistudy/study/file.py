@@ -34,6 +34,8 @@ class LoadedStudy(NamedTuple):
             yield
 
 
+MAX_LISTED_FILES = 8
+
 _loaded_modules: dict[str, ModuleType] = {}  # what this process has read so far
 
 
@@ -62,8 +64,13 @@ def _describe_alternatives(path: Path) -> str:
     """What is there in place of a file, and which studies are near."""
     folder = path if path.is_dir() else path.parent
     near = sorted(str(file) for file in folder.glob("*.py")) if folder.is_dir() else []
-    what = "which is a folder. In it" if path.is_dir() else "which does not exist. Beside it"
-    return f"{what}: {', '.join(near) or 'no Python file'}"
+    if not folder.is_dir():
+        return f"but the folder {folder} does not exist"
+    what = (
+        "which is a folder. Its Python files" if path.is_dir() else "which does not exist. Python files in its folder"
+    )
+    more = f" and {len(near) - MAX_LISTED_FILES} more" if len(near) > MAX_LISTED_FILES else ""
+    return f"{what}: {', '.join(near[:MAX_LISTED_FILES]) or 'none'}{more}"
 
 
 def check_name(path: Path) -> None:
@@ -86,7 +93,7 @@ def check_name(path: Path) -> None:
             return
         taken = f"the module {other.origin or other.name}"
     raise StudyFileError(
-        f"A study's name must be its own, got {path}, whose name is that of {taken}. Rename the file, "
+        f"A study file must not have the name of another module, got {path}, which would hide {taken}. Rename it, "
         f"for example to {path.stem}_study.py."
     )
 
@@ -98,9 +105,9 @@ def _get_study(module: ModuleType, path: Path) -> Study:
         return study
     others = [name for name, value in vars(module).items() if isinstance(value, Study)]
     if others:
-        found, way_out = f"it under the name {others[0]!r}", f"Rename {others[0]} to study."
+        found, way_out = f"a Study named {others[0]!r}", f"Rename {others[0]} to study."
     else:
-        found = "no such name" if study is None else f"a {type(study).__name__}"
+        found = "nothing of that name" if study is None else f"a value of type {type(study).__name__}"
         way_out = "Add: study = Study(question=...)"
     raise StudyFileError(f"A study file assigns a Study to the name 'study', got {found} in {path}. {way_out}")
 

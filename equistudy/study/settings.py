@@ -159,7 +159,9 @@ def _parse_whole_numbers(setting: Setting) -> list[int]:
         first, last = int(found[1]), int(found[2] or found[1])
         numbers.extend(range(first, last + 1))
     if not numbers or len(set(numbers)) < len(numbers):
-        raise ValueError(f"{SEEDS} takes different whole numbers, got --set {setting}. For example {SEEDS}=0-4.")
+        raise ValueError(
+            f"{SEEDS} takes distinct whole numbers in ascending ranges, got --set {setting}. For example {SEEDS}=0-4."
+        )
     return numbers
 
 
@@ -214,8 +216,8 @@ def _set_field(design: Design, setting: Setting, resolve: Resolve) -> Design:
     if len(after) < len(set(before)):
         names = ", ".join(design.names) or "none"
         raise ValueError(
-            f"The design varies {setting.name} itself, got --set {setting}, which would make trials equal. Set the "
-            f"factor's levels by its name: {names}."
+            f"A factor of the design already varies {setting.name}, got --set {setting}, which would make trials "
+            f"identical. Set the factor's levels instead: --set FACTOR=LEVELS, where FACTOR is one of: {names}."
         )
     return wrapped
 
@@ -259,7 +261,7 @@ def _replace_at(owner: Any, path: Sequence[str], check: "Check") -> Any:
         try:
             return replace(owner, **{path[0]: value})
         except TypeError as error:
-            raise ValueError(f"{type(owner).__name__} cannot have {path[0]}={value!r}: {error}.") from error
+            raise ValueError(f"{error} Check --set.") from error
     return replace(owner, **{path[0]: _replace_at(getattr(owner, path[0]), path[1:], check)})
 
 

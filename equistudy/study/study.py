@@ -80,6 +80,13 @@ class Claim:
     test: ClaimTest
     source: str | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.test, ClaimTest):
+            raise TypeError(
+                f"Claim.test must be a test such as Trend(...) or Contrast(...), got {self.test!r}. "
+                "Write Claim(statement, test)."
+            )
+
 
 @dataclass(frozen=True)
 class Study:
@@ -102,6 +109,7 @@ class Study:
                     f"The name of a scale becomes that of a folder: letters, digits, spaces and _.+-, got "
                     f"{scale!r}. Rename it, for example to 'paper'."
                 )
+        self._check_types()
         factors = set(self.design.names)
         parts: dict[str, Sequence[ClaimTest | Figure]] = {
             "Claim": [claim.test for claim in self.claims],
@@ -118,9 +126,34 @@ class Study:
                 for measure in item.measures:
                     if measure not in self.measures:
                         raise ValueError(
-                            f"{what} {number} uses {measure}, which is none of the study's measures. "
+                            f"{what} {number} uses {measure}, which is not among the study's measures. "
                             "Add it to measures."
                         )
+
+    def _check_types(self) -> None:
+        if not isinstance(self.question, str):
+            raise TypeError(f"Study.question must be a string, got {self.question!r}. Write the question in quotes.")
+        for what, design in {
+            "design": self.design,
+            **{f"scales[{name!r}]": each for name, each in self.scales.items()},
+        }.items():
+            if not isinstance(design, Design):
+                raise TypeError(f"Study.{what} must be a design, got {design!r}. Build one with factorial(...).")
+        kinds: dict[str, tuple[type, str]] = {
+            "measures": (Measure, "(Accuracy(),)"),
+            "claims": (Claim, "(Claim(statement, test),)"),
+            "figures": (Figure, "(Curve(y, x),)"),
+        }
+        for name, (kind, example) in kinds.items():
+            items = getattr(self, name)
+            if not isinstance(items, (tuple, list)):
+                raise TypeError(f"Study.{name} must be a tuple, got {items!r}. Write {name}={example}, with the comma.")
+            for number, item in enumerate(items, 1):
+                if not isinstance(item, kind):
+                    raise TypeError(
+                        f"Study.{name} must contain only {name}, got {item!r} at position {number}. "
+                        f"Write {name}={example}."
+                    )
 
     def at_scale(self, scale: str | None) -> "Study":
         """The same study at another scale."""

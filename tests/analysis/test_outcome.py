@@ -158,7 +158,7 @@ def test_other_measures_are_not_mixed_in():
 def test_unknown_stages_and_elements_are_named():
     with pytest.raises(ValueError, match=r"No trial was measured at stage 'stage9'\. Did you mean"):
         Outcome(CORRELATION, stages=("stage9",)).values_per_trial(table())
-    with pytest.raises(ValueError, match=r"No trial was measured at element 'turn'\. There are: dx=1, dy=3"):
+    with pytest.raises(ValueError, match=r"No trial was measured at element 'turn'\. Choose from: dx=1, dy=3"):
         Outcome(CORRELATION, elements=("turn",)).values_per_trial(table())
 
 

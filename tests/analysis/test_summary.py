@@ -86,7 +86,7 @@ def test_networks_that_learned_nothing_are_named(data: StudyTable) -> None:
     done = data.trials["trial"][0]
     flat = [{"trial": done, "split": "train", "name": "loss", "epoch": epoch, "value": 2.3} for epoch in (1, 2, 3)]
     stuck = replace(data, curve_rows=pl.DataFrame(flat))
-    assert "1 of 24 networks are without a falling training loss (e.g. width=" in FALLS.test(stuck).sentence
+    assert "1 of 24 networks is without a falling training loss (e.g. width=" in FALLS.test(stuck).sentence
 
 
 @pytest.mark.parametrize(("accuracy", "weak"), [(0.1, True), (0.128, True), (0.129, False), (0.05, True), (0.9, False)])

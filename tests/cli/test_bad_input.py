@@ -36,7 +36,7 @@ def here(tmp_path: Path, write: Callable[..., Path], monkeypatch: pytest.MonkeyP
     return tmp_path
 
 
-NO_DATA = "MNIST needs its data files, got none in nowhere, which is not a folder. Put there train-images-idx3-ubyte"
+NO_DATA = "MNIST needs its data files, got none in nowhere, which does not exist. Put the files train-images-idx3-ubyte"
 TRUNCATED = "must hold 784 values, got 83 in mnist/t10k-images-idx3-ubyte. Copy it again."
 NEAREST = "name must be a model of timm, got name='resnet5'. Nearest: resnet50, resnet51q, resnet50t."
 
@@ -49,11 +49,20 @@ NEAREST = "name must be a model of timm, got name='resnet5'. Nearest: resnet50, 
         (["retrain"], "No such command 'retrain'"),
         (["results", "--table", "trial"], "'trial' is not one of 'trials', 'curves', 'measurements'"),
         (["results", "--csv", "--json"], "Use either --csv or --json, got both."),
-        (["plan", "nowhere.py"], "A study is a Python file, got nowhere.py, which does not exist. Beside it: misspelt"),
+        (
+            ["plan", "nowhere.py"],
+            "A study is a Python file, got nowhere.py, which does not exist. Python files in its folder: misspelt",
+        ),
         (["plan", "question.py", "--scale", "larg"], "The study has no scale 'larg'. Did you mean large?"),
         (["plan", "syntax.py"], "syntax.py:3: '(' was never closed"),
-        (["plan", "without.py"], "assigns a Study to the name 'study', got no such name in without.py. Add: study ="),
-        (["plan", "misspelt.py"], "misspelt.py:10: Factor 'widht' is no parameter of trial(width, seed). Did you mean"),
+        (
+            ["plan", "without.py"],
+            "assigns a Study to the name 'study', got nothing of that name in without.py. Add: study =",
+        ),
+        (
+            ["plan", "misspelt.py"],
+            "misspelt.py:10: Factor 'widht' is not a parameter of trial(width, seed). Did you mean",
+        ),
         (
             ["plan", "taken.py"],
             "taken.py:10: Each parameter of trial needs a factor or a default, got neither for depth",
@@ -115,7 +124,7 @@ def test_wrong_results_are_told(arguments: list[str], message: str, here: Path, 
         (["retry", "x.py", "--reason", "out of memry"], "got 'out of memry'. Did you mean out of memory?"),
         (
             ["retry", "x.py", "--reason", "oom"],
-            "got 'oom'. There are: bug, data, diverged, not a number, out of memory",
+            "got 'oom'. Choose from: bug, data, diverged, not a number, out of memory",
         ),
     ],
 )

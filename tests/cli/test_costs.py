@@ -7,6 +7,12 @@ from equistudy.cli.status import load_requested_study, plan_study
 CLUSTER = Path(__file__).parents[2] / "cluster"
 
 
+def test_a_cluster_file_is_read_before_any_trial_has_a_cost(asked, invoke) -> None:
+    refused = invoke("plan", asked.study, "--results", asked.folder, "--cluster", "nowhere.yaml")
+    assert refused.exit_code == ExitCode.USAGE, refused.output
+    assert "Cannot read the cluster file nowhere.yaml" in refused.stderr
+
+
 def test_a_plan_says_what_the_rest_costs_on_a_cluster(asked, invoke, finish) -> None:
     trials = plan_study(load_requested_study(asked), asked.folder)[1].trials
     finish(trials[0].trial, {"width": 2})  # 8 s of training and 2 s of measuring

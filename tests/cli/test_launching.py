@@ -215,4 +215,4 @@ def test_a_study_outside_of_the_tree_is_refused(tmp_path: Path, invoke: Callable
     _, study = edited(tmp_path)
     done = invoke("launch", CLUSTER / "aws.yaml", study, *REMOTE, "--dry-run")
     assert done.exit_code == ExitCode.USAGE
-    assert "What travels with a job must be below " in done.stderr
+    assert "Files sent with a job must be inside " in done.stderr

@@ -31,7 +31,9 @@ def test_it_would_run_from_end_to_end(tmp_path: Path, invoke) -> None:
 def test_what_is_there_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text("mine")
-    with pytest.raises(ValueError, match=r"writes a file that is not there yet, got .*mine\.py. Choose another name"):
+    with pytest.raises(
+        ValueError, match=r"new does not overwrite files, got .*mine\.py, which exists. Choose another name"
+    ):
         write_study(path)
     assert path.read_text() == "mine"
 
@@ -40,7 +42,7 @@ def test_what_is_there_is_kept(tmp_path: Path) -> None:
     ("name", "message"),
     [
         ("question", "A study is a Python file, got .*question. For example .*question.py"),
-        ("absent/question.py", "A study is written into a folder that exists, got .*absent. Make it first"),
+        ("absent/question.py", "The folder of a new study must exist, got .*absent. Create it first"),
     ],
 )
 def test_a_wrong_place_is_refused(tmp_path: Path, name: str, message: str) -> None:
@@ -49,6 +51,6 @@ def test_a_wrong_place_is_refused(tmp_path: Path, name: str, message: str) -> No
 
 
 def test_a_name_of_a_module_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StudyFileError, match=r"A study's name must be its own, got .*torch\.py"):
+    with pytest.raises(StudyFileError, match=r"A study file must not have the name of another module, got .*torch\.py"):
         write_study(tmp_path / "torch.py")
     assert not (tmp_path / "torch.py").exists()

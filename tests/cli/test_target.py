@@ -41,7 +41,7 @@ def test_measures_by_public_name_under_every_group() -> None:
     assert names == [
         name for name in ("within_correlation", "between_correlation", "shift_consistency") for _ in groups
     ]
-    with pytest.raises(ValueError, match=r"Unknown measure 'within'\..*There are: .*between_correlation"):
+    with pytest.raises(ValueError, match=r"Unknown measure 'within'\..*Choose from: .*between_correlation"):
         parse_measures(("within",), groups)
 
 

@@ -127,7 +127,7 @@ def test_missing(tmp_path):
         CIFAR10(str(tmp_path)).fingerprint()
     dataset = write(tmp_path, CIFAR10, "binary")
     (tmp_path / "cifar-10-batches-bin" / "data_batch_4.bin").unlink()
-    with pytest.raises(ValueError, match=r"got .*cifar-10-batches-bin without data_batch_4\.bin\. Put there"):
+    with pytest.raises(ValueError, match=r"got .*cifar-10-batches-bin without data_batch_4\.bin\. Put the files"):
         dataset.fingerprint()
 
 

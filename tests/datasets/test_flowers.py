@@ -69,5 +69,5 @@ def test_bad_files_are_refused(folder: Path) -> None:
     ):
         dataset.list_images(Split.TRAIN)
     (folder / "setid.mat").unlink()
-    with pytest.raises(ValueError, match=r"needs all its files, got .*Put there jpg/ \(official: 102flowers.tgz\)"):
+    with pytest.raises(ValueError, match=r"needs all its files, got .*Put jpg/ \(official: 102flowers.tgz\)"):
         dataset.list_images(Split.TRAIN)

@@ -19,7 +19,7 @@ def test_finds_files_here_or_in_the_archive_gzipped_or_not(tmp_path):
 def test_missing_folder_and_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        ValueError, match=r"MNIST needs its data files, got none in nowhere, which is not a folder\. Put there train"
+        ValueError, match=r"MNIST needs its data files, got none in nowhere, which does not exist\. Put the files train"
     ):
         MNIST("nowhere").fingerprint()
     with pytest.raises(ValueError, match=r"got none in data.fashion-mnist.*official: the four \.gz files of Fashion"):

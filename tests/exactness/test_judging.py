@@ -36,7 +36,9 @@ def test_a_size_is_one_or_two_numbers(size: object) -> None:
 
 
 def test_a_size_that_is_too_small_is_refused_with_those_that_are_taken() -> None:
-    with pytest.raises(ValueError, match=r"got images of 3 x 4 x 4 and RuntimeError: .* pixels it takes 8, 16"):
+    with pytest.raises(
+        ValueError, match=r"got images of 3 x 4 x 4, .*: RuntimeError: .* accepts these sizes, among those tried: 8, 16"
+    ):
         judge_network(nn.Conv2d(3, 4, 5), 4)
 
 
@@ -45,12 +47,19 @@ def test_a_refusal_in_a_sentence_of_its_own_ends_with_one_full_stop() -> None:
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             raise ValueError("I take none.")
 
-    with pytest.raises(ValueError, match=r"and ValueError: I take none\. Audit a network whose forward"):
+    with pytest.raises(ValueError, match=r"fails: ValueError: I take none\. Audit a network whose forward"):
         judge_network(Proud(), 8)
 
 
+def test_an_image_beyond_the_memory_is_refused() -> None:
+    with pytest.raises(ValueError, match="there is not enough memory for an image of this size"):
+        judge_network(nn.Conv2d(3, 4, 3), 2_000_000)
+
+
 def test_a_network_without_images_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"Linear must take the images .* takes one batch of images \(B, C, H, W\)"):
+    with pytest.raises(
+        ValueError, match=r"An audit needs images that Linear accepts, .* takes one batch of images \(B, C, H, W\)"
+    ):
         judge_network(nn.Linear(3, 2), 8)
     with pytest.raises(TypeError, match=r"a network \(nn.Module\) or a model spec, got str. Give timm's networks"):
         judge_network("resnet18", 8)  # type: ignore[arg-type]
@@ -136,7 +145,7 @@ def test_channels_are_guessed_from_what_the_network_takes() -> None:
 
     assert judge_network(Deep(), 9)[0].is_exact
     assert judge_network(nn.Sequential(nn.Conv2d(5, 2, 3)), 9, channels=5)[0].is_exact
-    with pytest.raises(ValueError, match=r"got images of 4 x 9 x 9 and RuntimeError"):
+    with pytest.raises(ValueError, match=r"got images of 4 x 9 x 9, for which the audit fails: RuntimeError"):
         judge_network(Deep(), 9, channels=4)
 
 

@@ -47,9 +47,15 @@ def test_the_capacity_is_that_of_all_nodes_that_may_start(tmp_path: Path) -> Non
     [
         ("a: [", r"A cluster file must be valid YAML, got .*cluster.yaml: while parsing"),
         ("- a", r"has Ray's available_node_types, or .* got .*cluster.yaml, which is neither. Start from one"),
-        ({**GPUS, "max_worker": 3}, r"Ray refuses .*cluster.yaml at the top: .*'max_worker' was unexpected"),
-        ({**GPUS, "max_workers": "3"}, r"Ray refuses .*cluster.yaml at max_workers: '3' is not of type 'integer'"),
-        ({**GPUS, "head_node_type": "heads"}, r"Ray refuses .*cluster.yaml: .*head_node_type"),
+        (
+            {**GPUS, "max_worker": 3},
+            r"Ray rejects the cluster file .*cluster.yaml at the top: .*'max_worker' was unexpected",
+        ),
+        (
+            {**GPUS, "max_workers": "3"},
+            r"Ray rejects the cluster file .*cluster.yaml at max_workers: '3' is not of type 'integer'",
+        ),
+        ({**GPUS, "head_node_type": "heads"}, r"Ray rejects the cluster file .*cluster.yaml: .*head_node_type"),
     ],
 )
 def test_what_ray_would_refuse_is_refused_at_once(tmp_path: Path, content: object, message: str) -> None:

@@ -51,5 +51,7 @@ def test_a_script_that_is_no_bash_is_refused(tmp_path: Path) -> None:
 def test_what_ray_refuses_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "aws.yaml"
     file.write_text((CLUSTER / "aws.yaml").read_text().replace("max_workers: 8", "max_worker: 8", 1))
-    with pytest.raises(ValueError, match=r"Ray refuses .*aws.yaml at the top: .*'max_worker' was unexpected"):
+    with pytest.raises(
+        ValueError, match=r"Ray rejects the cluster file .*aws.yaml at the top: .*'max_worker' was unexpected"
+    ):
         validate_target(load_target(file))

@@ -91,12 +91,12 @@ def test_stages_are_paths_or_names_of_paths(convolutions: Any, smooth_images: An
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"network": len}, TypeError, r"torch\.nn\.Module, got a builtin_function"),
+        ({"network": len}, TypeError, r"torch\.nn\.Module, got builtin_function"),
         ({"images": torch.zeros(4, 8, 8)}, ValueError, r"axes \(N, C, H, W\), got shape \[4, 8, 8\]"),
         ({"images": torch.zeros(4, 1, 8, 8, dtype=torch.uint8)}, ValueError, r"floating-point.*torch\.uint8"),
         ({"images": [1]}, ValueError, "got list"),
         ({"measures": []}, TypeError, r"at least one, got \[\]"),
-        ({"measures": ["within"]}, TypeError, "measures takes measures"),
+        ({"measures": ["within"]}, TypeError, "measures must contain measures"),
         ({"stages": ["5"]}, ValueError, "must name a submodule"),
     ],
 )
@@ -133,11 +133,14 @@ def test_a_result_prints_a_line_per_stage_and_alignment_and_each_reason() -> Non
 @pytest.mark.parametrize(
     ("measures", "message"),
     [
-        (WithinCorrelation, r"measures takes measures, got the class WithinCorrelation. Make one: WithinCorrelation\("),
+        (
+            WithinCorrelation,
+            r"measures must contain measures, got the class WithinCorrelation. Call it: WithinCorrelation\(",
+        ),
         ([WithinCorrelation], "got the class WithinCorrelation"),
-        ([], r"measures takes measures, at least one, got \[\]"),
-        ("within_correlation", "measures takes measures, at least one, got 'within_correlation'"),
-        (None, "measures takes measures, at least one, got None"),
+        ([], r"measures must contain measures, at least one, got \[\]"),
+        ("within_correlation", "measures must contain measures, at least one, got 'within_correlation'"),
+        (None, "measures must contain measures, at least one, got None"),
     ],
 )
 def test_what_is_no_measure_is_told(measures, message) -> None:

@@ -39,7 +39,7 @@ def test_an_incomplete_seed_is_left_out_of_the_mean_and_the_caption_says_so():
     frame = figure.frame(table(absent={0: "failed"}))
     assert frame.filter(width=4)["n"][0] == 2
     assert figure.caption(frame) == (
-        "Mean with 95 % t interval over 2 to 3 seeds, clipped at the edge of the plot; small dots are single seeds."
+        "Mean with 95 % t interval over 2 to 3 seeds (cut off at the edge of the plot); small dots are single seeds."
     )
     assert figure.caption(figure.frame(table())).startswith("Mean with 95 % t interval over 3 seeds;")
     assert figure.caption(figure.frame(table(study(num_seeds=1)))).startswith("One seed, so there is no interval")
@@ -58,7 +58,7 @@ def test_a_profile_has_every_stage_and_its_references():
     assert (stem["value"] - stage2["value"]).item() == pytest.approx(0.04)
     assert stem["n"].item() == 3
     assert figure.caption(frame) == (
-        "Mean with 95 % t interval over 3 seeds, small dots are single seeds; dashed: before training; dotted: "
+        "Mean with 95 % t interval over 3 seeds; small dots are single seeds; dashed: before training; dotted: "
         "shuffled pairs of images."
     )
     seeds = frame.filter(pl.col("seed").is_not_null())

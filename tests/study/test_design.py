@@ -48,20 +48,20 @@ def test_growing_a_design_adds_trials_and_changes_none() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: factorial(trial, Factor("widht", (1,)), seeds=(0,)), "Factor 'widht' is no parameter.*mean width"),
+        (lambda: factorial(trial, Factor("widht", (1,)), seeds=(0,)), r"Factor 'widht' is not a parameter.*mean width"),
         (lambda: factorial(trial, DEPTH, seeds=(0,)), "needs a factor or a default, got neither for width"),
         (lambda: factorial(trial, WIDTH, WIDTH, seeds=(0,)), "Each factor may appear once, got width, width"),
         (
             lambda: factorial(trial, WIDTH, seeds=()),
-            r"seeds must be different integers of at least 0, at least one of them, got seeds=\[\]",
+            r"seeds must be one or more distinct integers, none of them negative, got seeds=\[\]",
         ),
-        (lambda: factorial(trial, WIDTH, seeds=(1, 1)), "seeds must be different integers"),
+        (lambda: factorial(trial, WIDTH, seeds=(1, 1)), "seeds must be one or more distinct integers"),
         (lambda: factorial(lambda width: None, WIDTH, seeds=(0,)), "must take 'seed'.*Add seed: int"),  # type: ignore[arg-type]
         (lambda: Factor("width", ()), "Factor 'width' needs at least one level, got none"),
         (lambda: Factor("width", (1, 1)), "levels of factor 'width' must differ, got 1 more than once"),
         (lambda: Factor("width", (0, 1), log=True), "log=True needs positive numbers"),
-        (lambda: Factor("seed", (1,)), "A factor's name must be.*got name='seed'"),
-        (lambda: Factor("no name", (1,)), "A factor's name must be.*got name='no name'"),
+        (lambda: Factor("seed", (1,)), "A factor must be named after a parameter.*got name='seed'"),
+        (lambda: Factor("no name", (1,)), "A factor must be named after a parameter.*got name='no name'"),
     ],
 )
 def test_impossible_designs_are_refused(make: object, message: str) -> None:
@@ -170,9 +170,7 @@ def test_seeds_are_different_whole_numbers() -> None:
     told = done.stdout.splitlines()
     assert len(told) == 12
     for line in told[:8]:
-        assert re.fullmatch(
-            r"seeds must be different integers of at least 0.*, got seeds=.*Use range\(5\) for .*", line
-        )
+        assert re.fullmatch(r"seeds must be one or more distinct integers.*, got seeds=.*Use range\(5\) for .*", line)
     for line in told[8:]:
         assert re.fullmatch(r"The seeds must be a sequence, got .* Use a tuple, a list or a range\.", line)
 

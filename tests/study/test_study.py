@@ -1,3 +1,6 @@
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -41,7 +44,7 @@ def test_a_scale_is_the_same_question_with_another_design() -> None:
     assert study.at_scale("paper").question == "Why?"
     with pytest.raises(ValueError, match=r"The study has no scale 'papr'. Did you mean paper\?"):
         study.at_scale("papr")
-    with pytest.raises(ValueError, match=r"The study has no scale 'paper'. There are: none"):
+    with pytest.raises(ValueError, match=r"The study has no scale 'paper'. There are none to choose from"):
         STUDY.at_scale("paper")
 
 
@@ -50,7 +53,7 @@ def test_a_scale_is_the_same_question_with_another_design() -> None:
     [
         (
             lambda: {"figures": (Curve(y=ACCURACY, x=FLIP),)},
-            r"Figure 1 uses factor 'augmentation', which the design does not vary. There are: width",
+            r"Figure 1 uses factor 'augmentation', which the design does not vary. Choose from: width",
         ),
         (
             lambda: {"claims": (Claim("?", FLIPPING),)},
@@ -58,13 +61,52 @@ def test_a_scale_is_the_same_question_with_another_design() -> None:
         ),
         (
             lambda: {"claims": (Claim("?", Trend(WITHIN, over=WIDTH, expected="increasing")),)},
-            r"Claim 1 uses WithinCorrelation.*, which is none of the study's measures. Add it to measures",
+            r"Claim 1 uses WithinCorrelation.*, which is not among the study's measures. Add it to measures",
         ),
     ],
 )
 def test_claims_and_figures_must_fit_the_design(changes: Callable[[], dict[str, Any]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(STUDY, **changes())
+
+
+WRONG_TYPES = {
+    "eq.Study(5, design, (accuracy,))": "Study.question must be a string, got 5. Write the question in quotes",
+    "eq.Study('?', 5, (accuracy,))": "Study.design must be a design, got 5. Build one with factorial(",
+    "eq.Study('?', design, (accuracy,), scales={'paper': 5})": "Study.scales['paper'] must be a design, got 5",
+    "eq.Study('?', design, accuracy)": "Study.measures must be a tuple, got Accuracy(). Write measures=",
+    "eq.Study('?', design, ('accuracy',))": "Study.measures must contain only measures, got 'accuracy' at position 1",
+    "eq.Study('?', design, (accuracy,), (trend,))": "Study.claims must contain only claims, got Trend(",
+    "eq.Study('?', design, (accuracy,), figures=(accuracy,))": "Study.figures must contain only figures, got Accuracy",
+    "eq.Claim('?', 5)": "Claim.test must be a test such as Trend(...) or Contrast(...), got 5",
+    "eq.factorial(5, width, seeds=(0,))": "factorial takes a function that builds a trial first, got 5",
+    "eq.factorial(print, 'width', seeds=(0,))": "factorial takes factors after the function, got 'width'",
+    "eq.Factor(3, (1, 2))": "got name=3. Rename it",
+    "eq.Trend(accuracy, over='width', expected='increasing')": "over must be a Factor, got 'width'",
+    "eq.Curve(accuracy, 'width')": "Curve.x must be a Factor, got 'width'. Use the factor of the design itself",
+    "eq.Curve(accuracy, width, 5)": "Curve.color must be a Factor, got 5",
+    "eq.Curve('accuracy', width)": "Curve.y must be a measure or an Outcome, got 'accuracy'",
+}
+SCRIPT = """
+import json, sys, equistudy as eq
+accuracy, width = eq.Accuracy(), eq.Factor("width", (2, 4))
+trend = eq.Trend(accuracy, over=width, expected="increasing")
+design = eq.factorial(lambda width, seed: None, width, seeds=(0,))
+for text in json.load(sys.stdin):
+    try:
+        print("no error:", eval(text))
+    except (TypeError, ValueError) as error:
+        print(str(error).replace(chr(10), " "))
+"""
+
+
+def test_parts_of_the_wrong_type_are_named() -> None:
+    # in a process of its own: the type checks of the tests would come first
+    ran = subprocess.run(
+        [sys.executable, "-c", SCRIPT], input=json.dumps(list(WRONG_TYPES)), capture_output=True, text=True, check=True
+    )
+    for message, (text, wanted) in zip(ran.stdout.splitlines(), WRONG_TYPES.items(), strict=True):
+        assert wanted in message, text
 
 
 def test_the_first_scale_has_the_name_of_the_study() -> None:
