@@ -152,7 +152,7 @@ class Contrast(SeedTest):
         word = "higher" if effect > 0 else "lower"
         return (
             f"is {word} with {self.factor.name} {format_label(self.level)} than with "
-            f"{format_label(self.baseline)}, by {shown}"
+            f"{format_label(self.baseline)}: {shown}"
         )
 
     def can_compare(self, table: StudyTable) -> bool:

@@ -36,9 +36,7 @@ def test_sentences_say_effect_interval_and_seeds():
     assert trend.startswith("Translation correlation falls with width: -0.0")
     assert trend.endswith("over 3 seeds.")
     assert "per doubling of width, 95 % t interval [-0.0" in trend
-    assert contrast.startswith(
-        "Translation correlation is higher with augmentation Crop than with NoAugmentation, by 0.0"
-    )
+    assert contrast.startswith("Translation correlation is higher with augmentation Crop than with NoAugmentation: 0.0")
 
 
 def test_one_seed_decides_nothing_and_says_so():
@@ -118,7 +116,7 @@ def test_an_interval_across_the_end_of_a_claim_decides_nothing_and_says_so():
 def test_shares_of_images_are_told_in_points():
     drop = Contrast(ACCURACY, WIDTH, 32, 4, expected="increasing", margin=0.02, on_average=True)
     sentence = drop.test(table()).sentence
-    assert sentence.startswith("Test accuracy is higher with width 32 than with 4, by 9.0")
+    assert sentence.startswith("Test accuracy is higher with width 32 than with 4: 9.0")
     assert " points, 95 % t interval [8." in sentence
     assert sentence.endswith("Claimed: more than 2 points.")
     gap = Combination("accuracy gap", ((1, ACCURACY), (-1, ACCURACY)))

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import polars as pl
 import pytest
 
+from equistudy.analysis.trial_numbers import Score
 from equistudy.report import charts
-from equistudy.report.figures import Curve, LayerProfile, LearningCurve, Scatter, Score
+from equistudy.report.figures import Curve, LayerProfile, LearningCurve, Scatter
 from equistudy.report.theme import render_svg
 from equistudy.study.design import Factor
 from tests.analysis.synthetic import CORRELATION, CROP, WIDTH, study, table

@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 
 from equistudy.analysis.outcome import Outcome, Reference
-from equistudy.report.figures import Curve, LayerProfile, LearningCurve, Scatter, Score
+from equistudy.analysis.trial_numbers import Score
+from equistudy.report.figures import Curve, LayerProfile, LearningCurve, Scatter
 from equistudy.study.design import factorial
 from tests.analysis.synthetic import CORRELATION, CROP, WIDTH, study, table, trial
 

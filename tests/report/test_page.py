@@ -9,8 +9,9 @@ import polars as pl
 import pytest
 
 from equistudy.analysis.claims import Contrast
+from equistudy.analysis.trial_numbers import Score
 from equistudy.report import page as page_module
-from equistudy.report.figures import Curve, LayerProfile, LearningCurve, Scatter, Score
+from equistudy.report.figures import Curve, LayerProfile, LearningCurve, Scatter
 from equistudy.report.page import find_leading_figure, format_verdict_lines, write_report
 from equistudy.study.study import Claim
 from tests.analysis.synthetic import CORRELATION, CROP, WIDTH, study, table
