@@ -52,7 +52,7 @@ class ClusterFile:
         try:
             content = yaml.safe_load(self.path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise ValueError(f"Cannot read the cluster file {self.path}: {error.strerror}. Check --cluster.") from error
+            raise ValueError(f"Cannot read the cluster file {self.path}: {error.strerror}. Check the path.") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ValueError(
                 f"A cluster file must be valid YAML, got {self.path}: {' '.join(str(error).split())}."

@@ -64,7 +64,7 @@ def test_what_ray_would_refuse_is_refused_at_once(tmp_path: Path, content: objec
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"Cannot read the cluster file .*none.yaml: No such file .* Check --cluster"):
+    with pytest.raises(ValueError, match=r"Cannot read the cluster file .*none.yaml: No such file .* Check the path"):
         _ = ClusterFile(tmp_path / "none.yaml").capacity
 
 
