@@ -10,7 +10,7 @@ Finding: at the angle where it is farthest, the half-extent ends below the oracl
 that memorises its images stays far from the minimal loss, so its training loss outweighs the regulariser even at small
 rotations.
 
-Cost: 8 minutes on two cores; articles 3.
+Cost: 8 minutes on two cores; articles 11.
 
     python -m equistudy run studies/learned_turns.py                  # embedded digits
     python -m equistudy run studies/learned_turns.py --scale local    # Fashion-MNIST from data/fashion-mnist
