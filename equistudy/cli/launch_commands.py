@@ -54,6 +54,7 @@ def launch(
     """Start a cluster, run the study on it, and shut it down."""
     from equistudy.cli.launching import LaunchRequest, describe_launch, launch_study
 
+    _check_run_options(study, words)
     wanted = LaunchRequest(cluster, study, folder, scale, words, include)
     if how["dry_run"]:
         print_output(describe_launch(wanted))
@@ -61,6 +62,17 @@ def launch(
     lines, code = launch_study(wanted, how["keep"], how["detach"], _print_progress)
     print_output(lines)
     click.get_current_context().exit(code)
+
+
+def _check_run_options(study: Path, words: tuple[str, ...]) -> None:
+    """Refuses what `run` would refuse on the cluster, and what a launch gives it already."""
+    for name in ("--address", "--cluster", "--results", "--scale"):
+        if any(word == name or word.startswith(f"{name}=") for word in words):
+            raise click.UsageError(f"launch passes {name} to run itself, got {name} behind --. Leave it out there.")
+    context = click.get_current_context().find_root()
+    run = context.command.get_command(context, "run") if isinstance(context.command, click.Group) else None
+    if run is not None and "--weights-dir" not in words:  # that folder is the nodes'
+        run.make_context("run", [str(study), *words])
 
 
 @click.command(cls=Command, examples=("attach cluster/aws.yaml", "attach cluster/aws.yaml --keep"))

@@ -167,6 +167,25 @@ class RunOptions(ResourceOptions):
     keep_going: bool
     in_process: bool
 
+    def __post_init__(self) -> None:
+        if not self.in_process:
+            return
+        given = {
+            "--address": self.address,
+            "--cluster": self.cluster,
+            "--num-cpus": self.num_cpus,
+            "--gpus-per-trial": self.gpus_per_trial,
+            "--pack": self.pack,
+            "--max-concurrent": self.max_concurrent,
+            "--workers-per-trial": None if self.workers_per_trial == 1 else self.workers_per_trial,
+        }
+        named = [f"{option} {value}" for option, value in given.items() if value is not None]
+        if named:
+            raise ValueError(
+                f"--in-process trains one trial after another without Ray, got {' and '.join(named)} as well. "
+                "Leave out --in-process, or the others."
+            )
+
 
 SITE_OPTIONS = (
     ADDRESS_OPTION,

@@ -12,8 +12,8 @@ from equistudy.augmentations.learned.augmentation import LearnedAugmentation
 from equistudy.results.reader import Results
 from equistudy.results.schema import TrialRow
 from equistudy.running.job import Job
-from equistudy.spec import Spec, to_table_value
-from equistudy.study.design import pause_garbage_collection, suggest_names
+from equistudy.spec import Spec, format_label, to_table_value
+from equistudy.study.design import Design, pause_garbage_collection, suggest_names
 from equistudy.study.study import Study
 from equistudy.study.trial import Trial
 from equistudy.training.failures import FailureReason
@@ -132,10 +132,30 @@ def check_columns(study: Study) -> None:
             )
 
 
+def check_factors(design: Design) -> None:
+    """Raises ValueError for a factor of several levels that changes no trial: the trial function ignores it."""
+    if design.is_adaptive:
+        return
+    for factor in design.factors:
+        ids: dict[tuple[Any, ...], str] = {}
+        for name, cell in design.identified_cells:
+            others = (cell.seed, *(level for other, level in cell.levels.items() if other != factor.name))
+            if ids.setdefault(others, name) != name:
+                break
+        else:
+            if len(ids) < len(design.identified_cells):
+                levels = ", ".join(format_label(level) for level in factor.levels[:3])
+                raise ValueError(
+                    f"A factor must change the trials, got {factor.name!r}, whose levels {levels} give the same ones. "
+                    "Use it in the trial function, or take it out of the design."
+                )
+
+
 @pause_garbage_collection()
 def make_plan(study: Study, results: Results | None) -> StudyPlan:
     """Joins the design with the results; None where no study has run yet."""
     check_columns(study)
+    check_factors(study.design)
     rows = {} if results is None else {row["trial"]: row for row in results.list_finished()}
     measured = set() if results is None else results.list_measured()
     trials: dict[str, PlannedTrial] = {}

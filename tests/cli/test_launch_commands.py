@@ -24,6 +24,25 @@ def test_launch_hands_on_what_was_asked_and_ends_as_the_study_did(invoke, monkey
     assert (done.exit_code, done.stdout, done.stderr) == (ExitCode.FAILED_TRIALS, "Job: done\n", "on the way\n")
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--keepgoing",), "No such option '--keepgoing'. Did you mean '--keep-going'?"),
+        (("--pack", "x"), "Invalid value for '--pack'"),
+        (("--address", "auto"), "launch passes --address to run itself, got --address behind --. Leave it out there."),
+        (("--scale=paper",), "launch passes --scale to run itself"),
+        (("another.py",), "Got unexpected extra argument (another.py)"),
+    ],
+)
+def test_what_run_would_refuse_there_is_refused_here(
+    words: tuple[str, ...], message: str, invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launching, "describe_launch", lambda wanted: pytest.fail("described"))
+    done = invoke("launch", "c.yaml", "q.py", "--dry-run", "--", *words)
+    assert done.exit_code == ExitCode.USAGE
+    assert message in done.stderr
+
+
 def test_a_dry_run_launches_nothing(invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launching, "launch_study", lambda *arguments: pytest.fail("launched"))
     monkeypatch.setattr(launching, "describe_launch", lambda wanted: [f"ray up {wanted.cluster}"])

@@ -60,6 +60,13 @@ def test_resources_are_those_of_the_options() -> None:
     assert made.hang_seconds == 60.0
 
 
+def test_a_run_in_this_process_takes_no_option_of_ray() -> None:
+    done, got = given("--in-process", "--pack", "2", "--address", "auto", of=SITE_OPTIONS)
+    assert got == {}
+    assert "got --address auto and --pack 2 as well. Leave out --in-process, or the others." in str(done.exception)
+    assert given("--in-process", "--cpus-per-trial", "2", "--keep-going", of=SITE_OPTIONS)[1]["options"].in_process
+
+
 def test_no_cpu_at_all_is_wrong_usage() -> None:
     done, got = given("--num-cpus", "0", of=SITE_OPTIONS)
     assert (done.exit_code, got) == (2, {})

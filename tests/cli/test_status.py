@@ -91,7 +91,7 @@ def test_the_pilot_measures_each_cell_once(made, finish, monkeypatch: pytest.Mon
 
 
 def test_a_cell_that_cannot_be_trained_is_told(write, folder) -> None:
-    path = write(("canvas=16, digit=8", "canvas=8, digit=8"), ("eq.ResNet(8, width)", "Odd()"), ("def trial", ODD))
+    path = write(("canvas=16, digit=8", "canvas=8, digit=8"), ("eq.ResNet(8, width)", "Odd(width)"), ("def trial", ODD))
     plan = plan_study(load_requested_study(StudyReference(path, None, folder)), folder)[1]
     with pytest.raises(ValueError, match=r"got RuntimeError for width=2, seed=0: no net.* plan without --pilot"):
         add_pilot_costs(plan, str)
@@ -103,6 +103,8 @@ from equistudy.models.model import Model
 
 @dataclass(frozen=True)
 class Odd(Model):
+    width: int
+
     def build(self, image_shape, num_outputs):
         raise RuntimeError("no network")
 

@@ -210,3 +210,22 @@ def test_scores_that_no_trial_will_have_are_refused(
 
 def trial_of_width(width: int, seed: int) -> Trial:
     return Trial(ResNet(8, width), Digits(), Classification(), NoAugmentation(), Recipe(), seed)
+
+
+def ignores_rate(width: int, rate: float, seed: int) -> Trial:
+    return trial_of_width(width, seed)
+
+
+def uses_rate_at_width_4(width: int, rate: float, seed: int) -> Trial:
+    recipe = Recipe(label_smoothing=rate if width == 4 else 0.0)
+    return replace(trial_of_width(width, seed), recipe=recipe)
+
+
+def test_a_factor_that_changes_no_trial_is_refused() -> None:
+    factors = Factor("width", (2, 4)), Factor("rate", (0.1, 0.2))
+    with pytest.raises(ValueError, match=r"A factor must change the trials, got 'rate', whose levels 0.1, 0.2 give"):
+        make_plan(Study("Why?", factorial(ignores_rate, *factors, seeds=range(2)), (ACCURACY,)), None)
+    some = Study("Why?", factorial(uses_rate_at_width_4, *factors, seeds=range(2)), (ACCURACY,))
+    assert len(make_plan(some, None).trials) == 6
+    single = Study("Why?", factorial(ignores_rate, factors[0], Factor("rate", (0.1,)), seeds=range(2)), (ACCURACY,))
+    assert len(make_plan(single, None).trials) == 4
