@@ -291,7 +291,6 @@ def learned(weight: float, *, start: float = 9.0, epochs: int = 15, seeds: int =
     [
         ({"jitter": 90.0}, 8, 1, 0, 4),
         ({"jitter": 60.0}, 8, 1, 27, 37),
-        ({"sectors": 4, "jitter": 15.0}, 15, 3, 27, 37),
         ({"jitter": 30.0}, 10, 1, 56, 67),
         ({"jitter": 0.0}, 18, 3, 82, 93),
         ({"sectors": 1}, 11, 1, 179.9, 180),
