@@ -137,7 +137,7 @@ def test_an_interrupted_run_prints_the_command_that_goes_on(as_json, asked, invo
     done = invoke(*words, *(["--json"] if as_json else []))
     assert done.exit_code == ExitCode.INTERRUPTED
     resume = f"python -m equistudy {' '.join(words)}"
-    assert f"To go on:\n    {resume}\n" in done.stderr
+    assert f"To resume:\n    {resume}\n" in done.stderr
     assert re.search(r"Stopped after .* s\. 4 trials: 1 done, 3 missing", done.stderr)
     if as_json:
         counts = {"done": 1, "failed": 0, "missing": 3, "unmeasured": 0, "stopped": 0, "impossible": 0}
@@ -273,7 +273,7 @@ def test_ctrl_c_stops_gently_and_the_same_command_goes_on(write, folder) -> None
     assert time.monotonic() - asked_at < 20
     assert "Traceback" not in err
     assert out == ""
-    resume = re.search(r"To go on:\n    python -m equistudy (.*)\n", err)
+    resume = re.search(r"To resume:\n    python -m equistudy (.*)\n", err)
     assert resume is not None
     assert list(Path(folder).glob("checkpoints/*.pt"))
     assert not list(Path(folder).glob("running/*.json"))
