@@ -120,5 +120,5 @@ def test_a_plan_shows_itself_and_what_is_no_study_is_told(tmp_path: Path) -> Non
     page = planned._repr_html_()
     assert page.count("<tr>") == 5
     assert "<th>trial</th><th>state</th><th>width</th><th>seed</th>" in page
-    with pytest.raises(TypeError, match=r"plan and run take an eq.Study, got 'studies/smoke.py'. For"):
+    with pytest.raises(TypeError, match=r"study must be an eq.Study, got 'studies/smoke.py'. To run a study file"):
         choose_scale("studies/smoke.py", None)

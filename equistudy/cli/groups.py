@@ -76,8 +76,10 @@ def _parse_group(text: str, room: Room, border: Border | None, tell: Callable[[s
 def _parse_sizes(text: str, name: str, listed: str) -> tuple[float, ...]:
     sizes: list[float] = []
     try:
-        for part in filter(None, listed.split(",")) if listed else ():
-            span = re.fullmatch(r"(\d+)-(\d+)", part)
+        for part in listed.split(",") if listed else ():
+            span = re.fullmatch(r"(\d{1,4})-(\d{1,4})", part)
+            if span and int(span[1]) > int(span[2]):
+                raise ValueError("the sizes run backwards")
             sizes += map(float, range(int(span[1]), int(span[2]) + 1)) if span else [float(part)]
     except ValueError as error:
         raise ValueError(

@@ -99,12 +99,12 @@ def test_what_no_rule_covers_is_said(file: str) -> None:
         (("nowhere.py:build", "--size", "32"), "FILE.py:FUNCTION, got 'nowhere.py', which is not a file."),
         (
             ("FILE:missing", "--size", "32"),
-            "must define the function missing, got exact, spec, needs, told, sorting, vector.",
+            "must define the function missing, got only exact, spec, needs, told, sorting, vector.",
         ),
         (("FILE:needs", "--size", "32"), "must return a network when called without arguments, got TypeError"),
         (("FILE:told", "--size", "32"), "got RuntimeError: It says so. Give its parameters defaults."),
         (("FILE:vector", "--size", "32"), "takes one batch of images (B, C, H, W)"),
-        (("FILE:exact", "--size", "32", "--channels", "3"), "got images of 3 x 32 x 32 and RuntimeError"),
+        (("FILE:exact", "--size", "32", "--channels", "3"), "accepts, got images of 3 x 32 x 32, for which"),
     ],
 )
 def test_bad_input_is_told(arguments: tuple[str, ...], message: str, file: str) -> None:

@@ -24,7 +24,7 @@ def here(tmp_path: Path, write: Callable[..., Path], monkeypatch: pytest.MonkeyP
     write(("    digits,", "    {}['width']\n    digits,"), name="raises.py")
     write((DIGITS, "eq.MNIST(folder='nowhere')"), name="no_data.py")
     write((DIGITS, "eq.MNIST(folder='mnist')"), name="truncated.py")
-    write(("eq.ResNet(8, width)", "eq.TimmModel('resnet5')"), name="unknown.py")
+    write(("eq.ResNet(8, width)", "eq.TimmModel('resnet5')"), ("batch_size=32", "batch_size=width"), name="unknown.py")
     (tmp_path / "mnist").mkdir()
     for split in ("train", "t10k"):
         (tmp_path / "mnist" / f"{split}-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 1, 7]))

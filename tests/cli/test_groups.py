@@ -80,6 +80,12 @@ def test_the_border_that_was_asked_for() -> None:
             "rotate:90",
             "--group must be one of translation, circular-translation, rotation, .* got 'rotate:90'. Did you mean",
         ),
+        ("translation:4-1", "must be NAME:SIZE,SIZE with numeric sizes, or NAME:FROM-TO, got 'translation:4-1'"),
+        ("translation:1,,4", "must be NAME:SIZE,SIZE with numeric sizes, or NAME:FROM-TO, got 'translation:1,,4'"),
+        (
+            "translation:1-99999",
+            "or NAME:FROM-TO, got 'translation:1-99999'",
+        ),
         ("rotation:ninety", "must be NAME:SIZE,SIZE with numeric sizes, or NAME:FROM-TO, got 'rotation:ninety'"),
         ("translation:1.5,nan", "pixels must be one or more distinct finite shifts other than 0"),
         ("translation:0", "max_pixels must be at least 1"),

@@ -124,7 +124,7 @@ def test_the_verdict_is_that_of_brute_force(name: str) -> None:
         network = build_bare_network(name, (3, size, size), 10)
         expected = commutes_with_a_turn(network, size)
         if expected is None:
-            with pytest.raises(ValueError, match="needs images that .* accepts"):
+            with pytest.raises(ValueError, match=r"needs images that .* accepts"):
                 judge_network(network, size, channels=3)
         else:
             assert judge_network(network, size, channels=3)[0].is_exact == expected, (name, size)

@@ -122,7 +122,7 @@ def test_only_what_is_below_the_root_can_be_named(tmp_path: Path, monkeypatch: p
     study = written(root, **FILES)
     (tmp_path / "above.txt").write_text("x")
     monkeypatch.chdir(root)
-    with pytest.raises(ValueError, match=r"must be below .*/tree, got --include .*above\.txt\. Copy it there"):
+    with pytest.raises(ValueError, match=r"must be inside .*/tree, got --include .*above\.txt\. Copy it there"):
         find_working_tree(study, [tmp_path / "above.txt"])
     with pytest.raises(ValueError, match=r"names files and folders, got nowhere, which does not exist"):
         find_working_tree(study, [Path("nowhere")])

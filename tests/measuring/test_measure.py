@@ -19,7 +19,7 @@ from equistudy.measuring.measure import Measure, Skipped
 
 
 def test_naming_measures_needs_no_torch() -> None:
-    names = "correlation, agreement, consistency, normalised_variance, lie_derivative, accuracy, group_measure"
+    names = "correlation, agreement, consistency, selectivity, lie_derivative, accuracy, group_measure"
     code = (
         f"import sys; from equistudy.measures import {names}; from equistudy.groups.translation import Translation; "
         "correlation.WithinCorrelation(Translation()).id; "

@@ -84,7 +84,7 @@ def test_what_makes_no_network(nets: str, tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(ValueError, match=r"needs an existing Python file, got file='gone\.py'"):
         Custom("small", "gone.py").validate()
     (tmp_path / "bad.py").write_text("x = (")
-    with pytest.raises(ValueError, match=r"bad\.py must be Python that runs, got SyntaxError: .*never closed"):
+    with pytest.raises(ValueError, match=r"bad\.py must be importable Python, got SyntaxError: .*never closed"):
         Custom("small", str(tmp_path / "bad.py")).validate()
     monkeypatch.chdir(tmp_path)
     assert Custom("small", "nets.py").with_absolute_paths() == Custom("small", nets)

@@ -26,7 +26,7 @@ def test_unknown_names():
     refused(r"got name='resnet\*'", "resnet*")
     refused(r"one of those of timm's resnet18, got name='resnet18\.'\. Nearest: resnet18\.", "resnet18.")
     refused(
-        r"resnet18 needs one of its own tags, got name='resnet18\.a1_in2k'\. Nearest: resnet18\.a1_in1k",
+        r"The tag must be one of those of timm's resnet18, got name='resnet18\.a1_in2k'\. Nearest: resnet18\.a1_in1k",
         "resnet18.a1_in2k",
     )
 
