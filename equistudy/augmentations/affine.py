@@ -109,7 +109,7 @@ class RandomScaling(Augmentation):
 
 def _check_at_least(name: str, value: float, least: int) -> None:
     if not least <= value < math.inf:
-        raise ValueError(f"{name} must be finite and at least {least}, which does nothing, got {name}={value}.")
+        raise ValueError(f"{name} must be finite and at least {least} ({least} does nothing), got {name}={value}.")
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,11 @@ def cli() -> None:
     ),
     click.option("--pilot", is_flag=True, help="Train a few steps of each cell to estimate its cost."),
     CLUSTER_OPTION,
-    click.option("--prices", type=click.Path(path_type=Path), help="Price table. Default: prices.yaml next to FILE."),
+    click.option(
+        "--prices",
+        type=click.Path(path_type=Path),
+        help="Prices for --cluster. Default: prices.yaml next to it.",
+    ),
     *RESOURCE_OPTIONS,
     collect_options(ResourceOptions, "options"),
 )

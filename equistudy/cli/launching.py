@@ -170,9 +170,10 @@ def attach_to_job(cluster: Path, job: str | None, keep: bool, tell: Tell) -> tup
         known = jobs.list_jobs()
         names = [row["job"] for row in known]
         if not names or (job is not None and job not in names):
+            found = f"its latest jobs are {', '.join(names[:5])}. Choose one of them" if names else "it has none yet"
             raise ValueError(
-                f"attach needs a job of this cluster, got {job or 'none'}; the cluster has {len(names)} jobs: "
-                f"{', '.join(names[:5])}. Launch a study first, or choose one of them with --job."
+                f"attach needs a job of this cluster, got {f'--job {job}' if job else 'no --job'}: {found}. "
+                "launch starts one."
             )
         return _finish_launch(target, jobs, _follow_job(jobs, job or names[0], tell, None), keep, tell)
 

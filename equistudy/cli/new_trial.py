@@ -73,9 +73,7 @@ def prefer_average(model: Model, ema: bool | None, tell: Tell) -> Model:
     inner = model.model if isinstance(model, Window) else model
     if not isinstance(inner, Checkpoint) or inner.file is None:
         if ema is not None:
-            raise ValueError(
-                "--ema and --no-ema choose between the weights of a checkpoint file, got none. Leave them out."
-            )
+            raise ValueError("--ema and --no-ema apply to a checkpoint file, got another target. Leave them out.")
         return model
     if ema is None and Path(inner.file).is_file() and has_average(Path(inner.file)):
         tell(
@@ -92,9 +90,7 @@ def _fit_classes(model: Model, dataset: Dataset, classes: str | None, labelled: 
     if isinstance(inner, TimmModel):
         return _fit_timm_classes(inner, dataset, classes, labelled, tell)
     if classes is not None and not labelled:
-        raise ValueError(
-            "--classes numbers classes for a measure of accuracy, got none. Leave it out, or add a measure."
-        )
+        raise ValueError("--classes is for measures of accuracy, got no such measure. Leave it out, or add one.")
     if not labelled or not dataset.has_labels or not isinstance(get_architecture(model), Custom | TimmModel):
         return dataset
     return match_outputs(dataset, _count_outputs(model, dataset), classes, tell)

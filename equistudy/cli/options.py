@@ -70,7 +70,9 @@ RESULTS_OPTION = click.option(
     metavar="PLACE",
     help="Folder or URL of the results.",
 )
-SCALE_OPTION = click.option("--scale", metavar="NAME", help="Use another size of the study, such as paper.")
+SCALE_OPTION = click.option(
+    "--scale", metavar="NAME", help="Use another size that the study file defines, such as 'paper'."
+)
 
 
 def _set_weights_folder(ctx: click.Context, option: click.Parameter, folder: Path | None) -> None:
@@ -221,8 +223,8 @@ IMAGE_OPTIONS = (
     click.option(
         "--room",
         type=click.IntRange(0, MAX_PIXELS),
-        help="Margin in pixels on each side of the input, so that shifts bring in real content. Default: for timm "
-        "networks what timm crops away, for dead leaves a sixteenth of the size, otherwise none.",
+        help="Extra pixels kept on each side of the input, so that shifted images are filled with real content. "
+        "Default: what timm crops away (timm networks), a sixteenth of the size (dead leaves), otherwise none.",
     ),
     click.option(
         "--mean", metavar="R,G,B", help="Mean to normalise images in [0, 1] with: one number, or one per channel."
@@ -231,8 +233,9 @@ IMAGE_OPTIONS = (
     click.option(
         "--classes",
         metavar="FILE|NAME",
-        help="The network's classes in the order of its outputs, if the images show only some of them: a file with one "
-        "class per line, or a list such as imagenet-1k. Default for WordNet ids: the matching ImageNet list.",
+        help="Needed if the images show only some of the network's classes: all its classes, in the order of its "
+        "outputs, as a file with one class per line or a list such as imagenet-1k. Default if folders are named by "
+        "WordNet ids: the matching ImageNet list.",
     ),
     click.option(
         "--ema/--no-ema",

@@ -62,7 +62,7 @@ def describe_search(name: str) -> str:
     folder = get_weights_folder()
     places = [f"no {name}{{{','.join(SUFFIXES)}}} in {folder}"] if folder else []
     places.append(f"none of timm/{name} in {constants.HF_HUB_CACHE}")
-    fetch = f"Fetch them once with `python -m equistudy fetch {name}`, or name their folder: --weights-dir"
+    fetch = f"Fetch them once with `python -m equistudy fetch {name}`, or name their folder with --weights-dir"
     return f"got {' and '.join(places)}. {fetch}"
 
 

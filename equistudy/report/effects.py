@@ -15,7 +15,7 @@ else:
 __all__ = ["CAPTION", "build_effect_frame", "draw_effect_chart"]
 
 CAPTION = (
-    "Each claim's effect with its 95 % interval; the tick marks the nearest bound of the claimed range. Filled: "
+    "Each claim's effect with its 95 % interval; a tick shows the nearest bound of the claimed range. Filled: "
     "supported. Cross: contradicted. Hollow: undecided."
 )
 EFFECT_SCHEMA = {"claim": pl.String, "unit": pl.String, "status": pl.String, "value": pl.Float64, "low": pl.Float64}

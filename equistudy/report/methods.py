@@ -24,8 +24,9 @@ STATISTICS_TEXT = (
     "augmentation. Effects are therefore differences or slopes within a seed, averaged over the other factors, and "
     "intervals are Student's t intervals over the seeds. A paired effect can be clear even if the intervals of "
     "single cells overlap. A seed that lacks one of the compared trials is left out. A claim is supported when the "
-    "95 % interval lies inside the claimed range (on one side of 0 if the claim names no margin) and contradicted when "
-    "it lies outside, in both cases only if p, corrected by Holm's method over the claims, is below 0.05; otherwise it "
+    "95 % interval lies entirely inside the claimed range (on one side of 0 if the claim names no margin) and "
+    "contradicted when it lies entirely outside, in both cases only if p, corrected by Holm's method over the claims, "
+    "is below 0.05; otherwise it "
     "is undecided. p is from a two-sided t test against the nearest bound of the claimed range; it is undefined when "
     "all seeds agree exactly."
 )

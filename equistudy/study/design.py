@@ -84,7 +84,9 @@ def get_max_trials() -> int:
     if not text:
         return MAX_TRIALS
     if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"{MAX_TRIALS_VARIABLE} must be a positive integer, got {text!r}. Unset it for {MAX_TRIALS}.")
+        raise ValueError(
+            f"{MAX_TRIALS_VARIABLE} must be a positive integer, got {text!r}. Unset it for the default of {MAX_TRIALS}."
+        )
     return int(text)
 
 
@@ -323,7 +325,7 @@ def nested(
     `levels` maps each level of `outer` to its levels of `inner`: each of these is run with that one alone.
     """
     if not levels:
-        raise ValueError(f"Each level of {outer!r} needs its levels of {inner!r}, got none at all.")
+        raise ValueError(f"At least one level of {outer!r} with its levels of {inner!r} is needed, got none.")
     parts = (
         factorial(trial, Factor(outer, (level,)), Factor(inner, tuple(inside)), *factors, seeds=seeds)
         for level, inside in levels.items()

@@ -191,13 +191,15 @@ def search(  # noqa: PLR0913 -- the words of Tune, each by its name
 def _check_confirmation(space: Mapping[str, Any], confirm: tuple[int, ...], seed: int) -> None:
     if seed in confirm or len(set(confirm)) < len(confirm):
         raise ValueError(
-            f"The best is confirmed with seeds that had no part in its choice, each once, got seed={seed}, "
+            f"confirm must hold distinct seeds other than the seed of the search, got seed={seed}, "
             f"confirm={confirm}. For example confirm={tuple(range(seed + 1, seed + 4))}."
         )
     if confirm and ROUND.name in space:
-        raise ValueError(f"{ROUND.name!r} tells drawn trials from the confirmation. Give the parameter another name.")
+        raise ValueError(
+            f"{ROUND.name!r} is reserved: it separates drawn trials from their confirmation. Rename the parameter."
+        )
     if confirm and not any(hasattr(domain, "low") or hasattr(domain, "lower") for domain in space.values()):
         raise ValueError(
-            "A search that is confirmed draws a number from an interval, so that no two draws are alike and its end is "
-            f"known, got only choices for {', '.join(space)}. Use factorial for a few levels."
+            "A search with confirm must draw at least one parameter from an interval, so that no two draws are equal, "
+            f"got only choices for {', '.join(space)}. Use factorial for a few levels."
         )

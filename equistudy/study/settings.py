@@ -118,7 +118,7 @@ def _map_parts(design: Design, change: Callable[[Factorial], Factorial | None], 
         if kept is not None:
             changed.append(kept)
     if not changed:
-        raise ValueError(f"No part of the design has such a level, got --set {setting}. See the levels: plan STUDY.")
+        raise ValueError(f"No part of the design has a level of --set {setting}. plan STUDY lists the levels.")
     return changed[0] if len(changed) == 1 else CombinedDesign(tuple(changed))
 
 

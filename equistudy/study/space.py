@@ -19,7 +19,7 @@ class Uniform:
     def __post_init__(self) -> None:
         if not (isfinite(self.low) and isfinite(self.high) and self.low < self.high):
             raise ValueError(
-                f"A domain reaches from a finite number to a larger one, got low={self.low}, high={self.high}. "
+                f"low and high must be finite, with low less than high, got low={self.low}, high={self.high}. "
                 f"Use Choice for a single level."
             )
 
@@ -51,7 +51,7 @@ class Choice:
     def __post_init__(self) -> None:
         object.__setattr__(self, "categories", tuple(self.categories))
         if not self.categories or len({format_label(level) for level in self.categories}) < len(self.categories):
-            raise ValueError(f"A choice is among different levels, at least one, got {format_label(self.categories)}.")
+            raise ValueError(f"Choice needs one or more distinct levels, got {format_label(self.categories)}.")
 
     def list_examples(self) -> tuple[Any, ...]:
         """All of them."""
@@ -74,7 +74,7 @@ class Halving:
     def __post_init__(self) -> None:
         if not (self.factor >= 2 and 1 <= self.first < self.epochs):
             raise ValueError(
-                f"Halving keeps one of at least two and has a rung before the last epoch, got first={self.first}, "
+                f"Halving needs factor of at least 2 and first from 1 to epochs - 1, got first={self.first}, "
                 f"factor={self.factor}, epochs={self.epochs}. For example Halving(epochs=27, first=3, factor=3)."
             )
 

@@ -106,7 +106,7 @@ class Study:
         for scale in self.scales:
             if not is_file_name(scale):
                 raise ValueError(
-                    f"The name of a scale becomes that of a folder: letters, digits, spaces and _.+-, got "
+                    f"A scale's name is also a folder's, of letters, digits, spaces and _.+-, got "
                     f"{scale!r}. Rename it, for example to 'paper'."
                 )
         self._check_types()

@@ -71,8 +71,8 @@ class Trial(Spec):
     def _check_training(self) -> None:
         if self.recipe.label_smoothing and self.task.target is not Target.CLASS:
             raise ValueError(
-                f"Only classes can be smoothed, got label_smoothing={self.recipe.label_smoothing} for {self.task}. "
-                "Use label_smoothing=0."
+                f"Label smoothing needs a task of classes, got label_smoothing={self.recipe.label_smoothing} for "
+                f"{self.task}. Use label_smoothing=0."
             )
         if not self.dataset.has_labels:
             raise ValueError(
@@ -81,7 +81,7 @@ class Trial(Spec):
             )
         if self.model.has_own_preprocessing and isinstance(self.augmentation, LearnedAugmentation):
             raise ValueError(
-                f"A learned augmentation knows the dataset's own mean and std, got {self.model}, which has others. "
+                f"A learned augmentation uses the dataset's mean and std, got {self.model}, which has its own. "
                 "Leave the preprocessing to the dataset, or use another augmentation."
             )
 

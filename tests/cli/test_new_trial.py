@@ -74,7 +74,7 @@ def test_outputs_that_are_no_classes_of_the_images(nets: Path) -> None:
     (nets / "classes.txt").write_text("".join(f"class{number}\n" for number in range(5)))
     named = words._replace(classes=str(nets / "classes.txt"))
     assert build_new_trial(window(nets, "random"), named, True, lambda line: None).trial.dataset.num_classes == 5
-    with pytest.raises(ValueError, match=r"--classes numbers classes for a measure of accuracy, got none"):
+    with pytest.raises(ValueError, match=r"--classes is for measures of accuracy, got no such measure"):
         build_new_trial(window(nets, "random"), named, False, lambda line: None)
     with pytest.raises(ValueError, match=r"gives one number for each class, got shape \(1, 4, 14, 14\) of Window"):
         build_new_trial(window(nets, "maps"), words, True, lambda line: None)
@@ -115,9 +115,7 @@ def test_the_moving_average_is_preferred_and_said(nets: Path) -> None:
     assert choose("b.pt", None) is False
     model = window(nets, "fixed")
     assert prefer_average(model, None, told.append) == model
-    with pytest.raises(
-        ValueError, match=r"--ema and --no-ema choose between the weights of a checkpoint file, got none"
-    ):
+    with pytest.raises(ValueError, match=r"--ema and --no-ema apply to a checkpoint file, got another target"):
         prefer_average(model, True, told.append)
 
 

@@ -95,7 +95,9 @@ def test_nested_factors_pair_each_inner_level_with_its_outer_one() -> None:
         ("network", ("a1", "a22", "b333")),
         ("padding", (1, 2)),
     ]
-    with pytest.raises(ValueError, match=r"Each level of 'family' needs its levels of 'network', got none at all"):
+    with pytest.raises(
+        ValueError, match=r"At least one level of 'family' with its levels of 'network' is needed, got none"
+    ):
         nested(found, "family", "network", {}, padding, seeds=[0])
 
 

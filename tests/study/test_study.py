@@ -116,5 +116,5 @@ def test_the_first_scale_has_the_name_of_the_study() -> None:
 @pytest.mark.parametrize("scale", ["../../etc", "/tmp/x", "", ".", "..", "a/b", "a\nb", "\x1b[31m", "a" * 300])
 def test_a_scale_stays_in_its_folder(scale: str) -> None:
     assert not is_file_name(scale)
-    with pytest.raises(ValueError, match=r"The name of a scale becomes that of a folder: .* Rename it"):
+    with pytest.raises(ValueError, match=r"A scale's name is also a folder's, .* Rename it"):
         replace(STUDY, scales={scale: STUDY.design})

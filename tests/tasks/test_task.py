@@ -113,7 +113,9 @@ def test_parts_that_do_not_fit_are_refused() -> None:
         replace(DISTANCE, model=ResNet(8, 2))
     with pytest.raises(ValueError, match=r"RandomCrop moves images, got Spheres, whose inputs are points\. Use NoAugm"):
         replace(DISTANCE, augmentation=RandomCrop())
-    with pytest.raises(ValueError, match=r"Only classes can be smoothed, got label_smoothing=0\.1 for Distance\. Use"):
+    with pytest.raises(
+        ValueError, match=r"Label smoothing needs a task of classes, got label_smoothing=0\.1 for Distance\. Use"
+    ):
         replace(DISTANCE, recipe=Recipe(label_smoothing=0.1))
 
     @dataclass(frozen=True)
