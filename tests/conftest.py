@@ -28,7 +28,7 @@ def ray_capacity() -> Iterator[Capacity]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests run in three processes, for many wait: those that need Ray share one, long ones come first."""
+    """Tests run in two processes: those that need Ray share one of them, and long ones come first, to end together."""
     for item in items:
         if "ray_capacity" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("ray"))

@@ -268,9 +268,9 @@ def test_ctrl_c_stops_gently_and_the_same_command_goes_on(write, folder) -> None
     assert sign["levels"] == "width=4, seed=0"
     interrupt(process)
     asked_at = time.monotonic()
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == ExitCode.INTERRUPTED
-    assert time.monotonic() - asked_at < 20
+    assert time.monotonic() - asked_at < 60
     assert "Traceback" not in err
     assert out == ""
     resume = re.search(r"To resume:\n    python -m equistudy (.*)\n", err)
