@@ -86,7 +86,7 @@ def test_an_error_that_cannot_be_described_is_a_failure_like_any_other(tmp_path:
     rows = results(tmp_path / "results").attempts
     assert rows["reason"].to_list() == ["bug"] * 4
     assert rows["attempt"].to_list() == [0] * 4
-    assert rows["message"].to_list() == ["Indescribable: its message cannot be read"] * 4
+    assert rows["message"].to_list() == ["Indescribable: (its message cannot be read)"] * 4
 
 
 @pytest.mark.parametrize(
