@@ -59,11 +59,15 @@ def test_what_was_drawn_is_read_back_from_the_results() -> None:
         (SPACE, {"num_samples": 0}, "got 2 parameters and 0 samples"),
         (SPACE, {"mode": "best"}, "mode must be max or min, got mode='best'"),
         (SPACE, {"confirm": (0, 1)}, r"confirm must hold distinct seeds .* got seed=0, confirm=\(0, 1\)\. For ex"),
-        (SPACE, {"confirm": (1, 1)}, r"each once, got seed=0, confirm=\(1, 1\)\. For example confirm=\(1, 2, 3\)"),
+        (
+            SPACE,
+            {"confirm": (1, 1)},
+            r"seed of the search, got seed=0, confirm=\(1, 1\)\. For example confirm=\(1, 2, 3\)",
+        ),
         (
             {"learning_rate": Choice((1.0,))},
             {"confirm": (1,)},
-            r"draws a number from an interval, .* for learning_rate",
+            r"draw at least one parameter from an interval, .* for learning_rate",
         ),
     ],
 )

@@ -142,7 +142,7 @@ def test_what_cannot_be_trained_is_refused() -> None:
         replace(TRIAL, dataset=leaves)
     common = TimmModel("test_vit", protocol=Protocol.COMMON)
     learned = LearnedAugmentation()
-    with pytest.raises(ValueError, match=r"the dataset's own mean and std, got TimmModel\(.*protocol=common\), which"):
+    with pytest.raises(ValueError, match=r"the dataset's mean and std, got TimmModel\(.*protocol=common\), which"):
         replace(TRIAL, model=common, augmentation=learned)
     assert replace(TRIAL, model=common).id != TRIAL.id
     assert replace(TRIAL, dataset=leaves, model=common, recipe=Recipe(epochs=0)).id != TRIAL.id
