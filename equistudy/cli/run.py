@@ -14,6 +14,7 @@ from equistudy.cli.options import RunOptions
 from equistudy.cli.status import load_requested_study, plan_study
 from equistudy.cli.study_reference import StudyReference
 from equistudy.cli.tables import count_states, format_counts, format_impossible
+from equistudy.execution.cluster import Resources, Site
 from equistudy.execution.job_source import JobSource, PlannedJobs, SampledJobs
 from equistudy.results import results
 from equistudy.results.reader import open_existing
@@ -43,20 +44,13 @@ class RunRequest(NamedTuple):
     resume: str
 
 
-class RayOutcome(NamedTuple):
-    """How the trials on Ray ended: how many failed, whether by Ctrl-C, or why the run stopped itself."""
-
-    failed: int = 0
-    interrupted: bool = False
-    broken: str | None = None
-
-
 @dataclass(frozen=True)
 class StudyRunner:
     """One run of a study from the command line; every line of it goes to the console on stderr."""
 
     request: RunRequest
     loaded: LoadedStudy
+    resources: Resources
     store: Store
     console: Console
     began: float
@@ -65,10 +59,7 @@ class StudyRunner:
         """Runs what the source has, then tests the claims and writes the report."""
         if self.request.options.in_process:
             return self.finish(self.run_here(known, source))
-        ended = self.run_on_ray(known, made, source)
-        if ended.interrupted:
-            return self.finish_interrupted()
-        return self.finish(ended.failed) if ended.broken is None else self.finish_stopped(ended.broken)
+        return self.run_on_ray(known, made, source)
 
     def run_here(self, known: LoadedStudy, source: JobSource) -> int:
         """Runs the jobs in this process, one after another; gives how many failed."""
@@ -82,12 +73,9 @@ class StudyRunner:
         keep_going = self.request.options.keep_going
         return run_jobs_here(source.jobs, known.name, known.path, self.store, self.tell, keep_going=keep_going)
 
-    def run_on_ray(self, known: LoadedStudy, made: StudyPlan, source: JobSource) -> RayOutcome:
+    def run_on_ray(self, known: LoadedStudy, made: StudyPlan, source: JobSource) -> CommandResult:
         """Runs the jobs on Ray, and after the draws of a search the confirmation of its best."""
-        from equistudy.execution.cluster import Site
-
         options, failed = self.request.options, 0
-        resources = options.build_resources(hang_seconds=60 * options.hang_minutes)
         site = Site(options.address, options.num_cpus, options.cluster)
         while source.total:
             self.tell(*_collect_warnings(source))
@@ -97,15 +85,17 @@ class StudyRunner:
                 from equistudy.running.circuit_breaker import MAX_IDENTICAL_FAILURES, CircuitBreaker
 
                 breaker = CircuitBreaker(0 if options.keep_going else MAX_IDENTICAL_FAILURES)
-                outcome = run_study(known, source, self.store, resources, display, site, breaker)
-            if outcome.interrupted or outcome.broken:
-                return RayOutcome(failed, outcome.interrupted, outcome.broken)
+                outcome = run_study(known, source, self.store, self.resources, display, site, breaker)
+            if outcome.interrupted:
+                return self.finish_interrupted()
+            if outcome.broken:
+                return self.finish_stopped(outcome.broken)
             failed += outcome.failed
             if not source.is_adaptive:
                 break
             known, made = self.plan()
             source = PlannedJobs(tuple(made.build_jobs()))
-        return RayOutcome(failed)
+        return self.finish(failed)
 
     def plan(self) -> tuple[LoadedStudy, StudyPlan]:
         """Where each trial stands now; the trials themselves are built once."""
@@ -113,8 +103,7 @@ class StudyRunner:
 
     def tell(self, *lines: str) -> None:
         """Prints lines as they are."""
-        for line in lines:
-            self.console.print(line, soft_wrap=True, markup=False)
+        _print_lines(self.console, *lines)
 
     def finish_interrupted(self) -> CommandResult:
         """After Ctrl-C: what is done so far, and the command that goes on."""
@@ -164,19 +153,23 @@ def run_and_report(request: RunRequest) -> CommandResult:
     from equistudy.execution.ray_environment import prepare_ray_environment
 
     began = time.perf_counter()
-    request.options.build_resources(hang_seconds=60 * request.options.hang_minutes)  # wrong numbers end here
+    resources = request.options.build_resources(hang_seconds=60 * request.options.hang_minutes)
     prepare_ray_environment(request.options.address)
     loaded = load_requested_study(request.asked)
     known, made = plan_study(loaded, request.asked.folder)
     source = _build_job_source(known, made, request.retry, request.asked.folder)
     # FORCE_COLOR colours a log, but does not make it a screen
     console = Console(stderr=True, force_interactive=None if sys.stderr.isatty() else False, highlight=False)
-    for line in (loaded.study.question, _format_state_counts(made), *format_impossible(made)):
-        console.print(line, soft_wrap=True, markup=False)
+    _print_lines(console, loaded.study.question, _format_state_counts(made), *format_impossible(made))
     for model in {job.trial.model for job in source.jobs}:
         model.validate()  # finds what no network can be built from before Ray starts
     store = Store.open(request.asked.folder, create=True)  # also where nothing can run: a report says so
-    return StudyRunner(request, loaded, store, console, began).run(known, made, source)
+    return StudyRunner(request, loaded, resources, store, console, began).run(known, made, source)
+
+
+def _print_lines(console: Console, *lines: str) -> None:
+    for line in lines:
+        console.print(line, soft_wrap=True, markup=False)
 
 
 def _format_state_counts(made: StudyPlan) -> str:

@@ -115,7 +115,7 @@ def check_columns(study: Study) -> None:
     items: list[tuple[str, object]] = [(f"Claim {number}", claim.test) for number, claim in enumerate(study.claims, 1)]
     items += [(f"Figure {number}", figure) for number, figure in enumerate(study.figures, 1)]
     needed = [(what, column) for what, item in items for column in getattr(item, "columns", ())]
-    cells = list(study.design.cells()) if needed else []
+    cells = [cell for _, cell in study.design.identified_cells] if needed else []
     if not cells:
         return
     known = {field.name for field in fields(TrialRow)} | cells[0].trial.build_fields().keys()
