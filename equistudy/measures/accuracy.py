@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from jaxtyping import Float, Int64
 
@@ -30,7 +30,6 @@ class Accuracy(Measure):
 
     def measure(self, subject: Subject) -> MeasuringResult:
         """One row, or none for images without labels."""
-        from equistudy.measuring.intervals import wilson_interval
         from equistudy.measuring.stages import evaluation_mode, prepare_images
 
         stage = subject.output
@@ -43,24 +42,41 @@ class Accuracy(Measure):
                 predicted = subject.network(prepare_images(batch, subject, subject.network)).argmax(dim=1)
                 targets = subject.targets[start : start + FORWARD_SIZE].to(predicted.device)
                 correct += int((predicted == targets).sum())
-        low, high = wilson_interval(correct, images)
-        row = Measurement(
-            measure=self.name,
-            measure_id=self.id,
-            revision=self.REVISION,
-            stage=stage,
-            depth=1.0,
-            stride=None,
-            group=None,
-            element=None,
-            magnitude=None,
-            grid_aligned=None,
-            value=correct / images,
-            low=low,
-            high=high,
-            images=images,
-        )
+        row = _build_share_row(self, stage, correct, images)
         return MeasuringResult([row], [])
+
+
+def _build_share_row(
+    measure: Measure,
+    stage: str,
+    correct: int,
+    images: int,
+    group: str | None = None,
+    element: str | None = None,
+    magnitude: float | None = None,
+    **more: Any,
+) -> Measurement:
+    """The row of a share of the images at the network's output, with its Wilson interval."""
+    from equistudy.measuring.intervals import wilson_interval
+
+    low, high = wilson_interval(correct, images)
+    return Measurement(
+        measure=measure.name,
+        measure_id=measure.id,
+        revision=measure.REVISION,
+        stage=stage,
+        depth=1.0,
+        stride=None,
+        group=group,
+        element=element,
+        magnitude=magnitude,
+        grid_aligned=None,
+        value=correct / images,
+        low=low,
+        high=high,
+        images=images,
+        **more,
+    )
 
 
 QUARTERS = 4
@@ -175,29 +191,19 @@ class AccuracyPerAngle(Measure):
         note: str | None,
     ) -> Measurement:
         """The row of an angle, from the predictions at 0 degrees and at this angle."""
-        from equistudy.measuring.intervals import wilson_interval
-
         assert subject.targets is not None
         targets, images = subject.targets.cpu(), len(subject.images)
         still, correct, floor = (
             int((found == targets).sum()) for found in (predictions[0], predictions[1], predictions[1].roll(-1))
         )
-        low, high = wilson_interval(correct, images)
-        return Measurement(
-            measure=self.name,
-            measure_id=self.id,
-            revision=self.REVISION,
-            stage=stage,
-            depth=1.0,
-            stride=None,
+        return _build_share_row(
+            self,
+            stage,
+            correct,
+            images,
             group="Rotation",
             element=f"{degrees:g} deg",
             magnitude=degrees,
-            grid_aligned=None,
-            value=correct / images,
-            low=low,
-            high=high,
-            images=images,
             floor=floor / images,
             no_motion=still / images,
             note=note,

@@ -28,9 +28,8 @@ class ShardFirings:
 
     def take(self, view: int, output: Float[Tensor, "B ..."]) -> None:
         """Takes the output for the next view."""
-        geometry = self.plan.geometry
-        found = output.flatten(1) if geometry.grid is None else geometry.to_maps(output).double().mean(dim=(2, 3))
-        self._seen.append(found.to(torch.float64 if output.dtype == torch.float64 else torch.float32).cpu())
+        kept = torch.float64 if output.dtype == torch.float64 else torch.float32
+        self._seen.append(self.plan.geometry.to_features(output).to(kept).cpu())
 
     def finish(self) -> Float[Tensor, "B V C"]:
         """The features of each view, x first."""

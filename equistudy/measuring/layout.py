@@ -43,6 +43,10 @@ class Geometry:
             return output.permute(0, 3, 1, 2)
         return output[:, self.prefix :].transpose(1, 2).unflatten(2, (self.grid.height, self.grid.width))
 
+    def to_features(self, output: Float[Tensor, "B ..."]) -> Float[Tensor, "B C"]:
+        """One number per channel: a vector as it is, a map averaged over its cells in float64."""
+        return output.flatten(1) if self.grid is None else self.to_maps(output).double().mean(dim=(2, 3))
+
     def check_output(self, stage: str, output: Any, entries: int) -> None:
         """Raises ValueError where the output of the stage for that many images is none of this geometry."""
         shape, found = (entries, *self._output_shape), getattr(output, "shape", None)

@@ -28,9 +28,7 @@ class ShardSpreads:
 
     def take(self, view: int, output: Float[Tensor, "B ..."]) -> None:
         """Takes the output for the next view."""
-        geometry = self.plan.geometry
-        found = output.flatten(1) if geometry.grid is None else geometry.to_maps(output).double().mean(dim=(2, 3))
-        self._seen.append(found.double().cpu())
+        self._seen.append(self.plan.geometry.to_features(output).double().cpu())
 
     def finish(self) -> ShardMoments:
         """The moments of the shard; `shuffled` takes each view from another image."""

@@ -38,3 +38,17 @@ def test_outputs_of_another_shape_are_named(geometry: Geometry, shapes: list[tup
         geometry.check_output("block", other, entries=2)
     with pytest.raises(ValueError, match="got dict from stage 'block'"):
         geometry.check_output("block", {}, entries=2)
+
+
+@pytest.mark.parametrize("layout", [OutputLayout.NCHW, OutputLayout.NHWC, OutputLayout.TOKENS])
+def test_features_are_means_over_cells_in_float64(layout: OutputLayout) -> None:
+    maps = torch.rand(3, 5, 3, 4, generator=torch.Generator().manual_seed(0))
+    tokens = torch.cat([torch.full((3, 2, 5), 9.0), maps.flatten(2).transpose(1, 2)], dim=1)
+    output = {OutputLayout.NCHW: maps, OutputLayout.NHWC: maps.permute(0, 2, 3, 1), OutputLayout.TOKENS: tokens}[layout]
+    expected = torch.stack([image.double().flatten(1).sum(dim=1) / 12 for image in maps])
+    torch.testing.assert_close(Geometry(layout, 5, GRID, prefix=2).to_features(output), expected, rtol=0, atol=1e-15)
+
+
+def test_features_of_a_vector_are_the_vector() -> None:
+    vectors = torch.rand(3, 5)
+    assert torch.equal(Geometry(OutputLayout.VECTOR, 5).to_features(vectors), vectors)
