@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from equistudy.execution.cluster import Capacity, connect_to_ray
+from tests.steady_environment import use_steady_environment
 
+use_steady_environment()  # before any thread of Ray lives
 torch.set_num_threads(1)
 os.environ.setdefault("RAY_worker_niceness", "0")  # at Ray's 15 its workers starve beside whatever else computes
 # pytest keeps the name of the running test in the environment: it adds and removes a variable several times a test

@@ -180,7 +180,8 @@ def enforce_determinism(asked: bool) -> Iterator[None]:
     """Restricts torch to bitwise deterministic algorithms, if requested."""
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     if asked:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # required by cuBLAS
+        if torch.cuda.is_available():
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # required by cuBLAS
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
     try:
