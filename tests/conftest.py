@@ -4,14 +4,19 @@ import gc
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import _pytest.runner
 import pytest
 import torch
 
-from equistudy.execution.cluster import Capacity, connect_to_ray
+from tests.shape_checks import check_shapes_of_arrays_alone
 from tests.steady_environment import use_steady_environment
 
+if TYPE_CHECKING:
+    from equistudy.execution.cluster import Capacity
+
+check_shapes_of_arrays_alone()  # before anything of equistudy is imported
 use_steady_environment()  # before any thread of Ray lives
 torch.set_num_threads(1)
 os.environ.setdefault("RAY_worker_niceness", "0")  # at Ray's 15 its workers starve beside whatever else computes
@@ -22,8 +27,10 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of the many processes
 
 
 @pytest.fixture(scope="session")
-def ray_capacity() -> Iterator[Capacity]:
+def ray_capacity() -> Iterator["Capacity"]:
     """Ray on two CPUs of this machine, started once."""
+    from equistudy.execution.cluster import connect_to_ray
+
     with connect_to_ray(None, num_cpus=2) as capacity:
         yield capacity
 
@@ -31,7 +38,10 @@ def ray_capacity() -> Iterator[Capacity]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests run in two processes: those that need Ray share one of them, and long ones come first, to end together."""
+    skip_long = pytest.mark.skip(reason="minutes of processor time: EQUISTUDY_LONG_TESTS=1 runs it")
     for item in items:
+        if item.get_closest_marker("long") and "EQUISTUDY_LONG_TESTS" not in os.environ:
+            item.add_marker(skip_long)
         if "ray_capacity" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("ray"))
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -100,6 +100,13 @@ FAMILIES = (
 )
 
 
+SEVERAL = ("densenet121", "efficientnet_b0", "vgg11", "beit_base_patch16_224", "resnet18", "mobilenetv2_050")
+CHOSEN = [
+    pytest.param(family, marks=pytest.mark.long if family.name in SEVERAL else (), id=family.name)
+    for family in FAMILIES
+]
+
+
 def built(family: Family) -> Subject:
     """The network with parameters that are alive: timm starts gains at 0 or 1e-6, where a block does nothing."""
     torch.manual_seed(0)
@@ -126,7 +133,7 @@ def measured(family: Family, subject: Subject) -> dict[str, list[Measurement]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", CHOSEN)
 def test_shifts_by_whole_cells_are_exact_where_nothing_breaks_them(family: Family) -> None:
     subject = built(family)
     before = measured(family, subject)
@@ -146,9 +153,7 @@ def test_shifts_by_whole_cells_are_exact_where_nothing_breaks_them(family: Famil
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "family", [family for family in FAMILIES if family.layout is not OutputLayout.NCHW], ids=lambda f: f.name
-)
+@pytest.mark.parametrize("family", [family for family in CHOSEN if family.values[0].layout is not OutputLayout.NCHW])
 def test_tokens_and_channels_last_are_read_as_what_they_are(family: Family) -> None:
     subject = built(family)
     with evaluation_mode(subject.network):
