@@ -1,7 +1,8 @@
 """Run-time checks of annotations while tests run: shapes where a function names arrays, types everywhere.
 
 jaxtyping's hook binds the arguments of every call by name to check shapes, which takes ten times as long as beartype's
-own check, and most functions name no array. Here only those that do are left to jaxtyping.
+own check, and most functions name no array. Here only those that do are left to jaxtyping, and constructors, for tests
+of what a user is told, who has none of these checks: jaxtyping's can be switched off.
 """
 
 import functools
@@ -26,6 +27,8 @@ def _decorate(decorated: Any = None, *, typechecker: Callable[[Any], Any] | None
         return functools.partial(_decorate, typechecker=typechecker)
     if typechecker is None or not inspect.isfunction(decorated):
         return _check_shapes(decorated, typechecker=typechecker)  # of a class or a property, its functions come here
+    if decorated.__name__ == "__init__":
+        return _check_shapes(decorated, typechecker=typechecker)
     if any(names_an_array(annotation) for annotation in inspect.get_annotations(decorated).values()):
         return _check_shapes(decorated, typechecker=typechecker)
     return typechecker(decorated)

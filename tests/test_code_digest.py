@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+import equistudy.spec
 from equistudy.code_digest import compute_code_digest, compute_file_code_digest, is_own_code, list_own_imports
-from equistudy.spec import Spec, flatten_spec, to_plain_data
+from equistudy.spec import Spec, to_plain_data
 
 PARTS = '''
 """A model."""
@@ -147,5 +148,5 @@ def test_own_specs_carry_the_digest_and_built_in_ones_do_not(folder: Path) -> No
 def test_only_the_user_s_files_count(folder: Path) -> None:
     assert {file.name for file in list_own_imports(folder / "parts.py")} == {"helper.py", "constants.py", "deep.py"}
     assert not is_own_code(Path(importlib.util.__file__).resolve())
-    assert not is_own_code(Path(flatten_spec.__code__.co_filename).resolve())
+    assert not is_own_code(Path(equistudy.spec.__file__).resolve())
     assert is_own_code(folder / "parts.py")

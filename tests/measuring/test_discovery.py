@@ -106,11 +106,19 @@ ARCHITECTURES = " ".join(
 ).split()
 
 
+LARGE = " ".join(  # slow ones whose kinds the others have too
+    (
+        "beit_base_patch16_224 volo_d1_224 hiera_tiny_224 swinv2_cr_tiny_ns_224 mobileone_s0 coatnet_pico_rw_224",
+        "swin_tiny_patch4_window7_224 cait_xxs24_224 botnet26t_256 wide_resnet50_2 tresnet_m dm_nfnet_f0 xception41",
+    )
+).split()
 NEED_THEIR_SIZE = ("halonet26t", "inception_v3")  # without declaring it
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long) if name in LARGE else name for name in ARCHITECTURES]
+)
 def test_no_module_of_a_timm_network_vanishes(name: str) -> None:
     torch.manual_seed(0)
     network: Any = import_timm().create_model(name)

@@ -318,7 +318,7 @@ def test_the_extent_of_digits_is_learned() -> None:
 
 @pytest.mark.slow
 def test_extents_grow_with_lambda_until_nothing_holds_them() -> None:
-    assert 35 < learned(0.01, epochs=10) < 55
+    assert 20 < learned(0.01, epochs=10) < 45
     assert learned(0.3, epochs=10) > 90
 
 
