@@ -46,6 +46,13 @@ def test_the_papers_claims_stand_on_five_seeds_of_digits_and_of_articles(study: 
     assert min(claim.n for claim in finding.claims) >= 5
 
 
+@pytest.mark.parametrize("name", ["augerino_molecules"])
+def test_the_tasks_with_learned_augmentations_stand_on_five_seeds(name: str) -> None:
+    (finding,) = (each for each in FINDINGS if each.name == name)
+    assert finding.done == finding.planned
+    assert min(claim.n for claim in finding.claims) >= 5
+
+
 def test_what_is_kept_is_small() -> None:
     assert sum(path.stat().st_size for path in KEPT.rglob("*.parquet")) < 2_000_000
 
