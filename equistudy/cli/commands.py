@@ -29,6 +29,7 @@ from equistudy.cli.options import (
 )
 from equistudy.cli.report_commands import compare, export
 from equistudy.cli.study_reference import DEFAULT_RESULTS, PROGRAM, StudyReference
+from equistudy.cli.watch import LivePage, watch
 
 __all__ = ["cli", "main"]
 
@@ -127,14 +128,18 @@ def plan(
     click.option(
         "--fetch", "fetch_first", is_flag=True, help="First download the datasets and weights that the study lacks."
     ),
+    click.option("--watch", "with_page", is_flag=True, help="Show the run on a page in the browser; see `watch`."),
     JSON_OPTION,
 )
-def run(asked: StudyReference, options: RunOptions, as_json: bool, fetch_first: bool) -> None:
+def run(asked: StudyReference, options: RunOptions, as_json: bool, fetch_first: bool, with_page: bool) -> None:
     """Train and measure what is missing, then write the report."""
     if fetch_first:
         from equistudy.cli.fetching import fetch_for_study
 
         fetch_for_study(asked.study, asked.scale)
+    page = LivePage(asked) if with_page else None  # it ends with the reference to it
+    if page is not None:
+        click.echo(page.read_announcement(), err=True)
     _run_command(asked, None, options, as_json)
 
 
@@ -155,6 +160,9 @@ def status(asked: StudyReference, as_json: bool) -> None:
     mixed = list_mixed_architectures(asked.folder, made)
     record = build_status_record(made, list_running(asked.folder, made), list_failures(asked.folder, made), mixed)
     print_output(record if as_json else format_status(record, asked.format_command("retry")))
+
+
+cli.add_command(watch)
 
 
 @cli.command(examples=("retry studies/capacity.py", 'retry studies/capacity.py --reason "out of memory"'))

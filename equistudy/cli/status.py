@@ -1,12 +1,9 @@
 """How a study stands: its plan, what it will cost, what runs now, what has failed, and what names its trials."""
 
 import importlib
-import socket
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from equistudy.analysis.table import describe_mixed_architectures
@@ -14,7 +11,7 @@ from equistudy.cli.study_reference import PROGRAM, StudyReference
 from equistudy.results import results
 from equistudy.results.reader import open_existing
 from equistudy.results.store import Store
-from equistudy.running.heartbeat import load_heartbeats
+from equistudy.running.heartbeat import is_alive, load_heartbeats
 from equistudy.running.job import Job
 from equistudy.running.plan import PlannedTrial, PlanState, StudyPlan, make_plan
 from equistudy.study.design import suggest_names
@@ -33,7 +30,6 @@ __all__ = [
     "plan_study",
 ]
 
-HEARTBEAT_TIMEOUT_SECONDS = 60.0  # a running trial without a heartbeat for this long counts as dead
 MAX_LISTED_TRIALS = 5  # how many trials an ambiguous id is answered with
 
 
@@ -89,15 +85,7 @@ def list_running(folder: str, made: StudyPlan) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     ids = {trial.id for trial in made.trials if trial.state is not PlanState.DONE}
-    return [sign for sign in load_heartbeats(store) if sign["trial"] in ids and _is_alive(sign)]
-
-
-def _is_alive(sign: dict[str, Any]) -> bool:
-    """Whether the process that gave a heartbeat still runs, as far as can be told from here."""
-    here = sign.get("host") == socket.gethostname() and Path("/proc/self").exists()
-    if here and not Path(f"/proc/{sign['pid']}").exists():
-        return False
-    return time.time() - float(sign["time"]) < HEARTBEAT_TIMEOUT_SECONDS
+    return [sign for sign in load_heartbeats(store) if sign["trial"] in ids and is_alive(sign)]
 
 
 def list_failures(folder: str, made: StudyPlan) -> list[dict[str, Any]]:

@@ -32,8 +32,12 @@ class StudyReference(NamedTuple):
 
     def format_command(self, verb: str) -> str:
         """Another command about the same study and results, to be pasted into a shell."""
+        return f"{PROGRAM} {shlex.join(self.build_arguments(verb))}"
+
+    def build_arguments(self, verb: str) -> list[str]:
+        """The arguments of that command."""
         scale = ["--scale", self.scale] if self.scale else []
         settings = [word for text in self.settings for word in ("--set", text)]
         folder = ["--results", self.folder] if self.folder != DEFAULT_RESULTS else []
         weights = ["--weights-dir", str(get_weights_folder())] if get_weights_folder() else []
-        return f"{PROGRAM} {shlex.join([verb, str(self.study), *scale, *settings, *folder, *weights])}"
+        return [verb, str(self.study), *scale, *settings, *folder, *weights]

@@ -17,7 +17,18 @@ from equistudy.results.inventory import Inventory, TableListing, build_damage_er
 from equistudy.results.schema import CURVES, MEASUREMENTS, TRIALS, ResultsTable, TrialStatus
 from equistudy.results.store import Store
 
-__all__ = ["Results", "open_existing"]
+__all__ = [
+    "BRIEF_COLUMNS",
+    "READING_ERRORS",
+    "Results",
+    "build_empty_frame",
+    "check_damage",
+    "collect_stems",
+    "open_existing",
+    "parse_attempt",
+    "scan_listing",
+    "select_kept_rows",
+]
 
 # Polars panics at some damaged files, with an exception that is no Exception.
 READING_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
@@ -81,9 +92,12 @@ class Results:
 
     def list_measured(self) -> set[tuple[str, str]]:
         """The pairs of trial and measure id that were measured, also where a measure gave no rows. Reads no rows."""
-        kept = _collect_stems(self._brief_rows)
-        units = (unit.rpartition(".") for unit in self.store.inventories[MEASUREMENTS.name].list_units())
+        kept = collect_stems(self._brief_rows)
+        units = (unit.rpartition(".") for unit in self._list_measured_units())
         return {(stem.partition(".")[0], measure_id) for stem, _, measure_id in units if stem in kept}
+
+    def _list_measured_units(self) -> set[str]:
+        return self.store.inventories[MEASUREMENTS.name].list_units()
 
     def list_levels(self, study: str) -> list[str]:
         """The levels of every trial that this study ran, as JSON texts: what a search has drawn so far."""
@@ -128,14 +142,13 @@ class Results:
 
     def _select_kept_rows(self, columns: Sequence[str] | None) -> pl.DataFrame:
         """The one row of each trial."""
-        rows = self._read_rows(TRIALS, lambda frame: frame if columns is None else frame.select(columns))
-        done = pl.col("status") == TrialStatus.DONE
-        order = [pl.col("trial"), ~done, -pl.col("attempt")]
-        return rows.sort(order).unique("trial", keep="first", maintain_order=True)
+        return select_kept_rows(
+            self._read_rows(TRIALS, lambda frame: frame if columns is None else frame.select(columns))
+        )
 
     def _build_lazy_frame(self, table: ResultsTable) -> pl.LazyFrame:
         """A frame that lists the files when it is collected: a list made now may be out of date by then."""
-        kept = _collect_stems(self._all_rows)
+        kept = collect_stems(self._all_rows)
 
         def read(
             columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
@@ -147,7 +160,7 @@ class Results:
 
             yield self._read_rows(table, narrowed, kept)
 
-        return register_io_source(read, schema=_build_empty_frame(table).schema, is_pure=True, explain_name=table.name)
+        return register_io_source(read, schema=build_empty_frame(table).schema, is_pure=True, explain_name=table.name)
 
     def _read_rows(
         self, table: ResultsTable, narrowed: Callable[[pl.LazyFrame], pl.LazyFrame], kept: set[str] | None = None
@@ -158,42 +171,48 @@ class Results:
         def read() -> pl.DataFrame:
             listing = inventory.list_files()
             try:
-                return narrowed(_scan_listing(inventory, listing, kept)).collect()
+                return narrowed(scan_listing(inventory, listing, kept)).collect()
             except FileNotFoundError:
                 raise
             except READING_ERRORS as error:
-                _check_damage(inventory, listing)
+                check_damage(inventory, listing)
                 raise error from None
 
         return retry_read(read)
 
 
-def _collect_stems(rows: pl.DataFrame) -> set[str]:
+def select_kept_rows(rows: pl.DataFrame) -> pl.DataFrame:
+    """Of several attempts at a trial the last that is done, or else the last that failed."""
+    order = [pl.col("trial"), pl.col("status") != TrialStatus.DONE, -pl.col("attempt")]
+    return rows.sort(order).unique("trial", keep="first", maintain_order=True)
+
+
+def collect_stems(rows: pl.DataFrame) -> set[str]:
     """`trial.attempt` of each row."""
     return set(rows.select(pl.concat_str("trial", "attempt", separator=".")).to_series())
 
 
-def _build_empty_frame(table: ResultsTable) -> pl.DataFrame:
+def build_empty_frame(table: ResultsTable) -> pl.DataFrame:
     """The table without rows, for its schema."""
     frame = pl.from_arrow(table.schema.empty_table())
     assert isinstance(frame, pl.DataFrame)
     return frame
 
 
-def _scan_listing(inventory: Inventory, listing: TableListing, kept: set[str] | None) -> pl.LazyFrame:
+def scan_listing(inventory: Inventory, listing: TableListing, kept: set[str] | None) -> pl.LazyFrame:
     """The rows of a listing that count, each once, from files whose checksums match."""
     files, table = inventory.files, inventory.table
     whole, parts = [], []
     for file in listing.compacted:
         inventory.verify(file.name)  # before its units are trusted: a damaged name would hide its rows
-        counting = [unit for unit in file.counting if kept is None or _parse_attempt(unit) in kept]
+        counting = [unit for unit in file.counting if kept is None or parse_attempt(unit) in kept]
         if counting and len(counting) == len(file.units):
             whole.append(files.address(file.name))
         elif counting:
             unit = pl.concat_str(table.unit, separator=".")
             parts.append(_scan_files(files, table, [files.address(file.name)]).filter(unit.is_in(counting)))
     small = inventory.load_all_small(
-        [file for file in listing.small if kept is None or _parse_attempt(file.stem) in kept]
+        [file for file in listing.small if kept is None or parse_attempt(file.stem) in kept]
     )
     return pl.concat(
         [
@@ -204,14 +223,14 @@ def _scan_listing(inventory: Inventory, listing: TableListing, kept: set[str] | 
     )
 
 
-def _parse_attempt(unit: str) -> str:
+def parse_attempt(unit: str) -> str:
     """`trial.attempt` of a unit's name."""
     return ".".join(unit.split(".", 2)[:2])
 
 
 def _scan_files(files: Files, table: ResultsTable, sources: Sequence[Any]) -> pl.LazyFrame:
     """The one place where Parquet is read for users: our schema, whatever the files have."""
-    empty = _build_empty_frame(table)
+    empty = build_empty_frame(table)
     if not sources:
         return empty.lazy()
     return pl.scan_parquet(
@@ -226,7 +245,7 @@ def _scan_files(files: Files, table: ResultsTable, sources: Sequence[Any]) -> pl
     )
 
 
-def _check_damage(inventory: Inventory, listing: TableListing) -> None:
+def check_damage(inventory: Inventory, listing: TableListing) -> None:
     """Names the file that cannot be read. Raises FileNotFoundError for one that a compaction has taken away."""
     files, table = inventory.files, inventory.table
     for name in listing.names:

@@ -8,15 +8,17 @@ import threading
 import time
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from equistudy.results.inventory import ForeignFileWarning
 from equistudy.results.store import StorageError, Store
 
-__all__ = ["Heartbeat", "load_heartbeats"]
+__all__ = ["Heartbeat", "is_alive", "load_heartbeats"]
 
 WRITE_SECONDS = 2.0  # how often news is written
 RENEW_SECONDS = 20.0  # how often old news is renewed: an epoch may take hours, and a silent process counts as dead
+TIMEOUT_SECONDS = 60.0  # a running trial without a heartbeat for this long counts as dead
 HEARTBEAT_FIELDS = {"trial": (str,), "phase": (str,), "host": (str,), "pid": (int,), "time": (int, float)}
 
 
@@ -68,6 +70,14 @@ class Heartbeat:
             if self._ended.is_set():
                 return
             self._write()
+
+
+def is_alive(beat: Mapping[str, Any]) -> bool:
+    """Whether the process that wrote a heartbeat still runs, as far as can be told from this machine."""
+    here = beat.get("host") == socket.gethostname() and Path("/proc/self").exists()
+    if here and not Path(f"/proc/{beat['pid']}").exists():
+        return False
+    return time.time() - float(beat["time"]) < TIMEOUT_SECONDS
 
 
 def load_heartbeats(store: Store) -> list[dict[str, Any]]:

@@ -107,7 +107,8 @@ class StudyPlan:
         known = [planned.seconds for planned in self.trials if planned.seconds is not None]
         if not known and rows:
             return None
-        return sum(planned.seconds if planned.seconds is not None else fmean(known) for planned in rows)
+        mean = fmean(known) if known else 0.0
+        return sum(mean if planned.seconds is None else planned.seconds for planned in rows)
 
 
 def check_columns(study: Study) -> None:
