@@ -3,6 +3,7 @@
 import platform
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -139,7 +140,7 @@ def run(asked: StudyReference, options: RunOptions, as_json: bool, fetch_first: 
         fetch_for_study(asked.study, asked.scale)
     page = LivePage(asked) if with_page else None  # it ends with the reference to it
     if page is not None:
-        click.echo(page.read_announcement(), err=True)
+        page.announce(partial(click.echo, err=True))
     _run_command(asked, None, options, as_json)
 
 

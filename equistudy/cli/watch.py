@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LivePage", "watch"]
 
-START_SECONDS = 60.0  # a busy machine takes long to import everything
+START_SECONDS = 300.0  # a busy machine takes long to import everything
 FAREWELL_SECONDS = 60.0  # how long the page of a run that has ended stays while nobody looks at it
 
 
@@ -100,6 +100,10 @@ class LivePage:
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
         )
+
+    def announce(self, tell: Callable[[str], None]) -> None:
+        """Tells the page's address as soon as it is known; the run does not wait for that."""
+        threading.Thread(target=lambda: tell(self.read_announcement()), daemon=True).start()
 
     def read_announcement(self) -> str:
         """The line with the page's address, or why there is none: a run does without."""

@@ -193,11 +193,11 @@ class ResultsInMemory(Results):
     measured: set[str]
 
     @property
-    def _all_rows(self) -> pl.DataFrame:  # type: ignore[override]
+    def _all_rows(self) -> pl.DataFrame:
         return self.rows
 
     @property
-    def _brief_rows(self) -> pl.DataFrame:  # type: ignore[override]
+    def _brief_rows(self) -> pl.DataFrame:
         return self.rows.select(BRIEF_COLUMNS)
 
     def _list_measured_units(self) -> set[str]:

@@ -117,11 +117,15 @@ class Pulse:
     def _estimate_left(self, running: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """The trial-seconds that remain, None if nothing tells, and over how many concurrent trials they are shared."""
         seconds = self._seconds
-        for beat in running if seconds else ():
-            planned = self._left[beat["trial"]]
-            if planned.seconds and planned.state in REMAINING and beat.get("epochs"):
-                seconds -= planned.seconds * min(1.0, float(beat.get("epoch") or 0) / float(beat["epochs"]))
-        return {"trials": self._remaining, "seconds": seconds and max(0.0, seconds), "concurrent": len(running)}
+        if seconds is not None:
+            seconds = max(0.0, seconds - sum(self._estimate_done(beat) for beat in running))
+        return {"trials": self._remaining, "seconds": seconds, "concurrent": len(running)}
+
+    def _estimate_done(self, beat: Mapping[str, Any]) -> float:
+        """The seconds of a running trial that are behind it."""
+        planned, epoch, epochs = self._left[beat["trial"]], beat.get("epoch"), beat.get("epochs")
+        known = isinstance(epoch, int) and isinstance(epochs, int) and epochs > 0 and planned.state in REMAINING
+        return min(1.0, epoch / epochs) * (planned.seconds or 0.0) if known else 0.0
 
 
 def _group_failures(failed: Mapping[str, PlannedTrial], results: Results | None) -> list[dict[str, Any]]:

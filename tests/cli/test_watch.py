@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 
@@ -54,6 +55,19 @@ def test_a_page_of_a_run_ends_when_the_driver_is_gone_and_nobody_looks(invoke, w
     assert invoke("watch", write(), "--results", folder, "--with-driver").exit_code == 0
     assert serving[0][2]
     assert ending == [serving[0][0]]
+
+
+def test_a_run_does_not_wait_for_its_page(asked, monkeypatch):
+    told, started = [], threading.Event()
+    monkeypatch.setattr(LivePage, "__init__", lambda self, asked: None)
+    monkeypatch.setattr(LivePage, "read_announcement", lambda self: started.wait(30) and "Live page: here")
+    LivePage(asked).announce(told.append)
+    assert told == []
+    started.set()
+    deadline = time.monotonic() + 30
+    while not told and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert told == ["Live page: here"]
 
 
 @pytest.mark.slow
