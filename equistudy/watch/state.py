@@ -124,8 +124,9 @@ class Pulse:
     def _estimate_done(self, beat: Mapping[str, Any]) -> float:
         """The seconds of a running trial that are behind it."""
         planned, epoch, epochs = self._left[beat["trial"]], beat.get("epoch"), beat.get("epochs")
-        known = isinstance(epoch, int) and isinstance(epochs, int) and epochs > 0 and planned.state in REMAINING
-        return min(1.0, epoch / epochs) * (planned.seconds or 0.0) if known else 0.0
+        if not isinstance(epoch, int) or not isinstance(epochs, int) or epochs < 1 or planned.state not in REMAINING:
+            return 0.0
+        return min(1.0, epoch / epochs) * (planned.seconds or 0.0)
 
 
 def _group_failures(failed: Mapping[str, PlannedTrial], results: Results | None) -> list[dict[str, Any]]:
