@@ -23,6 +23,7 @@ __all__ = ["Document", "StudyFollower"]
 
 LOCAL_PAUSE, REMOTE_PAUSE = 2.0, 10.0  # seconds between two looks; each listing of an object store is paid for
 ANALYSIS_PAUSE = 5.0
+LONGEST_GRID_PAUSE, LONGEST_ANALYSIS_PAUSE = 45.0, 900.0
 GRID_SHARE, ANALYSIS_SHARE = 0.008, 0.006  # of one processor
 ATTENTION_SECONDS = 20.0  # a page asks every two seconds; without one, nothing is read
 JOIN_SECONDS = 5.0
@@ -70,8 +71,8 @@ class StudyFollower:
         self._analysed: Snapshot | None = None
         self._error: str | None = None
         pause = REMOTE_PAUSE if "://" in place else LOCAL_PAUSE
-        self._grid_pacer = Pacer(GRID_SHARE, pause, processor_clock=time.thread_time)
-        self._analysis_pacer = Pacer(ANALYSIS_SHARE, max(pause, ANALYSIS_PAUSE))
+        self._grid_pacer = Pacer(GRID_SHARE, pause, LONGEST_GRID_PAUSE, processor_clock=time.thread_time)
+        self._analysis_pacer = Pacer(ANALYSIS_SHARE, max(pause, ANALYSIS_PAUSE), LONGEST_ANALYSIS_PAUSE)
         self._pause = pause
         self._asked_at = -float("inf")
         self._asked, self._ended = threading.Event(), threading.Event()

@@ -8,19 +8,22 @@ __all__ = ["Pacer"]
 
 
 class Pacer:
-    """Work that may take at most `share` of one processor, and is repeated after `pause` seconds at the earliest.
+    """Work that may take at most `share` of one processor, and is repeated after `pause` to `longest` seconds.
 
-    After work that took 1 s of processor time at a share of 0.01, the next is due 100 s later.
+    After work that took 1 s of processor time at a share of 0.01, the next is due 100 s later. The first look reads
+    everything and is therefore dear; `longest` bounds how long it delays the second.
     """
 
     def __init__(
         self,
         share: float,
         pause: float,
+        longest: float,
         clock: Callable[[], float] = time.monotonic,
         processor_clock: Callable[[], float] = time.process_time,
     ) -> None:
-        self._share, self._pause, self._clock, self._processor_clock = share, pause, clock, processor_clock
+        self._share, self._pause, self._longest = share, pause, longest
+        self._clock, self._processor_clock = clock, processor_clock
         self._due_at = -float("inf")
 
     @property
@@ -36,4 +39,4 @@ class Pacer:
             yield
         finally:
             spent = self._processor_clock() - began
-            self._due_at = self._clock() + max(self._pause, spent / self._share)
+            self._due_at = self._clock() + min(self._longest, max(self._pause, spent / self._share))

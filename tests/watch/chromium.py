@@ -10,7 +10,13 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-QUIET = ("--disable-background-networking", "--disable-component-update", "--no-first-run", "--disable-sync")
+QUIET = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+    "--disable-sync",
+    "--hide-scrollbars",
+)
 START_SECONDS = 60.0
 
 

@@ -11,10 +11,10 @@ class Clocks:
     wall = processor = 0.0
 
 
-@pytest.mark.parametrize(("cost", "wait"), [(0.0, 2.0), (0.01, 2.0), (0.5, 50.0), (5.0, 500.0)])
+@pytest.mark.parametrize(("cost", "wait"), [(0.0, 2.0), (0.01, 2.0), (0.5, 50.0), (2.0, 200.0), (5.0, 300.0)])
 def test_dear_work_is_rare(cost, wait):
     clocks = Clocks()
-    pacer = Pacer(0.01, 2.0, lambda: clocks.wall, lambda: clocks.processor)
+    pacer = Pacer(0.01, 2.0, 300.0, lambda: clocks.wall, lambda: clocks.processor)
     assert pacer.is_due
     with pacer.measure():
         clocks.processor += cost
@@ -28,7 +28,7 @@ def test_dear_work_is_rare(cost, wait):
 
 def test_work_that_fails_costs_too():
     clocks = Clocks()
-    pacer = Pacer(0.01, 2.0, lambda: clocks.wall, lambda: clocks.processor)
+    pacer = Pacer(0.01, 2.0, 300.0, lambda: clocks.wall, lambda: clocks.processor)
 
     def fail():
         with pacer.measure():
@@ -43,7 +43,7 @@ def test_work_that_fails_costs_too():
 
 def test_the_share_is_kept_over_an_hour():
     clocks, spent = Clocks(), 0.0
-    pacer = Pacer(0.008, 2.0, lambda: clocks.wall, lambda: clocks.processor)
+    pacer = Pacer(0.008, 2.0, 300.0, lambda: clocks.wall, lambda: clocks.processor)
     for _ in range(36_000):
         clocks.wall += 0.1
         if pacer.is_due:
