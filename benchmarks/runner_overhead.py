@@ -86,6 +86,9 @@ class Clock:
     def report_stopping(self) -> None:
         """Nobody asks."""
 
+    def report_lost(self, text: str) -> None:
+        """The exit code says it."""
+
 
 def runner(workload: Workload) -> Timings:
     from equistudy.execution.runner import run_study

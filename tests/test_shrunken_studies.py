@@ -51,6 +51,9 @@ class Failures:
     def report_stopping(self) -> None:
         raise AssertionError("nobody asked to stop")
 
+    def report_lost(self, text: str) -> None:
+        raise AssertionError(text)
+
 
 def few(dataset: Dataset) -> Dataset:
     """The dataset with fewer examples; sizes that differ still do, so that levels stay apart."""

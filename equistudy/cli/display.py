@@ -102,6 +102,12 @@ class Display:
             )
         )
 
+    def report_lost(self, text: str) -> None:
+        """The cluster has lost its head process, and this process is about to end."""
+        if self._live:
+            self._live.stop()
+        self._print(Text(f"{text} To resume:\n    {self._resume}", style="red"))
+
     def _print_end(self, progress: TrialProgress) -> None:
         """A trial is over: a line for each where there is no live view, and for each failure."""
         failed = progress.phase == TrialPhase.FAILED

@@ -17,6 +17,7 @@ class ExitCode(IntEnum):
     UNEXPECTED = 1
     USAGE = 2
     FAILED_TRIALS = 3
+    CLUSTER_LOST = 4  # see equistudy.execution.head_watchdog
     INTERRUPTED = 130
 
 

@@ -38,6 +38,7 @@ EXIT_DESCRIPTIONS = {
     ExitCode.DONE: "done",
     ExitCode.USAGE: "refused: wrong usage or invalid study",
     ExitCode.FAILED_TRIALS: "some trials failed",
+    ExitCode.CLUSTER_LOST: "Ray's head process was lost; launch again to resume",
 }
 
 

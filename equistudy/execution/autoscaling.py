@@ -22,6 +22,7 @@ from equistudy.execution.cluster import (
     connect_to_ray,
 )
 from equistudy.execution.cluster_file import ClusterFile
+from equistudy.execution.head_watchdog import tell_head_lost
 from equistudy.execution.ray_environment import prepare_ray_environment
 
 __all__ = ["RayHead", "join_cluster", "kill_cluster_processes", "start_head", "start_local_cluster"]
@@ -45,21 +46,21 @@ class RayHead(NamedTuple):
 
 
 @contextmanager
-def join_cluster(site: Site) -> Iterator[Capacity]:
+def join_cluster(site: Site, tell_lost: Callable[[str], None] = tell_head_lost) -> Iterator[Capacity]:
     """The cluster of the site, or else Ray on this machine, for as long as the block runs.
 
     The capacity of an autoscaling cluster is what it has when every node is up that its file allows. Without an address
-    its nodes are started on this machine, if the file says so.
+    its nodes are started on this machine, if the file says so. `tell_lost` is for a cluster that loses its head.
     """
     if site.file is None:
-        with connect_to_ray(site.address, site.num_cpus) as capacity:
+        with connect_to_ray(site.address, site.num_cpus, tell_lost) as capacity:
             yield capacity
         return
     prepare_ray_environment(site.address)  # before the capacity, which imports Ray
     file = ClusterFile(site.file)
     capacity = file.capacity
     if site.address is not None:
-        with connect_to_ray(site.address):
+        with connect_to_ray(site.address, tell_lost=tell_lost):
             yield capacity
         return
     if not file.is_local:
@@ -67,7 +68,7 @@ def join_cluster(site: Site) -> Iterator[Capacity]:
             f"A cluster whose nodes are on other machines must run, got {site.file} without --address. Bring it up "
             f"with `ray up {site.file}`, and run the study on its head node with --address auto --cluster FILE."
         )
-    with start_local_cluster(file) as started, connect_to_ray(started):
+    with start_local_cluster(file) as started, connect_to_ray(started, tell_lost=tell_lost):
         yield capacity
 
 

@@ -4,12 +4,13 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from equistudy.execution.head_watchdog import tell_head_lost, watch_head
 from equistudy.execution.ray_environment import prepare_ray_environment
 from equistudy.execution.startup_watchdog import watch_startup
 
@@ -105,15 +106,21 @@ class Capacity:
 
 
 @contextmanager
-def connect_to_ray(address: str | None, num_cpus: int | None = None) -> Iterator[Capacity]:
-    """Joins the cluster at `address`, or starts Ray on this machine for as long as the block runs."""
+def connect_to_ray(
+    address: str | None, num_cpus: int | None = None, tell_lost: Callable[[str], None] = tell_head_lost
+) -> Iterator[Capacity]:
+    """Joins the cluster at `address`, or starts Ray on this machine for as long as the block runs.
+
+    If the cluster loses its head process meanwhile, `tell_lost` gets the reason and this process ends.
+    """
     prepare_ray_environment(address)
     with _listen_on_loopback(address):
         own = _join_or_start(address, num_cpus)
     import ray
 
     try:
-        yield _query_capacity()
+        with watch_head(address is None, tell_lost):
+            yield _query_capacity()
     finally:
         if own:
             ray.shutdown()

@@ -54,6 +54,10 @@ class Reporter(Protocol):
         """The user asked to stop; running trials write their checkpoints."""
         ...
 
+    def report_lost(self, text: str) -> None:
+        """The cluster has lost its head process, and this process is about to end."""
+        ...
+
 
 @contextmanager
 def handle_interrupts(stopping: Callable[[], None]) -> Iterator[Callable[[], bool]]:
@@ -120,7 +124,7 @@ def run_study(
     breaker = breaker or CircuitBreaker()
 
     with (
-        join_cluster(site) as capacity,
+        join_cluster(site, reporter.report_lost) as capacity,
         # after Ray, which takes SIGTERM for itself when it connects
         handle_interrupts(reporter.report_stopping) as asked,
         monitor_cluster(reporter.report_notice) as monitor,

@@ -58,8 +58,10 @@ def test_the_commands_and_their_options_are_these() -> None:
 def test_help_begins_with_examples_and_ends_with_the_exit_codes(invoke) -> None:
     told = invoke("--help").stdout
     assert told.index("Examples:") < told.index("Options:") < told.index("Commands:") < told.index("Exit codes:")
-    codes = "0 done, 1 unexpected error, 2 wrong usage or invalid study, 3 done with failed trials, 130 interrupted"
-    assert codes in " ".join(told.split())
+    codes = (
+        "0 done, 1 unexpected error, 2 wrong usage or invalid study, 3 done with failed trials, 4 Ray's head process"
+    )
+    assert f"{codes} lost (run again to resume), 130 interrupted." in " ".join(told.split())
     assert list(OPTIONS) == [
         line.split()[0] for line in told.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
     ]

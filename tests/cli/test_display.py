@@ -183,3 +183,13 @@ def test_a_trial_that_starts_again_is_told(phase: str, told: str) -> None:
         "    The actor died.",
         "A node has joined: 10.0.0.2 with 8 CPUs",
     ]
+
+
+def test_a_lost_head_prints_the_command_that_resumes(make: Make) -> None:
+    display, console = make()
+    display.report_start(2, 1)
+    display.report_lost("Ray's head process no longer answers.")
+    assert console.export_text().splitlines()[-2:] == [
+        "Ray's head process no longer answers. To resume:",
+        "    python -m equistudy run x.py",
+    ]

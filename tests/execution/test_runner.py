@@ -76,6 +76,9 @@ class Log:
     def report_stopping(self) -> None:
         raise AssertionError("nobody asked to stop")
 
+    def report_lost(self, text: str) -> None:
+        raise AssertionError(text)
+
 
 def written(tmp_path: Path, widths: tuple[int, ...] = (2,), seeds: int = 1, epochs: int = 2) -> LoadedStudy:
     path = tmp_path / f"why_{tmp_path.name}.py"

@@ -57,6 +57,9 @@ class Silence:
     def report_stopping(self) -> None:
         raise AssertionError("nobody asked to stop")
 
+    def report_lost(self, text: str) -> None:
+        raise AssertionError(text)
+
 
 def written(tmp_path: Path, scheduler: str = "") -> LoadedStudy:
     path = tmp_path / f"search_{tmp_path.name}.py"
