@@ -7,7 +7,6 @@ import click
 
 from equistudy.cli.errors import ExitCode, escape_controls, get_user_message
 from equistudy.cli.option_types import check_text
-from equistudy.cli.plain_warnings import print_warnings_plainly
 from equistudy.cli.study_reference import PROGRAM
 
 __all__ = ["EPILOG", "Command", "CommandGroup"]
@@ -15,7 +14,8 @@ __all__ = ["EPILOG", "Command", "CommandGroup"]
 EPILOG = (
     f"Exit codes: {ExitCode.DONE} done, {ExitCode.UNEXPECTED} unexpected error, {ExitCode.USAGE} wrong usage or "
     "invalid study, "
-    f"{ExitCode.FAILED_TRIALS} done with failed trials, {ExitCode.INTERRUPTED} interrupted. Data goes to stdout, "
+    f"{ExitCode.FAILED_TRIALS} done with failed trials, {ExitCode.CLUSTER_LOST} Ray's head process lost (run again to "
+    f"resume), {ExitCode.INTERRUPTED} interrupted. Data goes to stdout, "
     "everything "
     "else to stderr."
 )

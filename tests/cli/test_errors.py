@@ -55,7 +55,7 @@ def test_what_the_network_refuses_says_nothing_about_files(number: int) -> None:
 
 
 def test_the_exit_codes_are_those_that_shells_know() -> None:
-    assert [int(code) for code in ExitCode] == [0, 1, 2, 3, 130]
+    assert [int(code) for code in ExitCode] == [0, 1, 2, 3, 4, 130]
 
 
 @given(st.text())
