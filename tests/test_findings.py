@@ -46,7 +46,7 @@ def test_the_papers_claims_stand_on_five_seeds_of_digits_and_of_articles(study: 
     assert min(claim.n for claim in finding.claims) >= 5
 
 
-@pytest.mark.parametrize("name", ["augerino_molecules", "augerino_dynamics"])
+@pytest.mark.parametrize("name", ["augerino_molecules", "augerino_dynamics", "invariance_sensitivity"])
 def test_the_tasks_with_learned_augmentations_stand_on_five_seeds(name: str) -> None:
     (finding,) = (each for each in FINDINGS if each.name == name)
     assert finding.done == finding.planned
