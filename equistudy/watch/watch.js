@@ -8,7 +8,7 @@ const MEANINGS = {
   impossible: "impossible (cannot run on this machine)",
 };
 const tags = {}, documents = {}, cellElements = new Map();
-let clockOffset = 0, allCells = false, unreachableSince = null, timer = null;
+let clockOffset = 0, allCells = false, unreachableSince = null, timer = null, shownAsFinal = false;
 
 const find = (id) => document.getElementById(id);
 
@@ -60,6 +60,7 @@ async function poll() {
       showAnalysis();
       for (const details of document.querySelectorAll(".cell[open]")) drawCell(details);
     }
+    if (documents.analysis && isFinal() !== shownAsFinal) showAnalysis();
     showPulse();
   } catch (error) {
     unreachableSince ??= Date.now();
@@ -243,10 +244,17 @@ function buildFailure(failure) {
 
 // verdicts and figures
 
+// Nothing is left to run, and the verdicts and figures are of all that is done.
+function isFinal() {
+  const { left, counts } = documents.pulse;
+  return left?.trials === 0 && documents.analysis?.done === (counts.done || 0);
+}
+
 function showAnalysis() {
+  shownAsFinal = isFinal();
   const { error, verdicts = [], figures = [], done, total } = documents.analysis;
   const from = done === undefined ? "" : `From ${done} of ${count(total, "trial")}.`;
-  const badge = done === total ? null : make("span", { className: "badge", textContent: "not final" });
+  const badge = isFinal() ? null : make("span", { className: "badge", textContent: "not final" });
   find("verdicts-section").hidden = !verdicts.length && !error;
   fill("verdicts-note", [error || from, " ", badge ?? ""]);
   fill("verdicts", verdicts.map(buildVerdict));

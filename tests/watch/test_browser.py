@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from equistudy.results.store import Store
+from equistudy.watch.pacing import Pacer
 from equistudy.watch.server import make_token, serve
 from tests.watch.chromium import BROWSER, open_chromium
 
@@ -35,7 +36,7 @@ def count(state):
 
 
 def test_states_change_while_rows_are_written(tmp_path, follower, loaded, place, write, beat, monkeypatch):
-    monkeypatch.setattr("equistudy.watch.follower.ANALYSIS_SHARE", 1.0)
+    monkeypatch.setattr(follower, "_analysis_pacer", Pacer(1.0, 0.1, 1.0))
     trial = loaded.study.design.identified_cells[23][0]
     write(dict.fromkeys(range(12, 24), "missing"))
 
@@ -53,6 +54,9 @@ def test_states_change_while_rows_are_written(tmp_path, follower, loaded, place,
         assert "not final" in await page.evaluate("document.getElementById('verdicts-note').textContent")
         await page.evaluate("document.querySelector('.cell summary').click()")
         await page.wait_for("document.querySelectorAll('.cell[open] svg').length >= 2")
+        await asyncio.to_thread(write, {20: "failed"})
+        await page.wait_for("document.getElementById('notices').textContent.includes('final')")
+        await page.wait_for("document.getElementById('verdicts-note').textContent.trim() === 'From 23 of 24 trials.'")
         for width in (1280, 768, 420):
             await page.resize(width, dark=width == 768)
             assert await page.evaluate("document.documentElement.scrollWidth") <= width
