@@ -76,8 +76,9 @@ def test_the_audit_finds_what_its_comment_says(invoke: Callable[[str], str]) -> 
     assert comment is not None
     layers, *sizes = comment.groups()
     printed = invoke(line)
-    assert f"{layers} of" in printed or f"{layers} layers" in printed
-    assert all(size in printed for size in sizes)
+    _, _, table = printed.partition("layer  ")
+    assert len(re.findall(r"^\w+[\w.]* +(?:misaligned windows|pixels dropped):", table, re.MULTILINE)) == int(layers)
+    assert f"nearest {' and '.join(sizes)}" in printed
 
 
 @pytest.mark.slow
@@ -97,9 +98,8 @@ def test_a_checkpoint_is_measured_on_a_folder_of_photographs(invoke: Callable[[s
 
 
 @pytest.mark.slow
-def test_the_first_study_of_the_documentation_is_made_checked_and_run(invoke: Callable[[str], str]) -> None:
+def test_the_first_study_of_the_documentation_is_made_and_checked(invoke: Callable[[str], str]) -> None:
     lines = [line for page, line in list_lines() if page == "start.md" and "my_question.py" in line]
-    assert [line.split()[0] for line in lines] == ["new", "plan", "run"]
-    for line in lines:
-        printed = invoke(line + " --in-process" * line.startswith("run"))
-    assert "UNDECIDED" in printed or "SUPPORTED" in printed or "CONTRADICTED" in printed
+    assert [line.split()[0] for line in lines] == ["new", "plan", "run"]  # studies that run have tests of their own
+    invoke(lines[0])
+    assert "trials" in invoke(lines[1])

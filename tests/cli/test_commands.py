@@ -24,8 +24,9 @@ WHERE = ["--address", "--cluster", "--num-cpus", *SHARE, "--hang-minutes", "--ke
 # Options say where and how much, never what: what is studied stands in the study's file.
 OPTIONS = {
     "plan": [*OF_A_STUDY, "--check", "--pilot", "--cluster", "--prices", *SHARE],
-    "run": [*OF_A_STUDY, *WHERE, "--fetch"],
+    "run": [*OF_A_STUDY, *WHERE, "--fetch", "--watch"],
     "status": OF_A_STUDY,
+    "watch": [*OF_A_STUDY[:-1], "--port", "--with-driver"],
     "retry": [*OF_A_STUDY, *WHERE, "--reason"],
     "results": ["place", "--table", "--csv", "--json", "--compact"],
     "report": OF_A_STUDY,
