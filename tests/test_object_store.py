@@ -100,6 +100,7 @@ def undisturbed(study: Path, tmp_path_factory: pytest.TempPathFactory) -> list[p
     return numbers(str(folder))
 
 
+@pytest.mark.long
 def test_a_study_runs_in_a_store_alone_and_survives_the_death_of_its_driver(server, study, undisturbed) -> None:
     _, address = server
     place = place_of(address, "killed")
@@ -146,10 +147,6 @@ def _driver(place: str) -> int | None:
     return None
 
 
-@pytest.mark.skipif(
-    "EQUISTUDY_CLUSTER_TESTS" not in os.environ,
-    reason="takes a minute and a half of both cores: EQUISTUDY_CLUSTER_TESTS=1 runs it",
-)
 def test_a_study_runs_in_a_store_alone_as_a_job_and_survives_the_death_of_its_driver(
     server, study, undisturbed, launch
 ) -> None:
@@ -189,6 +186,7 @@ def _opened(place: str) -> Store | None:
         return None
 
 
+@pytest.mark.long
 def test_a_store_that_does_not_answer_for_a_while_changes_nothing(server, study, undisturbed) -> None:
     process, address = server
     place = place_of(address, "hung")

@@ -20,13 +20,7 @@ from equistudy.running.trial_run import TrialRun
 from equistudy.study.file import load_study
 from tests.faults.cluster import Cluster
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        "EQUISTUDY_CLUSTER_TESTS" not in os.environ,
-        reason="takes a minute and a half of both cores: EQUISTUDY_CLUSTER_TESTS=1 runs it",
-    ),
-]
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 # on the nodes the trial takes 13 s and more: time to lose one of them in the middle of it

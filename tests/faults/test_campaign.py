@@ -44,10 +44,6 @@ def survived(folder: Path, seed: int, faults: int, *options: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    SEEDS is None and "EQUISTUDY_CLUSTER_TESTS" not in os.environ,
-    reason="takes some two minutes of both cores: EQUISTUDY_CLUSTER_TESTS=1 runs it",
-)
 def test_six_faults_leave_the_tables_of_an_undisturbed_run(folder: Path) -> None:
     assert "equal to the undisturbed run: 4 trials" in survived(folder, 1, sum(SHORT.values()), "--short")
 
