@@ -29,7 +29,7 @@ from equistudy.study.trial import Trial
 
 # the zoo needs weights that are not here: test_studies.py makes some
 STUDIES = sorted(path for path in (Path(__file__).parents[1] / "studies").glob("*.py") if path.stem != "zoo")
-SOME, SHARE = 48, 10  # examples where a study takes all there are; of what it takes elsewhere, one in so many
+SOME, SHARE = 48, 10  # examples where a study takes all there are; of more than twice as many, one in ten
 
 
 class Failures:
@@ -60,7 +60,14 @@ def few(dataset: Dataset) -> Dataset:
     if hasattr(dataset, "dataset"):
         return replace(dataset, dataset=few(dataset.dataset))
     sizes = {name: getattr(dataset, name) for name in ("train_size", "test_size") if hasattr(dataset, name)}
-    return replace(dataset, **{name: SOME if size is None else -(-size // SHARE) for name, size in sizes.items()})
+    return replace(dataset, **{name: shrink(size) for name, size in sizes.items()})
+
+
+def shrink(size: int | None) -> int:
+    """How many of as many examples, or of all there are, a shrunken trial takes."""
+    if size is None:
+        return SOME
+    return size if size <= 2 * SOME else max(12, -(-size // SHARE))
 
 
 def shrunk(trial: Trial) -> Trial:
