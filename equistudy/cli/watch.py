@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from equistudy.cli.group import Command
-from equistudy.cli.options import STUDY_OPTIONS, add_options, print_output
+from equistudy.cli.options import STUDY_OPTIONS, add_options
 from equistudy.cli.study_reference import DEFAULT_RESULTS, PROGRAM, StudyReference
 
 if TYPE_CHECKING:
@@ -57,12 +57,13 @@ def watch(asked: StudyReference, port: int, with_driver: bool) -> None:
         loaded, asked.folder, _describe(asked, loaded.study.question, open_files(asked.folder).url)
     )
     is_over = _make_ending(follower) if with_driver else lambda: False
-    asyncio.run(serve(follower, make_token(), port, _announce, is_over))
+    output = sys.stdout  # which is another one while the study's code runs in a thread of the follower
 
+    def announce(url: str) -> None:
+        click.echo(f"Live page: {url}", file=output)
+        output.flush()
 
-def _announce(url: str) -> None:
-    print_output([f"Live page: {url}"])
-    sys.stdout.flush()
+    asyncio.run(serve(follower, make_token(), port, announce, is_over))
 
 
 def _describe(asked: StudyReference, question: str, place: str) -> dict[str, str]:
