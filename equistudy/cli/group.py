@@ -7,6 +7,7 @@ import click
 
 from equistudy.cli.errors import ExitCode, escape_controls, get_user_message
 from equistudy.cli.option_types import check_text
+from equistudy.cli.plain_warnings import print_warnings_plainly
 from equistudy.cli.study_reference import PROGRAM
 
 __all__ = ["EPILOG", "Command", "CommandGroup"]
