@@ -150,7 +150,8 @@ def _build_job(wanted: MeasuringRequest) -> tuple[Job, tuple[Measure, ...]]:
     lacking = tuple(measure for measure in measures if (trial.id, measure.id) not in done)
     job = Job(trial, {"network": wanted.target}, lacking)
     if row is not None and row["status"] == "done":
-        job = dataclasses.replace(job, attempt=row["attempt"], weights=row["weights"], built=row["weights"] is None)
+        known_as = {"attempt": row["attempt"], "weights": row["weights"], "writer": row["writer"]}
+        job = dataclasses.replace(job, built=row["weights"] is None, **known_as)
     elif row is not None:
         job = dataclasses.replace(job, attempt=row["attempt"] + 1, measures=measures)
     return job.with_absolute_paths(), measures

@@ -145,7 +145,7 @@ def add_pilot_costs(made: StudyPlan, tell: Callable[[str], None]) -> StudyPlan:
         trial if trial.seconds is not None else trial._replace(seconds=known.get(cell(trial.trial)))
         for trial in made.trials
     ]
-    return StudyPlan(tuple(rows), made.measures, made.unmeasured, made.weights)
+    return StudyPlan(tuple(rows), made.measures, made.unmeasured, made.weights, made.writers)
 
 
 def find_identity(beginning: str, asked: StudyReference | None, folder: str) -> dict[str, Any]:

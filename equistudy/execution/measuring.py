@@ -82,11 +82,11 @@ def measure_networks(
     runs: dict[str, NetworkRun] = {}
     done: dict[str, int] = {}
     results: dict[str, MeasuringResult] = {}
+    given = {job.trial.id: job for job in jobs}  # a run gives its job a writer; progress is told of the caller's
 
-    def advanced(job: Job, tasks: int) -> None:
-        name = job.trial.id
+    def advanced(name: str, tasks: int) -> None:
         done[name] = done.get(name, 0) + tasks
-        tell(NetworkProgress(job, done[name], runs[name].total))
+        tell(NetworkProgress(given[name], done[name], runs[name].total))
         if done[name] == runs[name].total:
             results[name] = runs.pop(name).finish()
 
@@ -94,13 +94,13 @@ def measure_networks(
         for job in jobs:
             run = runs[job.trial.id] = NetworkRun(job, conditions)
             left = run.iterate_tasks()
-            advanced(job, 0)
+            advanced(job.trial.id, 0)
             yield from left
 
     try:
         for task, result in _run_on_workers(tasks(), workers) if workers else _run_here(tasks(), conditions):
             runs[task.job.trial.id].add_result(task, result)
-            advanced(task.job, 1)
+            advanced(task.job.trial.id, 1)
             if asked():
                 break
     finally:

@@ -5,6 +5,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -89,7 +90,7 @@ class TrialActor(tune.Trainable):
             self._notice.trial = None  # nothing to save
         again = self._again.get(progress.epoch)
         told = self._source.get_scores(self._run.job, self._run.scores, again)
-        return {**progress._asdict(), **told, "done": progress.is_final}
+        return {**progress._asdict(), **told, "done": progress.is_final, "writer": self._run.job.writer}
 
     def _advance(self) -> TrialProgress:
         """The next progress that is due for a report."""
@@ -105,7 +106,8 @@ class TrialActor(tune.Trainable):
 
     def cleanup(self) -> None:
         """Saves what a trial that is stopped early has learned so far; what ends the process now preempts nothing."""
-        self._run.save()
+        with contextlib.suppress(StorageError):  # the results are gone, and nobody is left to stop
+            self._run.save()
         self._run.abandon()
         self._notice.trial = None
 
@@ -207,6 +209,7 @@ class _ProgressCallback(_Stateless, tune.Callback):
         if not self._conditions.store.has_trial(job.trial.id):  # else its epochs were replayed in another order
             known = {name: value for name, value in result.items() if name.startswith("test_")}
             scores = self._source.get_scores(job, known)
+            job = replace(job, writer=result.get("writer"))  # whose curves the process has written, or is writing
             row = build_stopped_row(job, self._conditions, result["epoch"], scores)
         self._end(trial, job, TrialPhase.STOPPED, row)
 

@@ -9,13 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from equistudy.results.files import Files
-from equistudy.results.inventory import CompactedFile, Footer, Inventory, SmallFile, TableListing
+from equistudy.results.inventory import CompactedFile, Footer, Inventory, SmallFile, TableListing, parse_attempt
 from equistudy.results.schema import TABLES, TRIALS, ResultsTable, TrialStatus
 from equistudy.results.store import Store
 
 __all__ = ["CompactionSummary", "compact"]
 
-DONE_SUFFIX = f".{TrialStatus.DONE}"
 ABANDONED_SECONDS = 24 * 3600.0  # a writer may be suspended with its machine, but not for days
 FILES_AHEAD = 500  # how many small files are read before the first of them is used
 
@@ -51,7 +50,7 @@ def compact(store: Store) -> CompactionSummary:
     and StorageError.
     """
     before, after, rows = 0, 0, 0
-    done = {unit.removesuffix(DONE_SUFFIX) for unit in store.inventories[TRIALS.name].list_units()}
+    done = {parse_attempt(unit) for unit in store.inventories[TRIALS.name].list_units() if _is_done(unit)}
     for table in TABLES:
         inventory = store.inventories[table.name]
         listing = inventory.list_files()
@@ -97,12 +96,17 @@ def _read_contents(
             found = _read_file(inventory, file.name)
             if found is not None:
                 yield file.name, list(file.counting), _select_counting_rows(table, found[1], file)
-    finished = [file for file in listing.small if ".".join(file.stem.split(".")[:2]) in done]
+    finished = [file for file in listing.small if parse_attempt(file.stem) in done]
     for name, found in _read_small_contents(inventory, finished):
-        if found is None or (table.name == TRIALS.name and not found[0].units[0].endswith(DONE_SUFFIX)):
+        if found is None or (table.name == TRIALS.name and not _is_done(found[0].units[0])):
             continue
         fresh = [unit for unit in found[0].units if unit not in held]
         yield name, fresh, found[1] if fresh else found[1].slice(0, 0)
+
+
+def _is_done(unit: str) -> bool:
+    """Whether the unit of a trial's row says that the attempt succeeded."""
+    return unit.split(".")[2] == TrialStatus.DONE
 
 
 def _read_small_contents(
@@ -135,8 +139,9 @@ def _select_counting_rows(table: ResultsTable, content: pa.Table, file: Compacte
     """The rows of a compacted file that count."""
     if len(file.counting) == len(file.units):
         return content
-    columns = [pc.cast(content[name], pa.string()) for name in table.unit]
-    units = pc.binary_join_element_wise(*columns, ".")
+    # files of schema 1 have no writers
+    columns = [pc.cast(content[name], pa.string()) for name in table.unit if name in content.column_names]
+    units = pc.binary_join_element_wise(*columns, ".", null_handling="skip")
     return content.filter(pc.is_in(units, value_set=pa.array(file.counting, pa.string())))
 
 

@@ -45,17 +45,17 @@ def archive_rows(
     lines = _group_by_trial(found.curves.filter(of_trials & named).collect())
     values = _group_by_trial(found.measurements.filter(of_trials & chosen).drop(OMITTED_COLUMNS).collect())
     for row in found.attempts.filter(of_trials).select(TRIALS.schema.names).rows(named=True):
-        trial, attempt = row["trial"], row["attempt"]
+        trial, attempt, writer = row["trial"], row["attempt"], row["writer"]
         parts = values[trial].group_by("measure_id", maintain_order=True) if trial in values else ()
         for (measure,), part in parts:
-            if not store.has_measurements(trial, attempt, str(measure)):
+            if not store.has_measurements(trial, attempt, str(measure), writer):
                 rows = part.drop("trial", "attempt").rows(named=True)
-                store.write_measurements(trial, attempt, str(measure), rows)
+                store.write_measurements(trial, attempt, str(measure), rows, writer=writer)
         if trial in known:
             continue
         if trial in lines:
             frame = lines[trial].drop("trial", "attempt")
-            store.write_curves(trial, attempt, [CurveRow(**line) for line in frame.rows(named=True)])
+            store.write_curves(trial, attempt, [CurveRow(**line) for line in frame.rows(named=True)], writer)
         store.write_trial(TrialRow(**{**row, "weights": None}))
 
 

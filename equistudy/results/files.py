@@ -19,7 +19,7 @@ from pyarrow import fs
 
 from equistudy.results.urls import build_polars_options, check_url
 
-__all__ = ["Files", "LocalFiles", "RemoteFiles", "StorageError", "open_files"]
+__all__ = ["Files", "LocalFiles", "LostResultsError", "RemoteFiles", "StorageError", "open_files"]
 
 # An object of these becomes visible when its writer closes it, and not before.
 OBJECT_STORES = {"s3", "gcs", "abfs"}
@@ -46,6 +46,12 @@ class StorageError(OSError):
     """Results cannot be written or read: says what, where, why, and the way out. Not `lasting`: it may pass."""
 
     lasting = False
+
+
+class LostResultsError(StorageError):
+    """The results themselves are gone, or their marker: whoever notices it first stops."""
+
+    lasting = True
 
 
 @contextlib.contextmanager
@@ -208,7 +214,7 @@ def _flush_folder(folder: Path) -> None:
 class RemoteFiles:
     """A folder of an object store, as a URL such as `s3://bucket/results`, with the verbs of `LocalFiles`.
 
-    A file is written by one PUT.
+    A file is one object, which appears once all of it is stored: a large one is sent in several parts.
     """
 
     threads: ClassVar[int] = 32  # how many objects to ask for at once: each answer takes tens of milliseconds
@@ -249,7 +255,7 @@ class RemoteFiles:
                 return None
 
     def write(self, name: str, data: bytes) -> None:
-        """Writes an object by one PUT."""
+        """Writes an object, which nobody sees before all of it is stored; a broken upload leaves the old one."""
         with _explain_errors("write", f"{name} of {self.url}"):
             system, path = self._filesystem_and_path[0], self._full_path(name)
             with system.open_output_stream(path) as file:
@@ -290,7 +296,7 @@ class RemoteFiles:
         return self.list_names(folder), []
 
     def sweep_abandoned(self, folder: str, age: float) -> int:
-        """Nothing: a PUT that does not end leaves no object."""
+        """Nothing: a broken upload leaves no object, though a store may keep its parts until they expire."""
         return 0
 
     def address(self, name: str) -> str:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -15,8 +15,8 @@ from equistudy.results.reader import (
     Results,
     build_empty_frame,
     check_damage,
-    collect_stems,
-    parse_attempt,
+    collect_sources,
+    parse_source,
     scan_listing,
     select_kept_rows,
 )
@@ -78,7 +78,7 @@ class GrowingTable:
 
     def _update(self, kept: set[str] | None) -> None:
         listing = self.list_files()
-        present = _list_keys(listing, kept)
+        present = _list_keys(self._inventory.table, listing, kept)
         stale = self._known - present
         if stale:
             self._forget(stale)
@@ -109,16 +109,16 @@ class GrowingTable:
             # the name of a small file does not tell its unit: read all of them again
             self._frame, self._known = build_empty_frame(table), set()
         else:
-            unit = pl.concat_str(table.unit, separator=".")
+            unit = pl.concat_str(table.unit, separator=".", ignore_nulls=True)
             self._frame = self._frame.filter(~unit.is_in(sorted(stale)))
             self._known = self._known - stale
 
 
-def _list_keys(listing: TableListing, kept: set[str] | None) -> set[str]:
+def _list_keys(table: ResultsTable, listing: TableListing, kept: set[str] | None) -> set[str]:
     """What identifies the content of a listing: the stems of small files, and the units that count of the others."""
     keys = {file.stem for file in listing.small}
     keys.update(unit for file in listing.compacted for unit in file.counting)
-    return keys if kept is None else {key for key in keys if parse_attempt(key) in kept}
+    return keys if kept is None else {key for key in keys if parse_source(table, key) in kept}
 
 
 class GrowingResults:
@@ -139,12 +139,15 @@ class GrowingResults:
         return max(0, len(table.list_files().small) - table.frame.height)
 
     def peek(self) -> "ResultsInMemory":
-        """The results as the names of the files tell them, none of which is read: statuses without numbers."""
-        keys = _list_keys(self._tables[TRIALS.name].list_files(), None)
+        """The results as the names of the files tell them, none of which is read: statuses without numbers.
+
+        The name of a trial's file does not tell its writer: here the measurements of any writer count.
+        """
+        keys = _list_keys(TRIALS, self._tables[TRIALS.name].list_files(), None)
         rows = pl.DataFrame([_parse_name(key) for key in keys], schema=PEEKED_SCHEMA)
-        return self._build_results(
-            select_kept_rows(pl.concat([build_empty_frame(TRIALS), rows], how="diagonal_relaxed"))
-        )
+        trials = select_kept_rows(pl.concat([build_empty_frame(TRIALS), rows], how="diagonal_relaxed"))
+        found = self._build_results(trials)
+        return replace(found, measured={".".join(unit.split(".")[:3]) for unit in found.measured})
 
     def read_trials(self) -> "ResultsInMemory":
         """The rows of all trials that are over; curves and measurements are those of the last `read_rows`."""
@@ -159,7 +162,7 @@ class GrowingResults:
         Those of other trials are left out: they may be written again under the same name.
         """
         rows = trials.attempts
-        kept = collect_stems(rows.filter(status=TrialStatus.DONE))
+        kept = collect_sources(rows.filter(status=TrialStatus.DONE))
         for table in (CURVES, MEASUREMENTS):
             self._tables[table.name].read(kept)
         return self._build_results(rows)
@@ -167,7 +170,7 @@ class GrowingResults:
     def _build_results(self, trials: pl.DataFrame) -> "ResultsInMemory":
         listing = self._tables[MEASUREMENTS.name].list_files()
         if self._measured is None or self._measured[0] is not listing:
-            self._measured = listing, _list_keys(listing, None)
+            self._measured = listing, _list_keys(MEASUREMENTS, listing, None)
         frames = {name: table.frame for name, table in self._tables.items()}
         return ResultsInMemory(self.store, trials, frames, self._measured[1])
 
@@ -175,7 +178,7 @@ class GrowingResults:
 def _parse_name(key: str) -> dict[str, Any]:
     """A trial's row, as far as the name of its file tells."""
     trial, attempt, *status = key.split(".")
-    reason = "not read yet" if status == [TrialStatus.FAILED] else None
+    reason = "not read yet" if status[:1] == [TrialStatus.FAILED] else None
     return {
         "trial": trial,
         "attempt": int(attempt),
@@ -208,4 +211,4 @@ class ResultsInMemory(Results):
         return self.rows is other.rows and (self.measured is other.measured or self.measured == other.measured)
 
     def _build_lazy_frame(self, table: ResultsTable) -> pl.LazyFrame:
-        return self.frames[table.name].lazy()
+        return self.frames[table.name].drop("writer").lazy()

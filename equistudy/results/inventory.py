@@ -22,10 +22,11 @@ __all__ = [
     "SmallFile",
     "TableListing",
     "build_damage_error",
+    "parse_attempt",
     "retry_read",
 ]
 
-SMALL_NAME = re.compile(r"[\w-]+\.\d+(\.[\w-]+)?\.parquet")
+SMALL_NAME = re.compile(r"[\w-]+\.\d+(\.[\w-]+){0,2}\.parquet")
 COMPACTED_NAME = re.compile(r"(\d{6})-[0-9a-f]{16}\.parquet")
 MAX_RETRIES = 20  # how often files may vanish under a reader before it gives up
 
@@ -34,6 +35,13 @@ Result = TypeVar("Result")
 
 class ForeignFileWarning(UserWarning):
     """A file in a folder of results is ignored: a copy, a link, or something that equistudy did not write."""
+
+    def __init__(self, text: str, file: str) -> None:
+        super().__init__(text, file)
+        self.text, self.file = text, file
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class SmallFile(NamedTuple):
@@ -100,7 +108,7 @@ class Inventory:
         names = [name for name in regular if SMALL_NAME.fullmatch(name)]
         strange = [*others, *(name for name in regular if name.endswith(".parquet") and not SMALL_NAME.fullmatch(name))]
         for name in strange:
-            self._warn_of(f"{self.table.name}/{name}", "no file of that name and kind is written there")
+            self._warn_of(f"{self.table.name}/{name}", "equistudy writes no file of that name and kind there")
         small = [SmallFile(f"{self.table.name}/{name}", name.removesuffix(".parquet")) for name in names]
         newer = set() if self.table.name == TRIALS.name else {file.stem for file in small}
         compacted = retry_read(lambda: tuple(self._mark_counting(self._list_compacted_names(), newer)))
@@ -140,11 +148,8 @@ class Inventory:
             yield CompactedFile(path, int(name[:6]), footer.rows, footer.units, fresh)
 
     def _warn_of(self, name: str, why: str) -> None:
-        warnings.warn(
-            f"Ignored {name} in {self.files.url}: {why}. Move it away if it is a copy or belongs elsewhere.",
-            ForeignFileWarning,
-            stacklevel=2,
-        )
+        text = f"Ignored {name} in {self.files.url}: {why}. Move it away if it is a copy or belongs elsewhere."
+        warnings.warn(ForeignFileWarning(text, name), stacklevel=2)
 
     def load(self, name: str) -> bytes:
         """All bytes of a file. Raises FileNotFoundError, and ValueError where its checksum does not match."""
@@ -174,10 +179,10 @@ class Inventory:
         return footer, data
 
     def _belongs(self, stem: str, units: tuple[str, ...]) -> bool:
-        """Whether a small file of this name may hold these units: the status of a trial is part of its unit alone."""
+        """Whether a small file of this name may hold these units: a trial's status and writer are in its unit alone."""
         if self.table.name != TRIALS.name:
             return units == (stem,)
-        return len(units) == 1 and units[0].rpartition(".")[0] == stem.removesuffix(f".{TrialStatus.FAILED}")
+        return len(units) == 1 and parse_attempt(units[0]) == stem.removesuffix(f".{TrialStatus.FAILED}")
 
     def load_all_small(self, small: Sequence[SmallFile]) -> list[tuple[Footer, bytes]]:
         """Those of the small files that hold what their names say, several read at once."""
@@ -224,6 +229,11 @@ class Inventory:
             return units.union(*(footer.units for footer, _ in self.load_all_small(listing.small)))
 
         return retry_read(read)
+
+
+def parse_attempt(unit: str) -> str:
+    """`trial.attempt` of a unit's name."""
+    return ".".join(unit.split(".", 2)[:2])
 
 
 def _parse_footer(metadata: Any) -> Footer:

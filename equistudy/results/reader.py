@@ -23,16 +23,16 @@ __all__ = [
     "Results",
     "build_empty_frame",
     "check_damage",
-    "collect_stems",
+    "collect_sources",
     "open_existing",
-    "parse_attempt",
+    "parse_source",
     "scan_listing",
     "select_kept_rows",
 ]
 
 # Polars panics at some damaged files, with an exception that is no Exception.
 READING_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
-BRIEF_COLUMNS = ("trial", "attempt", "status", "reason", "seconds", "measuring_seconds", "weights")
+BRIEF_COLUMNS = ("trial", "attempt", "status", "reason", "seconds", "measuring_seconds", "weights", "writer")
 
 # Older files may lack columns, newer ones may have more, and a whole number may stand where a float belongs.
 CAST_OPTIONS = pl.ScanCastOptions(integer_cast=["upcast", "allow-float"], float_cast="upcast")
@@ -51,8 +51,9 @@ class Results:
     """The tables of a results folder, with exactly one row per trial.
 
     Of several attempts at a trial the last that is done counts, or else the last that failed. Curves and measurements
-    are those of the attempts that count. Which trials there are is read once, curves and measurements when a frame is
-    collected. A damaged file raises ValueError with its name.
+    are those of the attempts that count, from the same process: two runs may have made the same attempt. Which trials
+    there are is read once, curves and measurements when a frame is collected. A damaged file raises ValueError with its
+    name.
     """
 
     store: Store
@@ -92,9 +93,9 @@ class Results:
 
     def list_measured(self) -> set[tuple[str, str]]:
         """The pairs of trial and measure id that were measured, also where a measure gave no rows. Reads no rows."""
-        kept = collect_stems(self._brief_rows)
-        units = (unit.rpartition(".") for unit in self._list_measured_units())
-        return {(stem.partition(".")[0], measure_id) for stem, _, measure_id in units if stem in kept}
+        kept = collect_sources(self._brief_rows)
+        pairs = (unit.split(".") for unit in self._list_measured_units() if parse_source(MEASUREMENTS, unit) in kept)
+        return {(trial, measure_id) for trial, _, measure_id, *_ in pairs}
 
     def _list_measured_units(self) -> set[str]:
         return self.store.inventories[MEASUREMENTS.name].list_units()
@@ -137,7 +138,9 @@ class Results:
     @cached_property
     def _brief_rows(self) -> pl.DataFrame:
         return (
-            self._all_rows.select(BRIEF_COLUMNS) if "_rows" in self.__dict__ else self._select_kept_rows(BRIEF_COLUMNS)
+            self._all_rows.select(BRIEF_COLUMNS)
+            if "_all_rows" in self.__dict__
+            else self._select_kept_rows(BRIEF_COLUMNS)
         )
 
     def _select_kept_rows(self, columns: Sequence[str] | None) -> pl.DataFrame:
@@ -148,7 +151,7 @@ class Results:
 
     def _build_lazy_frame(self, table: ResultsTable) -> pl.LazyFrame:
         """A frame that lists the files when it is collected: a list made now may be out of date by then."""
-        kept = collect_stems(self._all_rows)
+        kept = collect_sources(self._all_rows)
 
         def read(
             columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
@@ -158,14 +161,15 @@ class Results:
                 frame = frame if columns is None else frame.select(columns)
                 return frame if n_rows is None else frame.head(n_rows)
 
-            yield self._read_rows(table, narrowed, kept)
+            yield self._read_rows(table, lambda frame: narrowed(frame.drop("writer")), kept)
 
-        return register_io_source(read, schema=build_empty_frame(table).schema, is_pure=True, explain_name=table.name)
+        schema = build_empty_frame(table).drop("writer").schema
+        return register_io_source(read, schema=schema, is_pure=True, explain_name=table.name)
 
     def _read_rows(
         self, table: ResultsTable, narrowed: Callable[[pl.LazyFrame], pl.LazyFrame], kept: set[str] | None = None
     ) -> pl.DataFrame:
-        """The rows of a table; `kept` names the attempts that count, None means all."""
+        """The rows of a table; `kept` names the sources that count, None means all."""
         inventory = self.store.inventories[table.name]
 
         def read() -> pl.DataFrame:
@@ -183,13 +187,21 @@ class Results:
 
 def select_kept_rows(rows: pl.DataFrame) -> pl.DataFrame:
     """Of several attempts at a trial the last that is done, or else the last that failed."""
-    order = [pl.col("trial"), pl.col("status") != TrialStatus.DONE, -pl.col("attempt")]
+    order = [pl.col("trial"), pl.col("status") != TrialStatus.DONE, -pl.col("attempt"), pl.col("writer")]
     return rows.sort(order).unique("trial", keep="first", maintain_order=True)
 
 
-def collect_stems(rows: pl.DataFrame) -> set[str]:
-    """`trial.attempt` of each row."""
-    return set(rows.select(pl.concat_str("trial", "attempt", separator=".")).to_series())
+def collect_sources(rows: pl.DataFrame) -> set[str]:
+    """`trial.attempt.writer` of each row, or `trial.attempt` of rows that name no writer."""
+    return set(rows.select(pl.concat_str("trial", "attempt", "writer", separator=".", ignore_nulls=True)).to_series())
+
+
+def parse_source(table: ResultsTable, unit: str) -> str:
+    """From which attempt and writer the unit of a table is: the name of a measure stands between the two."""
+    if table.name != MEASUREMENTS.name:
+        return unit
+    trial, attempt, _, *writer = unit.split(".")
+    return ".".join([trial, attempt, *writer])
 
 
 def build_empty_frame(table: ResultsTable) -> pl.DataFrame:
@@ -205,14 +217,14 @@ def scan_listing(inventory: Inventory, listing: TableListing, kept: set[str] | N
     whole, parts = [], []
     for file in listing.compacted:
         inventory.verify(file.name)  # before its units are trusted: a damaged name would hide its rows
-        counting = [unit for unit in file.counting if kept is None or parse_attempt(unit) in kept]
+        counting = [unit for unit in file.counting if kept is None or parse_source(table, unit) in kept]
         if counting and len(counting) == len(file.units):
             whole.append(files.address(file.name))
         elif counting:
-            unit = pl.concat_str(table.unit, separator=".")
+            unit = pl.concat_str(table.unit, separator=".", ignore_nulls=True)
             parts.append(_scan_files(files, table, [files.address(file.name)]).filter(unit.is_in(counting)))
     small = inventory.load_all_small(
-        [file for file in listing.small if kept is None or parse_attempt(file.stem) in kept]
+        [file for file in listing.small if kept is None or parse_source(table, file.stem) in kept]
     )
     return pl.concat(
         [
@@ -221,11 +233,6 @@ def scan_listing(inventory: Inventory, listing: TableListing, kept: set[str] | N
             _scan_files(files, table, [io.BytesIO(data) for _, data in small]),
         ]
     )
-
-
-def parse_attempt(unit: str) -> str:
-    """`trial.attempt` of a unit's name."""
-    return ".".join(unit.split(".", 2)[:2])
 
 
 def _scan_files(files: Files, table: ResultsTable, sources: Sequence[Any]) -> pl.LazyFrame:

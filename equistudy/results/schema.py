@@ -31,7 +31,7 @@ __all__ = [
 
 # Raised by every change of the tables that an older equistudy would misread. A new column is no such change: older
 # versions do not ask for it, and newer ones read null where it is missing.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 VERSION_KEY, SCHEMA_KEY, UNITS_KEY = b"equistudy:version", b"equistudy:schema", b"equistudy:units"
 CHECKSUM_KEY = b"equistudy:checksum"
@@ -54,7 +54,8 @@ class TrialRow:
     relative to the results. `micro_batch` is the most that a worker passed through the network at once, None for its
     whole share; `compiled` says whether torch's compiler made the network that trained. `skipped` is a JSON list of
     what could not be measured, each with its reason. `network_digest` says what the network was built of. `reason` says
-    why there is no network; `message` and `traceback` are the exception's.
+    why there is no network; `message` and `traceback` are the exception's. `writer` is a random name of the process
+    that ran the attempt: the curves and measurements of this row are those with the same one.
     """
 
     trial: str
@@ -94,6 +95,7 @@ class TrialRow:
     micro_batch: int | None = None
     compiled: bool | None = None
     network_digest: str | None = None
+    writer: str | None = None
 
     def __post_init__(self) -> None:
         if self.status not in list(TrialStatus):
@@ -145,8 +147,8 @@ class ResultsTable:
     """One of the tables: its folder, its columns, and which of them name a unit.
 
     A unit is what one write brings in, all or nothing: its rows lie in one file and are never split or doubled. Its
-    name is the values of the columns in `unit`, joined by dots. A file carries the names of its units in its footer.
-    `max_rows` bounds a compacted file.
+    name is the values of the columns in `unit`, joined by dots; the last of them, the writer, is missing in results of
+    schema 1. A file carries the names of its units in its footer. `max_rows` bounds a compacted file.
     """
 
     name: str
@@ -194,15 +196,21 @@ def _build_version_metadata() -> dict[bytes, bytes]:
 
 
 _KEY_FIELDS = [pa.field("trial", pa.string()), pa.field("attempt", pa.int64())]
+_WRITER_FIELD = pa.field("writer", pa.string())
 
-TRIALS = ResultsTable("trials", pa.schema(_build_arrow_fields(TrialRow)), ("trial", "attempt", "status"), 100_000)
+TRIALS = ResultsTable(
+    "trials", pa.schema(_build_arrow_fields(TrialRow)), ("trial", "attempt", "status", "writer"), 100_000
+)
 CURVES = ResultsTable(
-    "curves", pa.schema([*_KEY_FIELDS, *_build_arrow_fields(CurveRow)]), ("trial", "attempt"), 1_000_000
+    "curves",
+    pa.schema([*_KEY_FIELDS, *_build_arrow_fields(CurveRow), _WRITER_FIELD]),
+    ("trial", "attempt", "writer"),
+    1_000_000,
 )
 MEASUREMENTS = ResultsTable(
     "measurements",
-    pa.schema([*_KEY_FIELDS, *_build_arrow_fields(Measurement), pa.field("seconds", pa.float64())]),
-    ("trial", "attempt", "measure_id"),
+    pa.schema([*_KEY_FIELDS, *_build_arrow_fields(Measurement), pa.field("seconds", pa.float64()), _WRITER_FIELD]),
+    ("trial", "attempt", "measure_id", "writer"),
     1_000_000,
 )
 TABLES = (TRIALS, CURVES, MEASUREMENTS)

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from equistudy.results.files import Files, LocalFiles, StorageError, open_files
+from equistudy.results.files import Files, LocalFiles, LostResultsError, StorageError, open_files
 from equistudy.results.inventory import Inventory, SmallFile
 from equistudy.results.schema import (
     CURVES,
@@ -95,27 +95,26 @@ class Store:
     def _write(self, name: str, data: bytes) -> None:
         """Writes a file into results that are still there; else whatever is written would lie in a nameless folder."""
         if not self.files.exists(MARKER_FILE):
-            error = StorageError(_describe_lost_marker(self.files))
-            error.lasting = True
-            raise error
+            raise LostResultsError(_describe_lost_marker(self.files))
         self.files.write(name, data)
 
     def write_trial(self, row: TrialRow) -> None:
         """Writes the row that ends an attempt at a trial.
 
         Rows of failures have names of their own: of two runs at the same attempt, the one that fails never overwrites
-        the row of the one that succeeds, on any storage. Attempts count from 0 without a gap: a retry follows a row
-        that it saw.
+        the row of the one that succeeds, on any storage. Of two that succeed the later row replaces the earlier one,
+        and names the curves and measurements that go with it by its `writer`. Attempts count from 0 without a gap: a
+        retry follows a row that it saw.
         """
         stem = _build_stem(row.trial, row.attempt)
-        data = TRIALS.encode_rows([asdict(row)], [f"{stem}.{row.status}"])
+        data = TRIALS.encode_rows([asdict(row)], [_build_stem(row.trial, row.attempt, row.status, writer=row.writer)])
         name = stem if row.status == TrialStatus.DONE else f"{stem}.{row.status}"
         self._retry(self._write, _table_path(TRIALS, name), data)
 
-    def write_curves(self, trial: str, attempt: int, rows: Sequence[CurveRow]) -> None:
-        """Writes the curves of one attempt."""
-        stem = _build_stem(trial, attempt)
-        key = {"trial": trial, "attempt": attempt}
+    def write_curves(self, trial: str, attempt: int, rows: Sequence[CurveRow], writer: str | None = None) -> None:
+        """Writes the curves of one attempt by one writer."""
+        stem = _build_stem(trial, attempt, writer=writer)
+        key = {"trial": trial, "attempt": attempt, "writer": writer}
         self._retry(
             self._write,
             _table_path(CURVES, stem),
@@ -129,10 +128,15 @@ class Store:
         measure_id: str,
         rows: Iterable[Mapping[str, Any]],
         seconds: float | None = None,
+        writer: str | None = None,
     ) -> None:
-        """Writes all rows of one measure for one network; `seconds` is what they took. No rows is a result too."""
-        stem = _build_stem(trial, attempt, measure_id)
-        listed = [{"trial": trial, "attempt": attempt, "seconds": seconds, **row} for row in rows]
+        """Writes all rows of one measure for one network; `seconds` is what they took. No rows is a result too.
+
+        `writer` is that of the row of the trial whose network was measured.
+        """
+        stem = _build_stem(trial, attempt, measure_id, writer=writer)
+        key = {"trial": trial, "attempt": attempt, "seconds": seconds}
+        listed = [{**key, **row, "writer": writer} for row in rows]
         for row in listed:
             if row.get("measure_id") != measure_id:
                 raise ValueError(
@@ -145,13 +149,12 @@ class Store:
         """Whether any attempt at the trial is over, done or failed."""
         return self._retry(self._has_unit, TRIALS, _build_stem(trial, 0))
 
-    def has_measurements(self, trial: str, attempt: int, measure_id: str) -> bool:
+    def has_measurements(self, trial: str, attempt: int, measure_id: str, writer: str | None = None) -> bool:
         """Whether this measure was written for this network."""
-        return self._retry(self._has_unit, MEASUREMENTS, _build_stem(trial, attempt, measure_id))
+        return self._retry(self._has_unit, MEASUREMENTS, _build_stem(trial, attempt, measure_id, writer=writer))
 
     def _has_unit(self, table: ResultsTable, stem: str) -> bool:
         """Looks for the small file, then into the footers of the compacted ones: no listing of many files."""
-        units = {stem, *(f"{stem}.{status}" for status in TrialStatus)} if table is TRIALS else {stem}
         names = (stem, f"{stem}.{TrialStatus.FAILED}") if table is TRIALS else (stem,)
         for name in names:
             path = _table_path(table, name)
@@ -159,13 +162,16 @@ class Store:
                 with contextlib.suppress(FileNotFoundError):  # compacted in between
                     if self.inventories[table.name].load_small(SmallFile(path, name)) is not None:
                         return True
-        return any(not units.isdisjoint(file.units) for file in self.inventories[table.name].list_compacted())
+        compacted = self.inventories[table.name].list_compacted()
+        if table is TRIALS:
+            return any(unit.startswith(f"{stem}.") for file in compacted for unit in file.units)
+        return any(stem in file.units for file in compacted)
 
     def list_statuses(self) -> dict[str, str]:
         """The status of every trial that is over: done if any attempt is."""
         statuses: dict[str, str] = {}
         for unit in self.inventories[TRIALS.name].list_units():
-            trial, _, status = unit.split(".")
+            trial, _, status = unit.split(".")[:3]
             if statuses.get(trial) != TrialStatus.DONE:
                 statuses[trial] = status
         return statuses
@@ -218,14 +224,15 @@ class Store:
         return self._retry(self.files.list_names, folder)
 
 
-def _build_stem(trial: str, attempt: int, *measure_id: str) -> str:
+def _build_stem(trial: str, attempt: int, *more: str, writer: str | None = None) -> str:
     """The name of what one write brings in."""
-    for name in (trial, *measure_id):
+    more = more if writer is None else (*more, writer)
+    for name in (trial, *more):
         if not ID_PATTERN.fullmatch(name):
             raise ValueError(f"An id consists of letters, digits, _ and -, got {name!r}. Use Trial.id and Measure.id.")
     if attempt < 0:
         raise ValueError(f"Attempts count from 0, got attempt={attempt}.")
-    return ".".join([trial, str(attempt), *measure_id])
+    return ".".join([trial, str(attempt), *more])
 
 
 def _table_path(table: ResultsTable, stem: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from equistudy.results.files import LostResultsError
 from equistudy.results.inventory import ForeignFileWarning
 from equistudy.results.store import StorageError, Store
 
@@ -33,6 +34,7 @@ class Heartbeat:
         self._store, self._name = store.with_patience(0), f"running/{trial}.json"
         self._latest: Mapping[str, Any] = {}
         self._told_at: float | None = None
+        self._lost: LostResultsError | None = None
         self._ended, self._woken = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._renew, daemon=True)
 
@@ -47,6 +49,11 @@ class Heartbeat:
         self._write()
         self._thread.start()
 
+    def check(self) -> None:
+        """Raises LostResultsError if the last heartbeat found the results gone."""
+        if self._lost is not None:
+            raise self._lost
+
     def stop(self) -> None:
         """Deletes the file."""
         if self._ended.is_set():
@@ -60,8 +67,13 @@ class Heartbeat:
 
     def _write(self) -> None:
         where = {"host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
-        with contextlib.suppress(StorageError):  # the trial's own writes tell what is wrong
+        try:
             self._store.write_bytes(self._name, json.dumps({**self._latest, **where}).encode())
+            self._lost = None
+        except LostResultsError as error:
+            self._lost = error
+        except StorageError:
+            return  # the trial's own writes tell what is wrong
 
     def _renew(self) -> None:
         while True:
@@ -96,11 +108,8 @@ def load_heartbeats(store: Store) -> list[dict[str, Any]]:
                 found.append(_parse_heartbeat(content))
         except (StorageError, ValueError, TypeError, LookupError) as error:
             why = str(error).partition("\n")[0].rstrip(".")
-            warnings.warn(
-                f"Ignored {path} in {store.url}, which is no heartbeat of a trial: {why}. Delete it.",
-                ForeignFileWarning,
-                stacklevel=2,
-            )
+            text = f"Ignored {path} in {store.url}, which is not the heartbeat of a trial: {why}. Delete it."
+            warnings.warn(ForeignFileWarning(text, path), stacklevel=2)
     return found
 
 

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+import secrets
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -34,7 +35,8 @@ class Job:
 
     `weights` names the trained network of a finished trial; one that was never trained is built again. `fingerprint` is
     that of the data where the plan was made, `model_fingerprint` that of the pretrained weights: a worker that finds
-    others must not use them. `every_measure` is what the network needs if it must be trained again after all.
+    others must not use them. `every_measure` is what the network needs if it must be trained again after all. `writer`
+    is that of the trial's row, or of the process that runs the attempt: two runs may make the same attempt.
     """
 
     trial: Trial
@@ -46,6 +48,7 @@ class Job:
     model_fingerprint: str | None = None
     built: bool = False
     every_measure: tuple[Measure, ...] = ()
+    writer: str | None = None
 
     def __str__(self) -> str:
         return ", ".join([*(f"{name}={level}" for name, level in self.levels.items()), f"seed={self.trial.seed}"])
@@ -57,7 +60,12 @@ class Job:
 
     def build_retraining(self) -> "Job":
         """The job of training the network again, as the next attempt at the trial, where its weights are lost."""
-        return replace(self, attempt=self.attempt + 1, measures=self.every_measure, weights=None, built=False)
+        again = replace(self, attempt=self.attempt + 1, measures=self.every_measure, weights=None, built=False)
+        return replace(again, writer=None).with_writer()
+
+    def with_writer(self) -> "Job":
+        """The job as one process runs it: without a row, under a writer of its own."""
+        return self if self.has_row else replace(self, writer=secrets.token_hex(4))
 
     def with_absolute_paths(self) -> "Job":
         """The job as it is sent: with absolute places of its data and weights, and with their fingerprints."""

@@ -111,7 +111,8 @@ class NetworkRun:
     """A network under way. The network itself is built here once to see what can be compared at its stages."""
 
     def __init__(self, job: Job, conditions: RunConditions) -> None:
-        self.job, self._conditions = job, conditions
+        job = self.job = job.with_writer()
+        self._conditions = conditions
         self._started = datetime.now(UTC)
         device = torch.device("cpu")
         network = load_network(job, conditions.store, device)

@@ -58,6 +58,7 @@ class StudyPlan:
     measures: tuple[Any, ...]
     unmeasured: dict[str, tuple[Any, ...]]
     weights: dict[str, str]
+    writers: dict[str, str | None]
 
     @property
     def counts(self) -> dict[PlanState, int]:
@@ -96,7 +97,7 @@ class StudyPlan:
                 lacking = self.unmeasured[planned.id]
                 built = not planned.trial.recipe.epochs
                 job = Job(planned.trial, levels, lacking, planned.attempt, weights, built=built)
-                jobs.append(replace(job, every_measure=self.measures))
+                jobs.append(replace(job, every_measure=self.measures, writer=self.writers.get(planned.id)))
             elif planned.state is PlanState.FAILED and again is not None and (not again or planned.reason in again):
                 jobs.append(Job(planned.trial, levels, self.measures, planned.attempt + 1))
         return [job.with_absolute_paths() for job in jobs]
@@ -192,7 +193,7 @@ def make_plan(study: Study, results: Results | None) -> StudyPlan:
     if results is not None:
         trials |= _plan_retraining([trials[name] for name in unmeasured], weights, results)
     planned = tuple(_with_estimate(item, cell_seconds) for item in trials.values())
-    return StudyPlan(planned, study.measures, unmeasured, weights)
+    return StudyPlan(planned, study.measures, unmeasured, weights, {name: row["writer"] for name, row in rows.items()})
 
 
 def _plan_retraining(

@@ -27,7 +27,7 @@ def write_measuring_result(job: Job, store: Store, result: MeasuringResult) -> N
     """Writes the rows of each measure of the job, also where it has none."""
     for measure in job.measures:
         rows = [asdict(row) for row in result.rows if row.measure_id == measure.id]
-        store.write_measurements(job.trial.id, job.attempt, measure.id, rows)
+        store.write_measurements(job.trial.id, job.attempt, measure.id, rows, writer=job.writer)
 
 
 def format_skipped(skipped: Sequence[Skipped]) -> str:
@@ -62,6 +62,7 @@ def _name_trial(job: Job, conditions: RunConditions, started: datetime) -> dict[
         "threads": conditions.threads,
         "started": started,
         "finished": datetime.now(UTC),
+        "writer": job.writer,
         "commit": conditions.provenance.commit,
         "dirty": conditions.provenance.dirty,
     }

@@ -7,7 +7,6 @@ dies before leaves a checkpoint, from which the next one continues.
 import contextlib
 import gc
 import json
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from equistudy.datasets.dataset import Modality
 from equistudy.measuring.engine import measure_all
 from equistudy.measuring.measure import MeasuringResult, Skipped
 from equistudy.recipe import Recipe
+from equistudy.results.files import LostResultsError
 from equistudy.results.schema import CurveRow
 from equistudy.results.sealing import DamagedFileError
 from equistudy.results.store import StorageError, Store
@@ -57,7 +57,7 @@ class TrialRun:
         reader: Reader = decode_locally,
         micro_batch: int | None = None,
     ) -> None:
-        self.job, self.conditions, self.share = job, conditions, share
+        self.job, self.conditions, self.share = job.with_writer(), conditions, share
         self._reader, self._micro_batch = reader, micro_batch
         self._store = conditions.store
         self._started = datetime.now(UTC)
@@ -163,6 +163,7 @@ class TrialRun:
 
     def _pause(self) -> None:
         """A pause between two steps."""
+        self._sign.check()
         self.save(self._is_worth_saving())
         self.in_a_pause()
 
@@ -211,8 +212,12 @@ class TrialRun:
         if not (when and self._is_writer and self._trainer and self._trainer.images_seen) or self._over:
             return
         began = time.perf_counter()
-        with contextlib.suppress(StorageError):  # the checkpoint of a later pause may come through
+        try:
             self._store.with_patience(0).write_sealed(checkpoint_path(self.job), self._trainer.state())
+        except LostResultsError:
+            raise  # whatever is trained from here on would be lost as well
+        except StorageError:
+            pass  # the checkpoint of a later pause may come through
         self._saved_at = time.perf_counter()
         self._saving_cost = self._saved_at - began
 
@@ -226,13 +231,13 @@ class TrialRun:
 
     def _write_curves(self, trainer: Trainer, store: Store) -> None:
         curves = [CurveRow(value.epoch, value.split, value.name, value.value) for value in trainer.curves]
-        store.write_curves(self.job.trial.id, self.job.attempt, curves)
+        store.write_curves(self.job.trial.id, self.job.attempt, curves, self.job.writer)
 
     def _write_trained(self, trainer: Trainer) -> None:
         """Weights and curves, then what all networks have."""
         job, trial = self.job, self.job.trial
         # two machines that both take themselves for this attempt must not overwrite the weights of the other's row
-        weights = f"weights/{trial.id}.{job.attempt}.{secrets.token_hex(4)}.safetensors"
+        weights = f"weights/{trial.id}.{job.attempt}.{job.writer}.safetensors"
         self._store.write_bytes(weights, serialise_weights(trainer.network, trial))
         self._write_curves(trainer, self._store)
         self._measure_and_write(

@@ -37,11 +37,12 @@ def make_measurement(measure_id="m_1", value=0.5, **values):
     return asdict(row) | values
 
 
-def write_whole_trial(store, trial, attempt=0, value=0.5, **values):
+def write_whole_trial(store, trial, attempt=0, value=0.5, writer=None, **values):
     """Everything that a trial writes, in its order."""
-    store.write_curves(trial, attempt, [CurveRow(epoch, "train", "loss", value) for epoch in range(2)])
-    store.write_measurements(trial, attempt, "m_1", [make_measurement(value=value), make_measurement(value=value)])
-    store.write_trial(make_row(trial, attempt, **values))
+    store.write_curves(trial, attempt, [CurveRow(epoch, "train", "loss", value) for epoch in range(2)], writer)
+    rows = [make_measurement(value=value), make_measurement(value=value)]
+    store.write_measurements(trial, attempt, "m_1", rows, writer=writer)
+    store.write_trial(make_row(trial, attempt, writer=writer, **values))
 
 
 @pytest.fixture

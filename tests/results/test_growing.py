@@ -48,16 +48,19 @@ def change(store, whole_trial, measurement, rng, attempts):
     """One of the things that happen to results."""
     kind = rng.choice(["done", "failed", "retry", "measure", "compact", "delete", "curves"])
     trial = f"t_{rng.randrange(12)}"
+    writer = rng.choice([None, "w1", "w2"])  # None: an equistudy that wrote schema 1
     if kind in ("done", "failed") and trial not in attempts:
-        whole_trial(store, trial, value=rng.random(), status=kind, factors={"width": rng.choice([2, 4])})
+        factors = {"width": rng.choice([2, 4])}
+        whole_trial(store, trial, value=rng.random(), status=kind, factors=factors, writer=writer)
         attempts[trial] = [kind]
     elif kind == "retry" and attempts.get(trial, ["done"])[-1] == "failed":
         attempts[trial].append(rng.choice(["done", "failed"]))
-        whole_trial(store, trial, len(attempts[trial]) - 1, value=rng.random(), status=attempts[trial][-1])
+        attempt, status = len(attempts[trial]) - 1, attempts[trial][-1]
+        whole_trial(store, trial, attempt, value=rng.random(), status=status, writer=writer)
     elif kind == "measure" and attempts.get(trial, ["failed"])[-1] == "done":
         attempt = len(attempts[trial]) - 1
-        if not store.has_measurements(trial, attempt, "m_2"):  # of a done trial, a measure is measured once
-            store.write_measurements(trial, attempt, "m_2", [measurement("m_2", rng.random())])
+        if not store.has_measurements(trial, attempt, "m_2", writer):  # a writer measures a done trial once
+            store.write_measurements(trial, attempt, "m_2", [measurement("m_2", rng.random())], writer=writer)
     elif kind == "compact":
         compact(store)
     elif kind == "delete" and attempts.get(trial, ["done"])[-1] == "failed":
@@ -66,7 +69,7 @@ def change(store, whole_trial, measurement, rng, attempts):
         if not attempts[trial]:
             del attempts[trial]
     elif kind == "curves" and trial not in attempts:  # of a trial that has no row yet
-        store.write_measurements(trial, 0, "m_1", [measurement("m_1", rng.random())])
+        store.write_measurements(trial, 0, "m_1", [measurement("m_1", rng.random())], writer=writer)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -119,16 +122,19 @@ def test_a_settled_folder_is_not_listed_again(store, whole_trial, monkeypatch):
     assert growing.read_trials().attempts.height == 2
 
 
-def test_names_tell_statuses_before_anything_is_read(store, whole_trial):
-    whole_trial(store, "t_1")
-    whole_trial(store, "t_2", status="failed")
-    whole_trial(store, "t_3")
+@pytest.mark.parametrize("writer", [None, "w1"])
+def test_names_tell_statuses_before_anything_is_read(store, whole_trial, writer):
+    whole_trial(store, "t_1", writer=writer)
+    whole_trial(store, "t_2", status="failed", writer=writer)
+    whole_trial(store, "t_3", writer=writer)
     compact(store)
-    whole_trial(store, "t_4")
+    whole_trial(store, "t_4", writer=writer)
     growing = GrowingResults(store)
     assert growing.count_unread_trials() == 2
-    statuses = {row["trial"]: row["status"] for row in growing.peek().list_finished()}
+    peeked = growing.peek()
+    statuses = {row["trial"]: row["status"] for row in peeked.list_finished()}
     assert statuses == {"t_1": "done", "t_2": "failed", "t_3": "done", "t_4": "done"} == store.list_statuses()
+    assert peeked.list_measured() == growing.read_trials().list_measured()
 
 
 def test_a_damaged_file_is_named_and_the_rest_kept(store, whole_trial):

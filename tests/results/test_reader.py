@@ -106,6 +106,7 @@ def test_what_a_plan_asks(store, row, measurement):
             "seconds": 2.0,
             "measuring_seconds": 0.5,
             "weights": "weights/t_1.0.safetensors",
+            "writer": None,
         },
         {
             "trial": "t_2",
@@ -115,6 +116,7 @@ def test_what_a_plan_asks(store, row, measurement):
             "seconds": None,
             "measuring_seconds": None,
             "weights": None,
+            "writer": None,
         },
     ]
     assert found.list_measured() == {("t_1", "m_none")}

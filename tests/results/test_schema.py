@@ -14,8 +14,14 @@ from equistudy.results.schema import CURVES, MEASUREMENTS, TABLES, TRIALS, Curve
 
 def test_columns_are_the_fields_of_the_rows():
     assert TRIALS.schema.names == [field.name for field in fields(TrialRow)]
-    assert CURVES.schema.names == ["trial", "attempt", *(field.name for field in fields(CurveRow))]
-    assert MEASUREMENTS.schema.names == ["trial", "attempt", *(field.name for field in fields(Measurement)), "seconds"]
+    assert CURVES.schema.names == ["trial", "attempt", *(field.name for field in fields(CurveRow)), "writer"]
+    assert MEASUREMENTS.schema.names == [
+        "trial",
+        "attempt",
+        *(field.name for field in fields(Measurement)),
+        "seconds",
+        "writer",
+    ]
 
 
 def test_column_types():
@@ -30,7 +36,7 @@ def test_an_empty_file_has_all_columns_and_its_unit(table):
     file = pq.ParquetFile(io.BytesIO(table.encode_rows([], ["t_1.0"])))
     assert file.schema_arrow.remove_metadata() == table.schema
     assert file.metadata.metadata[b"equistudy:units"] == b"t_1.0"
-    assert file.metadata.metadata[b"equistudy:schema"] == b"1"
+    assert file.metadata.metadata[b"equistudy:schema"] == b"2"
 
 
 def test_unknown_column_is_refused():

@@ -187,7 +187,7 @@ def test_a_marker_lost_during_a_run_is_noticed_at_the_next_write(store, row, mea
     marker = Path(store.url, "equistudy.json")
     marker.unlink()
     with pytest.raises(
-        StorageError, match=r'keep their equistudy\.json during a run.*write {"schema": 1} into'
+        StorageError, match=r'keep their equistudy\.json during a run.*write {"schema": 2} into'
     ) as caught:
         write()
     assert caught.value.lasting

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from equistudy.results.files import LostResultsError
 from equistudy.results.inventory import ForeignFileWarning
 from equistudy.results.store import StorageError, Store
 from equistudy.running import heartbeat as sign_of_life
@@ -98,7 +99,7 @@ def test_what_is_no_heartbeat_is_named_and_ignored(content: bytes | None, tmp_pa
     store.write_bytes("running/t_1.json", json.dumps(whole).encode())
     path = tmp_path / "running" / "t_2.json"
     os.mkfifo(path) if content is None else path.write_bytes(content)
-    told = r"Ignored running/t_2.json in .*, which is no heartbeat .* Delete it\."
+    told = r"Ignored running/t_2.json in .*, which is not the heartbeat .* Delete it\."
     with pytest.warns(ForeignFileWarning, match=told):
         assert load_heartbeats(store) == [whole]
 
@@ -106,3 +107,20 @@ def test_what_is_no_heartbeat_is_named_and_ignored(content: bytes | None, tmp_pa
 def test_a_heartbeat_that_vanishes_while_it_is_read_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Store, "list_names", lambda self, folder: ["t_1.json", "abc.reach"])
     assert load_heartbeats(Store.open(tmp_path)) == []
+
+
+def test_lost_results_are_noticed_by_the_next_heartbeat(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sign_of_life, "RENEW_SECONDS", 0.01)
+    sign = Heartbeat(store, "t_1")
+    sign.update({"epoch": 1})
+    sign.check()
+    marker = Path(store.url, "equistudy.json")
+    content = marker.read_bytes()
+    marker.unlink()
+    until(lambda: sign._lost is not None)
+    with pytest.raises(LostResultsError, match=r"must keep their equistudy\.json during a run.*Restore the file"):
+        sign.check()
+    marker.write_bytes(content)  # in time: the trial goes on
+    until(lambda: sign._lost is None)
+    sign.check()
+    sign.stop()

@@ -64,8 +64,8 @@ def test_a_network_as_it_is_has_the_rows_that_a_study_gives_it(tmp_path: Path) -
 def test_a_trained_network_is_measured_beside_its_untrained_self(tmp_path: Path) -> None:
     kept = conditions(tmp_path / "results")
     list(TrialRun(Job(TRAINED, {}, MEASURES[:1]), kept))
-    weights = results(tmp_path / "results").trials.collect()["weights"].item()
-    measure_networks([Job(TRAINED, {}, MEASURES[1:], weights=weights)], kept)
+    (row,) = results(tmp_path / "results").trials.collect().to_dicts()
+    measure_networks([Job(TRAINED, {}, MEASURES[1:], weights=row["weights"], writer=row["writer"])], kept)
     list(TrialRun(Job(TRAINED, {}, MEASURES), conditions(tmp_path / "together")))
     assert rows(tmp_path / "results").equals(rows(tmp_path / "together"))
     assert rows(tmp_path / "results").filter(measure="within_correlation")["untrained"].null_count() == 0

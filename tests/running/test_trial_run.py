@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import shutil
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -23,8 +24,9 @@ from equistudy.models.timm_model import Protocol, TimmModel
 from equistudy.networks.import_timm import import_timm
 from equistudy.recipe import SGD, Constant, Recipe
 from equistudy.results import results
+from equistudy.results.files import LostResultsError
 from equistudy.results.store import StorageError, Store
-from equistudy.running import trial_run
+from equistudy.running import heartbeat, trial_run
 from equistudy.running.job import Job, Provenance, RunConditions, TrialPhase, TrialProgress
 from equistudy.running.trial_run import TrialRun
 from equistudy.study.trial import Trial
@@ -211,8 +213,8 @@ def test_stopping_keeps_what_was_learned_but_only_until_the_row_is_written(tmp_p
 
 def test_a_new_measure_trains_nothing(tmp_path: Path) -> None:
     run(Job(TRIAL, {}, (ACCURACY,)), tmp_path)
-    weights = results(tmp_path / "results").trials.collect()["weights"].item()
-    later = run(Job(TRIAL, {}, (WITHIN,), weights=weights), tmp_path)
+    (row,) = results(tmp_path / "results").trials.collect().to_dicts()
+    later = run(Job(TRIAL, {}, (WITHIN,), weights=row["weights"], writer=row["writer"]), tmp_path)
     assert [progress.phase for progress in later] == [TrialPhase.MEASURING, TrialPhase.DONE]
     run(Job(TRIAL, {}, (ACCURACY, WITHIN)), tmp_path / "together")
     found, together = (
@@ -312,7 +314,8 @@ def test_a_network_that_is_not_trained_is_measured_and_not_stored(tmp_path: Path
 
 def test_a_network_that_is_not_trained_is_built_again_for_a_new_measure(tmp_path: Path) -> None:
     run(Job(AS_IT_IS, {}, (ACCURACY,)), tmp_path)
-    later = run(Job(AS_IT_IS, {}, (WITHIN,), built=True), tmp_path)
+    writer = results(tmp_path / "results").trials.collect()["writer"].item()
+    later = run(Job(AS_IT_IS, {}, (WITHIN,), built=True, writer=writer), tmp_path)
     assert [progress.phase for progress in later] == [TrialPhase.MEASURING, TrialPhase.DONE]
     run(Job(AS_IT_IS, {}, (WITHIN,)), tmp_path / "together")
     found, together = (
@@ -364,3 +367,43 @@ def test_other_weights_on_a_worker_are_refused(tmp_path: Path, pretrained: Trial
     last = run(replace(Job(pretrained, {}, ()).with_absolute_paths(), model_fingerprint="other"), tmp_path)[-1]
     assert last.phase == TrialPhase.FAILED
     assert "Every worker must have the same weights as the plan" in (last.message or "")
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("noticed_by", ["checkpoint", "heartbeat"])
+def test_results_that_are_lost_stop_a_trial_long_before_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noticed_by: str, whole: bool
+) -> None:
+    if noticed_by == "checkpoint":
+        monkeypatch.setattr(trial_run, "MIN_SAVING_SECONDS", 0.0)
+        monkeypatch.setattr(trial_run, "MAX_SAVING_SHARE", 1e9)
+    else:
+        monkeypatch.setattr(heartbeat, "WRITE_SECONDS", 0.0)
+        monkeypatch.setattr(heartbeat, "RENEW_SECONDS", 0.01)
+    trial = replace(TRIAL, recipe=Recipe(epochs=1000, batch_size=64))
+    running = iter(TrialRun(Job(trial, {}, ()), conditions(tmp_path)))
+    next(running)
+    if whole:
+        shutil.rmtree(tmp_path / "results")
+    else:
+        (tmp_path / "results/equistudy.json").unlink()
+    epochs = []
+    with pytest.raises(LostResultsError, match="Move them back" if whole else "Restore the file"):
+        epochs.extend(progress.epoch for progress in running)
+    assert max(epochs, default=0) < 900
+    assert (tmp_path / "results").exists() is not whole  # no nameless folder comes back
+
+
+def test_curves_measurements_weights_and_row_of_two_runs_do_not_mix(tmp_path: Path) -> None:
+    job, store = Job(TRIAL, {}, (ACCURACY,)), Store.open(tmp_path / "results")
+    first, second = TrialRun(job, conditions(tmp_path)), TrialRun(job, conditions(tmp_path))
+    for one in zip(first, second, strict=True):
+        assert one[0].phase == one[1].phase
+    found = results(store.url)
+    (row,) = found.attempts.to_dicts()
+    assert row["writer"] in row["weights"]
+    assert row["writer"] in {first.job.writer, second.job.writer}
+    assert len(store.list_names("curves")) == len(store.list_names("measurements")) == 2
+    curves = found.curves.collect()
+    assert curves.height == curves.n_unique(["epoch", "split", "name"])
+    assert found.measurements.collect().height == 1

@@ -252,7 +252,7 @@ def test_a_trial_runs_and_its_row_has_the_half_extents(tmp_path: Path) -> None:
     assert row["train_rotation_extent_tail"] - row["train_rotation_extent_oracle"] == pytest.approx(
         row["train_rotation_extent_excess"]
     )
-    *_, again = TrialRun(Job(TRIAL, {}, (Accuracy(),), weights=row["weights"]), conditions)
+    *_, again = TrialRun(Job(TRIAL, {}, (Accuracy(),), weights=row["weights"], writer=row["writer"]), conditions)
     assert again.phase == TrialPhase.DONE
 
 

@@ -4,6 +4,7 @@ import json
 import random
 import time
 from collections import Counter
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -55,7 +56,7 @@ def test_every_trial_is_counted_once_in_its_state(planned, seed):
 def test_failing_then_running_then_slow_cells_come_first(planned):
     plan, found = planned({0: "failed", 2: "missing", 8: "failed", 9: "failed"})
     slow = plan.trials[5]._replace(seconds=1e6)
-    plan = type(plan)((*plan.trials[:5], slow, *plan.trials[6:]), plan.measures, plan.unmeasured, plan.weights)
+    plan = replace(plan, trials=(*plan.trials[:5], slow, *plan.trials[6:]))
     cells = build_grid(plan, found, {plan.trials[2].id})["cells"]
     numbers = {trial.id: cell.number for cell in group_cells(plan) for trial in cell.trials}
     first, second, third = (numbers[plan.trials[place].id] for place in (0, 2, 5))
