@@ -48,7 +48,8 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command."""
         try:
-            return super().invoke(ctx)
+            with print_warnings_plainly():
+                return super().invoke(ctx)
         except Exception as error:
             message = get_user_message(error)
             if message is None:
