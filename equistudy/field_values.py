@@ -5,7 +5,7 @@ import inspect
 import math
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum, EnumType
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
@@ -14,6 +14,13 @@ __all__ = ["FieldCheck", "build_checks", "find_unusable"]
 PLAIN_TYPES = (bool, int, float, str, bytes)
 INTEGER_BITS = 63  # what tables and seeds hold
 SHOWN = 80  # characters of a value in a message
+CONTAINERS: dict[Any, type] = {kind: kind for kind in (Iterable, Mapping, Sequence)}
+CONTAINER_NAMES: dict[type, str] = {
+    Iterable: "a tuple, a list or another iterable",
+    Mapping: "a mapping",
+    Sequence: "a sequence",
+}
+CHECKED_EACH = (int, float, str, Iterable)  # an instance says nothing about the next one
 
 
 class FieldCheck(NamedTuple):
@@ -35,17 +42,18 @@ class _Field(NamedTuple):
     default: Any
 
 
-def build_checks(kind: type) -> tuple[tuple[FieldCheck, ...], dict[str, FieldCheck]]:
+def build_checks(kind: type, coerced: Collection[str] = ()) -> tuple[tuple[FieldCheck, ...], dict[str, FieldCheck]]:
     """The checks of a dataclass's positional arguments in their order, and of all its arguments by name.
 
     None are made for a class with an `__init__` of its own. Annotations that are not understood, such as type
-    variables and names that cannot be resolved, are not checked.
+    variables and names that cannot be resolved, are not checked. The fields in `coerced` take whatever can be iterated.
     """
     made = inspect.unwrap(kind.__init__)  # type: ignore[misc]
     code = getattr(made, "__code__", None)
     if code is None or code.co_filename != "<string>":  # the name that dataclass gives to the code it generates
         return (), {}
     hints = _resolve_hints(kind)
+    hints |= {name: types.GenericAlias(Iterable, get_args(hints[name])[:1]) for name in coerced}
     defaults = {field.name: field.default for field in dataclasses.fields(kind)}
     names = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
     checks = {
@@ -89,7 +97,7 @@ def _build_check(field: _Field) -> FieldCheck:
     accepted: set[type] = set()
     has_type = _build_test(field.hint)
     if has_type is None:
-        return FieldCheck(accepted, frozenset(), lambda value: accepted.add(type(value)))
+        has_type = _accept
 
     def check(value: Any) -> None:
         if value is field.default:
@@ -105,7 +113,7 @@ def _build_check(field: _Field) -> FieldCheck:
                 f"{field.owner.__name__}.{field.name} takes {unusable}, got {field.name}={_show_value(value)}. "
                 "Choose another value."
             )
-        if type(value) is bool or not (isinstance(value, (int, float, str, tuple)) or _is_literal(field.hint)):
+        if type(value) is bool or not (isinstance(value, CHECKED_EACH) or _is_literal(field.hint)):
             accepted.add(type(value))  # any instance of this class is right
 
     options = _list_options(field.hint)
@@ -125,6 +133,9 @@ def _build_test(hint: Any) -> Callable[[Any], bool] | None:  # noqa: PLR0911 -- 
         return None if None in tests else lambda value: any(test(value) for test in tests if test)
     if origin is tuple:
         return _build_tuple_test(options)
+    container = CONTAINERS.get(origin or hint)
+    if container is not None:
+        return _build_container_test(container, options)
     if hint is None or hint is types.NoneType:
         return lambda value: value is None
     if not isinstance(hint, type) or origin is not None:
@@ -145,6 +156,16 @@ def _build_tuple_test(options: tuple[Any, ...]) -> Callable[[Any], bool]:
         isinstance(value, tuple)
         and len(value) == len(tests)
         and all(test(item) for test, item in zip(tests, value, strict=True))
+    )
+
+
+def _build_container_test(kind: type, options: tuple[Any, ...]) -> Callable[[Any], bool]:
+    """A container that is no text. Its items are tested, except those of an iterator, which would be used up."""
+    test = (_build_test(options[0]) if options and kind is not Mapping else None) or _accept
+    return lambda value: (
+        isinstance(value, kind)
+        and not isinstance(value, (str, bytes, type))
+        and (not isinstance(value, Collection) or all(map(test, value)))
     )
 
 
@@ -172,6 +193,10 @@ def _describe_option(option: Any) -> str:
         inside = get_args(option)
         items = ", ".join("..." if each is Ellipsis else getattr(each, "__name__", str(each)) for each in inside)
         return f"a tuple ({items})"
+    container = CONTAINERS.get(get_origin(option) or option)
+    if container is not None:
+        kinds = [getattr(each, "__name__", str(each)) for each in get_args(option) if each is not Any]
+        return CONTAINER_NAMES[container] + (f" of {', '.join(kinds)}" if kinds else "")
     name = getattr(option, "__name__", str(option))
     return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}" if isinstance(option, type) else str(option)
 

@@ -22,6 +22,7 @@ from equistudy.code_digest import compute_code_digest
 from equistudy.field_values import FieldCheck, build_checks, find_unusable
 
 __all__ = [
+    "CheckedFields",
     "Generator",
     "Spec",
     "Tensor",
@@ -66,25 +67,22 @@ _new = object.__new__
 
 
 class _InitSignature:
-    """The signature of a spec's class: that of its `__init__`, where Python 3.11 shows that of `Spec.__new__`."""
+    """The signature of a checked class: that of its `__init__`, where Python 3.11 shows that of `__new__`."""
 
-    def __get__(self, instance: "Spec | None", owner: type) -> inspect.Signature:
+    def __get__(self, instance: "CheckedFields | None", owner: type) -> inspect.Signature:
         if instance is not None:
             raise AttributeError("__signature__")
         signature = inspect.signature(owner.__init__)  # type: ignore[misc]
         return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
-@dataclasses.dataclass(frozen=True)
-class Spec:
-    """Base of everything that a study names: a frozen dataclass whose fields are its whole configuration.
+class CheckedFields:
+    """Base of dataclasses whose arguments are checked against the annotations of their fields.
 
-    `REVISION` is raised by every change of the code that changes numbers; it is part of each id that names the spec.
-    So is a digest of the code (`code_digest`) where a spec is not equistudy's own.
+    A class that takes other forms of a field, such as a list for a tuple, names it in `COERCED` and checks it itself.
     """
 
-    REVISION: ClassVar[int] = 1
-    _code_digest: ClassVar[str]
+    COERCED: ClassVar[frozenset[str]] = frozenset()
     __signature__: ClassVar[Any] = _InitSignature()
 
     if not TYPE_CHECKING:
@@ -100,7 +98,7 @@ class Spec:
                 try:
                     positional, by_name = _CHECKS[cls]
                 except KeyError:
-                    positional, by_name = _CHECKS[cls] = build_checks(cls)
+                    positional, by_name = _CHECKS[cls] = build_checks(cls, cls.COERCED)
                 try:
                     for value, (accepted, numbers, check) in zip(values, positional):  # noqa: B905 -- __init__ counts
                         kind = type(value)
@@ -118,6 +116,18 @@ class Spec:
                     raise _find_own_error(cls, values, named) or error from None
             return _new(cls)
 
+
+@dataclasses.dataclass(frozen=True)
+class Spec(CheckedFields):
+    """Base of everything that a study names: a frozen dataclass whose fields are its whole configuration.
+
+    `REVISION` is raised by every change of the code that changes numbers; it is part of each id that names the spec.
+    So is a digest of the code (`code_digest`) where a spec is not equistudy's own.
+    """
+
+    REVISION: ClassVar[int] = 1
+    _code_digest: ClassVar[str]
+
     def __str__(self) -> str:
         return format_label(self)
 
@@ -127,7 +137,7 @@ class Spec:
         return json.dumps(to_plain_data(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def _check_is_parameter(kind: type[Spec], name: str) -> None:
+def _check_is_parameter(kind: type[CheckedFields], name: str) -> None:
     """Raises TypeError for a name that the class has no parameter for, with the names that are near."""
     parameters = inspect.signature(kind.__init__).parameters
     if name in parameters or any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values()):
@@ -138,7 +148,7 @@ def _check_is_parameter(kind: type[Spec], name: str) -> None:
     raise TypeError(f"{kind.__name__} has no field {name!r}. {way_out}")
 
 
-def _find_own_error(kind: type[Spec], values: tuple[Any, ...], named: dict[str, Any]) -> Exception | None:
+def _find_own_error(kind: type[CheckedFields], values: tuple[Any, ...], named: dict[str, Any]) -> Exception | None:
     """The error of the class itself for arguments that it cannot have, which says more than the general one."""
     if any(isinstance(value, int) and find_unusable(value) for value in (*values, *named.values())):
         return None  # the class may count to it

@@ -3,14 +3,14 @@
 import math
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 
 from equistudy.analysis.outcome import Outcome
 from equistudy.analysis.table import StudyTable, level_value
 from equistudy.measuring.measure import Measure
-from equistudy.spec import format_label
+from equistudy.spec import CheckedFields, format_label
 from equistudy.study.design import Factor
 from equistudy.study.study import Verdict
 
@@ -29,7 +29,7 @@ Within = tuple[tuple[Factor, Any], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class EffectTest:
+class EffectTest(CheckedFields):
     """Base of the tests: one effect per seed, with Student's t interval over the seeds.
 
     `within` fixes other factors at one level, as pairs (factor, level). Every cell of the remaining factors is judged
@@ -37,6 +37,8 @@ class EffectTest:
     the claim is about the mean over these cells. `margin` is in the unit of the effect: an increase or decrease is
     claimed to exceed it, and "unchanged", which requires a margin, to stay within it.
     """
+
+    COERCED: ClassVar[frozenset[str]] = frozenset({"within"})
 
     expected: Direction | str
     within: Within = ()

@@ -12,7 +12,7 @@ from equistudy.analysis.table import DONE, StudyTable
 from equistudy.analysis.trial_numbers import TrialNumber
 from equistudy.measures.group_measure import GroupMeasure
 from equistudy.measuring.measure import Measure
-from equistudy.spec import format_label
+from equistudy.spec import CheckedFields, format_label
 from equistudy.study.design import suggest_names
 
 __all__ = [
@@ -106,7 +106,7 @@ REFERENCE_TITLES = {
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Outcome(CheckedFields):
     """The number that a claim or a figure is about: the mean of a measure's values in one trial.
 
     Values are averaged over the elements of each stage, then over the stages. `elements=None` uses all elements.

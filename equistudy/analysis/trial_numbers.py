@@ -8,12 +8,13 @@ import polars as pl
 
 from equistudy.analysis.table import DONE, StudyTable, level_value
 from equistudy.measuring.measure import Measure
+from equistudy.spec import CheckedFields
 from equistudy.study.design import Factor, suggest_names
 
 __all__ = ["ReportedValue", "Score", "TrialNumber"]
 
 
-class TrialNumber:
+class TrialNumber(CheckedFields):
     """Base of the numbers per trial that are not the values of a single measure."""
 
     name: str

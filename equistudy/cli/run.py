@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -161,10 +162,22 @@ def run_and_report(request: RunRequest) -> CommandResult:
     # FORCE_COLOR colours a log, but does not make it a screen
     console = Console(stderr=True, force_interactive=None if sys.stderr.isatty() else False, highlight=False)
     _print_lines(console, loaded.study.question, _format_state_counts(made), *format_impossible(made))
+    _print_lines(console, *_describe_empty_retry(made, request.retry))
     for model in {job.trial.model for job in source.jobs}:
         model.validate()  # finds what no network can be built from before Ray starts
     store = Store.open(request.asked.folder, create=True)  # also where nothing can run: a report says so
     return StudyRunner(request, loaded, resources, store, console, began).run(known, made, source)
+
+
+def _describe_empty_retry(made: StudyPlan, retry: tuple[str, ...] | None) -> list[str]:
+    """A line where a retry finds no failed trial to run again; none otherwise."""
+    failed = Counter(trial.reason for trial in made.trials if trial.state is PlanState.FAILED)
+    if retry is None or (failed and not retry) or not failed.keys().isdisjoint(retry):
+        return []
+    if not failed:
+        return ["Nothing to retry: no trial has failed."]
+    reasons = ", ".join(f"{reason} ({count})" for reason, count in failed.most_common())
+    return [f"Nothing to retry: no trial failed for the reason {' or '.join(retry)}. Reasons of failures: {reasons}."]
 
 
 def _print_lines(console: Console, *lines: str) -> None:

@@ -65,8 +65,9 @@ def join_cluster(site: Site, tell_lost: Callable[[str], None] = tell_head_lost) 
         return
     if not file.is_local:
         raise ValueError(
-            f"A cluster whose nodes are on other machines must run, got {site.file} without --address. Bring it up "
-            f"with `ray up {site.file}`, and run the study on its head node with --address auto --cluster FILE."
+            f"A cluster with nodes on other machines must already be running, got {site.file} without --address. "
+            f"Start it with `ray up {site.file}`, and run the study on its head node with --address auto --cluster "
+            "FILE."
         )
     with start_local_cluster(file) as started, connect_to_ray(started, tell_lost=tell_lost):
         yield capacity

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from equistudy.execution.head_watchdog import tell_head_lost, watch_head
 from equistudy.execution.ray_environment import prepare_ray_environment
 from equistudy.execution.startup_watchdog import watch_startup
+from equistudy.spec import CheckedFields
 
 __all__ = [
     "LATE_START_MESSAGE",
@@ -35,7 +36,7 @@ OBJECT_STORE_BYTES = 256 * 1024**2  # specs and handles; data sets are read by e
 
 
 @dataclass(frozen=True)
-class Resources:
+class Resources(CheckedFields):
     """What one trial gets, and how many run at once. `gpus` may be a fraction; None takes one where there is one.
 
     `pack` trials share each GPU: small networks leave most of it idle. Each is a process of its own with its part of

@@ -62,7 +62,7 @@ class ClusterMonitor:
             self._unborn_since = self._clock()
         if self._clock() - max(self._unborn_since, self._news_at) > STUCK_SECONDS:
             self.stuck = (
-                f"No trial could begin: for {STUCK_SECONDS:g} s not one of {unborn} processes has started, although "
+                f"No trial could begin: none of {unborn} processes has started within {STUCK_SECONDS:g} s, although "
                 "nodes have room for them. Look into worker*.err and raylet.out in Ray's logs on the nodes "
                 "(/tmp/ray/session_latest/logs): Python, torch or equistudy may be broken there."
             )
@@ -109,7 +109,8 @@ def _describe_unmet_demand(report: Mapping[str, Any], free: Mapping[str, float],
     largest = max(wanted, key=lambda bundle: sum(bundle.values()))
     asked = ", ".join(f"{amount:g} {name}" for name, amount in largest.items() if "_group_" not in name)
     there = ", ".join(f"{free.get(name, 0):g} {name}" for name in ("CPU", "GPU"))
-    return f"No trial has moved for {SILENCE_SECONDS:g} s: one waits for {asked}; free on {nodes} nodes: {there}"
+    told = f"No trial has made progress for {SILENCE_SECONDS:g} s: one is waiting for {asked}"
+    return f"{told}; free on {nodes} nodes: {there}"
 
 
 def _list_bundles(group: Mapping[str, Any]) -> list[dict[str, float]]:
@@ -127,7 +128,7 @@ def monitor_cluster(tell: Callable[[str], None]) -> Iterator[ClusterMonitor]:
                 monitor.check(*_query_cluster())
             except Exception as error:
                 # whatever Ray answers when it has lost its head: the run itself will find out
-                monitor._tell_once("lost", f"The cluster does not say how it is: {type(error).__name__}")
+                monitor._tell_once("lost", f"Cannot query the cluster: {type(error).__name__}")
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

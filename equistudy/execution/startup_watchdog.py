@@ -64,8 +64,8 @@ def find_crash(said: str) -> str | None:
 
 def _describe_crash(why: str, log: Path) -> str:
     return (
-        f"No trial could begin: Ray's workers crash as soon as they start: {why.rstrip('.')}. Mend the Python "
-        f"environment, then run the same command again. All that they said is in {log}"
+        f"No trial could begin: Ray's workers crash as soon as they start: {why.rstrip('.')}. Fix the Python "
+        f"environment, then run the same command again. Their full output is in {log}"
     )
 
 

@@ -195,7 +195,7 @@ class _ProgressCallback(_Stateless, tune.Callback):
                 stacks = load_stacks(self._conditions.store, f"{job.trial.id}.{job.attempt}")
         if stacks is not None:
             error = HungError(
-                f"{stacks.partition(chr(10))[0]}, {MAX_RESTARTS + 1} times. Raise --hang-minutes if it works."
+                f"{stacks.partition(chr(10))[0]}, {MAX_RESTARTS + 1} times. Raise --hang-minutes if it was only slow."
             )
         row = build_failed_row(job, self._conditions, error, datetime.now(UTC), stacks)
         self._end(trial, job, TrialPhase.FAILED, row, row.message, row.reason)

@@ -9,12 +9,14 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from equistudy.execution.autoscaling import CLUSTER_MARKER, kill_cluster_processes, start_head
 from equistudy.execution.cluster_file import ClusterFile
+from equistudy.spec import compute_digest
 
 __all__ = ["LocalHead", "start_local_head", "stop_local_head"]
 
@@ -32,16 +34,21 @@ class LocalHead:
     @classmethod
     def load(cls, file: ClusterFile) -> "LocalHead | None":
         """What `start_local_head` has left, or None where the head does not run."""
+        state = _state_path(file)
         try:
-            found = cls(**json.loads(_state_path(file).read_text()))
+            found = cls(**json.loads(state.read_text())) if state.stat().st_uid == os.getuid() else None
         except FileNotFoundError:
+            return None
+        if found is None:
             return None
         return found if _is_running(found) else None
 
 
 def _state_path(file: ClusterFile) -> Path:
+    """One for each cluster file, user and machine: home folders may be shared, and a name may be in two files."""
     base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return base / "equistudy" / f"{file.content['cluster_name']}.json"
+    identity = compute_digest(f"{os.getuid()}|{socket.gethostname()}|{file.path.resolve()}", "c")
+    return base / "equistudy" / f"{file.content['cluster_name']}.{identity}.json"
 
 
 def _is_running(running: LocalHead) -> bool:

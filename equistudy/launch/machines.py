@@ -115,7 +115,7 @@ def check_machine_sizes(file: ClusterFile, prices: PriceTable) -> list[str]:
         if machine and (nodes.cpus > machine.cpus or nodes.gpus != machine.gpus):
             told.append(
                 f"{nodes.name} promises {nodes.cpus:g} CPUs and {nodes.gpus:g} GPUs, and {machine.name} has "
-                f"{machine.cpus:g} and {machine.gpus:g}: trials would wait for ever, or GPUs stand idle"
+                f"{machine.cpus:g} and {machine.gpus:g}: trials would wait forever, or GPUs stand idle"
             )
     return told
 

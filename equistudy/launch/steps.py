@@ -29,21 +29,21 @@ MAX_KEPT_LINES = 30  # of what a command has said, for the message
 # what clouds, ssh and Kubernetes say, and what to do about it
 REMEDIES = {
     r"InvalidInstanceType|instance type .*(not supported|does not exist)|invalid.*instance.?type|resource\.machineType":
-    "The provider has no such type of machine there: choose another InstanceType (AWS) or machineType (Google) in the "
-    "cluster's file, or another zone.",
+    "The provider does not offer this machine type there: choose another InstanceType (AWS) or machineType "
+    "(Google) in the cluster's file, or another zone.",
     r"NoCredentials|locate credentials|ExpiredToken|InvalidClientTokenId|DefaultCredentialsError|"
     r"credentials were not found": "Log in to the provider first: aws sso login, or gcloud auth application-default "
     "login.",
-    r"UnauthorizedOperation|AccessDenied|PERMISSION_DENIED|forbidden": "Your account may not do this: it needs the "
-    "rights that the first lines of the cluster's file name.",
+    r"UnauthorizedOperation|AccessDenied|PERMISSION_DENIED|forbidden": "Your account lacks permissions: it needs "
+    "those that the first lines of the cluster's file name.",
     r"VcpuLimitExceeded|InstanceLimitExceeded|QUOTA_EXCEEDED|Quota .* exceeded|InsufficientInstanceCapacity|"
-    r"RESOURCE_POOL_EXHAUSTED": "The provider gives no more such machines: raise the quota, or choose another type or "
-    "zone.",
+    r"RESOURCE_POOL_EXHAUSTED": "The provider has no more machines of this type for you: raise the "
+    "quota, or choose another type or zone.",
     r"ssh: connect|port 22|Connection timed out|No route to host|Operation timed out": "Port 22 of the head is closed "
     "to this machine: let its public address in (IpPermissions on AWS, the network's firewall on Google).",
     r"no matches for kind": "The Kubernetes cluster does not know Ray: install the KubeRay operator, 1.5.1 or newer.",
     r"Unable to connect to the server|connection to the server .* refused|no configuration has been provided|"
-    r"current-context": "kubectl reaches no cluster: choose one with kubectl config use-context, and log in to it.",
+    r"current-context": "kubectl cannot reach a cluster: choose one with kubectl config use-context, and log in to it.",
     r"ErrImagePull|ImagePullBackOff|manifest unknown|pull access denied": "The image cannot be pulled: build it from "
     "cluster/Dockerfile, push it, and name it in the cluster's file.",
     r"[Aa]ddress already in use|unable to listen on port": "The local port is taken: end what listens there, such as "

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
+import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
@@ -11,6 +13,7 @@ from equistudy.measuring.discovery import FoundStages, find_stages
 from equistudy.measuring.engine import measure_all
 from equistudy.measuring.families import FlowMeasure, PairedMeasure
 from equistudy.measuring.measure import Measure, MeasuringResult, Skipped, Subject
+from equistudy.measuring.stages import evaluation_mode
 
 __all__ = ["list_measures", "measure"]
 
@@ -47,14 +50,50 @@ def measure(
     wanted = list_measures(measures)
     found = FoundStages({}, {}, {})
     if stages is None:
-        found = find_stages(network, images)
+        try:
+            found = find_stages(network, images)
+        except RuntimeError as error:
+            _explain_refusal(network, images, error)
+            raise
         stages = found.paths
     paths = stages if isinstance(stages, Mapping) else {path: path for path in stages}
     channels = images.shape[1]
     subject = Subject(
         network, paths, images, targets, (0.0,) * channels, (1.0,) * channels, background, untrained, seed=0
     )
-    return _account_for_stages(measure_all(wanted, subject), wanted, found)
+    try:
+        result = measure_all(wanted, subject)
+    except (RuntimeError, ValueError) as error:  # ValueError: the network refuses windows, if not the images as well
+        _explain_refusal(network, images, error)
+        raise
+    return _account_for_stages(result, wanted, found)
+
+
+def _explain_refusal(network: nn.Module, images: Tensor, error: Exception) -> None:
+    """Raises ValueError if the network itself refuses the images, such as those with another number of channels."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return
+    place = next(chain(network.parameters(), network.buffers()), images)
+    try:
+        with evaluation_mode(network):
+            network(images[:1].to(place.device))
+        return
+    except RuntimeError as refusal:
+        reason = str(refusal).partition("\n")[0].rstrip(".")
+    _, channels, height, width = images.shape
+    convolutions = [(path, each) for path, each in network.named_modules() if hasattr(each, "in_channels")]
+    way_out = "Give it images of the shape that it was built for, or wrap it in a module that converts them."
+    if convolutions and convolutions[0][1].in_channels != channels:
+        path, first = convolutions[0]
+        where = f" ({path})" if path else ""
+        way_out = (
+            f"Its first convolution{where} takes {first.in_channels} channels: convert the images, or build the "
+            f"network for {channels}."
+        )
+    raise ValueError(
+        f"network must accept the images, got {channels} channels of {height} x {width} pixels, which it refuses: "
+        f"{reason}. {way_out}"
+    ) from error
 
 
 def list_measures(measures: Any) -> tuple[Measure, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from equistudy.analysis.outcome import Outcome, Quantity, Reference, as_outcome
 from equistudy.measuring.measure import Measure
+from equistudy.spec import CheckedFields
 from equistudy.study.design import Factor, suggest_names
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ REFERENCES = {  # their explanations in captions
 
 
 @dataclass(frozen=True)
-class ReportFigure:
+class ReportFigure(CheckedFields):
     """Base of the figures. `frame` computes all numbers, `draw` maps its columns to marks and computes nothing.
 
     Within each seed, values are averaged over factors that a figure does not show.

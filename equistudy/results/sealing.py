@@ -85,9 +85,9 @@ def _split_safetensors(name: str, weights: bytes) -> tuple[dict[str, Any], bytes
         sizes = [field["data_offsets"][1] for key, field in header.items() if key != "__metadata__"]
         metadata = header.get("__metadata__", {})
     except (ValueError, TypeError, AttributeError, LookupError) as error:
-        raise _build_error(name, "it is no safetensors file") from error
+        raise _build_error(name, "it is not a safetensors file") from error
     if not isinstance(metadata, dict) or len(weights) != 8 + length + max(sizes, default=0):
-        raise _build_error(name, "it is no whole safetensors file")
+        raise _build_error(name, "it is an incomplete safetensors file")
     return header, weights[8 + length :]
 
 

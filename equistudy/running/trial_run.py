@@ -128,7 +128,7 @@ class TrialRun:
 
     def _train(self) -> Iterator[TrialProgress]:
         if self._store.has_trial(self.job.trial.id) and self.job.attempt == 0:
-            yield self._report_progress(TrialPhase.DONE, "another run of the study finished it")
+            yield self._report_progress(TrialPhase.DONE, "another run of the study has already finished it")
             return
         torch.set_num_threads(self.conditions.threads)
         check_fingerprints(self.job)

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice, product
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
-from equistudy.spec import Spec, format_label
+from equistudy.spec import CheckedFields, Spec, format_label
 from equistudy.study.trial import COMPONENTS, Trial
 
 __all__ = [
@@ -40,11 +40,13 @@ RESERVED_NAMES = frozenset(
 
 
 @dataclass(frozen=True)
-class Factor:
+class Factor(CheckedFields):
     """What a study varies: the name of a parameter of the trial function, and the levels it takes.
 
     `unit` labels axes; `log` says that the levels are compared by their logarithm.
     """
+
+    COERCED: ClassVar[frozenset[str]] = frozenset({"levels"})
 
     name: str
     levels: tuple[Any, ...]

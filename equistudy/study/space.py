@@ -1,16 +1,17 @@
 """What a search draws from and how it stops early, as specs: without Ray, so that a study file may name them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from typing import Any, ClassVar
 
-from equistudy.spec import format_label
+from equistudy.spec import CheckedFields, format_label
 
 __all__ = ["Choice", "Halving", "LogUniform", "Uniform"]
 
 
 @dataclass(frozen=True)
-class Uniform:
+class Uniform(CheckedFields):
     """A number between two, all alike."""
 
     low: float
@@ -43,15 +44,23 @@ class LogUniform(Uniform):
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(CheckedFields):
     """One of some levels, all alike."""
+
+    COERCED: ClassVar[frozenset[str]] = frozenset({"categories"})
 
     categories: tuple[Any, ...]
 
     def __post_init__(self) -> None:
+        if isinstance(self.categories, str) or not isinstance(self.categories, Iterable):
+            raise TypeError(
+                f"Choice.categories must be a tuple of levels, got {self.categories!r}. Write Choice((1, 2, 4))."
+            )
         object.__setattr__(self, "categories", tuple(self.categories))
         if not self.categories or len({format_label(level) for level in self.categories}) < len(self.categories):
-            raise ValueError(f"Choice needs one or more distinct levels, got {format_label(self.categories)}.")
+            raise ValueError(
+                f"Choice needs one or more distinct levels, got {format_label(self.categories)}. Write each once."
+            )
 
     def list_examples(self) -> tuple[Any, ...]:
         """All of them."""
@@ -59,7 +68,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Halving:
+class Halving(CheckedFields):
     """Asynchronous successive halving: after `first`, `first` x `factor`, ... epochs the best 1 / `factor` go on.
 
     A trial is judged when it comes to such a rung, among those that came there before it. `epochs` is the most.

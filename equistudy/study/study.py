@@ -3,9 +3,10 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from equistudy.measuring.measure import Measure
+from equistudy.spec import CheckedFields
 from equistudy.study.design import Design, suggest_names
 
 __all__ = ["Claim", "ClaimTest", "Figure", "Study", "Verdict", "format_study_name", "is_file_name"]
@@ -73,7 +74,7 @@ class Figure(Protocol):
 
 
 @dataclass(frozen=True)
-class Claim:
+class Claim(CheckedFields):
     """A statement, usually a paper's, as a test that is declared before the data is seen."""
 
     statement: str
@@ -89,11 +90,13 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(CheckedFields):
     """One question, and everything that is needed to answer it.
 
     `scales` names other designs for the same question, such as the size of the paper; `--scale NAME` chooses one.
     """
+
+    COERCED: ClassVar[frozenset[str]] = frozenset({"claims", "figures", "measures"})
 
     question: str
     design: Design

@@ -137,7 +137,7 @@ def test_what_the_cloud_refuses_comes_with_the_way_out(
     program(ready, "ray", '[ "$1" = up ] && { echo "(VcpuLimitExceeded) vCPU limit of 0"; exit 1; }; exit 0')
     done = invoke("launch", *edited(tmp_path), *REMOTE)
     assert done.exit_code == ExitCode.USAGE
-    assert "ended with 1: (VcpuLimitExceeded) vCPU limit of 0\nThe provider gives no more such machines" in done.stderr
+    assert "ended with 1: (VcpuLimitExceeded) vCPU limit of 0\nThe provider has no more machines of" in done.stderr
     assert "planted-secret" not in done.output
 
 

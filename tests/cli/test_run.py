@@ -351,3 +351,20 @@ def test_settings_run_report_and_are_explained(asked, invoke, trains) -> None:
     assert columns["recipe.epochs"] == 5
     assert "4 missing" in invoke("status", asked.study, "--results", asked.folder).stdout
     assert "2 done" in invoke("status", asked.study, "--results", asked.folder, *settings).stdout
+
+
+def test_a_retry_that_finds_nothing_to_retry_says_so(asked, invoke, trains) -> None:
+    trains(ending=4)
+    assert "Nothing to retry" not in invoke("run", asked.study, "--results", asked.folder).stderr
+    done = invoke("retry", asked.study, "--results", asked.folder)
+    assert done.exit_code == ExitCode.DONE
+    assert "Nothing to retry: no trial has failed." in done.stderr.splitlines()
+
+
+def test_a_retry_of_another_reason_names_the_reasons_there_are(asked, invoke, trains) -> None:
+    trains(reason="bug")
+    invoke("run", asked.study, "--results", asked.folder)
+    done = invoke("retry", asked.study, "--results", asked.folder, "--reason", "data")
+    wanted = "Nothing to retry: no trial failed for the reason data. Reasons of failures: bug (1)."
+    assert wanted in done.stderr.splitlines()
+    assert "Nothing to retry" not in invoke("retry", asked.study, "--results", asked.folder, "--reason", "bug").stderr

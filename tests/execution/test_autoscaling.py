@@ -127,6 +127,6 @@ def test_nodes_elsewhere_need_an_address(tmp_path: Path) -> None:
         "{cluster_name: c, max_workers: 1, provider: {type: aws, region: eu-west-1}, auth: {ssh_user: ubuntu}, "
         "head_node_type: head, available_node_types: {head: {resources: {CPU: 2}, node_config: {}}}}"
     )
-    message = r"must run, got .*aws.yaml without --address. Bring it up with `ray up .*aws.yaml`"
+    message = r"must already be running, got .*aws.yaml without --address. Start it with `ray up .*aws.yaml`"
     with pytest.raises(ValueError, match=message), join_cluster(Site(file=path)):
         pass

@@ -65,7 +65,8 @@ def test_what_waits_in_silence_is_told_with_the_numbers() -> None:
     clock.now = 21
     for _ in range(2):
         lookout.check([node("1")], load, {"CPU": 2.0})
-    assert told == ["No trial has moved for 20 s: one waits for 4 CPU, 1 GPU; free on 1 nodes: 2 CPU, 0 GPU"]
+    where = "free on 1 nodes: 2 CPU, 0 GPU"
+    assert told == [f"No trial has made progress for 20 s: one is waiting for 4 CPU, 1 GPU; {where}"]
     lookout.note_progress()
     lookout.check([node("1")], load, {"CPU": 2.0})
     assert len(told) == 1
@@ -81,7 +82,7 @@ def test_processes_that_never_begin_end_the_run() -> None:
     clock.now = 1103
     lookout.check([node("1")], {}, {}, 2)
     assert lookout.stuck is not None
-    assert lookout.stuck.startswith("No trial could begin: for 600 s not one of 2 processes has started, although")
+    assert lookout.stuck.startswith("No trial could begin: none of 2 processes has started within 600 s, although")
 
 
 @pytest.mark.usefixtures("ray_capacity")

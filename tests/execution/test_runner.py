@@ -231,7 +231,7 @@ def test_a_trial_that_hangs_again_and_again_has_a_row_with_its_stacks(
     (row,) = results(store.url).trials.collect().to_dicts()
     assert row["reason"] == "time"
     assert "no step ended for 2 s in process" in row["message"]
-    assert "2 times. Raise --hang-minutes if it works." in row["message"]
+    assert "2 times. Raise --hang-minutes if it was only slow." in row["message"]
     assert "in build" in row["traceback"]
     assert [progress.phase for progress in log.progress if progress.phase == TrialPhase.DIED] == [TrialPhase.DIED]
 

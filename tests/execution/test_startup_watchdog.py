@@ -44,4 +44,4 @@ def test_workers_that_crash_at_their_start_end_the_run_with_the_reason(tmp_path:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert "No trial could begin: Ray's workers crash as soon as they start: ImportError: libbroken.so.1" in done.stderr
-    assert "Mend the Python environment, then run the same command again." in done.stderr
+    assert "Fix the Python environment, then run the same command again." in done.stderr

@@ -9,6 +9,7 @@ import pytest
 from equistudy.execution import autoscaling
 from equistudy.execution.autoscaling import CLUSTER_MARKER
 from equistudy.execution.cluster_file import ClusterFile
+from equistudy.launch import local_head
 from equistudy.launch.local_head import LocalHead, start_local_head, stop_local_head
 
 FILE = ClusterFile(Path(__file__).parents[2] / "cluster" / "local.yaml")
@@ -22,7 +23,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "another")
     monkeypatch.setattr(autoscaling, "build_head_command", lambda *_: [sys.executable, "-c", SLEEPING])
-    return tmp_path / "equistudy" / "local.json"
+    return local_head._state_path(FILE)
 
 
 def test_a_head_outlives_its_command_and_only_its_user_knows_the_token(state: Path) -> None:
@@ -48,4 +49,28 @@ def test_a_head_that_has_died_is_not_taken_for_one_that_runs(state: Path) -> Non
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     state.write_text(json.dumps(LocalHead("127.0.0.1:1", "http://127.0.0.1:2", "t", "/tmp/none", dead.pid).__dict__))
+    assert LocalHead.load(FILE) is None
+
+
+def test_clusters_of_one_name_have_each_its_state(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In two files, of two users, and on two machines that share a home folder."""
+    copy = tmp_path / "local.yaml"
+    copy.write_text(FILE.path.read_text())
+    paths = {state, local_head._state_path(ClusterFile(copy))}
+    monkeypatch.setattr("socket.gethostname", lambda: "another")
+    paths.add(local_head._state_path(FILE))
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    paths.add(local_head._state_path(FILE))
+    assert len(paths) == 4
+    assert {path.parent for path in paths} == {state.parent}
+    assert all(path.name.startswith("local.") for path in paths)
+
+
+def test_the_state_of_another_user_is_not_read(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state.parent.mkdir(parents=True)
+    state.write_text(json.dumps(LocalHead("127.0.0.1:1", "http://127.0.0.1:2", "t", "/tmp/none", os.getpid()).__dict__))
+    monkeypatch.setattr(local_head, "_is_running", lambda running: True)
+    assert LocalHead.load(FILE) is not None
+    monkeypatch.setattr(local_head, "_state_path", lambda file: state)
+    monkeypatch.setattr(os, "getuid", lambda: state.stat().st_uid + 1)
     assert LocalHead.load(FILE) is None

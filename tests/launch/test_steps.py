@@ -34,7 +34,7 @@ SAID = {
     "(VcpuLimitExceeded) You have requested more vCPU capacity than your current vCPU limit of 0": "raise the quota",
     "An error occurred (UnauthorizedOperation) when calling the RunInstances operation": "needs the rights",
     "ssh: connect to host 203.0.113.9 port 22: Connection timed out": "Port 22 of the head is closed to this machine",
-    "error: current-context is not set": "kubectl reaches no cluster",
+    "error: current-context is not set": "kubectl cannot reach a cluster",
     'resource mapping not found: no matches for kind "RayCluster" in version "ray.io/v1"': "install the KubeRay",
     "Back-off pulling image: ImagePullBackOff": "build it from cluster/Dockerfile",
     "unable to listen on port 8265: address already in use": "The local port is taken",

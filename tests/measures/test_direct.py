@@ -146,3 +146,37 @@ def test_a_result_prints_a_line_per_stage_and_alignment_and_each_reason() -> Non
 def test_what_is_no_measure_is_told(measures, message) -> None:
     with pytest.raises(TypeError, match=message):
         list_measures(measures)
+
+
+@pytest.mark.parametrize("stages", [None, ["0"]])
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (
+            nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()),
+            r"network must accept the images, got 4 channels of 12 x 12 pixels, which it refuses: .*expected .*\. "
+            r"Its first convolution \(0\) takes 3 channels: convert the images, or build the network for 4\.",
+        ),
+        (
+            nn.Sequential(nn.Flatten(), nn.Linear(4 * 8 * 8, 2)),
+            r"refuses: mat1 and mat2 shapes cannot be .*\. Give it images of the shape that it was built for",
+        ),
+    ],
+    ids=["channels", "size"],
+)
+def test_images_that_the_network_refuses_are_told_in_three_parts(
+    network: nn.Module, message: str, stages: list[str] | None
+) -> None:
+    network.train()
+    with pytest.raises(ValueError, match=message):
+        measure(network, torch.rand(4, 4, 12, 12), WithinCorrelation(Translation(max_pixels=1)), stages=stages)
+    assert network.training
+
+
+def test_an_error_that_is_not_about_the_images_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr("equistudy.measures.direct.measure_all", fail)
+    with pytest.raises(RuntimeError, match=r"^out of luck$"):
+        measure(nn.Conv2d(1, 2, 3), torch.rand(4, 1, 8, 8), Accuracy(), stages=[""])
