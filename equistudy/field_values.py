@@ -160,12 +160,12 @@ def _build_tuple_test(options: tuple[Any, ...]) -> Callable[[Any], bool]:
 
 
 def _build_container_test(kind: type, options: tuple[Any, ...]) -> Callable[[Any], bool]:
-    """A container that is no text. Its items are tested, except those of an iterator, which would be used up."""
+    """A container that is no text. Items are tested where they are held: not those of a range or an iterator."""
     test = (_build_test(options[0]) if options and kind is not Mapping else None) or _accept
     return lambda value: (
         isinstance(value, kind)
         and not isinstance(value, (str, bytes, type))
-        and (not isinstance(value, Collection) or all(map(test, value)))
+        and (test is _accept or not isinstance(value, (tuple, list, set, frozenset, Mapping)) or all(map(test, value)))
     )
 
 

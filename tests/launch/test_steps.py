@@ -32,7 +32,7 @@ SAID = {
     "botocore.exceptions.NoCredentialsError: Unable to locate credentials": "Log in to the provider first",
     "google.auth.exceptions.DefaultCredentialsError: Your default credentials were not found.": "Log in to the",
     "(VcpuLimitExceeded) You have requested more vCPU capacity than your current vCPU limit of 0": "raise the quota",
-    "An error occurred (UnauthorizedOperation) when calling the RunInstances operation": "lacks permissions: it needs those",
+    "An error occurred (UnauthorizedOperation) when calling the RunInstances operation": "lacks permissions",
     "ssh: connect to host 203.0.113.9 port 22: Connection timed out": "Port 22 of the head is closed to this machine",
     "error: current-context is not set": "kubectl cannot reach a cluster",
     'resource mapping not found: no matches for kind "RayCluster" in version "ray.io/v1"': "install the KubeRay",
