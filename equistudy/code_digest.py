@@ -12,15 +12,27 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
-__all__ = ["compute_code_digest", "compute_file_code_digest", "is_own_code", "list_own_imports"]
+__all__ = ["CurrentSourceLoader", "compute_code_digest", "compute_file_code_digest", "is_own_code", "list_own_imports"]
 
 DIGEST_LENGTH = 16
 PLAIN_TYPES = (bool, int, float, str, bytes, tuple, frozenset)
 STANDARD_ATTRIBUTES = {"__doc__", "__module__", "__qualname__", "__dict__", "__weakref__", "__firstlineno__"}
+
+
+class CurrentSourceLoader(SourceFileLoader):
+    """Loads a file from its text as it is, so that the code that runs is the code that is digested.
+
+    Python keeps bytecode and runs it as long as the file has the same size and was changed in the same second.
+    """
+
+    def path_stats(self, path: Any) -> Any:
+        """Not known, which Python takes to mean that there is no bytecode to read or to write."""
+        raise OSError(f"No bytecode is kept of {path}.")
 
 
 def is_own_code(file: Path) -> bool:

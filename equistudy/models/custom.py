@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from equistudy.code_digest import compute_file_code_digest, list_own_imports
+from equistudy.code_digest import CurrentSourceLoader, compute_file_code_digest, list_own_imports
 from equistudy.datasets.dataset import Dataset
 from equistudy.models.model import Model, Module
 from equistudy.spec import location_field
@@ -119,6 +119,7 @@ def _import_module(path: Path) -> Any:
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:
             raise ValueError(f"The file of a network must be Python, got {path}. Use FILE.py:FUNCTION.")
+        spec.loader = CurrentSourceLoader(name, str(spec.origin))
         module = importlib.util.module_from_spec(spec)
         _forget_changed_modules(path)
         sys.modules[name] = module  # classes defined in the file are looked up by this name

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+from equistudy.code_digest import CurrentSourceLoader
 from equistudy.study.study import Study, is_file_name
 
 __all__ = ["LoadedStudy", "StudyFileError", "check_name", "load_study"]
@@ -47,6 +48,7 @@ def load_study(path: Path) -> LoadedStudy:
     if spec is None or spec.loader is None:
         raise StudyFileError(f"A study is a Python file, got {path}. Give it a name that ends in .py.")
     check_name(path)
+    spec.loader = CurrentSourceLoader(spec.name, str(spec.origin))
     module = importlib.util.module_from_spec(spec)
     # specs that the file defines are looked up by their module's name, by dataclasses among others
     sys.modules[path.stem] = _loaded_modules[path.stem] = module

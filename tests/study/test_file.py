@@ -1,3 +1,4 @@
+import os
 import sys
 from pathlib import Path
 
@@ -129,3 +130,13 @@ def test_the_report_of_a_study_stays_in_its_folder(name: str, tmp_path: Path) ->
         ValueError, match=r"The name of a study becomes that of its report's folder: .* Rename the file"
     ):
         load_study(tmp_path / name)
+
+
+def test_a_file_that_changes_within_a_second_is_read_again(tmp_path: Path) -> None:
+    """Python's bytecode would be that of the first text: the size is the same, and so is the time in seconds."""
+    for number in "123":
+        text = "import equistudy as eq\n\ndef trial(seed):\n    return seed\n\n"
+        text += f"study = eq.Study('Does it take {number}?', eq.factorial(trial, seeds=range(1)), measures=())\n"
+        path = written(tmp_path, text)
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+        assert load_study(path).study.question == f"Does it take {number}?"
