@@ -132,8 +132,9 @@ def test_the_report_of_a_study_stays_in_its_folder(name: str, tmp_path: Path) ->
         load_study(tmp_path / name)
 
 
-def test_a_file_that_changes_within_a_second_is_read_again(tmp_path: Path) -> None:
+def test_a_file_that_changes_within_a_second_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python's bytecode would be that of the first text: the size is the same, and so is the time in seconds."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     for number in "123":
         text = "import equistudy as eq\n\ndef trial(seed):\n    return seed\n\n"
         text += f"study = eq.Study('Does it take {number}?', eq.factorial(trial, seeds=range(1)), measures=())\n"
