@@ -73,7 +73,7 @@ study = eq.Study(
     ),
     scales={
         "local": eq.factorial(
-            partial(trial, molecules=eq.QM7(train_size=200, test_size=300), width=32), WAY, seeds=range(3)
+            partial(trial, molecules=eq.QM7(train_size=200, test_size=300), width=32), WAY, seeds=range(5)
         ),
         "paper": eq.factorial(partial(trial, molecules=eq.QM9(), width=256, recipe=PAPER), WAY, seeds=range(3)),
     },
