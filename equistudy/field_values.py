@@ -14,8 +14,7 @@ __all__ = ["FieldCheck", "build_checks", "find_unusable"]
 PLAIN_TYPES = (bool, int, float, str, bytes)
 INTEGER_BITS = 63  # what tables and seeds hold
 SHOWN = 80  # characters of a value in a message
-CONTAINERS: dict[Any, type] = {kind: kind for kind in (Iterable, Mapping, Sequence)}
-CONTAINER_NAMES: dict[type, str] = {
+CONTAINER_NAMES: dict[Any, str] = {
     Iterable: "a tuple, a list or another iterable",
     Mapping: "a mapping",
     Sequence: "a sequence",
@@ -95,9 +94,7 @@ def _resolve_hints(kind: type) -> dict[str, Any]:
 
 def _build_check(field: _Field) -> FieldCheck:
     accepted: set[type] = set()
-    has_type = _build_test(field.hint)
-    if has_type is None:
-        has_type = _accept
+    has_type = _build_test(field.hint) or _accept
 
     def check(value: Any) -> None:
         if value is field.default:
@@ -133,9 +130,8 @@ def _build_test(hint: Any) -> Callable[[Any], bool] | None:  # noqa: PLR0911 -- 
         return None if None in tests else lambda value: any(test(value) for test in tests if test)
     if origin is tuple:
         return _build_tuple_test(options)
-    container = CONTAINERS.get(origin or hint)
-    if container is not None:
-        return _build_container_test(container, options)
+    if (origin or hint) in CONTAINER_NAMES:
+        return _build_container_test(origin or hint, options)
     if hint is None or hint is types.NoneType:
         return lambda value: value is None
     if not isinstance(hint, type) or origin is not None:
@@ -193,8 +189,8 @@ def _describe_option(option: Any) -> str:
         inside = get_args(option)
         items = ", ".join("..." if each is Ellipsis else getattr(each, "__name__", str(each)) for each in inside)
         return f"a tuple ({items})"
-    container = CONTAINERS.get(get_origin(option) or option)
-    if container is not None:
+    container = get_origin(option) or option
+    if container in CONTAINER_NAMES:
         kinds = [getattr(each, "__name__", str(each)) for each in get_args(option) if each is not Any]
         return CONTAINER_NAMES[container] + (f" of {', '.join(kinds)}" if kinds else "")
     name = getattr(option, "__name__", str(option))

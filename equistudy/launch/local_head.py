@@ -36,10 +36,10 @@ class LocalHead:
         """What `start_local_head` has left, or None where the head does not run."""
         state = _state_path(file)
         try:
-            found = cls(**json.loads(state.read_text())) if state.stat().st_uid == os.getuid() else None
+            if state.stat().st_uid != os.getuid():
+                return None
+            found = cls(**json.loads(state.read_text()))
         except FileNotFoundError:
-            return None
-        if found is None:
             return None
         return found if _is_running(found) else None
 

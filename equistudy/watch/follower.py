@@ -157,7 +157,7 @@ class StudyFollower:
         self._cells = group_cells(plan)
         self._pulse = Pulse(plan, found)
         self._running = running
-        grid = build_grid(plan, found, running)
+        grid = build_grid(self._cells, found, running)
         self._counts = {name: grid[name] for name in ("states", "counts", "total")}
         self.grid = make_document(grid)
         return Snapshot(study, plan, found)

@@ -51,12 +51,12 @@ def group_cells(plan: StudyPlan) -> list[CellTrials]:
     return list(cells.values())
 
 
-def build_grid(plan: StudyPlan, results: Results | None, running: Container[str]) -> dict[str, Any]:
+def build_grid(grouped: Sequence[CellTrials], results: Results | None, running: Container[str]) -> dict[str, Any]:
     """Every cell with the state of its trials, failing, running and slow ones first, and the kinds of failures.
 
     `results` are None before the first trial; `running` has the ids of those that run.
     """
-    cells = [_build_cell(cell, running) for cell in group_cells(plan)]
+    cells = [_build_cell(cell, running) for cell in grouped]
     counts = Counter(state for cell in cells for state in cell["states"])
     failed, active = STATES.index(PlanState.FAILED.value), STATES.index(RUNNING)
     cells.sort(
@@ -67,11 +67,12 @@ def build_grid(plan: StudyPlan, results: Results | None, running: Container[str]
             cell["number"],
         )
     )
-    failures = {planned.id: planned for planned in plan.trials if planned.state is PlanState.FAILED}
+    trials = [planned for cell in grouped for planned in cell.trials]
+    failures = {planned.id: planned for planned in trials if planned.state is PlanState.FAILED}
     return {
         "states": STATES,
         "counts": {state: counts[place] for place, state in enumerate(STATES) if counts[place]},
-        "total": len(plan.trials),
+        "total": len(trials),
         "cells": cells,
         "failures": _group_failures(failures, results),
     }

@@ -38,7 +38,7 @@ def test_every_trial_is_counted_once_in_its_state(planned, seed):
     plan, found = planned(absent)
     states = {trial.id: trial.state.value for trial in plan.trials}
     running = set(rng.sample([trial.id for trial in plan.trials if trial.state is PlanState.MISSING], 2))
-    grid = build_grid(plan, found, running)
+    grid = build_grid(group_cells(plan), found, running)
     shown = [
         (trial, STATES[place], cell["levels"], seed)
         for cell in grid["cells"]
@@ -57,7 +57,7 @@ def test_failing_then_running_then_slow_cells_come_first(planned):
     plan, found = planned({0: "failed", 2: "missing", 8: "failed", 9: "failed"})
     slow = plan.trials[5]._replace(seconds=1e6)
     plan = replace(plan, trials=(*plan.trials[:5], slow, *plan.trials[6:]))
-    cells = build_grid(plan, found, {plan.trials[2].id})["cells"]
+    cells = build_grid(group_cells(plan), found, {plan.trials[2].id})["cells"]
     numbers = {trial.id: cell.number for cell in group_cells(plan) for trial in cell.trials}
     first, second, third = (numbers[plan.trials[place].id] for place in (0, 2, 5))
     order = [cell["number"] for cell in cells]
@@ -67,7 +67,7 @@ def test_failing_then_running_then_slow_cells_come_first(planned):
 
 def test_failures_of_one_kind_are_told_once(planned):
     plan, found = planned(dict.fromkeys(range(5), "failed"))
-    (failure,) = build_grid(plan, found, ())["failures"]
+    (failure,) = build_grid(group_cells(plan), found, ())["failures"]
     assert (failure["count"], failure["reason"], failure["message"]) == (5, "out of memory", "CUDA <out> of memory")
     assert failure["trial"] in {trial.id for trial in plan.trials[:5]}
     assert "width=" in failure["levels"]
@@ -78,7 +78,7 @@ def test_a_long_traceback_loses_its_beginning(planned, monkeypatch):
     plan, found = planned({0: "failed"})
     rows = found.attempts.with_columns(traceback=pl.lit("a" * MAX_TRACEBACK + "ValueError: the end"))
     monkeypatch.setattr(Results, "attempts", rows)
-    (failure,) = build_grid(plan, found, ())["failures"]
+    (failure,) = build_grid(group_cells(plan), found, ())["failures"]
     assert failure["traceback"].endswith("ValueError: the end")
     assert failure["traceback"].startswith("... (the first 19 characters are left out)\n")
 
@@ -110,7 +110,7 @@ def test_what_a_running_trial_has_done_is_not_left(planned):
 
 def test_nothing_is_known_before_the_first_trial(loaded):
     plan, found = make_plan(loaded.study, None), None
-    assert build_grid(plan, found, ())["counts"] == {"missing": 24}
+    assert build_grid(group_cells(plan), found, ())["counts"] == {"missing": 24}
     pulse = Pulse(plan, found).build([])
     assert pulse["left"] == {"trials": 24, "seconds": None, "concurrent": 0}
     assert pulse["written"] is None
